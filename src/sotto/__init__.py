@@ -1,0 +1,37 @@
+"""sotto: knowledge distillation for speech enhancement.
+
+Large denoising networks made into small ones that run in real time on a CPU core, and the small ones put to use::
+
+    import sotto
+
+    estimate = sotto.enhance(noisy, sample_rate)          # the student that ships with the package, without torch
+    network = sotto.load("runs/student/best.safetensors")  # a torch network
+    scores = sotto.evaluate(network, ("noisy/", "clean/"))  # PESQ, STOI, CSIG, CBAK, COVL, SI-SDR
+
+Importing this package imports neither torch nor anything else that is slow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sotto.version import __version__
+
+if TYPE_CHECKING:
+    from sotto.enhance import enhance as enhance
+    from sotto.evaluate import evaluate as evaluate
+    from sotto.models import load as load
+
+__all__ = ["__version__", "enhance", "evaluate", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a verb or a room when it is first asked for: ``sotto.enhance``, ``sotto.models``, ..."""
+    if name == "load":
+        from sotto.models import load
+
+        return load
+    if name in ("audio", "data", "distill", "enhance", "evaluate", "export", "losses", "metrics", "models", "train"):
+        return importlib.import_module(f"sotto.{name}")
+    raise AttributeError(f"module 'sotto' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Sound on disk and sound as arrays: reading, writing, resampling, mixing, spectra."""

@@ -1,0 +1,224 @@
+"""Sound in and out: everything that libsndfile reads, resampled with soxr, and errors that name the file.
+
+This is the only room of the library that touches sound files. Arrays are float32 with full scale at +-1, channels
+first. Nothing is clipped silently and nothing is half written. Torch-free.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+import soxr
+
+from sotto.errors import InputError
+from sotto.files import atomic
+
+FORMATS = {
+    ".wav": "WAV",
+    ".flac": "FLAC",
+    ".ogg": "OGG",
+    ".oga": "OGG",
+    ".opus": "OGG",
+    ".mp3": "MP3",
+    ".aiff": "AIFF",
+    ".aif": "AIFF",
+    ".aifc": "AIFF",
+    ".au": "AU",
+    ".caf": "CAF",
+    ".w64": "W64",
+    ".rf64": "RF64",
+}
+"""File suffix -> libsndfile's name of the format."""
+
+_READABLE = "a sound file (" + ", ".join(suffix[1:] for suffix in FORMATS) + ")"
+
+
+@dataclass(frozen=True)
+class Info:
+    """What the header of a sound file says."""
+
+    sample_rate: int
+    channels: int
+    length: int
+    """Samples per channel."""
+    seconds: float
+    format: str
+    subtype: str
+
+
+def info(path: str | Path) -> Info:
+    """Read the header of a sound file.
+
+    Raises:
+        InputError: the file is missing, empty or not audio.
+    """
+    with _opened(path) as file:
+        return Info(
+            file.samplerate, file.channels, file.frames, file.frames / file.samplerate, file.format, file.subtype
+        )
+
+
+def read(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """Read a whole sound file.
+
+    Args:
+        path: any file that libsndfile reads.
+        sample_rate: resample to this rate in Hz; None keeps the file's own.
+
+    Returns:
+        float32 ``[C,T]`` and its sample rate in Hz.
+
+    Raises:
+        InputError: the file is missing, not audio, without samples, or holds NaN or infinite samples.
+    """
+    with _opened(path) as file:
+        rate = file.samplerate
+        audio = _samples(file, path)
+    audio = audio.T
+    if audio.shape[1] == 0:
+        raise InputError(path, "holds no samples (0 frames)", "a recording", "remove the file or record it again")
+    if sample_rate is not None and sample_rate != rate:
+        audio, rate = resample(audio, rate, sample_rate), sample_rate
+    return np.ascontiguousarray(audio), rate
+
+
+def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
+    """Read a whole file as the mean of its channels at ``sample_rate``: float32 ``[T]``. Errors as in :func:`read`."""
+    audio, rate = read(path)
+    return resample(audio.mean(axis=0), rate, sample_rate)
+
+
+def read_segment(path: str | Path, start: int = 0, length: int | None = None) -> np.ndarray:
+    """Read part of a file without decoding the rest, at the file's own rate, as the mean of its channels.
+
+    Args:
+        path: a sound file that can be sought in (every format here).
+        start: first sample.
+        length: number of samples; None reads to the end.
+
+    Returns:
+        float32 ``[T]``, shorter than ``length`` where the file ends earlier.
+    """
+    with _opened(path) as file:
+        file.seek(min(start, file.frames))
+        audio = _samples(file, path, -1 if length is None else length)
+    return audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
+
+
+def read_compact(path: str | Path) -> np.ndarray:
+    """Read a whole mono file in the smallest exact form, for caches: int16 ``[T]`` if it is 16-bit mono, else float32.
+
+    ``int16 / 32768`` are the very samples that :func:`read_segment` gives.
+    """
+    with _opened(path) as file:
+        if file.subtype == "PCM_16" and file.channels == 1:
+            return _decode(file, path, -1, "int16")[:, 0]
+    return read_segment(path)
+
+
+def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> float:
+    """Write a sound file, all of it or none.
+
+    Sound beyond full scale is not clipped: unless the subtype holds floats, the whole file is turned down to fit.
+
+    Args:
+        path: where to; the suffix chooses the format.
+        audio: float ``[C,T]`` or ``[T]``, full scale at +-1.
+        sample_rate: Hz.
+        subtype: libsndfile's name of the encoding, such as ``PCM_24`` or ``FLOAT``; None takes the format's default.
+
+    Returns:
+        The gain applied in dB: 0.0, or below it where the sound did not fit.
+
+    Raises:
+        InputError: unknown suffix, a rate or subtype that the format cannot hold, integer, NaN or infinite samples,
+            or a place that cannot be written, such as a full disk.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(path, f"unknown suffix {suffix!r}", "one of " + ", ".join(FORMATS))
+    subtype = subtype or ("OPUS" if suffix == ".opus" else soundfile.default_subtype(FORMATS[suffix]))
+    audio = np.asarray(audio)
+    if not np.issubdtype(audio.dtype, np.floating) or audio.ndim not in (1, 2):
+        raise InputError(path, f"cannot write a {audio.ndim}-d array of {audio.dtype}", "floats [C,T] or [T]")
+    _check_finite(audio, path)
+    peak = float(np.abs(audio).max(initial=0.0))
+    gain = 1 / peak if peak > 1 and subtype not in ("FLOAT", "DOUBLE") else 1.0
+    # Encoded in memory first: a failing disk is then told by the operating system, not guessed from libsndfile.
+    encoded = io.BytesIO()
+    try:
+        soundfile.write(encoded, (audio * gain).T, sample_rate, subtype, format=FORMATS[suffix])
+    except (soundfile.LibsndfileError, ValueError, TypeError) as error:
+        raise InputError(path, f"cannot be encoded as {subtype} at {sample_rate} Hz ({error})") from error
+    try:
+        with atomic(path) as temporary:
+            temporary.write_bytes(encoded.getbuffer())
+    except OSError as error:
+        raise InputError(path, f"writing failed ({error.strerror})", do="nothing was written") from error
+    return 20 * math.log10(gain)
+
+
+def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
+    """Resample float ``[...,T]`` along its last axis with soxr's HQ filter; equal rates give the input itself."""
+    if rate_in == rate_out:
+        return audio
+    if audio.ndim == 1:
+        return soxr.resample(audio, rate_in, rate_out, quality="HQ")
+    flat = audio.reshape(-1, audio.shape[-1])
+    resampled = soxr.resample(np.ascontiguousarray(flat.T), rate_in, rate_out, quality="HQ").T
+    return np.ascontiguousarray(resampled).reshape(*audio.shape[:-1], -1)
+
+
+def list_audio(folder: str | Path) -> list[Path]:
+    """List the sound files below ``folder``, sorted, hidden ones left out.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(folder, "there is no such folder", do="check the path")
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in FORMATS and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _opened(path: str | Path) -> soundfile.SoundFile:
+    path = Path(path)
+    if not path.exists():
+        raise InputError(path, "there is no such file", do="check the path")
+    if path.is_dir():
+        raise InputError(path, "is a folder", "a sound file")
+    if path.stat().st_size == 0:
+        raise InputError(path, "is empty (0 bytes)", _READABLE, "copy or download it again")
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless format, which needs a rate
+        raise InputError(path, "cannot be read as audio", _READABLE) from error
+
+
+def _samples(file: soundfile.SoundFile, path: str | Path, length: int = -1) -> np.ndarray:
+    audio = _decode(file, path, length, "float32")
+    _check_finite(audio, path)
+    return audio
+
+
+def _decode(file: soundfile.SoundFile, path: str | Path, length: int, dtype: Literal["int16", "float32"]) -> np.ndarray:
+    try:
+        return file.read(length, dtype=dtype, always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise InputError(path, f"is damaged ({error})", do="copy or download it again") from error
+
+
+def _check_finite(audio: np.ndarray, path: str | Path) -> None:
+    if not np.isfinite(audio).all():
+        raise InputError(path, "holds NaN or infinite samples", "finite numbers", "repair the sound or leave it out")

@@ -1,0 +1,62 @@
+"""Speech plus noise at an exact signal-to-noise ratio: pure functions of numbers drawn elsewhere.
+
+The ratio is taken over the whole segment given, from mean powers, as in the VoiceBank-DEMAND and DNS corpora's own
+mixing. The generator that draws ratios and levels lives in ``data``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+SILENCE_DB = -65.0
+"""A segment whose RMS is below this (dBFS) counts as silent: scaling it would only bring up its background."""
+
+PEAK = 0.99
+"""Mixtures whose peak would pass this are turned down as a whole."""
+
+
+def rms_db(audio: np.ndarray) -> float:
+    """Root mean square of ``audio`` in dB re full scale; minus infinity for silence."""
+    power = float(np.mean(np.square(audio, dtype=np.float64))) if audio.size else 0.0
+    return 10 * math.log10(power) if power > 0 else -math.inf
+
+
+def mix(
+    clean: np.ndarray, noise: np.ndarray, snr_db: float, level_db: float | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Add noise to speech at a signal-to-noise ratio.
+
+    Args:
+        clean: float ``[T]``.
+        noise: float ``[T]``.
+        snr_db: ratio of the mean powers in dB. Not reachable where one of the two is silent (below
+            ``SILENCE_DB``): the noise then keeps its own level.
+        level_db: RMS of the mixture in dBFS; None keeps the speech at its own level.
+
+    Returns:
+        ``noisy, clean, noise``, float32 ``[T]`` each, with ``noisy = clean + noise``. A gain common to the three
+        reaches the level and keeps the peaks of noisy and clean at or below ``PEAK``, so the ratio holds all the same.
+    """
+    clean_db, noise_db = rms_db(clean), rms_db(noise)
+    if min(clean_db, noise_db) >= SILENCE_DB:
+        noise = noise * 10 ** ((clean_db - noise_db - snr_db) / 20)
+    noisy = clean + noise
+    gain = 1.0
+    noisy_db = rms_db(noisy)
+    if level_db is not None and noisy_db >= SILENCE_DB:
+        gain = 10 ** ((level_db - noisy_db) / 20)
+    peak = max(float(np.abs(noisy).max(initial=0.0)), float(np.abs(clean).max(initial=0.0)))
+    if peak * gain > PEAK:
+        gain = PEAK / peak
+    clean = (clean * gain).astype(np.float32)
+    noise = (noise * gain).astype(np.float32)
+    return clean + noise, clean, noise
+
+
+def fit_noise(noise: np.ndarray, length: int, offset: int = 0) -> np.ndarray:
+    """Cut ``length`` samples out of ``noise`` ``[T]`` from ``offset`` on, starting over where it ends."""
+    if offset + length <= len(noise):
+        return noise[offset : offset + length]
+    return np.resize(np.roll(noise, -offset), length)

@@ -1,0 +1,106 @@
+"""From items to batches: the order of an epoch, exact to resume, and torch's loader around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from sotto.data.base import Segments, pad
+from sotto.errors import InputError
+from sotto.types import Batch, Item
+
+
+class Order(Sampler[list[tuple[int, int]]]):
+    """The batches of one epoch as lists of ``(epoch, index)``, shuffled by (seed, epoch); a last short one is dropped.
+
+    Args:
+        length: items per epoch.
+        batch_size: items per batch of one process.
+        seed: of the run.
+        epoch: counted from 0.
+        start_batch: batches of this epoch that were done before; the first one yielded is this one.
+        rank: of this process among ``ranks``: it gets every ``ranks``-th batch, all processes the same number.
+        ranks: number of processes.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        start_batch: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.length, self.batch_size, self.seed, self.epoch = length, batch_size, seed, epoch
+        self.start_batch, self.rank, self.ranks = start_batch, rank, ranks
+
+    def __len__(self) -> int:
+        return max(0, self.length // (self.batch_size * self.ranks) - self.start_batch)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        shuffled = np.random.default_rng([self.seed, self.epoch]).permutation(self.length).tolist()
+        for batch in range(self.start_batch, self.start_batch + len(self)):
+            first = (batch * self.ranks + self.rank) * self.batch_size
+            yield [(self.epoch, index) for index in shuffled[first : first + self.batch_size]]
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Stack items into a batch, zero-padded to the longest; without references unless every item has one."""
+    longest = max(len(item.noisy) for item in items)
+    clean = [item.clean for item in items if item.clean is not None]
+    return Batch(
+        noisy=_stack([item.noisy for item in items], longest),
+        clean=_stack(clean, longest) if len(clean) == len(items) else None,
+        lengths=torch.tensor([item.length for item in items]),
+        ids=tuple(item.id for item in items),
+    )
+
+
+def loader(
+    segments: Segments,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    start_batch: int = 0,
+    workers: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+) -> DataLoader[Any]:
+    """Load one epoch of training batches, from ``start_batch`` on; arguments as in :class:`Order`.
+
+    Args:
+        segments: a source's ``train(seed)``.
+        batch_size: items per batch of one process.
+        seed: of the run; the same batches come for the same seed, whatever the number of workers.
+        epoch: counted from 0.
+        start_batch: batches of this epoch that were done before.
+        workers: processes that prepare batches ahead; 0 prepares them in this one.
+        rank: of this process among ``ranks``.
+        ranks: number of training processes.
+
+    Raises:
+        InputError: an epoch holds less than one batch.
+    """
+    if len(segments) < batch_size * ranks:
+        raise InputError(
+            "batch_size",
+            f"{batch_size} items for each of {ranks} process(es), but an epoch has {len(segments)} segments",
+            do="take a smaller batch_size or more data",
+        )
+    return DataLoader(
+        segments,  # pyright: ignore[reportArgumentType]  # torch's Dataset is a class; ours asks for no torch
+        batch_sampler=Order(len(segments), batch_size, seed, epoch, start_batch, rank, ranks),
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _stack(waves: Sequence[np.ndarray], length: int) -> torch.Tensor:
+    return torch.from_numpy(np.stack([pad(wave, length) for wave in waves]))

@@ -1,0 +1,113 @@
+"""Mix: a folder of clean speech and a folder of noise, mixed on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from sotto.data.base import Segments
+from sotto.data.mixtures import Mixer, Mixing
+from sotto.data.pairs import items_of_test
+from sotto.data.recordings import Recordings, audio_below, held_out, recording_of, speaker_of
+from sotto.errors import InputError
+from sotto.types import Item
+
+VALID_SPEAKERS, VALID_NOISES = 20, 10
+"""One speaker in twenty and one noise recording in ten are kept for validation, by the CRC-32 of their names."""
+
+
+class Mix:
+    """Clean speech and noise from two folders, mixed anew in every epoch.
+
+    A file's speaker is the folder above it (right in ``clean``: its name before the first ``_``). Speakers whose
+    name's CRC-32 is 0 modulo 20 and noise recordings (all pieces ``name_NN`` together) whose name's is 0 modulo 10
+    are heard in validation only.
+
+    Args:
+        clean: folder of clean speech, one folder per speaker.
+        noise: folder of noise.
+        test_noisy: folder of noisy test recordings.
+        test_clean: folder of their clean partners, of the same names.
+        snr_db: lowest and highest signal-to-noise ratio in dB.
+        level_db: lowest and highest RMS of the mixtures in dBFS; none keeps the speech at its own level.
+        segment_s: length of a training segment in seconds.
+        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
+        babble: probability that the noise is made of 3 to 8 other talkers.
+        epoch_size: segments per epoch; none takes as many as all training speech makes.
+        valid_items: validation mixtures.
+        exclude: folders or files to leave out of clean and noise, by name or pattern, such as ``esc50-cc0``.
+        sample_rate: Hz, of every file.
+        cache: keep decoded files in memory, 115 MB per hour at 16 kHz in each process; for corpora of some hours.
+        manifest: a manifest written by ``sotto data check --fix``; clean and noise files that it does not list are
+            left out.
+    """
+
+    name = "mix"
+    synthetic = False
+
+    def __init__(
+        self,
+        clean: str,
+        noise: str,
+        test_noisy: str | None = None,
+        test_clean: str | None = None,
+        snr_db: tuple[float, float] = (0.0, 15.0),
+        level_db: tuple[float, float] | None = (-35.0, -15.0),
+        segment_s: float = 4.0,
+        tempo: tuple[float, float] | None = None,
+        babble: float = 0.0,
+        epoch_size: int | None = None,
+        valid_items: int = 32,
+        exclude: tuple[str, ...] = (),
+        sample_rate: int = 16000,
+        cache: bool = True,
+        manifest: str | None = None,
+    ) -> None:
+        self.clean, self.noise, self.test_noisy, self.test_clean = clean, noise, test_noisy, test_clean
+        self.mixing = Mixing(snr_db, level_db, tempo, babble)
+        self.segment_s, self.epoch_size, self.valid_items = segment_s, epoch_size, valid_items
+        self.exclude, self.manifest = tuple(exclude), manifest
+        self.sample_rate, self.cache = sample_rate, cache
+
+    def train(self, seed: int) -> Segments:
+        """Segments of ``segment_s``; see :class:`sotto.data.base.Source`."""
+        return self._mixer(valid=False).segments(seed, self.segment_s, self.epoch_size)
+
+    def valid(self) -> Sequence[Item]:
+        """``valid_items`` fixed mixtures of held-out speakers and noises, without tempo changes or babble."""
+        return self._mixer(valid=True).valid(self.valid_items)
+
+    def test(self) -> Sequence[Item]:
+        """The recorded pairs of ``test_noisy`` and ``test_clean``."""
+        return items_of_test(self.test_noisy, self.test_clean, self.sample_rate)
+
+    def _mixer(self, valid: bool) -> Mixer:
+        speech, noise = ([path for path, held in part if held == valid] for part in self._split)
+        mixing = Mixing(self.mixing.snr_db, self.mixing.level_db) if valid else self.mixing
+        return Mixer(
+            Recordings(speech, self.sample_rate, self.cache and not valid),
+            [speaker_of(path, self.clean) for path in speech],
+            [path.stem for path in speech],
+            Recordings(noise, self.sample_rate, self.cache and not valid),
+            [path.stem for path in noise],
+            self.sample_rate,
+            mixing,
+        )
+
+    @cached_property
+    def _split(self) -> tuple[list[tuple[Path, bool]], list[tuple[Path, bool]]]:
+        """Speech and noise: each file, and whether it is held out for validation."""
+        speech = [(path, speaker_of(path, self.clean)) for path in audio_below(self.clean, self.exclude, self.manifest)]
+        if len({speaker for _, speaker in speech}) == 1:  # a student for one voice: hold out utterances instead
+            speech = [(path, path.stem) for path, _ in speech]
+        noise = [(path, recording_of(path)) for path in audio_below(self.noise, self.exclude, self.manifest)]
+        for folder, part, what in ((self.clean, speech, "utterance"), (self.noise, noise, "noise recording")):
+            if len({group for _, group in part}) < 2:
+                raise InputError(folder, f"holds one {what}", "at least two, as one is kept for validation")
+        valid_speech = held_out((group for _, group in speech), VALID_SPEAKERS)
+        valid_noise = held_out((group for _, group in noise), VALID_NOISES)
+        return (
+            [(path, group in valid_speech) for path, group in speech],
+            [(path, group in valid_noise) for path, group in noise],
+        )

@@ -1,0 +1,204 @@
+"""Pairs: two folders of noisy and clean recordings that belong together, cut into segments.
+
+With ``tempo``, the speech is played faster or slower and the noise is not: noise = noisy - clean is kept as it is,
+the clean speech is stretched, and the two are added again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sotto.audio.tempo import stretch
+from sotto.data.base import Lazy, Segments, pad
+from sotto.data.mixtures import Mixing, samples
+from sotto.data.recordings import Recordings, audio_below, held_out, pair_files, pair_key, speaker_of
+from sotto.errors import InputError
+from sotto.types import Item
+
+
+class Pair(NamedTuple):
+    """A noisy file and its reference, if it has one."""
+
+    id: str
+    noisy: Path
+    clean: Path | None
+    speaker: str
+
+
+def list_pairs(noisy: str | Path, clean: str | Path | None, manifest: str | None = None) -> list[Pair]:
+    """List the pairs of two folders, or the noisy files of one; errors as in ``pair_files``."""
+    root = Path(noisy)
+    if clean is None:
+        paths = audio_below(root, (), manifest)
+        return [Pair(pair_key(path, root), path, None, speaker_of(path, root)) for path in paths]
+    found = pair_files(noisy, clean, manifest)
+    return [Pair(id, path, partner, speaker_of(path, root)) for id, path, partner in found]
+
+
+class PairSet:
+    """Pairs on disk, as whole recordings or as segments.
+
+    Args:
+        pairs: what to read.
+        sample_rate: Hz, of every file.
+        cache: keep decoded files in memory.
+
+    Raises:
+        InputError: a file is unreadable or at another rate, or the lengths of a pair differ.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], sample_rate: int, cache: bool = False) -> None:
+        self.pairs, self.sample_rate = list(pairs), sample_rate
+        self.noisy = Recordings([pair.noisy for pair in pairs], sample_rate, cache)
+        paths = [pair.clean for pair in pairs if pair.clean is not None]
+        self.clean = Recordings(paths, sample_rate, cache) if paths else None
+        if self.clean is not None and (wrong := np.flatnonzero(self.clean.lengths != self.noisy.lengths)).size:
+            pair, lengths = self.pairs[wrong[0]], (self.noisy.lengths[wrong[0]], self.clean.lengths[wrong[0]])
+            found = f"is {lengths[0]} samples long and its clean partner {lengths[1]}"
+            raise InputError(pair.noisy, found, "equal lengths", "`sotto data check` lists all such pairs")
+
+    def whole(self) -> Lazy:
+        """Every pair at its whole length."""
+        return Lazy(len(self.pairs), self._whole)
+
+    def segments(self, seed: int, segment_s: float, stride_s: float, tempo: tuple[float, float] | None) -> Segments:
+        """Hand out segments that start every ``stride_s`` seconds; the last one of a file is zero-padded."""
+        length, stride = (
+            samples(*named, self.sample_rate) for named in (("segment_s", segment_s), ("stride_s", stride_s))
+        )
+        starts = [
+            (index, step * stride)
+            for index, total in enumerate(self.noisy.lengths)
+            for step in range(max(0, math.ceil((total - length) / stride)) + 1)
+        ]
+        return Segments(len(starts), seed, _Cutting(self, starts, length, tempo))
+
+    def cut(self, index: int, start: int, length: int, tempo: float = 1.0) -> Item:
+        """Cut a segment out of pair ``index``, zero-padded to ``length``, its speech at another ``tempo``."""
+        pair, span = self.pairs[index], math.ceil(length * max(tempo, 1.0))
+        noisy = self.noisy.read(index, start, span)
+        if self.clean is None:
+            return Item(pad(noisy, length), None, min(len(noisy), length), pair.id, pair.speaker)
+        clean = self.clean.read(index, start, span)
+        if tempo != 1:
+            noise, clean = noisy - clean, stretch(clean, tempo, self.sample_rate)
+            shorter = min(len(noise), len(clean))
+            clean = clean[:shorter]
+            noisy = clean + noise[:shorter]
+        return Item(pad(noisy, length), pad(clean, length), min(len(noisy), length), pair.id, pair.speaker)
+
+    def _whole(self, index: int) -> Item:
+        return self.cut(index, 0, int(self.noisy.lengths[index]))
+
+
+class _Cutting:
+    """The item of a training index."""
+
+    def __init__(
+        self, pairs: PairSet, starts: list[tuple[int, int]], length: int, tempo: tuple[float, float] | None
+    ) -> None:
+        self.pairs, self.starts, self.length, self.tempo = pairs, starts, length, tempo
+
+    def __call__(self, rng: np.random.Generator, index: int) -> Item:
+        tempo = 1.0 if self.tempo is None else rng.uniform(*self.tempo)
+        return self.pairs.cut(*self.starts[index], self.length, tempo)
+
+
+def items_of_test(noisy: str | None, clean: str | None, sample_rate: int) -> Sequence[Item]:
+    """The recorded test set of a source, whole.
+
+    Raises:
+        InputError: the source has none, or what :class:`PairSet` raises.
+    """
+    if noisy is None or clean is None:
+        raise InputError("data", "has no test set", do="give test_noisy and test_clean, two folders of pairs")
+    return PairSet(list_pairs(noisy, clean), sample_rate).whole()
+
+
+class Pairs:
+    """Two folders of pairs of your own, or one of noisy recordings for label-free distillation.
+
+    Files pair by their path below the folders, suffix apart, or by ``fileid_N``. The speaker is the folder above a
+    file or, right in ``noisy``, its name before the first ``_``; validation takes whole speakers, chosen by the
+    CRC-32 of their names (single recordings where there is one speaker only).
+
+    Args:
+        noisy: folder of noisy recordings.
+        clean: folder of their clean partners; none for label-free distillation.
+        valid_noisy: folder of validation recordings; none splits speakers off ``noisy``.
+        valid_clean: folder of their clean partners.
+        valid_fraction: about this share of the speakers is kept for validation; unused with ``valid_noisy``.
+        test_noisy: folder of noisy test recordings.
+        test_clean: folder of their clean partners.
+        segment_s: length of a training segment in seconds; shorter recordings are zero-padded.
+        stride_s: seconds from one segment's start to the next one's.
+        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
+        sample_rate: Hz, of every file.
+        cache: keep decoded files in memory.
+        manifest: a manifest written by ``sotto data check --fix``; training and validation files that it does not
+            list are left out.
+    """
+
+    name = "pairs"
+    synthetic = False
+
+    def __init__(
+        self,
+        noisy: str,
+        clean: str | None = None,
+        valid_noisy: str | None = None,
+        valid_clean: str | None = None,
+        valid_fraction: float = 0.1,
+        test_noisy: str | None = None,
+        test_clean: str | None = None,
+        segment_s: float = 4.0,
+        stride_s: float = 1.0,
+        tempo: tuple[float, float] | None = None,
+        sample_rate: int = 16000,
+        cache: bool = False,
+        manifest: str | None = None,
+    ) -> None:
+        if not 0 < valid_fraction <= 0.5:
+            raise InputError("valid_fraction", f"{valid_fraction}", "above 0, at most 0.5")
+        if tempo is not None and clean is None:
+            raise InputError("tempo", "needs clean recordings to change", do="give clean, or leave tempo out")
+        self.noisy, self.clean, self.valid_noisy, self.valid_clean = noisy, clean, valid_noisy, valid_clean
+        self.valid_fraction, self.test_noisy, self.test_clean = valid_fraction, test_noisy, test_clean
+        self.segment_s, self.stride_s, self.tempo = segment_s, stride_s, Mixing((0, 0), tempo=tempo).tempo
+        self.sample_rate, self.cache, self.manifest = sample_rate, cache, manifest
+
+    def train(self, seed: int) -> Segments:
+        """Segments of ``segment_s``; see :class:`sotto.data.base.Source`."""
+        pairs = PairSet(self._split[0], self.sample_rate, self.cache)
+        return pairs.segments(seed, self.segment_s, self.stride_s, self.tempo)
+
+    def valid(self) -> Sequence[Item]:
+        """Whole recordings of held-out speakers, or of ``valid_noisy``."""
+        return PairSet(self._split[1], self.sample_rate).whole()
+
+    def test(self) -> Sequence[Item]:
+        """Whole recordings of ``test_noisy``."""
+        return items_of_test(self.test_noisy, self.test_clean, self.sample_rate)
+
+    @cached_property
+    def _split(self) -> tuple[list[Pair], list[Pair]]:
+        """The pairs to train on and the pairs to validate on."""
+        pairs = list_pairs(self.noisy, self.clean, self.manifest)
+        if self.valid_noisy is not None:
+            return pairs, list_pairs(self.valid_noisy, self.valid_clean, self.manifest)
+        groups = [pair.speaker for pair in pairs]
+        if len(set(groups)) == 1:
+            groups = [pair.id for pair in pairs]
+        if len(pairs) < 2:
+            raise InputError(self.noisy, "holds one recording", "at least two, as one is kept for validation")
+        valid = held_out(groups, round(1 / self.valid_fraction))
+        return (
+            [pair for pair, group in zip(pairs, groups, strict=True) if group not in valid],
+            [pair for pair, group in zip(pairs, groups, strict=True) if group in valid],
+        )

@@ -1,0 +1,123 @@
+"""Prepare: resample a corpus once, to FLAC, in parallel; go on where it stopped; report bad files and pass them by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+from sotto.audio.io import info, list_audio, read, write
+from sotto.errors import InputError
+
+
+@dataclass
+class Prepared:
+    """What became of the files of a corpus."""
+
+    written: int = 0
+    present: int = 0
+    """Already there from an earlier run."""
+    turned_down: list[tuple[str, float]] = field(default_factory=list)
+    """(path, gain in dB) of those written whose peaks passed full scale after resampling: scaled, not clipped."""
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    """(path, reason) of files that could not be used."""
+
+
+def prepare(
+    root: str | Path,
+    out: str | Path,
+    sample_rate: int = 16000,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Resample every sound file below ``root`` into the same folders below ``out``, as 16-bit FLAC.
+
+    A file that is present in ``out`` is a whole file, as files are renamed into place when complete; it is left as
+    it is, so a stopped run goes on where it was. Channels are kept.
+
+    Args:
+        root: folder of the corpus as downloaded.
+        out: folder to write to, another one than ``root``.
+        sample_rate: Hz.
+        workers: processes; None takes one per core, 1 works in this process.
+        progress: called as ``progress(done, total)`` after every file.
+
+    Returns:
+        How many files were written, were there before, or failed, and why.
+
+    Raises:
+        InputError: ``root`` holds no sound, ``out`` is inside it, two files would become one, ``out`` holds files
+            at another rate, or ``out`` cannot be written.
+    """
+    root, out = Path(root), Path(out)
+    sources = list_audio(root)
+    if not sources:
+        raise InputError(root, "holds no sound files")
+    if out.resolve().is_relative_to(root.resolve()):
+        raise InputError(out, f"lies in {root}", "a folder outside the corpus")
+    jobs = _jobs(root, out, sources)
+    todo = [(source, target, sample_rate) for source, target in jobs if not target.exists()]
+    result = Prepared(present=len(jobs) - len(todo))
+    _same_rate([target for _, target in jobs if target.exists()][:1], sample_rate)
+    for done, (source, gain_db, reason) in enumerate(_converted(todo, workers), result.present + 1):
+        if reason:
+            result.failed.append((str(source), reason))
+        else:
+            result.written += 1
+            if gain_db < 0:
+                result.turned_down.append((str(source), gain_db))
+        if progress:
+            progress(done, len(jobs))
+    result.failed.sort()
+    result.turned_down.sort()
+    return result
+
+
+def _jobs(root: Path, out: Path, sources: list[Path]) -> list[tuple[Path, Path]]:
+    targets: dict[Path, Path] = {}
+    for source in sources:
+        target = (out / source.relative_to(root)).with_suffix(".flac")
+        if target in targets:
+            raise InputError(source, f"would be written over {targets[target]}", do="rename or remove one of the two")
+        targets[target] = source
+    return [(source, target) for target, source in targets.items()]
+
+
+def _same_rate(present: list[Path], sample_rate: int) -> None:
+    for path in present:
+        rate = info(path).sample_rate
+        if rate != sample_rate:
+            raise InputError(path, f"is there from an earlier run, at {rate} Hz", f"{sample_rate} Hz", "choose another folder")
+
+
+def _converted(todo: list[tuple[Path, Path, int]], workers: int | None) -> Iterator[tuple[Path, float, str]]:
+    """Convert every file and yield ``(source, gain in dB, reason of failure)`` as they come."""
+    workers = min(workers or os.cpu_count() or 1, len(todo))
+    if workers <= 1:
+        yield from map(_convert, todo)
+        return
+    # Spawned, not forked: the caller may have torch's threads running. A short queue lets Ctrl-C end it at once.
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        left = iter(todo)
+        running: set[Future[tuple[Path, float, str]]] = {pool.submit(_convert, job) for job in islice(left, 4 * workers)}
+        try:
+            while running:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+                running |= {pool.submit(_convert, job) for job in islice(left, len(finished))}
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _convert(job: tuple[Path, Path, int]) -> tuple[Path, float, str]:
+    source, target, sample_rate = job
+    try:
+        audio, _ = read(source, sample_rate)
+    except InputError as error:
+        return source, 0.0, str(error)
+    return source, write(target, audio, sample_rate), ""

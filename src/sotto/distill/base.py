@@ -1,0 +1,43 @@
+"""The contract of every distillation method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from sotto.types import Batch, Tap, View
+
+
+class Method(nn.Module):
+    """What a teacher teaches: ``forward(student: View, teacher: View, batch: Batch) -> scalar``.
+
+    A method never sees a network. It is built, then told once which taps the two networks have (``connect``), and
+    answers which of them it wants to read. What it learns itself (projections, attention over layers) are its own
+    parameters: they train with the student and are saved apart from it.
+
+    Attributes:
+        needs_clean: whether the method reads ``batch.clean``; False for all that only compare teacher and student.
+        zero_when_equal: whether the loss is 0 when student and teacher show the same View.
+        student_taps, teacher_taps: the taps to observe; set by ``connect``.
+    """
+
+    needs_clean: ClassVar[bool] = False
+    zero_when_equal: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.student_taps: tuple[str, ...] = ()
+        self.teacher_taps: tuple[str, ...] = ()
+
+    def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
+        """Choose the taps to read, out of those that the two networks declare. A method on waveforms needs none.
+
+        Raises:
+            InputError: the two networks offer no pair of features that this method could compare.
+        """
+
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        """The loss of a batch, a scalar. The teacher's View carries no gradient."""
+        raise TypeError(f"{type(self).__name__} is a contract, not a method: it has no loss")

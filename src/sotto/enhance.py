@@ -1,0 +1,222 @@
+"""Put a model to work: an array, a file or a folder in, enhanced out. The first tier: no torch unless a checkpoint asks.
+
+``import sotto; sotto.enhance(noisy, sample_rate)`` runs the student that ships with the package on onnxruntime.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sotto.audio import io
+from sotto.errors import InputError
+from sotto.verb import make_callable
+
+SHIPPED = resources.files("sotto") / "assets" / "models"
+WINDOW_S, OVERLAP_S = 30.0, 1.0
+"""Longer signals are enhanced window by window, neighbours cross-faded, so that memory does not grow with them."""
+
+CHECKPOINTS = (".safetensors", ".pt", ".pth", ".th", ".ckpt")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model ready to run: ``model(noisy) -> estimate``, float32 [T] at ``sample_rate``."""
+
+    name: str
+    sample_rate: int
+    run: Callable[[np.ndarray], np.ndarray]
+    minimum: int = 16
+    """The shortest input, in samples, that the network takes; shorter ones are padded."""
+
+    def __call__(self, noisy: np.ndarray) -> np.ndarray:
+        """Enhance one channel of any length, [T] -> [T]."""
+        window, overlap = (round(seconds * self.sample_rate) for seconds in (WINDOW_S, OVERLAP_S))
+        if len(noisy) <= window:
+            return self._whole(noisy)
+        estimate = np.zeros_like(noisy)
+        fade = np.linspace(0.0, 1.0, overlap, dtype=np.float32)
+        for start in range(0, len(noisy) - overlap, window - overlap):
+            part = self._whole(noisy[start : start + window])
+            if start:
+                # The ramps of two neighbours sum to one, so a model that changes nothing leaves no seam.
+                part[:overlap] *= fade[: len(part)]
+                estimate[start : start + overlap] *= fade[::-1][: len(part)]
+            estimate[start : start + len(part)] += part
+        return estimate
+
+    def _whole(self, noisy: np.ndarray) -> np.ndarray:
+        padded = np.pad(noisy, (0, max(self.minimum - len(noisy), 0))).astype(np.float32, copy=False)
+        return np.array(self.run(padded)[: len(noisy)], dtype=np.float32)
+
+
+def shipped() -> dict[str, dict[str, Any]]:
+    """The students in the package: name -> its card (parameters, data, recipe, figures, licence)."""
+    cards = [json.loads(file.read_text("utf-8")) for file in SHIPPED.iterdir() if file.name.endswith(".json")]
+    return {card["name"]: card for card in sorted(cards, key=lambda card: (not card.get("default", False), card["name"]))}
+
+
+def open_model(model: Any = None) -> Model:
+    """Make a model ready to run.
+
+    Args:
+        model: None for the default student; the name of a shipped one; a path to ONNX or to a checkpoint (which needs
+            ``sotto[train]``); a network; or a function from noisy [T] to estimate [T] at 16 kHz.
+
+    Raises:
+        InputError: no such model, or a file that is none.
+    """
+    if isinstance(model, Model):
+        return model
+    if model is None or isinstance(model, (str, Path)):
+        path = _locate(model)
+        if path.suffix == ".onnx":
+            return _from_onnx(str(path), path.stat().st_mtime_ns)
+        from sotto.models import load
+
+        return _from_network(load(path), path.stem)
+    if hasattr(model, "taps") and hasattr(model, "sample_rate"):
+        return _from_network(model, model.name)
+    if callable(model):
+        return Model(getattr(model, "__name__", type(model).__name__), 16000, model)
+    raise InputError("model", f"a {type(model).__name__}", "a name, a path, a network or a function")
+
+
+def enhance(noisy: np.ndarray, sample_rate: int, model: Any = None) -> np.ndarray:
+    """Take the noise out of a recording.
+
+    Args:
+        noisy: [T] or [C,T], floating point with full scale at 1, or int16; channels are enhanced one by one.
+        sample_rate: Hz; the signal is resampled to the model's rate and back, so what lies above half the model's
+            rate (8 kHz for the students that ship) is removed.
+        model: see ``open_model``.
+
+    Returns:
+        An array of the same shape and type.
+
+    Raises:
+        InputError: not audio: a wrong shape, type or rate, no samples, or NaN among them.
+    """
+    noisy = np.asarray(noisy)
+    if noisy.ndim not in (1, 2) or noisy.size == 0:
+        raise InputError("noisy", f"an array of shape {noisy.shape}", "[samples] or [channels, samples]")
+    if noisy.dtype != np.int16 and not np.issubdtype(noisy.dtype, np.floating):
+        raise InputError("noisy", f"values of type {noisy.dtype}", "floating point with full scale at 1, or int16")
+    if sample_rate <= 0:
+        raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
+    if not np.all(np.isfinite(noisy)):
+        raise InputError("noisy", "NaN or infinite samples", "finite samples", "repair the recording first")
+    ready = open_model(model)
+    whole = np.iinfo(np.int16).max + 1 if noisy.dtype == np.int16 else 1
+    channels = np.atleast_2d(noisy).astype(np.float32) / whole
+    estimate = np.stack([_channel(channel, sample_rate, ready) for channel in channels]) * whole
+    if noisy.dtype == np.int16:
+        estimate = np.clip(np.round(estimate), -whole, whole - 1)
+    return estimate.reshape(noisy.shape).astype(noisy.dtype)
+
+
+def enhance_file(source: str | Path, target: str | Path, model: Any = None) -> dict[str, Any]:
+    """Enhance one audio file into another of the same rate, channels and, where the format allows, sample type.
+
+    Returns:
+        ``input``, ``output``, ``seconds``, ``sample_rate``, ``channels`` and ``gain_db``, which is below 0 if the
+        estimate had to be turned down to avoid clipping.
+    """
+    about = io.info(source)
+    noisy, rate = io.read(source)
+    estimate = enhance(noisy, rate, model)
+    subtype = about.subtype if Path(target).suffix.lower() == Path(source).suffix.lower() else None
+    gain_db = io.write(target, estimate, rate, subtype)
+    return {
+        "input": str(source),
+        "output": str(target),
+        "seconds": about.seconds,
+        "sample_rate": rate,
+        "channels": about.channels,
+        "gain_db": gain_db,
+    }
+
+
+def enhance_folder(source: str | Path, target: str | Path, model: Any = None) -> Iterator[dict[str, Any]]:
+    """Enhance every audio file below a folder into another folder of the same layout, one after the other.
+
+    Yields:
+        What ``enhance_file`` returns for each file; or, for a file that cannot be enhanced, ``input`` and ``error``.
+        The rest goes on.
+    """
+    source, target = Path(source), Path(target)
+    if target.resolve() == source.resolve():
+        raise InputError(target, "output and input are the same folder", do="choose another output")
+    ready = open_model(model)
+    for path in io.list_audio(source):
+        try:
+            yield enhance_file(path, target / path.relative_to(source), ready)
+        except InputError as error:
+            yield {"input": str(path), "error": str(error)}
+
+
+def _channel(noisy: np.ndarray, sample_rate: int, model: Model) -> np.ndarray:
+    estimate = model(io.resample(noisy, sample_rate, model.sample_rate))
+    estimate = io.resample(estimate, model.sample_rate, sample_rate)
+    # Resampling there and back may be a sample off.
+    return np.pad(estimate, (0, max(len(noisy) - len(estimate), 0)))[: len(noisy)]
+
+
+def _locate(model: str | Path | None) -> Path:
+    cards = shipped()
+    if model is None:
+        model = next(iter(cards))
+    if str(model) in cards:
+        return Path(str(SHIPPED / f"{model}.onnx"))
+    path = Path(model)
+    if path.is_file() and path.suffix.lower() in (".onnx", *CHECKPOINTS):
+        return path
+    found = "not a model" if path.exists() else "no such model"
+    near = difflib.get_close_matches(str(model), cards, n=1)
+    hint = f"did you mean {near[0]}?" if near else ""
+    raise InputError(model, found, f"a .onnx file, a checkpoint, or one of {', '.join(cards)}", hint)
+
+
+@cache
+def _from_onnx(path: str, _changed: int) -> Model:
+    """Open an ONNX file; a second call for the same file, unchanged, gets the same session."""
+    import onnxruntime as ort
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NotImplemented
+
+    ort.set_default_logger_severity(3)
+    try:
+        session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except (Fail, InvalidGraph, InvalidProtobuf, NotImplemented) as error:
+        raise InputError(path, "cannot be opened as an ONNX model", do="is the file complete?") from error
+    about = session.get_modelmeta().custom_metadata_map
+    (source,) = session.get_inputs()
+
+    def run(noisy: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run(None, {source.name: noisy[None]})[0])[0]
+
+    minimum = int(about.get("minimum_samples", 16))
+    return Model(about.get("name", Path(path).stem), int(about.get("sample_rate", 16000)), run, minimum)
+
+
+def _from_network(network: Any, name: str) -> Model:
+    import torch
+
+    device = next(network.parameters()).device
+    network.eval()
+
+    def run(noisy: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(noisy).to(device)[None])[0].float().cpu().numpy()
+
+    return Model(name, network.sample_rate, run)
+
+
+make_callable(__name__)

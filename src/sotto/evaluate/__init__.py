@@ -1,0 +1,105 @@
+"""Evaluate a model on a test set: ``sotto.evaluate(model, data)``; and tables, pages, cost and speed beside it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from sotto.errors import InputError
+from sotto.evaluate.report import NOISY
+from sotto.evaluate.score import Failure, Progress, Scores, score
+from sotto.metrics import DEFAULT, Align
+from sotto.types import Item
+from sotto.verb import make_callable
+
+if TYPE_CHECKING:
+    from sotto.data.base import Source
+
+__all__ = ["Failure", "Scores", "evaluate", "score"]
+
+_LAZY = ("cost", "page", "speed")  # torch and matplotlib behind them
+SAMPLE_RATE = 16000
+
+
+def evaluate(
+    model: Any,
+    data: Source | Sequence[Item] | tuple[str | Path, str | Path],
+    *,
+    metrics: Sequence[str] = DEFAULT,
+    split: Literal["test", "valid"] = "test",
+    workers: int | None = None,
+    progress: Progress | None = None,
+    align: Align = "exact",
+    sample_rate: int | None = None,
+) -> Scores:
+    """Enhance a test set with a model and score the result.
+
+    Args:
+        model: what ``sotto.enhance.open_model`` takes: a file, the name of a shipped model, a network, or a function
+            from noisy [T] to estimate [T]; but None scores the noisy input itself.
+        data: a source, its items, or two folders ``(noisy, clean)`` whose files pair by name.
+        metrics: names from ``sotto.metrics.METRICS``.
+        split: which recordings of a source: ``test`` or ``valid``.
+        workers: processes that compute the metrics; 0 computes them in this one; None takes one per core.
+        progress: called with (files done, files in all).
+        align: ``"shorter"`` cuts each clean signal and estimate to the shorter one; ``"exact"`` refuses that.
+        sample_rate: in Hz, of the items, or to read two folders at; the model's own or else 16000 by default. A source
+            has its own.
+
+    Returns:
+        One row per file, and what failed.
+
+    Raises:
+        InputError: the data does not fit the model, or holds nothing to score.
+    """
+    from sotto.data.base import Source
+    from sotto.enhance import open_model
+
+    run = None if model is None else open_model(model)
+    wanted = sample_rate or (run.sample_rate if run else SAMPLE_RATE)
+    about: dict[str, Any] = {"model": run.name if run else NOISY}
+    if isinstance(data, Source):
+        items = {"test": data.test, "valid": data.valid}[split]()
+        wanted = data.sample_rate
+        about |= {"data": data.name, "split": split, "synthetic": data.synthetic}
+    elif isinstance(data, tuple) and all(isinstance(folder, str | Path) for folder in data):
+        noisy, clean = cast("tuple[str | Path, str | Path]", data)
+        items = _folders(noisy, clean, wanted)
+        about |= {"data": f"{noisy}, {clean}"}
+    else:
+        items = cast("Sequence[Item]", data)
+    if run is not None and run.sample_rate != wanted:
+        found = f"the model works at {run.sample_rate} Hz and the data at {wanted} Hz"
+        raise InputError("sample_rate", found, "the same rate", "resample the data with `sotto data prepare`")
+    scores = score(run, items, metrics, wanted, workers, progress, align)
+    scores.metadata |= about
+    return scores
+
+
+def _folders(noisy: str | Path, clean: str | Path, sample_rate: int) -> Sequence[Item]:
+    """The pairs of two folders, each read when it is its turn."""
+    from sotto.audio.io import read_mono
+    from sotto.data.base import Lazy
+    from sotto.data.recordings import pair_files, speaker_of
+
+    pairs = pair_files(noisy, clean)
+
+    def read(index: int) -> Item:
+        name, noisy_path, clean_path = pairs[index]
+        heard, wanted = (read_mono(path, sample_rate) for path in (noisy_path, clean_path))
+        return Item(heard, wanted, len(heard), name, speaker_of(noisy_path, noisy))
+
+    return Lazy(len(pairs), read)
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import the other rooms of this floor when they are first asked for."""
+    if name in _LAZY:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+make_callable(__name__)

@@ -1,0 +1,217 @@
+"""Score a model on recordings: one row per file, computed in a pool of processes while the model enhances the next.
+
+The pool is spawned and never forked, because a forked copy of torch's threads can hang; what it imports is
+``sotto.metrics`` alone. The model runs in the calling process.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sotto.errors import InputError
+from sotto.evaluate.report import grid
+from sotto.evaluate.statistics import Summary, summarise
+from sotto.files import atomic, write_json
+from sotto.metrics import COLUMNS, DEFAULT, Align, Measurement, check, columns, describe, measure
+from sotto.types import Item
+from sotto.version import __version__
+
+Enhance = Callable[[np.ndarray], np.ndarray]
+Progress = Callable[[int, int], None]
+
+_AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A metric that has no value for a file."""
+
+    id: str
+    metric: str
+    reason: str
+
+
+@dataclass
+class Scores:
+    """The scores of one model on one set of recordings."""
+
+    rows: list[dict[str, Any]]
+    """One per file: ``id``, ``speaker``, ``seconds``, and every metric column that has a value."""
+    metrics: tuple[str, ...]
+    failures: list[Failure] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What computed the figures, and from what."""
+
+    def values(self, column: str) -> dict[str, float]:
+        """The figures of one column: file id to score."""
+        return {row["id"]: row[column] for row in self.rows if column in row}
+
+    def summary(self) -> dict[str, Summary]:
+        """Count, mean, standard deviation and 95 % interval of every column that has values."""
+        scored = {column: list(self.values(column).values()) for column in columns(self.metrics)}
+        return {column: summarise(values) for column, values in scored.items() if values}
+
+    def means(self) -> dict[str, float]:
+        """The mean of every column over the files that have a value."""
+        return {column: summary.mean for column, summary in self.summary().items()}
+
+    def table(self) -> str:
+        """The summary as aligned text, one line per column."""
+        summaries, lines = self.summary(), []
+        for column in columns(self.metrics):
+            look, found = COLUMNS[column], summaries.get(column)
+            figures = [look.show(getattr(found, part, None)) for part in ("mean", "std", "low", "high")]
+            count = found.n if found else 0
+            lines.append([look.label, *figures, str(count), str(len(self.rows) - count)])
+        return grid(["Metric", "Mean", "Std", "95 % low", "95 % high", "Files", "Not scored"], lines)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the rows; a cell without a value stays empty."""
+        with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as out:
+            writer = csv.DictWriter(out, ["id", "speaker", "seconds", *columns(self.metrics)])
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write everything: metadata, summary, rows and failures."""
+        summary = {column: found._asdict() for column, found in self.summary().items()}
+        failures = [asdict(failure) for failure in self.failures]
+        parts = {"metrics": list(self.metrics), "summary": summary, "failures": failures, "rows": self.rows}
+        write_json(path, {"metadata": self.metadata} | parts)
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Scores:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            InputError: the file is missing or is something else.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            failures = [Failure(**failure) for failure in content["failures"]]
+            return cls(content["rows"], tuple(content["metrics"]), failures, content["metadata"])
+        except FileNotFoundError as error:
+            raise InputError(path, "there is no such file", "scores written by Scores.to_json") from error
+        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise InputError(path, "does not hold scores", "a file written by Scores.to_json") from error
+
+
+class _Job(NamedTuple):
+    """One recording on its way to the metrics: the arguments of ``sotto.metrics.measure``."""
+
+    clean: np.ndarray
+    estimate: np.ndarray
+    sample_rate: int
+    metrics: tuple[str, ...]
+    align: Align
+
+
+def score(
+    enhance: Enhance | None,
+    items: Sequence[Item],
+    metrics: Sequence[str] = DEFAULT,
+    sample_rate: int = 16000,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    align: Align = "exact",
+) -> Scores:
+    """Enhance recordings and measure each against its clean reference.
+
+    Args:
+        enhance: noisy [T] to estimate [T], called in this process; None scores the noisy input itself.
+        items: the recordings, with references; read one after the other.
+        metrics: names from ``sotto.metrics.METRICS``.
+        sample_rate: of the items, in Hz.
+        workers: processes that compute the metrics; 0 computes them in this one; None takes one per core. A script
+            that uses more than 0 keeps its own work under ``if __name__ == "__main__":``.
+        progress: called with (files done, files in all) after each file.
+        align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths.
+
+    Raises:
+        InputError: there is nothing to score, an item has no reference or shares its id, or the lengths differ.
+    """
+    metrics, total = check(metrics), len(items)
+    if not total:
+        raise InputError("items", "there are no recordings to score", "one or more")
+    if workers is None:
+        workers = min(_cores(), total)
+    rows: dict[str, dict[str, Any]] = {}
+    failures: list[Failure] = []
+
+    def jobs() -> Iterator[tuple[str, _Job]]:
+        for item in items:
+            clean, estimate = _enhanced(enhance, item)
+            if item.id in rows:
+                raise InputError(item.id, "two recordings have this id", "a different id for each")
+            rows[item.id] = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
+            yield item.id, _Job(clean, estimate, sample_rate, metrics, align)
+
+    with closing(_measured(jobs(), workers)) as measured:
+        for done, (name, measurement) in enumerate(measured, 1):
+            rows[name] |= measurement.values
+            failures += [Failure(name, metric, reason) for metric, reason in measurement.failures.items()]
+            if progress is not None:
+                progress(done, total)
+    methods = {metric: describe(metric) for metric in metrics}
+    metadata = {"sotto": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
+    return Scores(list(rows.values()), metrics, failures, metadata)
+
+
+def _enhanced(enhance: Enhance | None, item: Item) -> tuple[np.ndarray, np.ndarray]:
+    """The clean reference and the estimate of one item, without its padding."""
+    if item.clean is None:
+        raise InputError(item.id, "has no clean reference", "a pair of noisy and clean", "score paired recordings")
+    noisy = item.noisy[: item.length]
+    return item.clean[: item.length], noisy if enhance is None else np.asarray(enhance(noisy))
+
+
+def _measured(jobs: Iterable[tuple[str, _Job]], workers: int) -> Generator[tuple[str, Measurement], None, None]:
+    """Measure every job, in order; draws the next ones while the pool computes."""
+    if workers == 0:
+        for name, job in jobs:
+            yield name, _told(name, partial(measure, *job))
+        return
+    # Ctrl-C is this process's to answer; the others would only print a traceback each.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    pending: deque[tuple[str, Future[Measurement]]] = deque()
+    try:
+        for name, job in jobs:
+            pending.append((name, pool.submit(measure, *job)))
+            while pending and (len(pending) > _AHEAD * workers or pending[0][1].done()):
+                first, future = pending.popleft()
+                yield first, _told(first, future.result)
+        for name, future in pending:
+            yield name, _told(name, future.result)
+    except BrokenProcessPool as error:
+        do = "keep the script's own work under `if __name__ == '__main__':`, or give workers=0"
+        raise InputError("workers", "a process that computes the metrics ended early", do=do) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _told(name: str, result: Callable[[], Measurement]) -> Measurement:
+    """Fetch one result; a mistake in the input is told with the name of its recording."""
+    try:
+        return result()
+    except InputError as error:
+        raise InputError(f"{name}: {error.where}", error.found, error.expected, error.do) from error
+
+
+def _cores() -> int:
+    """The cores that this process may use, which in a container are fewer than the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

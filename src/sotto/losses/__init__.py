@@ -1,0 +1,21 @@
+"""Losses: tensors in, one value per item out. Nobody here has heard of teachers.
+
+Every loss is called with (reference, estimate, noisy), each [B,T], and returns [B]. Because the reference may be the
+clean speech or a teacher's output, any loss serves supervised training and output distillation alike.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from sotto.losses.waveform import L1, MultiResolution
+from sotto.losses.weighted import Weighted
+
+LOSSES: dict[str, type[nn.Module]] = {
+    "weighted": Weighted,
+    "multi_resolution": MultiResolution,
+    "l1": L1,
+}
+"""The catalogue: name -> class, whose constructor is the recipe's schema."""
+
+__all__ = ["LOSSES", "L1", "MultiResolution", "Weighted"]

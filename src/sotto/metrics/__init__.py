@@ -1,0 +1,175 @@
+"""Metrics: two arrays in, floats out. This catalogue is all that a report or a recipe knows of them.
+
+A metric is one function ``(clean [T], estimate [T], sample_rate)`` and one line in ``METRICS``. Where it has no value
+for a recording it raises :class:`MetricFailure`, which :func:`measure` records beside the values; nothing is scored as
+zero for want of a value. The packages ``pesq`` and ``pystoi`` are imported when first needed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sotto.errors import InputError
+from sotto.metrics.composite import composite
+from sotto.metrics.pair import Align, MetricFailure, pair
+from sotto.metrics.perceptual import estoi, pesq_nb, pesq_wb, stoi
+from sotto.metrics.ratios import si_sdr_db, snr_db
+
+__all__ = [
+    "COLUMNS",
+    "DEFAULT",
+    "METRICS",
+    "Align",
+    "Column",
+    "Measurement",
+    "Metric",
+    "MetricFailure",
+    "check",
+    "columns",
+    "composite",
+    "describe",
+    "estoi",
+    "measure",
+    "pair",
+    "pesq_nb",
+    "pesq_wb",
+    "si_sdr_db",
+    "snr_db",
+    "stoi",
+]
+
+
+class Column(NamedTuple):
+    """How one figure is shown."""
+
+    label: str
+    digits: int = 2
+    scale: float = 1.0
+    """What is shown is ``scale`` times the figure: STOI is kept as a fraction and shown in per cent."""
+    higher_is_better: bool = True
+
+    def show(self, value: float | None) -> str:
+        """Write one figure; a dash where there is none."""
+        return "–" if value is None else f"{value * self.scale:.{self.digits}f}"
+
+
+class Metric(NamedTuple):
+    """One line of the catalogue."""
+
+    function: Callable[..., float | dict[str, float]]
+    """``(clean, estimate, sample_rate)`` to one float, or to one float per column."""
+    columns: dict[str, Column]
+    package: str = "sotto"
+    """The package that computes it; its version travels with the figures."""
+    mode: str = ""
+
+
+class Measurement(NamedTuple):
+    """What the metrics say of one recording."""
+
+    values: dict[str, float]
+    """Column to figure, only where there is one."""
+    failures: dict[str, str]
+    """Metric to the reason why it has no value."""
+
+
+METRICS: dict[str, Metric] = {
+    "pesq_wb": Metric(pesq_wb, {"pesq_wb": Column("PESQ")}, "pesq", "wb"),
+    "pesq_nb": Metric(pesq_nb, {"pesq_nb": Column("PESQ-nb")}, "pesq", "nb"),
+    "stoi": Metric(stoi, {"stoi": Column("STOI (%)", 1, 100)}, "pystoi"),
+    "estoi": Metric(estoi, {"estoi": Column("ESTOI (%)", 1, 100)}, "pystoi", "extended"),
+    "composite": Metric(
+        composite,
+        {
+            "csig": Column("CSIG"),
+            "cbak": Column("CBAK"),
+            "covl": Column("COVL"),
+            "llr": Column("LLR", higher_is_better=False),
+            "wss": Column("WSS", higher_is_better=False),
+            "segsnr_db": Column("segSNR (dB)"),
+        },
+        mode="16 kHz, PESQ-wb",
+    ),
+    "si_sdr_db": Metric(lambda clean, estimate, _: si_sdr_db(clean, estimate), {"si_sdr_db": Column("SI-SDR (dB)")}),
+    "snr_db": Metric(lambda clean, estimate, _: snr_db(clean, estimate), {"snr_db": Column("SNR (dB)")}),
+}
+"""Metric -> function and columns. PESQ stands before the composite measures, which take it over."""
+
+COLUMNS: dict[str, Column] = {name: column for metric in METRICS.values() for name, column in metric.columns.items()}
+
+DEFAULT = ("pesq_wb", "stoi", "composite", "si_sdr_db")
+
+
+def check(metrics: Iterable[str]) -> tuple[str, ...]:
+    """Return the asked metrics in the catalogue's order, each once.
+
+    Raises:
+        InputError: a name is not in the catalogue, or there is none.
+    """
+    asked = list(metrics)
+    for name in asked:
+        if name not in METRICS:
+            owner = next((metric for metric, line in METRICS.items() if name in line.columns), None)
+            near = [owner] if owner else difflib.get_close_matches(name, METRICS, 1)
+            do = f"ask for {near[0]!r}" if near else ""
+            raise InputError("metrics", f"no metric is called {name!r}", " or ".join(METRICS), do)
+    if not asked:
+        raise InputError("metrics", "none was asked for", "one or more of " + ", ".join(METRICS))
+    return tuple(name for name in METRICS if name in asked)
+
+
+def columns(metrics: Iterable[str]) -> tuple[str, ...]:
+    """The columns that the metrics fill, in order."""
+    return tuple(column for name in check(metrics) for column in METRICS[name].columns)
+
+
+def describe(metric: str) -> str:
+    """What computed a metric, for the record: ``"pesq 0.0.4 wb"``."""
+    line = METRICS[metric]
+    if line.package == "sotto":
+        from sotto.version import __version__ as release
+    else:
+        release = version(line.package)
+    return f"{line.package} {release} {line.mode}".rstrip()
+
+
+def measure(
+    clean: np.ndarray,
+    estimate: np.ndarray,
+    sample_rate: int,
+    metrics: Iterable[str] = DEFAULT,
+    align: Align = "exact",
+) -> Measurement:
+    """Measure one pair of recordings with several metrics.
+
+    Args:
+        clean: [T].
+        estimate: [T].
+        sample_rate: in Hz.
+        metrics: names from ``METRICS``.
+        align: ``"shorter"`` cuts both signals to the shorter one; ``"exact"`` refuses different lengths.
+
+    Raises:
+        InputError: the arguments are wrong for this metric (lengths, sample rate, name), whatever the recording.
+    """
+    values: dict[str, float] = {}
+    failures: dict[str, str] = {}
+    metrics = check(metrics)
+    try:
+        clean, estimate = pair(clean, estimate, align)
+    except MetricFailure as failure:
+        return Measurement(values, dict.fromkeys(metrics, str(failure)))
+    for name in metrics:
+        known: dict[str, Any] = {"pesq": values["pesq_wb"]} if name == "composite" and "pesq_wb" in values else {}
+        try:
+            found = METRICS[name].function(clean, estimate, sample_rate, **known)
+        except MetricFailure as failure:
+            failures[name] = str(failure)
+        else:
+            values |= found if isinstance(found, dict) else {name: found}
+    return Measurement(values, failures)

@@ -1,0 +1,56 @@
+"""The two signals that every metric compares, and the one way in which a metric can fail."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sotto.errors import InputError
+
+Align = Literal["exact", "shorter"]
+Signal = NDArray[np.float64]
+
+
+class MetricFailure(ValueError):
+    """A metric has no value for this recording; the message says why.
+
+    It is counted and listed beside the scores. It is never a score of zero, and never a reason to stop the others.
+    """
+
+
+def pair(clean: ArrayLike, estimate: ArrayLike, align: Align = "exact") -> tuple[Signal, Signal]:
+    """Check two signals and return them as float64.
+
+    Args:
+        clean: [T], the reference.
+        estimate: [T], what is judged.
+        align: ``"exact"`` refuses different lengths; ``"shorter"`` cuts both to the shorter one.
+
+    Returns:
+        ``(clean, estimate)``, both [T].
+
+    Raises:
+        InputError: a signal is not one-dimensional, or the lengths differ.
+        MetricFailure: a signal is empty, silent, or holds NaN or infinite samples.
+    """
+    signals = {"clean": np.asarray(clean, np.float64), "estimate": np.asarray(estimate, np.float64)}
+    for name, signal in signals.items():
+        if signal.ndim != 1:
+            raise InputError(
+                name, f"an array of shape {signal.shape}", "one channel, of shape [T]", "score each channel"
+            )
+    lengths = [len(signal) for signal in signals.values()]
+    if align == "exact" and lengths[0] != lengths[1]:
+        found = f"{lengths[1]} samples beside {lengths[0]} of the clean signal"
+        raise InputError("estimate", found, "equal lengths", "give align='shorter' to cut both to the shorter")
+    for name, signal in signals.items():
+        signals[name] = signal = signal[: min(lengths)]
+        if not signal.size:
+            raise MetricFailure(f"the {name} signal is empty")
+        if not np.isfinite(signal).all():
+            raise MetricFailure(f"the {name} signal holds NaN or infinite samples")
+        if not signal.any():
+            raise MetricFailure(f"the {name} signal is silent")
+    return signals["clean"], signals["estimate"]

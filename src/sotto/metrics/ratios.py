@@ -1,0 +1,54 @@
+"""Energy ratios in decibels: SNR and SI-SDR (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sotto.metrics.pair import MetricFailure, Signal, pair
+
+
+def snr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
+    """Signal-to-noise ratio of the whole recording, everything that differs from the clean signal being noise.
+
+    Args:
+        clean: [T].
+        estimate: [T].
+
+    Returns:
+        ``10 log10(|clean|^2 / |clean - estimate|^2)`` in dB.
+
+    Raises:
+        MetricFailure: a signal is silent, or both are equal (the ratio is infinite).
+    """
+    reference, judged = pair(clean, estimate)
+    return _ratio_db(reference, judged - reference)
+
+
+def si_sdr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
+    """Scale-invariant signal-to-distortion ratio (Le Roux et al., eq. 3-4), after removing the mean of both signals.
+
+    Args:
+        clean: [T].
+        estimate: [T].
+
+    Returns:
+        ``10 log10(|a clean|^2 / |a clean - estimate|^2)`` in dB, with ``a`` the projection of the estimate on the clean
+        signal. It does not change when the estimate is scaled.
+
+    Raises:
+        MetricFailure: a signal is silent or constant, or the ratio is infinite.
+    """
+    reference, judged = (signal - signal.mean() for signal in pair(clean, estimate))
+    energy = reference @ reference
+    if not energy or not judged.any():
+        raise MetricFailure("a signal is constant")
+    target = (reference @ judged / energy) * reference
+    return _ratio_db(target, target - judged)
+
+
+def _ratio_db(target: Signal, error: Signal) -> float:
+    wanted, unwanted = float(target @ target), float(error @ error)
+    if not wanted or not unwanted:
+        raise MetricFailure("the ratio is infinite: the estimate has nothing but, or nothing of, the clean signal")
+    return 10 * float(np.log10(wanted / unwanted))

@@ -1,0 +1,91 @@
+"""Checkpoints that others published: their parameter names, mapped to ours, and their arguments, read off the shapes.
+
+A published file names its tensors as its authors named their modules. A rule below rewrites a name; the first that
+matches wins, and a name that none matches is an error, never skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+_BRANCHES = {"0": "channel", "1": "global", "2": "local"}
+_CONV_NORM = {"conv": "0", "bn": "1"}
+
+_MANNER_BLOCK = (
+    (r"down_conv\.", "down."),
+    (r"up_conv\.", "up."),
+    (r"conv_block\.point_conv1\.0\.conv\.", "conv.body.0."),
+    (r"conv_block\.point_conv1\.1\.", "conv.body.1."),
+    (r"conv_block\.depth_conv\.0\.conv\.", "conv.body.3."),
+    (r"conv_block\.depth_conv\.1\.", "conv.body.4."),
+    (r"conv_block\.point_conv2\.0\.conv\.", "conv.body.6."),
+    (r"conv_block\.point_conv2\.1\.", "conv.body.7."),
+    (r"conv_block\.conv\.(conv|bn)\.", lambda m: f"conv.body.9.{_CONV_NORM[m[1]]}."),
+    (r"conv_block\.shortcut\.(conv|bn)\.", lambda m: f"conv.shortcut.{_CONV_NORM[m[1]]}."),
+    (r"attn_block\.in_branch(\d)\.(conv|bn)\.", lambda m: f"attention.narrow.{_BRANCHES[m[1]]}.0.{_CONV_NORM[m[2]]}."),
+    (r"attn_block\.out_branch(\d)\.(conv|bn)\.", lambda m: f"attention.smooth.{_BRANCHES[m[1]]}.0.{_CONV_NORM[m[2]]}."),
+    (r"attn_block\.channel_attn\.fc\.", "attention.views.channel.fc."),
+    (r"attn_block\.global_attn\.w_qs\.", "attention.views.global.query."),
+    (r"attn_block\.global_attn\.w_ks\.", "attention.views.global.key."),
+    (r"attn_block\.global_attn\.w_vs\.", "attention.views.global.value."),
+    (r"attn_block\.global_attn\.fc\.", "attention.views.global.out."),
+    (r"attn_block\.local_attn\.depth_conv\.0\.conv\.", "attention.views.local.depthwise.0."),
+    (r"attn_block\.local_attn\.depth_conv\.1\.", "attention.views.local.depthwise.1."),
+    (r"attn_block\.local_attn\.conv\.(conv|bn)\.", lambda m: f"attention.views.local.mask.{_CONV_NORM[m[1]]}."),
+    (r"attn_block\.conv\.(conv|bn)\.", lambda m: f"attention.fuse.{_CONV_NORM[m[1]]}."),
+    (r"attn_block\.output_tanh\.0\.", "attention.gate.tanh."),
+    (r"attn_block\.output_sigmoid\.0\.", "attention.gate.sigmoid."),
+    (r"attn_block\.gate_conv\.0\.", "attention.gate.out."),
+    (r"attn_block\.shortcut\.(conv|bn)\.", lambda m: f"attention.shortcut.{_CONV_NORM[m[1]]}."),
+)
+_MANNER_ENDS = (
+    (r"in_conv\.", "in_conv."),
+    (r"linear\.0\.", "latent."),
+    (r"mask_gate\.output\.0\.", "mask.tanh."),
+    (r"mask_gate\.output_gate\.0\.", "mask.sigmoid."),
+    (r"mask_gate\.mask\.0\.", "mask.out."),
+    (r"out_conv\.0\.", "out_conv."),
+)
+
+
+def is_published_manner(state: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors are named as in the authors' MANNER checkpoints."""
+    return "manner_block.in_conv.0.weight" in state
+
+
+def manner_arguments(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
+    """The name and the arguments of the network that a published MANNER state belongs to."""
+    layers = {match[1] for name in state if (match := re.match(r"manner_block\.encoder\.(\d+)\.", name))}
+    attended = {match[1] for name in state if (match := re.match(r"manner_block\.encoder\.(\d+)\.attn_block\.", name))}
+    # A network of depth 1 is base and small at once; base then.
+    name = "manner-b" if attended == layers else "manner-s"
+    return name, {"hidden": state["manner_block.in_conv.0.weight"].shape[0], "depth": len(layers)}
+
+
+def translate_manner(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a published MANNER state to our names; the convolutions over chunks gain the axis of chunks.
+
+    Raises:
+        KeyError: a name that no rule knows.
+    """
+    translated = {}
+    for name, value in state.items():
+        ours = _rename(name.removeprefix("manner_block."))
+        if value.ndim == 3 and ".views.local." in ours:
+            value = value.unsqueeze(2)
+        translated[ours] = value
+    return translated
+
+
+def _rename(name: str) -> str:
+    layer = re.match(r"(encoder|decoder)\.\d+\.", name)
+    prefix, rules = (layer[0], _MANNER_BLOCK) if layer else ("", _MANNER_ENDS)
+    rest = name[len(prefix) :]
+    for pattern, replacement in rules:
+        if re.match(pattern, rest):
+            return prefix + re.sub(pattern, replacement, rest, count=1)
+    raise KeyError(name)

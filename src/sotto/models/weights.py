@@ -1,0 +1,125 @@
+"""Weights on disk: our safetensors files, which describe themselves, and published checkpoints.
+
+Nothing here executes code from a file: safetensors holds tensors and text, and pickled checkpoints are opened with
+``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sotto.errors import InputError
+from sotto.files import atomic
+from sotto.models.base import Enhancer
+from sotto.models.published import is_published_manner, manner_arguments, translate_manner
+from sotto.version import __version__
+
+FORMAT = "sotto-network-1"
+
+
+def save(network: Enhancer, path: str | Path, **about: Any) -> None:
+    """Write the weights with what is needed to build the network again.
+
+    Args:
+        network: its ``name``, ``arguments`` and ``sample_rate`` go into the file's header.
+        path: usually ends in ``.safetensors``; replaced atomically.
+        about: further JSON-serialisable facts for the header, such as the recipe, the step or the validation score.
+    """
+    header = {
+        "format": FORMAT,
+        "sotto": __version__,
+        "name": network.name,
+        "arguments": json.dumps(network.arguments),
+        "sample_rate": str(network.sample_rate),
+        "about": json.dumps(about),
+    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata=header)
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """The facts stored beside the weights of one of our files: name, arguments, sample_rate, sotto, about."""
+    with _open_safetensors(path) as file:
+        header = file.metadata() or {}
+    if header.get("format") != FORMAT:
+        raise InputError(path, "a safetensors file that sotto did not write", "a checkpoint of sotto's own")
+    return {
+        "name": header["name"],
+        "arguments": json.loads(header["arguments"]),
+        "sample_rate": int(header["sample_rate"]),
+        "sotto": header["sotto"],
+        "about": json.loads(header["about"]),
+    }
+
+
+def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
+    """Build the network that a checkpoint holds and fill it, strictly; see ``sotto.models.load``."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(path, "no such file", do="give a .safetensors checkpoint, or a published one (.pt, .pth, .th)")
+    if path.suffix == ".safetensors":
+        header = read_header(path)
+        name, arguments = header["name"], header["arguments"]
+        with _open_safetensors(path) as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a mapping)
+    else:
+        name, arguments, state = _read_published(path)
+    network = create(name, **arguments)
+    fill(network, state, path)
+    return network.eval()
+
+
+def fill(network: Enhancer, state: Mapping[str, Tensor], where: str | Path) -> None:
+    """Load ``state`` into ``network``; what does not fit exactly is an InputError that names the first misfit."""
+    own = network.state_dict()
+    # A published state may lack the counters of batch norm, which play no part in its output.
+    counters = {name for name in own if name.endswith("num_batches_tracked")}
+    misfits = [f"lacks {name}" for name in own if name not in state and name not in counters]
+    misfits += [f"has an unknown {name}" for name in state if name not in own]
+    misfits += [
+        f"has {name} of shape {list(state[name].shape)} where the network has {list(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    if misfits:
+        description = f"{network.name} with {network.arguments}"
+        raise InputError(where, f"weights of another network: {misfits[0]} ({len(misfits)} misfits)", description)
+    network.load_state_dict({**{name: own[name] for name in counters}, **state})
+
+
+def _open_safetensors(path: str | Path) -> Any:
+    if not Path(path).is_file():
+        raise InputError(path, "no such file", do="give a checkpoint that sotto wrote (.safetensors)")
+    try:
+        return safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise InputError(path, f"not a readable safetensors file ({error})", do="is the file complete?") from error
+
+
+def _read_published(path: Path) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+    """Open a pickled checkpoint without executing it; returns name, arguments and the state under our names."""
+    expected = "a published MANNER checkpoint: a dict with 'state_dict', or the state itself"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        reason = str(error).partition("\n")[0][:120]
+        raise InputError(path, f"cannot be opened as weights alone ({reason})", expected) from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not is_published_manner(state):
+        raise InputError(path, "no checkpoint of a network that is known here", expected)
+    name, arguments = manner_arguments(state)
+    try:
+        return name, arguments, translate_manner(state)
+    except KeyError as error:
+        raise InputError(path, f"holds a tensor of an unknown name, {error}", expected) from error

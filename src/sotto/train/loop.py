@@ -1,0 +1,221 @@
+"""The one loop: every teacher, baseline and distilled student trains here.
+
+A run lives in a folder: ``state.pt`` (everything that a resumed run needs), ``best.safetensors`` (the best wide-band
+PESQ on the validation recordings), ``last.safetensors``, ``log.jsonl`` and ``tensorboard/``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch.optim.lr_scheduler import OneCycleLR
+
+from sotto import models
+from sotto.data.base import Segments, Source
+from sotto.data.loader import loader
+from sotto.errors import InputError
+from sotto.evaluate.score import score
+from sotto.train.checkpoint import STATE, load_state, save_state
+from sotto.train.interrupt import Interruptible
+from sotto.train.log import Log
+from sotto.train.objective import Objective
+from sotto.train.settings import Settings
+from sotto.types import Batch
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Called with (steps done, steps in all, the latest numbers)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: steps done, the best validation score with its step, and the checkpoint to use."""
+
+    steps: int
+    best_pesq: float | None
+    best_step: int | None
+    checkpoint: Path
+    seconds: float
+
+
+class Trainer:
+    """Trains ``student`` on ``source`` for ``objective`` inside ``folder``; see ``fit``.
+
+    Args:
+        student: the network to train.
+        objective: what to minimise.
+        source: where the segments and the validation recordings come from.
+        settings: how.
+        folder: of the run.
+        about: facts to store in the checkpoints' header, such as the recipe.
+    """
+
+    def __init__(
+        self,
+        student: models.Enhancer,
+        objective: Objective,
+        source: Source,
+        settings: Settings,
+        folder: Path,
+        about: dict[str, Any] | None = None,
+    ) -> None:
+        if source.sample_rate != student.sample_rate:
+            raise InputError("data", f"comes at {source.sample_rate} Hz", f"{student.sample_rate} Hz, the network's rate")
+        self.student, self.objective, self.source = student, objective, source
+        self.settings, self.folder, self.about = settings, folder, about or {}
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        self.fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)  # pyright: ignore[reportArgumentType]
+        self.segments: Segments = source.train(settings.seed)
+        self.per_epoch = len(self.segments) // settings.batch_size
+        self.steps = settings.steps if settings.steps is not None else settings.epochs * self.per_epoch
+        self.step, self.seconds = 0, 0.0
+        self.sums: dict[str, float] = {}
+        self.best: tuple[float, int] | None = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        parameters = [*self.student.parameters(), *self.objective.parameters()]
+        optimizer = torch.optim.Adam(parameters, lr=self.settings.max_lr)
+        # A run of no steps is a check of everything else; the schedule needs one all the same.
+        self.schedule = OneCycleLR(optimizer, self.settings.max_lr, total_steps=max(self.steps, 1))
+        self.model: Any = self.fabric.setup_module(self.student)
+        self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
+        self.objective.to(self.fabric.device)
+        if self.objective.teacher is not None:
+            self.objective.teacher.to(self.fabric.device)
+
+    def fit(self, resume: bool = False, progress: Progress | None = None) -> Outcome:
+        """Train to the end.
+
+        Args:
+            resume: go on from the state in the folder; on a CPU the weights then end up as if never interrupted,
+                bit for bit.
+            progress: told of every step.
+
+        Raises:
+            InputError: the folder holds a run already and ``resume`` is not asked for, or none and it is.
+            KeyboardInterrupt: asked to stop; the state after the last whole step has been saved.
+        """
+        if resume:
+            self._restore(load_state(self.folder))
+        elif (self.folder / STATE).exists():
+            raise InputError(self.folder, "holds a run already", do="go on with --resume, or choose another --out")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with Log(self.folder, self.step) as log, Interruptible() as signals:
+            self._run(log, signals, progress)
+        models.save(self.student, self.folder / "last.safetensors", step=self.step, **self.about)
+        pesq, step = self.best if self.best else (None, None)
+        checkpoint = self.folder / ("best.safetensors" if self.best else "last.safetensors")
+        return Outcome(self.step, pesq, step, checkpoint, self.seconds)
+
+    def _run(self, log: Log, signals: Interruptible, progress: Progress | None) -> None:
+        started = time.monotonic() - self.seconds
+        self.model.train()
+        for batch in self._batches():
+            values = self._train_step(batch)
+            self.step += 1
+            self.seconds = time.monotonic() - started
+            self._record(log, values)
+            if progress is not None:
+                progress(self.step, self.steps, values)
+            validated = self._due(self.settings.validate_every or self.per_epoch) and self._validate(log)
+            if validated or signals.asked or self._due(self.settings.save_every):
+                self._save()
+            if signals.asked and self.step < self.steps:
+                raise KeyboardInterrupt
+
+    def _batches(self) -> Iterator[Batch]:
+        """All batches from the current step to the last, epoch after epoch."""
+        settings = self.settings
+        while self.step < self.steps:
+            epoch, done = divmod(self.step, self.per_epoch)
+            batches = loader(self.segments, settings.batch_size, settings.seed, epoch, done, settings.workers)
+            for batch in batches:
+                yield _to(batch, self.fabric.device)
+                if self.step >= self.steps:
+                    return
+
+    def _train_step(self, batch: Batch) -> dict[str, float]:
+        self.optimizer.zero_grad()
+        with self.fabric.autocast():
+            total, terms = self.objective(self.model, batch)
+        self.fabric.backward(total)
+        if self.settings.grad_clip is not None:
+            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.settings.grad_clip)
+        self.optimizer.step()
+        self.schedule.step()
+        return {"total": total.item()} | {name: term.item() for name, term in terms.items()}
+
+    def _due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.steps
+
+    def _record(self, log: Log, values: dict[str, float]) -> None:
+        """Add ``values`` to the running sums; log their means when a record is due."""
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in values.items()}
+        if self._due(self.settings.log_every):
+            count = (self.step - 1) % self.settings.log_every + 1
+            means = {name: total / count for name, total in self.sums.items()}
+            log.write(self.step, {**means, "lr": self.schedule.get_last_lr()[0], "seconds": round(self.seconds, 1)})
+            self.sums = {}
+
+    def _validate(self, log: Log) -> bool:
+        """Score the validation recordings and keep the weights if they are the best so far; whether it was done."""
+        items = self.source.valid()
+        if not items:
+            return False
+        wanted = min(self.settings.validate_items or len(items), len(items))
+        chosen = [items[index] for index in np.linspace(0, len(items) - 1, wanted).round().astype(int)]
+        self.model.eval()
+        scores = score(self._enhance, chosen, metrics=("pesq_wb", "si_sdr_db"), sample_rate=self.student.sample_rate)
+        self.model.train()
+        means = scores.means()
+        if "pesq_wb" not in means or not math.isfinite(means["pesq_wb"]):
+            raise InputError("data", "PESQ could score no validation recording", "recordings with speech in them")
+        log.write(self.step, {f"valid/{name}": value for name, value in means.items()})
+        if self.best is None or means["pesq_wb"] > self.best[0]:
+            self.best = (means["pesq_wb"], self.step)
+            path = self.folder / "best.safetensors"
+            models.save(self.student, path, step=self.step, valid_pesq_wb=means["pesq_wb"], **self.about)
+        return True
+
+    def _enhance(self, noisy: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            wave = torch.from_numpy(noisy).to(self.fabric.device).unsqueeze(0)
+            return self.model(wave).float().squeeze(0).cpu().numpy()
+
+    def _save(self) -> None:
+        save_state(
+            self.folder,
+            {
+                "step": self.step,
+                "seconds": self.seconds,
+                "best": self.best,
+                "sums": self.sums,
+                "student": self.student.state_dict(),
+                "objective": self.objective.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "random": torch.get_rng_state(),
+            },
+        )
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.step, self.seconds, self.best, self.sums = (state[key] for key in ("step", "seconds", "best", "sums"))
+        self.student.load_state_dict(state["student"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["random"])
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    clean = None if batch.clean is None else batch.clean.to(device, non_blocking=True)
+    return Batch(batch.noisy.to(device, non_blocking=True), clean, batch.lengths.to(device), batch.ids)

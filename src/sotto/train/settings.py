@@ -1,0 +1,43 @@
+"""How a run trains: the section ``train`` of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The defaults are those of MANNER as published, which MV-AT shares.
+
+    Args:
+        epochs: passes over the data; ``steps`` overrules it.
+        steps: optimiser steps in all.
+        batch_size: segments per step.
+        max_lr: peak of the one-cycle schedule of Adam's learning rate, which PyTorch's defaults start at 1/25 of it,
+            raise for 30 % of the steps and lower along a cosine.
+        grad_clip: largest norm of the gradient; none by default.
+        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``, as lightning-fabric names them.
+        seed: of the initial weights, the order of the data and every draw in it.
+        accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        workers: processes that prepare batches ahead of the training step.
+        threads: threads of a CPU's arithmetic; all cores when left out.
+        validate_every: steps between validations; an epoch when left out.
+        validate_items: validation recordings used, evenly spread over all; all when left out.
+        log_every: steps between two log records, which carry means over these steps.
+        save_every: steps between saves of the state, beside those at validations.
+    """
+
+    epochs: int = 350
+    steps: int | None = None
+    batch_size: int = 4
+    max_lr: float = 1e-3
+    grad_clip: float | None = None
+    precision: str = "32-true"
+    seed: int = 0
+    accelerator: str = "auto"
+    workers: int = 1
+    threads: int | None = None
+    validate_every: int | None = None
+    validate_items: int | None = None
+    log_every: int = 50
+    save_every: int = 500
