@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -24,6 +24,7 @@ SHIPPED = resources.files("sotto") / "assets" / "models"
 WINDOW_S, OVERLAP_S = 30.0, 1.0
 """Longer signals are enhanced window by window, neighbours cross-faded, so that memory does not grow with them."""
 
+MINIMUM = 256
 CHECKPOINTS = (".safetensors", ".pt", ".pth", ".th", ".ckpt")
 
 
@@ -34,8 +35,10 @@ class Model:
     name: str
     sample_rate: int
     run: Callable[[np.ndarray], np.ndarray]
-    minimum: int = 16
-    """The shortest input, in samples, that the network takes; shorter ones are padded."""
+    minimum: int = MINIMUM
+    """The shortest input, in samples, that the model takes; shorter ones are padded with silence."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What a file says of itself in its metadata."""
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
         """Enhance one channel of any length, [T] -> [T]."""
@@ -64,12 +67,13 @@ def shipped() -> dict[str, dict[str, Any]]:
     return {card["name"]: card for card in sorted(cards, key=lambda card: (not card.get("default", False), card["name"]))}
 
 
-def open_model(model: Any = None) -> Model:
+def open_model(model: Any = None, threads: int | None = None) -> Model:
     """Make a model ready to run.
 
     Args:
         model: None for the default student; the name of a shipped one; a path to ONNX or to a checkpoint (which needs
             ``sotto[train]``); a network; or a function from noisy [T] to estimate [T] at 16 kHz.
+        threads: that a model in ONNX computes with; one per core when left out. Torch has a setting of its own.
 
     Raises:
         InputError: no such model, or a file that is none.
@@ -79,7 +83,7 @@ def open_model(model: Any = None) -> Model:
     if model is None or isinstance(model, (str, Path)):
         path = _locate(model)
         if path.suffix == ".onnx":
-            return _from_onnx(str(path), path.stat().st_mtime_ns)
+            return _from_onnx(str(path), threads or 0, path.stat().st_mtime_ns)
         from sotto.models import load
 
         return _from_network(load(path), path.stem)
@@ -186,14 +190,16 @@ def _locate(model: str | Path | None) -> Path:
 
 
 @cache
-def _from_onnx(path: str, _changed: int) -> Model:
+def _from_onnx(path: str, threads: int, _changed: int) -> Model:
     """Open an ONNX file; a second call for the same file, unchanged, gets the same session."""
     import onnxruntime as ort
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NotImplemented
 
     ort.set_default_logger_severity(3)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
     try:
-        session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (Fail, InvalidGraph, InvalidProtobuf, NotImplemented) as error:
         raise InputError(path, "cannot be opened as an ONNX model", do="is the file complete?") from error
     about = session.get_modelmeta().custom_metadata_map
@@ -202,8 +208,8 @@ def _from_onnx(path: str, _changed: int) -> Model:
     def run(noisy: np.ndarray) -> np.ndarray:
         return np.asarray(session.run(None, {source.name: noisy[None]})[0])[0]
 
-    minimum = int(about.get("minimum_samples", 16))
-    return Model(about.get("name", Path(path).stem), int(about.get("sample_rate", 16000)), run, minimum)
+    minimum = int(about.get("minimum_samples", MINIMUM))
+    return Model(about.get("name", Path(path).stem), int(about.get("sample_rate", 16000)), run, minimum, about)
 
 
 def _from_network(network: Any, name: str) -> Model:

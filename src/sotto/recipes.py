@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
 
 from sotto import data, distill, losses, models, schema
+from sotto.enhance import CHECKPOINTS, open_model, shipped
 from sotto.errors import InputError
+from sotto.evaluate import Scores, cost, speed
+from sotto.evaluate import evaluate as measure
+from sotto.evaluate.report import NOISY
+from sotto.export import Parity, to_onnx
 from sotto.files import write_text
+from sotto.metrics import DEFAULT
 from sotto.train import Objective, Outcome, Settings, Trainer
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
 """Called with (what is being done, done, in all, the latest numbers)."""
 
 RECIPE = "recipe.yaml"
+SCORES = "scores.json"
 # What a resumed run may change, because it changes no number.
 _FREE = {("train", "workers"), ("train", "threads"), ("train", "accelerator"), ("train", "log_every"), ("title",), ("out",)}
 
@@ -70,6 +79,85 @@ def build(values: Mapping[str, Any], folder: Path) -> Trainer:
     return Trainer(student, objective, source, settings, folder, about)
 
 
+def evaluate(
+    model: str | Path,
+    folders: tuple[str, str] | None = None,
+    recipe: str | Path | None = None,
+    split: Literal["test", "valid"] = "test",
+    metrics: Sequence[str] | None = None,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score a model on recordings with clean references.
+
+    Args:
+        model: a checkpoint, an ONNX file, the name of a shipped model, or ``noisy`` for the input itself.
+        folders: (noisy, clean), files paired by name.
+        recipe: whose data to use instead; a checkpoint's own when both are left out.
+        split: of a recipe's data.
+        metrics: names from ``sotto.metrics.METRICS``; the paper's and SI-SDR when left out.
+        out: folder for ``scores.json`` and ``scores.csv``; a checkpoint's own run folder when left out.
+        workers: processes that compute the metrics.
+        progress: told of every file.
+    """
+    source: Any = folders
+    if source is None:
+        section = schema.read(recipe)["data"] if recipe is not None else _recipe_of(model)["data"]
+        source = data.create(**section)
+    told = None if progress is None else lambda done, count: progress(f"scoring {model}", done, count, {})
+    scores = measure(
+        None if str(model) == NOISY else model,
+        source,
+        metrics=tuple(metrics or DEFAULT),
+        split=split,
+        workers=workers,
+        progress=told,
+    )
+    folder = Path(out) if out else Path(model).parent if (Path(model).parent / RECIPE).is_file() else None
+    if folder is not None:
+        scores.to_json(folder / SCORES)
+        scores.to_csv(folder / "scores.csv")
+    return scores
+
+
+def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity:
+    """Write a checkpoint as ONNX, with what it knows of its training; see ``sotto.export.to_onnx``."""
+    about = models.read_header(checkpoint)["about"] if Path(checkpoint).suffix == ".safetensors" else {}
+    return to_onnx(models.load(checkpoint), out, about=about | ({"licence": licence} if licence else {}))
+
+
+def bench(model: str | Path, seconds: float = 4.0, repeats: int = 5, threads: int = 1) -> dict[str, Any]:
+    """Parameters, FLOPs as the paper counts them, honest multiply-accumulates, speed and memory of a network.
+
+    Args:
+        model: a checkpoint, or a recipe, whose network is measured with fresh weights.
+        seconds: of audio in one pass.
+        repeats: timed passes, after one that is not.
+        threads: of arithmetic.
+    """
+    if Path(model).suffix in CHECKPOINTS:
+        network = models.load(model)
+        runner: Any = network
+    elif Path(model).suffix == ".onnx" or str(model) in shipped():
+        runner = str(model)
+        about = open_model(runner).about
+        if "arguments" not in about:
+            raise InputError(model, "an ONNX file that sotto did not write", do="give one of sotto's own")
+        network = models.create(about["name"], **json.loads(about["arguments"]))
+    else:
+        runner = network = models.create(**schema.read(model)["model"]).eval()
+    return {
+        "name": network.name,
+        "arguments": network.arguments,
+        "parameters": models.count_parameters(network),
+        "flops_paper": cost.paper_flops(network),
+        "macs_per_second": cost.macs_per_second(network, seconds),
+        "speed": asdict(speed.real_time_factor(runner, seconds=seconds, repeats=repeats, threads=threads)),
+        "peak_memory_bytes": speed.peak_memory(runner, seconds, threads),
+    }
+
+
 def _method(name: str, arguments: Mapping[str, Any]) -> distill.Method:
     try:
         return distill.METHODS[name](**arguments)
@@ -101,3 +189,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def _recipe_of(checkpoint: str | Path) -> dict[str, Any]:
+    """The recipe that a checkpoint's header carries."""
+    if Path(checkpoint).suffix != ".safetensors":
+        raise InputError("data", "no recordings to score on", "--data NOISY CLEAN or --recipe RECIPE")
+    about = models.read_header(checkpoint)["about"]
+    if "recipe" not in about:
+        raise InputError(checkpoint, "was not trained from a recipe", do="give --data NOISY CLEAN or --recipe RECIPE")
+    return about["recipe"]

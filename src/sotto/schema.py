@@ -16,6 +16,10 @@ A recipe's sections are the project's nouns::
 
 Under ``model``, ``data`` and each entry of ``loss`` and ``distill`` stand the arguments of the constructor of that
 name, so their signature is the schema. Every error of a recipe is told at once, with the nearest valid name.
+
+A recipe says only how it differs from its base. Sections merge key by key; null takes away a section, or an entry of
+``loss``, ``distill`` or ``weights``; a section that names another constructor keeps none of the base's arguments; and
+``title``, ``out`` and ``paper``, which say whose run it is, are never inherited.
 """
 
 from __future__ import annotations
@@ -70,6 +74,7 @@ _NAMED: dict[str, Mapping[str, Callable[..., Any]]] = {"model": MODELS, "data": 
 _PARTS: dict[str, Mapping[str, Callable[..., Any]]] = {"loss": LOSSES, "distill": METHODS}
 _PLAIN: dict[str, Callable[..., Any]] = {"train": Settings, "teacher": Teacher, "paper": Paper}
 _TEXTS = ("title", "out")
+_OWN = (*_TEXTS, "paper")
 KEYS = (*_TEXTS, *_NAMED, *_PARTS, *_PLAIN, "weights")
 
 
@@ -89,7 +94,8 @@ def read(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) 
 
     Args:
         recipe: a YAML file, the name of a shipped recipe, or the recipe itself.
-        overrides: ``key=value`` with dots between the levels of the key: ``train.steps=100``.
+        overrides: ``key=value`` with dots between the levels of the key: ``train.steps=100``. Together they are laid
+            over the recipe as a recipe is over its base.
 
     Returns:
         The recipe with all values of the right type, without defaults that it does not state.
@@ -98,13 +104,8 @@ def read(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) 
         InputError: no such recipe, no YAML, or errors in it, all of which the message tells.
     """
     where = str(recipe) if isinstance(recipe, (str, Path)) else "recipe"
-    values = _load(recipe) if isinstance(recipe, (str, Path)) else deepcopy(dict(recipe))
-    for override in overrides:
-        key, sign, text = override.partition("=")
-        if not sign or not key:
-            raise InputError(override, "no override", "key=value, such as train.steps=100")
-        _put(values, key.split("."), _parse(text, override))
-    checked, errors = _check(values)
+    values = _load(recipe) if isinstance(recipe, (str, Path)) else _based(deepcopy(dict(recipe)), ())
+    checked, errors = _check(_merge(values, _changes(overrides)))
     if errors:
         raise InputError(where, "; ".join(errors))
     return checked
@@ -120,8 +121,16 @@ def _load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(path, "not a text file", "a recipe in YAML") from error
     if not isinstance(values, dict):
         raise InputError(path, "no recipe", "keys and values in YAML")
+    return _based(values, (*seen, path.resolve()))
+
+
+def _based(values: dict[str, Any], seen: tuple[Path, ...]) -> dict[str, Any]:
+    """``values`` laid over the recipe that their ``base`` names, if they have one."""
     base = values.pop("base", None)
-    return _merge(_load(base, (*seen, path.resolve())), values) if base else values
+    if base is None:
+        return values
+    inherited = {key: value for key, value in _load(str(base), seen).items() if key not in _OWN}
+    return _merge(inherited, values)
 
 
 def _find(recipe: str | Path, beside: Path) -> Path:
@@ -143,30 +152,39 @@ def _parse(text: str, where: object) -> Any:
         raise InputError(where, f"not YAML ({' '.join(str(error).split())})") from error
 
 
-def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``changes`` laid over it, mapping by mapping; a null takes a key away.
+def _changes(overrides: Sequence[str]) -> dict[str, Any]:
+    """The overrides as one mapping, so that their order plays no part where one of them names a constructor."""
+    changes: dict[str, Any] = {}
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        *sections, last = key.split(".")
+        if not sign or not last:
+            raise InputError(override, "no override", "key=value, such as train.steps=100")
+        values = changes
+        for section in sections:
+            inner = values.get(section)
+            values[section] = inner if isinstance(inner, dict) else {}
+            values = values[section]
+        values[last] = _parse(text, override)
+    return changes
 
-    A section that names another constructor than its base keeps none of that one's arguments.
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:
+    """``base`` with ``changes`` laid over it, mapping by mapping; see the top of this file.
+
+    An argument that is null is set to None, which its default need not be.
     """
     merged = dict(base)
+    removable = not within or (len(within) == 1 and within[0] in (*_PARTS, "weights"))
     for key, value in changes.items():
         mine = merged.get(key)
-        renamed = isinstance(value, Mapping) and isinstance(mine, dict) and value.get("name", mine.get("name"))
-        if value is None:
+        if value is None and removable and (key in merged or not within):
             merged.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(mine, dict) and renamed == mine.get("name"):
-            merged[key] = _merge(mine, value)
+        elif isinstance(value, Mapping) and isinstance(mine, Mapping) and value.get("name") in (None, mine.get("name")):
+            merged[key] = _merge(mine, value, (*within, key))
         else:
             merged[key] = deepcopy(value)
     return merged
-
-
-def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        inner = values.get(key)
-        values[key] = inner if isinstance(inner, dict) else {}
-        values = values[key]
-    values[keys[-1]] = value
 
 
 def _check(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -175,7 +193,7 @@ def _check(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     checked: dict[str, Any] = {}
     for key, value in values.items():
         if key not in KEYS:
-            errors.append(_unknown(key, KEYS))
+            errors.append(_unknown(str(key), ("base", *KEYS)))
         elif key in _TEXTS:
             checked[key] = str(value)
         elif not isinstance(value, Mapping):
@@ -194,28 +212,37 @@ def _check(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 def _named(key: str, value: Mapping[str, Any], errors: list[str]) -> dict[str, Any]:
     arguments = dict(value)
-    name = arguments.pop("name", None)
-    if name not in _NAMED[key]:
-        errors.append(_unknown(f"{key}.name: {name}", _NAMED[key], str(name)))
-        return {}
-    return {"name": name, **_arguments(key, _NAMED[key][name], arguments, errors)}
+    name = str(arguments.pop("name", ""))
+    if not name:
+        errors.append(f"{key}.name: missing; expected one of {', '.join(_NAMED[key])}")
+    elif name not in _NAMED[key]:
+        errors.append(_unknown(f"{key}.name: {name}", _NAMED[key], name))
+    else:
+        return {"name": name, **_arguments(key, _NAMED[key][name], arguments, errors)}
+    return {}
 
 
 def _part(key: str, name: str, value: Any, errors: list[str]) -> dict[str, Any]:
     if name not in _PARTS[key]:
-        errors.append(_unknown(f"{key}.{name}", _PARTS[key], name))
-        return {}
-    return _arguments(f"{key}.{name}", _PARTS[key][name], value or {}, errors)
+        errors.append(_unknown(f"{key}.{name}", _PARTS[key], str(name)))
+    elif not isinstance(value, Mapping):
+        errors.append(f"{key}.{name}: {value!r} is no section; expected arguments below it, or {{}} for its defaults")
+    else:
+        return _arguments(f"{key}.{name}", _PARTS[key][name], value, errors)
+    return {}
 
 
 def _arguments(
     prefix: str, constructor: Callable[..., Any], values: Mapping[str, Any], errors: list[str]
 ) -> dict[str, Any]:
     """Check ``values`` against the signature of ``constructor``."""
-    parameters = inspect.signature(constructor).parameters
+    # nn.Module's own constructor, which a loss without arguments has, is (*args, **kwargs).
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    signature = inspect.signature(constructor).parameters
+    parameters = {key: parameter for key, parameter in signature.items() if parameter.kind not in variadic}
     hints = get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
     known = [key for key in values if key in parameters]
-    errors += [_unknown(f"{prefix}.{key}", parameters, key) for key in values if key not in parameters]
+    errors += [_unknown(f"{prefix}.{key}", parameters, str(key)) for key in values if key not in parameters]
     errors += [
         f"{prefix}.{key}: missing; expected a {getattr(hints[key], '__name__', hints[key])}"
         for key, parameter in parameters.items()
@@ -236,5 +263,5 @@ def _value(key: str, value: Any, kind: Any, errors: list[str]) -> Any:
 
 def _unknown(key: str, names: Any, tried: str | None = None) -> str:
     near = difflib.get_close_matches(tried or key, list(names), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}"
     return f"{key}: no such {'name' if ':' in key else 'key'}; {hint}"

@@ -63,8 +63,8 @@ def read(path: str | Path) -> list[Entry]:
         for cells in lines:
             try:
                 id, noisy, clean, speaker, seconds, split = cells
-                names = (str(path.parent / name) if name else "" for name in (noisy, clean))
-                entries.append(Entry(id, *names, speaker, float(seconds), split))
+                noisy, clean = (str(path.parent / name) if name else "" for name in (noisy, clean))
+                entries.append(Entry(id, noisy, clean, speaker, float(seconds), split))
             except ValueError as error:
                 raise InputError(path, f"line {lines.line_num} is not an entry ({error})", ",".join(HEADER)) from error
     return entries

@@ -9,7 +9,7 @@ from pathlib import Path
 from sotto.data.base import Segments
 from sotto.data.mixtures import Mixer, Mixing
 from sotto.data.pairs import items_of_test
-from sotto.data.recordings import Recordings, audio_below, held_out, recording_of, speaker_of
+from sotto.data.recordings import Recordings, audio_below, held_out, is_synthetic, recording_of, speaker_of
 from sotto.errors import InputError
 from sotto.types import Item
 
@@ -44,7 +44,6 @@ class Mix:
     """
 
     name = "mix"
-    synthetic = False
 
     def __init__(
         self,
@@ -65,6 +64,7 @@ class Mix:
         manifest: str | None = None,
     ) -> None:
         self.clean, self.noise, self.test_noisy, self.test_clean = clean, noise, test_noisy, test_clean
+        self.synthetic = is_synthetic(clean)
         self.mixing = Mixing(snr_db, level_db, tempo, babble)
         self.segment_s, self.epoch_size, self.valid_items = segment_s, epoch_size, valid_items
         self.exclude, self.manifest = tuple(exclude), manifest

@@ -91,7 +91,9 @@ def _same_rate(present: list[Path], sample_rate: int) -> None:
     for path in present:
         rate = info(path).sample_rate
         if rate != sample_rate:
-            raise InputError(path, f"is there from an earlier run, at {rate} Hz", f"{sample_rate} Hz", "choose another folder")
+            raise InputError(
+                path, f"is there from an earlier run, at {rate} Hz", f"{sample_rate} Hz", "choose another folder"
+            )
 
 
 def _converted(todo: list[tuple[Path, Path, int]], workers: int | None) -> Iterator[tuple[Path, float, str]]:
@@ -103,7 +105,9 @@ def _converted(todo: list[tuple[Path, Path, int]], workers: int | None) -> Itera
     # Spawned, not forked: the caller may have torch's threads running. A short queue lets Ctrl-C end it at once.
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         left = iter(todo)
-        running: set[Future[tuple[Path, float, str]]] = {pool.submit(_convert, job) for job in islice(left, 4 * workers)}
+        running: set[Future[tuple[Path, float, str]]] = {
+            pool.submit(_convert, job) for job in islice(left, 4 * workers)
+        }
         try:
             while running:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)

@@ -19,6 +19,10 @@ from sotto.data.manifest import files
 from sotto.errors import InputError
 
 
+SYNTHETIC_MARK = "SYNTHETIC.md"
+"""A file of this name at the top of a corpus says that it was synthesised."""
+
+
 class Recordings:
     """Sound files read as mono float32, all at one rate.
 
@@ -43,7 +47,7 @@ class Recordings:
                     path,
                     f"is at {header.sample_rate} Hz",
                     f"{sample_rate} Hz",
-                    f"resample the corpus once with `sotto data prepare --sample_rate {sample_rate}`",
+                    f"resample the corpus once with `sotto data prepare --sample-rate {sample_rate}`",
                 )
             if header.length == 0:
                 raise InputError(path, "holds no samples (0 frames)", do="remove it; `sotto data check` finds all such")
@@ -70,6 +74,12 @@ class Recordings:
         if offset + length <= self.lengths[index]:
             return self.read(index, offset, length)
         return fit_noise(self.read(index), length, offset)
+
+
+def is_synthetic(folder: str | Path) -> bool:
+    """Whether a folder lies in a corpus that ``Synthetic.write`` wrote, whose figures must say so."""
+    folder = Path(folder).absolute()
+    return any((place / SYNTHETIC_MARK).is_file() for place in (folder, *folder.parents[:2]))
 
 
 def audio_below(folder: str | Path, exclude: Iterable[str] = (), manifest: str | None = None) -> list[Path]:
@@ -134,7 +144,10 @@ def held_out(names: Iterable[str], modulo: int) -> set[str]:
 
 
 def pair_files(noisy: str | Path, clean: str | Path, manifest: str | None = None) -> list[tuple[str, Path, Path]]:
-    """Pair two folders, or what a manifest lists of them: files with the same path below them, suffix apart, or the same ``fileid_N`` (DNS Challenge).
+    """Pair two folders, or what a manifest lists of them.
+
+    Files belong together whose paths below the folders are the same, suffix apart, or hold the same ``fileid_N`` at
+    their end (DNS Challenge).
 
     Returns:
         ``(id, noisy path, clean path)``, sorted by id.

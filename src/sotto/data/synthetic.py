@@ -16,9 +16,14 @@ from sotto.audio.io import write
 from sotto.audio.mix import fit_noise
 from sotto.data.base import Segments
 from sotto.data.mixtures import Mixer, Mixing
+from sotto.data.recordings import SYNTHETIC_MARK
 from sotto.data.voices import KINDS, Voice, make_noise, speak
+from sotto.files import write_text
 from sotto.types import Item
 
+NOTE = """These sounds were synthesised by sotto. They resemble speech and noise well enough to try the software on,
+and what a network scores on them says nothing about recordings.
+"""
 TEST_PAIRS = 12
 TEST_SNR_DB = (2.5, 17.5)
 
@@ -102,6 +107,7 @@ class Synthetic:
         ``Mix(f"{folder}/clean", f"{folder}/noise", f"{folder}/test/noisy", f"{folder}/test/clean")`` reads it.
         """
         folder = Path(folder)
+        write_text(folder / SYNTHETIC_MARK, NOTE)
         for part in (self._parts["train"], self._parts["valid"]):
             for sound, speaker, name in zip(part.speech, part.speakers, part.speech_names, strict=True):
                 write(folder / "clean" / speaker / f"{name}.flac", sound, self.sample_rate)

@@ -68,7 +68,7 @@ def evaluate(
     elif isinstance(data, tuple) and all(isinstance(folder, str | Path) for folder in data):
         noisy, clean = cast("tuple[str | Path, str | Path]", data)
         items = _folders(noisy, clean, wanted)
-        about |= {"data": f"{noisy}, {clean}"}
+        about |= {"data": f"{noisy}, {clean}", "synthetic": is_synthetic(clean)}
     else:
         items = cast("Sequence[Item]", data)
     if run is not None and run.sample_rate != wanted:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 INK = "#010203"  # stands for "the colour of the text around" until the SVG is written
 COLOURS = ("#3b82f6", "#e8590c", "#2f9e44", "#c026d3", "#b08900", "#0e9aa7")  # legible on white and on near-black
 DASHES = ("-", "--", "-.", ":")  # so that runs are not told apart by colour alone
+DRAWN = ("total", "loss", "kd", "valid")  # what a training log is drawn of: ``kd/mvat`` but not ``lr``
 POINTS = 400  # of a curve, at most; longer logs are averaged in blocks
 RANGE_DB = 80
 WINDOW = 512
@@ -103,8 +104,8 @@ def write_page(
         path: the HTML file.
         title: its heading.
         results: the table's rows.
-        curves: run name to its log: one mapping per entry with ``step`` and figures such as ``loss``; the figures
-            whose names begin with ``loss`` or ``valid`` are drawn.
+        curves: run name to its log, one mapping per entry: ``step`` and figures such as ``total``, ``loss/weighted``,
+            ``kd/mvat`` or ``valid/pesq_wb``, which are drawn, one picture each; others are passed over.
         examples: recordings to show and play.
         synthetic: whether the data is; a banner says so. Results that say it of themselves suffice.
         paper: rows of ``paper.results(...)``, to stand beside ours.
@@ -148,14 +149,19 @@ def _table(results: Sequence[Result], paper: Sequence[PaperRow]) -> str:
 
 def _curves(curves: Curves) -> list[str]:
     """One figure per quantity, with one line per run."""
-    logged = dict.fromkeys(name for log in curves.values() for entry in log for name in entry)
-    return [_curve(name, curves) for name in logged if name.startswith(("loss", "valid"))]
+    entries = [entry for log in curves.values() for entry in log]
+    logged = dict.fromkeys(name for entry in entries for name in entry if _logged(entry, name))
+    return [_curve(name, curves) for name in logged if name.partition("/")[0] in DRAWN]
+
+
+def _logged(entry: Mapping[str, Any], name: str) -> bool:
+    return isinstance(entry.get(name), int | float)
 
 
 def _curve(name: str, curves: Curves) -> str:
     def draw(axes: Axes) -> None:
         for index, (run, log) in enumerate(curves.items()):
-            points = [(entry["step"], entry[name]) for entry in log if isinstance(entry.get(name), int | float)]
+            points = [(entry["step"], entry[name]) for entry in log if _logged(entry, name)]
             if points:
                 steps, figures = _thinned(np.array(points, float)).T
                 marker = "." if len(steps) < 30 else ""

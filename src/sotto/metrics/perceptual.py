@@ -15,6 +15,8 @@ from sotto.errors import InputError
 from sotto.metrics.pair import MetricFailure, pair
 
 _PESQ_RATES = {"wb": (16000,), "nb": (8000, 16000)}
+_STOI_SHORTEST_S = (29 * 128 + 256) / 10_000  # 30 frames of 256 samples, half overlapping, at 10 kHz
+_STOI_TOO_SHORT = "STOI: fewer than 30 frames (0.4 s) of speech"
 
 
 def pesq_wb(clean: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
@@ -88,13 +90,15 @@ def _stoi(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, extended: boo
     from pystoi import stoi as measure
 
     reference, judged = pair(clean, estimate)
+    if len(reference) < _STOI_SHORTEST_S * sample_rate:
+        raise MetricFailure(_STOI_TOO_SHORT)
     with warnings.catch_warnings():
         # The package answers a recording that is too short with a warning and the score 1e-5.
         warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
         try:
             score = float(measure(reference, judged, sample_rate, extended=extended))
         except RuntimeWarning as error:
-            raise MetricFailure("STOI: fewer than 30 frames (0.4 s) of speech") from error
+            raise MetricFailure(_STOI_TOO_SHORT) from error
     if not math.isfinite(score):
         raise MetricFailure("STOI: the score is not a number")
     return score

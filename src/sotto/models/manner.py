@@ -26,6 +26,7 @@ from sotto.types import Tap
 
 KERNEL, STRIDE, CHUNK, DEPTHWISE = 8, 4, 64, 31
 VIEWS = ("channel", "global", "local")
+"""The branches of multi-view attention, in the order in which they are concatenated."""
 
 
 def conv_norm(c_in: int, c_out: int, kernel: int = 1) -> nn.Sequential:
@@ -132,23 +133,23 @@ class GatedConv(nn.Module):
 class MultiViewAttention(nn.Module):
     """Channel, global and local attention side by side, fused by a gate: [B,C,N] -> [B,C,N].
 
-    The three views that MV-AT reads are the outputs of ``channel``, ``global`` and ``local``, each [B,C//3,N].
+    The three views that MV-AT reads are the outputs of ``views``, in the order of ``VIEWS``, each [B,C//3,N].
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         width = channels // 3
-        self.narrow = nn.ModuleDict({view: nn.Sequential(conv_norm(channels, width), nn.ReLU()) for view in VIEWS})
-        self.views = nn.ModuleDict(
-            {"channel": ChannelAttention(width), "global": GlobalAttention(), "local": LocalAttention(width)}
-        )
-        self.smooth = nn.ModuleDict({view: nn.Sequential(conv_norm(width, width, 3), nn.ReLU()) for view in VIEWS})
+        self.narrow = nn.ModuleList(nn.Sequential(conv_norm(channels, width), nn.ReLU()) for _ in VIEWS)
+        self.views = nn.ModuleList([ChannelAttention(width), GlobalAttention(), LocalAttention(width)])
+        self.smooth = nn.ModuleList(nn.Sequential(conv_norm(width, width, 3), nn.ReLU()) for _ in VIEWS)
         self.fuse = conv_norm(3 * width, channels)
         self.gate = GatedConv(channels)
         self.shortcut = conv_norm(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        branches = [self.smooth[view](self.views[view](self.narrow[view](x))) for view in VIEWS]
+        branches = [
+            smooth(view(narrow(x))) for narrow, view, smooth in zip(self.narrow, self.views, self.smooth, strict=True)
+        ]
         return self.shortcut(x) + self.gate(self.fuse(torch.cat(branches, dim=1)))
 
 
@@ -230,7 +231,8 @@ class Manner(Enhancer):
                 path = f"{side}.{index}"
                 taps[f"{side}.{layer}"] = Tap(path)
                 if isinstance(self.get_submodule(path).attention, MultiViewAttention):
-                    taps |= {f"{side}.{layer}.{view}": Tap(f"{path}.attention.views.{view}") for view in VIEWS}
+                    views = {f"{side}.{layer}.{view}": f"{path}.attention.views.{i}" for i, view in enumerate(VIEWS)}
+                    taps |= {name: Tap(module) for name, module in views.items()}
         return taps
 
     def forward(self, noisy: Tensor) -> Tensor:
@@ -249,12 +251,16 @@ class Manner(Enhancer):
         return estimate[..., :length] * scale
 
     def valid_length(self, length: int) -> int:
-        """The smallest length >= ``length`` that every encoder layer divides without remainder."""
+        """The smallest length >= ``length`` that every encoder layer divides without remainder.
+
+        These are shortest + k * STRIDE**depth, the shortest being the one that leaves a single deepest frame. Written
+        so that a traced length stays traced: (n + |n|) // 2 is max(n, 0).
+        """
+        stride, shortest = STRIDE**self.depth, 1
         for _ in range(self.depth):
-            length = max(-((KERNEL - length) // STRIDE), 0) + 1
-        for _ in range(self.depth):
-            length = (length - 1) * STRIDE + KERNEL
-        return length
+            shortest = (shortest - 1) * STRIDE + KERNEL
+        steps = (length - shortest + stride - 1) // stride
+        return shortest + (steps + abs(steps)) // 2 * stride
 
 
 def manner_base(hidden: int = 60, depth: int = 4) -> Manner:

@@ -12,7 +12,6 @@ from typing import Any
 
 from torch import Tensor
 
-_BRANCHES = {"0": "channel", "1": "global", "2": "local"}
 _CONV_NORM = {"conv": "0", "bn": "1"}
 
 _MANNER_BLOCK = (
@@ -26,16 +25,16 @@ _MANNER_BLOCK = (
     (r"conv_block\.point_conv2\.1\.", "conv.body.7."),
     (r"conv_block\.conv\.(conv|bn)\.", lambda m: f"conv.body.9.{_CONV_NORM[m[1]]}."),
     (r"conv_block\.shortcut\.(conv|bn)\.", lambda m: f"conv.shortcut.{_CONV_NORM[m[1]]}."),
-    (r"attn_block\.in_branch(\d)\.(conv|bn)\.", lambda m: f"attention.narrow.{_BRANCHES[m[1]]}.0.{_CONV_NORM[m[2]]}."),
-    (r"attn_block\.out_branch(\d)\.(conv|bn)\.", lambda m: f"attention.smooth.{_BRANCHES[m[1]]}.0.{_CONV_NORM[m[2]]}."),
-    (r"attn_block\.channel_attn\.fc\.", "attention.views.channel.fc."),
-    (r"attn_block\.global_attn\.w_qs\.", "attention.views.global.query."),
-    (r"attn_block\.global_attn\.w_ks\.", "attention.views.global.key."),
-    (r"attn_block\.global_attn\.w_vs\.", "attention.views.global.value."),
-    (r"attn_block\.global_attn\.fc\.", "attention.views.global.out."),
-    (r"attn_block\.local_attn\.depth_conv\.0\.conv\.", "attention.views.local.depthwise.0."),
-    (r"attn_block\.local_attn\.depth_conv\.1\.", "attention.views.local.depthwise.1."),
-    (r"attn_block\.local_attn\.conv\.(conv|bn)\.", lambda m: f"attention.views.local.mask.{_CONV_NORM[m[1]]}."),
+    (r"attn_block\.in_branch(\d)\.(conv|bn)\.", lambda m: f"attention.narrow.{m[1]}.0.{_CONV_NORM[m[2]]}."),
+    (r"attn_block\.out_branch(\d)\.(conv|bn)\.", lambda m: f"attention.smooth.{m[1]}.0.{_CONV_NORM[m[2]]}."),
+    (r"attn_block\.channel_attn\.fc\.", "attention.views.0.fc."),
+    (r"attn_block\.global_attn\.w_qs\.", "attention.views.1.query."),
+    (r"attn_block\.global_attn\.w_ks\.", "attention.views.1.key."),
+    (r"attn_block\.global_attn\.w_vs\.", "attention.views.1.value."),
+    (r"attn_block\.global_attn\.fc\.", "attention.views.1.out."),
+    (r"attn_block\.local_attn\.depth_conv\.0\.conv\.", "attention.views.2.depthwise.0."),
+    (r"attn_block\.local_attn\.depth_conv\.1\.", "attention.views.2.depthwise.1."),
+    (r"attn_block\.local_attn\.conv\.(conv|bn)\.", lambda m: f"attention.views.2.mask.{_CONV_NORM[m[1]]}."),
     (r"attn_block\.conv\.(conv|bn)\.", lambda m: f"attention.fuse.{_CONV_NORM[m[1]]}."),
     (r"attn_block\.output_tanh\.0\.", "attention.gate.tanh."),
     (r"attn_block\.output_sigmoid\.0\.", "attention.gate.sigmoid."),
@@ -75,7 +74,7 @@ def translate_manner(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     translated = {}
     for name, value in state.items():
         ours = _rename(name.removeprefix("manner_block."))
-        if value.ndim == 3 and ".views.local." in ours:
+        if value.ndim == 3 and ".views.2." in ours:
             value = value.unsqueeze(2)
         translated[ours] = value
     return translated

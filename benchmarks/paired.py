@@ -1,0 +1,170 @@
+"""What the benchmarks share: the cases, two formulations measured in turn, and the report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import cast
+
+import torch
+from eager_manner import eager
+
+from sotto import models
+from sotto.evaluate.speed import peak_of
+from sotto.files import write_json, write_text
+from sotto.models.manner import Manner
+
+MEGA = 2**20
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and the batch that it is given."""
+
+    model: str
+    hidden: int
+    depth: int
+    seconds: float
+    batch: int
+
+    def network(self, formulation: str) -> Manner:
+        """The network in one formulation, ``ours`` or ``eager``; both have the same weights."""
+        torch.manual_seed(0)
+        ours = cast(Manner, models.create(self.model, hidden=self.hidden, depth=self.depth))
+        return ours if formulation == "ours" else eager(ours)
+
+    def noisy(self, seconds: float | None = None) -> torch.Tensor:
+        """[B,T] of noise; ``seconds`` overrules the case's own."""
+        samples = round((seconds or self.seconds) * models.Enhancer.sample_rate)
+        return 0.1 * torch.randn(self.batch, samples, generator=torch.Generator().manual_seed(1))
+
+
+CASES = {
+    "S12/3": Case("manner-s", 12, 3, 4.0, 4),
+    "S30/3": Case("manner-s", 30, 3, 4.0, 4),
+    "B60/4": Case("manner-b", 60, 4, 4.0, 1),
+    "B60/4-10s": Case("manner-b", 60, 4, 10.0, 1),
+}
+
+Prepare = Callable[[Case, str, int], Callable[[], object]]
+"""(case, formulation, threads) -> the work to be measured, warmed up."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case, both formulations; ``faster`` and ``smaller`` are eager / ours."""
+
+    case: str
+    seconds: float
+    batch: int
+    ours_s: float
+    eager_s: float
+    faster: float
+    ours_mb: float
+    eager_mb: float
+    smaller: float
+
+
+def main(prepare: Prepare, description: str) -> None:
+    """Read the command line, measure the chosen cases, show the table and write it where asked."""
+    arguments = _arguments(description)
+    torch.set_num_threads(arguments.threads)
+    rows = []
+    for name in arguments.cases:
+        changes = {"seconds": arguments.seconds, "batch": arguments.batch}
+        case = replace(CASES[name], **{key: value for key, value in changes.items() if value is not None})
+        _same_output(case)
+        rows.append(_measure(name, case, prepare, arguments.repeats, arguments.threads))
+        print(_line(rows[-1]), flush=True)
+    machine = _machine(arguments.threads)
+    title = description.partition("\n")[0]
+    text = f"# {title}\n\n{_table(rows)}\n\n{machine} Medians of {arguments.repeats} pairs.\n"
+    print(f"\n{text}", end="")
+    for path in arguments.out:
+        if path.suffix == ".json":
+            write_json(path, {"title": title, "machine": machine, "rows": [asdict(row) for row in rows]})
+        else:
+            write_text(path, text)
+
+
+def _arguments(description: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="which; all by default")
+    parser.add_argument("--seconds", type=float, help="length of the signals, instead of each case's own")
+    parser.add_argument("--batch", type=int, help="signals per batch, instead of each case's own")
+    parser.add_argument("--repeats", type=int, default=7, help="pairs of measurements (default 7)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
+    parser.add_argument("--out", type=Path, nargs="+", default=[], help="write the report there: .md or .json, or both")
+    return parser.parse_args()
+
+
+def _same_output(case: Case) -> None:
+    """Stop unless both formulations give the same output, in training and in eval mode."""
+    noisy = case.noisy(1.0)
+    for training in (True, False):
+        with torch.no_grad():
+            ours, plain = (case.network(kind).train(training)(noisy) for kind in ("ours", "eager"))
+        difference = float((ours - plain).abs().max())
+        if not difference < TOLERANCE:
+            raise SystemExit(f"{case}: the two formulations differ by {difference:g}; there is nothing to compare")
+
+
+def _measure(name: str, case: Case, prepare: Prepare, repeats: int, threads: int) -> Row:
+    memory = [peak_of(partial(prepare, case, kind, threads)) / MEGA for kind in ("ours", "eager")]
+    works = [prepare(case, kind, threads) for kind in ("ours", "eager")]
+    times = _alternate(works, repeats)
+    ratio = median(plain / ours for ours, plain in times)
+    ours, plain = (median(column) for column in zip(*times, strict=True))
+    return Row(name, case.seconds, case.batch, ours, plain, ratio, *memory, memory[1] / memory[0])
+
+
+def _alternate(works: Sequence[Callable[[], object]], repeats: int) -> list[list[float]]:
+    """Time all works once per round, each round in the reverse order of the last, so that a drift favours none."""
+    for work in works:
+        work()
+    rounds = []
+    for index in range(repeats):
+        order = range(len(works)) if index % 2 == 0 else reversed(range(len(works)))
+        taken = dict.fromkeys(range(len(works)), 0.0)
+        for which in order:
+            started = time.perf_counter()
+            works[which]()
+            taken[which] = time.perf_counter() - started
+        rounds.append(list(taken.values()))
+    return rounds
+
+
+def _table(rows: Sequence[Row]) -> str:
+    head = [
+        "| Network | Batch | Ours | Eager | Faster | Ours, peak | Eager, peak | Smaller |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    return "\n".join([*head, *(_line(row) for row in rows)])
+
+
+def _line(row: Row) -> str:
+    times = f"{1000 * row.ours_s:.0f} ms | {1000 * row.eager_s:.0f} ms | {row.faster:.2f} x"
+    memory = f"{row.ours_mb:.0f} MB | {row.eager_mb:.0f} MB | {row.smaller:.2f} x"
+    return f"| {row.case.partition('-')[0]} | {row.batch} x {row.seconds:g} s | {times} | {memory} |"
+
+
+def _machine(threads: int) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.processor() or platform.machine()
+    git = ["git", "-C", str(Path(__file__).parent)]
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout
+    state = f"commit {commit or 'unknown'}{', changed' if changed else ''}"
+    return f"{model}, {os.cpu_count()} cores, {threads} used; torch {torch.__version__}; {state}."

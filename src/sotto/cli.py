@@ -1,0 +1,93 @@
+"""The command line: words typed, one verb called, an answer printed. The only room that prints.
+
+A user's mistake is one line on standard error and exit code 2; ``--json`` prints the answer for a program to read.
+Nothing here imports torch before a command needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sotto.commands import COMMANDS, DATA_COMMANDS, Command
+from sotto.errors import InputError
+from sotto.version import __version__
+
+DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
+EPILOG = "sotto COMMAND --help tells what a command does and shows examples."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line. Leaves with 1 when the answer is that something is wrong with the user's files, 2 after a
+    mistake in what was typed or given, 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    words, overrides = _take_overrides(words)
+    given = _parser().parse_args(words)
+    given.overrides = overrides
+    try:
+        value, text = given.run(given)
+        print(json.dumps(value, indent=2) if given.json else text)
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"sotto: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("sotto: stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of the pipe has left; what is still buffered must not raise once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    if isinstance(value, dict) and value.get("ok") is False:
+        sys.exit(1)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="sotto", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"sotto {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(commands, COMMANDS)
+    summary = "check and prepare a corpus"
+    data = commands.add_parser("data", help=summary, description=f"{summary.capitalize()}.")
+    _add(data.add_subparsers(title="commands", metavar="COMMAND", required=True), DATA_COMMANDS)
+    return parser
+
+
+def _add(commands: Any, table: Mapping[str, Command]) -> None:
+    for name, command in table.items():
+        parser = commands.add_parser(
+            name,
+            help=command.summary,
+            description=command.description,
+            epilog=command.epilog(),
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+        for flags, options in command.arguments:
+            parser.add_argument(*flags, **options)
+        parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+        parser.set_defaults(run=command.run)
+
+
+def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
+    """Part the words of ``sotto train`` from its overrides, ``key=value``, ``--a.b value`` or ``--a.b=value``.
+
+    argparse has no options of any name, nor positional words on both sides of an option.
+    """
+    if words[:1] != ["train"]:
+        return words, []
+    kept: list[str] = []
+    overrides: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        key, sign, _ = word.partition("=")
+        if word.startswith("--") and "." in key:
+            overrides.append(word[2:] if sign else f"{word[2:]}={next(rest, '')}")
+        elif sign and not word.startswith("-"):
+            overrides.append(word)
+        else:
+            kept.append(word)
+    return kept, overrides

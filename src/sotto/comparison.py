@@ -1,0 +1,107 @@
+"""Runs side by side: their scores, costs, learning curves and sound, as a table and as one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from sotto import data, models
+from sotto.data.base import Source
+from sotto.enhance import open_model
+from sotto.errors import InputError
+from sotto.evaluate.cost import paper_flops
+from sotto.evaluate.page import Example, write_page
+from sotto.evaluate.paper import PaperRow, results
+from sotto.evaluate.report import Result
+from sotto.evaluate.score import Scores
+from sotto.recipes import NOISY, RECIPE, SCORES, Progress, evaluate
+from sotto.train import read_log
+
+CHECKPOINT = "best.safetensors"
+NOISY_SCORES = "noisy.json"
+
+
+def compare(
+    runs: Sequence[str | Path],
+    page: str | Path | None = None,
+    paper: bool = False,
+    examples: int = 3,
+    progress: Progress | None = None,
+) -> tuple[list[Result], list[PaperRow]]:
+    """Put runs on the same test set side by side, the noisy input first.
+
+    Args:
+        runs: their folders; a run without scores is scored on its recipe's test set first.
+        page: where to write the HTML page; none is written when left out.
+        paper: put the published rows that the recipes name beside ours.
+        examples: test recordings to show and to play on the page.
+        progress: told of every file that is scored.
+
+    Raises:
+        InputError: a folder without a finished run, or runs on different test sets.
+    """
+    folders = [Path(run) for run in runs]
+    recipes = [_recipe(folder) for folder in folders]
+    scores = [_scores(folder, progress) for folder in folders]
+    ids = [sorted(row["id"] for row in one.rows) for one in scores]
+    for folder, other in zip(folders[1:], ids[1:], strict=True):
+        if other != ids[0]:
+            raise InputError(folder, f"was scored on other recordings than {folders[0]}", "the same test set")
+    rows = [Result.of(_noisy(folders[0], ids[0], progress), name=NOISY)]
+    published: list[PaperRow] = []
+    for folder, recipe, one in zip(folders, recipes, scores, strict=True):
+        network = models.load(folder / CHECKPOINT)
+        name = recipe.get("paper", {}).get("row", "")
+        if paper and name:
+            published += [row for row in results(recipe["paper"]["table"]) if row.name == name]
+        size = float(models.count_parameters(network))
+        rows.append(Result.of(one, recipe.get("title", folder.name), size, paper_flops(network), name))
+    if page is not None:
+        source = data.create(**recipes[0]["data"])
+        titles = [recipe.get("title", folder.name) for folder, recipe in zip(folders, recipes, strict=True)]
+        curves = {title: read_log(folder) for title, folder in zip(titles, folders, strict=True)}
+        shown = _examples(source, dict(zip(titles, folders, strict=True)), examples)
+        write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published)
+    return rows, published
+
+
+def _recipe(folder: Path) -> dict[str, Any]:
+    for name in (RECIPE, CHECKPOINT):
+        if not (folder / name).is_file():
+            raise InputError(folder, f"no finished run: it has no {name}", "the folder of a run of sotto train")
+    return yaml.safe_load((folder / RECIPE).read_text("utf-8"))
+
+
+def _scores(folder: Path, progress: Progress | None) -> Scores:
+    if (folder / SCORES).is_file():
+        return Scores.from_json(folder / SCORES)
+    return evaluate(folder / CHECKPOINT, progress=progress)
+
+
+def _noisy(folder: Path, ids: list[str], progress: Progress | None) -> Scores:
+    """The scores of the unprocessed input on the same recordings, computed once for a run."""
+    path = folder / NOISY_SCORES
+    if path.is_file():
+        known = Scores.from_json(path)
+        if sorted(row["id"] for row in known.rows) == ids:
+            return known
+    scores = evaluate(NOISY, recipe=folder / RECIPE, progress=progress)
+    scores.to_json(path)
+    return scores
+
+
+def _examples(source: Source, runs: Mapping[str, Path], count: int) -> list[Example]:
+    """The first test recordings with what each run makes of them."""
+    opened = {title: open_model(folder / CHECKPOINT) for title, folder in runs.items()}
+    shown: list[Example] = []
+    for item in source.test()[:count]:
+        waves: dict[str, np.ndarray] = {NOISY: item.noisy}
+        waves |= {title: model(item.noisy) for title, model in opened.items()}
+        if item.clean is not None:
+            waves["clean"] = item.clean
+        shown.append({"id": item.id, "sample_rate": source.sample_rate, "waves": waves})
+    return shown

@@ -1,0 +1,267 @@
+"""Sound in and out, mixing and tempo: closed forms, round trips, and what is said of files that are no use."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import pathlib
+
+import numpy as np
+import pytest
+import soundfile
+
+from sotto.audio.io import FORMATS, info, list_audio, read, read_compact, read_mono, read_segment, resample, write
+from sotto.audio.mix import PEAK, fit_noise, mix, rms_db
+from sotto.audio.tempo import stretch
+from sotto.errors import InputError
+
+
+def tone(hertz: float, seconds: float = 1.0, rate: int = 16000, level: float = 0.5) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def white(length: int, seed: int = 0, level: float = 0.1) -> np.ndarray:
+    return (level * np.random.default_rng(seed).standard_normal(length)).astype(np.float32)
+
+
+# ---- reading and writing
+
+
+def test_sixteen_bits_survive_the_round_trip(tmp_path):
+    whole = np.arange(-32768, 32768, dtype=np.int64)
+    audio = (whole / 32768).astype(np.float32)
+    for suffix in (".wav", ".flac"):
+        assert write(tmp_path / f"a{suffix}", audio, 16000, "PCM_16") == 0.0
+        back, rate = read(tmp_path / f"a{suffix}")
+        assert rate == 16000
+        assert back.dtype == np.float32
+        np.testing.assert_array_equal(back[0], audio)
+
+
+def test_channels_come_first_and_mono_is_their_mean(tmp_path):
+    stereo = np.stack([white(4000, 1), white(4000, 2)])
+    write(tmp_path / "a.wav", stereo, 8000, "FLOAT")
+    back, rate = read(tmp_path / "a.wav")
+    assert back.shape == (2, 4000)
+    assert rate == 8000
+    assert back.flags.c_contiguous
+    np.testing.assert_array_equal(back, stereo)
+    np.testing.assert_allclose(read_mono(tmp_path / "a.wav", 8000), stereo.mean(axis=0), atol=1e-7)
+    assert read_mono(tmp_path / "a.wav", 16000).shape == (8000,)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_is_written_and_read(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    write(path, tone(440), 16000)
+    header = info(path)
+    assert (header.sample_rate, header.channels, header.length) == (16000, 1, 16000)
+    assert header.seconds == 1.0
+    back = read(path)[0][0]
+    assert abs(rms_db(back) - rms_db(tone(440))) < 0.3
+
+
+def test_a_segment_is_that_part_of_the_whole(tmp_path):
+    stereo = np.stack([white(5000, 1), white(5000, 2)])
+    write(tmp_path / "a.flac", stereo, 16000)
+    whole = read(tmp_path / "a.flac")[0].mean(axis=0)
+    np.testing.assert_allclose(read_segment(tmp_path / "a.flac", 1234, 1000), whole[1234:2234], atol=1e-7)
+    np.testing.assert_allclose(read_segment(tmp_path / "a.flac", 4900, 1000), whole[4900:], atol=1e-7)
+    assert len(read_segment(tmp_path / "a.flac", 9000, 10)) == 0
+
+
+def test_compact_reading_is_exact(tmp_path):
+    write(tmp_path / "a.flac", white(3000), 16000)
+    write(tmp_path / "b.wav", white(3000), 16000, "FLOAT")
+    write(tmp_path / "c.wav", np.stack([white(3000), white(3000, 1)]), 16000)
+    assert read_compact(tmp_path / "a.flac").dtype == np.int16
+    np.testing.assert_array_equal(
+        read_compact(tmp_path / "a.flac") / np.float32(32768), read_segment(tmp_path / "a.flac")
+    )
+    for name in ("b.wav", "c.wav"):
+        assert read_compact(tmp_path / name).dtype == np.float32
+        np.testing.assert_array_equal(read_compact(tmp_path / name), read_segment(tmp_path / name))
+
+
+def test_too_loud_sound_is_turned_down_and_told(tmp_path):
+    loud = tone(440, level=2.0)
+    gain_db = write(tmp_path / "a.wav", loud, 16000)
+    assert gain_db == pytest.approx(-20 * math.log10(np.abs(loud).max()))
+    np.testing.assert_allclose(read(tmp_path / "a.wav")[0][0], loud / np.abs(loud).max(), atol=1e-4)
+    assert write(tmp_path / "b.wav", loud, 16000, "FLOAT") == 0.0
+    np.testing.assert_array_equal(read(tmp_path / "b.wav")[0][0], loud)
+
+
+def test_resampling_keeps_a_tone_and_removes_what_does_not_fit():
+    for rate in (8000, 22050, 48000):
+        there = resample(tone(440, 1, rate), rate, 16000)
+        assert there.shape == (16000,)
+        np.testing.assert_allclose(there[2000:-2000], tone(440)[2000:-2000], atol=2e-3)
+    high = resample(tone(11000, 1, 48000), 48000, 16000)
+    assert rms_db(high[2000:-2000]) < -80
+    stacked = resample(np.stack([tone(440), tone(600)])[None], 16000, 8000)
+    assert stacked.shape == (1, 2, 8000)
+    np.testing.assert_allclose(stacked[0, 1], resample(tone(600), 16000, 8000), atol=1e-6)
+    same = tone(440)
+    assert resample(same, 16000, 16000) is same
+
+
+def test_listing_is_sorted_recursive_and_skips_the_rest(tmp_path):
+    for name in ("b/2.flac", "b/1.WAV", "a.wav", ".hidden.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "notes.txt").touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in list_audio(tmp_path)] == ["a.wav", "b/1.WAV", "b/2.flac"]
+    with pytest.raises(InputError, match="no such folder"):
+        list_audio(tmp_path / "absent")
+
+
+# ---- files that are no use
+
+
+def test_bad_files_are_told_in_one_line_each(tmp_path):
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.wav").write_text("this is not a recording\n" * 20)
+    (tmp_path / "folder.wav").mkdir()
+    soundfile.write(tmp_path / "none.wav", np.zeros(0, dtype=np.float32), 16000)
+    soundfile.write(tmp_path / "nan.wav", np.array([0, np.nan, 0], dtype=np.float32), 16000, "FLOAT")
+    told = {
+        "absent.wav": "no such file",
+        "empty.wav": "0 bytes",
+        "text.wav": "cannot be read as audio",
+        "folder.wav": "is a folder",
+        "none.wav": "0 frames",
+        "nan.wav": "NaN or infinite",
+    }
+    for name, words in told.items():
+        with pytest.raises(InputError, match=words) as caught:
+            read(tmp_path / name)
+        assert str(caught.value).startswith(str(tmp_path / name))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="NaN"):
+        read_segment(tmp_path / "nan.wav")
+
+
+def test_a_cut_flac_is_damaged_not_silently_shorter(tmp_path):
+    write(tmp_path / "a.flac", white(60000), 16000)
+    whole = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"damaged|cannot be read"):
+        read(tmp_path / "a.flac")
+
+
+def test_what_cannot_be_written_is_told(tmp_path):
+    audio = tone(440)
+    with pytest.raises(InputError, match="unknown suffix"):
+        write(tmp_path / "a.xyz", audio, 16000)
+    with pytest.raises(InputError, match="int16"):
+        write(tmp_path / "a.wav", (audio * 1000).astype(np.int16), 16000)
+    with pytest.raises(InputError, match="NaN"):
+        write(tmp_path / "a.wav", np.full(10, np.nan), 16000)
+    with pytest.raises(InputError, match="cannot be encoded"):
+        write(tmp_path / "a.flac", audio, 16000, "FLOAT")
+    with pytest.raises(InputError, match="cannot be encoded"):
+        write(tmp_path / "a.opus", audio, 44100)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EIO, "writing failed")])
+def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, number, words):
+    write(tmp_path / "a.wav", tone(440), 16000)
+    before = (tmp_path / "a.wav").read_bytes()
+
+    def fail(path, content):
+        with open(path, "wb") as half:
+            half.write(bytes(content)[:100])
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", fail)
+    with pytest.raises(InputError, match=words):
+        write(tmp_path / "a.wav", tone(880), 16000)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+    assert (tmp_path / "a.wav").read_bytes() == before
+
+
+# ---- mixing
+
+
+@pytest.mark.parametrize("snr_db", [-5.0, 0.0, 7.3, 20.0])
+@pytest.mark.parametrize("level_db", [None, -35.0, -3.0])
+def test_the_ratio_holds_whatever_the_level(snr_db, level_db):
+    clean, noise = tone(300, level=0.3), white(16000, level=0.02)
+    noisy, scaled, added = mix(clean, noise, snr_db, level_db)
+    assert noisy.dtype == scaled.dtype == added.dtype == np.float32
+    np.testing.assert_array_equal(noisy, scaled + added)
+    assert rms_db(scaled) - rms_db(added) == pytest.approx(snr_db, abs=1e-4)
+    peak = max(np.abs(noisy).max(), np.abs(scaled).max())
+    if level_db is not None and peak < PEAK - 1e-3:
+        assert rms_db(noisy) == pytest.approx(level_db, abs=1e-4)
+    assert peak <= PEAK + 1e-6
+
+
+def test_levels_of_known_signals():
+    assert rms_db(np.ones(100)) == pytest.approx(0)
+    assert rms_db(tone(100, level=1.0)) == pytest.approx(-10 * math.log10(2), abs=1e-3)
+    assert rms_db(np.zeros(10)) == rms_db(np.zeros(0)) == -math.inf
+
+
+def test_the_clip_guard_turns_all_down_together():
+    clean = tone(300, level=0.9)
+    noisy, scaled, added = mix(clean, white(16000, level=0.2), 0.0)
+    assert np.abs(noisy).max() == pytest.approx(PEAK, abs=1e-6)
+    assert rms_db(scaled) - rms_db(added) == pytest.approx(0, abs=1e-4)
+
+
+def test_silence_leaves_the_other_as_it_is():
+    clean, noise, nothing = tone(300), white(16000), np.zeros(16000, dtype=np.float32)
+    for first, second in ((nothing, noise), (clean, nothing)):
+        noisy, scaled, added = mix(first, second, 5.0)
+        np.testing.assert_array_equal(scaled, first)
+        np.testing.assert_array_equal(added, second)
+        np.testing.assert_array_equal(noisy, first + second)
+    assert not mix(nothing, nothing, 5.0, -20.0)[0].any()
+
+
+def test_noise_is_cut_or_starts_over():
+    noise = np.arange(10)
+    np.testing.assert_array_equal(fit_noise(noise, 4, 3), [3, 4, 5, 6])
+    np.testing.assert_array_equal(fit_noise(noise, 25, 8), np.arange(8, 33) % 10)
+
+
+# ---- tempo
+
+
+@pytest.mark.parametrize("factor", [0.8, 0.9, 1.1, 1.25])
+@pytest.mark.parametrize("hertz", [110.0, 440.0, 1500.0])
+def test_tempo_changes_length_and_not_pitch(factor, hertz):
+    audio = tone(hertz, 4.0)
+    out = stretch(audio, factor)
+    assert len(out) == round(len(audio) / factor)
+    spectrum = np.abs(np.fft.rfft(out * np.hanning(len(out)), 2**18))
+    assert spectrum.argmax() * 16000 / 2**18 == pytest.approx(hertz, rel=0.01)
+    assert rms_db(out) == pytest.approx(rms_db(audio), abs=0.1)
+    assert np.abs(out).max() <= 0.51
+
+
+def test_tempo_moves_events_to_their_due_time():
+    audio = 1e-4 * white(64000)
+    for second in (0.5, 1.7, 3.1):
+        audio[round(second * 16000)] = 1.0
+    for factor in (0.9, 1.1):
+        found = np.sort(np.argsort(stretch(audio, factor))[-3:]) / 16000
+        np.testing.assert_allclose(found, np.array([0.5, 1.7, 3.1]) / factor, atol=0.01)
+
+
+def test_tempo_one_is_the_signal_itself_and_the_rest_is_deterministic():
+    audio = white(20000)
+    same = stretch(audio, 1.0)
+    np.testing.assert_array_equal(same, audio)
+    assert same is not audio
+    np.testing.assert_array_equal(stretch(audio, 1.1), stretch(audio.copy(), 1.1))
+    np.testing.assert_allclose(stretch(np.ones(9000, dtype=np.float32), 0.93)[:-600], 1.0, atol=1e-5)
+    assert not stretch(np.zeros(5000, dtype=np.float32), 1.2).any()
+    assert len(stretch(np.zeros(0, dtype=np.float32), 1.2)) == 0
+    assert len(stretch(white(100), 0.9)) == 111
+    with pytest.raises(ValueError, match="tempo"):
+        stretch(audio, 0.0)

@@ -1,0 +1,314 @@
+"""Checking and preparing corpora on disk: every fault is found once, a fix is a manifest, a stopped run goes on."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sotto import data
+from sotto.audio.io import info, list_audio, read, resample, write
+from sotto.data import manifest
+from sotto.data.check import check
+from sotto.data.inspection import clipped_share
+from sotto.data.layouts import detect
+from sotto.data.manifest import Entry
+from sotto.data.prepare import prepare
+from sotto.data.published import measure_noisy
+from sotto.errors import InputError
+
+
+def white(seconds: float, seed: int, rate: int = 16000, level: float = 0.05) -> np.ndarray:
+    return (level * np.random.default_rng(seed).standard_normal(round(rate * seconds))).astype(np.float32)
+
+
+def put(root: Path, name: str, seed: int, seconds: float = 0.5, rate: int = 16000) -> None:
+    """A clean file and its noisy partner."""
+    write(root / "clean" / name, white(seconds, seed, rate), rate)
+    write(root / "noisy" / name, white(seconds, seed, rate) + white(seconds, seed + 500, rate), rate)
+
+
+@pytest.fixture
+def corpus(tmp_path) -> Path:
+    root = tmp_path / "corpus"
+    for number in range(8):
+        put(root, f"s{number}_a.wav", number)
+    put(root / "test", "t0_a.wav", 100)
+    return root
+
+
+def told(report: dict) -> set[tuple[str, str]]:
+    return {(problem["kind"], Path(problem["path"]).name) for problem in report["problems"]}
+
+
+# ---- check
+
+
+def test_a_sane_corpus_is_ok(corpus):
+    seen = []
+    report = check(corpus, progress=lambda done, total: seen.append((done, total)))
+    assert report["ok"]
+    assert report["problems"] == []
+    assert report["layout"] == "pairs"
+    assert report["files"] == 18
+    assert report["seconds"] == pytest.approx(9.0)
+    assert report["parts"] == [
+        {"split": "train", "entries": 8, "seconds": pytest.approx(4.0)},
+        {"split": "test", "entries": 1, "seconds": pytest.approx(0.5)},
+    ]
+    assert seen == [(done, 18) for done in range(1, 19)]
+    json.dumps(report, allow_nan=False)
+
+
+def test_every_fault_is_found_and_only_where_it_is(corpus, tmp_path):
+    (corpus / "noisy" / "s0_a.wav").write_text("not a recording")
+    (corpus / "clean" / "s1_a.wav").unlink()
+    write(corpus / "clean" / "s2_a.wav", white(0.4, 2), 16000)
+    write(corpus / "noisy" / "s3_a.wav", white(0.5, 3, 8000), 8000)
+    write(corpus / "clean" / "s4_a.wav", np.zeros(8000, dtype=np.float32), 16000)
+    write(corpus / "noisy" / "s5_a.wav", np.clip(white(0.5, 5, level=0.6), -0.5, 0.5), 16000)
+    write(corpus / "noisy" / "s6_b.flac", read(corpus / "noisy" / "s6_a.wav")[0], 16000)
+    write(corpus / "clean" / "s6_b.flac", white(0.5, 66), 16000)
+    put(corpus / "test", "s7_b.wav", 77)
+    report = check(corpus, fix=tmp_path / "fixed.csv")
+    assert told(report) == {
+        ("unreadable", "s0_a.wav"),
+        ("missing partner", "s1_a.wav"),
+        ("length mismatch", "s2_a.wav"),
+        ("wrong rate", "s3_a.wav"),
+        ("silence", "s4_a.wav"),
+        ("clipping", "s5_a.wav"),
+        ("duplicate", "s6_b.flac"),
+        ("leaking speaker", "s7_a.wav"),
+    }
+    assert set(report["counts"].values()) == {1}
+    assert not report["ok"]
+    kept = {entry.id for entry in manifest.read(tmp_path / "fixed.csv")}
+    assert kept == {"s3_a", "s6_a", "t0_a", "s7_b"}
+
+
+def test_a_noisy_file_that_is_its_clean_partner_is_a_duplicate(corpus):
+    write(corpus / "noisy" / "s1_a.wav", read(corpus / "clean" / "s1_a.wav")[0], 16000)
+    report = check(corpus)
+    assert told(report) == {("duplicate", "s1_a.wav")}
+    assert "its clean partner" in report["problems"][0]["detail"]
+
+
+def test_two_files_of_one_name_are_both_seen(corpus):
+    write(corpus / "noisy" / "s1_a.flac", white(0.5, 300), 16000)
+    assert ("missing partner", "s1_a.wav") in told(check(corpus))
+
+
+def test_nan_and_empty_files_are_unreadable(corpus):
+    soundfile.write(corpus / "noisy" / "s0_a.wav", np.full(8000, np.nan, dtype=np.float32), 16000, "FLOAT")
+    (corpus / "noisy" / "s1_a.wav").write_bytes(b"")
+    soundfile.write(corpus / "noisy" / "s2_a.wav", np.zeros(0, dtype=np.float32), 16000)
+    report = check(corpus)
+    assert report["counts"] == {"unreadable": 3}
+    details = " ".join(problem["detail"] for problem in report["problems"])
+    assert all(words in details for words in ("NaN", "0 bytes", "0 frames"))
+
+
+def test_training_reads_the_fixed_manifest(corpus, tmp_path):
+    (corpus / "clean" / "s1_a.wav").unlink()
+    folders = str(corpus / "noisy"), str(corpus / "clean")
+    with pytest.raises(InputError, match="no partner"):
+        data.Pairs(*folders, segment_s=0.5).train(0)
+    check(corpus, fix=tmp_path / "fixed.csv")
+    source = data.Pairs(*folders, segment_s=0.5, manifest=str(tmp_path / "fixed.csv"))
+    train = source.train(0)
+    heard = {train[0, index].id for index in range(len(train))} | {item.id for item in source.valid()}
+    assert heard == {f"s{number}_a" for number in range(8) if number != 1}
+
+
+def test_flat_tops_are_clipping_and_sines_are_not():
+    time = np.arange(16000) / 16000
+    for hertz in (50, 440, 4000):
+        sine = np.round(32767 * 0.9 * np.sin(2 * np.pi * hertz * time)) / 32768
+        assert clipped_share(sine) < 1e-3
+    clipped = np.clip(2 * np.sin(2 * np.pi * 50 * time), -1, 1)
+    assert clipped_share(clipped) == pytest.approx(2 / 3, abs=0.02)
+    assert clipped_share(0.5 * clipped) == clipped_share(clipped)
+    assert clipped_share(np.zeros(100)) == clipped_share(np.ones(2)) == 0
+
+
+def test_measured_figures_are_held_against_the_published(tmp_path):
+    class Draw:
+        """A measure whose figures are known."""
+
+        def __init__(self, mean: float) -> None:
+            self.values = iter(mean + 0.1 * np.tile([-1.0, 1.0], 10))
+
+        def __call__(self, clean: np.ndarray, noisy: np.ndarray, sample_rate: int) -> dict[str, float]:
+            value = float(next(self.values))
+            return {"pesq_wb": value} | ({"stoi": 0.9} if value > 2 else {})
+
+    def run(mean: float) -> dict:
+        return measure_noisy(
+            [(tmp_path / "a.wav", tmp_path / "a.wav")] * 20, Draw(mean), 16000, {"pesq_wb": (1.97, 1.97)}
+        )
+
+    write(tmp_path / "a.wav", white(0.1, 0), 16000)
+    near, far = run(2.0), run(2.2)
+    # Three standard errors of these draws are 3 x 0.1026 / sqrt(20) = 0.069.
+    assert near["off"] == []
+    assert near["means"]["pesq_wb"] == pytest.approx(2.0)
+    assert near["missing"] == {"stoi": 10}
+    assert len(far["off"]) == 1
+    assert "1.97" in far["off"][0]
+
+
+def test_a_valentini_test_set_that_is_off_is_not_ok(tmp_path):
+    for number in range(6):
+        name = f"p232_00{number}.wav"
+        write(tmp_path / "clean_testset_wav" / name, white(0.3, number), 16000)
+        write(tmp_path / "noisy_testset_wav" / name, white(0.3, number + 50), 16000)
+    calls = []
+
+    def measure(clean: np.ndarray, noisy: np.ndarray, sample_rate: int) -> dict[str, float]:
+        calls.append((clean.shape, noisy.shape, sample_rate))
+        return {"pesq_wb": 1.5 + 0.01 * len(calls), "stoi": 0.92}
+
+    report = check(tmp_path, measure=measure, count=4)
+    assert calls == [((4800,), (4800,), 16000)] * 4
+    assert report["problems"] == []
+    assert not report["ok"]
+    assert [sentence.split()[0] for sentence in report["measured"]["off"]] == ["pesq_wb"]
+
+
+# ---- layouts and manifests
+
+
+def test_layouts_are_told_by_their_folders(tmp_path, corpus):
+    def made(name: str, *folders: str) -> Path:
+        for folder in folders:
+            write(tmp_path / name / folder / "a.wav", white(0.1, 0), 16000)
+        return tmp_path / name
+
+    assert detect(made("v", "noisy_testset_wav", "clean_testset_wav")).kind == "valentini"
+    assert [part.split for part in detect(made("v", "noisy_trainset_56spk_wav")).parts] == ["train", "test"]
+    assert detect(made("d", "datasets/clean", "datasets/noise")).kind == "dns"
+    mixed = detect(made("m", "clean", "noise", "test/noisy", "test/clean"))
+    assert (mixed.kind, [part.split for part in mixed.parts]) == ("mix", ["speech", "noise", "test"])
+    assert detect(corpus).kind == "pairs"
+    assert detect(made("n", "walk", "talk")).kind == "noisy"
+    (tmp_path / "none").mkdir()
+    for folder in ("none", "absent"):
+        with pytest.raises(InputError):
+            detect(tmp_path / folder)
+
+
+def test_a_manifest_survives_the_round_trip_and_a_move(tmp_path):
+    home = tmp_path / "here"
+    entries = [
+        Entry("a,1", str(home / "noisy/a,1.wav"), str(home / "clean/a,1.wav"), "p1", 1.25, "train"),
+        Entry("ü", "", str(home / "clean/ü.wav"), "p2", 0.5, "speech"),
+    ]
+    manifest.write(home / "corpus.csv", entries)
+    assert manifest.read(home / "corpus.csv") == entries
+    home.rename(tmp_path / "there")
+    assert manifest.read(tmp_path / "there" / "corpus.csv")[1].clean == str(tmp_path / "there/clean/ü.wav")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="not a manifest"):
+        manifest.read(tmp_path / "other.csv")
+    (tmp_path / "bad.csv").write_text("id,noisy,clean,speaker,seconds,split\na,b,c,d,long,train\n")
+    with pytest.raises(InputError, match="line 2"):
+        manifest.read(tmp_path / "bad.csv")
+
+
+# ---- prepare
+
+
+@pytest.fixture
+def raw(tmp_path) -> Path:
+    """Files as they are downloaded: 48 kHz, and 8 kHz stereo."""
+    root = tmp_path / "raw"
+    for number in range(3):
+        write(root / "deep" / f"{number}.wav", white(0.3, number, 48000), 48000)
+    write(root / "stereo.wav", np.stack([white(0.3, 8, 8000), white(0.3, 9, 8000)]), 8000)
+    return root
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_prepare_resamples_once_and_keeps_folders(raw, tmp_path, workers):
+    out, seen = tmp_path / "out", []
+    result = prepare(raw, out, workers=workers, progress=lambda done, total: seen.append((done, total)))
+    assert (result.written, result.present, result.failed) == (4, 0, [])
+    assert seen == [(done, 4) for done in range(1, 5)]
+    assert [path.relative_to(out).as_posix() for path in list_audio(out)] == [
+        "deep/0.flac", "deep/1.flac", "deep/2.flac", "stereo.flac",
+    ]  # fmt: skip
+    assert info(out / "stereo.flac").channels == 2
+    there, rate = read(out / "deep" / "1.flac")
+    assert rate == 16000
+    np.testing.assert_allclose(there, resample(read(raw / "deep" / "1.wav")[0], 48000, 16000), atol=1 / 32768)
+    before = {path: path.stat().st_mtime_ns for path in list_audio(out)}
+    again = prepare(raw, out, workers=workers)
+    assert (again.written, again.present) == (0, 4)
+    assert before == {path: path.stat().st_mtime_ns for path in list_audio(out)}
+
+
+def test_a_stopped_run_goes_on_where_it_was(raw, tmp_path):
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(raw, tmp_path / "out", workers=1, progress=stop)
+    assert len(list((tmp_path / "out").rglob("*.flac"))) == 2
+    result = prepare(raw, tmp_path / "out", workers=1)
+    assert (result.written, result.present) == (2, 2)
+
+
+def test_bad_files_are_reported_and_the_rest_goes_on(raw, tmp_path):
+    (raw / "deep" / "1.wav").write_text("text")
+    (raw / "empty.wav").touch()
+    result = prepare(raw, tmp_path / "out", workers=2)
+    assert result.written == 3
+    assert [(Path(path).name, "cannot be read" in why or "0 bytes" in why) for path, why in result.failed] == [
+        ("1.wav", True),
+        ("empty.wav", True),
+    ]
+
+
+def test_a_file_that_passes_full_scale_is_turned_down_and_told(raw, tmp_path):
+    square = np.sign(white(0.3, 0, 48000))
+    write(raw / "loud.wav", square, 48000)
+    result = prepare(raw, tmp_path / "out", workers=1)
+    assert [(Path(path).name, gain_db < 0) for path, gain_db in result.turned_down] == [("loud.wav", True)]
+
+
+def test_prepare_refuses_what_would_end_badly(raw, tmp_path):
+    with pytest.raises(InputError, match="outside the corpus"):
+        prepare(raw, raw / "out")
+    prepare(raw, tmp_path / "out", sample_rate=8000, workers=1)
+    with pytest.raises(InputError, match="at 8000 Hz"):
+        prepare(raw, tmp_path / "out", workers=1)
+    write(raw / "stereo.flac", white(0.3, 0), 16000)
+    with pytest.raises(InputError, match="written over"):
+        prepare(raw, tmp_path / "other")
+    with pytest.raises(InputError, match="no such folder"):
+        prepare(tmp_path / "absent", tmp_path / "other")
+
+
+def test_a_full_disk_stops_prepare_with_one_line_and_no_half_file(raw, tmp_path):
+    write(raw / "long.wav", white(20.0, 3, 48000), 48000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(InputError, match=r"long\.flac: writing failed"):
+            prepare(raw, tmp_path / "out", workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    left = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert sorted(left) == ["0.flac", "1.flac", "2.flac"]
+
+
+def test_an_error_in_a_worker_process_arrives_whole(raw, tmp_path):
+    (tmp_path / "out").write_text("a file where the folder should be")
+    with pytest.raises(InputError, match="cannot be written"):
+        prepare(raw, tmp_path / "out", workers=2)

@@ -1,0 +1,233 @@
+"""Scoring: one row per file, failures counted, pool and serial alike; and the statistics over files."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import sotto
+from sotto.audio import io
+from sotto.errors import InputError
+from sotto.evaluate import Scores, score
+from sotto.evaluate.statistics import over_seeds, paired, summarise
+from sotto.types import Item
+
+RATE = 16000
+
+
+def recording(name: str, seconds: float = 1.5, seed: int = 0) -> Item:
+    """A syllabic buzz in white noise, with zero padding at its end."""
+    random = np.random.default_rng(seed)
+    time = np.arange(int(seconds * RATE)) / RATE
+    buzz = sum(np.cos(2 * np.pi * 130 * k * time) / k for k in range(1, 30))
+    clean = 0.1 * np.clip(np.sin(2 * np.pi * 2.5 * time), 0, None) * buzz
+    noisy = clean + 0.02 * random.standard_normal(len(time))
+    padding = np.zeros(1000)
+    clean, noisy = (np.concatenate([part, padding]).astype(np.float32) for part in (clean, noisy))
+    return Item(noisy, clean, len(time), name, name.partition("_")[0])
+
+
+ITEMS = [recording("a_1", seed=1), recording("a_2", 2.0, seed=2), recording("b_1", seed=3)]
+
+
+def attenuate(noisy: np.ndarray) -> np.ndarray:
+    return np.convolve(noisy, [0.25, 0.5, 0.25], mode="same")
+
+
+def test_every_file_is_a_row_without_its_padding():
+    heard: list[int] = []
+    scores = score(lambda noisy: (heard.append(len(noisy)), noisy)[1], ITEMS, ("si_sdr_db", "composite"), workers=0)
+    assert [(row["id"], row["speaker"], row["seconds"]) for row in scores.rows] == [
+        ("a_1", "a", 1.5),
+        ("a_2", "a", 2.0),
+        ("b_1", "b", 1.5),
+    ]
+    assert heard == [item.length for item in ITEMS]
+    assert not scores.failures
+    assert set(scores.means()) == {"si_sdr_db", "csig", "cbak", "covl", "llr", "wss", "segsnr_db"}
+    assert scores.means()["csig"] == pytest.approx(np.mean([row["csig"] for row in scores.rows]))
+    assert scores.values("llr") == {row["id"]: row["llr"] for row in scores.rows}
+    assert scores.metadata["computed_by"]["composite"].endswith("PESQ-wb")
+
+
+def test_the_pool_gives_what_one_process_gives():
+    done: list[tuple[int, int]] = []
+    pooled = score(attenuate, ITEMS, workers=2, progress=lambda *at: done.append(at))
+    serial = score(attenuate, ITEMS, workers=0)
+    assert pooled == serial
+    assert done == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_no_model_scores_the_noisy_input():
+    assert score(None, ITEMS, ("pesq_wb",), workers=0).rows == score(lambda x: x, ITEMS, ("pesq_wb",), workers=0).rows
+
+
+def test_failures_are_counted_and_never_zero():
+    silent = ITEMS[0]._replace(clean=np.zeros_like(ITEMS[0].noisy), id="silent")
+    short = recording("short", 0.1)
+    scores = score(None, [ITEMS[1], silent, short], ("pesq_wb", "si_sdr_db"), workers=0)
+    assert {(failure.id, failure.metric) for failure in scores.failures} == {
+        ("silent", "pesq_wb"),
+        ("silent", "si_sdr_db"),
+        ("short", "pesq_wb"),
+    }
+    assert all(failure.reason for failure in scores.failures)
+    assert scores.means()["pesq_wb"] == scores.rows[0]["pesq_wb"]
+    assert "pesq_wb" not in scores.rows[1]
+    assert scores.summary()["si_sdr_db"].n == 2
+    assert scores.table().splitlines()[2].split()[-2:] == ["1", "2"]
+
+
+def test_scores_without_any_value_still_make_a_table():
+    silent = ITEMS[0]._replace(clean=np.zeros_like(ITEMS[0].noisy))
+    scores = score(None, [silent], ("stoi",), workers=0)
+    assert scores.means() == {}
+    assert scores.table().splitlines()[2].split()[2:] == ["–", "–", "–", "–", "0", "1"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_mistakes_name_the_recording(workers):
+    with pytest.raises(InputError, match="a_1: estimate: 23900 samples beside 24000"):
+        score(lambda noisy: noisy[:-100], ITEMS[:1], ("snr_db",), workers=workers)
+    assert score(lambda noisy: noisy[:-100], ITEMS[:1], ("snr_db",), workers=0, align="shorter").means()
+
+
+def test_what_cannot_be_scored_is_refused():
+    with pytest.raises(InputError, match="no clean reference"):
+        score(None, [ITEMS[0]._replace(clean=None)], workers=0)
+    with pytest.raises(InputError, match="two recordings have this id"):
+        score(None, [ITEMS[0], ITEMS[0]], ("snr_db",), workers=0)
+    with pytest.raises(InputError, match="no recordings"):
+        score(None, [], workers=0)
+
+
+def test_a_failing_model_is_not_hidden():
+    def broken(noisy: np.ndarray) -> np.ndarray:
+        raise ZeroDivisionError("inside the model")
+
+    with pytest.raises(ZeroDivisionError, match="inside the model"):
+        score(broken, ITEMS, ("snr_db",), workers=1)
+
+
+def test_scores_survive_json_and_csv(tmp_path):
+    short = recording("short", 0.1)
+    scores = score(None, [*ITEMS, short], ("pesq_wb", "si_sdr_db"), workers=0)
+    scores.to_json(tmp_path / "scores.json")
+    assert Scores.from_json(tmp_path / "scores.json") == scores
+    summary = json.loads((tmp_path / "scores.json").read_text())["summary"]
+    assert summary["pesq_wb"]["n"] == 3
+    scores.to_csv(tmp_path / "scores.csv")
+    with open(tmp_path / "scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["si_sdr_db"]) for row in rows] == list(scores.values("si_sdr_db").values())
+    assert rows[-1]["pesq_wb"] == ""
+    (tmp_path / "other.json").write_text("[]")
+    for name in ("other.json", "missing.json", "scores.csv"):
+        with pytest.raises(InputError, match=name):
+            Scores.from_json(tmp_path / name)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for item in ITEMS[:2]:
+        for kind, audio in (("noisy", item.noisy), ("clean", item.clean)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            io.write(tmp_path / kind / f"{item.id}.wav", audio[: item.length], RATE, subtype="FLOAT")
+    return tmp_path / "noisy", tmp_path / "clean"
+
+
+def test_the_verb_scores_two_folders(folders):
+    scores = sotto.evaluate(attenuate, folders, metrics=("si_sdr_db",), workers=0)
+    expected = score(attenuate, ITEMS[:2], ("si_sdr_db",), workers=0)
+    assert scores.values("si_sdr_db") == pytest.approx(expected.values("si_sdr_db"), abs=1e-5)  # a model is float32
+    assert [row["speaker"] for row in scores.rows] == ["a", "a"]
+    assert scores.metadata["model"] == "attenuate"
+    noisy = sotto.evaluate(None, ITEMS, metrics=("si_sdr_db",), workers=0)
+    assert noisy.metadata["model"] == "noisy"
+    assert noisy.rows == score(None, ITEMS, ("si_sdr_db",), workers=0).rows
+
+
+class Tiny:
+    """A source of two recordings."""
+
+    name, sample_rate, synthetic = "tiny", RATE, True
+
+    def train(self, seed: int) -> list[Item]:
+        return []
+
+    def valid(self) -> list[Item]:
+        return ITEMS[2:]
+
+    def test(self) -> list[Item]:
+        return ITEMS[:2]
+
+
+def test_the_verb_scores_a_split_of_a_source():
+    scores = sotto.evaluate(None, Tiny(), metrics=("snr_db",), workers=0)
+    assert [row["id"] for row in scores.rows] == ["a_1", "a_2"]
+    assert scores.metadata["synthetic"] is True
+    assert scores.metadata["data"] == "tiny"
+    valid = sotto.evaluate(None, Tiny(), metrics=("snr_db",), split="valid", workers=0)
+    assert [row["id"] for row in valid.rows] == ["b_1"]
+
+
+def test_a_model_at_another_rate_is_refused():
+    source = Tiny()
+    source.sample_rate = 8000
+    with pytest.raises(InputError, match="16000 Hz and the data at 8000 Hz"):
+        sotto.evaluate(attenuate, source, workers=0)
+
+
+def test_a_summary_by_hand():
+    found = summarise([1.0, 2.0, 3.0, 4.0])
+    assert (found.n, found.mean) == (4, 2.5)
+    assert found.std == pytest.approx(np.sqrt(5 / 3))
+    assert 1 <= found.low < 2.5 < found.high <= 4
+    assert summarise([2.0]) == (1, 2.0, 0.0, 2.0, 2.0)
+    assert summarise([1.0, 5.0], seed=3) == summarise([1.0, 5.0], seed=3)
+
+
+def test_the_interval_does_not_depend_on_the_memory_at_hand(monkeypatch):
+    values = np.random.default_rng(0).normal(size=50)
+    whole = summarise(values)
+    monkeypatch.setattr("sotto.evaluate.statistics._DRAWN_AT_ONCE", 1000)
+    assert summarise(values) == pytest.approx(whole)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    intervals = [summarise(random.exponential(size=100), resamples=1000) for _ in range(300)]
+    covered = np.mean([found.low <= 1 <= found.high for found in intervals])
+    assert 0.90 < covered < 0.98
+    # For large n the interval tends to mean +- 1.96 standard errors.
+    large = summarise(random.normal(size=2000))
+    assert large.high - large.low == pytest.approx(2 * 1.96 * large.std / np.sqrt(2000), rel=0.05)
+
+
+def test_a_paired_difference_sees_what_two_intervals_cannot():
+    random = np.random.default_rng(0)
+    files = [f"file_{index}" for index in range(60)]
+    base = dict(zip(files, random.normal(2.5, 0.8, size=60), strict=True))
+    better = {name: value + 0.05 + 0.02 * random.standard_normal() for name, value in reversed(base.items())}
+    difference = paired(better, base)
+    assert difference.n == 60
+    assert difference.mean == pytest.approx(0.05, abs=0.01)
+    assert difference.significant
+    assert summarise(list(base.values())).high > summarise(list(better.values())).low
+    back = paired(base, better)
+    assert back.mean == pytest.approx(-difference.mean)
+    assert back.significant
+    assert not paired(base, base).significant
+    with pytest.raises(InputError, match="file_0"):
+        paired({name: base[name] for name in files[1:]}, base)
+
+
+def test_spread_over_seeds_and_bad_values():
+    assert over_seeds([2.0, 3.0, 4.0]) == (3, 3.0, 1.0, 2.0, 4.0)
+    with pytest.raises(InputError, match="NaN"):
+        summarise([1.0, float("nan")])
+    with pytest.raises(InputError, match="shape"):
+        over_seeds([])

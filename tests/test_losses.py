@@ -1,0 +1,166 @@
+"""Losses against closed forms, and against a slow version: numpy, frame by frame, straight from the definition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sotto.losses import LOSSES, L1, MultiResolution, Weighted
+from sotto.losses.waveform import RESOLUTIONS
+
+SHORT = ((32, 8, 24), (64, 12, 40), (16, 4, 16))
+every_loss = pytest.mark.parametrize("name", LOSSES)
+
+
+def noise(*shape: int, seed: int = 0, level: float = 1.0, dtype: torch.dtype = torch.float32) -> Tensor:
+    return level * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def waves(samples: int = 3000, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    """(clean, estimate, noisy), each [2,T], the second item much noisier than the first."""
+    clean = noise(2, samples, seed=1, level=0.1, dtype=dtype) * torch.linspace(0, 1, samples, dtype=dtype)
+    added = noise(2, samples, seed=2, level=0.1, dtype=dtype) * torch.tensor([[0.3], [3.0]], dtype=dtype)
+    return clean, clean + 0.4 * added + noise(2, samples, seed=3, level=0.01, dtype=dtype), clean + added
+
+
+# The slow version
+
+
+def slow_magnitudes(wave: np.ndarray, fft: int, hop: int, window: int) -> np.ndarray:
+    half, left = fft // 2, (fft - window) // 2
+    hann = np.zeros(fft)
+    for n in range(window):
+        hann[left + n] = 0.5 * (1 - np.cos(2 * np.pi * n / window))
+    mirrored = np.concatenate([wave[1 : half + 1][::-1], wave, wave[-half - 1 : -1][::-1]])
+    frames = []
+    for start in range(0, len(wave) + 1, hop):
+        spectrum = np.fft.rfft(hann * mirrored[start : start + fft])
+        frames.append(np.sqrt(np.maximum(spectrum.real**2 + spectrum.imag**2, 1e-7)))
+    return np.array(frames)
+
+
+def slow_multi_resolution(reference: np.ndarray, estimate: np.ndarray, resolutions: Any = RESOLUTIONS) -> float:
+    convergences, distances = [], []
+    for resolution in resolutions:
+        a, b = slow_magnitudes(reference, *resolution), slow_magnitudes(estimate, *resolution)
+        convergences.append(np.sqrt(np.sum((a - b) ** 2)) / np.sqrt(np.sum(a**2)))
+        distances.append(np.mean(np.abs(np.log(a) - np.log(b))))
+    return np.mean(np.abs(reference - estimate)) + 0.5 * np.mean(convergences) + 0.5 * np.mean(distances)
+
+
+def slow_weighted(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> float:
+    added = noisy - clean
+    share = np.sum(clean**2) / (np.sum(clean**2) + np.sum(added**2) + 2e-7)
+    of_speech, of_noise = slow_multi_resolution(clean, estimate), slow_multi_resolution(added, noisy - estimate)
+    return share * of_speech + (1 - share) * of_noise
+
+
+@pytest.mark.parametrize("samples", [1025, 3000, 3121])
+def test_multi_resolution_is_its_slow_version(samples: int) -> None:
+    clean, estimate, noisy = waves(samples)
+    slow = [slow_multi_resolution(*pair) for pair in zip(clean.double().numpy(), estimate.double().numpy(), strict=True)]
+    assert MultiResolution()(clean, estimate, noisy).tolist() == pytest.approx(slow, abs=1e-5)
+
+
+@pytest.mark.parametrize("samples", [1025, 3000, 3121])
+def test_weighted_is_its_slow_version(samples: int) -> None:
+    clean, estimate, noisy = waves(samples)
+    slow = [slow_weighted(*item) for item in zip(*(w.double().numpy() for w in (clean, estimate, noisy)), strict=True)]
+    assert Weighted()(clean, estimate, noisy).tolist() == pytest.approx(slow, abs=1e-5)
+
+
+def test_weighted_through_the_estimated_noise_itself_is_the_same() -> None:
+    clean, estimate, noisy = waves(dtype=torch.float64)
+    speech, added = clean.square().sum(-1), (noisy - clean).square().sum(-1)
+    share = speech / (speech + added + 2e-7)
+    distance = MultiResolution()
+    explicit = share * distance(clean, estimate, noisy)
+    explicit += (1 - share) * distance(noisy - clean, noisy - estimate, noisy)
+    assert torch.allclose(Weighted()(clean, estimate, noisy), explicit, rtol=1e-9, atol=0)
+
+
+# Closed forms
+
+
+@every_loss
+def test_a_perfect_estimate_costs_nothing_and_its_gradient_is_finite(name: str) -> None:
+    clean, _, noisy = waves()
+    estimate = clean.clone().requires_grad_()
+    loss = LOSSES[name]()(clean, estimate, noisy)
+    assert loss.shape == (2,)
+    assert loss.abs().max() < 1e-6
+    loss.sum().backward()
+    assert estimate.grad is not None
+    assert torch.isfinite(estimate.grad).all()
+
+
+@every_loss
+def test_items_do_not_see_each_other(name: str) -> None:
+    batch = waves()
+    loss = LOSSES[name]()
+    alone = [loss(*(wave[i : i + 1] for wave in batch)).item() for i in range(2)]
+    assert loss(*batch).tolist() == pytest.approx(alone, rel=1e-5)
+
+
+def test_l1_of_a_known_difference() -> None:
+    reference = torch.tensor([[0.0, 1.0, -1.0, 2.0]])
+    estimate = torch.tensor([[0.5, 1.0, 1.0, 1.0]])
+    assert L1()(reference, estimate, reference).item() == pytest.approx((0.5 + 0 + 2 + 1) / 4)
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.9, 2.0])
+def test_a_scaled_reference_has_known_distances(gain: float) -> None:
+    reference = noise(2, 3000, dtype=torch.float64)
+    loss = MultiResolution()(reference, gain * reference, reference)
+    level = (1 - gain) * reference.abs().mean(-1)
+    expected = level.abs() + 0.5 * abs(1 - gain) + 0.5 * abs(np.log(gain))
+    assert torch.allclose(loss, expected, rtol=1e-5)
+    unweighted = MultiResolution(spectral_weight=0.0)(reference, gain * reference, reference)
+    assert torch.allclose(unweighted, level.abs())
+
+
+@pytest.mark.parametrize("loudness", [0.25, 1.0, 3.0])
+def test_speech_and_noise_are_weighed_by_their_energy(loudness: float) -> None:
+    """The noise is the speech, ``loudness`` times as strong, so that both distances are known in closed form."""
+    clean, gain = noise(1, 3000, dtype=torch.float64), 0.9
+    noisy = (1 + loudness) * clean
+    share = 1 / (1 + loudness**2)
+    noise_gain = (1 + loudness - gain) / loudness
+    spectral = share * ((1 - gain) - np.log(gain)) + (1 - share) * ((noise_gain - 1) + np.log(noise_gain))
+    expected = (1 - gain) * clean.abs().mean() + 0.5 * spectral
+    assert Weighted()(clean, gain * clean, noisy).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+# Corners
+
+
+@every_loss
+@pytest.mark.parametrize("silent", ["clean", "estimate", "noisy", "clean and noisy", "tail"])
+def test_silence_and_padding_are_finite(name: str, silent: str) -> None:
+    clean, estimate, noisy = waves()
+    if silent == "tail":
+        clean[:, 1200:], estimate[:, 1200:], noisy[:, 1200:] = 0, 0, 0
+    for part, wave in (("clean", clean), ("estimate", estimate), ("noisy", noisy)):
+        if part in silent:
+            wave.zero_()
+    estimate.requires_grad_()
+    loss = LOSSES[name]()(clean, estimate, noisy)
+    assert torch.isfinite(loss).all()
+    loss.sum().backward()
+    assert estimate.grad is not None
+    assert torch.isfinite(estimate.grad).all()
+
+
+@pytest.mark.parametrize("loss", [L1(), MultiResolution(SHORT), Weighted(SHORT)], ids=lambda loss: type(loss).__name__)
+def test_gradients_are_those_of_finite_differences(loss: nn.Module) -> None:
+    # Loud everywhere, so that no magnitude lies at the floor, where the gradient jumps.
+    clean, estimate, noisy = (noise(2, 90, seed=seed, dtype=torch.float64) for seed in range(3))
+    estimate.requires_grad_()
+    assert torch.autograd.gradcheck(lambda guess: loss(clean, guess, noisy), (estimate,))
+    # Output distillation differentiates by the estimate only, but nothing forbids a reference that learns.
+    clean.requires_grad_()
+    assert torch.autograd.gradcheck(lambda target: loss(target, estimate.detach(), noisy), (clean,))
