@@ -119,12 +119,12 @@ def _same_output(case: Case) -> None:
 
 
 def _measure(name: str, case: Case, prepare: Prepare, repeats: int, threads: int) -> Row:
-    memory = [peak_of(partial(prepare, case, kind, threads)) / MEGA for kind in ("ours", "eager")]
+    ours_mb, eager_mb = (peak_of(partial(prepare, case, kind, threads)) / MEGA for kind in ("ours", "eager"))
     works = [prepare(case, kind, threads) for kind in ("ours", "eager")]
     times = _alternate(works, repeats)
     ratio = median(plain / ours for ours, plain in times)
     ours, plain = (median(column) for column in zip(*times, strict=True))
-    return Row(name, case.seconds, case.batch, ours, plain, ratio, *memory, memory[1] / memory[0])
+    return Row(name, case.seconds, case.batch, ours, plain, ratio, ours_mb, eager_mb, eager_mb / ours_mb)
 
 
 def _alternate(works: Sequence[Callable[[], object]], repeats: int) -> list[list[float]]:

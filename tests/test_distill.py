@@ -184,7 +184,8 @@ def test_an_all_zero_map_is_no_trap(norm: str) -> None:
 
 
 def test_wrong_arguments_are_refused() -> None:
-    for wrong in ({"norm": "l3"}, {"reduction": "max"}):
+    wrongs: list[dict[str, Any]] = [{"norm": "l3"}, {"reduction": "max"}]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="norm is l1 or l2"):
             AttentionTransfer(**wrong)
     with pytest.raises(ValueError, match="no loss is called"):
@@ -241,7 +242,7 @@ def test_every_combination_of_depths_is_paired(attentions: tuple[str, str], dual
 def test_the_paper_s_pairs_of_layers() -> None:
     method = MultiViewAttentionTransfer()
     method.connect(declared(3, "deepest"), declared(4, "every"))
-    pairs = [("encoder.3", "encoder.3"), ("encoder.3", "encoder.4"), ("decoder.3", "decoder.3"), ("decoder.3", "decoder.4")]
+    pairs = [(f"{side}.3", f"{side}.{layer}") for side in ("encoder", "decoder") for layer in (3, 4)]
     assert sorted(method.pairs) == sorted((f"{s}.{view}", f"{t}.{view}") for s, t in pairs for view in VIEWS)
     single = MultiViewAttentionTransfer(dual_depth=False)
     single.connect(declared(3, "deepest"), declared(4, "every"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sotto.losses import LOSSES, L1, MultiResolution, Weighted
+from sotto.losses import L1, LOSSES, MultiResolution, Weighted
 from sotto.losses.waveform import RESOLUTIONS
 
 SHORT = ((32, 8, 24), (64, 12, 40), (16, 4, 16))
@@ -49,7 +49,7 @@ def slow_multi_resolution(reference: np.ndarray, estimate: np.ndarray, resolutio
         a, b = slow_magnitudes(reference, *resolution), slow_magnitudes(estimate, *resolution)
         convergences.append(np.sqrt(np.sum((a - b) ** 2)) / np.sqrt(np.sum(a**2)))
         distances.append(np.mean(np.abs(np.log(a) - np.log(b))))
-    return np.mean(np.abs(reference - estimate)) + 0.5 * np.mean(convergences) + 0.5 * np.mean(distances)
+    return float(np.mean(np.abs(reference - estimate)) + 0.5 * np.mean(convergences) + 0.5 * np.mean(distances))
 
 
 def slow_weighted(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> float:
@@ -62,7 +62,8 @@ def slow_weighted(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) ->
 @pytest.mark.parametrize("samples", [1025, 3000, 3121])
 def test_multi_resolution_is_its_slow_version(samples: int) -> None:
     clean, estimate, noisy = waves(samples)
-    slow = [slow_multi_resolution(*pair) for pair in zip(clean.double().numpy(), estimate.double().numpy(), strict=True)]
+    pairs = zip(clean.double().numpy(), estimate.double().numpy(), strict=True)
+    slow = [slow_multi_resolution(*pair) for pair in pairs]
     assert MultiResolution()(clean, estimate, noisy).tolist() == pytest.approx(slow, abs=1e-5)
 
 

@@ -9,16 +9,178 @@ from __future__ import annotations
 import json
 import os
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Mapping, Sequence
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
-from sotto.commands import COMMANDS, DATA_COMMANDS, Command
+from sotto import commands
+from sotto.commands import Answer
 from sotto.errors import InputError
 from sotto.version import __version__
 
 DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
 EPILOG = "sotto COMMAND --help tells what a command does and shows examples."
+
+
+Flag = tuple[tuple[str, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its line in the overview, its help, its arguments and the function that runs it."""
+
+    summary: str
+    run: Callable[[Namespace], Answer]
+    arguments: tuple[Flag, ...]
+    description: str
+    epilog: Callable[[], str] = str
+    """Examples; a function, so that only the help that is asked for is put together."""
+
+
+def _flag(*names: str, **options: Any) -> Flag:
+    return names, options
+
+
+def _shipped_recipes() -> str:
+    root = resources.files("sotto") / "assets" / "recipes"
+    names = [
+        f"  {folder.name}/{file.name.removesuffix('.yaml')}"
+        for folder in sorted(root.iterdir(), key=lambda entry: entry.name)
+        if folder.is_dir()
+        for file in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if file.name.endswith(".yaml") and not file.name.startswith("_")
+    ]
+    return TRAIN_EXAMPLES + "\nRecipes that ship with sotto:\n" + "\n".join(names)
+
+
+TRAIN_EXAMPLES = """examples:
+  sotto train valentini/manner-s-1.5gf data.root=data/valentini
+  sotto train my-recipe.yaml train.steps=1000 model.hidden=24 --out runs/trial
+  sotto train my-recipe.yaml --resume
+"""
+
+COMMANDS: dict[str, Command] = {
+    "enhance": Command(
+        "take the noise out of a file or a folder",
+        commands.enhance,
+        (
+            _flag("input", help="an audio file, or a folder of them"),
+            _flag("-o", "--output", required=True, help="the file or folder to write"),
+            _flag(
+                "--model", help="a shipped model's name, an ONNX file or a checkpoint; the best small one by default"
+            ),
+        ),
+        "Enhance recordings of any sample rate and number of channels; the output keeps both, and the length.",
+        lambda: "examples:\n  sotto enhance noisy.wav -o clean.wav\n  sotto enhance recordings/ -o enhanced/",
+    ),
+    "models": Command(
+        "list the students that ship with sotto", commands.models, (), "List the shipped students, the default first."
+    ),
+    "train": Command(
+        "train a teacher, a baseline or a distilled student",
+        commands.train,
+        (
+            _flag("recipe", help="a YAML file, or the name of a shipped recipe"),
+            _flag("--out", help="folder of the run; the recipe's own by default"),
+            _flag("--resume", action="store_true", help="go on with the run in that folder"),
+        ),
+        "Train what a recipe describes. Behind it, key=value or --key value change the recipe, such as\n"
+        "train.steps=1000. Ctrl-C saves the run; --resume goes on with it exactly.",
+        _shipped_recipes,
+    ),
+    "evaluate": Command(
+        "score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR",
+        commands.evaluate,
+        (
+            _flag("model", help="a checkpoint, an ONNX file, a shipped model's name, or noisy for the input itself"),
+            _flag("--data", nargs=2, metavar=("NOISY", "CLEAN"), help="two folders whose files pair by name"),
+            _flag("--recipe", help="score on this recipe's data; a checkpoint's own recipe by default"),
+            _flag("--split", choices=("test", "valid"), default="test", help="which recordings of the recipe's data"),
+            _flag("--metrics", nargs="+", help="names of metrics; the paper's and SI-SDR by default"),
+            _flag("--out", help="folder for scores.json and scores.csv; a checkpoint's own run by default"),
+            _flag("--workers", type=int, help="processes that compute the metrics; one per core by default"),
+        ),
+        "Enhance a test set and score it, with a row per file, means and 95 % intervals.",
+        lambda: (
+            "examples:\n  sotto evaluate runs/student/best.safetensors\n  sotto evaluate noisy --data noisy/ clean/"
+        ),
+    ),
+    "bench": Command(
+        "parameters, FLOPs, speed and memory of a network",
+        commands.bench,
+        (
+            _flag("model", help="a checkpoint, an ONNX file, a shipped model's name or a recipe"),
+            _flag("--seconds", type=float, default=4.0, help="of audio in one pass (default 4)"),
+            _flag("--repeats", type=int, default=5, help="timed passes (default 5)"),
+            _flag("--threads", type=int, default=1, help="of arithmetic (default 1)"),
+        ),
+        "Measure what a network costs: FLOPs as the paper counts them, and all that it really does.",
+        lambda: "examples:\n  sotto bench valentini/manner-s-1.5gf\n  sotto bench runs/student/best.safetensors",
+    ),
+    "report": Command(
+        "put runs side by side, and beside the paper",
+        commands.report,
+        (
+            _flag("runs", nargs="+", help="folders of runs"),
+            _flag("-o", "--output", help="write an HTML page with curves, spectrograms and sound"),
+            _flag("--paper", action="store_true", help="add the published figures that the recipes name"),
+            _flag("--style", choices=("text", "markdown", "latex", "csv"), default="text", help="of the table"),
+            _flag("--intervals", action="store_true", help="follow each mean by its 95 %% interval"),
+            _flag("--examples", type=int, default=3, help="recordings on the page (default 3)"),
+        ),
+        "Compare runs on one test set, the noisy input first. Runs without scores are scored on the way.",
+        lambda: "example:\n  sotto report runs/baseline runs/mvat -o report.html --paper",
+    ),
+    "export": Command(
+        "write a checkpoint as ONNX",
+        commands.export,
+        (
+            _flag("checkpoint", help="a checkpoint of sotto's own, or a published one"),
+            _flag("-o", "--output", required=True, help="the .onnx file to write"),
+            _flag("--licence", default="", help="licence of the weights, for the file's metadata"),
+        ),
+        "Export a network for any input length. The file is kept only if it equals the network on speech.",
+        lambda: "example:\n  sotto export runs/student/best.safetensors -o student.onnx",
+    ),
+    "demo": Command(
+        "the whole road in a few minutes, on synthetic data",
+        commands.demo,
+        (_flag("--out", default="runs/demo", help="folder to write to (default runs/demo)"),),
+        "Train a small teacher and three students on a synthetic corpus, score them and write a report.",
+        lambda: "example:\n  sotto demo",
+    ),
+}
+
+DATA_COMMANDS: dict[str, Command] = {
+    "check": Command(
+        "find what is wrong with a corpus",
+        commands.check,
+        (
+            _flag("root", help="the corpus: Valentini, DNS, noisy/ and clean/, or clean/ and noise/"),
+            _flag("--sample-rate", type=int, default=16000, help="Hz that files should have (default 16000)"),
+            _flag(
+                "--measure", type=int, default=50, help="test pairs to measure PESQ and STOI on (default 50; 0: none)"
+            ),
+            _flag("--fix", metavar="CSV", help="write a manifest without the faulty entries; audio is never touched"),
+        ),
+        "Look at every file: unreadable, no partner, other length or rate, silent, clipped, twice, leaking speakers.",
+        lambda: "example:\n  sotto data check data/valentini",
+    ),
+    "prepare": Command(
+        "resample a corpus once, to FLAC",
+        commands.prepare,
+        (
+            _flag("root", help="the corpus as downloaded"),
+            _flag("out", help="the folder to write to"),
+            _flag("--sample-rate", type=int, default=16000, help="Hz (default 16000)"),
+            _flag("--workers", type=int, help="processes; one per core by default"),
+        ),
+        "Resample every file, in parallel; a stopped run goes on where it was.",
+        lambda: "example:\n  sotto data prepare downloads/valentini data/valentini",
+    ),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,17 +211,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="sotto", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"sotto {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add(commands, COMMANDS)
+    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(parsers, COMMANDS)
     summary = "check and prepare a corpus"
-    data = commands.add_parser("data", help=summary, description=f"{summary.capitalize()}.")
+    data = parsers.add_parser("data", help=summary, description=f"{summary.capitalize()}.")
     _add(data.add_subparsers(title="commands", metavar="COMMAND", required=True), DATA_COMMANDS)
     return parser
 
 
-def _add(commands: Any, table: Mapping[str, Command]) -> None:
+def _add(parsers: Any, table: Mapping[str, Command]) -> None:
     for name, command in table.items():
-        parser = commands.add_parser(
+        parser = parsers.add_parser(
             name,
             help=command.summary,
             description=command.description,

@@ -1,40 +1,21 @@
-"""The commands: their arguments, and what each calls. ``COMMANDS`` is the catalogue that the command line reads.
-
-A command's ``run`` takes the parsed arguments and returns its answer twice: as a value for ``--json`` and as text.
-"""
+"""What each command calls: from parsed arguments to an answer, given twice, as a value for ``--json`` and as text."""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from sotto.errors import InputError
 from sotto.terminal import Display
 
 Answer = tuple[Any, str]
-Flag = tuple[tuple[str, ...], dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Command:
-    """One command: its line in the overview, its help, its arguments and the function that runs it."""
-
-    summary: str
-    run: Callable[[Namespace], Answer]
-    arguments: tuple[Flag, ...]
-    description: str
-    epilog: Callable[[], str] = str
-    """Examples; a function, so that only the help that is asked for is put together."""
-
-
-def _flag(*names: str, **options: Any) -> Flag:
-    return names, options
-
-
-def _enhance(given: Namespace) -> Answer:
+def enhance(given: Namespace) -> Answer:
     from sotto.enhance import enhance_file, enhance_folder, open_model
 
     source, target = Path(given.input), Path(given.output)
@@ -65,7 +46,7 @@ def _turned(report: dict[str, Any]) -> str:
     return f", turned down by {-report['gain_db']:.1f} dB to avoid clipping" if report["gain_db"] < 0 else ""
 
 
-def _models(_given: Namespace) -> Answer:
+def models(_given: Namespace) -> Answer:
     from sotto.enhance import shipped
 
     cards = shipped()
@@ -73,7 +54,7 @@ def _models(_given: Namespace) -> Answer:
     return cards, "\n".join(lines)
 
 
-def _train(given: Namespace) -> Answer:
+def train(given: Namespace) -> Answer:
     _needs_training_tier()
     from sotto import recipes
 
@@ -84,7 +65,7 @@ def _train(given: Namespace) -> Answer:
     return value, f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s{best}"
 
 
-def _evaluate(given: Namespace) -> Answer:
+def evaluate(given: Namespace) -> Answer:
     _needs_training_tier()
     from sotto import recipes
 
@@ -98,7 +79,7 @@ def _evaluate(given: Namespace) -> Answer:
     return value | {"failures": [asdict(one) for one in scores.failures]}, scores.table() + failures
 
 
-def _bench(given: Namespace) -> Answer:
+def bench(given: Namespace) -> Answer:
     _needs_training_tier()
     from sotto import recipes
 
@@ -116,7 +97,7 @@ def _bench(given: Namespace) -> Answer:
     return value, text
 
 
-def _report(given: Namespace) -> Answer:
+def report(given: Namespace) -> Answer:
     _needs_training_tier()
     from sotto.comparison import compare
     from sotto.evaluate.report import table
@@ -127,7 +108,7 @@ def _report(given: Namespace) -> Answer:
     return value, table(rows, given.style, published, intervals=given.intervals)
 
 
-def _export(given: Namespace) -> Answer:
+def export(given: Namespace) -> Answer:
     _needs_training_tier()
     from sotto import recipes
 
@@ -136,7 +117,7 @@ def _export(given: Namespace) -> Answer:
     return asdict(parity) | {"output": given.output}, text
 
 
-def _demo(given: Namespace) -> Answer:
+def demo(given: Namespace) -> Answer:
     _needs_training_tier()
     from sotto.demo import demo
 
@@ -144,30 +125,43 @@ def _demo(given: Namespace) -> Answer:
         return demo(given.out, show)
 
 
-def _check(given: Namespace) -> Answer:
-    from sotto.data.check import check, describe
+def check(given: Namespace) -> Answer:
+    from sotto.data.check import check
+    from sotto.metrics import measure as score
 
-    measure = None
+    def measure(clean: np.ndarray, noisy: np.ndarray, sample_rate: int) -> dict[str, float]:
+        return score(clean, noisy, sample_rate, ("pesq_wb", "stoi"), "shorter").values
+
     if given.measure:
         _needs_training_tier()
-        from sotto.metrics import measure as score
-
-        def measure(clean: Any, noisy: Any, sample_rate: int) -> dict[str, float]:
-            return score(clean, noisy, sample_rate, ("pesq_wb", "stoi"), "shorter").values
-
     with Display() as show:
         report = check(
             given.root,
             given.sample_rate,
-            measure,
+            measure if given.measure else None,
             given.measure,
             fix=given.fix,
             progress=lambda done, total: show("checking", done, total),
         )
-    return report, describe(report)
+    return report, _checked(report)
 
 
-def _prepare(given: Namespace) -> Answer:
+def _checked(report: dict[str, Any]) -> str:
+    """A corpus check as text: what is there, every problem, and what the noisy test set scores."""
+    lines = [f"{report['root']}: {report['layout']}, {report['files']} files, {report['seconds'] / 3600:.2f} h"]
+    lines += [
+        f"  {part['split']:8} {part['entries']:6} entries {part['seconds'] / 60:8.1f} min" for part in report["parts"]
+    ]
+    lines += [f"{problem['kind']}: {problem['path']}: {problem['detail']}" for problem in report["problems"]]
+    measured = report["measured"] or {"means": {}, "off": []}
+    lines += [f"noisy input, {name}: {mean:.3f} over {measured['count']}" for name, mean in measured["means"].items()]
+    lines += measured["off"]
+    found = ", ".join(f"{count} {kind}" for kind, count in report["counts"].items())
+    lines.append("nothing wrong" if report["ok"] else f"problems: {found}" if found else "the figures are off")
+    return "\n".join(lines)
+
+
+def prepare(given: Namespace) -> Answer:
     from sotto.data.prepare import prepare
 
     with Display() as show:
@@ -187,137 +181,3 @@ def _needs_training_tier() -> None:
     missing = [name for name in ("torch", "lightning_fabric", "pesq") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError("sotto", f"this command needs {', '.join(missing)}", do="run pip install 'sotto[train]'")
-
-
-def _shipped_recipes() -> str:
-    from importlib import resources
-
-    root = resources.files("sotto") / "assets" / "recipes"
-    names = [
-        f"  {folder.name}/{file.name.removesuffix('.yaml')}"
-        for folder in sorted(root.iterdir(), key=lambda entry: entry.name)
-        if folder.is_dir()
-        for file in sorted(folder.iterdir(), key=lambda entry: entry.name)
-        if file.name.endswith(".yaml") and not file.name.startswith("_")
-    ]
-    return TRAIN_EXAMPLES + "\nRecipes that ship with sotto:\n" + "\n".join(names)
-
-
-TRAIN_EXAMPLES = """examples:
-  sotto train valentini/manner-s-1.5gf data.root=data/valentini
-  sotto train my-recipe.yaml train.steps=1000 model.hidden=24 --out runs/trial
-  sotto train my-recipe.yaml --resume
-"""
-
-COMMANDS: dict[str, Command] = {
-    "enhance": Command(
-        "take the noise out of a file or a folder",
-        _enhance,
-        (
-            _flag("input", help="an audio file, or a folder of them"),
-            _flag("-o", "--output", required=True, help="the file or folder to write"),
-            _flag("--model", help="a shipped model's name, an ONNX file or a checkpoint; the best small one by default"),
-        ),
-        "Enhance recordings of any sample rate and number of channels; the output keeps both, and the length.",
-        lambda: "examples:\n  sotto enhance noisy.wav -o clean.wav\n  sotto enhance recordings/ -o enhanced/",
-    ),
-    "models": Command("list the students that ship with sotto", _models, (), "List the shipped students, the default first."),
-    "train": Command(
-        "train a teacher, a baseline or a distilled student",
-        _train,
-        (
-            _flag("recipe", help="a YAML file, or the name of a shipped recipe"),
-            _flag("--out", help="folder of the run; the recipe's own by default"),
-            _flag("--resume", action="store_true", help="go on with the run in that folder"),
-        ),
-        "Train what a recipe describes. Behind it, key=value or --key value change the recipe, such as\n"
-        "train.steps=1000. Ctrl-C saves the run; --resume goes on with it exactly.",
-        _shipped_recipes,
-    ),
-    "evaluate": Command(
-        "score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR",
-        _evaluate,
-        (
-            _flag("model", help="a checkpoint, an ONNX file, a shipped model's name, or noisy for the input itself"),
-            _flag("--data", nargs=2, metavar=("NOISY", "CLEAN"), help="two folders whose files pair by name"),
-            _flag("--recipe", help="score on this recipe's data; a checkpoint's own recipe by default"),
-            _flag("--split", choices=("test", "valid"), default="test", help="which recordings of the recipe's data"),
-            _flag("--metrics", nargs="+", help="names of metrics; the paper's and SI-SDR by default"),
-            _flag("--out", help="folder for scores.json and scores.csv; a checkpoint's own run by default"),
-            _flag("--workers", type=int, help="processes that compute the metrics; one per core by default"),
-        ),
-        "Enhance a test set and score it, with a row per file, means and 95 % intervals.",
-        lambda: "examples:\n  sotto evaluate runs/student/best.safetensors\n  sotto evaluate noisy --data noisy/ clean/",
-    ),
-    "bench": Command(
-        "parameters, FLOPs, speed and memory of a network",
-        _bench,
-        (
-            _flag("model", help="a checkpoint, an ONNX file, a shipped model's name or a recipe"),
-            _flag("--seconds", type=float, default=4.0, help="of audio in one pass (default 4)"),
-            _flag("--repeats", type=int, default=5, help="timed passes (default 5)"),
-            _flag("--threads", type=int, default=1, help="of arithmetic (default 1)"),
-        ),
-        "Measure what a network costs: FLOPs as the paper counts them, and all that it really does.",
-        lambda: "examples:\n  sotto bench valentini/manner-s-1.5gf\n  sotto bench runs/student/best.safetensors",
-    ),
-    "report": Command(
-        "put runs side by side, and beside the paper",
-        _report,
-        (
-            _flag("runs", nargs="+", help="folders of runs"),
-            _flag("-o", "--output", help="write an HTML page with curves, spectrograms and sound"),
-            _flag("--paper", action="store_true", help="add the published figures that the recipes name"),
-            _flag("--style", choices=("text", "markdown", "latex", "csv"), default="text", help="of the table"),
-            _flag("--intervals", action="store_true", help="follow each mean by its 95 %% interval"),
-            _flag("--examples", type=int, default=3, help="recordings on the page (default 3)"),
-        ),
-        "Compare runs on one test set, the noisy input first. Runs without scores are scored on the way.",
-        lambda: "example:\n  sotto report runs/baseline runs/mvat -o report.html --paper",
-    ),
-    "export": Command(
-        "write a checkpoint as ONNX",
-        _export,
-        (
-            _flag("checkpoint", help="a checkpoint of sotto's own, or a published one"),
-            _flag("-o", "--output", required=True, help="the .onnx file to write"),
-            _flag("--licence", default="", help="licence of the weights, for the file's metadata"),
-        ),
-        "Export a network for any input length. The file is kept only if it equals the network on speech.",
-        lambda: "example:\n  sotto export runs/student/best.safetensors -o student.onnx",
-    ),
-    "demo": Command(
-        "the whole road in a few minutes, on synthetic data",
-        _demo,
-        (_flag("--out", default="runs/demo", help="folder to write to (default runs/demo)"),),
-        "Train a small teacher and three students on a synthetic corpus, score them and write a report.",
-        lambda: "example:\n  sotto demo",
-    ),
-}
-
-DATA_COMMANDS: dict[str, Command] = {
-    "check": Command(
-        "find what is wrong with a corpus",
-        _check,
-        (
-            _flag("root", help="the corpus: Valentini, DNS, noisy/ and clean/, or clean/ and noise/"),
-            _flag("--sample-rate", type=int, default=16000, help="Hz that files should have (default 16000)"),
-            _flag("--measure", type=int, default=50, help="test pairs to measure PESQ and STOI on (default 50; 0: none)"),
-            _flag("--fix", metavar="CSV", help="write a manifest without the faulty entries; audio is never touched"),
-        ),
-        "Look at every file: unreadable, no partner, other length or rate, silent, clipped, twice, leaking speakers.",
-        lambda: "example:\n  sotto data check data/valentini",
-    ),
-    "prepare": Command(
-        "resample a corpus once, to FLAC",
-        _prepare,
-        (
-            _flag("root", help="the corpus as downloaded"),
-            _flag("out", help="the folder to write to"),
-            _flag("--sample-rate", type=int, default=16000, help="Hz (default 16000)"),
-            _flag("--workers", type=int, help="processes; one per core by default"),
-        ),
-        "Resample every file, in parallel; a stopped run goes on where it was.",
-        lambda: "example:\n  sotto data prepare downloads/valentini data/valentini",
-    ),
-}

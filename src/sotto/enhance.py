@@ -1,5 +1,6 @@
-"""Put a model to work: an array, a file or a folder in, enhanced out. The first tier: no torch unless a checkpoint asks.
+"""Put a model to work: an array, a file or a folder in, enhanced out.
 
+The first tier: torch is imported only when a checkpoint or a network is asked for.
 ``import sotto; sotto.enhance(noisy, sample_rate)`` runs the student that ships with the package on onnxruntime.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -64,7 +65,9 @@ class Model:
 def shipped() -> dict[str, dict[str, Any]]:
     """The students in the package: name -> its card (parameters, data, recipe, figures, licence)."""
     cards = [json.loads(file.read_text("utf-8")) for file in SHIPPED.iterdir() if file.name.endswith(".json")]
-    return {card["name"]: card for card in sorted(cards, key=lambda card: (not card.get("default", False), card["name"]))}
+    return {
+        card["name"]: card for card in sorted(cards, key=lambda card: (not card.get("default", False), card["name"]))
+    }
 
 
 def open_model(model: Any = None, threads: int | None = None) -> Model:
@@ -90,7 +93,8 @@ def open_model(model: Any = None, threads: int | None = None) -> Model:
     if hasattr(model, "taps") and hasattr(model, "sample_rate"):
         return _from_network(model, model.name)
     if callable(model):
-        return Model(getattr(model, "__name__", type(model).__name__), 16000, model)
+        run = cast("Callable[[np.ndarray], np.ndarray]", model)
+        return Model(getattr(model, "__name__", type(model).__name__), 16000, run)
     raise InputError("model", f"a {type(model).__name__}", "a name, a path, a network or a function")
 
 

@@ -39,7 +39,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         if error.errno in _NO_SPACE:
-            raise InputError(path, "the disk is full", do="free some space and run again; nothing was written") from error
+            raise InputError(
+                path, "the disk is full", do="free some space and run again; nothing was written"
+            ) from error
         if isinstance(error, (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)):
             raise InputError(path, f"cannot be written ({error.strerror})", do="choose another place") from error
         raise

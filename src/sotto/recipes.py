@@ -28,7 +28,14 @@ Progress = Callable[[str, int, int, dict[str, float]], None]
 RECIPE = "recipe.yaml"
 SCORES = "scores.json"
 # What a resumed run may change, because it changes no number.
-_FREE = {("train", "workers"), ("train", "threads"), ("train", "accelerator"), ("train", "log_every"), ("title",), ("out",)}
+_FREE = {
+    ("train", "workers"),
+    ("train", "threads"),
+    ("train", "accelerator"),
+    ("train", "log_every"),
+    ("title",),
+    ("out",),
+}
 
 
 def train(

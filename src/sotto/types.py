@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Terms = dict[str, "Tensor"]
-"""What an objective says: ``{"loss/weighted": scalar, "kd/mvat": scalar}``. The names are log tags and recipe weights."""
+"""What an objective says: ``{"loss/weighted": scalar, "kd/mvat": scalar}``, by log tag and recipe weight."""
 
 
 class Item(NamedTuple):

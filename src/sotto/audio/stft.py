@@ -15,7 +15,12 @@ def stft(wave: Tensor, fft: int, hop: int, window: int) -> Tensor:
     the ends are mirrored, so ``wave`` must be longer than fft // 2 samples.
     """
     return torch.stft(
-        wave, fft, hop, window, window=torch.hann_window(window, dtype=wave.dtype, device=wave.device), return_complex=True
+        wave,
+        fft,
+        hop,
+        window,
+        window=torch.hann_window(window, dtype=wave.dtype, device=wave.device),
+        return_complex=True,
     )
 
 

@@ -18,7 +18,6 @@ from sotto.audio.mix import fit_noise
 from sotto.data.manifest import files
 from sotto.errors import InputError
 
-
 SYNTHETIC_MARK = "SYNTHETIC.md"
 """A file of this name at the top of a corpus says that it was synthesised."""
 

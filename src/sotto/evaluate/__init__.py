@@ -56,6 +56,7 @@ def evaluate(
         InputError: the data does not fit the model, or holds nothing to score.
     """
     from sotto.data.base import Source
+    from sotto.data.recordings import is_synthetic
     from sotto.enhance import open_model
 
     run = None if model is None else open_model(model)

@@ -52,9 +52,9 @@ def macs_per_second(network: Enhancer, seconds: float = 1.0) -> float:
     part of the figure.
     """
     # The unfused kernel computes the same products, as operators that the counter sees.
-    with _on_meta(network, seconds) as (twin, noisy), sdpa_kernel(SDPBackend.MATH):
-        with FlopCounterMode(display=False) as products, _ElementCounter() as elements:
-            twin(noisy)
+    products, elements = FlopCounterMode(display=False), _ElementCounter()
+    with _on_meta(network, seconds) as (twin, noisy), sdpa_kernel(SDPBackend.MATH), products, elements:
+        twin(noisy)
     return (products.get_total_flops() / 2 + elements.total) / seconds
 
 

@@ -69,9 +69,7 @@ def real_time_factor(
         _set_threads(before)
     factors = [elapsed / seconds for elapsed in times]
     cores = used / max(sum(times), 1e-9)
-    return RealTimeFactor(
-        median(factors), min(factors), max(factors), median(times), cores, seconds, repeats, threads
-    )
+    return RealTimeFactor(median(factors), min(factors), max(factors), median(times), cores, seconds, repeats, threads)
 
 
 def peak_memory(model: Any = None, seconds: float = 4.0, threads: int = 1) -> int:
@@ -102,14 +100,14 @@ def peak_of(prepare: Callable[[], Callable[[], object]]) -> int:
         prepare: a picklable function that loads, warms up, and returns the work to be measured.
 
     Raises:
-        InputError: the process was ended from outside, most often for want of memory.
+        InputError: the process ended early, most often for want of memory.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(_rise, prepare).result()
         except BrokenProcessPool as error:
-            found = "the process that measures it was ended, most often for want of memory"
-            raise InputError("memory", found, do="measure a shorter signal") from error
+            do = "measure a shorter signal, and keep a script's own work under `if __name__ == '__main__':`"
+            raise InputError("memory", "the process that measures it ended early", do=do) from error
 
 
 def _rise(prepare: Callable[[], Callable[[], object]]) -> int:

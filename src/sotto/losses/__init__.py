@@ -18,4 +18,4 @@ LOSSES: dict[str, type[nn.Module]] = {
 }
 """The catalogue: name -> class, whose constructor is the recipe's schema."""
 
-__all__ = ["LOSSES", "L1", "MultiResolution", "Weighted"]
+__all__ = ["L1", "LOSSES", "MultiResolution", "Weighted"]

@@ -32,9 +32,7 @@ class MultiResolution(nn.Module):
         spectral_weight: weight of the spectral half.
     """
 
-    def __init__(
-        self, resolutions: Sequence[tuple[int, int, int]] = RESOLUTIONS, spectral_weight: float = 0.5
-    ) -> None:
+    def __init__(self, resolutions: Sequence[tuple[int, int, int]] = RESOLUTIONS, spectral_weight: float = 0.5) -> None:
         super().__init__()
         self.resolutions = tuple(resolutions)
         self.spectral_weight = spectral_weight

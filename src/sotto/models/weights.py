@@ -7,8 +7,6 @@ Nothing here executes code from a file: safetensors holds tensors and text, and 
 from __future__ import annotations
 
 import json
-import pickle
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -98,6 +96,21 @@ def fill(network: Enhancer, state: Mapping[str, Tensor], where: str | Path) -> N
     network.load_state_dict({**{name: own[name] for name in counters}, **state})
 
 
+def read_pickled(path: str | Path, expected: str) -> Any:
+    """Open what ``torch.save`` wrote as tensors and plain values alone, executing nothing of it.
+
+    Raises:
+        InputError: the file is broken, or holds more than that; ``expected`` says what it should have been.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # the unpickler meets arbitrary bytes with arbitrary errors
+        reason = str(error).partition("\n")[0][:120]
+        raise InputError(path, f"cannot be opened as weights alone ({reason})", expected) from error
+
+
 def _open_safetensors(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise InputError(path, "no such file", do="give a checkpoint that sotto wrote (.safetensors)")
@@ -110,11 +123,7 @@ def _open_safetensors(path: str | Path) -> Any:
 def _read_published(path: Path) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """Open a pickled checkpoint without executing it; returns name, arguments and the state under our names."""
     expected = "a published MANNER checkpoint: a dict with 'state_dict', or the state itself"
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        reason = str(error).partition("\n")[0][:120]
-        raise InputError(path, f"cannot be opened as weights alone ({reason})", expected) from error
+    content = read_pickled(path, expected)
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not is_published_manner(state):
         raise InputError(path, "no checkpoint of a network that is known here", expected)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import torch
 
 from sotto.errors import InputError
 from sotto.files import atomic
+from sotto.models.weights import read_pickled
 
 STATE = "state.pt"
 FORMAT = 1
@@ -31,10 +30,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     path = folder / STATE
     if not path.is_file():
         raise InputError(folder, "no run to resume here", f"a folder with {STATE}", "start it without --resume")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(path, "not a readable training state", do="start the run anew in another folder") from error
+    state = read_pickled(path, "the state of a training run")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise InputError(path, "a training state of another version", f"format {FORMAT}", "start the run anew")
     return state

@@ -67,7 +67,9 @@ class Trainer:
         about: dict[str, Any] | None = None,
     ) -> None:
         if source.sample_rate != student.sample_rate:
-            raise InputError("data", f"comes at {source.sample_rate} Hz", f"{student.sample_rate} Hz, the network's rate")
+            raise InputError(
+                "data", f"comes at {source.sample_rate} Hz", f"{student.sample_rate} Hz, the network's rate"
+            )
         self.student, self.objective, self.source = student, objective, source
         self.settings, self.folder, self.about = settings, folder, about or {}
         if settings.threads is not None:
@@ -163,7 +165,8 @@ class Trainer:
         if self._due(self.settings.log_every):
             count = (self.step - 1) % self.settings.log_every + 1
             means = {name: total / count for name, total in self.sums.items()}
-            log.write(self.step, {**means, "lr": self.schedule.get_last_lr()[0], "seconds": round(self.seconds, 1)})
+            rate = float(self.schedule.get_last_lr()[0])
+            log.write(self.step, {**means, "lr": rate, "seconds": round(self.seconds, 1)})
             self.sums = {}
 
     def _validate(self, log: Log) -> bool:

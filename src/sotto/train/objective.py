@@ -42,7 +42,9 @@ class Objective(nn.Module):
         weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        self.losses, self.methods = nn.ModuleDict(dict(losses)), nn.ModuleDict(dict(methods))
+        self.losses, self.methods = dict(losses), dict(methods)
+        # A plain dict hides its modules from torch; here they are registered, for their parameters and their device.
+        self.parts = nn.ModuleList([*losses.values(), *methods.values()])
         self.teacher = teacher
         self.weights = {f"loss/{name}": 1.0 for name in losses} | {f"kd/{name}": 1.0 for name in methods}
         for name in weights or {}:
@@ -61,7 +63,9 @@ class Objective(nn.Module):
             raise InputError("distill", "methods but no teacher", "teacher.checkpoint: PATH")
         ours, theirs = unwrap(student), teacher.network
         if ours.sample_rate != theirs.sample_rate:
-            raise InputError("teacher", f"works at {theirs.sample_rate} Hz", f"{ours.sample_rate} Hz, the student's rate")
+            raise InputError(
+                "teacher", f"works at {theirs.sample_rate} Hz", f"{ours.sample_rate} Hz, the student's rate"
+            )
         for method in self.methods.values():
             method.connect(ours.taps, theirs.taps)
 
@@ -94,10 +98,10 @@ class Objective(nn.Module):
 
     def _supervised(self, view: View, batch: Batch) -> Terms:
         if self.losses and batch.clean is None:
-            raise InputError("data", "recordings without clean references", "clean speech, which the loss compares with")
-        return {
-            f"loss/{name}": loss(batch.clean, view.wave, batch.noisy).mean() for name, loss in self.losses.items()
-        }
+            raise InputError(
+                "data", "recordings without clean references", "clean speech, which the loss compares with"
+            )
+        return {f"loss/{name}": loss(batch.clean, view.wave, batch.noisy).mean() for name, loss in self.losses.items()}
 
     def _distilled(self, view: View, batch: Batch) -> Terms:
         if not self.methods or self.teacher is None:

@@ -1,0 +1,197 @@
+"""The one loop: its first losses are pinned, an interrupted run ends as an uninterrupted one, nothing leaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sotto import models, recipes, schema
+from sotto.data import Synthetic
+from sotto.data.loader import loader
+from sotto.distill import METHODS, Teacher
+from sotto.errors import InputError
+from sotto.losses import LOSSES
+from sotto.train import Objective, read_log
+from sotto.train.checkpoint import STATE, load_state, save_state
+from sotto.types import Batch
+
+
+# The first step of the run below, seed 0: what the networks, the losses, the methods and the data say together.
+PINNED = {"loss/weighted": 1.996, "kd/mvat": 160.164, "kd/output": 0.108}
+
+
+def recipe(**changes: Any) -> dict[str, Any]:
+    """A tiny student on synthetic data, on one thread."""
+    train = {"steps": 4, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1, "log_every": 2}
+    train |= {"validate_every": 4, "validate_items": 2}
+    values: dict[str, Any] = {
+        "data": {"name": "synthetic", "segment_s": 0.5},
+        "model": {"name": "manner-s", "hidden": 2, "depth": 3},
+        "loss": {"weighted": {}},
+        "train": train,
+    }
+    return {**values, **changes, "train": {**train, **changes.get("train", {})}}
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    torch.manual_seed(1)
+    models.save(models.create("manner-b", hidden=6, depth=4), path)
+    return str(path)
+
+
+def distilled(teacher: str, **changes: Any) -> dict[str, Any]:
+    return recipe(teacher={"checkpoint": teacher}, distill={"mvat": {}, "output": {}}, **changes)
+
+
+def test_first_losses_are_pinned(tmp_path: Path, teacher: str) -> None:
+    recipes.train(distilled(teacher, train={"log_every": 1, "validate_every": 100}), out=tmp_path / "run")
+    first = read_log(tmp_path / "run")[0]
+    assert {name: round(first[name], 3) for name in ("loss/weighted", "kd/mvat", "kd/output")} == PINNED
+    assert first["total"] == pytest.approx(first["loss/weighted"] + first["kd/mvat"] + first["kd/output"], rel=1e-6)
+
+
+def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str) -> None:
+    whole = recipes.train(distilled(teacher, train={"steps": 6}), out=tmp_path / "whole")
+
+    def interrupt(_task: str, done: int, _total: int, _numbers: dict[str, float]) -> None:
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        recipes.train(distilled(teacher, train={"steps": 6}), out=tmp_path / "cut", progress=interrupt)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert load_state(tmp_path / "cut")["step"] == 3
+    resumed = recipes.train(distilled(teacher, train={"steps": 6}), out=tmp_path / "cut", resume=True)
+
+    assert (resumed.steps, resumed.best_pesq, resumed.best_step) == (whole.steps, whole.best_pesq, whole.best_step)
+    for name in ("last.safetensors", "best.safetensors"):
+        one, other = load_file(tmp_path / "whole" / name), load_file(tmp_path / "cut" / name)
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one), name
+
+    def timeless(folder: Path) -> list[dict[str, float]]:
+        return [{key: value for key, value in line.items() if key != "seconds"} for line in read_log(folder)]
+
+    assert timeless(tmp_path / "whole") == timeless(tmp_path / "cut")
+
+
+def test_loss_falls_and_best_checkpoint_describes_itself(tmp_path: Path) -> None:
+    values = recipe(train={"steps": 80, "batch_size": 4, "max_lr": 1e-2, "log_every": 20, "validate_every": 80})
+    outcome = recipes.train(values, out=tmp_path / "run")
+    losses = [line["total"] for line in read_log(tmp_path / "run") if "total" in line]
+    assert losses[-1] < 0.8 * losses[0]
+    header = models.read_header(outcome.checkpoint)
+    assert header["name"] == "manner-s"
+    assert header["about"]["synthetic"] is True
+    assert header["about"]["valid_pesq_wb"] == outcome.best_pesq
+    assert schema.read(header["about"]["recipe"]) == schema.read(values)
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_precision_and_gradient_clip(tmp_path: Path, teacher: str, precision: str) -> None:
+    changes = {"steps": 2, "precision": precision, "grad_clip": 1e-6, "validate_every": 100}
+    outcome = recipes.train(distilled(teacher, train=changes), out=tmp_path / "run")
+    assert outcome.steps == 2
+    assert all(tensor.dtype != torch.bfloat16 for tensor in load_file(outcome.checkpoint).values())
+
+
+def test_teacher_stays_as_it_was(tmp_path: Path, teacher: str) -> None:
+    values = schema.read(distilled(teacher))
+    trainer = recipes.build(values, tmp_path / "run")
+    assert trainer.objective.teacher is not None
+    network = trainer.objective.teacher.network
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    trainer.student.train()
+    network.train()  # somebody's mistake
+    trainer.fit()
+    assert not network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    student = load_file(tmp_path / "run" / "last.safetensors")
+    assert student.keys() == models.create("manner-s", hidden=2, depth=3).state_dict().keys()
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    recipes.train(recipe(), out=tmp_path / "run")
+    with pytest.raises(InputError, match="holds a run already"):
+        recipes.train(recipe(), out=tmp_path / "run")
+    with pytest.raises(InputError, match=r"model\.hidden is 3, but the run began with 2"):
+        recipes.train(recipe(), ["model.hidden=3"], out=tmp_path / "run", resume=True)
+    with pytest.raises(InputError, match="no run to resume"):
+        recipes.train(recipe(), out=tmp_path / "other", resume=True)
+    again = recipes.train(recipe(), ["train.threads=2"], out=tmp_path / "run", resume=True)
+    assert again.steps == 4
+
+
+def test_state_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_state(tmp_path, {"step": 1})
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(InputError, match="disk is full"):
+        save_state(tmp_path, {"step": 2})
+    assert load_state(tmp_path)["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == [STATE]
+    (tmp_path / STATE).write_bytes(b"half a file")
+    with pytest.raises(InputError, match="cannot be opened as weights alone"):
+        load_state(tmp_path)
+
+
+def test_unfinished_last_line_of_a_log_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(json.dumps({"step": 1, "total": 2.0}) + '\n{"step": 2, "to')
+    assert read_log(tmp_path) == [{"step": 1, "total": 2.0}]
+
+
+def batch_of(seconds: float = 0.5) -> Batch:
+    return next(iter(loader(Synthetic(segment_s=seconds).train(0), 2, 0, 0)))
+
+
+def test_total_is_the_weighted_sum() -> None:
+    student = models.create("manner-s", hidden=2, depth=3)
+    teacher = Teacher(models.create("manner-b", hidden=6, depth=3))
+    weights = {"loss/weighted": 0.5, "kd/output": 2.0}
+    losses, methods = {"weighted": LOSSES["weighted"]()}, {"output": METHODS["output"]()}
+    objective = Objective(losses, methods, student, teacher, weights)
+    total, terms = objective(student, batch_of())
+    assert total.item() == pytest.approx(0.5 * terms["loss/weighted"].item() + 2 * terms["kd/output"].item(), rel=1e-6)
+
+
+def test_objective_tells_what_does_not_fit() -> None:
+    student = models.create("manner-s", hidden=2, depth=3)
+    loss, method = {"weighted": LOSSES["weighted"]()}, {"output": METHODS["output"]()}
+    with pytest.raises(InputError, match="no teacher"):
+        Objective(loss, method, student)
+    with pytest.raises(InputError, match="did you mean loss/weighted"):
+        Objective(loss, {}, student, None, {"loss/weigted": 2.0})
+    with pytest.raises(InputError, match="nothing to minimise"):
+        Objective({}, {}, student)
+    batch = batch_of()
+    with pytest.raises(InputError, match="without clean references"):
+        Objective(loss, {}, student)(student, Batch(batch.noisy, None, batch.lengths, batch.ids))
+    with pytest.raises(FloatingPointError, match="loss/weighted is nan"):
+        Objective(loss, {}, student)(student, Batch(batch.noisy * float("nan"), batch.clean, batch.lengths, batch.ids))
+
+
+def test_label_free_batches_train_on_the_teacher_alone() -> None:
+    student = models.create("manner-s", hidden=2, depth=3)
+    teacher = Teacher(models.create("manner-b", hidden=6, depth=3))
+    batch = batch_of()
+    total, terms = Objective({}, {"output": METHODS["output"]()}, student, teacher)(
+        student, Batch(batch.noisy, None, batch.lengths, batch.ids)
+    )
+    total.backward()
+    assert terms.keys() == {"kd/output"}
+    assert all(parameter.grad is not None for parameter in student.parameters())
