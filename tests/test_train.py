@@ -22,7 +22,6 @@ from sotto.train import Objective, read_log
 from sotto.train.checkpoint import STATE, load_state, save_state
 from sotto.types import Batch
 
-
 # The first step of the run below, seed 0: what the networks, the losses, the methods and the data say together.
 PINNED = {"loss/weighted": 1.996, "kd/mvat": 160.164, "kd/output": 0.108}
 

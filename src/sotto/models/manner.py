@@ -97,13 +97,16 @@ class ChunkConv(nn.Conv2d):
     """Depthwise convolution along the last axis of [B,C,P,size], as one matrix product for each channel.
 
     Row i of a channel's matrix is its kernel centred on sample i, and zero outside. On a CPU the product with this
-    [size,size] matrix is several times faster than the convolution that it replaces, though it multiplies more.
+    [size,size] matrix is several times faster than the convolution that it replaces, though it multiplies more. An
+    exported graph keeps the convolution: other runtimes do it well, and the matrices would double the file.
     """
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__(channels, channels, (1, kernel), padding=(0, kernel // 2), groups=channels, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
+        if torch.compiler.is_exporting():
+            return super().forward(input)
         size, reach = input.shape[-1], self.kernel_size[1] // 2
         padded = F.pad(self.weight[:, 0, 0], (size - 1 - reach, size - 1 - reach))
         return input @ padded.unfold(1, size, 1).flip(1).transpose(1, 2)

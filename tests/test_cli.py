@@ -1,0 +1,223 @@
+"""The command line: a user's mistake is one clear line and exit code 2, and nothing is left half written."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sotto import models
+from sotto.cli import main
+
+RATE = 16000
+
+
+def tone(seconds: float = 0.5, rate: int = RATE) -> np.ndarray:
+    return (0.3 * np.sin(2 * np.pi * 300 * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Run a command that must fail, and return its one line."""
+
+    def run(*words: str) -> str:
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        (line,) = [line for line in printed.err.splitlines() if line.startswith("sotto: ")]
+        assert "Traceback" not in printed.err
+        return line
+
+    return run
+
+
+def nothing_written(folder: Path, *allowed: str) -> None:
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == sorted(allowed)
+
+
+def test_empty_file(here: Path, refused: Refused) -> None:
+    (here / "empty.wav").touch()
+    assert "empty.wav" in refused("enhance", "empty.wav", "-o", "out.wav")
+    soundfile.write("silent.wav", np.zeros(0), RATE)
+    assert "silent.wav" in refused("enhance", "silent.wav", "-o", "out.wav")
+    nothing_written(here, "empty.wav", "silent.wav")
+
+
+def test_text_named_wav(here: Path, refused: Refused) -> None:
+    (here / "words.wav").write_text("these are words, not sound")
+    line = refused("enhance", "words.wav", "-o", "out.wav")
+    assert "words.wav" in line
+    assert "not" in line
+    nothing_written(here, "words.wav")
+
+
+def test_samples_that_are_not_numbers(here: Path, refused: Refused) -> None:
+    broken = tone()
+    broken[100] = np.nan
+    soundfile.write("nan.wav", broken, RATE, subtype="FLOAT")
+    assert "NaN" in refused("enhance", "nan.wav", "-o", "out.wav")
+    nothing_written(here, "nan.wav")
+
+
+def test_eight_kilohertz_stereo(here: Path, refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+    # Fine to enhance, wrong to train on, and each says so.
+    soundfile.write("in.wav", np.stack([tone(0.5, 8000)] * 2, axis=1), 8000)
+    main(["enhance", "in.wav", "-o", "out.wav"])
+    capsys.readouterr()
+    after = soundfile.info("out.wav")
+    assert (after.samplerate, after.channels, after.frames) == (8000, 2, 4000)
+    for folder in ("clean", "noise"):
+        for speaker in "abc":
+            (here / folder / speaker).mkdir(parents=True)
+            soundfile.write(here / folder / speaker / f"{speaker}.wav", np.stack([tone(2, 8000)] * 2, axis=1), 8000)
+    (here / "r.yaml").write_text(RECIPE)
+    line = refused("train", "r.yaml", "--out", "run")
+    assert "8000 Hz" in line
+    assert "sotto data prepare" in line
+    assert not (here / "run").exists()
+
+
+RECIPE = """
+data: {name: mix, clean: clean, noise: noise, segment_s: 0.5}
+model: {name: manner-s, hidden: 2, depth: 3}
+train: {steps: 1, batch_size: 1, accelerator: cpu, workers: 0}
+"""
+
+
+def test_missing_partner(here: Path, refused: Refused) -> None:
+    for folder, names in (("noisy", "ab"), ("clean", "a")):
+        (here / folder).mkdir()
+        for name in names:
+            soundfile.write(here / folder / f"{name}.wav", tone(), RATE)
+    line = refused("evaluate", "noisy", "--data", "noisy", "clean")
+    assert "b.wav" in line or "b" in line.split()
+    assert "partner" in line
+
+
+def test_misspelt_keys_are_told_at_once(here: Path, refused: Refused) -> None:
+    (here / "r.yaml").write_text(RECIPE.replace("hidden", "hiden").replace("batch_size", "batchsize"))
+    line = refused("train", "r.yaml", "--train.stps", "3")
+    assert "model.hiden: no such key; did you mean hidden?" in line
+    assert "train.batchsize: no such key; did you mean batch_size?" in line
+    assert "train.stps: no such key; did you mean steps?" in line
+    nothing_written(here, "r.yaml")
+
+
+def test_checkpoint_of_another_network(here: Path, refused: Refused) -> None:
+    from safetensors.torch import load_file, save_file
+
+    models.save(models.create("manner-s", hidden=4, depth=3), "small.safetensors")
+    header = {"format": "sotto-network-1", "sotto": "0", "name": "manner-s", "sample_rate": "16000", "about": "{}"}
+    save_file(load_file("small.safetensors"), "other.safetensors", header | {"arguments": '{"hidden": 6, "depth": 3}'})
+    soundfile.write("in.wav", tone(), RATE)
+    line = refused("enhance", "in.wav", "-o", "out.wav", "--model", "other.safetensors")
+    assert "weights of another network" in line
+    save_file(load_file("small.safetensors"), "foreign.safetensors")
+    assert "did not write" in refused("enhance", "in.wav", "-o", "out.wav", "--model", "foreign.safetensors")
+    Path("bad.safetensors").write_bytes(b"\0" * 64)
+    assert "bad.safetensors" in refused("enhance", "in.wav", "-o", "out.wav", "--model", "bad.safetensors")
+    assert not (here / "out.wav").exists()
+
+
+@pytest.mark.parametrize("target", ["out.wav", "out.flac"])
+def test_full_disk(here: Path, target: str) -> None:
+    """A limit on the size of files makes real writes fail, as a full disk does."""
+    soundfile.write("in.wav", 0.1 * np.random.default_rng(0).standard_normal(10 * RATE), RATE)
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    words = [sys.executable, "-B", "-m", "sotto", "enhance", "in.wav", "-o", target]
+    done = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert target in done.stderr
+    nothing_written(here, "in.wav")
+
+
+def test_unknown_words(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["bogus"], ["enhance"], ["train", "r.yaml", "--bogus"]):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["enhance"], ["models"], ["train"], ["evaluate"], ["bench"], ["report"], ["export"], ["demo"], ["data", "check"]],
+    ids=" ".join,
+)
+def test_help_teaches(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--help"])
+    assert left.value.code == 0
+    printed = capsys.readouterr().out
+    assert "--json" in printed
+    assert "example" in printed or words == ["models"]
+
+
+def test_json_is_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write("in.wav", tone(), RATE)
+    main(["enhance", "in.wav", "-o", "out.wav", "--json"])
+    assert json.loads(capsys.readouterr().out)["output"] == "out.wav"
+    main(["models", "--json"])
+    assert json.loads(capsys.readouterr().out)
+    main(["bench", "valentini/manner-s-1.5gf", "--seconds", "0.5", "--repeats", "1", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["parameters"] == 257785
+    assert told["flops_paper"] / 1e9 == pytest.approx(1.46, rel=0.01)
+    assert told["speed"]["median"] > 0
+
+
+def test_a_corpus_with_problems_leaves_with_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, names in (("noisy", "ab"), ("clean", "a")):
+        (here / "corpus" / folder).mkdir(parents=True)
+        for name in names:
+            soundfile.write(here / "corpus" / folder / f"{name}.wav", tone(), RATE)
+    with pytest.raises(SystemExit) as left:
+        main(["data", "check", "corpus", "--measure", "0"])
+    assert left.value.code == 1
+    assert "missing partner" in capsys.readouterr().out
+
+
+def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
+    (here / "r.yaml").write_text(
+        "data: {name: synthetic, segment_s: 0.5}\nmodel: {name: manner-s, hidden: 2, depth: 3}\n"
+        "train: {steps: 100000, batch_size: 1, accelerator: cpu, workers: 0, threads: 1, log_every: 1}\n"
+    )
+    words = [sys.executable, "-m", "sotto", "train", "r.yaml", "--out", "run"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        log = here / "run" / "log.jsonl"
+        deadline = time.monotonic() + 120
+        while not (log.is_file() and log.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert told.splitlines()[-1] == "sotto: stopped"
+    assert (here / "run" / "state.pt").is_file()
+    assert not list((here / "run").glob(".*"))

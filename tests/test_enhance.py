@@ -1,0 +1,150 @@
+"""Putting a model to work: shapes, rates, types, windows, files and folders, and the student that ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sotto
+from sotto import models
+from sotto.audio import io
+from sotto.enhance import OVERLAP_S, WINDOW_S, Model, enhance_file, enhance_folder, open_model, shipped
+from sotto.errors import InputError
+
+
+def same(noisy: np.ndarray) -> np.ndarray:
+    """A model that changes nothing."""
+    return noisy
+
+
+def tone(seconds: float, rate: int, hz: float = 440.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("length", [1, 77, 8001])
+def test_shape_rate_and_content_are_kept(rate: int, length: int) -> None:
+    noisy = np.stack([tone(1, rate)[:length], tone(1, rate, 200)[:length]])
+    estimate = sotto.enhance(noisy, rate, same)
+    assert estimate.shape == noisy.shape
+    assert estimate.dtype == noisy.dtype
+    if length > 1000:  # the resampler rings at the ends
+        assert np.abs(estimate - noisy)[:, 400:-400].max() < 2e-3
+
+
+def test_mono_int16_and_float64() -> None:
+    noisy = tone(0.5, 16000)
+    assert np.array_equal(sotto.enhance(noisy, 16000, same), noisy)
+    assert sotto.enhance(noisy.astype(np.float64), 16000, same).dtype == np.float64
+    whole = (noisy * 32767).astype(np.int16)
+    assert np.abs(sotto.enhance(whole, 16000, same).astype(int) - whole).max() <= 1
+    loud = sotto.enhance(np.full(1000, 32767, np.int16), 16000, lambda wave: 2 * wave)
+    assert loud.max() == 32767  # clipped at full scale, never wrapped around
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1, 16000, 16000 * 29, 16000 * 31])
+def test_windows_leave_no_seam(beyond: int) -> None:
+    length = round(WINDOW_S * 16000) + beyond
+    noisy = tone(length / 16000, 16000)
+    estimate = Model("same", 16000, same)(noisy)
+    assert estimate.shape == noisy.shape
+    assert np.abs(estimate - noisy).max() < 1e-6
+
+
+def test_windows_are_no_longer_than_they_say() -> None:
+    seen: list[int] = []
+
+    def spy(noisy: np.ndarray) -> np.ndarray:
+        seen.append(len(noisy))
+        return noisy
+
+    Model("spy", 16000, spy)(np.zeros(16000 * 95, np.float32))
+    assert len(seen) == 4
+    assert max(seen) == round(WINDOW_S * 16000)
+    assert min(seen) > round(OVERLAP_S * 16000)
+
+
+@pytest.mark.parametrize(
+    ("noisy", "rate", "message"),
+    [
+        (np.zeros((2, 2, 2)), 16000, "shape"),
+        (np.zeros(0), 16000, "shape"),
+        (np.array([0.0, np.nan]), 16000, "NaN"),
+        (np.array(["a"]), 16000, "type"),
+        (np.zeros(10), 0, "rate above 0"),
+    ],
+)
+def test_what_is_no_audio_is_refused(noisy: np.ndarray, rate: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        sotto.enhance(noisy, rate, same)
+
+
+def test_networks_checkpoints_and_functions_are_models(tmp_path: Path) -> None:
+    network = models.create("manner-s", hidden=2, depth=3).eval()
+    models.save(network, tmp_path / "student.safetensors")
+    noisy = tone(0.3, 16000)
+    by_network = sotto.enhance(noisy, 16000, network)
+    assert np.array_equal(by_network, sotto.enhance(noisy, 16000, tmp_path / "student.safetensors"))
+    assert np.array_equal(by_network, sotto.enhance(noisy, 16000, str(tmp_path / "student.safetensors")))
+    assert open_model(network).name == "manner-s"
+    with pytest.raises(InputError, match="a int; expected"):
+        open_model(3)
+
+
+def test_no_such_model_names_those_that_ship(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"no such model.*{next(iter(shipped()))}"):
+        open_model("nothing-like-it")
+    (tmp_path / "broken.onnx").write_bytes(b"no graph")
+    with pytest.raises(InputError, match="cannot be opened as an ONNX model"):
+        open_model(tmp_path / "broken.onnx")
+
+
+def test_the_default_student_ships_and_enhances() -> None:
+    cards = shipped()
+    name, card = next(iter(cards.items()))
+    assert card["default"]
+    assert [other for other in cards.values() if other["default"]] == [card]
+    noisy = tone(1, 16000)
+    estimate = sotto.enhance(noisy, 16000)
+    assert estimate.shape == noisy.shape
+    assert np.isfinite(estimate).all()
+    assert np.array_equal(estimate, sotto.enhance(noisy, 16000, name))
+    assert card["scores"]["model"]["pesq_wb"] > card["scores"]["noisy"]["pesq_wb"]
+
+
+def test_the_default_student_improves_real_recordings(shared: Path) -> None:
+    from sotto.metrics import si_sdr_db
+
+    pairs = shared / "corpus" / "pairs" / "voicebank-demand-test"
+    gains = []
+    for path in sorted((pairs / "noisy").glob("*.flac"))[:6]:
+        noisy, clean = (io.read_mono(folder / path.name, 16000) for folder in (pairs / "noisy", pairs / "clean"))
+        length = min(len(noisy), len(clean))
+        estimate = sotto.enhance(noisy, 16000)
+        gains.append(si_sdr_db(clean[:length], estimate[:length]) - si_sdr_db(clean[:length], noisy[:length]))
+    assert np.mean(gains) > 0.5
+
+
+def test_files_keep_rate_channels_length_and_sample_type(tmp_path: Path) -> None:
+    stereo = np.stack([tone(0.7, 44100), tone(0.7, 44100, 300)])
+    io.write(tmp_path / "in.wav", stereo, 44100, "PCM_24")
+    report = enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", same)
+    before, after = io.info(tmp_path / "in.wav"), io.info(tmp_path / "out.wav")
+    assert before == after
+    assert (report["channels"], report["sample_rate"], report["gain_db"]) == (2, 44100, 0.0)
+    enhance_file(tmp_path / "in.wav", tmp_path / "out.flac", same)
+    assert io.info(tmp_path / "out.flac").length == before.length
+
+
+def test_a_folder_goes_on_past_a_broken_file(tmp_path: Path) -> None:
+    io.write(tmp_path / "in" / "a.wav", tone(0.2, 16000), 16000)
+    (tmp_path / "in" / "b.wav").write_text("these are words")
+    io.write(tmp_path / "in" / "deep" / "c.flac", tone(0.2, 8000), 8000)
+    reports = list(enhance_folder(tmp_path / "in", tmp_path / "out", same))
+    assert [Path(report["input"]).name for report in reports if "error" in report] == ["b.wav"]
+    written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
+    assert written == ["a.wav", "deep/c.flac"]
+    with pytest.raises(InputError, match="same folder"):
+        next(enhance_folder(tmp_path / "in", tmp_path / "in", same))
