@@ -13,7 +13,7 @@ demo: install
 	$(BIN)/sotto demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: install
 	$(BIN)/ruff check .

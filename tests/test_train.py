@@ -85,10 +85,12 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str) -> N
 
 
 def test_loss_falls_and_best_checkpoint_describes_itself(tmp_path: Path) -> None:
-    values = recipe(train={"steps": 80, "batch_size": 4, "max_lr": 1e-2, "log_every": 20, "validate_every": 80})
+    train = {"steps": 60, "batch_size": 4, "max_lr": 1e-2, "log_every": 20, "validate_every": 60}
+    model = {"name": "manner-s", "hidden": 6, "depth": 3}
+    values = recipe(data={"name": "synthetic", "segment_s": 1.0}, model=model, train=train)
     outcome = recipes.train(values, out=tmp_path / "run")
     losses = [line["total"] for line in read_log(tmp_path / "run") if "total" in line]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
     header = models.read_header(outcome.checkpoint)
     assert header["name"] == "manner-s"
     assert header["about"]["synthetic"] is True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -125,19 +125,25 @@ class Synthetic:
         names = sounds.speech_names, noise, sounds.noise_names
         return Mixer(speech, sounds.speakers, *names, self.sample_rate, mixing)
 
-    @cached_property
+    @property
     def _parts(self) -> dict[str, _Part]:
-        parts = {}
-        for number, (part, (voices, utterances)) in enumerate(_PARTS.items()):
-            rng = np.random.default_rng([self.seed, number])
-            made = parts[part] = _Part([], [], [], [], [])
-            for who in range(voices):
-                speaker, voice = f"{part}{who:02d}", Voice.draw(rng)
-                for which in range(utterances):
-                    made.speech.append(speak(rng, voice, rng.uniform(*_SPEECH_S), self.sample_rate))
-                    made.speakers.append(speaker)
-                    made.speech_names.append(f"{speaker}_{which}")
-            for kind in KINDS:
-                made.noise.append(make_noise(rng, kind, _NOISE_S, self.sample_rate))
-                made.noise_names.append(f"{kind}-{part}")
-        return parts
+        return _synthesise(self.seed, self.sample_rate)
+
+
+@lru_cache(maxsize=2)
+def _synthesise(seed: int, sample_rate: int) -> dict[str, _Part]:
+    """Make the whole corpus, some seconds of work, once for a seed and a rate; nobody changes it afterwards."""
+    parts = {}
+    for number, (part, (voices, utterances)) in enumerate(_PARTS.items()):
+        rng = np.random.default_rng([seed, number])
+        made = parts[part] = _Part([], [], [], [], [])
+        for who in range(voices):
+            speaker, voice = f"{part}{who:02d}", Voice.draw(rng)
+            for which in range(utterances):
+                made.speech.append(speak(rng, voice, rng.uniform(*_SPEECH_S), sample_rate))
+                made.speakers.append(speaker)
+                made.speech_names.append(f"{speaker}_{which}")
+        for kind in KINDS:
+            made.noise.append(make_noise(rng, kind, _NOISE_S, sample_rate))
+            made.noise_names.append(f"{kind}-{part}")
+    return parts
