@@ -15,7 +15,7 @@ from sotto import data
 from sotto.audio.io import info, read_mono, write
 from sotto.audio.mix import rms_db
 from sotto.audio.tempo import stretch
-from sotto.data.base import Lazy
+from sotto.data.base import Lazy, Segments
 from sotto.data.loader import Order, collate, loader
 from sotto.data.mixtures import Mixer, Mixing
 from sotto.data.recordings import Recordings, audio_below, held_out, pair_files, recording_of, speaker_of
@@ -185,7 +185,17 @@ def test_worker_processes_change_nothing(mix):
         assert torch.equal(first.noisy, second.noisy)
         assert torch.equal(first.clean, second.clean)
     with pytest.raises(InputError, match="smaller batch_size"):
-        loader(train, 4000, 0, 0)
+        next(loader(train, 4000, 0, 0))
+
+
+def broken_recording(_rng: np.random.Generator, index: int) -> Item:
+    raise InputError(f"take{index}.wav", "holds NaN samples")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_recording_is_told_from_a_worker_too(workers: int) -> None:
+    with pytest.raises(InputError, match=r"^take\d\.wav: holds NaN samples$"):
+        next(loader(Segments(4, 0, broken_recording), 2, 0, 0, workers=workers))
 
 
 # ---- mixing on the fly

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +70,7 @@ def loader(
     workers: int = 0,
     rank: int = 0,
     ranks: int = 1,
-) -> DataLoader[Any]:
+) -> Iterator[Batch]:
     """Load one epoch of training batches, from ``start_batch`` on; arguments as in :class:`Order`.
 
     Args:
@@ -84,8 +83,11 @@ def loader(
         rank: of this process among ``ranks``.
         ranks: number of training processes.
 
+    Yields:
+        Batches.
+
     Raises:
-        InputError: an epoch holds less than one batch.
+        InputError: an epoch holds less than one batch; or whatever is wrong with a recording.
     """
     if len(segments) < batch_size * ranks:
         raise InputError(
@@ -93,13 +95,39 @@ def loader(
             f"{batch_size} items for each of {ranks} process(es), but an epoch has {len(segments)} segments",
             do="take a smaller batch_size or more data",
         )
-    return DataLoader(
-        segments,  # pyright: ignore[reportArgumentType]  # torch's Dataset is a class; ours asks for no torch
+    batches = DataLoader(
+        _Told(segments),  # pyright: ignore[reportArgumentType]  # torch's Dataset is a class; ours asks for no torch
         batch_sampler=Order(len(segments), batch_size, seed, epoch, start_batch, rank, ranks),
-        collate_fn=collate,
+        collate_fn=_collate_told,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )
+    for batch in batches:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
+
+
+class _Told:
+    """Segments that return a user's error instead of raising it: torch would turn it into a traceback of its own on
+    the way out of a worker process."""
+
+    def __init__(self, segments: Segments) -> None:
+        self.segments = segments
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __getitem__(self, key: tuple[int, int]) -> Item | InputError:
+        try:
+            return self.segments[key]
+        except InputError as error:
+            return error
+
+
+def _collate_told(items: Sequence[Item | InputError]) -> Batch | InputError:
+    whole = [item for item in items if isinstance(item, Item)]
+    return next((item for item in items if isinstance(item, InputError)), None) or collate(whole)
 
 
 def _stack(waves: Sequence[np.ndarray], length: int) -> torch.Tensor:
