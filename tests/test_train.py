@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from sotto.errors import InputError
 from sotto.losses import LOSSES
 from sotto.train import Objective, read_log
 from sotto.train.checkpoint import STATE, load_state, save_state
+from sotto.train.log import Log
 from sotto.types import Batch
 
 # The first step of the run below, seed 0: what the networks, the losses, the methods and the data say together.
@@ -135,20 +138,55 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
     assert again.steps == 4
 
 
-def test_state_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_state(tmp_path, {"step": 1})
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Writes beyond a few bytes fail, as they do on a full disk."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
 
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(InputError, match="disk is full"):
+def test_a_full_disk_is_one_clear_error(tmp_path: Path, full_disk: None) -> None:
+    with pytest.raises(InputError, match=r"state\.pt: the disk is full"):
         save_state(tmp_path, {"step": 2})
-    assert load_state(tmp_path)["step"] == 1
-    assert [path.name for path in tmp_path.iterdir()] == [STATE]
+    with pytest.raises(InputError, match=r"best\.safetensors: the disk is full"):
+        models.save(models.create("manner-s", hidden=2, depth=3), tmp_path / "best.safetensors")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match=r"log\.jsonl: the disk is full"), Log(tmp_path) as log:
+        log.write(1, {f"loss/{number}": 0.0 for number in range(50)})
+
+
+def test_a_state_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / STATE).write_bytes(b"half a file")
     with pytest.raises(InputError, match="cannot be opened as weights alone"):
         load_state(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("batch_size", 0),
+        ("steps", 0),
+        ("log_every", 0),
+        ("max_lr", -1.0),
+        ("seed", -1),
+        ("threads", 0),
+        ("grad_clip", 0.0),
+    ],
+)
+def test_settings_out_of_range_are_told(key: str, value: float) -> None:
+    with pytest.raises(InputError, match=rf"train\.{key}: {value}"):
+        recipes.train(recipe(train={key: value}))
+
+
+def test_too_little_data_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="fewer than one batch of 64"):
+        recipes.train(recipe(data={"name": "synthetic", "epoch_size": 3}, train={"batch_size": 64}), out=tmp_path / "r")
+    with pytest.raises(InputError, match=r"lengthen data\.segment_s"):
+        recipes.train(recipe(data={"name": "synthetic", "segment_s": 0.05}), out=tmp_path / "r")
 
 
 def test_unfinished_last_line_of_a_log_is_passed_over(tmp_path: Path) -> None:
@@ -182,7 +220,7 @@ def test_objective_tells_what_does_not_fit() -> None:
     batch = batch_of()
     with pytest.raises(InputError, match="without clean references"):
         Objective(loss, {}, student)(student, Batch(batch.noisy, None, batch.lengths, batch.ids))
-    with pytest.raises(FloatingPointError, match="loss/weighted is nan"):
+    with pytest.raises(InputError, match="loss/weighted: nan on the batch"):
         Objective(loss, {}, student)(student, Batch(batch.noisy * float("nan"), batch.clean, batch.lengths, batch.ids))
 
 

@@ -12,12 +12,12 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from sotto import commands
 from sotto.commands import Answer
 from sotto.errors import InputError
+from sotto.shelf import recipes
 from sotto.version import __version__
 
 DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
@@ -44,15 +44,7 @@ def _flag(*names: str, **options: Any) -> Flag:
 
 
 def _shipped_recipes() -> str:
-    root = resources.files("sotto") / "assets" / "recipes"
-    names = [
-        f"  {folder.name}/{file.name.removesuffix('.yaml')}"
-        for folder in sorted(root.iterdir(), key=lambda entry: entry.name)
-        if folder.is_dir()
-        for file in sorted(folder.iterdir(), key=lambda entry: entry.name)
-        if file.name.endswith(".yaml") and not file.name.startswith("_")
-    ]
-    return TRAIN_EXAMPLES + "\nRecipes that ship with sotto:\n" + "\n".join(names)
+    return f"{TRAIN_EXAMPLES}\nRecipes that ship with sotto:\n" + "\n".join(f"  {name}" for name in recipes())
 
 
 TRAIN_EXAMPLES = """examples:
@@ -60,6 +52,8 @@ TRAIN_EXAMPLES = """examples:
   sotto train my-recipe.yaml train.steps=1000 model.hidden=24 --out runs/trial
   sotto train my-recipe.yaml --resume
 """
+
+TRAIN_OPTIONS = ("--out", "--resume", "--json", "--help")
 
 COMMANDS: dict[str, Command] = {
     "enhance": Command(
@@ -235,7 +229,7 @@ def _add(parsers: Any, table: Mapping[str, Command]) -> None:
 
 
 def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
-    """Part the words of ``sotto train`` from its overrides, ``key=value``, ``--a.b value`` or ``--a.b=value``.
+    """Part the words of ``sotto train`` from its overrides, ``key=value``, ``--key value`` or ``--key=value``.
 
     argparse has no options of any name, nor positional words on both sides of an option.
     """
@@ -246,7 +240,7 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     rest = iter(words)
     for word in rest:
         key, sign, _ = word.partition("=")
-        if word.startswith("--") and "." in key:
+        if word.startswith("--") and key not in TRAIN_OPTIONS:
             overrides.append(word[2:] if sign else f"{word[2:]}={next(rest, '')}")
         elif sign and not word.startswith("-"):
             overrides.append(word)

@@ -18,10 +18,9 @@ from sotto.evaluate.page import Example, write_page
 from sotto.evaluate.paper import PaperRow, results
 from sotto.evaluate.report import Result
 from sotto.evaluate.score import Scores
-from sotto.recipes import NOISY, RECIPE, SCORES, Progress, evaluate
+from sotto.recipes import CHECKPOINT, NOISY, RECIPE, SCORES, Progress, evaluate
 from sotto.train import read_log
 
-CHECKPOINT = "best.safetensors"
 NOISY_SCORES = "noisy.json"
 
 
@@ -51,18 +50,18 @@ def compare(
     for folder, other in zip(folders[1:], ids[1:], strict=True):
         if other != ids[0]:
             raise InputError(folder, f"was scored on other recordings than {folders[0]}", "the same test set")
+    titles = _titles(folders, recipes)
     rows = [Result.of(_noisy(folders[0], ids[0], progress), name=NOISY)]
     published: list[PaperRow] = []
-    for folder, recipe, one in zip(folders, recipes, scores, strict=True):
+    for folder, title, recipe, one in zip(folders, titles, recipes, scores, strict=True):
         network = models.load(folder / CHECKPOINT)
         name = recipe.get("paper", {}).get("row", "")
         if paper and name:
             published += [row for row in results(recipe["paper"]["table"]) if row.name == name]
         size = float(models.count_parameters(network))
-        rows.append(Result.of(one, recipe.get("title", folder.name), size, paper_flops(network), name))
+        rows.append(Result.of(one, title, size, paper_flops(network), name))
     if page is not None:
         source = data.create(**recipes[0]["data"])
-        titles = [recipe.get("title", folder.name) for folder, recipe in zip(folders, recipes, strict=True)]
         curves = {title: read_log(folder) for title, folder in zip(titles, folders, strict=True)}
         shown = _examples(source, dict(zip(titles, folders, strict=True)), examples)
         write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published)
@@ -76,9 +75,21 @@ def _recipe(folder: Path) -> dict[str, Any]:
     return yaml.safe_load((folder / RECIPE).read_text("utf-8"))
 
 
+def _titles(folders: Sequence[Path], recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each run is called; two seeds of one recipe are told apart by their folders."""
+    titles = [str(recipe.get("title", folder.name)) for folder, recipe in zip(folders, recipes, strict=True)]
+    return [
+        f"{title} ({folder})" if titles.count(title) > 1 else title
+        for title, folder in zip(titles, folders, strict=True)
+    ]
+
+
 def _scores(folder: Path, progress: Progress | None) -> Scores:
+    """The run's scores; measured now if there are none, or none of the weights that are there today."""
     if (folder / SCORES).is_file():
-        return Scores.from_json(folder / SCORES)
+        known = Scores.from_json(folder / SCORES)
+        if known.metadata.get("step") == models.read_header(folder / CHECKPOINT)["about"].get("step"):
+            return known
     return evaluate(folder / CHECKPOINT, progress=progress)
 
 
@@ -90,6 +101,8 @@ def _noisy(folder: Path, ids: list[str], progress: Progress | None) -> Scores:
         if sorted(row["id"] for row in known.rows) == ids:
             return known
     scores = evaluate(NOISY, recipe=folder / RECIPE, progress=progress)
+    if sorted(row["id"] for row in scores.rows) != ids:
+        raise InputError(folder, "was scored on other recordings than its recipe's test set", do="score it again")
     scores.to_json(path)
     return scores
 

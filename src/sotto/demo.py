@@ -5,15 +5,17 @@ Everything is real but the sound, which is synthesised, and says so wherever a f
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sotto import recipes
-from sotto.comparison import CHECKPOINT, compare
+from sotto.comparison import compare
 from sotto.data import Synthetic
 from sotto.enhance import enhance_file
 from sotto.evaluate.report import table
+from sotto.recipes import CHECKPOINT
 from sotto.train.checkpoint import STATE
 
 RUNS = ("teacher", "student", "student-mvat", "student-mvat-kd")
@@ -52,4 +54,5 @@ def _places(out: Path, name: str) -> list[str]:
     }
     if "mvat" in name:
         places["teacher.checkpoint"] = out / "teacher" / CHECKPOINT
-    return [f"{key}={place}" for key, place in places.items()]
+    # As JSON, which is YAML too, so that a place may hold any character.
+    return [f"{key}={json.dumps(str(place))}" for key, place in places.items()]

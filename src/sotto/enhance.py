@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,9 +18,9 @@ import numpy as np
 
 from sotto.audio import io
 from sotto.errors import InputError
+from sotto.shelf import STUDENTS
 from sotto.verb import make_callable
 
-SHIPPED = resources.files("sotto") / "assets" / "models"
 WINDOW_S, OVERLAP_S = 30.0, 1.0
 """Longer signals are enhanced window by window, neighbours cross-faded, so that memory does not grow with them."""
 
@@ -64,7 +63,7 @@ class Model:
 
 def shipped() -> dict[str, dict[str, Any]]:
     """The students in the package: name -> its card (parameters, data, recipe, figures, licence)."""
-    cards = [json.loads(file.read_text("utf-8")) for file in SHIPPED.iterdir() if file.name.endswith(".json")]
+    cards = [json.loads(file.read_text("utf-8")) for file in STUDENTS.iterdir() if file.name.endswith(".json")]
     return {
         card["name"]: card for card in sorted(cards, key=lambda card: (not card.get("default", False), card["name"]))
     }
@@ -183,7 +182,7 @@ def _locate(model: str | Path | None) -> Path:
     if model is None:
         model = next(iter(cards))
     if str(model) in cards:
-        return Path(str(SHIPPED / f"{model}.onnx"))
+        return Path(str(STUDENTS / f"{model}.onnx"))
     path = Path(model)
     if path.is_file() and path.suffix.lower() in (".onnx", *CHECKPOINTS):
         return path
@@ -197,17 +196,26 @@ def _locate(model: str | Path | None) -> Path:
 def _from_onnx(path: str, threads: int, _changed: int) -> Model:
     """Open an ONNX file; a second call for the same file, unchanged, gets the same session."""
     import onnxruntime as ort
-    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NotImplemented
+    from onnxruntime.capi.onnxruntime_pybind11_state import (
+        Fail,
+        InvalidArgument,
+        InvalidGraph,
+        InvalidProtobuf,
+        NotImplemented,
+    )
 
     ort.set_default_logger_severity(3)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     try:
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (Fail, InvalidGraph, InvalidProtobuf, NotImplemented) as error:
+    except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented) as error:
         raise InputError(path, "cannot be opened as an ONNX model", do="is the file complete?") from error
     about = session.get_modelmeta().custom_metadata_map
-    (source,) = session.get_inputs()
+    source, *others = session.get_inputs()
+    if others or len(source.shape) != 2 or source.type != "tensor(float)":
+        found = ", ".join(f"{one.name} {one.shape}" for one in session.get_inputs())
+        raise InputError(path, f"takes {found}", "one float input of [batch, samples]")
 
     def run(noisy: np.ndarray) -> np.ndarray:
         return np.asarray(session.run(None, {source.name: noisy[None]})[0])[0]

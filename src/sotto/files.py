@@ -13,7 +13,7 @@ from typing import Any
 
 from sotto.errors import InputError
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -38,16 +38,19 @@ def atomic(path: str | Path) -> Iterator[Path]:
         _flush(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise InputError(
-                path, "the disk is full", do="free some space and run again; nothing was written"
-            ) from error
-        if isinstance(error, (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)):
-            raise InputError(path, f"cannot be written ({error.strerror})", do="choose another place") from error
-        raise
+        raise unwritable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: str | Path, error: OSError) -> InputError:
+    """What to tell the user when ``path`` could not be written."""
+    if error.errno in _NO_SPACE:
+        return InputError(path, "the disk is full", do="free some space and run again")
+    return InputError(
+        path, f"cannot be written ({error.strerror or error})", do="free some space or choose another place"
+    )
 
 
 def write_text(path: str | Path, text: str) -> None:

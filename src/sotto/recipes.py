@@ -21,13 +21,15 @@ from sotto.export import Parity, to_onnx
 from sotto.files import write_text
 from sotto.metrics import DEFAULT
 from sotto.train import Objective, Outcome, Settings, Trainer
+from sotto.train.checkpoint import STATE
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
 """Called with (what is being done, done, in all, the latest numbers)."""
 
 RECIPE = "recipe.yaml"
 SCORES = "scores.json"
-# What a resumed run may change, because it changes no number.
+CHECKPOINT = "best.safetensors"
+# What a resumed run may change. Nothing here changes what is computed; other threads or another device round otherwise.
 _FREE = {
     ("train", "workers"),
     ("train", "threads"),
@@ -64,7 +66,7 @@ def train(
     text = yaml.safe_dump(_plain(values), sort_keys=False)
     if resume:
         _same_recipe(folder, text)
-    elif not (folder / RECIPE).exists():
+    elif not (folder / STATE).exists():
         write_text(folder / RECIPE, text)
     title = values.get("title", name)
     return trainer.fit(resume, None if progress is None else lambda *step: progress(title, *step))
@@ -104,7 +106,8 @@ def evaluate(
         recipe: whose data to use instead; a checkpoint's own when both are left out.
         split: of a recipe's data.
         metrics: names from ``sotto.metrics.METRICS``; the paper's and SI-SDR when left out.
-        out: folder for ``scores.json`` and ``scores.csv``; a checkpoint's own run folder when left out.
+        out: folder for ``scores.json`` and ``scores.csv``. When left out, the best checkpoint of a run, scored on its
+            own test set by all metrics, gets them in its folder, and nothing else writes any.
         workers: processes that compute the metrics.
         progress: told of every file.
     """
@@ -121,7 +124,12 @@ def evaluate(
         workers=workers,
         progress=told,
     )
-    folder = Path(out) if out else Path(model).parent if (Path(model).parent / RECIPE).is_file() else None
+    if Path(model).suffix == ".safetensors":
+        scores.metadata["step"] = models.read_header(model)["about"].get("step")
+    # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
+    usual = folders is None and recipe is None and split == "test" and metrics is None
+    own = usual and Path(model).name == CHECKPOINT and (Path(model).parent / RECIPE).is_file()
+    folder = Path(out) if out else Path(model).parent if own else None
     if folder is not None:
         scores.to_json(folder / SCORES)
         scores.to_csv(folder / "scores.csv")

@@ -29,7 +29,6 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -41,9 +40,8 @@ from sotto.distill import METHODS
 from sotto.errors import InputError
 from sotto.losses import LOSSES
 from sotto.models import MODELS
+from sotto.shelf import RECIPES, recipes
 from sotto.train import Settings
-
-SHIPPED = resources.files("sotto") / "assets" / "recipes"
 
 
 @dataclass(frozen=True)
@@ -76,17 +74,6 @@ _PLAIN: dict[str, Callable[..., Any]] = {"train": Settings, "teacher": Teacher, 
 _TEXTS = ("title", "out")
 _OWN = (*_TEXTS, "paper")
 KEYS = (*_TEXTS, *_NAMED, *_PARTS, *_PLAIN, "weights")
-
-
-def shipped() -> list[str]:
-    """The names of the recipes that ship with the package, such as ``valentini/manner-s-1.5gf-mvat``."""
-    return sorted(
-        f"{folder.name}/{file.name.removesuffix('.yaml')}"
-        for folder in SHIPPED.iterdir()
-        if folder.is_dir()
-        for file in folder.iterdir()
-        if file.name.endswith(".yaml") and not file.name.startswith("_")
-    )
 
 
 def read(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -136,11 +123,11 @@ def _based(values: dict[str, Any], seen: tuple[Path, ...]) -> dict[str, Any]:
 def _find(recipe: str | Path, beside: Path) -> Path:
     """The file of a recipe: beside the one that names it, at the path given, or among those that ship."""
     name = str(recipe)
-    candidates = [beside / name, Path(name), Path(str(SHIPPED / name)), Path(str(SHIPPED / f"{name}.yaml"))]
+    candidates = [beside / name, Path(name), Path(str(RECIPES / name)), Path(str(RECIPES / f"{name}.yaml"))]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    near = difflib.get_close_matches(name, shipped(), n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, recipes(), n=1, cutoff=0.4)
     hint = f"did you mean {near[0]}?" if near else "sotto train --help lists those that ship"
     raise InputError(recipe, "no such recipe", "a YAML file or the name of a shipped recipe", hint)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sotto.errors import InputError
+
 POWER_FLOOR = 1e-7
 
 
@@ -12,8 +14,14 @@ def stft(wave: Tensor, fft: int, hop: int, window: int) -> Tensor:
     """Complex spectrum of ``wave`` [B,T] -> [B,F,N], F = fft // 2 + 1.
 
     A periodic Hann window of ``window`` samples, centred in the frame; frames are centred on multiples of ``hop`` and
-    the ends are mirrored, so ``wave`` must be longer than fft // 2 samples.
+    the ends are mirrored.
+
+    Raises:
+        InputError: ``wave`` is not longer than fft // 2 samples.
     """
+    if wave.shape[-1] <= fft // 2:
+        found = f"{wave.shape[-1]} samples, too few for a spectrum of {fft}"
+        raise InputError("segment", found, f"more than {fft // 2}", "lengthen data.segment_s")
     return torch.stft(
         wave,
         fft,

@@ -101,6 +101,7 @@ def loader(
         collate_fn=_collate_told,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # not torch's global one, from which nothing may be drawn on the side
     )
     for batch in batches:
         if isinstance(batch, InputError):

@@ -36,7 +36,7 @@ class RealTimeFactor:
     latency_s: float
     """Median wait for the estimate of the whole signal."""
     cores: float
-    """Cores busy on average. More than ``threads`` for a runtime with a pool of its own, as onnxruntime has."""
+    """Cores busy on average; more than ``threads`` for a model that was opened with more."""
     seconds: float
     repeats: int
     threads: int
@@ -50,12 +50,12 @@ def real_time_factor(
     Args:
         run: what ``sotto.enhance.open_model`` takes: a name, a file, a network, or a function [T] -> [T].
         sample_rate: Hz of the signal; the model's own when left out.
-        threads: of torch's arithmetic, set back afterwards; a model in ONNX keeps those it was opened with.
+        threads: of the arithmetic; torch's are set back afterwards, and a model that is open already keeps its own.
 
     Raises:
         InputError: no such model, or nothing to time.
     """
-    model = open_model(run)
+    model = open_model(run, threads)
     noisy = _noise(seconds, sample_rate or model.sample_rate)
     if repeats < 1:
         raise InputError("repeats", str(repeats), "at least 1")
@@ -78,7 +78,7 @@ def peak_memory(model: Any = None, seconds: float = 4.0, threads: int = 1) -> in
     Args:
         model: the name of a shipped model, a file, a network, or a function that a fresh process can import. A model
             that is open already cannot be carried there.
-        threads: of torch's arithmetic.
+        threads: of the arithmetic.
 
     Raises:
         InputError: no such model, one that cannot be carried to another process, or too little memory.
@@ -141,7 +141,7 @@ def _resident(field: str) -> int:
 
 
 def _prepare_pass(payload: bytes, seconds: float, threads: int) -> Callable[[], object]:
-    model = open_model(pickle.loads(payload))
+    model = open_model(pickle.loads(payload), threads)
     _set_threads(threads)
     model(_noise(WARM_UP_S, model.sample_rate))
     return partial(model, _noise(seconds, model.sample_rate))

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,12 @@ from sotto.audio import io
 from sotto.errors import InputError
 from sotto.files import atomic
 from sotto.models import Enhancer
+from sotto.shelf import SPEECH
 
 OPSET = 18
 TOLERANCE = 1e-4
 SHORTEST = 256  # samples; below it the symbolic shapes of a graph would need cases that no recording has
 LONGEST = 2**28
-SPEECH = resources.files("sotto") / "assets" / "speech" / "common_voice_hsb.flac"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Half-overlapping chunks of a sequence by reshape, and their overlap-add.
+"""Half-overlapping chunks of a sequence by reshape, their overlap-add, and a convolution within them.
 
 MANNER's global and local attention read a feature in chunks with a hop of half a chunk. Cut into halves, chunk p is
 halves p and p+1 side by side, and overlap-add is the sum of two shifted rows of halves: no im2col, no index tables,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def chunk(x: Tensor, size: int) -> Tensor:
@@ -33,3 +33,22 @@ def overlap_add(chunks: Tensor, length: int) -> Tensor:
     # Samples 0..size-1 are padding, so the sum may start at half 2, where both neighbours exist.
     summed = left[:, :, 2:] + right[:, :, 1:-1]
     return 0.5 * summed.reshape(batch, channels, (count - 2) * half)[..., :length]
+
+
+class ChunkConv(nn.Conv2d):
+    """Depthwise convolution along the last axis of [B,C,P,size], as one matrix product for each channel.
+
+    Row i of a channel's matrix is its kernel centred on sample i, and zero outside. On a CPU the product with this
+    [size,size] matrix is several times faster than the convolution that it replaces, though it multiplies more. An
+    exported graph keeps the convolution: other runtimes do it well, and the matrices would double the file.
+    """
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__(channels, channels, (1, kernel), padding=(0, kernel // 2), groups=channels, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if torch.compiler.is_exporting():
+            return super().forward(input)
+        size, reach = input.shape[-1], self.kernel_size[1] // 2
+        padded = F.pad(self.weight[:, 0, 0], (size - 1 - reach, size - 1 - reach))
+        return input @ padded.unfold(1, size, 1).flip(1).transpose(1, 2)

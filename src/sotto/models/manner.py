@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sotto.models.base import Enhancer
-from sotto.models.chunks import chunk, overlap_add
+from sotto.models.chunks import ChunkConv, chunk, overlap_add
 from sotto.types import Tap
 
 KERNEL, STRIDE, CHUNK, DEPTHWISE = 8, 4, 64, 31
@@ -91,25 +91,6 @@ class GlobalAttention(nn.Module):
         # Channels stand where heads usually stand: [B,C,P,64], softmax(q k' / sqrt(64)) v.
         attended = F.scaled_dot_product_attention(self.query(chunks), self.key(chunks), self.value(chunks))
         return overlap_add(self.out(attended), x.shape[-1])
-
-
-class ChunkConv(nn.Conv2d):
-    """Depthwise convolution along the last axis of [B,C,P,size], as one matrix product for each channel.
-
-    Row i of a channel's matrix is its kernel centred on sample i, and zero outside. On a CPU the product with this
-    [size,size] matrix is several times faster than the convolution that it replaces, though it multiplies more. An
-    exported graph keeps the convolution: other runtimes do it well, and the matrices would double the file.
-    """
-
-    def __init__(self, channels: int, kernel: int) -> None:
-        super().__init__(channels, channels, (1, kernel), padding=(0, kernel // 2), groups=channels, bias=False)
-
-    def forward(self, input: Tensor) -> Tensor:
-        if torch.compiler.is_exporting():
-            return super().forward(input)
-        size, reach = input.shape[-1], self.kernel_size[1] // 2
-        padded = F.pad(self.weight[:, 0, 0], (size - 1 - reach, size - 1 - reach))
-        return input @ padded.unfold(1, size, 1).flip(1).transpose(1, 2)
 
 
 class LocalAttention(nn.Module):

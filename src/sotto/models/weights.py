@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from sotto.errors import InputError
@@ -43,7 +43,8 @@ def save(network: Enhancer, path: str | Path, **about: Any) -> None:
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata=header)
+        # Through memory, as safetensors' own writing tells of a full disk in its own way.
+        temporary.write_bytes(serialise(tensors, metadata=header))
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

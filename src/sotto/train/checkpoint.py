@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ FORMAT = 1
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Replace the run's state atomically: a run that is killed while saving keeps the state before."""
+    # Through memory, as torch's own writing tells of a full disk in its own way.
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
     with atomic(folder / STATE) as temporary:
-        torch.save({"format": FORMAT, **state}, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_state(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from sotto.files import write_text
+from sotto.files import unwritable, write_text
 
 LOG = "log.jsonl"
 
@@ -38,8 +38,11 @@ class Log:
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Record ``values`` of ``step``, at once on disk."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise unwritable(self._file.name, error) from error
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
@@ -49,5 +52,10 @@ class Log:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._board.close()
+        for stream in (self._file, self._board):
+            try:
+                stream.close()
+            except OSError as failure:
+                # What could not be written is tried once more by close; an error already on its way says it better.
+                if error is None:
+                    raise unwritable(self._file.name, failure) from failure

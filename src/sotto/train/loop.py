@@ -74,11 +74,17 @@ class Trainer:
         self.settings, self.folder, self.about = settings, folder, about or {}
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
-        self.fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)  # pyright: ignore[reportArgumentType]
+        try:
+            self.fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
+        except (RuntimeError, ValueError) as error:
+            raise InputError("train.accelerator", str(error), do="take auto or cpu") from error
         self.segments: Segments = source.train(settings.seed)
         self.per_epoch = len(self.segments) // settings.batch_size
+        if not self.per_epoch:
+            found = f"{len(self.segments)} segments, fewer than one batch of {settings.batch_size}"
+            raise InputError("data", found, do="take more data or a smaller train.batch_size")
         self.steps = settings.steps if settings.steps is not None else settings.epochs * self.per_epoch
-        self.step, self.seconds = 0, 0.0
+        self.step, self.validated, self.seconds = 0, 0, 0.0
         self.sums: dict[str, float] = {}
         self.best: tuple[float, int] | None = None
         self._prepare()
@@ -121,6 +127,7 @@ class Trainer:
     def _run(self, log: Log, signals: Interruptible, progress: Progress | None) -> None:
         started = time.monotonic() - self.seconds
         self.model.train()
+        self._validate_if_due(log)  # a run that was stopped between a step and its validation makes up for it
         for batch in self._batches():
             values = self._train_step(batch)
             self.step += 1
@@ -128,11 +135,11 @@ class Trainer:
             self._record(log, values)
             if progress is not None:
                 progress(self.step, self.steps, values)
-            validated = self._due(self.settings.validate_every or self.per_epoch) and self._validate(log)
-            if validated or signals.asked or self._due(self.settings.save_every):
+            if self._unvalidated() or signals.asked or self._due(self.settings.save_every):
                 self._save()
-            if signals.asked and self.step < self.steps:
+            if signals.asked:
                 raise KeyboardInterrupt
+            self._validate_if_due(log)
 
     def _batches(self) -> Iterator[Batch]:
         """All batches from the current step to the last, epoch after epoch."""
@@ -169,11 +176,21 @@ class Trainer:
             log.write(self.step, {**means, "lr": rate, "seconds": round(self.seconds, 1)})
             self.sums = {}
 
-    def _validate(self, log: Log) -> bool:
-        """Score the validation recordings and keep the weights if they are the best so far; whether it was done."""
+    def _unvalidated(self) -> bool:
+        """Whether a validation is due that has not been done."""
+        return self.step > self.validated and self._due(self.settings.validate_every or self.per_epoch)
+
+    def _validate_if_due(self, log: Log) -> None:
+        if self._unvalidated():
+            self._validate(log)
+            self.validated = self.step
+            self._save()
+
+    def _validate(self, log: Log) -> None:
+        """Score the validation recordings and keep the weights if they are the best so far."""
         items = self.source.valid()
         if not items:
-            return False
+            return
         wanted = min(self.settings.validate_items or len(items), len(items))
         chosen = [items[index] for index in np.linspace(0, len(items) - 1, wanted).round().astype(int)]
         self.model.eval()
@@ -187,7 +204,6 @@ class Trainer:
             self.best = (means["pesq_wb"], self.step)
             path = self.folder / "best.safetensors"
             models.save(self.student, path, step=self.step, valid_pesq_wb=means["pesq_wb"], **self.about)
-        return True
 
     def _enhance(self, noisy: np.ndarray) -> np.ndarray:
         with torch.no_grad():
@@ -199,6 +215,8 @@ class Trainer:
             self.folder,
             {
                 "step": self.step,
+                "validated": self.validated,
+                "precision": self.fabric.strategy.precision.state_dict(),
                 "seconds": self.seconds,
                 "best": self.best,
                 "sums": self.sums,
@@ -211,7 +229,9 @@ class Trainer:
         )
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.step, self.seconds, self.best, self.sums = (state[key] for key in ("step", "seconds", "best", "sums"))
+        self.step, self.validated, self.seconds = state["step"], state["validated"], state["seconds"]
+        self.best, self.sums = state["best"], state["sums"]
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.student.load_state_dict(state["student"])
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])

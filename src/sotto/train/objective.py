@@ -86,13 +86,14 @@ class Objective(nn.Module):
             The weighted sum, and the unweighted terms by name.
 
         Raises:
-            FloatingPointError: a term is not finite; the message names it.
+            InputError: a term is not finite, or the batch lacks what a loss needs; the message names both.
         """
         view = observe(student, batch.noisy, self.student_taps)
         terms = self._supervised(view, batch) | self._distilled(view, batch)
         for name, term in terms.items():
             if not torch.isfinite(term):
-                raise FloatingPointError(f"{name} is {term.item()} on the batch {', '.join(batch.ids)}")
+                found = f"{term.item()} on the batch {', '.join(batch.ids)}"
+                raise InputError(name, found, "a finite loss", "lower train.max_lr, set train.grad_clip, or look there")
         total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return total, terms
 
@@ -106,5 +107,8 @@ class Objective(nn.Module):
     def _distilled(self, view: View, batch: Batch) -> Terms:
         if not self.methods or self.teacher is None:
             return {}
+        for name, method in self.methods.items():
+            if method.needs_clean and batch.clean is None:
+                raise InputError(f"distill.{name}", "needs clean speech, and the recordings have none")
         target = self.teacher(batch, self.teacher_taps)
         return {f"kd/{name}": method(view, target, batch) for name, method in self.methods.items()}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from sotto.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class Settings:
         validate_items: validation recordings used, evenly spread over all; all when left out.
         log_every: steps between two log records, which carry means over these steps.
         save_every: steps between saves of the state, beside those at validations.
+
+    Raises:
+        InputError: a number that is out of range.
     """
 
     epochs: int = 350
@@ -32,12 +38,24 @@ class Settings:
     batch_size: int = 4
     max_lr: float = 1e-3
     grad_clip: float | None = None
-    precision: str = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     seed: int = 0
-    accelerator: str = "auto"
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = 1
     threads: int | None = None
     validate_every: int | None = None
     validate_items: int | None = None
     log_every: int = 50
     save_every: int = 500
+
+    def __post_init__(self) -> None:
+        least = {"epochs": 1, "steps": 1, "batch_size": 1, "seed": 0, "workers": 0, "threads": 1}
+        least |= {"validate_every": 1, "validate_items": 1, "log_every": 1, "save_every": 1}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise InputError(f"train.{name}", str(value), f"at least {low}")
+        for name in ("max_lr", "grad_clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"train.{name}", str(value), "a number above 0")
