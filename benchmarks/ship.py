@@ -2,7 +2,8 @@
 
     python benchmarks/ship.py runs/real/mvat manner-s-1.5gf --summary "..." --commit 1234567 --default
 
-The run must have been scored (sotto evaluate RUN/best.safetensors). The cards carry the run's own figures.
+For runs of benchmarks/real, whose data DATA describes. The run must have been reported (sotto report RUN), which
+scores it and the noisy input; the cards carry these figures.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ MODELS = Path(__file__).resolve().parents[1] / "src" / "sotto" / "assets" / "mod
 LICENCE = "MIT"
 DATA = (
     "Clean speech, 98 minutes: LibriSpeech and VCTK (CC BY 4.0), speechocean762 and CMU ARCTIC (free for any use), "
-    "Common Voice Upper Sorbian (CC0 1.0), Zalozba (MIT). Noise, 50 minutes: ESC-10 (CC BY 3.0 / CC0), Noisekun, "
+    "Common Voice Upper Sorbian (CC0 1.0), Zalozba (MIT). Noise, 47 minutes: ESC-10 (CC BY 3.0 / CC0), Noisekun, "
     "Blanket, Berlin Noise, Speech Commands background (CC BY), Picovoice, SpeechBrain (Apache 2.0), Mycroft and "
     "DeepFilterNet samples (public domain / CC0). Nothing licensed for non-commercial use only."
 )
+HEARD = "two hours and a half of sound"
 SHOWN = {
     "pesq_wb": "PESQ-wb",
     "stoi": "STOI",
@@ -88,10 +90,11 @@ def page(card: dict) -> str:
 * **Training:** {card["training"]["steps"]} steps of the recipe below, at commit {card["training"]["commit"]}.
 * **Data:** {card["data"]}
 * **Licence of the weights:** {card["licence"]}.
-* **Meant for:** trying sotto out, and cleaning up speech in moderate noise. It was trained for under an hour on two
-  processor cores and on a few hours of sound; a network trained for days does better.
+* **Meant for:** trying sotto out. It was trained for less than an hour on one processor core and on {HEARD}:
+  it takes noise down, and blurs the speech a little (see STOI). A network trained for days does better.
 
-Mean over {scores["test"]}, which were used for nothing else:
+Mean over {scores["test"]}. They were used for nothing else: which checkpoint and which student
+ships was decided by PESQ on held-out training speakers and noises.
 
 | | noisy input | {card["name"]} |
 |---|---|---|

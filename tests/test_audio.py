@@ -166,7 +166,7 @@ def test_what_cannot_be_written_is_told(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EIO, "writing failed")])
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EIO, "cannot be written")])
 def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, number, words):
     write(tmp_path / "a.wav", tone(440), 16000)
     before = (tmp_path / "a.wav").read_bytes()

@@ -300,7 +300,7 @@ def test_a_full_disk_stops_prepare_with_one_line_and_no_half_file(raw, tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(InputError, match=r"long\.flac: writing failed"):
+        with pytest.raises(InputError, match=r"long\.flac: cannot be written"):
             prepare(raw, tmp_path / "out", workers=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -13,7 +13,7 @@ from typing import Any
 
 from sotto.errors import InputError
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager

@@ -157,11 +157,8 @@ def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | 
         soundfile.write(encoded, (audio * gain).T, sample_rate, subtype, format=FORMATS[suffix])
     except (soundfile.LibsndfileError, ValueError, TypeError) as error:
         raise InputError(path, f"cannot be encoded as {subtype} at {sample_rate} Hz ({error})") from error
-    try:
-        with atomic(path) as temporary:
-            temporary.write_bytes(encoded.getbuffer())
-    except OSError as error:
-        raise InputError(path, f"writing failed ({error.strerror})", do="nothing was written") from error
+    with atomic(path) as temporary:
+        temporary.write_bytes(encoded.getbuffer())
     return 20 * math.log10(gain)
 
 
