@@ -7,33 +7,24 @@ a = ||y||^2 / (||y||^2 + ||n||^2 + 2e-7), the loss of an item is a l(y, y^) + (1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sotto.audio.stft import stft
-from sotto.losses.waveform import RESOLUTIONS, spectral_distance
+from sotto.losses.waveform import MultiResolution, spectral_distance
 
 ENERGY_FLOOR = 2e-7
 
 
-class Weighted(nn.Module):
+class Weighted(MultiResolution):
     """The weighted loss, a value per item.
 
     Two identities make it cheap: y - y^ and n - n^ differ in sign only, so the L1 parts of l(y, y^) and l(n, n^) are
     equal and their weights sum to one; and the STFT is linear, so the spectrum of an estimated noise is that of the
     noisy signal minus that of the estimate.
 
-    Args:
-        resolutions: (fft, hop, window) in samples, one triple for each STFT.
-        spectral_weight: weight of the spectral half.
+    Its arguments are those of ``MultiResolution``.
     """
-
-    def __init__(self, resolutions: Sequence[tuple[int, int, int]] = RESOLUTIONS, spectral_weight: float = 0.5) -> None:
-        super().__init__()
-        self.resolutions = tuple(resolutions)
-        self.spectral_weight = spectral_weight
 
     def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
         """``reference``, ``estimate``, ``noisy`` [B,T]; returns [B]."""

@@ -1,0 +1,70 @@
+"""Runs side by side: scores belong to the weights and the test set that they stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sotto import recipes
+from sotto.comparison import compare
+from sotto.errors import InputError
+from sotto.evaluate.score import Scores
+from sotto.recipes import CHECKPOINT, SCORES
+
+RECIPE = {
+    "title": "a student",
+    "data": {"name": "synthetic", "segment_s": 0.5},
+    "model": {"name": "manner-s", "hidden": 2, "depth": 3},
+    "train": {"steps": 1, "batch_size": 1, "accelerator": "cpu", "workers": 0, "threads": 1, "validate_items": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    for seed in (0, 1):
+        recipes.train(RECIPE, [f"train.seed={seed}"], folder / f"seed{seed}")
+    return [folder / "seed0", folder / "seed1"]
+
+
+def test_only_the_usual_evaluation_becomes_a_runs_scores(runs: list[Path]) -> None:
+    best = runs[0] / CHECKPOINT
+    recipes.evaluate(best, split="valid", metrics=("si_sdr_db",))
+    recipes.evaluate(best, metrics=("si_sdr_db",))
+    recipes.evaluate(runs[0] / "last.safetensors", split="valid", metrics=("si_sdr_db",))
+    assert not (runs[0] / SCORES).exists()
+    assert recipes.evaluate(best).metadata["step"] == 1
+    assert (runs[0] / SCORES).is_file()
+
+
+def test_runs_of_one_title_are_told_apart_and_the_noisy_input_comes_first(runs: list[Path], tmp_path: Path) -> None:
+    rows, published = compare(runs, tmp_path / "report.html", examples=1)
+    assert [row.name for row in rows] == ["noisy", f"a student ({runs[0]})", f"a student ({runs[1]})"]
+    assert all(row.synthetic for row in rows[1:])
+    assert published == []
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert page.count("<audio") == 4  # noisy, two students, clean
+
+
+def test_scores_of_other_weights_are_measured_again(runs: list[Path]) -> None:
+    compare(runs)
+    path = runs[1] / SCORES
+    stale = Scores.from_json(path)
+    stale.metadata["step"] = 99
+    stale.rows = stale.rows[:1]
+    stale.to_json(path)
+    compare(runs)
+    assert Scores.from_json(path).metadata["step"] == 1
+    assert len(Scores.from_json(path).rows) == 12
+
+
+def test_runs_on_other_recordings_are_refused(runs: list[Path], tmp_path: Path) -> None:
+    recipes.train(RECIPE, [], tmp_path / "other")
+    scores = recipes.evaluate(tmp_path / "other" / CHECKPOINT)
+    scores.rows = scores.rows[1:]
+    scores.to_json(tmp_path / "other" / SCORES)
+    with pytest.raises(InputError, match="other recordings"):
+        compare([runs[0], tmp_path / "other"])
+    with pytest.raises(InputError, match="no finished run"):
+        compare([tmp_path])
