@@ -10,7 +10,8 @@ from sotto import recipes
 from sotto.comparison import compare
 from sotto.errors import InputError
 from sotto.evaluate.score import Scores
-from sotto.recipes import CHECKPOINT, SCORES
+from sotto.recipes import SCORES
+from sotto.train.checkpoint import CHECKPOINT
 
 RECIPE = {
     "title": "a student",

@@ -22,7 +22,7 @@ def enhance(given: Namespace) -> Answer:
     if not source.is_dir():
         report = enhance_file(source, target, given.model)
         return report, f"{report['output']}: {report['seconds']:.2f} s at {report['sample_rate']} Hz{_turned(report)}"
-    count = sum(1 for _ in _audio(source))
+    count = len(_audio(source))
     reports = []
     with Display() as show:
         for report in enhance_folder(source, target, open_model(given.model)):

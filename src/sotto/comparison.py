@@ -18,8 +18,9 @@ from sotto.evaluate.page import Example, write_page
 from sotto.evaluate.paper import PaperRow, results
 from sotto.evaluate.report import Result
 from sotto.evaluate.score import Scores
-from sotto.recipes import CHECKPOINT, NOISY, RECIPE, SCORES, Progress, evaluate
+from sotto.recipes import NOISY, RECIPE, SCORES, Progress, evaluate
 from sotto.train import read_log
+from sotto.train.checkpoint import CHECKPOINT
 
 NOISY_SCORES = "noisy.json"
 
@@ -46,7 +47,7 @@ def compare(
     folders = [Path(run) for run in runs]
     recipes = [_recipe(folder) for folder in folders]
     scores = [_scores(folder, progress) for folder in folders]
-    ids = [sorted(row["id"] for row in one.rows) for one in scores]
+    ids = [_ids(one) for one in scores]
     for folder, other in zip(folders[1:], ids[1:], strict=True):
         if other != ids[0]:
             raise InputError(folder, f"was scored on other recordings than {folders[0]}", "the same test set")
@@ -93,15 +94,20 @@ def _scores(folder: Path, progress: Progress | None) -> Scores:
     return evaluate(folder / CHECKPOINT, progress=progress)
 
 
+def _ids(scores: Scores) -> list[str]:
+    """The recordings that were scored."""
+    return sorted(row["id"] for row in scores.rows)
+
+
 def _noisy(folder: Path, ids: list[str], progress: Progress | None) -> Scores:
     """The scores of the unprocessed input on the same recordings, computed once for a run."""
     path = folder / NOISY_SCORES
     if path.is_file():
         known = Scores.from_json(path)
-        if sorted(row["id"] for row in known.rows) == ids:
+        if _ids(known) == ids:
             return known
     scores = evaluate(NOISY, recipe=folder / RECIPE, progress=progress)
-    if sorted(row["id"] for row in scores.rows) != ids:
+    if _ids(scores) != ids:
         raise InputError(folder, "was scored on other recordings than its recipe's test set", do="score it again")
     scores.to_json(path)
     return scores

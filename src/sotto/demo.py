@@ -15,8 +15,7 @@ from sotto.comparison import compare
 from sotto.data import Synthetic
 from sotto.enhance import enhance_file
 from sotto.evaluate.report import table
-from sotto.recipes import CHECKPOINT
-from sotto.train.checkpoint import STATE
+from sotto.train.checkpoint import CHECKPOINT, STATE
 
 RUNS = ("teacher", "student", "student-mvat", "student-mvat-kd")
 

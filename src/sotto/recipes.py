@@ -21,14 +21,13 @@ from sotto.export import Parity, to_onnx
 from sotto.files import write_text
 from sotto.metrics import DEFAULT
 from sotto.train import Objective, Outcome, Settings, Trainer
-from sotto.train.checkpoint import STATE
+from sotto.train.checkpoint import CHECKPOINT, STATE
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
 """Called with (what is being done, done, in all, the latest numbers)."""
 
 RECIPE = "recipe.yaml"
 SCORES = "scores.json"
-CHECKPOINT = "best.safetensors"
 # What a resumed run may change. Nothing here changes what is computed; other threads or another device round otherwise.
 _FREE = {
     ("train", "workers"),

@@ -13,6 +13,8 @@ from sotto.files import atomic
 from sotto.models.weights import read_pickled
 
 STATE = "state.pt"
+CHECKPOINT = "best.safetensors"
+"""The weights of a run to use: its best on the validation recordings."""
 FORMAT = 1
 
 

@@ -23,7 +23,7 @@ from sotto.data.base import Segments, Source
 from sotto.data.loader import loader
 from sotto.errors import InputError
 from sotto.evaluate.score import score
-from sotto.train.checkpoint import STATE, load_state, save_state
+from sotto.train.checkpoint import CHECKPOINT, STATE, load_state, save_state
 from sotto.train.interrupt import Interruptible
 from sotto.train.log import Log
 from sotto.train.objective import Objective
@@ -92,8 +92,7 @@ class Trainer:
     def _prepare(self) -> None:
         parameters = [*self.student.parameters(), *self.objective.parameters()]
         optimizer = torch.optim.Adam(parameters, lr=self.settings.max_lr)
-        # A run of no steps is a check of everything else; the schedule needs one all the same.
-        self.schedule = OneCycleLR(optimizer, self.settings.max_lr, total_steps=max(self.steps, 1))
+        self.schedule = OneCycleLR(optimizer, self.settings.max_lr, total_steps=self.steps)
         self.model: Any = self.fabric.setup_module(self.student)
         self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
         self.objective.to(self.fabric.device)
@@ -121,7 +120,7 @@ class Trainer:
             self._run(log, signals, progress)
         models.save(self.student, self.folder / "last.safetensors", step=self.step, **self.about)
         pesq, step = self.best if self.best else (None, None)
-        checkpoint = self.folder / ("best.safetensors" if self.best else "last.safetensors")
+        checkpoint = self.folder / (CHECKPOINT if self.best else "last.safetensors")
         return Outcome(self.step, pesq, step, checkpoint, self.seconds)
 
     def _run(self, log: Log, signals: Interruptible, progress: Progress | None) -> None:
@@ -202,7 +201,7 @@ class Trainer:
         log.write(self.step, {f"valid/{name}": value for name, value in means.items()})
         if self.best is None or means["pesq_wb"] > self.best[0]:
             self.best = (means["pesq_wb"], self.step)
-            path = self.folder / "best.safetensors"
+            path = self.folder / CHECKPOINT
             models.save(self.student, path, step=self.step, valid_pesq_wb=means["pesq_wb"], **self.about)
 
     def _enhance(self, noisy: np.ndarray) -> np.ndarray:
