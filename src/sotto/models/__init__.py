@@ -11,12 +11,14 @@ from sotto.errors import InputError
 from sotto.models import weights
 from sotto.models.base import Enhancer, count_parameters
 from sotto.models.manner import manner_base, manner_large, manner_small
+from sotto.models.unet import UNet
 from sotto.models.weights import read_header, save
 
 MODELS: dict[str, Callable[..., Enhancer]] = {
     "manner-b": manner_base,
     "manner-s": manner_small,
     "manner-l": manner_large,
+    "unet": UNet,
 }
 """The catalogue: name -> constructor, whose signature is the recipe's schema."""
 

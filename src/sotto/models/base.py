@@ -1,4 +1,4 @@
-"""The contract of every network: noisy waveform in, estimate of the clean waveform out.
+"""The contract of every network: noisy waveform in, estimate of the clean waveform out; and of those that stream.
 
 A network knows nothing of epochs, losses or teachers. It names the places where its features can be read
 (``taps``) and carries what is needed to build it again (``name``, ``arguments``), so that a checkpoint describes
@@ -35,6 +35,42 @@ class Enhancer(nn.Module):
     def forward(self, noisy: Tensor) -> Tensor:
         """Enhance ``noisy`` [B,T]; returns [B,T]."""
         raise TypeError(f"{type(self).__name__} is a contract, not a network: it has no forward pass")
+
+
+State = tuple[Tensor, ...]
+"""What a streaming network remembers between two blocks: tensors whose shapes never change, the batch axis first."""
+
+
+class StreamingEnhancer(Enhancer):
+    """A causal network that also runs block by block: ``step`` over a signal gives what ``forward`` gives on it whole.
+
+    The estimate comes out ``delay`` samples late: the first ``delay`` samples that ``step`` returns are no part of it,
+    and a signal that ends is followed by that much silence to get the rest. Whoever feeds single blocks waits for
+    ``hop`` samples more, so the network's algorithmic latency is ``hop + delay``.
+
+    Attributes:
+        hop: samples; ``step`` takes any whole number of hops.
+        delay: samples by which the output of ``step`` lags its input.
+    """
+
+    hop: int
+    delay: int
+
+    @property
+    def latency(self) -> int:
+        """Algorithmic latency in samples: how far ahead of a sample of the estimate the input must have come."""
+        return self.hop + self.delay
+
+    def initial_state(self, batch: int = 1) -> State:
+        """What to hand to the first ``step``: the memory of silence, for ``batch`` signals side by side."""
+        raise TypeError(f"{type(self).__name__} is a contract, not a network: it has no state")
+
+    def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
+        """Enhance the next ``block`` [B,k hop] of a stream; returns as many samples [B,k hop] and the new state.
+
+        Causal networks only, in eval mode: batch statistics of a block are not those of the signal.
+        """
+        raise TypeError(f"{type(self).__name__} is a contract, not a network: it has no step")
 
 
 def count_parameters(network: nn.Module) -> int:
