@@ -1,0 +1,143 @@
+"""The causal U-Net: its claims, and that frame by frame it is the network that it is as a whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sotto import models
+from sotto.distill import observe
+from sotto.evaluate.cost import macs_per_second
+from sotto.export import to_onnx
+from sotto.models.fourier import RealFourier
+from sotto.models.recurrent import Gru, Lstm
+from sotto.models.unet import COMPRESSION, UNet, compress
+
+
+def network(**arguments: int) -> UNet:
+    """A U-Net whose batch norms have seen something, so that they are no identities."""
+    torch.manual_seed(0)
+    made = UNet(**arguments).train()
+    with torch.no_grad():
+        made(noise(2, 8000))
+    return made.eval()
+
+
+def noise(*shape: int, seed: int = 1) -> Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(
+    ("width", "parameters", "mmacs"), [(24, 43_560, 35.8), (48, 165_456, 115.5), (160, 1_770_080, 1067.0)]
+)
+def test_size_and_cost_are_those_claimed(width: int, parameters: int, mmacs: float) -> None:
+    made = UNet(width)
+    assert models.count_parameters(made) == parameters
+    assert macs_per_second(made) / 1e6 == pytest.approx(mmacs, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"width": 8, "depth": 1, "groups": 1}, {"width": 6, "depth": 4, "groups": 2}]
+)
+@pytest.mark.parametrize("length", [1, 159, 160, 161, 320, 4001])
+def test_frame_by_frame_it_gives_what_it_gives_as_a_whole(arguments: dict[str, int], length: int) -> None:
+    made, noisy = network(**arguments), noise(2, length)
+    hops = -(-(length + made.delay) // made.hop)
+    padded = torch.nn.functional.pad(noisy, (0, hops * made.hop - length))
+    with torch.no_grad():
+        whole = made(noisy)
+        for size in (1, 3):
+            state, parts = made.initial_state(2), []
+            for block in padded.split(size * made.hop, dim=-1):
+                estimate, after = made.step(block, state)
+                assert estimate.shape == block.shape
+                assert [one.shape for one in after] == [one.shape for one in state]
+                parts.append(estimate)
+                state = after
+            streamed = torch.cat(parts, dim=-1)[:, made.delay : made.delay + length]
+            assert torch.allclose(streamed, whole, atol=1e-6)
+
+
+def test_nothing_depends_on_what_lies_further_ahead_than_the_latency() -> None:
+    made, noisy = network(), noise(1, 4800).requires_grad_()
+    assert made.latency == 320  # 20 ms
+    estimate = made(noisy)
+    for place in (0, 1, 159, 160, 1000, 1600, 2399):
+        (gradient,) = torch.autograd.grad(estimate[0, place], noisy, retain_graph=True)
+        reached = gradient[0].nonzero().max().item()
+        assert place < reached < place + made.latency
+
+
+def test_the_past_reaches_far() -> None:
+    made, noisy = network(), noise(1, 4800).requires_grad_()
+    (gradient,) = torch.autograd.grad(made(noisy)[0, 4500], noisy)
+    assert gradient[0, :800].abs().max() > 0  # a quarter of a second back, through the recurrent bottleneck
+
+
+def test_a_mask_of_one_gives_the_input_back() -> None:
+    made, noisy = network(), noise(2, 3333)
+    last = made.decoder[-1].conv.conv
+    assert isinstance(last, nn.Conv2d)
+    nn.init.zeros_(last.weight)
+    last.bias = nn.Parameter(torch.tensor([0.5, 0.5, 0.0, 0.0]).atanh())  # real part of even and odd bins, imaginary
+    with torch.no_grad():
+        assert torch.allclose(made(noisy), noisy, atol=1e-6)
+
+
+def test_taps_are_every_layer_and_the_latent() -> None:
+    made = network(width=8, depth=3, groups=2)
+    view = observe(made, noise(2, 1600), made.taps)
+    bins = {"1": 81, "2": 41, "3": 21}
+    expected = {f"encoder.{i}": (2, 8, 11, n) for i, n in bins.items()}
+    expected |= {"decoder.1": (2, 2, 11, 161), "decoder.2": (2, 8, 11, 81), "decoder.3": (2, 8, 11, 41)}
+    assert {name: tuple(one.shape) for name, one in view.feats.items()} == expected | {"latent": (2, 8, 11, 21)}
+    assert torch.equal(view.feats["latent"], view.feats["encoder.3"])
+
+
+def test_compression_keeps_phases_and_bends_magnitudes() -> None:
+    spectrum = torch.randn(1, 2, 3, 5, dtype=torch.float64)
+    bent = torch.view_as_complex(compress(spectrum)[:, :2].movedim(1, -1).contiguous())
+    given = torch.view_as_complex(spectrum.movedim(1, -1).contiguous())
+    assert torch.allclose(bent.angle(), given.angle())
+    assert torch.allclose(bent.abs(), given.abs() ** COMPRESSION)
+    assert torch.allclose(compress(spectrum)[:, 2], given.abs() ** COMPRESSION)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"width": 7}, {"width": 0}, {"groups": 0}, {"depth": 0}, {"depth": 6}, {"width": 2, "groups": 4}]
+)
+def test_arguments_out_of_range_are_told(arguments: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"width|depth"):
+        UNet(**arguments)
+
+
+class Both(models.Enhancer):
+    """Recurrent layers and transforms in one exportable network; what it computes means nothing."""
+
+    name, arguments = "both", {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fourier = RealFourier(32)
+        self.gru = Gru(17, 5, num_layers=2, bidirectional=True, batch_first=True)
+        self.lstm = Lstm(10, 16, num_layers=2)
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        frames = noisy[:, : noisy.shape[-1] // 32 * 32].unflatten(-1, (-1, 32))
+        spectrum = self.fourier(frames)
+        x, memory = self.gru(spectrum[..., 0], spectrum.new_ones(4, 1, 5))
+        x, (hidden, cell) = self.lstm(x.transpose(0, 1))
+        mask = torch.nn.functional.pad(x.transpose(0, 1) + hidden.sum() + cell.sum() + memory.sum(), (0, 1))
+        return self.fourier.inverse(spectrum * mask.unsqueeze(-1)).flatten(1)
+
+
+def test_recurrent_layers_and_transforms_are_exported_as_they_are(tmp_path: pytest.TempPathFactory) -> None:
+    torch.manual_seed(0)
+    signals = [noise(640 * n, seed=n).numpy() for n in (1, 2, 7)]
+    path = f"{tmp_path}/both.onnx"
+    assert to_onnx(Both(), path, signals).largest_difference < 1e-5
+    session = ort.InferenceSession(path)
+    assert np.asarray(session.run(None, {"noisy": signals[0][None]})[0]).shape == (1, 640)
