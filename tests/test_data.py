@@ -165,7 +165,7 @@ def test_processes_share_an_epoch_without_overlap():
     assert list(Order(103, 8, 1, 0, start_batch=2, rank=1, ranks=3)) == parts[1][2:]
 
 
-def test_batches_are_padded_and_label_free_when_one_item_is():
+def test_batches_are_padded_and_know_which_items_have_references():
     items = [Item(white(0.01), white(0.01, 1), 160, "a"), Item(white(0.02), white(0.02, 1), 320, "b")]
     batch = collate(items)
     assert batch.noisy.shape == (2, 320)
@@ -173,7 +173,17 @@ def test_batches_are_padded_and_label_free_when_one_item_is():
     assert not batch.noisy[0, 160:].any()
     assert batch.lengths.tolist() == [160, 320]
     assert tuple(batch.ids) == ("a", "b")
-    assert collate([items[0], items[1]._replace(clean=None)]).clean is None
+    assert batch.labelled is None
+    partly = collate([items[0]._replace(clean=None), items[1]])
+    assert partly.clean is not None
+    assert partly.labelled is not None
+    assert partly.labelled.tolist() == [1]
+    assert torch.equal(partly.part(partly.labelled).noisy, batch.noisy[1:])
+    assert partly.part(partly.labelled).ids == ("b",)
+    without = collate([item._replace(clean=None) for item in items])
+    assert without.clean is None
+    assert without.labelled is not None
+    assert without.labelled.tolist() == []
 
 
 def test_worker_processes_change_nothing(mix):

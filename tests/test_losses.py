@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sotto.losses import L1, LOSSES, MultiResolution, Weighted
+from sotto.losses import L1, LOSSES, MultiResolution, TimeFrequency, Weighted
 from sotto.losses.waveform import RESOLUTIONS
 
 SHORT = ((32, 8, 24), (64, 12, 40), (16, 4, 16))
+GRADIENTS = [L1(), MultiResolution(SHORT), Weighted(SHORT), TimeFrequency(resolution=SHORT[1])]
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
@@ -30,7 +31,7 @@ def waves(samples: int = 3000, dtype: torch.dtype = torch.float32) -> tuple[Tens
 # The slow version
 
 
-def slow_magnitudes(wave: np.ndarray, fft: int, hop: int, window: int) -> np.ndarray:
+def slow_spectra(wave: np.ndarray, fft: int, hop: int, window: int) -> np.ndarray:
     half, left = fft // 2, (fft - window) // 2
     hann = np.zeros(fft)
     for n in range(window):
@@ -38,9 +39,13 @@ def slow_magnitudes(wave: np.ndarray, fft: int, hop: int, window: int) -> np.nda
     mirrored = np.concatenate([wave[1 : half + 1][::-1], wave, wave[-half - 1 : -1][::-1]])
     frames = []
     for start in range(0, len(wave) + 1, hop):
-        spectrum = np.fft.rfft(hann * mirrored[start : start + fft])
-        frames.append(np.sqrt(np.maximum(spectrum.real**2 + spectrum.imag**2, 1e-7)))
+        frames.append(np.fft.rfft(hann * mirrored[start : start + fft]))
     return np.array(frames)
+
+
+def slow_magnitudes(wave: np.ndarray, fft: int, hop: int, window: int) -> np.ndarray:
+    spectra = slow_spectra(wave, fft, hop, window)
+    return np.sqrt(np.maximum(spectra.real**2 + spectra.imag**2, 1e-7))
 
 
 def slow_multi_resolution(reference: np.ndarray, estimate: np.ndarray, resolutions: Any = RESOLUTIONS) -> float:
@@ -72,6 +77,17 @@ def test_weighted_is_its_slow_version(samples: int) -> None:
     clean, estimate, noisy = waves(samples)
     slow = [slow_weighted(*item) for item in zip(*(w.double().numpy() for w in (clean, estimate, noisy)), strict=True)]
     assert Weighted()(clean, estimate, noisy).tolist() == pytest.approx(slow, abs=1e-5)
+
+
+@pytest.mark.parametrize(("weight", "resolution"), [(0.2, (512, 256, 512)), (0.7, (64, 12, 40))])
+def test_time_frequency_is_its_slow_version(weight: float, resolution: tuple[int, int, int]) -> None:
+    clean, estimate, noisy = waves(dtype=torch.float64)
+    slow = []
+    for reference, guess in zip(clean.numpy(), estimate.numpy(), strict=True):
+        a, b = slow_spectra(reference, *resolution), slow_spectra(guess, *resolution)
+        of_spectrum = np.mean(np.abs(np.abs(a.real) + np.abs(a.imag) - np.abs(b.real) - np.abs(b.imag)))
+        slow.append(weight * of_spectrum + (1 - weight) * np.mean((reference - guess) ** 2))
+    assert TimeFrequency(weight, resolution)(clean, estimate, noisy).tolist() == pytest.approx(slow, rel=1e-9)
 
 
 def test_weighted_through_the_estimated_noise_itself_is_the_same() -> None:
@@ -136,6 +152,18 @@ def test_speech_and_noise_are_weighed_by_their_energy(loudness: float) -> None:
     assert Weighted()(clean, gain * clean, noisy).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_time_frequency_of_a_tone_and_of_the_wrong_sign() -> None:
+    """A tone at a bin's centre has a known spectrum under a Hann window; the sign of a signal leaves magnitudes be."""
+    fft, level = 64, 0.3
+    tone = level * torch.cos(2 * torch.pi * 8 / fft * torch.arange(64 * fft + 1, dtype=torch.float64)).unsqueeze(0)
+    spectral = TimeFrequency(1.0, (fft, fft // 2, fft))
+    # level fft / 4 in its bin and half of it in both neighbours, all real, the same in every frame.
+    expected = 0.1 * level * fft / 4 * 2 / (fft // 2 + 1)
+    assert spectral(tone, 0.9 * tone, tone).item() == pytest.approx(expected, rel=1e-6)
+    assert spectral(tone, -tone, tone).item() == pytest.approx(0, abs=1e-12)
+    assert TimeFrequency()(tone, -tone, tone).item() == pytest.approx(0.8 * 4 * tone.square().mean().item(), rel=1e-9)
+
+
 # Corners
 
 
@@ -156,7 +184,7 @@ def test_silence_and_padding_are_finite(name: str, silent: str) -> None:
     assert torch.isfinite(estimate.grad).all()
 
 
-@pytest.mark.parametrize("loss", [L1(), MultiResolution(SHORT), Weighted(SHORT)], ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize("loss", GRADIENTS, ids=lambda loss: type(loss).__name__)
 def test_gradients_are_those_of_finite_differences(loss: nn.Module) -> None:
     # Loud everywhere, so that no magnitude lies at the floor, where the gradient jumps.
     clean, estimate, noisy = (noise(2, 90, seed=seed, dtype=torch.float64) for seed in range(3))

@@ -20,9 +20,10 @@ from sotto.data.loader import loader
 from sotto.distill import METHODS, Teacher
 from sotto.errors import InputError
 from sotto.losses import LOSSES
-from sotto.train import Objective, read_log
+from sotto.train import Objective, Settings, read_log
 from sotto.train.checkpoint import STATE, load_state, save_state
 from sotto.train.log import Log
+from sotto.train.schedule import schedule
 from sotto.types import Batch
 
 # The first step of the run below, seed 0: what the networks, the losses, the methods and the data say together.
@@ -61,8 +62,10 @@ def test_first_losses_are_pinned(tmp_path: Path, teacher: str) -> None:
     assert first["total"] == pytest.approx(first["loss/weighted"] + first["kd/mvat"] + first["kd/output"], rel=1e-6)
 
 
-def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str) -> None:
-    whole = recipes.train(distilled(teacher, train={"steps": 6}), out=tmp_path / "whole")
+@pytest.mark.parametrize("schedule", ["one_cycle", "constant", "transformer"])
+def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str, schedule: str) -> None:
+    values = distilled(teacher, train={"steps": 6, "schedule": schedule, "warmup_steps": 2})
+    whole = recipes.train(values, out=tmp_path / "whole")
 
     def interrupt(_task: str, done: int, _total: int, _numbers: dict[str, float]) -> None:
         if done == 3:
@@ -70,10 +73,10 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str) -> N
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        recipes.train(distilled(teacher, train={"steps": 6}), out=tmp_path / "cut", progress=interrupt)
+        recipes.train(values, out=tmp_path / "cut", progress=interrupt)
     assert signal.getsignal(signal.SIGINT) is before
     assert load_state(tmp_path / "cut")["step"] == 3
-    resumed = recipes.train(distilled(teacher, train={"steps": 6}), out=tmp_path / "cut", resume=True)
+    resumed = recipes.train(values, out=tmp_path / "cut", resume=True)
 
     assert (resumed.steps, resumed.best_pesq, resumed.best_step) == (whole.steps, whole.best_pesq, whole.best_step)
     for name in ("last.safetensors", "best.safetensors"):
@@ -85,6 +88,33 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str) -> N
         return [{key: value for key, value in line.items() if key != "seconds"} for line in read_log(folder)]
 
     assert timeless(tmp_path / "whole") == timeless(tmp_path / "cut")
+
+
+def rates(settings: Settings, steps: int) -> list[float]:
+    """The learning rate of each step of a run."""
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=settings.max_lr)
+    plan, found = schedule(optimizer, settings, steps), []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        plan.step()
+    return found
+
+
+def test_learning_rate_follows_its_schedule() -> None:
+    one_cycle = rates(Settings(max_lr=2e-3), 100)
+    assert one_cycle[0] == pytest.approx(2e-3 / 25)
+    assert max(one_cycle) == pytest.approx(2e-3) == one_cycle[29]
+    assert one_cycle[-1] < 1e-6
+    assert rates(Settings(max_lr=3e-4, schedule="constant"), 20) == [3e-4] * 20
+    transformer = rates(Settings(max_lr=4e-4, schedule="transformer", warmup_steps=40), 200)
+    expected = {1: 1e-5, 2: 2e-5, 20: 2e-4, 39: 3.9e-4, 40: 4e-4, 41: 4e-4 * (40 / 41) ** 0.5, 160: 2e-4}
+    assert {step: transformer[step - 1] for step in expected} == pytest.approx(expected)
+    # With the peak at 1 / sqrt(d W) it is the rule as Vaswani et al. print it.
+    width, warmup = 32, 40
+    published = [width**-0.5 * min(step**-0.5, step * warmup**-1.5) for step in range(1, 201)]
+    settings = Settings(max_lr=(width * warmup) ** -0.5, schedule="transformer", warmup_steps=warmup)
+    assert rates(settings, 200) == pytest.approx(published)
 
 
 def test_loss_falls_and_best_checkpoint_describes_itself(tmp_path: Path) -> None:
@@ -175,11 +205,17 @@ def test_a_state_that_is_none_is_told(tmp_path: Path) -> None:
         ("seed", -1),
         ("threads", 0),
         ("grad_clip", 0.0),
+        ("warmup_steps", 0),
     ],
 )
 def test_settings_out_of_range_are_told(key: str, value: float) -> None:
     with pytest.raises(InputError, match=rf"train\.{key}: {value}"):
         recipes.train(recipe(train={key: value}))
+
+
+def test_a_schedule_that_is_none_is_told() -> None:
+    with pytest.raises(InputError, match=r"train\.schedule: cosine; expected one_cycle, constant or transformer"):
+        rates(Settings(schedule="cosine"), 1)  # pyright: ignore[reportArgumentType]
 
 
 def test_too_little_data_is_told(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,15 +12,15 @@ import torch
 import yaml
 
 from sotto import data, distill, losses, models, schema
-from sotto.enhance import CHECKPOINTS, open_model, shipped
+from sotto.enhance import enhance, open_model
 from sotto.errors import InputError
-from sotto.evaluate import Scores, cost, speed
+from sotto.evaluate import Scores
 from sotto.evaluate import evaluate as measure
 from sotto.evaluate.report import NOISY
 from sotto.export import Parity, to_onnx
 from sotto.files import write_text
-from sotto.metrics import DEFAULT
-from sotto.train import Objective, Outcome, Settings, Trainer
+from sotto.metrics import DEFAULT, Align
+from sotto.train import Objective, Outcome, Settings, Stage, Trainer, weight_of
 from sotto.train.checkpoint import CHECKPOINT, STATE
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -71,20 +71,59 @@ def train(
     return trainer.fit(resume, None if progress is None else lambda *step: progress(title, *step))
 
 
+def dry_run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Try a recipe without leaving a trace: the self-checks, then a few steps, one validation, one save, one resume.
+
+    Returns:
+        ``terms`` at the start by name, ``parameters`` of the student, ``learnt`` values of the methods, ``steps`` that
+        the run would take, and ``seconds_per_step`` of those that were tried.
+
+    Raises:
+        InputError: whatever would stop the run.
+    """
+    values = schema.read(recipe, overrides)
+    with tempfile.TemporaryDirectory() as name:
+        whole = build(values, Path(name))
+        terms = whole.check()
+        short = dict(values)
+        stages = values.get("stages", [])
+        # As many stages, of a step each, whatever their length in the run.
+        short["stages"] = [
+            {**stage, "epochs": None, "share": None if stage is stages[-1] else 1 / len(stages)} for stage in stages
+        ]
+        steps = 2 * max(len(stages), 1)
+        few = {"steps": steps, "validate_every": steps, "validate_items": 1, "log_every": steps, "save_every": steps}
+        short["train"] = {**values.get("train", {}), **few}
+        outcome = build(short, Path(name)).fit()
+        build(short, Path(name)).fit(resume=True)
+        return {
+            "terms": terms,
+            "parameters": models.count_parameters(whole.student),
+            "learnt": models.count_parameters(whole.objective),
+            "steps": whole.steps,
+            "seconds_per_step": outcome.seconds / steps,
+        }
+
+
 def build(values: Mapping[str, Any], folder: Path) -> Trainer:
     """Put together the trainer of a recipe that ``schema.read`` has checked."""
     settings = Settings(**values.get("train", {}))
     torch.manual_seed(settings.seed)
     source = data.create(**values["data"])
+    if "unlabelled" in values:
+        source = data.PartlyLabelled(source, **values["unlabelled"])
     student = models.create(**values["model"])
-    teacher = None
-    if "teacher" in values:
-        teacher = distill.Teacher(models.load(values["teacher"]["checkpoint"]))
+    teacher = _teacher(values["teacher"], student.sample_rate, settings.threads) if "teacher" in values else None
     methods = {name: _method(name, arguments) for name, arguments in values.get("distill", {}).items()}
     terms = {name: losses.LOSSES[name](**arguments) for name, arguments in values.get("loss", {"weighted": {}}).items()}
-    objective = Objective(terms, methods, student, teacher, values.get("weights"))
+    stages = [Stage(**stage) for stage in values.get("stages", [])]
+    weights, *staged = (
+        {name: weight_of(one) for name, one in section.items()}
+        for section in (values.get("weights", {}), *(stage.weights for stage in stages))
+    )
+    objective = Objective(terms, methods, student, teacher, weights, staged)
     about = {"recipe": _plain(values), "data": source.name, "synthetic": source.synthetic}
-    return Trainer(student, objective, source, settings, folder, about)
+    return Trainer(student, objective, source, settings, folder, about, stages)
 
 
 def evaluate(
@@ -96,11 +135,15 @@ def evaluate(
     out: str | Path | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
+    align: Align = "exact",
+    sample_rate: int | None = None,
+    model_rate: int | None = None,
 ) -> Scores:
     """Score a model on recordings with clean references.
 
     Args:
-        model: a checkpoint, an ONNX file, the name of a shipped model, or ``noisy`` for the input itself.
+        model: a checkpoint, an ONNX file, the name of a shipped model or of a function (``package.module:function``),
+            or ``noisy`` for the input itself.
         folders: (noisy, clean), files paired by name.
         recipe: whose data to use instead; a checkpoint's own when both are left out.
         split: of a recipe's data.
@@ -109,6 +152,7 @@ def evaluate(
             own test set by all metrics, gets them in its folder, and nothing else writes any.
         workers: processes that compute the metrics.
         progress: told of every file.
+        align, sample_rate, model_rate: see ``sotto.evaluate``.
     """
     source: Any = folders
     if source is None:
@@ -122,11 +166,14 @@ def evaluate(
         split=split,
         workers=workers,
         progress=told,
+        align=align,
+        sample_rate=sample_rate,
+        model_rate=model_rate,
     )
     if Path(model).suffix == ".safetensors":
         scores.metadata["step"] = models.read_header(model)["about"].get("step")
     # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
-    usual = folders is None and recipe is None and split == "test" and metrics is None
+    usual = folders is None and recipe is None and split == "test" and metrics is None and align == "exact"
     own = usual and Path(model).name == CHECKPOINT and (Path(model).parent / RECIPE).is_file()
     folder = Path(out) if out else Path(model).parent if own else None
     if folder is not None:
@@ -141,35 +188,13 @@ def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity
     return to_onnx(models.load(checkpoint), out, about=about | ({"licence": licence} if licence else {}))
 
 
-def bench(model: str | Path, seconds: float = 4.0, repeats: int = 5, threads: int = 1) -> dict[str, Any]:
-    """Parameters, FLOPs as the paper counts them, honest multiply-accumulates, speed and memory of a network.
-
-    Args:
-        model: a checkpoint, or a recipe, whose network is measured with fresh weights.
-        seconds: of audio in one pass.
-        repeats: timed passes, after one that is not.
-        threads: of arithmetic.
-    """
-    if Path(model).suffix in CHECKPOINTS:
-        network = models.load(model)
-        runner: Any = network
-    elif Path(model).suffix == ".onnx" or str(model) in shipped():
-        runner = str(model)
-        about = open_model(runner).about
-        if "arguments" not in about:
-            raise InputError(model, "an ONNX file that sotto did not write", do="give one of sotto's own")
-        network = models.create(about["name"], **json.loads(about["arguments"]))
-    else:
-        runner = network = models.create(**schema.read(model)["model"]).eval()
-    return {
-        "name": network.name,
-        "arguments": network.arguments,
-        "parameters": models.count_parameters(network),
-        "flops_paper": cost.paper_flops(network),
-        "macs_per_second": cost.macs_per_second(network, seconds),
-        "speed": asdict(speed.real_time_factor(runner, seconds=seconds, repeats=repeats, threads=threads)),
-        "peak_memory_bytes": speed.peak_memory(runner, seconds, threads),
-    }
+def _teacher(section: Mapping[str, Any], sample_rate: int, threads: int | None) -> distill.AnyTeacher:
+    """A network whose features can be read, or a model from elsewhere that is heard at the student's rate."""
+    if section.get("checkpoint") is not None:
+        return distill.Teacher(models.load(section["checkpoint"]))
+    model = open_model(section.get("onnx") or section["callable"], threads, section.get("sample_rate"))
+    run = partial(enhance, sample_rate=sample_rate, model=model)
+    return distill.OutsideTeacher(run, model.name, sample_rate)
 
 
 def _method(name: str, arguments: Mapping[str, Any]) -> distill.Method:

@@ -7,73 +7,35 @@ A recipe's sections are the project's nouns::
     out: runs/manner-s-1.5gf-mvat
     data: {name: valentini, root: data/valentini}
     model: {name: manner-s, hidden: 12, depth: 3}
-    teacher: {checkpoint: runs/manner-b/best.safetensors}
+    teacher: {checkpoint: runs/manner-b/best.safetensors}   # or onnx: FILE, or callable: package.module:function
     loss: {weighted: {}}
     distill: {mvat: {norm: l1}}
-    weights: {kd/mvat: 1.0}
+    weights: {kd/mvat: 1.0}                                 # or {balance: 0.5}, or {ramp: linear, steps: 1000}
     train: {epochs: 350, batch_size: 4}
+    stages: [{share: 0.3, weights: {loss/weighted: 0}}, {reset: true}]
+    unlabelled: {noisy: recordings/, share: 0.5}
     paper: {table: 1, row: MANNER-S-1.5GF + MV-AT}
 
-Under ``model``, ``data`` and each entry of ``loss`` and ``distill`` stand the arguments of the constructor of that
-name, so their signature is the schema. Every error of a recipe is told at once, with the nearest valid name.
+``sotto.sections`` says what may stand in each. Every error of a recipe is told at once, with the nearest valid name.
 
 A recipe says only how it differs from its base. Sections merge key by key; null takes away a section, or an entry of
-``loss``, ``distill`` or ``weights``; a section that names another constructor keeps none of the base's arguments; and
-``title``, ``out`` and ``paper``, which say whose run it is, are never inherited.
+``loss``, ``distill`` or ``weights``; a section that names another constructor, or a teacher of another kind, keeps none
+of the base's arguments; and ``title``, ``out`` and ``paper``, which say whose run it is, are never inherited.
 """
 
 from __future__ import annotations
 
 import difflib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
 
-from sotto.data import SOURCES
-from sotto.distill import METHODS
 from sotto.errors import InputError
-from sotto.losses import LOSSES
-from sotto.models import MODELS
+from sotto.sections import OWN, PARTS, TEACHERS, check
 from sotto.shelf import RECIPES, recipes
-from sotto.train import Settings
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """Where the teacher comes from.
-
-    Args:
-        checkpoint: a network that sotto trained (.safetensors) or a published checkpoint.
-    """
-
-    checkpoint: str
-
-
-@dataclass(frozen=True)
-class Paper:
-    """The published row that this recipe reproduces.
-
-    Args:
-        table: its table.
-        row: its model, as the table names it.
-    """
-
-    table: int
-    row: str
-
-
-_NAMED: dict[str, Mapping[str, Callable[..., Any]]] = {"model": MODELS, "data": SOURCES}
-_PARTS: dict[str, Mapping[str, Callable[..., Any]]] = {"loss": LOSSES, "distill": METHODS}
-_PLAIN: dict[str, Callable[..., Any]] = {"train": Settings, "teacher": Teacher, "paper": Paper}
-_TEXTS = ("title", "out")
-_OWN = (*_TEXTS, "paper")
-KEYS = (*_TEXTS, *_NAMED, *_PARTS, *_PLAIN, "weights")
 
 
 def read(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -92,7 +54,7 @@ def read(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) 
     """
     where = str(recipe) if isinstance(recipe, (str, Path)) else "recipe"
     values = _load(recipe) if isinstance(recipe, (str, Path)) else _based(deepcopy(dict(recipe)), ())
-    checked, errors = _check(_merge(values, _changes(overrides)))
+    checked, errors = check(_merge(values, _changes(overrides)))
     if errors:
         raise InputError(where, "; ".join(errors))
     return checked
@@ -116,7 +78,7 @@ def _based(values: dict[str, Any], seen: tuple[Path, ...]) -> dict[str, Any]:
     base = values.pop("base", None)
     if base is None:
         return values
-    inherited = {key: value for key, value in _load(str(base), seen).items() if key not in _OWN}
+    inherited = {key: value for key, value in _load(str(base), seen).items() if key not in OWN}
     return _merge(inherited, values)
 
 
@@ -162,93 +124,19 @@ def _merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[st
     An argument that is null is set to None, which its default need not be.
     """
     merged = dict(base)
-    removable = not within or (len(within) == 1 and within[0] in (*_PARTS, "weights"))
+    removable = not within or (len(within) == 1 and within[0] in (*PARTS, "weights"))
     for key, value in changes.items():
         mine = merged.get(key)
         if value is None and removable and (key in merged or not within):
             merged.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(mine, Mapping) and value.get("name") in (None, mine.get("name")):
+        elif isinstance(value, Mapping) and isinstance(mine, Mapping) and _extends(mine, value):
             merged[key] = _merge(mine, value, (*within, key))
         else:
             merged[key] = deepcopy(value)
     return merged
 
 
-def _check(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Every value converted to its type, and every error found on the way."""
-    errors: list[str] = []
-    checked: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in KEYS:
-            errors.append(_unknown(str(key), ("base", *KEYS)))
-        elif key in _TEXTS:
-            checked[key] = str(value)
-        elif not isinstance(value, Mapping):
-            errors.append(f"{key}: {value!r} is no section; expected keys and values below it")
-        elif key in _NAMED:
-            checked[key] = _named(key, value, errors)
-        elif key in _PARTS:
-            checked[key] = {name: _part(key, name, inner, errors) for name, inner in value.items()}
-        elif key in _PLAIN:
-            checked[key] = _arguments(key, _PLAIN[key], value, errors)
-        else:
-            checked[key] = {name: _value(f"weights.{name}", number, float, errors) for name, number in value.items()}
-    errors += [f"{key}: missing; expected a section" for key in ("model", "data") if key not in values]
-    return checked, errors
-
-
-def _named(key: str, value: Mapping[str, Any], errors: list[str]) -> dict[str, Any]:
-    arguments = dict(value)
-    name = str(arguments.pop("name", ""))
-    if not name:
-        errors.append(f"{key}.name: missing; expected one of {', '.join(_NAMED[key])}")
-    elif name not in _NAMED[key]:
-        errors.append(_unknown(f"{key}.name: {name}", _NAMED[key], name))
-    else:
-        return {"name": name, **_arguments(key, _NAMED[key][name], arguments, errors)}
-    return {}
-
-
-def _part(key: str, name: str, value: Any, errors: list[str]) -> dict[str, Any]:
-    if name not in _PARTS[key]:
-        errors.append(_unknown(f"{key}.{name}", _PARTS[key], str(name)))
-    elif not isinstance(value, Mapping):
-        errors.append(f"{key}.{name}: {value!r} is no section; expected arguments below it, or {{}} for its defaults")
-    else:
-        return _arguments(f"{key}.{name}", _PARTS[key][name], value, errors)
-    return {}
-
-
-def _arguments(
-    prefix: str, constructor: Callable[..., Any], values: Mapping[str, Any], errors: list[str]
-) -> dict[str, Any]:
-    """Check ``values`` against the signature of ``constructor``."""
-    # nn.Module's own constructor, which a loss without arguments has, is (*args, **kwargs).
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    signature = inspect.signature(constructor).parameters
-    parameters = {key: parameter for key, parameter in signature.items() if parameter.kind not in variadic}
-    hints = get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
-    known = [key for key in values if key in parameters]
-    errors += [_unknown(f"{prefix}.{key}", parameters, str(key)) for key in values if key not in parameters]
-    errors += [
-        f"{prefix}.{key}: missing; expected a {getattr(hints[key], '__name__', hints[key])}"
-        for key, parameter in parameters.items()
-        if parameter.default is inspect.Parameter.empty and key not in values
-    ]
-    return {key: _value(f"{prefix}.{key}", values[key], hints[key], errors) for key in known}
-
-
-def _value(key: str, value: Any, kind: Any, errors: list[str]) -> Any:
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--value", type=kind)
-    try:
-        return parser.parse_object({"value": value}).value
-    except ArgumentError:
-        errors.append(f"{key}: {value!r} is no {getattr(kind, '__name__', None) if inspect.isclass(kind) else kind}")
-        return None
-
-
-def _unknown(key: str, names: Any, tried: str | None = None) -> str:
-    near = difflib.get_close_matches(tried or key, list(names), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}"
-    return f"{key}: no such {'name' if ':' in key else 'key'}; {hint}"
+def _extends(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    """Whether ``changes`` speak of the same constructor, and the same kind of teacher, as the section below them."""
+    kinds = [kind for kind in TEACHERS if changes.get(kind) is not None]
+    return changes.get("name") in (None, base.get("name")) and all(base.get(kind) is not None for kind in kinds)

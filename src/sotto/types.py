@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
 Terms = dict[str, "Tensor"]
 """What an objective says: ``{"loss/weighted": scalar, "kd/mvat": scalar}``, by log tag and recipe weight."""
@@ -39,10 +39,34 @@ class Batch:
     noisy: Tensor
     """[B,T]"""
     clean: Tensor | None
-    """[B,T], or None when the items have no clean reference (label-free distillation)."""
+    """[B,T], or None when no item has a clean reference (label-free distillation)."""
     lengths: Tensor
     """[B], samples before the zero padding."""
     ids: Sequence[str] = ()
+    has_clean: Tensor | None = None
+    """[B], whether an item has a reference, its row of ``clean`` being zero where not; None when all have one."""
+
+    @property
+    def labelled(self) -> Tensor | None:
+        """The indices of the items that have a clean reference; None when all have one."""
+        if self.clean is None:
+            return self.lengths.new_zeros(0)
+        return None if self.has_clean is None else self.has_clean.nonzero().squeeze(1)
+
+    def part(self, rows: Tensor) -> Batch:
+        """The items ``rows``, all of which have a clean reference."""
+        ids = tuple(self.ids[int(row)] for row in rows) if self.ids else ()
+        clean = None if self.clean is None else self.clean[rows]
+        return Batch(self.noisy[rows], clean, self.lengths[rows], ids)
+
+    def to(self, where: device) -> Batch:
+        """The batch on another device."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(where, non_blocking=True)
+
+        clean, has_clean = (None if one is None else move(one) for one in (self.clean, self.has_clean))
+        return Batch(move(self.noisy), clean, move(self.lengths), self.ids, has_clean)
 
 
 @dataclass(frozen=True)

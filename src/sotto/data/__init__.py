@@ -9,6 +9,7 @@ from sotto.data.base import Lazy, Segments, Source
 from sotto.data.dns import Dns
 from sotto.data.mix import Mix
 from sotto.data.pairs import Pairs
+from sotto.data.partly import PartlyLabelled
 from sotto.data.synthetic import Synthetic
 from sotto.data.valentini import Valentini
 from sotto.errors import InputError
@@ -22,7 +23,19 @@ SOURCES: dict[str, type[Source]] = {
 }
 """Every source by the name that recipes call it."""
 
-__all__ = ["SOURCES", "Dns", "Lazy", "Mix", "Pairs", "Segments", "Source", "Synthetic", "Valentini", "create"]
+__all__ = [
+    "SOURCES",
+    "Dns",
+    "Lazy",
+    "Mix",
+    "Pairs",
+    "PartlyLabelled",
+    "Segments",
+    "Source",
+    "Synthetic",
+    "Valentini",
+    "create",
+]
 
 
 def create(name: str, **arguments: Any) -> Source:

@@ -1,7 +1,8 @@
 """What a source of training data is, and the two sequences that every source is made of.
 
 A **Source** has a typed constructor (its signature is the recipe's schema), a ``name``, a ``sample_rate`` in Hz, says
-whether it is ``synthetic``, and hands out three things:
+whether it is ``synthetic`` and for which of its training items it has clean references (``labels``: all, some or
+none), and hands out three things:
 
 * ``train(seed)``: :class:`Segments` of one fixed length, asked for by ``(epoch, index)``;
 * ``valid()`` and ``test()``: whole recordings with their references, lazily read, the same ones every time.
@@ -32,6 +33,12 @@ class Source(Protocol):
 
     @property
     def synthetic(self) -> bool: ...
+
+    @property
+    def labels(self) -> str: ...
+
+    @property
+    def segment_s(self) -> float: ...
 
     def train(self, seed: int) -> Segments: ...
 

@@ -35,6 +35,7 @@ class Dns(Mix):
     """
 
     name = "dns"
+    labels = "all"
 
     def __init__(
         self,

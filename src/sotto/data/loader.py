@@ -50,14 +50,16 @@ class Order(Sampler[list[tuple[int, int]]]):
 
 
 def collate(items: Sequence[Item]) -> Batch:
-    """Stack items into a batch, zero-padded to the longest; without references unless every item has one."""
+    """Stack items into a batch, zero-padded to the longest; some or all of them may lack references."""
     longest = max(len(item.noisy) for item in items)
-    clean = [item.clean for item in items if item.clean is not None]
+    has_clean = [item.clean is not None for item in items]
+    clean = [np.zeros(0, np.float32) if item.clean is None else item.clean for item in items]
     return Batch(
         noisy=_stack([item.noisy for item in items], longest),
-        clean=_stack(clean, longest) if len(clean) == len(items) else None,
+        clean=_stack(clean, longest) if any(has_clean) else None,
         lengths=torch.tensor([item.length for item in items]),
         ids=tuple(item.id for item in items),
+        has_clean=torch.tensor(has_clean) if any(has_clean) and not all(has_clean) else None,
     )
 
 

@@ -44,6 +44,7 @@ class Mix:
     """
 
     name = "mix"
+    labels = "all"
 
     def __init__(
         self,

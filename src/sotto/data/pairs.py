@@ -168,6 +168,7 @@ class Pairs:
             raise InputError("valid_fraction", f"{valid_fraction}", "above 0, at most 0.5")
         if tempo is not None and clean is None:
             raise InputError("tempo", "needs clean recordings to change", do="give clean, or leave tempo out")
+        self.labels = "all" if clean is not None else "none"
         self.noisy, self.clean, self.valid_noisy, self.valid_clean = noisy, clean, valid_noisy, valid_clean
         self.valid_fraction, self.test_noisy, self.test_clean = valid_fraction, test_noisy, test_clean
         self.segment_s, self.stride_s, self.tempo = segment_s, stride_s, Mixing((0, 0), tempo=tempo).tempo

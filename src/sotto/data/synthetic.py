@@ -73,6 +73,7 @@ class Synthetic:
     """
 
     name = "synthetic"
+    labels = "all"
     synthetic = True
 
     def __init__(

@@ -34,6 +34,7 @@ class Valentini:
     """
 
     name = "valentini"
+    labels = "all"
     synthetic = False
 
     def __init__(

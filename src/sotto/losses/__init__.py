@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import nn
 
 from sotto.losses.compressed import Compressed
+from sotto.losses.time_frequency import TimeFrequency
 from sotto.losses.waveform import L1, MultiResolution
 from sotto.losses.weighted import Weighted
 
@@ -16,8 +17,9 @@ LOSSES: dict[str, type[nn.Module]] = {
     "weighted": Weighted,
     "multi_resolution": MultiResolution,
     "l1": L1,
+    "time_frequency": TimeFrequency,
     "compressed": Compressed,
 }
 """The catalogue: name -> class, whose constructor is the recipe's schema."""
 
-__all__ = ["L1", "LOSSES", "Compressed", "MultiResolution", "Weighted"]
+__all__ = ["L1", "LOSSES", "Compressed", "MultiResolution", "TimeFrequency", "Weighted"]

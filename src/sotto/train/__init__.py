@@ -6,5 +6,18 @@ from sotto.train.log import read_log
 from sotto.train.loop import Outcome, Trainer
 from sotto.train.objective import Objective
 from sotto.train.settings import Settings
+from sotto.train.stages import Stage
+from sotto.train.weights import Balance, Ramp, Weight, weight_of
 
-__all__ = ["Objective", "Outcome", "Settings", "Trainer", "read_log"]
+__all__ = [
+    "Balance",
+    "Objective",
+    "Outcome",
+    "Ramp",
+    "Settings",
+    "Stage",
+    "Trainer",
+    "Weight",
+    "read_log",
+    "weight_of",
+]

@@ -1,21 +1,27 @@
-"""The log of a run: one JSON object per line, and the same numbers for TensorBoard."""
+"""The log of a run: one JSON object per line, and the same numbers for TensorBoard.
+
+Small tables that a method tells beside its loss, such as attention over layers, go to a file of their own.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import IO, Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from sotto.distill import Method
 from sotto.files import unwritable, write_text
 
-LOG = "log.jsonl"
+LOG, FIGURES = "log.jsonl", "figures.jsonl"
 
 
-def read_log(folder: str | Path) -> list[dict[str, float]]:
+def read_log(folder: str | Path, name: str = LOG) -> list[dict[str, Any]]:
     """The records of a run in the order of their steps; an unfinished last line, left by a crash, is passed over."""
-    path = Path(folder) / LOG
+    path = Path(folder) / name
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -31,20 +37,29 @@ class Log:
     """
 
     def __init__(self, folder: Path, step: int = 0) -> None:
-        kept = [record for record in read_log(folder) if record["step"] <= step]
-        write_text(folder / LOG, "".join(json.dumps(record) + "\n" for record in kept))
-        self._file = open(folder / LOG, "a", encoding="utf-8")  # noqa: SIM115  (closed by __exit__)
+        self._files = {name: _reopened(folder, name, step) for name in (LOG, FIGURES)}
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Record ``values`` of ``step``, at once on disk."""
-        try:
-            self._file.write(json.dumps({"step": step, **values}) + "\n")
-            self._file.flush()
-        except OSError as error:
-            raise unwritable(self._file.name, error) from error
+        self._append(LOG, {"step": step, **values})
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
+
+    def draw(self, step: int, methods: Mapping[str, Method]) -> None:
+        """Record what ``methods`` tell beyond their losses: a record for each table, with its rows and columns."""
+        for name, method in methods.items():
+            for figure, values in method.figures().items():
+                table = {"rows": method.rows, "columns": method.columns, "values": values.cpu().tolist()}
+                self._append(FIGURES, {"step": step, "name": f"kd/{name}/{figure}", **table})
+
+    def _append(self, name: str, record: dict[str, Any]) -> None:
+        file = self._files[name]
+        try:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+        except OSError as error:
+            raise unwritable(file.name, error) from error
 
     def __enter__(self) -> Log:
         return self
@@ -52,10 +67,16 @@ class Log:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in (self._file, self._board):
+        for stream in (*self._files.values(), self._board):
             try:
                 stream.close()
             except OSError as failure:
                 # What could not be written is tried once more by close; an error already on its way says it better.
                 if error is None:
-                    raise unwritable(self._file.name, failure) from failure
+                    raise unwritable(getattr(stream, "name", LOG), failure) from failure
+
+
+def _reopened(folder: Path, name: str, step: int) -> IO[str]:
+    kept = [record for record in read_log(folder, name) if record["step"] <= step]
+    write_text(folder / name, "".join(json.dumps(record) + "\n" for record in kept))
+    return open(folder / name, "a", encoding="utf-8")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,20 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch.optim.lr_scheduler import OneCycleLR
 
 from sotto import models
 from sotto.data.base import Segments, Source
 from sotto.data.loader import loader
 from sotto.errors import InputError
-from sotto.evaluate.score import score
 from sotto.train.checkpoint import CHECKPOINT, STATE, load_state, save_state
+from sotto.train.checks import check
 from sotto.train.interrupt import Interruptible
 from sotto.train.log import Log
 from sotto.train.objective import Objective
+from sotto.train.schedule import schedule
 from sotto.train.settings import Settings
+from sotto.train.stages import Stage, leg_at, legs, span_at
+from sotto.train.validation import choose, validate
 from sotto.types import Batch
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -55,6 +57,10 @@ class Trainer:
         settings: how.
         folder: of the run.
         about: facts to store in the checkpoints' header, such as the recipe.
+        stages: of the run; their weights are the objective's affair.
+
+    Raises:
+        InputError: data, network and settings that do not fit together.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class Trainer:
         settings: Settings,
         folder: Path,
         about: dict[str, Any] | None = None,
+        stages: Sequence[Stage] = (),
     ) -> None:
         if source.sample_rate != student.sample_rate:
             raise InputError(
@@ -84,20 +91,41 @@ class Trainer:
             found = f"{len(self.segments)} segments, fewer than one batch of {settings.batch_size}"
             raise InputError("data", found, do="take more data or a smaller train.batch_size")
         self.steps = settings.steps if settings.steps is not None else settings.epochs * self.per_epoch
+        self.plan = legs(stages, self.steps, self.per_epoch)
         self.step, self.validated, self.seconds = 0, 0, 0.0
         self.sums: dict[str, float] = {}
+        self.span = (0, 0)
         self.best: tuple[float, int] | None = None
         self._prepare()
 
     def _prepare(self) -> None:
-        parameters = [*self.student.parameters(), *self.objective.parameters()]
-        optimizer = torch.optim.Adam(parameters, lr=self.settings.max_lr)
-        self.schedule = OneCycleLR(optimizer, self.settings.max_lr, total_steps=self.steps)
-        self.model: Any = self.fabric.setup_module(self.student)
-        self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
         self.objective.to(self.fabric.device)
         if self.objective.teacher is not None:
             self.objective.teacher.to(self.fabric.device)
+        self.student.to(self.fabric.device)
+        self.objective.prepare(self.student, self.first_batch())
+        self.model: Any = self.fabric.setup_module(self.student)
+        self.enter(0)
+
+    def enter(self, step: int) -> None:
+        """Make the stage of ``step`` the present one, with an optimiser of its own where it begins with a reset."""
+        self.objective.weighting.stage = leg_at(self.plan, step)
+        span = span_at(self.plan, step)
+        if span != self.span:
+            self.span = span
+            parameters = [*self.student.parameters(), *self.objective.parameters()]
+            optimizer = torch.optim.Adam(parameters, lr=self.settings.max_lr)
+            self.schedule = schedule(optimizer, self.settings, span[1] - span[0])
+            self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
+
+    def first_batch(self) -> Batch:
+        """The batch that the run begins with; every call loads it anew."""
+        batches = loader(self.segments, self.settings.batch_size, self.settings.seed, 0)
+        return next(iter(batches)).to(self.fabric.device)
+
+    def check(self) -> dict[str, float]:
+        """Check the objective on the first batch, changing nothing; see ``sotto.train.checks``."""
+        return check(self.objective, self.student, self.first_batch(), self.source.labels)
 
     def fit(self, resume: bool = False, progress: Progress | None = None) -> Outcome:
         """Train to the end.
@@ -115,6 +143,8 @@ class Trainer:
             self._restore(load_state(self.folder))
         elif (self.folder / STATE).exists():
             raise InputError(self.folder, "holds a run already", do="go on with --resume, or choose another --out")
+        else:
+            self.check()
         self.folder.mkdir(parents=True, exist_ok=True)
         with Log(self.folder, self.step) as log, Interruptible() as signals:
             self._run(log, signals, progress)
@@ -128,6 +158,7 @@ class Trainer:
         self.model.train()
         self._validate_if_due(log)  # a run that was stopped between a step and its validation makes up for it
         for batch in self._batches():
+            self.enter(self.step)
             values = self._train_step(batch)
             self.step += 1
             self.seconds = time.monotonic() - started
@@ -147,20 +178,21 @@ class Trainer:
             epoch, done = divmod(self.step, self.per_epoch)
             batches = loader(self.segments, settings.batch_size, settings.seed, epoch, done, settings.workers)
             for batch in batches:
-                yield _to(batch, self.fabric.device)
+                yield batch.to(self.fabric.device)
                 if self.step >= self.steps:
                     return
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
         self.optimizer.zero_grad()
         with self.fabric.autocast():
-            total, terms = self.objective(self.model, batch)
+            total, terms = self.objective(self.model, batch, self.step)
         self.fabric.backward(total)
         if self.settings.grad_clip is not None:
             self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.settings.grad_clip)
         self.optimizer.step()
         self.schedule.step()
-        return {"total": total.item()} | {name: term.item() for name, term in terms.items()}
+        moving = self.objective.weighting.moving(self.step)
+        return {"total": total.item()} | {name: term.item() for name, term in terms.items()} | moving
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.steps
@@ -173,6 +205,7 @@ class Trainer:
             means = {name: total / count for name, total in self.sums.items()}
             rate = float(self.schedule.get_last_lr()[0])
             log.write(self.step, {**means, "lr": rate, "seconds": round(self.seconds, 1)})
+            log.draw(self.step, self.objective.active)
             self.sums = {}
 
     def _unvalidated(self) -> bool:
@@ -190,12 +223,10 @@ class Trainer:
         items = self.source.valid()
         if not items:
             return
-        wanted = min(self.settings.validate_items or len(items), len(items))
-        chosen = [items[index] for index in np.linspace(0, len(items) - 1, wanted).round().astype(int)]
         self.model.eval()
-        scores = score(self._enhance, chosen, metrics=("pesq_wb", "si_sdr_db"), sample_rate=self.student.sample_rate)
+        chosen = choose(items, self.settings.validate_items)
+        means = validate(self._enhance, chosen, self.student.sample_rate, self.objective.teacher, self.fabric.device)
         self.model.train()
-        means = scores.means()
         if "pesq_wb" not in means or not math.isfinite(means["pesq_wb"]):
             raise InputError("data", "PESQ could score no validation recording", "recordings with speech in them")
         log.write(self.step, {f"valid/{name}": value for name, value in means.items()})
@@ -233,11 +264,7 @@ class Trainer:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.student.load_state_dict(state["student"])
         self.objective.load_state_dict(state["objective"])
+        self.enter(max(self.step - 1, 0))  # the optimiser that made the last step, also right before a reset
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    clean = None if batch.clean is None else batch.clean.to(device, non_blocking=True)
-    return Batch(batch.noisy.to(device, non_blocking=True), clean, batch.lengths.to(device), batch.ids)

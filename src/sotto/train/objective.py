@@ -1,18 +1,19 @@
 """What a step minimises: the supervised loss and the methods' terms, weighed and summed in this one place.
 
-Supervised training is distillation with no teacher and no method.
+Supervised training is distillation with no teacher and no method; label-free training is distillation with no loss.
+In a batch of which some items have no clean reference, what needs one sees the others alone.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from sotto.distill import Method, Teacher, observe, unwrap
+from sotto.distill import AnyTeacher, Method, observe, unwrap
 from sotto.errors import InputError
+from sotto.train.weights import Weight, Weighting
 from sotto.types import Batch, Terms, View
 
 
@@ -26,7 +27,8 @@ class Objective(nn.Module):
         methods: name -> method, connected by this constructor; a term ``kd/NAME`` each.
         student: the network that will train; only its taps are read here.
         teacher: needed when there is any method.
-        weights: term -> weight; a term that is not named weighs 1.
+        weights: term -> weight; a term that is not named weighs 1, and one of weight 0 is not computed.
+        stages: for each stage of the run, what it changes in ``weights``; ``weighting.stage`` is the present one.
 
     Raises:
         InputError: methods without a teacher, a weight for a term that does not exist, networks at different sample
@@ -38,49 +40,68 @@ class Objective(nn.Module):
         losses: Mapping[str, nn.Module],
         methods: Mapping[str, Method],
         student: nn.Module,
-        teacher: Teacher | None = None,
-        weights: Mapping[str, float] | None = None,
+        teacher: AnyTeacher | None = None,
+        weights: Mapping[str, Weight] | None = None,
+        stages: Sequence[Mapping[str, Weight]] = (),
     ) -> None:
         super().__init__()
         self.losses, self.methods = dict(losses), dict(methods)
         # A plain dict hides its modules from torch; here they are registered, for their parameters and their device.
         self.parts = nn.ModuleList([*losses.values(), *methods.values()])
         self.teacher = teacher
-        self.weights = {f"loss/{name}": 1.0 for name in losses} | {f"kd/{name}": 1.0 for name in methods}
-        for name in weights or {}:
-            if name not in self.weights:
-                near = difflib.get_close_matches(name, self.weights, n=1)
-                hint = f"did you mean {near[0]}?" if near else ""
-                raise InputError(f"weights.{name}", "no such term", f"one of {', '.join(self.weights)}", hint)
-        self.weights |= weights or {}
-        if not self.weights:
+        terms = [*(f"loss/{name}" for name in losses), *(f"kd/{name}" for name in methods)]
+        if not terms:
             raise InputError("loss", "nothing to minimise", "at least one loss or one distillation method")
+        self.weighting = Weighting(terms, weights or {}, stages)
         if methods:
             self._connect(student, teacher)
 
-    def _connect(self, student: nn.Module, teacher: Teacher | None) -> None:
+    def _connect(self, student: nn.Module, teacher: AnyTeacher | None) -> None:
         if teacher is None:
             raise InputError("distill", "methods but no teacher", "teacher.checkpoint: PATH")
-        ours, theirs = unwrap(student), teacher.network
-        if ours.sample_rate != theirs.sample_rate:
+        ours = unwrap(student)
+        if ours.sample_rate != teacher.sample_rate:
             raise InputError(
-                "teacher", f"works at {theirs.sample_rate} Hz", f"{ours.sample_rate} Hz, the student's rate"
+                "teacher", f"works at {teacher.sample_rate} Hz", f"{ours.sample_rate} Hz, the student's rate"
             )
-        for method in self.methods.values():
-            method.connect(ours.taps, theirs.taps)
+        for name, method in self.methods.items():
+            try:
+                method.connect(ours.taps, teacher.taps)
+            except InputError as error:
+                shown = "" if teacher.taps else ", which shows its estimate alone"
+                do = error.do if teacher.taps else "take output, or a teacher that is a checkpoint"
+                found = f"{error.found}, with {teacher.name} as the teacher{shown}"
+                raise InputError(f"distill.{name}", found, error.expected, do) from error
+
+    def prepare(self, student: nn.Module, batch: Batch) -> None:
+        """Let the methods make what they learn, sized by the features of ``batch``; to be called once, before training.
+
+        Raises:
+            InputError: features that a method cannot compare.
+        """
+        if self.teacher is None:
+            return
+        training = student.training
+        student.eval()
+        for name, method in self.methods.items():
+            with torch.no_grad():
+                ours = observe(student, batch.noisy, method.student_taps)
+                theirs = self.teacher(batch, method.teacher_taps)
+            try:
+                method.prepare(ours, theirs)
+            except InputError as error:
+                raise InputError(f"distill.{name}", error.found, error.expected, error.do) from error
+            method.to(batch.noisy.device)
+        student.train(training)
 
     @property
-    def student_taps(self) -> list[str]:
-        """Every tap of the student that some method reads, once."""
-        return list(dict.fromkeys(tap for method in self.methods.values() for tap in method.student_taps))
+    def active(self) -> dict[str, Method]:
+        """The methods whose terms count in the present stage."""
+        counted = set(self.weighting.active)
+        return {name: method for name, method in self.methods.items() if f"kd/{name}" in counted}
 
-    @property
-    def teacher_taps(self) -> list[str]:
-        """Every tap of the teacher that some method reads, once."""
-        return list(dict.fromkeys(tap for method in self.methods.values() for tap in method.teacher_taps))
-
-    def forward(self, student: nn.Module, batch: Batch) -> tuple[Tensor, Terms]:
-        """Run the student, and the teacher once if any method reads it, on ``batch``.
+    def forward(self, student: nn.Module, batch: Batch, step: int = 0) -> tuple[Tensor, Terms]:
+        """Run the student, and the teacher once if any method reads it, on ``batch``, the one of ``step``.
 
         Returns:
             The weighted sum, and the unweighted terms by name.
@@ -88,27 +109,60 @@ class Objective(nn.Module):
         Raises:
             InputError: a term is not finite, or the batch lacks what a loss needs; the message names both.
         """
-        view = observe(student, batch.noisy, self.student_taps)
-        terms = self._supervised(view, batch) | self._distilled(view, batch)
+        losses = {name: loss for name, loss in self.losses.items() if f"loss/{name}" in self.weighting.active}
+        terms = self.terms(student, batch, losses, self.active)
         for name, term in terms.items():
             if not torch.isfinite(term):
                 found = f"{term.item()} on the batch {', '.join(batch.ids)}"
                 raise InputError(name, found, "a finite loss", "lower train.max_lr, set train.grad_clip, or look there")
-        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
-        return total, terms
+        if torch.is_grad_enabled():
+            trained = [one for one in unwrap(student).parameters() if one.requires_grad]
+            self.weighting.measure(terms, trained, step)
+        weights = self.weighting.at(step)
+        return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
 
-    def _supervised(self, view: View, batch: Batch) -> Terms:
-        if self.losses and batch.clean is None:
+    def terms(
+        self, student: nn.Module, batch: Batch, losses: Mapping[str, nn.Module], methods: Mapping[str, Method]
+    ) -> Terms:
+        """The unweighted terms of ``losses`` and ``methods``, from one pass of the student and one of the teacher."""
+        view = observe(student, batch.noisy, _once(method.student_taps for method in methods.values()))
+        return self._supervised(losses, view, batch) | self._distilled(methods, view, batch)
+
+    def _supervised(self, losses: Mapping[str, nn.Module], view: View, batch: Batch) -> Terms:
+        if not losses:
+            return {}
+        if batch.clean is None and not self.methods:
             raise InputError(
                 "data", "recordings without clean references", "clean speech, which the loss compares with"
             )
-        return {f"loss/{name}": loss(batch.clean, view.wave, batch.noisy).mean() for name, loss in self.losses.items()}
+        rows = batch.labelled
+        if rows is not None:
+            view, batch = _part(view, rows), batch.part(rows)
+        if batch.clean is None or not len(batch.clean):
+            # Of a mixed source a whole batch may lack references by chance.
+            return {f"loss/{name}": 0 * view.wave.sum() for name in losses}
+        return {f"loss/{name}": loss(batch.clean, view.wave, batch.noisy).mean() for name, loss in losses.items()}
 
-    def _distilled(self, view: View, batch: Batch) -> Terms:
-        if not self.methods or self.teacher is None:
+    def _distilled(self, methods: Mapping[str, Method], view: View, batch: Batch) -> Terms:
+        if not methods or self.teacher is None:
             return {}
-        for name, method in self.methods.items():
-            if method.needs_clean and batch.clean is None:
-                raise InputError(f"distill.{name}", "needs clean speech, and the recordings have none")
-        target = self.teacher(batch, self.teacher_taps)
-        return {f"kd/{name}": method(view, target, batch) for name, method in self.methods.items()}
+        target = self.teacher(batch, _once(method.teacher_taps for method in methods.values()))
+        terms: Terms = {}
+        for name, method in methods.items():
+            rows = batch.labelled if method.needs_clean else None
+            if rows is None:
+                terms[f"kd/{name}"] = method(view, target, batch)
+            elif len(rows):
+                terms[f"kd/{name}"] = method(_part(view, rows), _part(target, rows), batch.part(rows))
+            else:
+                terms[f"kd/{name}"] = 0 * view.wave.sum()
+        return terms
+
+
+def _once(taps: Iterable[Iterable[str]]) -> list[str]:
+    """Every tap that some method reads, once."""
+    return list(dict.fromkeys(tap for of_method in taps for tap in of_method))
+
+
+def _part(view: View, rows: Tensor) -> View:
+    return View(view.wave[rows], {name: feature[rows] for name, feature in view.feats.items()})

@@ -16,8 +16,9 @@ class Settings:
         epochs: passes over the data; ``steps`` overrules it.
         steps: optimiser steps in all.
         batch_size: segments per step.
-        max_lr: peak of the one-cycle schedule of Adam's learning rate, which PyTorch's defaults start at 1/25 of it,
-            raise for 30 % of the steps and lower along a cosine.
+        max_lr: Adam's learning rate at its highest.
+        schedule: how the learning rate gets there and on from there; see ``sotto.train.schedule``.
+        warmup_steps: steps up to ``max_lr``; of the schedule ``transformer`` only.
         grad_clip: largest norm of the gradient; none by default.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``, as lightning-fabric names them.
         seed: of the initial weights, the order of the data and every draw in it.
@@ -37,6 +38,8 @@ class Settings:
     steps: int | None = None
     batch_size: int = 4
     max_lr: float = 1e-3
+    schedule: Literal["one_cycle", "constant", "transformer"] = "one_cycle"
+    warmup_steps: int = 4000
     grad_clip: float | None = None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     seed: int = 0
@@ -50,7 +53,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         least = {"epochs": 1, "steps": 1, "batch_size": 1, "seed": 0, "workers": 0, "threads": 1}
-        least |= {"validate_every": 1, "validate_items": 1, "log_every": 1, "save_every": 1}
+        least |= {"warmup_steps": 1, "validate_every": 1, "validate_items": 1, "log_every": 1, "save_every": 1}
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:

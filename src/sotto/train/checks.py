@@ -1,0 +1,92 @@
+"""Self-checks before a run: whatever would make hours of training worthless and can be seen in one batch.
+
+They run on copies and leave no trace: no weight, no statistic of a batch norm and no random generator changes.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from sotto.distill import Method, Teacher
+from sotto.errors import InputError
+from sotto.models import Enhancer
+from sotto.train.objective import Objective
+from sotto.types import Batch
+
+ZERO = 1e-5
+"""What counts as 0 for the loss of a student that equals its teacher, in float32."""
+
+
+def check(objective: Objective, student: Enhancer, batch: Batch, labels: str = "all") -> dict[str, float]:
+    """Check every term of every stage of ``objective`` on ``batch``.
+
+    Args:
+        objective: prepared.
+        student: the network to train.
+        batch: the first of the run.
+        labels: whether all, some or none of the data have clean references.
+
+    Returns:
+        The terms at the start, by name.
+
+    Raises:
+        InputError: a term that is not finite or not above 0, or not 0 where student and teacher are one and its paper
+            says so; a term that does not reach the student, or does not reach what its method learns, or reaches the
+            teacher; data without the references that a term needs. The term is named.
+    """
+    names = {name: None for stage in objective.weighting.stages for name, weight in stage.items() if weight != 0}
+    terms = {}
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        for name in names:
+            needs = name.startswith("loss/") or objective.methods[name.removeprefix("kd/")].needs_clean
+            if needs and labels == "none":
+                do = "set loss: null, or add recordings with references" if name.startswith("loss/") else "leave it out"
+                raise InputError(name, "needs clean speech, and none of the recordings has a reference", do=do)
+            if needs and batch.labelled is not None and not len(batch.labelled):
+                continue  # of partly labelled data a batch may hold no reference, by chance
+            terms[name] = _check_term(objective, student, batch, name)
+    for name, method in objective.methods.items():
+        if method.zero_when_equal and isinstance(objective.teacher, Teacher):
+            _check_zero(name, method, objective.teacher, batch)
+    return terms
+
+
+def _check_term(objective: Objective, student: Enhancer, batch: Batch, name: str) -> float:
+    """The value of one term, after a backward pass on copies that must reach everyone it should."""
+    twin = copy.deepcopy(student).train()
+    losses = {key: loss for key, loss in objective.losses.items() if name == f"loss/{key}"}
+    methods = {key: copy.deepcopy(method) for key, method in objective.methods.items() if name == f"kd/{key}"}
+    term = objective.terms(twin, batch, losses, methods)[name]
+    if not torch.isfinite(term):
+        raise InputError(name, f"{term.item()} on the first batch", "a finite loss")
+    if not term > 0:
+        raise InputError(name, f"{term.item():g} on the first batch", "above 0: as it is, it has nothing to teach")
+    if term.requires_grad:
+        term.backward()
+    if not any(one.grad is not None and one.grad.any() for one in twin.parameters()):
+        raise InputError(name, "its gradient does not reach the student", do="read taps that the student computes")
+    for method in methods.values():
+        for learnt, parameter in method.named_parameters():
+            if parameter.requires_grad and parameter.grad is None:
+                raise InputError(name, f"its gradient does not reach {learnt}, which the method learns")
+    teacher = objective.teacher
+    if isinstance(teacher, Teacher) and any(one.grad is not None for one in teacher.network.parameters()):
+        raise InputError(name, "its gradient reaches the teacher", "a teacher that does not learn")
+    return term.item()
+
+
+def _check_zero(name: str, method: Method, teacher: Teacher, batch: Batch) -> None:
+    """The loss of the teacher as its own student."""
+    twin = copy.deepcopy(method)
+    try:
+        twin.connect(teacher.taps, teacher.taps)
+    except InputError:
+        return  # a network that this method cannot compare with itself
+    view = teacher(batch, dict.fromkeys([*twin.student_taps, *twin.teacher_taps]))
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        twin.prepare(view, view)
+        loss = twin.to(batch.noisy.device)(view, view, batch)
+    if not abs(loss.item()) < ZERO:
+        raise InputError(f"kd/{name}", f"{loss.item():g} for a student that equals its teacher", "0")
