@@ -10,8 +10,9 @@ import pytest
 import sotto
 from sotto import models
 from sotto.audio import io
-from sotto.enhance import OVERLAP_S, WINDOW_S, Model, enhance_file, enhance_folder, open_model, shipped
+from sotto.enhance import OVERLAP_S, WINDOW_S, Model, enhance_file, enhance_folder, open_model
 from sotto.errors import InputError
+from sotto.shelf import shipped
 
 
 def same(noisy: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ Large denoising networks made into small ones that run in real time on a CPU cor
     import sotto
 
     estimate = sotto.enhance(noisy, sample_rate)          # the student that ships with the package, without torch
+    streamer = sotto.Streamer("unet.safetensors", 48000)   # block by block: feed, and flush at the end
     network = sotto.load("runs/student/best.safetensors")  # a torch network
     scores = sotto.evaluate(network, ("noisy/", "clean/"))  # PESQ, STOI, CSIG, CBAK, COVL, SI-SDR
 
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from sotto.enhance import enhance as enhance
     from sotto.evaluate import evaluate as evaluate
     from sotto.models import load as load
+    from sotto.stream import Streamer as Streamer
 
-__all__ = ["__version__", "enhance", "evaluate", "load"]
+__all__ = ["Streamer", "__version__", "enhance", "evaluate", "load"]
+
+
+_ROOMS = ("audio", "data", "distill", "enhance", "evaluate", "export", "losses", "metrics", "models", "stream", "train")
 
 
 def __getattr__(name: str) -> Any:
@@ -32,6 +37,10 @@ def __getattr__(name: str) -> Any:
         from sotto.models import load
 
         return load
-    if name in ("audio", "data", "distill", "enhance", "evaluate", "export", "losses", "metrics", "models", "train"):
+    if name == "Streamer":
+        from sotto.stream import Streamer
+
+        return Streamer
+    if name in _ROOMS:
         return importlib.import_module(f"sotto.{name}")
     raise AttributeError(f"module 'sotto' has no attribute {name!r}")

@@ -6,8 +6,6 @@ The first tier: torch is imported only when a checkpoint or a network is asked f
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,16 +14,22 @@ from typing import Any, cast
 
 import numpy as np
 
+from sotto import function
 from sotto.audio import io
+from sotto.audio.pcm import from_float, to_float
 from sotto.errors import InputError
-from sotto.shelf import STUDENTS
+from sotto.shelf import locate
 from sotto.verb import make_callable
 
 WINDOW_S, OVERLAP_S = 30.0, 1.0
 """Longer signals are enhanced window by window, neighbours cross-faded, so that memory does not grow with them."""
 
+SAMPLE_RATE = 16000
+"""Hz, of a model that does not say."""
+
 MINIMUM = 256
-CHECKPOINTS = (".safetensors", ".pt", ".pth", ".th", ".ckpt")
+LOST_S = 0.1
+"""What a model that works in whole frames may leave out at the end; ``enhance`` fills it with silence."""
 
 
 @dataclass(frozen=True)
@@ -58,34 +62,42 @@ class Model:
 
     def _whole(self, noisy: np.ndarray) -> np.ndarray:
         padded = np.pad(noisy, (0, max(self.minimum - len(noisy), 0))).astype(np.float32, copy=False)
-        return np.array(self.run(padded)[: len(noisy)], dtype=np.float32)
+        estimate = np.asarray(self.run(padded))
+        if estimate.ndim != 1 or len(estimate) < len(noisy) - LOST_S * self.sample_rate:
+            found = f"gave an array of shape {estimate.shape} for {len(padded)} samples"
+            raise InputError(self.name, found, "as many samples, [T]")
+        return np.array(estimate[: len(noisy)], dtype=np.float32)
 
 
-def shipped() -> dict[str, dict[str, Any]]:
-    """The students in the package: name -> its card (parameters, data, recipe, figures, licence)."""
-    cards = [json.loads(file.read_text("utf-8")) for file in STUDENTS.iterdir() if file.name.endswith(".json")]
-    return {
-        card["name"]: card for card in sorted(cards, key=lambda card: (not card.get("default", False), card["name"]))
-    }
-
-
-def open_model(model: Any = None, threads: int | None = None) -> Model:
+def open_model(model: Any = None, threads: int | None = None, sample_rate: int | None = None) -> Model:
     """Make a model ready to run.
 
     Args:
         model: None for the default student; the name of a shipped one; a path to ONNX or to a checkpoint (which needs
-            ``sotto[train]``); a network; or a function from noisy [T] to estimate [T] at 16 kHz.
+            ``sotto[train]``); a network; or a function from noisy [T] to estimate [T], float32, as it is or by its
+            name, ``"package.module:function"``.
         threads: that a model in ONNX computes with; one per core when left out. Torch has a setting of its own.
+        sample_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
 
     Raises:
-        InputError: no such model, or a file that is none.
+        InputError: no such model, a file that is none, or one that works at another rate than ``sample_rate``.
     """
-    if isinstance(model, Model):
-        return model
+    if sample_rate is not None and sample_rate <= 0:
+        raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
+    ready = model if isinstance(model, Model) else _opened(model, threads, sample_rate or SAMPLE_RATE)
+    if sample_rate not in (None, ready.sample_rate):
+        raise InputError("sample_rate", f"{sample_rate} Hz, but {ready.name} works at {ready.sample_rate} Hz")
+    return ready
+
+
+def _opened(model: Any, threads: int | None, sample_rate: int) -> Model:
+    """Open what is not open yet; ``sample_rate`` is for models that do not say theirs."""
+    if isinstance(model, str) and function.is_name(model):
+        return Model(model, sample_rate, function.find(model))
     if model is None or isinstance(model, (str, Path)):
-        path = _locate(model)
+        path = locate(model)
         if path.suffix == ".onnx":
-            return _from_onnx(str(path), threads or 0, path.stat().st_mtime_ns)
+            return _from_onnx(str(path), threads or 0, sample_rate, path.stat().st_mtime_ns)
         from sotto.models import load
 
         return _from_network(load(path), path.stem)
@@ -93,7 +105,7 @@ def open_model(model: Any = None, threads: int | None = None) -> Model:
         return _from_network(model, model.name)
     if callable(model):
         run = cast("Callable[[np.ndarray], np.ndarray]", model)
-        return Model(getattr(model, "__name__", type(model).__name__), 16000, run)
+        return Model(getattr(model, "__name__", type(model).__name__), sample_rate, run)
     raise InputError("model", f"a {type(model).__name__}", "a name, a path, a network or a function")
 
 
@@ -115,19 +127,12 @@ def enhance(noisy: np.ndarray, sample_rate: int, model: Any = None) -> np.ndarra
     noisy = np.asarray(noisy)
     if noisy.ndim not in (1, 2) or noisy.size == 0:
         raise InputError("noisy", f"an array of shape {noisy.shape}", "[samples] or [channels, samples]")
-    if noisy.dtype != np.int16 and not np.issubdtype(noisy.dtype, np.floating):
-        raise InputError("noisy", f"values of type {noisy.dtype}", "floating point with full scale at 1, or int16")
     if sample_rate <= 0:
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
-    if not np.all(np.isfinite(noisy)):
-        raise InputError("noisy", "NaN or infinite samples", "finite samples", "repair the recording first")
+    channels = np.atleast_2d(to_float(noisy, "noisy"))
     ready = open_model(model)
-    whole = np.iinfo(np.int16).max + 1 if noisy.dtype == np.int16 else 1
-    channels = np.atleast_2d(noisy).astype(np.float32) / whole
-    estimate = np.stack([_channel(channel, sample_rate, ready) for channel in channels]) * whole
-    if noisy.dtype == np.int16:
-        estimate = np.clip(np.round(estimate), -whole, whole - 1)
-    return estimate.reshape(noisy.shape).astype(noisy.dtype)
+    estimate = np.stack([_channel(channel, sample_rate, ready) for channel in channels])
+    return from_float(estimate, noisy.dtype).reshape(noisy.shape)
 
 
 def enhance_file(source: str | Path, target: str | Path, model: Any = None) -> dict[str, Any]:
@@ -177,23 +182,8 @@ def _channel(noisy: np.ndarray, sample_rate: int, model: Model) -> np.ndarray:
     return np.pad(estimate, (0, max(len(noisy) - len(estimate), 0)))[: len(noisy)]
 
 
-def _locate(model: str | Path | None) -> Path:
-    cards = shipped()
-    if model is None:
-        model = next(iter(cards))
-    if str(model) in cards:
-        return Path(str(STUDENTS / f"{model}.onnx"))
-    path = Path(model)
-    if path.is_file() and path.suffix.lower() in (".onnx", *CHECKPOINTS):
-        return path
-    found = "not a model" if path.exists() else "no such model"
-    near = difflib.get_close_matches(str(model), cards, n=1)
-    hint = f"did you mean {near[0]}?" if near else ""
-    raise InputError(model, found, f"a .onnx file, a checkpoint, or one of {', '.join(cards)}", hint)
-
-
 @cache
-def _from_onnx(path: str, threads: int, _changed: int) -> Model:
+def _from_onnx(path: str, threads: int, sample_rate: int, _changed: int) -> Model:
     """Open an ONNX file; a second call for the same file, unchanged, gets the same session."""
     import onnxruntime as ort
     from onnxruntime.capi.onnxruntime_pybind11_state import (
@@ -202,6 +192,7 @@ def _from_onnx(path: str, threads: int, _changed: int) -> Model:
         InvalidGraph,
         InvalidProtobuf,
         NotImplemented,
+        RuntimeException,
     )
 
     ort.set_default_logger_severity(3)
@@ -213,15 +204,21 @@ def _from_onnx(path: str, threads: int, _changed: int) -> Model:
         raise InputError(path, "cannot be opened as an ONNX model", do="is the file complete?") from error
     about = session.get_modelmeta().custom_metadata_map
     source, *others = session.get_inputs()
-    if others or len(source.shape) != 2 or source.type != "tensor(float)":
-        found = ", ".join(f"{one.name} {one.shape}" for one in session.get_inputs())
-        raise InputError(path, f"takes {found}", "one float input of [batch, samples]")
+    # An axis is a number where the graph takes no other length, else a name or None.
+    fixed = [axis for axis in source.shape if isinstance(axis, int)]
+    if others or len(source.shape) != 2 or fixed not in ([], [1]) or source.type != "tensor(float)":
+        found = ", ".join(f"{one.name} {one.shape} {one.type}" for one in session.get_inputs())
+        raise InputError(path, f"takes {found}", "one float input of [1, samples], of any length")
 
     def run(noisy: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run(None, {source.name: noisy[None]})[0])[0]
+        try:
+            return np.asarray(session.run(None, {source.name: noisy[None]})[0])[0]
+        except (Fail, InvalidArgument, RuntimeException) as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(path, f"failed on {len(noisy)} samples ({reason})", "a graph for any length") from error
 
     minimum = int(about.get("minimum_samples", MINIMUM))
-    return Model(about.get("name", Path(path).stem), int(about.get("sample_rate", 16000)), run, minimum, about)
+    return Model(about.get("name", Path(path).stem), int(about.get("sample_rate", sample_rate)), run, minimum, about)
 
 
 def _from_network(network: Any, name: str) -> Model:

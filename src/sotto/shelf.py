@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from sotto.errors import InputError
 
 ASSETS = resources.files("sotto") / "assets"
 RECIPES = ASSETS / "recipes"
 STUDENTS = ASSETS / "models"
 SPEECH = ASSETS / "speech" / "common_voice_hsb.flac"
+
+CHECKPOINTS = (".safetensors", ".pt", ".pth", ".th", ".ckpt")
+"""What a checkpoint's name ends in: our own, and published ones."""
 
 
 def recipes() -> list[str]:
@@ -19,3 +28,31 @@ def recipes() -> list[str]:
         for file in folder.iterdir()
         if file.name.endswith(".yaml") and not file.name.startswith("_")
     )
+
+
+def shipped() -> dict[str, dict[str, Any]]:
+    """The students in the package: name -> its card (parameters, data, recipe, figures, licence)."""
+    cards = [json.loads(file.read_text("utf-8")) for file in STUDENTS.iterdir() if file.name.endswith(".json")]
+    return {
+        card["name"]: card for card in sorted(cards, key=lambda card: (not card.get("default", False), card["name"]))
+    }
+
+
+def locate(model: str | Path | None = None) -> Path:
+    """The file of a model: that of the default student, of one that ships, by its name, or the file itself.
+
+    Raises:
+        InputError: no such model.
+    """
+    cards = shipped()
+    if model is None:
+        model = next(iter(cards))
+    if str(model) in cards:
+        return Path(str(STUDENTS / f"{model}.onnx"))
+    path = Path(model)
+    if path.is_file() and path.suffix.lower() in (".onnx", *CHECKPOINTS):
+        return path
+    found = "not a model" if path.exists() else "no such model"
+    near = difflib.get_close_matches(str(model), cards, n=1)
+    hint = f"did you mean {near[0]}?" if near else ""
+    raise InputError(model, found, f"a .onnx file, a checkpoint, or one of {', '.join(cards)}", hint)

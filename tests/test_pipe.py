@@ -1,0 +1,308 @@
+"""Sound through a pipe: samples as bytes, WAV headers, from file to file, and ``sotto enhance --stream``."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import sotto
+from sotto import models
+from sotto.audio.pcm import BITS, decode, encode
+from sotto.audio.pipe import UNKNOWN, Reader, Writer
+from sotto.errors import InputError
+from sotto.stream import enhance_stream
+
+RATE = 16000
+
+
+class Gain:
+    """An engine without any network: what went in, that much louder."""
+
+    name, sample_rate, hop, delay = "gain", RATE, 160, 0
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def start(self, channels: int) -> None:
+        return None
+
+    def step(self, block: np.ndarray, state: None) -> tuple[np.ndarray, None]:
+        return self.gain * block, state
+
+
+def noise(*shape: int) -> np.ndarray:
+    return (0.2 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("encoding", BITS)
+def test_samples_survive_as_bytes(encoding: str) -> None:
+    bits = BITS[encoding]
+    audio = noise(3, 1000)
+    data = encode(audio, encoding)
+    assert len(data) == 3000 * bits // 8
+    tolerance = 1e-7 if encoding in ("s32le", "f32le") else 0.5 / 2 ** (bits - 1)
+    np.testing.assert_allclose(decode(data, encoding, 3), audio, atol=tolerance * 1.01)
+    if encoding != "f32le":
+        top = decode(encode(np.array([[1.5, -1.5]]), encoding), encoding, 1)
+        np.testing.assert_allclose(top, [[1, -1]], atol=1 / 2**15)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32", "FLOAT"])
+@pytest.mark.parametrize("container", ["WAV", "WAVEX"])
+def test_reads_what_libsndfile_writes_and_the_other_way_round(subtype: str, container: str) -> None:
+    file = io.BytesIO()
+    audio = noise(2, 1001)
+    soundfile.write(file, audio.T, 44100, subtype, format=container)
+    expected, _ = soundfile.read(io.BytesIO(file.getvalue()), dtype="float32")
+    reader = Reader(io.BytesIO(file.getvalue()))
+    assert (reader.sample_rate, reader.channels, reader.is_wav) == (44100, 2, True)
+    read = np.concatenate(list(reader.blocks(64)), axis=1)
+    reader.check_end()
+    np.testing.assert_allclose(read, expected.T, atol=1e-7)
+    target = io.BytesIO(b"before")
+    target.seek(6)
+    with Writer(target, 44100, 2, reader.encoding) as writer:
+        for start in range(0, 1001, 100):
+            writer.write(read[:, start : start + 100])
+    again, rate = soundfile.read(io.BytesIO(target.getvalue()[6:]), dtype="float32")
+    assert rate == 44100
+    np.testing.assert_allclose(again, expected, atol=1e-7)
+    assert struct.unpack("<I", target.getvalue()[10:14])[0] == len(target.getvalue()) - 6 - 8
+
+
+class Pipe(io.RawIOBase):
+    """A file that gives a few bytes at a time and cannot be sought in."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.source, self.written = io.BytesIO(data), bytearray()
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self.source.read(min(size, 5))
+
+    def write(self, data: Any) -> int:
+        self.written += bytes(data[:1000])
+        return min(len(data), 1000)
+
+
+@pytest.mark.parametrize("length", [0, UNKNOWN, 0x7FFFFFFF - 36, 0x80000000])
+def test_placeholders_for_the_length_mean_to_the_end(length: int) -> None:
+    target: Any = Pipe()
+    audio = noise(1, 3000)
+    with Writer(target, 8000, 1) as writer:
+        writer.write(audio)
+    assert target.written[40:44] == b"\xff\xff\xff\xff"
+    data = bytes(target.written[:40]) + struct.pack("<I", length) + bytes(target.written[44:])
+    source: Any = Pipe(data)
+    reader = Reader(source)
+    read = np.concatenate(list(reader.blocks(100)), axis=1)
+    reader.check_end()
+    np.testing.assert_allclose(read, audio, atol=1 / 2**15)
+
+
+def chunks(*parts: tuple[bytes, bytes], form: bytes = b"WAVE") -> bytes:
+    body = b"".join(struct.pack("<4sI", name, len(data)) + data + b"\0" * (len(data) % 2) for name, data in parts)
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + form + body
+
+
+FMT = (b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16))
+
+
+def test_unknown_chunks_are_passed_over_before_and_after() -> None:
+    data = chunks((b"LIST", b"odd"), (b"bext", bytes(70_001)), FMT, (b"fact", bytes(4)), (b"data", b"\1\0\2\0"))
+    reader = Reader(io.BytesIO(data + b"LIST\3\0\0\0abc"))
+    (block,) = reader.blocks(10)
+    reader.check_end()
+    assert (block * 2**15).tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"RIFF", "within its WAV header"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "within its WAV header"),
+        (chunks(FMT), "within its WAV header"),
+        (chunks(FMT)[:-3], "within its WAV header"),
+        (chunks(form=b"AVI "), "not WAV"),
+        (chunks((b"data", b"")), "no fmt chunk"),
+        (chunks((b"fmt ", bytes(10)), (b"data", b"")), "format of 10 bytes"),
+        (chunks((b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 8000, 1, 8)), (b"data", b"")), "0x0001 with 8 bits"),
+        (chunks((b"fmt ", struct.pack("<HHIIHH", 7, 1, 8000, 8000, 1, 8)), (b"data", b"")), "0x0007 with 8 bits"),
+        (chunks((b"fmt ", struct.pack("<HHIIHH", 1, 2, 8000, 8000, 3, 16)), (b"data", b"")), "contradicts itself"),
+        (chunks((b"fmt ", struct.pack("<HHIIHH", 1, 0, 8000, 0, 0, 16)), (b"data", b"")), "0 channel"),
+        (b"fLaC\0\0\0\x22", "is FLAC.*decode it first"),
+    ],
+)
+def test_headers_that_cannot_be_read_are_told(data: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Reader(io.BytesIO(data))
+
+
+def test_options_that_a_header_denies_are_told() -> None:
+    data = chunks(FMT, (b"data", bytes(8)))
+    assert Reader(io.BytesIO(data), 8000, 1).sample_rate == 8000
+    with pytest.raises(InputError, match="says 8000 Hz, not 16000"):
+        Reader(io.BytesIO(data), 16000)
+    with pytest.raises(InputError, match=r"says 1 channel\(s\), not 2"):
+        Reader(io.BytesIO(data), None, 2)
+    with pytest.raises(InputError, match="above 0"):
+        Reader(io.BytesIO(b""), 0)
+
+
+def through(data: bytes, **options: Any) -> tuple[bytes, dict[str, Any]]:
+    target = io.BytesIO()
+    report = enhance_stream(io.BytesIO(data), target, Gain(), **options)
+    return target.getvalue(), report
+
+
+def test_raw_and_wav_come_out_as_they_went_in() -> None:
+    raw = encode(noise(2, 5001), "s16le")
+    out, report = through(raw, channels=2, sample_rate=RATE)
+    assert out == raw
+    assert report["seconds"] == 5001 / RATE
+    assert report["timing"]["blocks"] == -(-5001 // 320)
+    file = io.BytesIO()
+    soundfile.write(file, noise(777), RATE, "PCM_24", format="WAV")
+    out, report = through(file.getvalue())
+    assert np.array_equal(*(soundfile.read(io.BytesIO(data))[0] for data in (out, file.getvalue())))
+    assert soundfile.info(io.BytesIO(out)).subtype == "PCM_24"
+    floats, _ = through(file.getvalue(), encoding="f32le")
+    np.testing.assert_allclose(decode(floats, "f32le", 1)[0], soundfile.read(io.BytesIO(out))[0], atol=1e-7)
+    wav, _ = through(raw, encoding="wav", channels=2)
+    assert soundfile.info(io.BytesIO(wav)).frames == 5001
+
+
+def test_streams_that_end_within_a_sample_or_too_soon_are_written_and_told() -> None:
+    raw = encode(noise(1, 1000), "s16le")
+    target = io.BytesIO()
+    with pytest.raises(InputError, match=r"ends with 1 byte\(s\)"):
+        enhance_stream(io.BytesIO(raw[:-1]), target, Gain())
+    assert target.getvalue() == raw[:-2]
+    wav = chunks((b"fmt ", struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)), (b"data", raw))
+    target = io.BytesIO()
+    with pytest.raises(InputError, match=r"ends after 0\.03 s where its header promises 0\.06 s"):
+        enhance_stream(io.BytesIO(wav[:-1000]), target, Gain())
+    assert soundfile.info(io.BytesIO(target.getvalue())).frames == 500
+
+
+def test_nothing_in_nothing_out_and_clipping_is_counted() -> None:
+    out, report = through(b"")
+    assert (out, report["seconds"], report["timing"]) == (b"", 0, None)
+    loud = np.array([[0.5, 1.5, -2.0]], np.float32).astype("<f4").tobytes()
+    out, report = through(loud, encoding="f32le")
+    assert (out, report["clipped"]) == (loud, 0)
+    target = io.BytesIO()
+    assert enhance_stream(io.BytesIO(encode(noise(1, 50) + 0.6, "s16le")), target, Gain(2.0))["clipped"] > 0
+    with pytest.raises(InputError, match="more than 0"):
+        through(b"", block_s=0)
+
+
+def test_ctrl_c_ends_the_stream_with_its_summary() -> None:
+    class Interrupted(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 6400:
+                raise KeyboardInterrupt
+            return super().read(size)
+
+    source = Interrupted(chunks((b"fmt ", struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)), (b"data", bytes(9000))))
+    target = io.BytesIO()
+    report = enhance_stream(source, target, Gain())
+    assert report["seconds"] == pytest.approx(0.2)
+    assert soundfile.info(io.BytesIO(target.getvalue())).frames == 3200
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("stream") / "unet.safetensors"
+    models.save(models.create("unet", width=8, depth=3), path)
+    return path
+
+
+def command(checkpoint: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "sotto", "enhance", "--stream", "--model", str(checkpoint), *words]
+
+
+def test_command_raw_and_wav(checkpoint: Path, tmp_path: Path) -> None:
+    noisy = noise(8001)
+    soundfile.write(tmp_path / "in.wav", noisy, RATE)
+    whole, _ = soundfile.read(tmp_path / "in.wav", dtype="float32")
+    expected = sotto.enhance(whole, RATE, checkpoint)
+    raw = encode(whole[None], "f32le")
+    words = command(checkpoint, "-", "-o", "-", "--format", "f32le", "--json", "--block-ms", "13")
+    done = subprocess.run(words, input=raw, capture_output=True, timeout=120, check=True)
+    np.testing.assert_allclose(np.frombuffer(done.stdout, "<f4"), expected, atol=1e-5)
+    told = json.loads(done.stderr)
+    assert told["latency_s"] == 0.02
+    assert told["timing"]["blocks"] == -(-8001 // 208)
+    with open(tmp_path / "in.wav", "rb") as source, open(tmp_path / "out.wav", "wb") as target:
+        done = subprocess.run(command(checkpoint), stdin=source, stdout=target, stderr=subprocess.PIPE, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("0.50 s at 16000 Hz, latency 20.0 ms, blocks of 20 ms: p50 ")
+    assert "RTF" in line
+    written, rate = soundfile.read(tmp_path / "out.wav")
+    assert (rate, soundfile.info(tmp_path / "out.wav").subtype) == (RATE, "PCM_16")
+    np.testing.assert_allclose(written, expected, atol=1 / 2**15)
+
+
+def test_command_says_what_is_wrong_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    for words, data, message in (
+        (command(checkpoint), encode(noise(1, 700), "s16le")[:-1], "was it cut short?"),
+        ([*command(checkpoint)[:-2]], b"\0\0", "cannot run block by block"),
+        (command(checkpoint, "noisy.wav"), b"", "is a name"),
+        ([sys.executable, "-m", "sotto", "enhance", "a.wav", "-o", "b.wav", "--rate", "8000"], b"", "add --stream"),
+    ):
+        done = subprocess.run(words, input=data, capture_output=True, timeout=120, cwd=tmp_path)
+        assert done.returncode == 2
+        (line,) = done.stderr.decode().splitlines()
+        assert line.startswith("sotto: ")
+        assert message in line
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_command_on_a_full_disk(checkpoint: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command(checkpoint), input=bytes(64000), stdout=full, stderr=subprocess.PIPE, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines() == [
+        "sotto: standard output: the disk is full; free some space and run again"
+    ]
+
+
+def test_a_closed_pipe_ends_the_command_quietly(checkpoint: Path) -> None:
+    process = subprocess.Popen(
+        command(checkpoint), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(bytes(6400))
+        process.stdin.flush()
+        assert len(process.stdout.read(320)) == 320  # before the input ended: nobody waits for the rest
+        process.stdout.close()
+        try:
+            for _ in range(100):
+                process.stdin.write(bytes(6400))
+            process.stdin.close()
+        except BrokenPipeError:
+            process.stdin = None
+        assert process.wait(timeout=60) == 0
+        assert process.stderr.read() == b""

@@ -1,0 +1,57 @@
+"""Sound resampled in pieces: the pieces make up the whole, and the short filter passes and stops what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sotto.audio.io import resample
+from sotto.audio.resampling import ShortFilter, Soxr, open_resampler
+
+
+def noise(*shape: int) -> np.ndarray:
+    return (0.2 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", [Soxr, ShortFilter])
+@pytest.mark.parametrize("rates", [(48000, 16000), (16000, 48000), (44100, 16000), (16000, 44100), (8000, 16000)])
+def test_pieces_resample_to_the_whole(kind: Any, rates: tuple[int, int]) -> None:
+    noisy = noise(2, rates[0] // 2)
+    whole = None
+    for seed in range(3):
+        resampler = kind(*rates, 2)
+        cuts = np.sort(np.random.default_rng(seed).integers(noisy.shape[1], size=60))
+        parts = [resampler.feed(block) for block in np.split(noisy, cuts, axis=1)]
+        estimate = np.concatenate([*parts, resampler.flush()], axis=1)
+        assert abs(estimate.shape[1] - noisy.shape[1] * rates[1] / rates[0]) < 1
+        whole = estimate if whole is None else whole
+        np.testing.assert_allclose(estimate, whole, atol=1e-6)
+    if kind is Soxr:
+        assert whole is not None
+        np.testing.assert_allclose(whole, resample(noisy, *rates), atol=1e-6)
+
+
+@pytest.mark.parametrize("rates", [(48000, 16000), (16000, 44100), (8000, 16000), (16000, 8000)])
+def test_short_filter_passes_and_stops_what_it_says(rates: tuple[int, int]) -> None:
+    """Sines against the closed form: the same sine at the other rate below 0.9 of the lower half, nothing above it."""
+    lower = min(rates) / 2
+    seconds = np.arange(rates[0]) / rates[0], np.arange(rates[1]) / rates[1]
+    inner = slice(rates[1] // 10, -rates[1] // 10)
+    for share in (0, 0.01, 0.3, 0.7, 0.9):
+        before, after = (np.cos(2 * np.pi * share * lower * t + 0.4).astype(np.float32) for t in seconds)
+        resampler = ShortFilter(*rates, 1)
+        estimate = np.concatenate([resampler.feed(before[None]), resampler.flush()], axis=1)[0]
+        assert np.abs(estimate - after)[inner].max() < 2e-4
+    if rates[0] > rates[1]:
+        before = np.cos(2 * np.pi * 1.01 * lower * seconds[0]).astype(np.float32)
+        assert np.abs(ShortFilter(*rates, 1).feed(before[None]))[0, inner].max() < 1e-4
+
+
+def test_equal_rates_are_not_touched() -> None:
+    block = noise(2, 10)
+    resampler = open_resampler(16000, 16000, 2, low_delay=True)
+    assert resampler.feed(block) is block
+    assert resampler.flush().shape == (2, 0)
+    assert resampler.delay_s == 0

@@ -1,0 +1,280 @@
+"""Sound as it comes: block by block equals the whole, for any blocks, rates and types, and as late as told."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import sotto
+from sotto import models
+from sotto.errors import InputError
+from sotto.models.base import State, StreamingEnhancer
+from sotto.stream import Engine, Streamer
+from sotto.stream.streamer import REMEMBERED
+
+RATE = 16000
+
+
+class Smoother(StreamingEnhancer):
+    """y[t] = a x[t] + b x[t - 1] + c x[t - 2], said ``delay`` samples late in whole hops of 24."""
+
+    hop, delay = 24, 37
+
+    def __init__(self, taps: tuple[float, float, float] = (0.5, -0.3, 0.2)) -> None:
+        super().__init__()
+        self.name, self.arguments = "smoother", {}
+        self.kernel = torch.nn.Parameter(torch.tensor(taps).flip(0).reshape(1, 1, 3))
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        return torch.nn.functional.conv1d(torch.nn.functional.pad(noisy, (2, 0)).unsqueeze(1), self.kernel).squeeze(1)
+
+    def initial_state(self, batch: int = 1) -> State:
+        return (torch.zeros(batch, 2 + self.delay),)
+
+    def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
+        assert block.shape[-1] % self.hop == 0
+        assert torch.is_inference_mode_enabled()
+        self.seen.append(tuple(block.shape))
+        heard = torch.cat([state[0], block], dim=-1)
+        delayed = heard[:, : 2 + block.shape[-1]].unsqueeze(1)
+        estimate = torch.nn.functional.conv1d(delayed, self.kernel).squeeze(1)
+        return estimate, (heard[:, block.shape[-1] :],)
+
+
+class Identity:
+    """An engine without any network: what went in, ``delay`` samples late."""
+
+    name, sample_rate = "identity", RATE
+
+    def __init__(self, hop: int = 160, delay: int = 160) -> None:
+        self.hop, self.delay = hop, delay
+
+    def start(self, channels: int) -> np.ndarray:
+        return np.zeros((channels, self.delay), np.float32)
+
+    def step(self, block: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        heard = np.concatenate([state, block], axis=1)
+        return heard[:, : block.shape[1]], heard[:, block.shape[1] :]
+
+
+def noise(seed: int, *shape: int) -> np.ndarray:
+    return (0.2 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
+def partition(length: int, seed: int, longest: int) -> list[slice]:
+    """Cut points drawn at random, empty blocks and single samples among them."""
+    rng = np.random.default_rng(seed)
+    cuts = [0]
+    while cuts[-1] < length:
+        step = rng.choice([0, 1, rng.integers(longest), rng.integers(10 * longest)], p=[0.1, 0.1, 0.7, 0.1])
+        cuts.append(min(cuts[-1] + int(step), length))
+    return [slice(start, stop) for start, stop in pairwise(cuts)]
+
+
+def streamed(streamer: Streamer, noisy: np.ndarray, blocks: list[slice]) -> np.ndarray:
+    parts = [streamer.feed(noisy[..., block]) for block in blocks]
+    return np.concatenate([*parts, streamer.flush()], axis=-1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("length", [0, 1, 23, 24, 61, 5003])
+def test_any_partition_gives_the_whole(seed: int, length: int) -> None:
+    network = Smoother()
+    noisy = noise(seed, length)
+    blocks = partition(length, seed, 100)
+    estimate = streamed(Streamer(network), noisy, blocks)
+    by_hand = 0.5 * noisy - 0.3 * np.pad(noisy, (1, 0))[:length] + 0.2 * np.pad(noisy, (2, 0))[:length]
+    assert estimate.shape == noisy.shape
+    assert estimate.dtype == np.float32
+    np.testing.assert_allclose(estimate, by_hand, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_resampled_streams_equal_enhance(rate: int, channels: int) -> None:
+    network = Smoother()
+    noisy = noise(rate, channels, rate * 2 // 3 + 11)
+    for seed in range(3):
+        blocks = partition(noisy.shape[1], seed, rate // 30)
+        estimate = streamed(Streamer(network, rate, channels), noisy, blocks)
+        np.testing.assert_allclose(estimate, sotto.enhance(noisy, rate, network), atol=1e-5)
+
+
+def test_low_delay_is_near_enhance_in_its_band() -> None:
+    rng = np.random.default_rng(0)
+    for rate in (8000, 48000):
+        t = np.arange(rate) / rate
+        hertz = rng.uniform(50, 0.44 * min(rate, RATE), (20, 1))
+        noisy = 0.02 * np.cos(2 * np.pi * hertz * t + hertz).sum(axis=0)
+        estimate = streamed(Streamer(Smoother(), rate, low_delay=True), noisy, partition(rate, 0, rate // 20))
+        inner = slice(rate // 10, -rate // 10)
+        assert np.abs(estimate - sotto.enhance(noisy, rate, Smoother()))[inner].max() < 1e-4
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_short_streams_keep_their_length(rate: int) -> None:
+    for low_delay in (False, True):
+        for length in (0, 1, 2, 5, 100):
+            streamer = Streamer(Smoother(), rate, low_delay=low_delay)
+            assert streamed(streamer, noise(length, length), [slice(0, length)]).shape == (length,)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: models.create("unet", width=8, depth=3),
+        lambda: models.create("demucs", hidden=4, depth=3, normalisation="running"),
+        lambda: models.create("demucs", hidden=4, depth=3, stride=2, resample=2, normalisation="running"),
+    ],
+    ids=["unet", "demucs-4-4", "demucs-2-2"],
+)
+def test_networks_block_by_block_equal_themselves(make: Any) -> None:
+    torch.manual_seed(0)
+    network = make().eval()
+    noisy = noise(1, 2, 9001)
+    for seed in range(3):
+        estimate = streamed(Streamer(network, RATE, 2), noisy, partition(9001, seed, 400))
+        whole = sotto.enhance(noisy, RATE, network)
+        assert np.abs(whole).max() > 1e-3
+        np.testing.assert_allclose(estimate, whole, atol=1e-5)
+
+
+def test_types_and_shapes_come_back_as_fed() -> None:
+    whole = (noise(0, 4000) * 32767).astype(np.int16)
+    network = Smoother()
+    estimate = streamed(Streamer(network), whole, partition(4000, 0, 200))
+    assert estimate.dtype == np.int16
+    assert np.abs(estimate.astype(int) - sotto.enhance(whole, RATE, network)).max() <= 1
+    streamer = Streamer(network)
+    assert streamer.feed(np.zeros(100)).dtype == np.float64
+    assert streamer.feed(np.zeros((1, 100), np.float32)).shape == (1, 100 - 100 % 24)
+    assert streamer.flush().shape[0] == 1
+    loud = streamed(Streamer(Smoother((2.0, 0.0, 0.0))), np.full(500, 32767, np.int16), [slice(0, 500)])
+    assert loud.min() == loud.max() == 32767  # clipped at full scale, never wrapped around
+
+
+def test_what_is_no_block_is_refused_and_changes_nothing() -> None:
+    noisy = noise(0, 2, 1000)
+    streamer = Streamer(Smoother(), RATE, 2)
+    parts = [streamer.feed(noisy[:, :500])]
+    for block, message in (
+        (noisy[0], r"\[2, samples\]"),
+        (noisy.T, r"shape \(1000, 2\)"),
+        (np.full((2, 5), np.nan), "NaN"),
+        (np.zeros((2, 5), np.int32), "int32"),
+        (np.float32(3), "shape"),
+    ):
+        with pytest.raises(InputError, match=message):
+            streamer.feed(block)
+    parts += [streamer.feed(noisy[:, 500:]), streamer.flush()]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), sotto.enhance(noisy, RATE, Smoother()), atol=1e-6)
+
+
+def test_a_flushed_stream_is_closed_until_reset() -> None:
+    streamer = Streamer(Smoother(), 48000)
+    noisy = noise(0, 5000)
+    first = streamed(streamer, noisy, [slice(0, 5000)])
+    assert streamer.flush().shape == (0,)
+    with pytest.raises(InputError, match=r"was flushed.*reset"):
+        streamer.feed(noisy)
+    streamer.reset()
+    assert streamer.timing is None
+    assert np.array_equal(first, streamed(streamer, noisy, [slice(0, 5000)]))
+
+
+def test_long_blocks_go_through_in_parts() -> None:
+    network = Smoother()
+    noisy = noise(0, 5 * RATE)
+    estimate = streamed(Streamer(network), noisy, [slice(0, 5 * RATE)])
+    np.testing.assert_allclose(estimate, sotto.enhance(noisy, RATE, network), atol=1e-6)
+    assert max(length for _, length in network.seen) <= RATE
+
+
+def test_timing_counts_blocks() -> None:
+    streamer = Streamer(Identity())
+    assert streamer.timing is None
+    for _ in range(50):
+        streamer.feed(np.zeros(320, np.float32))
+        streamer.feed(np.zeros(0, np.float32))  # no block
+    timing = streamer.timing
+    assert timing is not None
+    assert timing.blocks == 50
+    assert 0 < timing.p50_ms <= timing.p95_ms <= timing.p99_ms <= timing.max_ms
+    assert 0 < timing.real_time_factor < 50 * timing.max_ms / 1000
+    for _ in range(REMEMBERED):
+        streamer.feed(np.zeros(1, np.float32))
+    assert len(streamer._spent_s) == REMEMBERED
+    assert dataclasses.asdict(streamer.timing or timing)["blocks"] == 50 + REMEMBERED
+
+
+@pytest.mark.parametrize(("hop", "delay"), [(1, 0), (160, 160), (16, 215), (256, 595)])
+def test_latency_at_the_models_rate_is_to_the_sample(hop: int, delay: int) -> None:
+    """An impulse that just misses a hop comes out when ``hop + delay`` samples, itself among them, were fed."""
+    engine = Identity(hop, delay)
+    assert isinstance(engine, Engine)
+    streamer = Streamer(engine)
+    assert streamer.latency_s == (hop + delay) / RATE
+    noisy = np.zeros(20 * (hop + delay), np.float32)
+    impulse = 4 * hop + -delay % hop
+    noisy[impulse] = 1
+    said = 0
+    for fed in range(hop, len(noisy), hop):
+        ready = streamer.feed(noisy[fed - hop : fed])
+        if ready.any():
+            assert said + int(ready.argmax()) == impulse
+            assert fed - impulse == hop + delay
+            return
+        said += len(ready)
+    pytest.fail("the impulse never came out")
+
+
+@pytest.mark.parametrize("low_delay", [False, True])
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
+def test_latency_of_resampled_streams_is_no_better_than_told(rate: int, low_delay: bool) -> None:
+    streamer = Streamer(Identity(), rate, low_delay=low_delay)
+    returned, late = 0, 0
+    for fed in range(1, rate, 7):
+        late = max(late, fed - returned)  # the sample after those returned has not come yet
+        returned += len(streamer.feed(np.zeros(7, np.float32)))
+    # Seven samples at a time, so the claim may look up to two blocks too good.
+    assert 0.5 * streamer.latency_s < late / rate <= streamer.latency_s + 14 / rate
+    assert streamer.latency_s < (0.036 if low_delay else 0.26)
+
+
+def test_what_cannot_stream_says_so(tmp_path: Path) -> None:
+    manner = models.create("manner-s", hidden=2, depth=3)
+    models.save(manner, tmp_path / "manner.safetensors")
+    whole = models.create("demucs", hidden=4, depth=3)
+    for model in (None, manner, tmp_path / "manner.safetensors", whole, np.tanh, "numpy:tanh", 3, sotto.enhance):
+        with pytest.raises(InputError, match=r"cannot run block by block; expected .*unet, or demucs with norm"):
+            Streamer(model)
+    for wrong in ({"sample_rate": 0}, {"channels": 0}):
+        with pytest.raises(InputError, match="above 0"):
+            Streamer(Smoother(), **wrong)
+    with pytest.raises(InputError, match="no such model"):
+        Streamer("nowhere.safetensors")
+
+
+def test_networks_that_the_refusal_names_can() -> None:
+    assert models.create("unet").streams
+    assert models.create("demucs", hidden=2, depth=2, normalisation="running").streams
+
+
+def test_threads_are_left_alone_unless_given() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        Streamer(Smoother())
+        assert torch.get_num_threads() == 2
+        Streamer(Smoother(), threads=1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
