@@ -10,7 +10,9 @@ from typing import Any
 from sotto.errors import InputError
 from sotto.models import weights
 from sotto.models.base import Enhancer, count_parameters
+from sotto.models.demucs import Demucs
 from sotto.models.manner import manner_base, manner_large, manner_small
+from sotto.models.tstnn import Tstnn
 from sotto.models.unet import UNet
 from sotto.models.weights import read_header, save
 
@@ -18,6 +20,8 @@ MODELS: dict[str, Callable[..., Enhancer]] = {
     "manner-b": manner_base,
     "manner-s": manner_small,
     "manner-l": manner_large,
+    "demucs": Demucs,
+    "tstnn": Tstnn,
     "unet": UNet,
 }
 """The catalogue: name -> constructor, whose signature is the recipe's schema."""
@@ -49,8 +53,8 @@ def load(path: str | Path) -> Enhancer:
     """Build the network that a checkpoint holds, in eval mode.
 
     Args:
-        path: a ``.safetensors`` file that sotto wrote, or a published checkpoint (a pickled dict with ``state_dict``,
-            or the state itself), whose arguments are inferred from the names and shapes of its tensors.
+        path: a ``.safetensors`` file that sotto wrote, or a published checkpoint: a pickled state, alone or in a dict.
+            Its arguments are those that the dict states, and else inferred from the tensors' names and shapes.
 
     Raises:
         InputError: no such file, not a checkpoint, or one of another network.

@@ -21,16 +21,23 @@ class Enhancer(nn.Module):
         name: the name under which ``sotto.models.create`` builds this network.
         arguments: the keyword arguments that build it; JSON-serialisable.
         sample_rate: Hz of input and output.
+        keeps_silence: whether digital silence comes out as such; a network whose biases reach its output sounds.
     """
 
     name: str
     arguments: dict[str, Any]
     sample_rate: int = 16000
+    keeps_silence: bool = True
 
     @property
     def taps(self) -> dict[str, Tap]:
         """Public name -> place whose features can be read; recipes use these names, never module paths."""
         return {}
+
+    @property
+    def streams(self) -> bool:
+        """Whether the network, as it is configured, also runs block by block; see :class:`StreamingEnhancer`."""
+        return False
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Enhance ``noisy`` [B,T]; returns [B,T]."""
@@ -55,6 +62,10 @@ class StreamingEnhancer(Enhancer):
 
     hop: int
     delay: int
+
+    @property
+    def streams(self) -> bool:
+        return True
 
     @property
     def latency(self) -> int:

@@ -14,14 +14,14 @@ paper's ``Conv`` units has momentum 0.01, all others PyTorch's 0.1.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sotto.models.base import Enhancer
 from sotto.models.chunks import ChunkConv, chunk, overlap_add
+from sotto.models.gate import GatedConv
+from sotto.models.strided import SCALE_FLOOR, deviation, rescale, valid_length
 from sotto.types import Tap
 
 KERNEL, STRIDE, CHUNK, DEPTHWISE = 8, 4, 64, 31
@@ -117,19 +117,6 @@ class LocalAttention(nn.Module):
         return overlap_add(chunks * self.mask(pooled), x.shape[-1])
 
 
-class GatedConv(nn.Module):
-    """ReLU(conv(tanh(conv x) * sigmoid(conv x))), all 1x1: [B,C,N] -> [B,C,N]."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.tanh = nn.Conv1d(channels, channels, 1)
-        self.sigmoid = nn.Conv1d(channels, channels, 1)
-        self.out = nn.Conv1d(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.out(torch.tanh(self.tanh(x)) * torch.sigmoid(self.sigmoid(x))))
-
-
 class MultiViewAttention(nn.Module):
     """Channel, global and local attention side by side, fused by a gate: [B,C,N] -> [B,C,N].
 
@@ -216,7 +203,7 @@ class Manner(Enhancer):
         self.decoder = nn.ModuleList(DecoderLayer(c, a) for c, a in zip(widths[::-1], attended[::-1], strict=True))
         self.mask = GatedConv(hidden)
         self.out_conv = nn.Conv1d(hidden, 1, 3, padding=1)
-        self.apply(_rescale)
+        self.apply(rescale)
 
     @property
     def depth(self) -> int:
@@ -236,9 +223,9 @@ class Manner(Enhancer):
 
     def forward(self, noisy: Tensor) -> Tensor:
         length = noisy.shape[-1]
-        # The unbiased deviation of one sample would be 0 / 0.
-        scale = noisy.std(dim=-1, keepdim=True, correction=min(1, length - 1))
-        x = F.pad(noisy / (1e-3 + scale), (0, self.valid_length(length) - length))
+        scale = deviation(noisy)
+        padding = valid_length(length, KERNEL, STRIDE, self.depth) - length
+        x = F.pad(noisy / (SCALE_FLOOR + scale), (0, padding))
         expanded = x = self.in_conv(x.unsqueeze(1))
         skips = []
         for layer in self.encoder:
@@ -249,18 +236,6 @@ class Manner(Enhancer):
             x = layer(x + skips.pop()[..., : x.shape[-1]])
         estimate = self.out_conv(expanded * self.mask(x)).squeeze(1)
         return estimate[..., :length] * scale
-
-    def valid_length(self, length: int) -> int:
-        """The smallest length >= ``length`` that every encoder layer divides without remainder.
-
-        These are shortest + k * STRIDE**depth, the shortest being the one that leaves a single deepest frame. Written
-        so that a traced length stays traced: (n + |n|) // 2 is max(n, 0).
-        """
-        stride, shortest = STRIDE**self.depth, 1
-        for _ in range(self.depth):
-            shortest = (shortest - 1) * STRIDE + KERNEL
-        steps = (length - shortest + stride - 1) // stride
-        return shortest + (steps + abs(steps)) // 2 * stride
 
 
 def manner_base(hidden: int = 60, depth: int = 4) -> Manner:
@@ -276,13 +251,3 @@ def manner_small(hidden: int = 60, depth: int = 4) -> Manner:
 def manner_large(hidden: int = 120, depth: int = 4) -> Manner:
     """MANNER-L: the base network with twice the channels."""
     return Manner(hidden, depth, "every")
-
-
-def _rescale(module: nn.Module) -> None:
-    """Divide a convolution's initial weights by sqrt(std / 0.1), so that all layers start at a like scale."""
-    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)):
-        with torch.no_grad():
-            scale = math.sqrt(module.weight.std().item() / 0.1)
-            module.weight /= scale
-            if module.bias is not None:
-                module.bias /= scale

@@ -7,7 +7,7 @@ Nothing here executes code from a file: safetensors holds tensors and text, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from sotto.errors import InputError
 from sotto.files import atomic
+from sotto.models import published
 from sotto.models.base import Enhancer
-from sotto.models.published import is_published_manner, manner_arguments, translate_manner
 from sotto.version import __version__
 
 FORMAT = "sotto-network-1"
@@ -97,14 +97,20 @@ def fill(network: Enhancer, state: Mapping[str, Tensor], where: str | Path) -> N
     network.load_state_dict({**{name: own[name] for name in counters}, **state})
 
 
-def read_pickled(path: str | Path, expected: str) -> Any:
+def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) -> Any:
     """Open what ``torch.save`` wrote as tensors and plain values alone, executing nothing of it.
 
+    Args:
+        path: the file.
+        expected: what it should have been, for the message.
+        inert: empty classes that stand in for those of the same full name in the file.
+
     Raises:
-        InputError: the file is broken, or holds more than that; ``expected`` says what it should have been.
+        InputError: the file is broken, or holds more than that.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(inert)):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # the unpickler meets arbitrary bytes with arbitrary errors
@@ -121,15 +127,17 @@ def _open_safetensors(path: str | Path) -> Any:
         raise InputError(path, f"not a readable safetensors file ({error})", do="is the file complete?") from error
 
 
-def _read_published(path: Path) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+def _read_published(path: Path) -> tuple[str, dict[str, Any], published.State]:
     """Open a pickled checkpoint without executing it; returns name, arguments and the state under our names."""
-    expected = "a published MANNER checkpoint: a dict with 'state_dict', or the state itself"
-    content = read_pickled(path, expected)
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not is_published_manner(state):
+    names = " or ".join(publisher.network for publisher in published.PUBLISHERS)
+    expected = f"a published {names} checkpoint: the state, alone or in a dict as its authors save it"
+    state, package = published.unwrap(read_pickled(path, expected, published.foreign_classes()))
+    publisher = published.find(state)
+    if publisher is None:
         raise InputError(path, "no checkpoint of a network that is known here", expected)
-    name, arguments = manner_arguments(state)
     try:
-        return name, arguments, translate_manner(state)
+        return published.read(publisher, state, package)
     except KeyError as error:
         raise InputError(path, f"holds a tensor of an unknown name, {error}", expected) from error
+    except ValueError as error:
+        raise InputError(path, f"a {publisher.network} with {error}", expected) from error

@@ -1,7 +1,7 @@
-"""Checkpoints that others published: their parameter names, mapped to ours, and their arguments, read off the shapes.
+"""MANNER as its authors publish it: a dict with ``state_dict``, or the state itself.
 
-A published file names its tensors as its authors named their modules. A rule below rewrites a name; the first that
-matches wins, and a name that none matches is an error, never skipped.
+A published file names its tensors as its authors named their modules; the rules below rewrite the names. The
+arguments are read off the names and shapes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any
 
 from torch import Tensor
 
+from sotto.models.published.publisher import Publisher, Rules, State, rename
+
 _CONV_NORM = {"conv": "0", "bn": "1"}
 
-_MANNER_BLOCK = (
+_BLOCK: Rules = (
     (r"down_conv\.", "down."),
     (r"up_conv\.", "up."),
     (r"conv_block\.point_conv1\.0\.conv\.", "conv.body.0."),
@@ -41,7 +43,7 @@ _MANNER_BLOCK = (
     (r"attn_block\.gate_conv\.0\.", "attention.gate.out."),
     (r"attn_block\.shortcut\.(conv|bn)\.", lambda m: f"attention.shortcut.{_CONV_NORM[m[1]]}."),
 )
-_MANNER_ENDS = (
+_ENDS: Rules = (
     (r"in_conv\.", "in_conv."),
     (r"linear\.0\.", "latent."),
     (r"mask_gate\.output\.0\.", "mask.tanh."),
@@ -51,13 +53,8 @@ _MANNER_ENDS = (
 )
 
 
-def is_published_manner(state: Mapping[str, Tensor]) -> bool:
-    """Whether the tensors are named as in the authors' MANNER checkpoints."""
-    return "manner_block.in_conv.0.weight" in state
-
-
-def manner_arguments(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
-    """The name and the arguments of the network that a published MANNER state belongs to."""
+def arguments(state: State, stated: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name and the arguments of the network that the state belongs to; its files state none."""
     layers = {match[1] for name in state if (match := re.match(r"manner_block\.encoder\.(\d+)\.", name))}
     attended = {match[1] for name in state if (match := re.match(r"manner_block\.encoder\.(\d+)\.attn_block\.", name))}
     # A network of depth 1 is base and small at once; base then.
@@ -65,26 +62,20 @@ def manner_arguments(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
     return name, {"hidden": state["manner_block.in_conv.0.weight"].shape[0], "depth": len(layers)}
 
 
-def translate_manner(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a published MANNER state to our names; the convolutions over chunks gain the axis of chunks.
+def translate(state: State) -> dict[str, Tensor]:
+    """The state under our names; the convolutions over chunks gain the axis of chunks.
 
     Raises:
         KeyError: a name that no rule knows.
     """
     translated = {}
     for name, value in state.items():
-        ours = _rename(name.removeprefix("manner_block."))
-        if value.ndim == 3 and ".views.2." in ours:
-            value = value.unsqueeze(2)
-        translated[ours] = value
+        name = name.removeprefix("manner_block.")
+        layer = re.match(r"(encoder|decoder)\.\d+\.", name)
+        prefix, rules = (layer[0], _BLOCK) if layer else ("", _ENDS)
+        ours = prefix + rename(name[len(prefix) :], rules)
+        translated[ours] = value.unsqueeze(2) if value.ndim == 3 and ".views.2." in ours else value
     return translated
 
 
-def _rename(name: str) -> str:
-    layer = re.match(r"(encoder|decoder)\.\d+\.", name)
-    prefix, rules = (layer[0], _MANNER_BLOCK) if layer else ("", _MANNER_ENDS)
-    rest = name[len(prefix) :]
-    for pattern, replacement in rules:
-        if re.match(pattern, rest):
-            return prefix + re.sub(pattern, replacement, rest, count=1)
-    raise KeyError(name)
+MANNER = Publisher("MANNER", ("manner_block.in_conv.0.weight",), arguments, translate)
