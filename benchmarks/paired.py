@@ -85,13 +85,13 @@ def main(prepare: Prepare, description: str) -> None:
         _same_output(case)
         rows.append(_measure(name, case, prepare, arguments.repeats, arguments.threads))
         print(_line(rows[-1]), flush=True)
-    machine = _machine(arguments.threads)
+    facts = machine(arguments.threads)
     title = description.partition("\n")[0]
-    text = f"# {title}\n\n{_table(rows)}\n\n{machine} Medians of {arguments.repeats} pairs.\n"
+    text = f"# {title}\n\n{_table(rows)}\n\n{facts} Medians of {arguments.repeats} pairs.\n"
     print(f"\n{text}", end="")
     for path in arguments.out:
         if path.suffix == ".json":
-            write_json(path, {"title": title, "machine": machine, "rows": [asdict(row) for row in rows]})
+            write_json(path, {"title": title, "machine": facts, "rows": [asdict(row) for row in rows]})
         else:
             write_text(path, text)
 
@@ -121,13 +121,13 @@ def _same_output(case: Case) -> None:
 def _measure(name: str, case: Case, prepare: Prepare, repeats: int, threads: int) -> Row:
     ours_mb, eager_mb = (peak_of(partial(prepare, case, kind, threads)) / MEGA for kind in ("ours", "eager"))
     works = [prepare(case, kind, threads) for kind in ("ours", "eager")]
-    times = _alternate(works, repeats)
+    times = alternate(works, repeats)
     ratio = median(plain / ours for ours, plain in times)
     ours, plain = (median(column) for column in zip(*times, strict=True))
     return Row(name, case.seconds, case.batch, ours, plain, ratio, ours_mb, eager_mb, eager_mb / ours_mb)
 
 
-def _alternate(works: Sequence[Callable[[], object]], repeats: int) -> list[list[float]]:
+def alternate(works: Sequence[Callable[[], object]], repeats: int) -> list[list[float]]:
     """Time all works once per round, each round in the reverse order of the last, so that a drift favours none."""
     for work in works:
         work()
@@ -157,7 +157,8 @@ def _line(row: Row) -> str:
     return f"| {row.case.partition('-')[0]} | {row.batch} x {row.seconds:g} s | {times} | {memory} |"
 
 
-def _machine(threads: int) -> str:
+def machine(threads: int) -> str:
+    """The machine and the state of the project in one line, for a report."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sotto import recipes
@@ -69,3 +70,24 @@ def test_runs_on_other_recordings_are_refused(runs: list[Path], tmp_path: Path) 
         compare([runs[0], tmp_path / "other"])
     with pytest.raises(InputError, match="no finished run"):
         compare([tmp_path])
+
+
+def as_it_is(noisy: np.ndarray) -> np.ndarray:
+    return noisy
+
+
+def test_a_scored_model_from_elsewhere_is_a_row(runs: list[Path], tmp_path: Path) -> None:
+    scored, model = tmp_path / "theirs", f"{__name__}:as_it_is"
+    recipes.evaluate(model, recipe=runs[0] / "recipe.yaml", out=scored, workers=0)
+    rows, _ = compare([scored, runs[0]], tmp_path / "report.html", examples=1)
+    assert [row.name for row in rows] == ["noisy", model, "a student"]
+    assert (rows[1].params, rows[1].flops_paper, rows[1].synthetic) == (None, None, True)
+    assert rows[1].means == pytest.approx(rows[0].means, abs=1e-3)
+    assert (tmp_path / "report.html").read_text("utf-8").count("<audio") == 3  # noisy, the student, clean
+    with pytest.raises(InputError, match="scores alone"):
+        compare([scored])
+    other = Scores.from_json(scored / SCORES)
+    other.metadata["sample_rate"] = 8000
+    other.to_json(scored / SCORES)
+    with pytest.raises(InputError, match=r"was scored at 8000 Hz, and .* at 16000 Hz"):
+        compare([runs[0], scored])

@@ -45,10 +45,59 @@ def network(name: str = "manner-s", hidden: int = 12, depth: int = 2, seed: int 
     return models.create(name, hidden=hidden, depth=depth)
 
 
+def other(name: str, seed: int) -> Enhancer:
+    """A small network of another kind than MANNER."""
+    small = {"unet": {"width": 8, "depth": 3, "groups": 2}, "demucs": {"hidden": 4, "depth": 3}}
+    torch.manual_seed(seed)
+    return models.create(name, **small[name]) if name in small else network(name, seed=seed)
+
+
 def connected(name: str, student: Enhancer, teacher: Enhancer) -> Method:
-    method = METHODS[name]()
+    """A method that knows the taps and the sizes of both networks."""
+    method, noisy = METHODS[name](), batch_of().noisy
     method.connect(student.taps, teacher.taps)
+    torch.manual_seed(7)
+    with torch.no_grad():
+        views = [
+            observe(copy.deepcopy(one).eval(), noisy, taps)
+            for one, taps in ((student, method.student_taps), (teacher, method.teacher_taps))
+        ]
+    method.prepare(*views)
     return method
+
+
+def shown(teacher: Enhancer, method: Method, batch: Batch) -> View:
+    """The teacher's View; its estimate is the clean speech if ``method`` asks which network comes closer to that."""
+    view = Teacher(teacher)(batch, method.teacher_taps)
+    return View(batch.clean, view.feats) if method.needs_clean and batch.clean is not None else view
+
+
+PAIRS = [("manner-s", "manner-b"), ("unet", "unet"), ("unet", "manner-b"), ("manner-s", "demucs"), ("demucs", "unet")]
+BY_VIEWS = ("mvat",)
+"""Methods that read what only some networks have."""
+
+
+@every_method
+@pytest.mark.parametrize(("student_name", "teacher_name"), PAIRS)
+def test_any_teacher_teaches_any_student(name: str, student_name: str, teacher_name: str) -> None:
+    student, teacher, batch = other(student_name, 0), other(teacher_name, 1), batch_of()
+    if name in BY_VIEWS and {student_name, teacher_name} & {"unet", "demucs"}:
+        with pytest.raises(InputError, match="share no"):
+            connected(name, student, teacher)
+        return
+    method = connected(name, student, teacher)
+    target = shown(teacher, method, batch)
+    loss = method(observe(student, batch.noisy, method.student_taps), target, batch)
+    assert torch.isfinite(loss)
+    assert loss > 0
+    loss.backward()
+    reached = [one.grad.abs().max() for one in student.parameters() if one.grad is not None]
+    assert max(reached) > 0
+    for learnt, parameter in method.named_parameters():
+        assert parameter.grad is not None, learnt
+        assert torch.isfinite(parameter.grad).all(), learnt
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert all(not figure.requires_grad and torch.isfinite(figure).all() for figure in method.figures().values())
 
 
 # The contract of every method
@@ -58,7 +107,7 @@ def connected(name: str, student: Enhancer, teacher: Enhancer) -> Method:
 def test_the_loss_is_positive_and_moves_only_the_student(name: str) -> None:
     student, teacher, batch = network(), network("manner-b", 18, 3, seed=1), batch_of()
     method = connected(name, student, teacher)
-    target = Teacher(teacher)(batch, method.teacher_taps)
+    target = shown(teacher, method, batch)
     loss = method(observe(student, batch.noisy, method.student_taps), target, batch)
     assert loss.shape == ()
     assert torch.isfinite(loss)
@@ -90,7 +139,8 @@ def test_a_student_that_equals_its_teacher_has_nothing_to_learn(name: str) -> No
 @every_method
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     student, teacher, batch = network(), network("manner-b", depth=3), batch_of(1100, torch.float64)
-    method = connected(name, student, teacher).double()
+    method = METHODS[name]()
+    method.connect(student.taps, teacher.taps)
     target = View(
         noise(2, 1100, seed=3, dtype=torch.float64),
         {tap: noise(2, 4, 9, seed=4 + i, dtype=torch.float64) for i, tap in enumerate(method.teacher_taps)},
@@ -98,6 +148,9 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
     wave = batch.noisy.clone().requires_grad_()
     feats = [noise(2, 3, 7, seed=40 + i, dtype=torch.float64) for i, _ in enumerate(method.student_taps)]
     inputs = (wave, *(feature.requires_grad_() for feature in feats))
+    torch.manual_seed(7)
+    method.prepare(View(wave, dict(zip(method.student_taps, feats, strict=True))), target)
+    method.double()
 
     def loss(wave: Tensor, *feats: Tensor) -> Tensor:
         return method(View(wave, dict(zip(method.student_taps, feats, strict=True))), target, batch)
@@ -119,6 +172,7 @@ def test_a_method_says_which_references_it_needs(name: str) -> None:
 def test_what_a_method_learns_is_made_once(name: str) -> None:
     student, teacher = network(), Teacher(network("manner-b", depth=3, seed=1))
     objective = Objective({}, {name: METHODS[name]()}, student, teacher)
+    objective.prepare(student, batch_of())
     before = [id(parameter) for parameter in objective.parameters()]
     optimizer = torch.optim.SGD([*student.parameters(), *objective.parameters()], lr=1e-3)
     for _ in range(2):
@@ -308,7 +362,7 @@ def test_the_teacher_stays_as_it_is_whoever_calls_train() -> None:
 def test_the_teacher_is_no_part_of_what_trains_or_is_saved() -> None:
     objective = Objective({}, {"mvat": METHODS["mvat"]()}, network(), Teacher(network("manner-b")))
     assert not list(objective.parameters())
-    assert not objective.state_dict()
+    assert not objective.parts.state_dict()
 
 
 # Hooks

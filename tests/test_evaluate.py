@@ -10,9 +10,11 @@ import pytest
 
 import sotto
 from sotto.audio import io
+from sotto.enhance import Model
 from sotto.errors import InputError
 from sotto.evaluate import Scores, score
 from sotto.evaluate.statistics import over_seeds, paired, summarise
+from sotto.metrics import si_sdr_db
 from sotto.types import Item
 
 RATE = 16000
@@ -153,7 +155,7 @@ def test_the_verb_scores_two_folders(folders):
 class Tiny:
     """A source of two recordings."""
 
-    name, sample_rate, synthetic = "tiny", RATE, True
+    name, sample_rate, synthetic, labels, segment_s = "tiny", RATE, True, "all", 1.0
 
     def train(self, seed: int) -> list[Item]:
         return []
@@ -174,11 +176,25 @@ def test_the_verb_scores_a_split_of_a_source():
     assert [row["id"] for row in valid.rows] == ["b_1"]
 
 
-def test_a_model_at_another_rate_is_refused():
-    source = Tiny()
-    source.sample_rate = 8000
-    with pytest.raises(InputError, match="16000 Hz and the data at 8000 Hz"):
-        sotto.evaluate(attenuate, source, workers=0)
+def test_a_model_at_another_rate_hears_the_data_resampled(folders):
+    heard: list[int] = []
+
+    def spy(noisy: np.ndarray) -> np.ndarray:
+        heard.append(len(noisy))
+        return noisy
+
+    scores = sotto.evaluate(spy, Tiny(), metrics=("si_sdr_db",), workers=0, model_rate=8000)
+    assert heard == [item.length // 2 for item in ITEMS[:2]]
+    assert (scores.metadata["model_rate"], scores.metadata["sample_rate"]) == (8000, RATE)
+    both_ways = [
+        sotto.enhance(item.noisy[: item.length], RATE, Model("", 8000, lambda noisy: noisy)) for item in ITEMS[:2]
+    ]
+    expected = [si_sdr_db(item.clean[: item.length], wave) for item, wave in zip(ITEMS, both_ways, strict=False)]
+    assert list(scores.values("si_sdr_db").values()) == pytest.approx(expected)
+    assert sotto.evaluate(spy, folders, metrics=("si_sdr_db",), workers=0, model_rate=8000).rows[0][
+        "si_sdr_db"
+    ] == pytest.approx(expected[0], abs=1e-3)
+    assert "model_rate" not in sotto.evaluate(spy, Tiny(), metrics=("snr_db",), workers=0).metadata
 
 
 def test_a_summary_by_hand():

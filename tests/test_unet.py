@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -12,6 +14,7 @@ from sotto import models
 from sotto.distill import observe
 from sotto.evaluate.cost import macs_per_second
 from sotto.export import to_onnx
+from sotto.models.bottleneck import LinearBottleneck
 from sotto.models.fourier import RealFourier
 from sotto.models.recurrent import Gru, Lstm
 from sotto.models.unet import COMPRESSION, UNet, compress
@@ -31,7 +34,7 @@ def noise(*shape: int, seed: int = 1) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("width", "parameters", "mmacs"), [(24, 43_560, 35.8), (48, 165_456, 115.5), (160, 1_770_080, 1067.0)]
+    ("width", "parameters", "mmacs"), [(24, 43_560, 36.6), (48, 165_456, 116.7), (160, 1_770_080, 1072.0)]
 )
 def test_size_and_cost_are_those_claimed(width: int, parameters: int, mmacs: float) -> None:
     made = UNet(width)
@@ -40,7 +43,8 @@ def test_size_and_cost_are_those_claimed(width: int, parameters: int, mmacs: flo
 
 
 @pytest.mark.parametrize(
-    "arguments", [{}, {"width": 8, "depth": 1, "groups": 1}, {"width": 6, "depth": 4, "groups": 2}]
+    "arguments",
+    [{}, {"width": 8, "depth": 1, "groups": 1}, {"width": 6, "depth": 4, "groups": 2}, {"width": 8, "bottleneck": 2}],
 )
 @pytest.mark.parametrize("length", [1, 159, 160, 161, 320, 4001])
 def test_frame_by_frame_it_gives_what_it_gives_as_a_whole(arguments: dict[str, int], length: int) -> None:
@@ -97,6 +101,39 @@ def test_taps_are_every_layer_and_the_latent() -> None:
     assert torch.equal(view.feats["latent"], view.feats["encoder.3"])
 
 
+def test_a_linear_bottleneck_is_a_matrix_for_every_frame_and_frequency() -> None:
+    made = network(width=8, depth=3, groups=2, bottleneck=3)
+    assert isinstance(made.latent, LinearBottleneck)
+    assert models.count_parameters(made) == models.count_parameters(UNet(8, 3, 2)) + 2 * 3 * 8 * 8
+    view = observe(made, noise(2, 1600), ["encoder.3", "latent", "latent.bottleneck"])
+    widen, narrow = (weight[..., 0, 0] for weight in made.latent.parameters())
+    assert widen.shape == (24, 8)
+    expected = torch.einsum("dc,bcnf->bdnf", narrow @ widen, view.feats["encoder.3"])
+    assert torch.equal(view.feats["latent"], view.feats["encoder.3"])
+    assert torch.allclose(view.feats["latent.bottleneck"], expected, atol=1e-6)
+
+
+def test_a_bottleneck_that_changes_nothing_leaves_the_network_as_it_is() -> None:
+    plain, made = network(width=8), UNet(8, bottleneck=2).eval()
+    assert "latent.bottleneck" not in plain.taps
+    half = torch.cat([torch.eye(8), torch.zeros(8, 8)])
+    weights = {"latent.0.weight": half, "latent.1.weight": half.T}
+    made.load_state_dict(plain.state_dict() | {name: value[..., None, None] for name, value in weights.items()})
+    with torch.no_grad():
+        assert torch.allclose(made(noise(2, 3000)), plain(noise(2, 3000)), atol=1e-6)
+
+
+def test_a_checkpoint_says_whether_there_is_a_bottleneck(tmp_path: Path) -> None:
+    for bottleneck in (0, 2):
+        made = network(width=8, bottleneck=bottleneck)
+        models.save(made, tmp_path / "unet.safetensors")
+        loaded = models.load(tmp_path / "unet.safetensors")
+        assert loaded.arguments["bottleneck"] == bottleneck
+        assert ("latent.bottleneck" in loaded.taps) == bool(bottleneck)
+        with torch.no_grad():
+            assert torch.equal(loaded(noise(1, 2000)), made(noise(1, 2000)))
+
+
 def test_compression_keeps_phases_and_bends_magnitudes() -> None:
     spectrum = torch.randn(1, 2, 3, 5, dtype=torch.float64)
     bent = torch.view_as_complex(compress(spectrum)[:, :2].movedim(1, -1).contiguous())
@@ -107,10 +144,19 @@ def test_compression_keeps_phases_and_bends_magnitudes() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"width": 7}, {"width": 0}, {"groups": 0}, {"depth": 0}, {"depth": 6}, {"width": 2, "groups": 4}]
+    "arguments",
+    [
+        {"width": 7},
+        {"width": 0},
+        {"groups": 0},
+        {"depth": 0},
+        {"depth": 6},
+        {"width": 2, "groups": 4},
+        {"bottleneck": -1},
+    ],
 )
 def test_arguments_out_of_range_are_told(arguments: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=r"width|depth"):
+    with pytest.raises(ValueError, match=r"width|depth|expansion"):
         UNet(**arguments)
 
 

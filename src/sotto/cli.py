@@ -17,7 +17,7 @@ from typing import Any
 from sotto import commands
 from sotto.commands import Answer
 from sotto.errors import InputError
-from sotto.shelf import recipes
+from sotto.shelf import recipes, studies
 from sotto.version import __version__
 
 DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
@@ -53,21 +53,41 @@ TRAIN_EXAMPLES = """examples:
   sotto train my-recipe.yaml --resume
 """
 
-TRAIN_OPTIONS = ("--out", "--resume", "--json", "--help")
+MODEL_RATE = _flag("--model-rate", type=int, help="Hz of a model that does not say its own (default 16000)")
+STYLE = _flag("--style", choices=("text", "markdown", "latex", "csv"), default="text", help="of the table")
+
+STREAM = (
+    _flag("--rate", type=int, help="with --stream: Hz of raw samples (default 16000)"),
+    _flag("--channels", type=int, help="with --stream: of raw samples (default 1)"),
+    _flag("--format", choices=("wav", "s16le", "f32le"), help="with --stream: of the output, and of raw samples"),
+    _flag("--block-ms", type=float, help="with --stream: milliseconds that are read at once (default 20)"),
+    _flag("--low-delay", action="store_true", default=None, help="with --stream: resample by short filters"),
+)
+
+ENHANCE_EXAMPLES = """examples:
+  sotto enhance noisy.wav -o clean.wav
+  sotto enhance recordings/ -o enhanced/
+  arecord -f S16_LE -r 16000 | sotto enhance --stream --model runs/unet/best.safetensors | aplay
+"""
+
+TRAIN_OPTIONS = ("--out", "--resume", "--dry-run", "--json", "--help")
 
 COMMANDS: dict[str, Command] = {
     "enhance": Command(
-        "take the noise out of a file or a folder",
+        "take the noise out of a file, a folder or a stream",
         commands.enhance,
         (
-            _flag("input", help="an audio file, or a folder of them"),
-            _flag("-o", "--output", required=True, help="the file or folder to write"),
+            _flag("input", nargs="?", help="an audio file, or a folder of them"),
+            _flag("-o", "--output", help="the file or folder to write"),
             _flag(
                 "--model", help="a shipped model's name, an ONNX file or a checkpoint; the best small one by default"
             ),
+            _flag("--stream", action="store_true", help="standard input to standard output, as it comes"),
+            *STREAM,
         ),
-        "Enhance recordings of any sample rate and number of channels; the output keeps both, and the length.",
-        lambda: "examples:\n  sotto enhance noisy.wav -o clean.wav\n  sotto enhance recordings/ -o enhanced/",
+        "Enhance recordings of any sample rate and number of channels; the output keeps both, and the length.\n"
+        "With --stream, WAV or raw samples pass through as they come, and the answer goes to standard error.",
+        lambda: ENHANCE_EXAMPLES,
     ),
     "models": Command(
         "list the students that ship with sotto", commands.models, (), "List the shipped students, the default first."
@@ -79,6 +99,7 @@ COMMANDS: dict[str, Command] = {
             _flag("recipe", help="a YAML file, or the name of a shipped recipe"),
             _flag("--out", help="folder of the run; the recipe's own by default"),
             _flag("--resume", action="store_true", help="go on with the run in that folder"),
+            _flag("--dry-run", action="store_true", help="check everything, try a few steps, and leave no trace"),
         ),
         "Train what a recipe describes. Behind it, key=value or --key value change the recipe, such as\n"
         "train.steps=1000. Ctrl-C saves the run; --resume goes on with it exactly.",
@@ -88,39 +109,59 @@ COMMANDS: dict[str, Command] = {
         "score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR",
         commands.evaluate,
         (
-            _flag("model", help="a checkpoint, an ONNX file, a shipped model's name, or noisy for the input itself"),
+            _flag(
+                "model", help="a checkpoint, an ONNX file, a shipped model's name, module:function, or noisy: the input"
+            ),
             _flag("--data", nargs=2, metavar=("NOISY", "CLEAN"), help="two folders whose files pair by name"),
             _flag("--recipe", help="score on this recipe's data; a checkpoint's own recipe by default"),
             _flag("--split", choices=("test", "valid"), default="test", help="which recordings of the recipe's data"),
             _flag("--metrics", nargs="+", help="names of metrics; the paper's and SI-SDR by default"),
             _flag("--out", help="folder for scores.json and scores.csv; a checkpoint's own run by default"),
             _flag("--workers", type=int, help="processes that compute the metrics; one per core by default"),
+            _flag("--align", choices=("exact", "shorter"), default="exact", help="shorter cuts what differs in length"),
+            _flag("--sample-rate", type=int, help="Hz to read --data at (default 16000)"),
+            MODEL_RATE,
         ),
         "Enhance a test set and score it, with a row per file, means and 95 % intervals.",
         lambda: (
-            "examples:\n  sotto evaluate runs/student/best.safetensors\n  sotto evaluate noisy --data noisy/ clean/"
+            "examples:\n  sotto evaluate runs/student/best.safetensors\n  sotto evaluate noisy --data noisy/ clean/\n"
+            "  sotto evaluate theirs.onnx --recipe runs/student/recipe.yaml --out scores/theirs"
         ),
+    ),
+    "study": Command(
+        "train methods x scenarios x seeds, and compare them",
+        commands.study,
+        (_flag("study", help="a YAML file, or the name of a study that ships"),),
+        "Train every run of a study that is missing, several side by side, and write its tables. A run that has its\n"
+        "scores is not done again, and a stopped one goes on where it was.",
+        lambda: "example:\n  sotto study mismatch\n\nStudies that ship with sotto:\n  " + "\n  ".join(studies()),
     ),
     "bench": Command(
         "parameters, FLOPs, speed and memory of a network",
         commands.bench,
         (
-            _flag("model", help="a checkpoint, an ONNX file, a shipped model's name or a recipe"),
+            _flag(
+                "model", nargs="?", help="a recipe, a checkpoint, an ONNX file, a shipped model's name, module:function"
+            ),
+            _flag("--all", action="store_true", help="every network of the recipes that ship, as a table"),
+            _flag("--counts", action="store_true", help="count only, without speed and memory"),
             _flag("--seconds", type=float, default=4.0, help="of audio in one pass (default 4)"),
             _flag("--repeats", type=int, default=5, help="timed passes (default 5)"),
             _flag("--threads", type=int, default=1, help="of arithmetic (default 1)"),
+            MODEL_RATE,
+            STYLE,
         ),
         "Measure what a network costs: FLOPs as the paper counts them, and all that it really does.",
-        lambda: "examples:\n  sotto bench valentini/manner-s-1.5gf\n  sotto bench runs/student/best.safetensors",
+        lambda: "examples:\n  sotto bench valentini/manner-s-1.5gf\n  sotto bench --all --counts --style markdown",
     ),
     "report": Command(
         "put runs side by side, and beside the paper",
         commands.report,
         (
-            _flag("runs", nargs="+", help="folders of runs"),
+            _flag("runs", nargs="+", help="folders of runs; and of scores alone, from sotto evaluate --out"),
             _flag("-o", "--output", help="write an HTML page with curves, spectrograms and sound"),
             _flag("--paper", action="store_true", help="add the published figures that the recipes name"),
-            _flag("--style", choices=("text", "markdown", "latex", "csv"), default="text", help="of the table"),
+            STYLE,
             _flag("--intervals", action="store_true", help="follow each mean by its 95 %% interval"),
             _flag("--examples", type=int, default=3, help="recordings on the page (default 3)"),
         ),
@@ -179,14 +220,18 @@ DATA_COMMANDS: dict[str, Command] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Leaves with 1 when the answer is that something is wrong with the user's files, 2 after a
-    mistake in what was typed or given, 130 after Ctrl-C."""
+    mistake in what was typed or given, 130 after Ctrl-C, which only ends a stream as the end of its input does."""
+    if "" not in sys.path:  # a model named as module:function may lie in the folder where the words are typed
+        sys.path.append("")
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, overrides = _take_overrides(words)
     given = _parser().parse_args(words)
     given.overrides = overrides
     try:
         value, text = given.run(given)
-        print(json.dumps(value, indent=2) if given.json else text)
+        # Where standard output carries sound, the answer goes beside it.
+        answer = sys.stderr if getattr(given, "stream", False) else sys.stdout
+        print(json.dumps(value, indent=2) if given.json else text, file=answer)
         sys.stdout.flush()
     except InputError as error:
         print(f"sotto: {error}", file=sys.stderr)

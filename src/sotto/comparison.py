@@ -1,4 +1,4 @@
-"""Runs side by side: their scores, costs, learning curves and sound, as a table and as one page."""
+"""Runs side by side, and models from elsewhere: scores, costs, learning curves and sound, as a table and one page."""
 
 from __future__ import annotations
 
@@ -35,26 +35,33 @@ def compare(
     """Put runs on the same test set side by side, the noisy input first.
 
     Args:
-        runs: their folders; a run without scores is scored on its recipe's test set first.
+        runs: their folders; a run without scores is scored on its recipe's test set first. A folder with scores alone,
+            which ``sotto evaluate --out`` writes for any model, is a row too, without sizes, curves or sound.
         page: where to write the HTML page; none is written when left out.
         paper: put the published rows that the recipes name beside ours.
         examples: test recordings to show and to play on the page.
         progress: told of every file that is scored.
 
     Raises:
-        InputError: a folder without a finished run, or runs on different test sets.
+        InputError: a folder without a finished run, no run among them, or runs on different test sets.
     """
     folders = [Path(run) for run in runs]
-    recipes = [_recipe(folder) for folder in folders]
-    scores = [_scores(folder, progress) for folder in folders]
-    ids = [_ids(one) for one in scores]
-    for folder, other in zip(folders[1:], ids[1:], strict=True):
-        if other != ids[0]:
-            raise InputError(folder, f"was scored on other recordings than {folders[0]}", "the same test set")
-    titles = _titles(folders, recipes)
-    rows = [Result.of(_noisy(folders[0], ids[0], progress), name=NOISY)]
+    recipes = [{} if _only_scores(folder) else _recipe(folder) for folder in folders]
+    trained = [folder for folder, recipe in zip(folders, recipes, strict=True) if recipe]
+    if not trained:
+        raise InputError(folders[0], "holds scores alone", "a folder of a run of sotto train among the others")
+    scores = [
+        _scores(folder, progress) if recipe else Scores.from_json(folder / SCORES)
+        for folder, recipe in zip(folders, recipes, strict=True)
+    ]
+    _same_test(folders, scores)
+    titles = _titles(folders, recipes, scores)
+    rows = [Result.of(_noisy(trained[0], _ids(scores[0]), progress), name=NOISY)]
     published: list[PaperRow] = []
     for folder, title, recipe, one in zip(folders, titles, recipes, scores, strict=True):
+        if not recipe:
+            rows.append(Result.of(one, title))
+            continue
         network = models.load(folder / CHECKPOINT)
         name = recipe.get("paper", {}).get("row", "")
         if paper and name:
@@ -62,11 +69,27 @@ def compare(
         size = float(models.count_parameters(network))
         rows.append(Result.of(one, title, size, paper_flops(network), name))
     if page is not None:
-        source = data.create(**recipes[0]["data"])
-        curves = {title: read_log(folder) for title, folder in zip(titles, folders, strict=True)}
-        shown = _examples(source, dict(zip(titles, folders, strict=True)), examples)
+        source = data.create(**_recipe(trained[0])["data"])
+        opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
+        curves = {title: read_log(folder) for title, folder in opened.items()}
+        shown = _examples(source, opened, examples)
         write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published)
     return rows, published
+
+
+def _only_scores(folder: Path) -> bool:
+    """Whether the folder holds the scores of some model, and no run."""
+    return (folder / SCORES).is_file() and not (folder / RECIPE).is_file()
+
+
+def _same_test(folders: Sequence[Path], scores: Sequence[Scores]) -> None:
+    """Refuse to put figures side by side that do not stand for the same signals."""
+    for folder, one in zip(folders[1:], scores[1:], strict=True):
+        if _ids(one) != _ids(scores[0]):
+            raise InputError(folder, f"was scored on other recordings than {folders[0]}", "the same test set")
+        here, there = one.metadata.get("sample_rate"), scores[0].metadata.get("sample_rate")
+        if here != there:
+            raise InputError(folder, f"was scored at {here} Hz, and {folders[0]} at {there} Hz", "the same rate")
 
 
 def _recipe(folder: Path) -> dict[str, Any]:
@@ -76,9 +99,12 @@ def _recipe(folder: Path) -> dict[str, Any]:
     return yaml.safe_load((folder / RECIPE).read_text("utf-8"))
 
 
-def _titles(folders: Sequence[Path], recipes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each run is called; two seeds of one recipe are told apart by their folders."""
-    titles = [str(recipe.get("title", folder.name)) for folder, recipe in zip(folders, recipes, strict=True)]
+def _titles(folders: Sequence[Path], recipes: Sequence[Mapping[str, Any]], scores: Sequence[Scores]) -> list[str]:
+    """What each run or scored model is called; two seeds of one recipe are told apart by their folders."""
+    titles = [
+        str(recipe.get("title", folder.name) if recipe else one.metadata.get("model", folder.name))
+        for folder, recipe, one in zip(folders, recipes, scores, strict=True)
+    ]
     return [
         f"{title} ({folder})" if titles.count(title) > 1 else title
         for title, folder in zip(titles, folders, strict=True)

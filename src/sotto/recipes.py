@@ -64,7 +64,7 @@ def train(
     trainer = build(values, folder)
     text = yaml.safe_dump(_plain(values), sort_keys=False)
     if resume:
-        _same_recipe(folder, text)
+        same_recipe(folder, values)
     elif not (folder / STATE).exists():
         write_text(folder / RECIPE, text)
     title = values.get("title", name)
@@ -204,12 +204,16 @@ def _method(name: str, arguments: Mapping[str, Any]) -> distill.Method:
         raise InputError(f"distill.{name}", str(error)) from error
 
 
-def _same_recipe(folder: Path, text: str) -> None:
-    """Refuse to resume a run with another recipe, which would be neither the one nor the other."""
+def same_recipe(folder: Path, values: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run by another recipe, which would be neither the one nor the other.
+
+    Raises:
+        InputError: no run there, or one whose recipe differs where it matters; the first difference is named.
+    """
     path = folder / RECIPE
     if not path.is_file():
         raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", "start it without --resume")
-    before, now = _flat(yaml.safe_load(path.read_text("utf-8"))), _flat(yaml.safe_load(text))
+    before, now = _flat(yaml.safe_load(path.read_text("utf-8"))), _flat(_plain(values))
     changed = [key for key in before | now if before.get(key) != now.get(key) and key not in _FREE]
     if changed:
         key = changed[0]
@@ -218,7 +222,7 @@ def _same_recipe(folder: Path, text: str) -> None:
 
 
 def _flat(values: Any, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or (prefix and not values):  # a loss or a method may have no arguments
         return {prefix: values}
     return {key: value for name, inner in values.items() for key, value in _flat(inner, (*prefix, name)).items()}
 

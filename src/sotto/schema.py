@@ -38,13 +38,16 @@ from sotto.sections import OWN, PARTS, TEACHERS, check
 from sotto.shelf import RECIPES, recipes
 
 
-def read(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
+def read(
+    recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), layers: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """Read a recipe, follow its ``base``, apply the overrides and check everything.
 
     Args:
         recipe: a YAML file, the name of a shipped recipe, or the recipe itself.
         overrides: ``key=value`` with dots between the levels of the key: ``train.steps=100``. Together they are laid
             over the recipe as a recipe is over its base.
+        layers: mappings to lay over the recipe first, one after the other.
 
     Returns:
         The recipe with all values of the right type, without defaults that it does not state.
@@ -54,7 +57,9 @@ def read(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) 
     """
     where = str(recipe) if isinstance(recipe, (str, Path)) else "recipe"
     values = _load(recipe) if isinstance(recipe, (str, Path)) else _based(deepcopy(dict(recipe)), ())
-    checked, errors = check(_merge(values, _changes(overrides)))
+    for layer in (*layers, _changes(overrides)):
+        values = _merge(values, layer)
+    checked, errors = check(values)
     if errors:
         raise InputError(where, "; ".join(errors))
     return checked
@@ -65,7 +70,7 @@ def _load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         raise InputError(recipe, "its base leads back to itself")
     try:
-        values = _parse(path.read_text(encoding="utf-8"), path)
+        values = parse(path.read_text(encoding="utf-8"), path)
     except UnicodeDecodeError as error:
         raise InputError(path, "not a text file", "a recipe in YAML") from error
     if not isinstance(values, dict):
@@ -94,7 +99,8 @@ def _find(recipe: str | Path, beside: Path) -> Path:
     raise InputError(recipe, "no such recipe", "a YAML file or the name of a shipped recipe", hint)
 
 
-def _parse(text: str, where: object) -> Any:
+def parse(text: str, where: object) -> Any:
+    """What a text in YAML says; ``where`` names it in an error."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -114,7 +120,7 @@ def _changes(overrides: Sequence[str]) -> dict[str, Any]:
             inner = values.get(section)
             values[section] = inner if isinstance(inner, dict) else {}
             values = values[section]
-        values[last] = _parse(text, override)
+        values[last] = parse(text, override)
     return changes
 
 

@@ -97,7 +97,7 @@ def check(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         elif key in PARTS:
             checked[key] = {name: _part(key, name, inner, errors) for name, inner in value.items()}
         elif key in PLAIN:
-            checked[key] = _arguments(key, PLAIN[key], value, errors)
+            checked[key] = arguments(key, PLAIN[key], value, errors)
             errors += _teacher_errors(checked[key]) if key == "teacher" else []
         else:
             checked[key] = _weights(key, value, errors)
@@ -110,7 +110,7 @@ def _weights(key: str, values: Mapping[str, Any], errors: list[str]) -> dict[str
     checked: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            checked[name] = _arguments(f"{key}.{name}", Balance if "balance" in value else Ramp, value, errors)
+            checked[name] = arguments(f"{key}.{name}", Balance if "balance" in value else Ramp, value, errors)
         else:
             checked[name] = _value(f"{key}.{name}", value, float, errors)
     return checked
@@ -120,7 +120,7 @@ def _stages(values: Any, errors: list[str]) -> list[dict[str, Any]]:
     if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
         errors.append(f"stages: {values!r} is no list of sections, such as [{{share: 0.3}}, {{reset: true}}]")
         return []
-    stages = [_arguments(f"stages.{index}", Stage, value, errors) for index, value in enumerate(values)]
+    stages = [arguments(f"stages.{index}", Stage, value, errors) for index, value in enumerate(values)]
     for index, stage in enumerate(stages):
         if "weights" in stage:
             stage["weights"] = _weights(f"stages.{index}.weights", stage["weights"] or {}, errors)
@@ -144,14 +144,14 @@ def _teacher_errors(section: Mapping[str, Any]) -> list[str]:
 
 
 def _named(key: str, value: Mapping[str, Any], errors: list[str]) -> dict[str, Any]:
-    arguments = dict(value)
-    name = str(arguments.pop("name", ""))
+    given = dict(value)
+    name = str(given.pop("name", ""))
     if not name:
         errors.append(f"{key}.name: missing; expected one of {', '.join(NAMED[key])}")
     elif name not in NAMED[key]:
         errors.append(_unknown(f"{key}.name: {name}", NAMED[key], name))
     else:
-        return {"name": name, **_arguments(key, NAMED[key][name], arguments, errors)}
+        return {"name": name, **arguments(key, NAMED[key][name], given, errors)}
     return {}
 
 
@@ -161,27 +161,31 @@ def _part(key: str, name: str, value: Any, errors: list[str]) -> dict[str, Any]:
     elif not isinstance(value, Mapping):
         errors.append(f"{key}.{name}: {value!r} is no section; expected arguments below it, or {{}} for its defaults")
     else:
-        return _arguments(f"{key}.{name}", PARTS[key][name], value, errors)
+        return arguments(f"{key}.{name}", PARTS[key][name], value, errors)
     return {}
 
 
-def _arguments(
+def arguments(
     prefix: str, constructor: Callable[..., Any], values: Mapping[str, Any], errors: list[str]
 ) -> dict[str, Any]:
-    """Check ``values`` against the signature of ``constructor``."""
+    """Check ``values`` against the signature of ``constructor``; errors, named from ``prefix`` on, join ``errors``.
+
+    Returns:
+        The values with their right types.
+    """
     # nn.Module's own constructor, which a loss without arguments has, is (*args, **kwargs).
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     signature = inspect.signature(constructor).parameters
     parameters = {key: parameter for key, parameter in signature.items() if parameter.kind not in variadic}
     hints = get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
-    known = [key for key in values if key in parameters]
-    errors += [_unknown(f"{prefix}.{key}", parameters, str(key)) for key in values if key not in parameters]
+    where = f"{prefix}." if prefix else ""
+    errors += [_unknown(f"{where}{key}", parameters, str(key)) for key in values if key not in parameters]
     errors += [
-        f"{prefix}.{key}: missing; expected a {getattr(hints[key], '__name__', hints[key])}"
+        f"{where}{key}: missing; expected a {getattr(hints[key], '__name__', hints[key])}"
         for key, parameter in parameters.items()
         if parameter.default is inspect.Parameter.empty and key not in values
     ]
-    return {key: _value(f"{prefix}.{key}", values[key], hints[key], errors) for key in known}
+    return {key: _value(f"{where}{key}", values[key], hints[key], errors) for key in values if key in parameters}
 
 
 def _value(key: str, value: Any, kind: Any, errors: list[str]) -> Any:

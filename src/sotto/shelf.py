@@ -12,6 +12,7 @@ from sotto.errors import InputError
 
 ASSETS = resources.files("sotto") / "assets"
 RECIPES = ASSETS / "recipes"
+STUDIES = ASSETS / "studies"
 STUDENTS = ASSETS / "models"
 SPEECH = ASSETS / "speech" / "common_voice_hsb.flac"
 
@@ -28,6 +29,11 @@ def recipes() -> list[str]:
         for file in folder.iterdir()
         if file.name.endswith(".yaml") and not file.name.startswith("_")
     )
+
+
+def studies() -> list[str]:
+    """The names of the studies that ship."""
+    return sorted(file.name.removesuffix(".yaml") for file in STUDIES.iterdir() if file.name.endswith(".yaml"))
 
 
 def shipped() -> dict[str, dict[str, Any]]:

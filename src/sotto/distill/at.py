@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sotto.distill.base import Method
+from sotto.distill.features import fold
 from sotto.distill.pairing import layer_pairs
 from sotto.errors import InputError
 from sotto.types import Batch, Tap, View
@@ -30,9 +31,11 @@ NORM_FLOOR = 1e-12
 def attention_map(feature: Tensor, power: float = 2.0, length: int | None = None) -> Tensor:
     """Temporal attention map (Eq. 1), l2-normalised: [B,C,N] -> [B,N], or [B,length] when a length is given.
 
+    Frequencies of [B,C,N,F] count as channels.
+
     An all-zero feature gives an all-zero map with a zero gradient.
     """
-    energy = feature.abs().pow(power).sum(dim=1)
+    energy = fold(feature).abs().pow(power).sum(dim=1)
     if length is not None and length != energy.shape[-1]:
         energy = F.interpolate(energy.unsqueeze(1), length, mode="linear", align_corners=False).squeeze(1)
     return F.normalize(energy, dim=-1, eps=NORM_FLOOR)

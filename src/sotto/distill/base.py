@@ -14,13 +14,15 @@ class Method(nn.Module):
     """What a teacher teaches: ``forward(student: View, teacher: View, batch: Batch) -> scalar``.
 
     A method never sees a network. It is built, then told once which taps the two networks have (``connect``), and
-    answers which of them it wants to read. What it learns itself (projections, attention over layers) are its own
-    parameters: they train with the student and are saved apart from it.
+    answers which of them it wants to read; then it is shown one View of each (``prepare``) to make what it learns of
+    the right size. What it learns itself (projections, attention over layers) are its own parameters: they train with
+    the student and are saved apart from it.
 
     Attributes:
         needs_clean: whether the method reads ``batch.clean``; False for all that only compare teacher and student.
         zero_when_equal: whether the loss is 0 when student and teacher show the same View.
         student_taps, teacher_taps: the taps to observe; set by ``connect``.
+        rows, columns: what the axes of a table in ``figures`` stand for, most often taps.
     """
 
     needs_clean: ClassVar[bool] = False
@@ -30,6 +32,8 @@ class Method(nn.Module):
         super().__init__()
         self.student_taps: tuple[str, ...] = ()
         self.teacher_taps: tuple[str, ...] = ()
+        self.rows: list[str] = []
+        self.columns: list[str] = []
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
         """Choose the taps to read, out of those that the two networks declare. A method on waveforms needs none.
@@ -37,6 +41,13 @@ class Method(nn.Module):
         Raises:
             InputError: the two networks offer no pair of features that this method could compare.
         """
+
+    def prepare(self, student: View, teacher: View) -> None:
+        """Make the parameters that this method learns, sized by one View of each network. Most methods learn none."""
+
+    def figures(self) -> dict[str, Tensor]:
+        """What the last loss tells beyond itself, for the log: name -> table [rows,columns] without a gradient."""
+        return {}
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The loss of a batch, a scalar. The teacher's View carries no gradient."""

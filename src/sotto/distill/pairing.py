@@ -39,6 +39,19 @@ def layer_pairs(
     return [(ours, theirs) for ours, theirs in candidates if ours in student and theirs in teacher]
 
 
+def layer_taps(taps: Mapping[str, Tap], side: str = "both") -> list[str]:
+    """The outputs of whole layers, in the order in which a signal passes them: encoder 1 to L, decoder L to 1.
+
+    Args:
+        taps: those that a network declares.
+        side: ``encoder``, ``decoder`` or ``both``.
+    """
+    depth = _depth(taps)
+    order = [f"encoder.{layer}" for layer in range(1, depth + 1)] if side != "decoder" else []
+    order += [f"decoder.{layer}" for layer in range(depth, 0, -1)] if side != "encoder" else []
+    return [name for name in order if name in taps]
+
+
 def _depth(taps: Mapping[str, Tap]) -> int:
     return max((int(match[1]) for name in taps if (match := re.match(r"encoder\.(\d+)", name))), default=0)
 

@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import torch
 
 from sotto.distill.taps import observe
 from sotto.models.base import Enhancer
-from sotto.types import Batch, View
+from sotto.types import Batch, Tap, View
+
+
+class AnyTeacher(Protocol):
+    """All that an objective knows of a teacher, be it a network or a model from elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the batches that it takes."""
+        ...
+
+    @property
+    def taps(self) -> Mapping[str, Tap]:
+        """The features that it can show; none where it gives its estimate alone."""
+        ...
+
+    def to(self, device: torch.device) -> AnyTeacher:
+        """Move what it computes with; returns self."""
+        ...
+
+    def __call__(self, batch: Batch, taps: Iterable[str] = ()) -> View:
+        """The estimate of ``batch.noisy`` and the features at ``taps``, none of them with a gradient."""
+        ...
 
 
 class Teacher:
@@ -23,6 +51,7 @@ class Teacher:
 
     def __init__(self, network: Enhancer) -> None:
         self.network = network.requires_grad_(False).eval()
+        self.name, self.sample_rate, self.taps = network.name, network.sample_rate, network.taps
 
     def to(self, device: torch.device) -> Teacher:
         """Move the network; returns self."""

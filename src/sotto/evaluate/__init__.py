@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from sotto.errors import InputError
 from sotto.evaluate.report import NOISY
-from sotto.evaluate.score import Failure, Progress, Scores, score
+from sotto.evaluate.score import Enhance, Failure, Progress, Scores, score
 from sotto.metrics import DEFAULT, Align
 from sotto.types import Item
 from sotto.verb import make_callable
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Failure", "Scores", "evaluate", "score"]
 
-_LAZY = ("cost", "page", "speed")  # torch and matplotlib behind them
-SAMPLE_RATE = 16000
+_LAZY = ("cost", "efficiency", "page", "speed")  # torch and matplotlib behind them
 
 
 def evaluate(
@@ -34,20 +33,23 @@ def evaluate(
     progress: Progress | None = None,
     align: Align = "exact",
     sample_rate: int | None = None,
+    model_rate: int | None = None,
 ) -> Scores:
     """Enhance a test set with a model and score the result.
 
     Args:
         model: what ``sotto.enhance.open_model`` takes: a file, the name of a shipped model, a network, or a function
-            from noisy [T] to estimate [T]; but None scores the noisy input itself.
+            from noisy [T] to estimate [T] or its name; but None scores the noisy input itself.
         data: a source, its items, or two folders ``(noisy, clean)`` whose files pair by name.
         metrics: names from ``sotto.metrics.METRICS``.
         split: which recordings of a source: ``test`` or ``valid``.
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core.
         progress: called with (files done, files in all).
         align: ``"shorter"`` cuts each clean signal and estimate to the shorter one; ``"exact"`` refuses that.
-        sample_rate: in Hz, of the items, or to read two folders at; the model's own or else 16000 by default. A source
-            has its own.
+        sample_rate: Hz at which the figures hold: that of the items, the model's own by default; or at which two
+            folders are read, 16000 by default, as most metrics need it. A source has its own.
+        model_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out. A model whose
+            rate is not the data's hears the data resampled, and its estimate is resampled back.
 
     Returns:
         One row per file, and what failed.
@@ -57,25 +59,27 @@ def evaluate(
     """
     from sotto.data.base import Source
     from sotto.data.recordings import is_synthetic
-    from sotto.enhance import open_model
+    from sotto.enhance import SAMPLE_RATE, enhance, open_model
 
-    run = None if model is None else open_model(model)
-    wanted = sample_rate or (run.sample_rate if run else SAMPLE_RATE)
+    run = None if model is None else open_model(model, sample_rate=model_rate)
+    rate = sample_rate or SAMPLE_RATE
     about: dict[str, Any] = {"model": run.name if run else NOISY}
     if isinstance(data, Source):
         items = {"test": data.test, "valid": data.valid}[split]()
-        wanted = data.sample_rate
+        rate = data.sample_rate
         about |= {"data": data.name, "split": split, "synthetic": data.synthetic}
     elif isinstance(data, tuple) and all(isinstance(folder, str | Path) for folder in data):
         noisy, clean = cast("tuple[str | Path, str | Path]", data)
-        items = _folders(noisy, clean, wanted)
+        items = _folders(noisy, clean, rate)
         about |= {"data": f"{noisy}, {clean}", "synthetic": is_synthetic(clean)}
     else:
         items = cast("Sequence[Item]", data)
-    if run is not None and run.sample_rate != wanted:
-        found = f"the model works at {run.sample_rate} Hz and the data at {wanted} Hz"
-        raise InputError("sample_rate", found, "the same rate", "resample the data with `sotto data prepare`")
-    scores = score(run, items, metrics, wanted, workers, progress, align)
+        rate = sample_rate or (run.sample_rate if run else SAMPLE_RATE)
+    enhanced: Enhance | None = run
+    if run is not None and run.sample_rate != rate:
+        enhanced = partial(enhance, sample_rate=rate, model=run)
+        about["model_rate"] = run.sample_rate
+    scores = score(enhanced, items, metrics, rate, workers, progress, align)
     scores.metadata |= about
     return scores
 

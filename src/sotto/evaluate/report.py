@@ -25,7 +25,7 @@ NOISY = "noisy"
 SYNTHETIC = "The data is synthetic: these figures say nothing about recordings of real speech."
 SHOWN = ("pesq_wb", "stoi", "csig", "cbak", "covl", "si_sdr_db")
 
-_SIZES = {  # fields of Result and of PaperRow
+SIZES = {  # fields of Result and of PaperRow
     "params": Column("Params (M)", 2, 1e-6, higher_is_better=False),
     "flops_paper": Column("FLOPs, paper (G)", 2, 1e-9, higher_is_better=False),
 }
@@ -119,7 +119,7 @@ def cells(
 ) -> tuple[list[str], list[list[Cell]]]:
     """Lay the table out: the header, and one row of cells per model. The arguments are those of :func:`table`."""
     ordered, printed = _ordered(results), _printed(results, paper)
-    shown_columns = _SIZES | {column: COLUMNS[column] for column in shown}
+    shown_columns = SIZES | {column: COLUMNS[column] for column in shown}
     header, columns = ["Model"], [[Cell(result.name) for result in ordered]]
     for column, look in shown_columns.items():
         if any(_figure(result, column) is not None for result in ordered):
@@ -180,7 +180,7 @@ def _printed(results: Sequence[Result], paper: Sequence[PaperRow]) -> dict[str, 
 def _figure(row: Result | PaperRow | None, column: str) -> float | None:
     if row is None:
         return None
-    return getattr(row, column) if column in _SIZES else row.means.get(column)
+    return getattr(row, column) if column in SIZES else row.means.get(column)
 
 
 def _cell(result: Result, column: str, look: Column) -> Cell:
@@ -193,7 +193,7 @@ def _csv(results: Sequence[Result], paper: Sequence[PaperRow], shown: Sequence[s
     printed, rows = _printed(results, paper), []
     for result in _ordered(results):
         row: dict[str, object] = {"name": result.name}
-        for column in (*_SIZES, *shown):
+        for column in (*SIZES, *shown):
             row[column] = _figure(result, column)
             if column in shown:
                 row[f"{column}_low"], row[f"{column}_high"] = result.intervals.get(column, (None, None))

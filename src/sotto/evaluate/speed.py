@@ -72,13 +72,14 @@ def real_time_factor(
     return RealTimeFactor(median(factors), min(factors), max(factors), median(times), cores, seconds, repeats, threads)
 
 
-def peak_memory(model: Any = None, seconds: float = 4.0, threads: int = 1) -> int:
+def peak_memory(model: Any = None, seconds: float = 4.0, threads: int = 1, sample_rate: int | None = None) -> int:
     """Bytes that one pass over ``seconds`` of noise needs at its peak, beside the loaded model.
 
     Args:
         model: the name of a shipped model, a file, a network, or a function that a fresh process can import. A model
             that is open already cannot be carried there.
         threads: of the arithmetic.
+        sample_rate: Hz, of a model that does not say.
 
     Raises:
         InputError: no such model, one that cannot be carried to another process, or too little memory.
@@ -87,7 +88,7 @@ def peak_memory(model: Any = None, seconds: float = 4.0, threads: int = 1) -> in
         payload = pickle.dumps(model)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise InputError("model", "cannot be carried to a fresh process", "a name, a file or a network") from error
-    return peak_of(partial(_prepare_pass, payload, seconds, threads))
+    return peak_of(partial(_prepare_pass, payload, seconds, threads, sample_rate))
 
 
 def peak_of(prepare: Callable[[], Callable[[], object]]) -> int:
@@ -140,8 +141,8 @@ def _resident(field: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _prepare_pass(payload: bytes, seconds: float, threads: int) -> Callable[[], object]:
-    model = open_model(pickle.loads(payload), threads)
+def _prepare_pass(payload: bytes, seconds: float, threads: int, sample_rate: int | None) -> Callable[[], object]:
+    model = open_model(pickle.loads(payload), threads, sample_rate)
     _set_threads(threads)
     model(_noise(WARM_UP_S, model.sample_rate))
     return partial(model, _noise(seconds, model.sample_rate))

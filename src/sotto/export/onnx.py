@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,6 +91,16 @@ def compare(network: Enhancer, path: str | Path, signals: Sequence[np.ndarray], 
         # A NaN must not lose against a number.
         largest = float(max(largest, difference if np.isfinite(difference) else np.inf))
     return Parity(largest, tuple(len(signal) for signal in signals), tolerance)
+
+
+def count_weights(path: str | Path) -> int:
+    """The number of values in the weights of an ONNX file, whoever wrote it: its initializers, floating or quantised.
+
+    Integers of more than 8 bits are lengths and indices, and are not counted.
+    """
+    others = (onnx.TensorProto.INT16, onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
+    graph = onnx.load(str(path), load_external_data=False).graph
+    return sum(math.prod(weight.dims) for weight in graph.initializer if weight.data_type not in others)
 
 
 def speech_signals(sample_rate: int) -> list[np.ndarray]:

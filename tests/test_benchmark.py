@@ -1,0 +1,181 @@
+"""What models cost, beside the paper: every network once, and nothing told that is not known."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from sotto import benchmark, models, schema
+from sotto.benchmark import TOYS, bench, bench_all
+from sotto.cli import main
+from sotto.errors import InputError
+from sotto.evaluate import cost, paper
+from sotto.evaluate.efficiency import Cost, Line, as_json, notes, table
+from sotto.evaluate.paper import PaperRow
+from sotto.evaluate.speed import RealTimeFactor
+from sotto.shelf import locate, recipes, shipped
+
+SPEED = RealTimeFactor(0.25, 0.2, 0.3, 1.0, 1.0, 4.0, 5, 1)
+ROW = PaperRow("1", "PRINTED", "test set", 2.5e6, 3e9, {"pesq_wb": 3.0}, "counted otherwise")
+LINES = [
+    Line("ours", Cost("net", {"depth": 3}, 2_000_000, 4e9, 5e9, None, SPEED, 7 * 2**20), ROW),
+    Line("theirs", Cost("theirs", file_bytes=100)),
+]
+
+
+def unchanged(noisy: Any) -> Any:
+    return noisy
+
+
+# The table
+
+
+def test_table_puts_the_printed_figures_beside_ours() -> None:
+    header, _, first, second = table(LINES).splitlines()
+    assert header.split("  ")[0] == "Model"
+    assert first.split() == ["ours", "2.00", "2.50", "4.00", "3.00", "5.00", "0.250", "7"]
+    assert second.split() == ["theirs"] + ["–"] * 7
+    rows = list(csv.DictReader(table(LINES, "csv").splitlines()))
+    assert [float(rows[0][key]) for key in ("params", "params_printed", "macs_per_second")] == [2e6, 2.5e6, 5e9]
+    assert set(rows[1].values()) == {"theirs", ""}
+    assert table(LINES, "markdown").startswith("| Model")
+    assert r"\toprule" in table(LINES, "latex")
+    with pytest.raises(InputError, match="nothing to show"):
+        table([])
+
+
+def test_table_leaves_out_what_nobody_knows_and_says_what_is_not_comparable() -> None:
+    counted = [Line("ours", Cost("net", {}, 10, 1e9, 1e9))]
+    assert table(counted).splitlines()[0].split("  ")[-1] == "MACs (G/s)"
+    assert not any("Real-time" in note or "Printed" in note for note in notes(counted, 2.0))
+    told = notes(LINES, 4.0)
+    assert told[-1] == "ours, printed: counted otherwise."
+    assert any("median of 5 pass(es) over 4 s on 1 thread(s)" in note for note in told)
+    printed = json.loads(json.dumps(as_json(LINES[0])))["printed"]
+    assert printed == {"name": "PRINTED", "note": "counted otherwise", "params": 2.5e6, "flops_paper": 3e9}
+    assert as_json(LINES[1])["printed"] is None
+
+
+# Every network that ships
+
+
+@pytest.fixture(scope="module")
+def counted() -> list[Line]:
+    """All that ships, counted; to count the multiply-accumulates of one is a test of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sotto.evaluate.efficiency.macs_per_second", lambda network, seconds: seconds)
+        return bench_all(seconds=2.0, clocked=False)
+
+
+def test_every_network_of_a_recipe_is_one_line(counted: list[Line]) -> None:
+    networks = [(line.cost.name, json.dumps(line.cost.arguments)) for line in counted]
+    assert len(set(networks)) == len(networks)
+    sections = [schema.read(name)["model"] for name in recipes() if not name.startswith(TOYS)]
+    built = {json.dumps(section): models.create(**section) for section in sections}
+    assert {(network.name, json.dumps(network.arguments)) for network in built.values()} == set(networks)
+    assert all((line.cost.speed, line.cost.macs_per_second) == (None, 2.0) for line in counted)
+
+
+def test_rows_of_the_paper_come_in_its_order_with_its_sizes(counted: list[Line]) -> None:
+    order = [row.name for row in paper.results(1)]
+    shown = [line.printed for line in counted if line.printed is not None]
+    assert shown == [line.printed for line in counted[: len(shown)]]
+    assert [order.index(row.name) for row in shown] == sorted(order.index(row.name) for row in shown)
+    # Of the rows that are one network, the plain one speaks for all.
+    assert not any("MV-AT" in row.name for row in shown)
+    claimed = [schema.read(name).get("paper", {}) for name in recipes()]
+    rows = {entry["row"] for entry in claimed if entry.get("table") == 1}
+    assert {row.name for row in shown} == {name for name in rows if "MV-AT" not in name}
+
+
+def test_sizes_are_those_that_the_paper_prints(counted: list[Line]) -> None:
+    for line in counted:
+        if line.printed is None:
+            continue
+        assert line.cost.parameters == pytest.approx(line.printed.params, abs=0.005e6), line.title
+        if not line.printed.note:  # a note says that the FLOPs follow another convention
+            assert line.cost.flops_paper == pytest.approx(line.printed.flops_paper, rel=0.01), line.title
+
+
+# One model
+
+
+def test_a_checkpoint_and_a_graph_of_ours_cost_what_the_network_costs(tmp_path: Path) -> None:
+    network = models.create("manner-s", hidden=2, depth=3)
+    checkpoint, graph = tmp_path / "student.safetensors", locate()
+    models.save(network, checkpoint)
+    card = shipped()[graph.stem]
+    student = models.create(card["network"], **card["arguments"])
+    for model, file, twin in ((checkpoint, checkpoint, network), (graph.stem, graph, student)):
+        found = bench(model, seconds=1.0, clocked=False)
+        assert (found.name, found.arguments, found.speed) == (twin.name, twin.arguments, None)
+        assert found.parameters == models.count_parameters(twin)
+        assert found.flops_paper == cost.paper_flops(twin)
+        assert found.macs_per_second == cost.macs_per_second(twin, 1.0)
+        assert found.file_bytes == file.stat().st_size
+    assert found.parameters == card["parameters"]
+
+
+def test_of_a_model_from_elsewhere_what_is_not_known_is_none(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [
+            helper.make_node("Reshape", ["audio", "shape"], ["three"]),
+            helper.make_node("Conv", ["three", "kernel"], ["filtered"], pads=[2, 2]),
+            helper.make_node("Squeeze", ["filtered", "one"], ["out"]),
+        ],
+        "theirs",
+        [helper.make_tensor_value_info("audio", TensorProto.FLOAT, ["batch", "time"])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [None, None])],
+        [
+            helper.make_tensor("kernel", TensorProto.FLOAT, [1, 1, 5], [0.2] * 5),
+            helper.make_tensor("shape", TensorProto.INT64, [3], [0, 1, -1]),
+            helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        ],
+    )
+    path = tmp_path / "theirs.onnx"
+    onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 18)]), path)
+    found = bench(path, seconds=0.2, repeats=2, model_rate=8000)
+    assert (found.name, found.parameters, found.file_bytes) == ("theirs", 5, path.stat().st_size)
+    assert (found.arguments, found.flops_paper, found.macs_per_second) == (None, None, None)
+    assert found.speed is not None
+    assert found.speed.median > 0
+    assert found.peak_memory_bytes is not None
+    by_name = bench(f"{__name__}:unchanged", clocked=False)
+    assert by_name == Cost(f"{__name__}:unchanged")
+
+
+def test_the_rate_of_a_model_from_elsewhere_is_that_of_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = []
+    monkeypatch.setitem(globals(), "unchanged", lambda noisy: (lengths.append(len(noisy)), noisy)[1])
+    monkeypatch.setattr(benchmark.speed, "peak_memory", lambda *given: len(given))
+    bench(f"{__name__}:unchanged", seconds=0.5, repeats=1, model_rate=48000)
+    assert lengths == [24000] * 2
+
+
+# Typed
+
+
+def test_bench_on_the_command_line(
+    counted: list[Line], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "bench_all", lambda *given: counted)
+    main(["bench", "--all", "--counts", "--seconds", "2", "--style", "markdown"])
+    printed = capsys.readouterr().out
+    assert printed.startswith("| Model")
+    assert "FLOPs, paper (G), printed" in printed
+    main(["bench", "--all", "--counts", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert [line["title"] for line in told["models"]] == [line.title for line in counted]
+    assert told["models"][0]["printed"]["name"] == "MANNER-B-Teacher"
+    main(["bench", f"{__name__}:unchanged", "--counts"])
+    assert "parameters               unknown\n" in capsys.readouterr().out
+    for words in (["bench"], ["bench", "valentini/manner-s-1.5gf", "--all"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(words)
+        assert "MODEL, or --all" in capsys.readouterr().err

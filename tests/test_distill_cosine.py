@@ -1,0 +1,266 @@
+"""Latent alignment: its equation, what a direction leaves free, and where its bottlenecks live."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sotto import models
+from sotto.distill import METHODS, OutsideTeacher, Teacher
+from sotto.distill.cosine import CosineAlignment, Mode, cosine_distance
+from sotto.errors import InputError
+from sotto.losses import LOSSES
+from sotto.models import Enhancer
+from sotto.train import Objective
+from sotto.types import Batch, Tap, View
+
+MODES: list[Mode] = ["frame", "utterance", "channel"]
+every_mode = pytest.mark.parametrize("mode", MODES)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def batch_of(items: int = 2, samples: int = 2000) -> Batch:
+    clean = 0.1 * noise(items, samples, seed=1).float()
+    return Batch(clean + 0.05 * noise(items, samples, seed=2).float(), clean, torch.full((items,), samples))
+
+
+def unet(**arguments: int) -> Enhancer:
+    torch.manual_seed(0)
+    return models.create("unet", **{"width": 8, "depth": 3, "groups": 2, **arguments})
+
+
+def views(student: Tensor, teacher: Tensor, tap: str = "latent") -> tuple[View, View, Batch]:
+    batch = batch_of(len(student))
+    return View(batch.noisy, {"latent": student}), View(batch.noisy, {tap: teacher}), batch
+
+
+def connected(tap: str = "latent", **arguments: Any) -> CosineAlignment:
+    method = CosineAlignment(**arguments)
+    method.connect({"latent": Tap("x")}, {"latent": Tap("x"), tap: Tap("y")})
+    return method
+
+
+# The distance
+
+
+@every_mode
+def test_the_distance_is_its_slow_version(mode: Mode) -> None:
+    student, teacher = noise(3, 5, 7, seed=1), noise(3, 5, 7, seed=2)
+    cosines = []
+    for ours, theirs in zip(student.numpy(), teacher.numpy(), strict=True):
+        rows = {
+            "frame": [(ours[:, n], theirs[:, n]) for n in range(7)],
+            "utterance": [(ours.ravel(), theirs.ravel())],
+            "channel": [(ours[c], theirs[c]) for c in range(5)],
+        }[mode]
+        cosines += [np.dot(a, b) / math.sqrt(np.dot(a, a) * np.dot(b, b)) for a, b in rows]
+    assert cosine_distance(student, teacher, mode).item() == pytest.approx(1 - np.mean(cosines), abs=1e-12)
+
+
+def test_the_distance_by_hand() -> None:
+    # Two frames of two channels: (1, 0) beside (3, 4), whose cosine is 0.6, and (0, 2) beside (0, -1): -1.
+    student, teacher = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]]), torch.tensor([[[3.0, 0.0], [4.0, -1.0]]])
+    assert cosine_distance(student, teacher).item() == pytest.approx(1 - (0.6 - 1) / 2)
+    for mode in MODES:
+        assert cosine_distance(student, student, mode).item() == pytest.approx(0, abs=1e-6)
+        assert cosine_distance(student, -student, mode).item() == pytest.approx(2)
+
+
+def test_the_scale_of_each_vector_is_free() -> None:
+    student, teacher = noise(2, 4, 6, seed=1), noise(2, 4, 6, seed=2)
+    scales: dict[Mode, Tensor] = {
+        "frame": noise(2, 1, 6, seed=3).exp(),
+        "utterance": noise(2, 1, 1, seed=3).exp(),
+        "channel": noise(2, 4, 1, seed=3).exp(),
+    }
+    expected = {mode: cosine_distance(student, teacher, mode) for mode in MODES}
+    for mode, scale in scales.items():
+        assert torch.allclose(cosine_distance(scale * student, teacher, mode), expected[mode])
+        assert torch.allclose(cosine_distance(student, scale * teacher, mode), expected[mode])
+    assert not torch.allclose(cosine_distance(scales["frame"] * student, teacher, "channel"), expected["channel"])
+
+
+@every_mode
+def test_silence_has_no_direction(mode: Mode) -> None:
+    teacher = noise(2, 3, 5, seed=1)
+    silent = torch.zeros(2, 3, 5, dtype=torch.float64, requires_grad=True)
+    for target, expected in ((teacher, 1.0), (torch.zeros_like(teacher), 0.0)):
+        distance = cosine_distance(silent, target, mode)
+        (gradient,) = torch.autograd.grad(distance, silent)
+        assert distance.item() == expected
+        assert not gradient.any()
+
+
+def test_frames_in_which_the_teacher_is_silent_do_not_count() -> None:
+    student, teacher = noise(2, 3, 6, seed=1), noise(2, 3, 6, seed=2)
+    expected = cosine_distance(student[..., :4], teacher[..., :4])
+    teacher[..., 4:] = 0
+    assert cosine_distance(student, teacher).item() == pytest.approx(expected.item())
+
+
+# The method
+
+
+@pytest.mark.parametrize("arguments", [{}, {"mode": "utterance"}, {"mode": "channel"}, {"distance": "mse"}])
+@pytest.mark.parametrize("shapes", [((2, 3, 9, 4), (2, 5, 6)), ((2, 3, 4), (2, 4, 8, 2)), ((2, 3, 5, 2), (2, 2, 5, 4))])
+def test_the_equation_on_latents_of_any_shape(shapes: tuple[tuple[int, ...], ...], arguments: dict[str, Any]) -> None:
+    student, teacher = noise(*shapes[0], seed=1), noise(*shapes[1], seed=2)
+    method = connected(expansion=3, **arguments)
+    method.prepare(*views(student, teacher)[:2])
+    method.double()
+    widen, narrow = (parameter.detach().numpy()[:, :, 0, 0] for parameter in method.parameters())
+    ours, theirs = _folded(student), _folded(teacher)
+    assert widen.shape == (3 * ours.shape[1], ours.shape[1])
+    assert narrow.shape == (theirs.shape[1], 3 * ours.shape[1])
+    length = min(ours.shape[-1], theirs.shape[-1])
+    ours, theirs = _averaged(np.einsum("dc,bcn->bdn", narrow @ widen, ours), length), _averaged(theirs, length)
+    if method.distance == "mse":
+        expected = np.mean((ours - theirs) ** 2)
+    else:
+        axis = {"frame": (1,), "utterance": (1, 2), "channel": (2,)}[method.mode]
+        norms = np.sqrt((ours**2).sum(axis) * (theirs**2).sum(axis))
+        expected = 1 - ((ours * theirs).sum(axis) / norms).mean()
+    assert method(*views(student, teacher)).item() == pytest.approx(expected, abs=1e-12)
+
+
+def _folded(latent: Tensor) -> np.ndarray:
+    array = latent.numpy()
+    return array if array.ndim == 3 else np.moveaxis(array, 3, 2).reshape(len(array), -1, array.shape[2])
+
+
+def _averaged(latent: np.ndarray, length: int) -> np.ndarray:
+    """Frame n of ``length`` is the mean of what lies between n/length and (n+1)/length of the whole."""
+    size = latent.shape[-1]
+    edges = [(n * size // length, -(-(n + 1) * size // length)) for n in range(length)]
+    return np.stack([latent[..., a:b].mean(-1) for a, b in edges], axis=-1)
+
+
+def test_what_lies_behind_a_linear_map_costs_nothing_in_the_end() -> None:
+    """A latent in other channels, in another order and at another scale is aligned by training the bottleneck alone."""
+    teacher = noise(4, 6, 30, seed=1)
+    student = 5 * torch.einsum("dc,bcn->bdn", noise(9, 6, seed=2), teacher)
+    torch.manual_seed(0)
+    method = connected()
+    shown = views(student, teacher)
+    method.prepare(*shown[:2])
+    method.double()
+    optimizer = torch.optim.Adam(method.parameters(), lr=0.01)
+    first = method(*shown).item()
+    for _ in range(150):
+        optimizer.zero_grad()
+        method(*shown).backward()
+        optimizer.step()
+    assert first > 0.5
+    assert method(*shown) < 0.02
+
+
+@pytest.mark.parametrize("distance", ["cosine", "mse"])
+@pytest.mark.parametrize("side", ["none", "teacher"])
+def test_without_a_bottleneck_equal_latents_cost_nothing(side: str, distance: str) -> None:
+    latent = noise(2, 4, 7, 3, seed=1)
+    tap = "latent.bottleneck" if side == "teacher" else "latent"
+    method = connected("latent.bottleneck", side=side, distance=distance)
+    student, teacher, batch = views(latent, latent.clone(), tap)
+    method.prepare(student, teacher)
+    assert method.teacher_taps == (tap,)
+    assert not list(method.parameters())
+    assert method(student, teacher, batch).item() == pytest.approx(0, abs=1e-12)
+    wrong = View(teacher.wave, {tap: noise(2, 5, 7)})
+    with pytest.raises(InputError, match=r"has 12 channels \(4 x 3 frequencies\) and the teacher's 5 channels"):
+        method.prepare(student, wrong)
+
+
+def test_silent_latents_are_no_trap() -> None:
+    student, teacher, batch = views(torch.zeros(2, 3, 5, 4, requires_grad=True), torch.zeros(2, 6, 5))
+    for arguments in ({}, {"mode": "utterance"}, {"mode": "channel"}, {"distance": "mse"}):
+        method = connected(**arguments)
+        method.prepare(student, teacher)
+        loss = method(student, teacher, batch)
+        (gradient,) = torch.autograd.grad(loss, student.feats["latent"])
+        assert loss == 0
+        assert not gradient.any()
+
+
+def test_the_loss_is_in_single_precision_under_autocast() -> None:
+    student, teacher, batch = views(noise(2, 8, 50).float(), noise(2, 6, 40, seed=1).float())
+    method = connected()
+    method.prepare(student, teacher)
+    full = method(student, teacher, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = method(student, teacher, batch)
+    assert half.dtype == torch.float32
+    assert half.item() == pytest.approx(full.item(), abs=0.02)
+
+
+# Where the bottlenecks live
+
+
+def objective(student: Enhancer, teacher: Enhancer, **arguments: Any) -> Objective:
+    made = Objective(
+        {"l1": LOSSES["l1"]()}, {"cosine": METHODS["cosine"](**arguments)}, student, Teacher(teacher), None
+    )
+    made.prepare(student, batch_of())
+    return made
+
+
+def test_the_student_s_bottleneck_trains_apart_from_the_student() -> None:
+    student, teacher = unet(), unet(width=12, bottleneck=2)
+    names = list(student.state_dict())
+    made = objective(student, teacher, side="both", expansion=4)
+    assert sorted(tuple(one.shape) for one in made.parameters()) == [
+        (12 * 21, 4 * 8 * 21, 1, 1),
+        (4 * 8 * 21, 8 * 21, 1, 1),
+    ]
+    made(student, batch_of())[0].backward()
+    assert all(one.grad is not None and one.grad.abs().max() > 0 for one in made.parameters())
+    assert all(one.grad is None for one in teacher.parameters())
+    assert list(student.state_dict()) == names
+
+
+def test_the_teacher_s_bottleneck_is_the_one_that_it_was_trained_with() -> None:
+    student, teacher, batch = unet(), unet(bottleneck=2).eval(), batch_of()
+    method = objective(student, teacher, side="teacher").methods["cosine"]
+    assert (method.student_taps, method.teacher_taps) == (("latent",), ("latent.bottleneck",))
+    shown = Teacher(teacher)(batch, ["latent", "latent.bottleneck"])
+    assert method(View(batch.noisy, {"latent": shown.feats["latent.bottleneck"]}), shown, batch) < 1e-6
+    assert method(shown, shown, batch) > 0.1
+
+
+@pytest.mark.parametrize("side", ["teacher", "both"])
+def test_a_teacher_without_a_bottleneck_is_told_how_to_get_one(side: str) -> None:
+    for teacher in (unet(), models.create("manner-b", hidden=12, depth=2)):
+        with pytest.raises(InputError, match=r"no bottleneck on the teacher's side.*model\.bottleneck=2"):
+            objective(unet(), teacher, side=side)
+
+
+def test_networks_without_a_latent_are_refused() -> None:
+    with pytest.raises(InputError, match="the student declares no latent"):
+        CosineAlignment().connect({}, {"latent": Tap("x")})
+    with pytest.raises(InputError, match="the teacher declares no latent"):
+        CosineAlignment(side="both").connect({"latent": Tap("x")}, {})
+    outside = OutsideTeacher(lambda noisy: noisy, "other", 16000)
+    with pytest.raises(InputError, match="shows its estimate alone; take output"):
+        Objective({}, {"cosine": CosineAlignment()}, unet(), outside)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"side": "left"}, "'left'; there are student, teacher, both, none"),
+        ({"distance": "l1"}, "'l1'; there are cosine, mse"),
+        ({"mode": "bin"}, "'bin'; there are frame, utterance, channel"),
+        ({"distance": "mse", "mode": "channel"}, "mode channel is one of the cosine distance"),
+        ({"expansion": 0}, "at least 1, not 0"),
+    ],
+)
+def test_wrong_arguments_are_refused(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        CosineAlignment(**wrong)

@@ -1,0 +1,153 @@
+"""Studies: every cell trained once, resumed where it stopped, and summed up as it was measured."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from sotto import models, recipes, study
+from sotto.errors import InputError
+from sotto.evaluate import Scores
+from sotto.evaluate.spread import Cell, lines, table
+from sotto.shelf import studies
+
+RECIPE = {
+    "data": {"name": "synthetic", "segment_s": 0.5, "valid_items": 2},
+    "model": {"name": "unet", "width": 4, "depth": 2, "groups": 1},
+    "loss": {"compressed": {}},
+    "train": {"steps": 2, "batch_size": 2, "accelerator": "cpu", "workers": 0, "validate_every": 2},
+}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    torch.manual_seed(1)
+    teacher = folder / "teacher" / "best.safetensors"
+    teacher.parent.mkdir(exist_ok=True)
+    models.save(models.create("unet", width=6, depth=2, groups=1), teacher)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    values = {
+        "title": "A trial",
+        "out": str(folder / "study"),
+        "recipe": "recipe.yaml",
+        "seeds": [0, 1],
+        "against": "none",
+        "scenarios": {"whole": {"teacher": {"checkpoint": str(teacher)}}},
+        "methods": {"none": {}, "output": {"distill": {"output": {"loss": "l1"}}}},
+        "metrics": ["si_sdr_db", "stoi"],
+        "jobs": 2,
+        **changes,
+    }
+    path = folder / "trial.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@pytest.mark.parametrize("name", studies())
+def test_shipped_studies_hold_recipes_without_errors(name: str) -> None:
+    plan, runs = study.read(name)
+    assert len(runs) == len(plan.scenarios) * len(plan.methods) * len(plan.seeds)
+    assert len({one.folder for one in runs}) == len(runs)
+    assert len({json.dumps(one.recipe, sort_keys=True, default=str) for one in runs}) == len(runs)
+    assert plan.against in plan.methods
+    for one in runs:
+        assert "distill" not in one.recipe or "teacher" in one.recipe
+        assert one.recipe["train"]["seed"] == one.seed
+
+
+def test_a_study_trains_what_is_missing_and_sums_up_all(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    found, text = study.run(path)
+    out = tmp_path / "study"
+    runs = [out / "whole" / method / f"seed-{seed}" for method in ("none", "output") for seed in (0, 1)]
+    scores = [Scores.from_json(folder / "scores.json") for folder in runs]
+    assert [line.cell for line in found] == [
+        Cell("", "noisy"),
+        Cell("", "teacher (teacher)"),
+        Cell("whole", "none"),
+        Cell("whole", "output"),
+    ]
+    by_hand = [one.means()["si_sdr_db"] for one in scores[2:]]
+    assert found[3].spreads["si_sdr_db"].mean == pytest.approx(np.mean(by_hand))
+    assert found[3].spreads["si_sdr_db"].std == pytest.approx(np.std(by_hand, ddof=1))
+    difference = found[3].differences["si_sdr_db"].mean
+    assert difference == pytest.approx(np.mean(by_hand) - np.mean([one.means()["si_sdr_db"] for one in scores[:2]]))
+    assert "synthetic" in text
+    for suffix in ("md", "tex", "csv"):
+        assert (out / f"table.{suffix}").read_text("utf-8")
+    rows = list(csv.DictReader((out / "table.csv").open(encoding="utf-8")))
+    assert float(rows[3]["si_sdr_db_difference"]) == pytest.approx(difference)
+
+    # Once more: nothing is trained again but what is gone.
+    before = {folder: (folder / "best.safetensors").stat().st_mtime_ns for folder in runs}
+    for file in runs[1].iterdir():
+        if file.is_file():
+            file.unlink()
+    again, _ = study.run(path)
+    assert [folder for folder in runs if (folder / "best.safetensors").stat().st_mtime_ns != before[folder]] == [
+        runs[1]
+    ]
+    assert [line.spreads for line in again] == [line.spreads for line in found]
+
+    # Another recipe than the one of the finished runs is refused.
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "loss": {"l1": {}}}))
+    with pytest.raises(InputError, match="but the run began with"):
+        study.run(path)
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> None:
+    methods = {"none": {}, "views": {"distill": {"mvat": {}}}}  # which no U-Net has
+    path = write(tmp_path, methods=methods, seeds=[0])
+    with pytest.raises(InputError, match=r"1 of 2 runs failed; this one with: .*share no channel or global"):
+        study.run(path)
+    assert (tmp_path / "study" / "whole" / "none" / "seed-0" / "scores.json").exists()
+    assert (tmp_path / "study" / "table.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": "nothing.yaml"}, "no such recipe"),
+        ({"against": "nobody"}, "nobody is no method"),
+        ({"methds": {}}, "did you mean methods?"),
+        ({"seeds": "many"}, "seeds"),
+        ({"methods": {"none": {"distill": {"ouptut": {}}}}}, "did you mean output?"),
+        ({"scenarios": {"odd": {"model": {"wdith": 3}}}}, "did you mean width?"),
+    ],
+)
+def test_mistakes_in_a_study_are_told(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        study.read(write(tmp_path, **changes))
+    assert message in str(caught.value)
+    with pytest.raises(InputError, match="no such study"):
+        study.read("nothing")
+
+
+def fake(value: float, files: int = 3) -> Scores:
+    rows = [{"id": str(i), "pesq_wb": value + i} for i in range(files)]
+    return Scores(rows, ("pesq_wb",))
+
+
+def test_lines_by_hand() -> None:
+    scores = {Cell("a", "none"): [fake(1.0), fake(2.0)], Cell("a", "kd"): [fake(2.0), fake(4.0)]}
+    plain, taught = lines(scores, "none")
+    assert (plain.spreads["pesq_wb"].mean, plain.spreads["pesq_wb"].std) == pytest.approx((2.5, 0.5**0.5))
+    assert plain.differences == {}
+    assert taught.differences["pesq_wb"] == pytest.approx((3, 1.5, 1.5, 1.5))  # all files differ alike
+    assert "+1.50 [1.50, 1.50]" in table([plain, taught], against="none")
+    assert r"\toprule" in table([plain, taught], "latex", "none")
+    with pytest.raises(InputError, match="no finished run"):
+        table([])
+
+
+def test_results_are_those_that_evaluate_gives(tmp_path: Path) -> None:
+    study.run(write(tmp_path, seeds=[3], methods={"none": {}}))
+    folder = tmp_path / "study" / "whole" / "none" / "seed-3"
+    measured = recipes.evaluate(folder / "best.safetensors", metrics=("si_sdr_db",), out=tmp_path / "again")
+    assert measured.means()["si_sdr_db"] == Scores.from_json(folder / "scores.json").means()["si_sdr_db"]
