@@ -1,9 +1,10 @@
 """One training step with each distillation method, beside the same step without a teacher.
 
 A step is the student's forward pass, the compressed-spectrum loss, the teacher's pass and the method's term, the
-backward pass and Adam. The steps run in turn, so that whatever else the machine does meets all of them; ``teacher`` is
-a method that listens to the teacher and compares nothing, so what a method itself costs is what it takes beyond that.
-The memory is the rise of a fresh process's resident set over that of both networks and Adam's state.
+backward pass and Adam. ``teacher`` is a method that listens to the teacher and compares nothing, so what a method
+itself costs is what it takes beyond that. These three run in turn, so that whatever else the machine does meets all of
+them: ratios and differences hold between rows, times less so. The memory is the rise of a fresh process's resident set
+over that of both networks and Adam's state.
 
     python benchmarks/methods.py --repeats 5 --out benchmarks/results/methods.md
 """
@@ -103,21 +104,24 @@ def prepare(case: Case, name: str) -> Callable[[], object]:
 
 
 def measure(case: Case, names: Sequence[str], repeats: int) -> list[Row]:
-    """All that apply to the pair, beside the plain step and the teacher's pass alone."""
+    """All methods that apply to the pair, under the plain step and the teacher's pass alone."""
     learnt: dict[str, int] = {}
     for name in (PLAIN, LISTEN, *names):
         try:
             learnt[name] = sum(parameter.numel() for parameter in objective(case, name)[1].parameters())
         except InputError as error:
             print(f"{case.pair}: left out {error}", flush=True)
-    peaks = [peak_of(partial(prepare, case, name)) / MEGA for name in learnt]
-    rounds = alternate([prepare(case, name) for name in learnt], repeats)
+    peaks = {name: peak_of(partial(prepare, case, name)) / MEGA for name in learnt}
+    base = [prepare(case, name) for name in (PLAIN, LISTEN)]
+    rounds = {name: alternate([*base, prepare(case, name)], repeats) for name in learnt if name in METHODS}
+    rounds[PLAIN] = rounds[LISTEN] = [times for one in list(rounds.values()) for times in one]
     rows = []
-    for index, name in enumerate(learnt):
-        step = median(times[index] for times in rounds)
-        ratio = median(times[index] / times[0] for times in rounds)
-        own = median(times[index] - times[1] for times in rounds)
-        rows.append(Row(name, step, ratio, own, peaks[index], learnt[name]))
+    for name in learnt:
+        index = {PLAIN: 0, LISTEN: 1}.get(name, 2)
+        step = median(times[index] for times in rounds[name])
+        ratio = median(times[index] / times[0] for times in rounds[name])
+        own = median(times[index] - times[1] for times in rounds[name])
+        rows.append(Row(name, step, ratio, own, peaks[name], learnt[name]))
     return rows
 
 
@@ -157,7 +161,7 @@ def main() -> None:
     for pair in arguments.pairs:
         case = Case(pair, arguments.batch, arguments.seconds, arguments.threads)
         parts.append(table(case, measure(case, arguments.methods, arguments.repeats)))
-    parts.append(f"{machine(arguments.threads)} Medians of {arguments.repeats} rounds.")
+    parts.append(f"{machine(arguments.threads)} Medians of {arguments.repeats} rounds a method.")
     parts.append(f"`python benchmarks/methods.py {shlex.join(sys.argv[1:])}`")
     text = "\n\n".join(parts) + "\n"
     print(text, end="")

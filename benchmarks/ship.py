@@ -60,7 +60,7 @@ def main() -> None:
         "parameters": models.count_parameters(network),
         "flops_paper": paper_flops(network),
         "sample_rate": network.sample_rate,
-        "causal": False,
+        "causal": network.streams,
         "training": {"steps": header["about"]["step"], "commit": given.commit, "recipe": header["about"]["recipe"]},
         "data": DATA,
         "scores": {"test": "30 pairs of the VoiceBank-DEMAND test set", "model": scores.means(), "noisy": noisy},
@@ -79,18 +79,23 @@ def page(card: dict) -> str:
         for column, label in SHOWN.items()
         if column in scores["model"]
     )
+    hearing = (
+        "Causal: it can answer block by block."
+        if card["causal"]
+        else "Not causal: it hears the whole recording before it answers."
+    )
     recipe = yaml.safe_dump(json.loads(json.dumps(card["training"]["recipe"])), sort_keys=False)
     return f"""# {card["name"]}
 
 {card["summary"]}
 
 * **Network:** {card["network"]} {card["arguments"]}, {card["parameters"]:,} parameters,
-  {card["flops_paper"] / 1e9:.2f} GFLOPs on 4 s as the MV-AT paper counts them. 16 kHz. Not causal: it hears the whole
-  recording before it answers.
+  {card["flops_paper"] / 1e9:.2f} GFLOPs on 4 s as the MV-AT paper counts them. 16 kHz.
+  {hearing}
 * **Training:** {card["training"]["steps"]} steps of the recipe below, at commit {card["training"]["commit"]}.
 * **Data:** {card["data"]}
 * **Licence of the weights:** {card["licence"]}.
-* **Meant for:** trying sotto out. It was trained for less than an hour on one processor core and on {HEARD}:
+* **Meant for:** trying sotto out. It was trained for about an hour on one processor core and on {HEARD}:
   it takes noise down, and blurs the speech a little (see STOI). A network trained for days does better.
 
 Mean over {scores["test"]}. They were used for nothing else: which checkpoint and which student

@@ -11,6 +11,9 @@ import yaml
 
 from sotto import data, models
 from sotto.data.base import Source
+from sotto.distill import METHODS, Method
+from sotto.distill.layer_attention import LayerAttention
+from sotto.distill.paired import Paired
 from sotto.enhance import open_model
 from sotto.errors import InputError
 from sotto.evaluate.cost import paper_flops
@@ -21,6 +24,7 @@ from sotto.evaluate.score import Scores
 from sotto.recipes import NOISY, RECIPE, SCORES, Progress, evaluate
 from sotto.train import read_log
 from sotto.train.checkpoint import CHECKPOINT
+from sotto.train.log import FIGURES
 
 NOISY_SCORES = "noisy.json"
 
@@ -73,7 +77,8 @@ def compare(
         opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
         curves = {title: read_log(folder) for title, folder in opened.items()}
         shown = _examples(source, opened, examples)
-        write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published)
+        told = {title: _tables(folder) for title, folder in opened.items()}
+        write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published, told)
     return rows, published
 
 
@@ -137,6 +142,22 @@ def _noisy(folder: Path, ids: list[str], progress: Progress | None) -> Scores:
         raise InputError(folder, "was scored on other recordings than its recipe's test set", do="score it again")
     scores.to_json(path)
     return scores
+
+
+def _tables(folder: Path) -> list[dict[str, Any]]:
+    """What the run's methods told beside their losses, and what the rows and columns of that are."""
+    records = read_log(folder, FIGURES)
+    methods = _recipe(folder).get("distill", {}) if records else {}
+    axes = {name: _axes(METHODS[name](**arguments)) for name, arguments in methods.items()}
+    return [{**record, "axes": axes[record["name"].split("/")[1]]} for record in records]
+
+
+def _axes(method: Method) -> tuple[str, str]:
+    """What rows and columns of the method's tables are, where their own names do not say it."""
+    student, teacher = "student's layers", "teacher's layers"
+    if isinstance(method, LayerAttention):
+        return (teacher, student) if method.over == "student" else (student, teacher)
+    return (student if isinstance(method, Paired) else "", "")
 
 
 def _examples(source: Source, runs: Mapping[str, Path], count: int) -> list[Example]:

@@ -37,6 +37,7 @@ import torch
 from sotto import models, recipes, schema
 from sotto.errors import InputError
 from sotto.evaluate import Scores
+from sotto.evaluate.page_study import write_study
 from sotto.evaluate.spread import Cell, Line, lines, table
 from sotto.files import write_json, write_text
 from sotto.recipes import NOISY, SCORES, Progress
@@ -116,7 +117,8 @@ def read(path: str | Path) -> tuple[Study, list[Run]]:
 def run(path: str | Path, progress: Progress | None = None) -> tuple[list[Line], str]:
     """Do what is missing of a study, and sum up all of it.
 
-    Writes ``table.md``, ``table.tex``, ``table.csv``, ``study.json`` and ``study.html`` into the study's folder.
+    Writes ``table.md``, ``table.tex``, ``table.csv``, ``study.json``, ``study.html`` and a plot for each metric, as
+    ``plot-stoi.svg``, into the study's folder.
 
     Returns:
         The lines of the table, and the table as text.
@@ -146,6 +148,7 @@ def summary(study: Study, runs: Sequence[Run], progress: Progress | None = None)
     for suffix, style in STYLES.items():
         write_text(out / f"table.{suffix}", table(found, style, study.against, synthetic))  # pyright: ignore[reportArgumentType]
     write_json(out / "study.json", {"study": asdict(study), "lines": [asdict(line) for line in found]})
+    write_study(out, study.title or out.name, found, study.against, synthetic)
     return found, table(found, "text", study.against, synthetic)
 
 

@@ -34,6 +34,8 @@ class Line:
     cell: Cell
     spreads: dict[str, Spread]
     """Metric column to mean and deviation over seeds."""
+    by_seed: dict[str, list[float]]
+    """Metric column to the mean of each seed."""
     differences: dict[str, Difference]
     """Metric column to the difference from the reference method in the same scenario; empty for that method."""
     seeds: int
@@ -53,10 +55,12 @@ def lines(
     found = []
     for cell, runs in scores.items():
         shown = [column for column in columns(runs[0].metrics) if all(one.values(column) for one in runs)]
-        spreads = {column: over_seeds([one.means()[column] for one in runs]) for column in shown}
+        means = [one.means() for one in runs]
+        by_seed = {column: [one[column] for one in means] for column in shown}
+        spreads = {column: over_seeds(values) for column, values in by_seed.items()}
         reference = scores.get(Cell(cell.scenario, against)) if against and against != cell.method else None
         differences = {} if reference is None else {column: _difference(runs, reference, column) for column in shown}
-        found.append(Line(cell, spreads, differences, len(runs), (parameters or {}).get(cell)))
+        found.append(Line(cell, spreads, by_seed, differences, len(runs), (parameters or {}).get(cell)))
     return found
 
 
@@ -87,11 +91,16 @@ def table(found: Sequence[Line], style: Style = "text", against: str | None = No
         return _csv(found)
     header, rows = cells(found, against)
     text = grid(header, rows, style)
+    told = notes(found, against) + ([SYNTHETIC] if synthetic else [])
+    return ("".join(f"% {note}\n" for note in told) + text) if style == "latex" else text + "\n" + " ".join(told) + "\n"
+
+
+def notes(found: Sequence[Line], against: str | None = None) -> list[str]:
+    """What a reader of the table must know: what stands behind a mean, and what a difference is."""
     told = [f"Mean ± standard deviation over {max(line.seeds for line in found)} seed(s)."]
     if any(line.differences for line in found):
         told.append(f"Δ: above {against} on the same files, with its 95 % bootstrap interval over files.")
-    told += [SYNTHETIC] if synthetic else []
-    return ("".join(f"% {note}\n" for note in told) + text) if style == "latex" else text + "\n" + " ".join(told) + "\n"
+    return told
 
 
 def cells(found: Sequence[Line], against: str | None = None) -> tuple[list[str], list[list[str]]]:

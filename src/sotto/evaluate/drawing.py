@@ -1,0 +1,56 @@
+"""Figures as SVG: inline for pages, where they take the ink and the width of the page, or as files of their own."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK = "#010203"  # stands for "the colour of the text around" until the SVG is written
+COLOURS = ("#3b82f6", "#e8590c", "#2f9e44", "#c026d3", "#b08900", "#0e9aa7")  # legible on white and on near-black
+DASHES = ("-", "--", "-.", ":")  # so that lines are not told apart by colour alone
+
+Draw = Callable[["Figure"], None]
+
+
+def inline(draw: Draw, label: str, inches: tuple[float, float]) -> str:
+    """Draw one figure as an SVG element for a page.
+
+    Args:
+        draw: fills an empty figure.
+        label: what is to be seen, for those who do not see it.
+        inches: width and height, of which the page keeps the ratio.
+    """
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", _svg(draw, inches, "none"), flags=re.DOTALL)
+    box = re.search(r'viewBox="[^"]*"', text)
+    content = text[text.index(">", text.index("<svg")) + 1 :].replace(INK, "currentColor")
+    return f'<svg role="img" aria-label="{escape(label)}" {box.group() if box else ""}>{content.rstrip()}'
+
+
+def standalone(draw: Draw, title: str, inches: tuple[float, float]) -> str:
+    """Draw one figure as an SVG file for papers, in black on no ground, with letters as outlines.
+
+    Args:
+        draw: fills an empty figure.
+        title: of the file, which some viewers show.
+        inches: width and height.
+    """
+    return _svg(draw, inches, "path", Title=title).replace(INK, "#000000")
+
+
+def _svg(draw: Draw, inches: tuple[float, float], letters: str, **metadata: str) -> str:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    with rc_context({"svg.fonttype": letters, "svg.hashsalt": "sotto", "font.size": 9, **dict.fromkeys(inked, INK)}):
+        figure = Figure(figsize=inches, layout="constrained")
+        draw(figure)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, **metadata})
+    return out.getvalue()

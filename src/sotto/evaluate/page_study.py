@@ -1,0 +1,142 @@
+"""The page of a study: its table, and for each metric the methods side by side, scenario by scenario.
+
+A dot is a method's mean over seeds, its bar the standard deviation, small dots the seeds themselves. The method that
+the others are compared with is a diamond, with a faint line at its mean. The noisy input and the teachers are lines
+across all scenarios; where one is so far off that the methods would shrink to a point, only its figure is told.
+The same plots are written as SVG files for papers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sotto.evaluate import html
+from sotto.evaluate.drawing import INK, inline, standalone
+from sotto.evaluate.report import Cell
+from sotto.evaluate.spread import Line, cells, notes
+from sotto.files import write_text
+from sotto.metrics import COLUMNS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 4.2  # of a plot, in inches
+REACH = 1.0  # how far from the methods a reference is still drawn, in widths of their range
+DOTS = (":", "--", "-.", (0, (6, 2, 1, 2, 1, 2)))  # the lines of references
+NOTE = (
+    "Dots: means over seeds; bars: standard deviation over seeds; small dots: single seeds. Lines: the noisy input "
+    "and the teachers."
+)
+
+
+def write_study(folder: str | Path, title: str, found: Sequence[Line], against: str | None, synthetic: bool) -> None:
+    """Write ``study.html``, and ``plot-pesq_wb.svg`` and the like for the other metrics.
+
+    Args:
+        folder: where to.
+        title: heading of the page.
+        found: lines of the study; those without a scenario are references.
+        against: the method that the others are compared with.
+        synthetic: whether the data is; a banner says so.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    plots = []
+    for column in dict.fromkeys(column for line in found if line.cell.scenario for column in line.spreads):
+        look, size = COLUMNS[column], (WIDTH, _height(found, column))
+        label = f"{look.label} of each method, mean and standard deviation over seeds; the table has the figures"
+        plot = partial(draw, found=found, column=column, against=against)
+        plots.append(html.figure(look.label, inline(plot, label, size)))
+        write_text(Path(folder) / f"plot-{column}.svg", standalone(plot, f"{title}: {look.label}", size))
+    sections = {
+        "Results": _table(found, against),
+        "Methods": f'<p class="note">{NOTE}</p>\n{html.grid(plots)}' if plots else "",
+    }
+    write_text(Path(folder) / "study.html", html.page(title, sections, synthetic))
+
+
+def _table(found: Sequence[Line], against: str | None) -> str:
+    """The table of ``spread.cells`` with scenarios as headings instead of a column."""
+    header, rows = cells(found, against)
+    groups: dict[str, list[list[Cell]]] = {}
+    for scenario, *row in rows:
+        groups.setdefault(scenario, []).append([Cell(text) for text in row])
+    return html.table(header[1:], groups, "Table of the study", notes(found, against))
+
+
+def draw(drawn: Figure, found: Sequence[Line], column: str, against: str | None = None) -> None:
+    """Draw one metric: a panel for each scenario, a row for each method, and one scale for all.
+
+    Args:
+        drawn: an empty figure, at best as high as the plots of ``write_study``.
+        found: lines of the study.
+        column: the metric.
+        against: the method that the others are compared with.
+    """
+    shown, look = _panels(found, column), COLUMNS[column]
+    heights = [len(lines) for lines in shown.values()]
+    panels = list(drawn.subplots(len(shown), 1, sharex=True, squeeze=False, height_ratios=heights).flat)
+    for axes, (scenario, lines) in zip(panels, shown.items(), strict=True):
+        for row, line in enumerate(lines):
+            _method(axes, row, line, column, line.cell.method == against)
+        axes.set_yticks(range(len(lines)), [line.cell.method for line in lines])
+        axes.set_ylim(len(lines) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.spines[["left", "top", "right"]].set_visible(False)
+        axes.grid(axis="x", alpha=0.25)
+        if len(shown) > 1:
+            axes.set_title(scenario, loc="left", size=9, weight="bold")
+    _references(drawn, panels, [line for line in found if not line.cell.scenario and column in line.spreads], column)
+    panels[-1].set_xlabel(f"{look.label}, {'higher' if look.higher_is_better else 'lower'} is better")
+
+
+def _panels(found: Sequence[Line], column: str) -> dict[str, list[Line]]:
+    """Scenario to the lines that have the metric."""
+    shown: dict[str, list[Line]] = {}
+    for line in found:
+        if line.cell.scenario and column in line.spreads:
+            shown.setdefault(line.cell.scenario, []).append(line)
+    return shown
+
+
+def _height(found: Sequence[Line], column: str) -> float:
+    """Of a plot in inches."""
+    shown = _panels(found, column)
+    references = sum(not line.cell.scenario for line in found)
+    return 0.6 + sum(0.3 + 0.2 * len(lines) for lines in shown.values()) + 0.18 * references
+
+
+def _method(axes: Axes, row: int, line: Line, column: str, compared: bool) -> None:
+    scale, spread = COLUMNS[column].scale, line.spreads[column]
+    mean = spread.mean * scale
+    if compared:
+        axes.axvline(mean, color=INK, linewidth=0.6, alpha=0.4, zorder=1)
+    if spread.n > 1:
+        seeds = [value * scale for value in line.by_seed[column]]
+        axes.plot(seeds, [row] * len(seeds), ".", color=INK, markersize=3, alpha=0.45, zorder=2)
+    bar = spread.std * scale if spread.n > 1 else None
+    axes.errorbar(mean, row, xerr=bar, fmt="D" if compared else "o", color=INK, markersize=4.5, capsize=2, zorder=3)
+
+
+def _references(drawn: Figure, panels: Sequence[Axes], lines: Sequence[Line], column: str) -> None:
+    """Draw what is near, and tell the figures of all below the plot."""
+    look = COLUMNS[column]
+    low, high = panels[0].get_xlim()
+    reach = REACH * (high - low)
+    handles = []
+    for index, line in enumerate(lines):
+        value = line.spreads[column].mean
+        near = low - reach <= value * look.scale <= high + reach
+        style = {"color": INK, "linewidth": 1, "linestyle": DOTS[index % len(DOTS)] if near else "none"}
+        told = f"{line.cell.method}, {look.show(value)}" + ("" if near else ", off the scale")
+        if near:
+            for axes in panels:
+                axes.axvline(value * look.scale, **style, zorder=1)
+        handles += panels[0].plot([], [], label=told, **style)
+    if handles:
+        drawn.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=8)
