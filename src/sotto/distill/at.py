@@ -45,12 +45,12 @@ def attention_distance(student: Tensor, teacher: Tensor, norm: str = "l1", reduc
     """Distance of two features' attention maps (Eq. 2), averaged over the batch: [B,C,N], [B,C',N'] -> scalar.
 
     Args:
-        student, teacher: features; the teacher's map is brought to the student's length.
+        student, teacher: features [B,C,N] or [B,C,N,F]; the teacher's map is brought to the student's length.
         norm: ``l1`` or ``l2``, the norm of the difference over time.
         reduction: ``sum`` as in Eq. 2, or ``mean`` to divide by the length; the sum of an l1 difference of two unit
             vectors grows with the square root of the length.
     """
-    length = student.shape[-1]
+    length = student.shape[2]
     difference = attention_map(student) - attention_map(teacher, length=length)
     # At a difference of exactly 0 torch defines the gradient of either norm as 0.
     distance = torch.linalg.vector_norm(difference, ord=1 if norm == "l1" else 2, dim=-1)

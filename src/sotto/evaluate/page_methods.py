@@ -28,8 +28,8 @@ ACROSS = 3
 WIDTH = 4.2  # of a picture, in inches
 LETTER = 0.058  # width of one in a cell, in inches; those of the labels are a fifth wider
 NOTE = (
-    "What methods told beside their losses: the last record of each with its figures, and how it moved over training, "
-    "rows and columns as in the last. Colours go from 0, or the lowest figure below, to the highest of a run's table."
+    "What methods told beside their losses: above the last table with its figures, below how it came about, with rows "
+    "and columns in the same order. All pictures of a table share their colours, from 0 or less to its highest figure."
 )
 
 
@@ -42,7 +42,7 @@ def heat_maps(tables: Mapping[str, Sequence[Record]]) -> str:
     cards = []
     for run, records in tables.items():
         for name in dict.fromkeys(record["name"] for record in records):
-            cards += _cards(f"{name} of {run}", [record for record in records if record["name"] == name])
+            cards.append(_card(f"{run}: {name}", [record for record in records if record["name"] == name]))
     return f'<p class="note">{NOTE}</p>\n{html.grid(cards)}' if cards else ""
 
 
@@ -51,20 +51,18 @@ def evenly(records: Sequence[Record], count: int = STEPS) -> list[Record]:
     return [records[index] for index in np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int)]
 
 
-def _cards(name: str, records: Sequence[Record]) -> list[str]:
-    """The last record, and how the table moved if there is more than one."""
+def _card(name: str, records: Sequence[Record]) -> str:
+    """The last record, and below it how the table moved if there is more than one."""
     every = np.array([record["values"] for record in records], float)
     span = min(0.0, float(every.min())), float(every.max())
     last, shown = records[-1], evenly(records)
     size = WIDTH, 1.1 + 0.23 * len(last["rows"])
-    picture = inline(lambda drawn: _last(drawn, last, span), _label(name, last), size)
-    cards = [html.figure(f"{name}, step {last['step']}", picture)]
+    pictures = [inline(lambda drawn: _last(drawn, last, span), _label(name, last), size)]
     if len(shown) > 1:
         label = f"{name} at the steps {', '.join(str(record['step']) for record in shown)}"
         size = WIDTH, -(-len(shown) // ACROSS) * (0.35 + max(0.5, 0.1 * len(last["rows"])))
-        moved = inline(lambda drawn: _moved(drawn, shown, span), label, size)
-        cards.append(html.figure(f"{name}, over training", moved))
-    return cards
+        pictures.append(inline(lambda drawn: _moved(drawn, shown, span), label, size))
+    return html.figure(f"{name}, step {last['step']}", *pictures)
 
 
 def _label(name: str, record: Record) -> str:

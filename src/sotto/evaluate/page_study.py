@@ -1,6 +1,6 @@
 """The page of a study: its table, and for each metric the methods side by side, scenario by scenario.
 
-A dot is a method's mean over seeds, its bar the standard deviation, small dots the seeds themselves. The method that
+A dot is a method's mean over seeds, its bar the standard deviation, small dots below it the seeds themselves. The method that
 the others are compared with is a diamond, with a faint line at its mean. The noisy input and the teachers are lines
 across all scenarios; where one is so far off that the methods would shrink to a point, only its figure is told.
 The same plots are written as SVG files for papers.
@@ -28,8 +28,8 @@ WIDTH = 4.2  # of a plot, in inches
 REACH = 1.0  # how far from the methods a reference is still drawn, in widths of their range
 DOTS = (":", "--", "-.", (0, (6, 2, 1, 2, 1, 2)))  # the lines of references
 NOTE = (
-    "Dots: means over seeds; bars: standard deviation over seeds; small dots: single seeds. Lines: the noisy input "
-    "and the teachers."
+    "Dots: means over seeds; bars: standard deviation over seeds; small dots below them: single seeds. The method that "
+    "others are compared with is a diamond. Lines: the noisy input and the teachers."
 )
 
 
@@ -118,7 +118,7 @@ def _method(axes: Axes, row: int, line: Line, column: str, compared: bool) -> No
         axes.axvline(mean, color=INK, linewidth=0.6, alpha=0.4, zorder=1)
     if spread.n > 1:
         seeds = [value * scale for value in line.by_seed[column]]
-        axes.plot(seeds, [row] * len(seeds), ".", color=INK, markersize=3, alpha=0.45, zorder=2)
+        axes.plot(seeds, [row + 0.3] * len(seeds), ".", color=INK, markersize=3, alpha=0.6, zorder=2)
     bar = spread.std * scale if spread.n > 1 else None
     axes.errorbar(mean, row, xerr=bar, fmt="D" if compared else "o", color=INK, markersize=4.5, capsize=2, zorder=3)
 
