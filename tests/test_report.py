@@ -1,20 +1,14 @@
-"""Tables, the paper's figures as data, and the page of results."""
+"""Tables, and the paper's figures as data."""
 
 from __future__ import annotations
 
-import base64
 import csv
-import io
 import re
-import wave
-from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
 from sotto.errors import InputError
 from sotto.evaluate import Scores, paper
-from sotto.evaluate.page import write_page
 from sotto.evaluate.report import SYNTHETIC, Result, table
 
 STUDENT = Result(
@@ -127,106 +121,3 @@ def test_the_paper_is_here_whole():
     assert sum(row.means["cbak"] for row in rows["2"]) == pytest.approx(24.48)
     with pytest.raises(InputError, match="no table"):
         paper.results("4")
-
-
-class Reader(HTMLParser):
-    """Collects elements and checks that every one is closed."""
-
-    VOID = {"meta", "link", "br", "img"}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, tag, attrs):
-        assert len(dict(attrs)) == len(attrs)
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory) -> str:
-    random = np.random.default_rng(0)
-    waves = {
-        name: (scale * random.standard_normal(4000)) for name, scale in (("noisy", 0.5), ("clean", 0.1), ("A<B", 0.1))
-    }
-    examples = [{"id": f"p_{index}", "sample_rate": 16000, "waves": waves} for index in range(2)]
-    curves = {
-        "alone": [{"step": step, "loss": 1 / (1 + step), "rate": 1e-3} for step in range(1000)],
-        "taught": [
-            {"step": step, "loss": 0.9, "kd/mvat": 0.1, "valid/pesq_wb": 2.0, "valid/note": "x"}
-            for step in range(0, 1000, 100)
-        ],
-    }
-    path = tmp_path_factory.mktemp("page") / "results.html"
-    write_page(path, "Ours & <theirs>", [*RESULTS, Result("A<B", {"pesq_wb": 1.5})], curves, examples, synthetic=True)
-    return path.read_text(encoding="utf-8")
-
-
-def test_the_page_is_well_formed_and_stands_alone(page):
-    reader = Reader()
-    reader.feed(page)
-    assert not reader.open
-    assert page.startswith("<!DOCTYPE html>")
-    names = [attributes["id"] for _, attributes in reader.elements if "id" in attributes]
-    assert len(names) == len(set(names)) > 0
-    for tag, attributes in reader.elements:
-        assert tag not in ("script", "link", "iframe", "image:href")
-        for key in ("src", "href", "xlink:href"):
-            assert re.match(r"data:|#", attributes.get(key) or "#"), attributes[key]
-        if tag in ("svg", "audio"):
-            assert attributes["aria-label"]
-    assert not re.search(r"url\((?!#)|@import", page)
-    inner = {name for name in re.findall(r"url\(#([^)]*)\)|href=\"#([^\"]*)\"", page) for name in name if name}
-    assert inner <= set(names)
-
-
-def test_the_page_shows_every_model_curve_and_player(page):
-    reader = Reader()
-    reader.feed(page)
-    assert "<title>Ours &amp; &lt;theirs&gt;</title>" in page
-    assert SYNTHETIC in page
-    for result in RESULTS:
-        assert f'<th scope="row">{result.name.replace("&", "&amp;")}</th>' in page
-    assert "<small>[2.90, 2.98]</small>" in page
-    players = [attributes["aria-label"] for tag, attributes in reader.elements if tag == "audio"]
-    assert players == [f"p_{index}, {name}" for index in range(2) for name in ("noisy", "clean", "A<B")]
-    figures = [attributes["aria-label"] for tag, attributes in reader.elements if tag == "svg"]
-    assert sum(label.startswith("Spectrogram") for label in figures) == 6
-    curves = [label for label in figures if "training steps" in label]
-    assert [label.split()[0] for label in curves] == ["loss", "kd/mvat", "valid/pesq_wb"]
-    assert "prefers-color-scheme: dark" in page
-    assert "width=device-width" in page
-
-
-def test_players_are_turned_down_together_and_not_clipped(page):
-    sounds = [base64.b64decode(data) for data in re.findall(r"data:audio/wav;base64,([^\"]*)", page)][:3]
-    levels = []
-    for sound in sounds:
-        with wave.open(io.BytesIO(sound)) as file:
-            assert (file.getframerate(), file.getnframes(), file.getsampwidth()) == (16000, 4000, 2)
-            levels.append(np.frombuffer(file.readframes(4000), "<i2").astype(float))
-    assert np.abs(levels[0]).max() == 32767
-    assert (np.abs(levels[0]) >= 32767).sum() == 1
-    assert levels[0].std() / levels[1].std() == pytest.approx(5, rel=0.1)
-    assert "turned down by" in page
-
-
-def test_a_page_of_a_table_alone(tmp_path):
-    write_page(tmp_path / "page.html", "Plain", RESULTS, paper=paper.results())
-    text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "<svg" not in text
-    assert "<audio" not in text
-    assert 'class="banner"' not in text
-    assert "PESQ, printed" in text
-    with pytest.raises(InputError, match="has no sound"):
-        write_page(tmp_path / "other.html", "", RESULTS, examples=[{"id": "p", "sample_rate": 16000, "waves": {}}])
-    assert not (tmp_path / "other.html").exists()

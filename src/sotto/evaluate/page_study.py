@@ -1,9 +1,9 @@
 """The page of a study: its table, and for each metric the methods side by side, scenario by scenario.
 
-A dot is a method's mean over seeds, its bar the standard deviation, small dots below it the seeds themselves. The method that
-the others are compared with is a diamond, with a faint line at its mean. The noisy input and the teachers are lines
-across all scenarios; where one is so far off that the methods would shrink to a point, only its figure is told.
-The same plots are written as SVG files for papers.
+A dot is a method's mean over seeds, its bar the standard deviation, small dots below it the seeds themselves. The
+method that the others are compared with is a diamond, with a faint line at its mean. The noisy input and the teachers
+are lines across all scenarios; where one is so far off that the methods would shrink to a point, only its figure is
+told.
 """
 
 from __future__ import annotations
