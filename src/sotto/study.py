@@ -129,7 +129,7 @@ def run(path: str | Path, progress: Progress | None = None) -> tuple[list[Line],
     study, runs = read(path)
     failures = _train([one for one in runs if not _finished(one)], study, progress)
     done = [one for one in runs if _finished(one)]
-    found = summary(study, done, progress)
+    found = summary(study, done, progress) if done else ([], "")
     if failures:
         first, error = next(iter(failures.items()))
         raise InputError(first, f"{len(failures)} of {len(runs)} runs failed; this one with: {error}")

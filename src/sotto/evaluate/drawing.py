@@ -26,7 +26,9 @@ def inline(draw: Draw, label: str, inches: tuple[float, float]) -> str:
         label: what is to be seen, for those who do not see it.
         inches: width and height, of which the page keeps the ratio.
     """
-    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", _svg(draw, inches, "none"), flags=re.DOTALL)
+    # Nothing refers to the names of images, and equal images in one figure would share theirs.
+    foreign = r'<metadata>.*?</metadata>|<style.*?</style>| id="image[0-9a-f]+"'
+    text = re.sub(foreign, "", _svg(draw, inches, "none"), flags=re.DOTALL)
     box = re.search(r'viewBox="[^"]*"', text)
     content = text[text.index(">", text.index("<svg")) + 1 :].replace(INK, "currentColor")
     return f'<svg role="img" aria-label="{escape(label)}" {box.group() if box else ""}>{content.rstrip()}'

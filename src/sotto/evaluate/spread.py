@@ -125,7 +125,9 @@ def cells(found: Sequence[Line], against: str | None = None) -> tuple[list[str],
 
 def _spread(column: str, spread: Spread | None) -> str:
     look = COLUMNS[column]
-    return "" if spread is None else f"{look.show(spread.mean)} ± {look.show(spread.std)}"
+    if spread is None:
+        return ""
+    return f"{look.show(spread.mean)} ± {look.show(spread.std)}" if spread.n > 1 else look.show(spread.mean)
 
 
 def _delta(column: str, difference: Difference | None) -> str:
