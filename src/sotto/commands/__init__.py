@@ -1,0 +1,18 @@
+"""The commands: a file for each group, its words beside what they call. ``cli`` puts them together."""
+
+from sotto.commands import data, enhance, export, measure, train
+from sotto.commands.base import Command
+
+COMMANDS: dict[str, Command] = {
+    "enhance": enhance.ENHANCE,
+    "models": enhance.MODELS,
+    "train": train.TRAIN,
+    "evaluate": measure.EVALUATE,
+    "study": train.STUDY,
+    "bench": measure.BENCH,
+    "report": measure.REPORT,
+    "export": export.EXPORT,
+    "demo": train.DEMO,
+}
+
+DATA_COMMANDS: dict[str, Command] = {"check": data.CHECK, "prepare": data.PREPARE}

@@ -1,0 +1,88 @@
+"""``sotto data``: corpora checked and prepared."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from sotto.commands.base import Answer, Command, flag, needs_training_tier
+from sotto.terminal import Display
+
+
+def check(given: Namespace) -> Answer:
+    from sotto.data.check import check
+    from sotto.metrics import measure as score
+
+    def measure(clean: np.ndarray, noisy: np.ndarray, sample_rate: int) -> dict[str, float]:
+        return score(clean, noisy, sample_rate, ("pesq_wb", "stoi"), "shorter").values
+
+    if given.measure:
+        needs_training_tier()
+    with Display() as show:
+        report = check(
+            given.root,
+            given.sample_rate,
+            measure if given.measure else None,
+            given.measure,
+            fix=given.fix,
+            progress=lambda done, total: show("checking", done, total),
+        )
+    return report, _checked(report)
+
+
+def _checked(report: dict[str, Any]) -> str:
+    """A corpus check as text: what is there, every problem, and what the noisy test set scores."""
+    lines = [f"{report['root']}: {report['layout']}, {report['files']} files, {report['seconds'] / 3600:.2f} h"]
+    lines += [
+        f"  {part['split']:8} {part['entries']:6} entries {part['seconds'] / 60:8.1f} min" for part in report["parts"]
+    ]
+    lines += [f"{problem['kind']}: {problem['path']}: {problem['detail']}" for problem in report["problems"]]
+    measured = report["measured"] or {"means": {}, "off": []}
+    lines += [f"noisy input, {name}: {mean:.3f} over {measured['count']}" for name, mean in measured["means"].items()]
+    lines += measured["off"]
+    found = ", ".join(f"{count} {kind}" for kind, count in report["counts"].items())
+    lines.append("nothing wrong" if report["ok"] else f"problems: {found}" if found else "the figures are off")
+    return "\n".join(lines)
+
+
+def prepare(given: Namespace) -> Answer:
+    from sotto.data.prepare import prepare
+
+    with Display() as show:
+        result = prepare(
+            given.root, given.out, given.sample_rate, given.workers, lambda done, total: show("preparing", done, total)
+        )
+    lines = [f"{given.out}: {result.written} files written, {result.present} there before, {len(result.failed)} failed"]
+    lines += [f"{path}: {reason}" for path, reason in result.failed]
+    lines += [f"{path}: turned down by {-gain_db:.1f} dB to avoid clipping" for path, gain_db in result.turned_down]
+    return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
+
+
+CHECK = Command(
+    "find what is wrong with a corpus",
+    check,
+    (
+        flag("root", help="the corpus: Valentini, DNS, noisy/ and clean/, or clean/ and noise/"),
+        flag("--sample-rate", type=int, default=16000, help="Hz that files should have (default 16000)"),
+        flag("--measure", type=int, default=50, help="test pairs to measure PESQ and STOI on (default 50; 0: none)"),
+        flag("--fix", metavar="CSV", help="write a manifest without the faulty entries; audio is never touched"),
+    ),
+    "Look at every file: unreadable, no partner, other length or rate, silent, clipped, twice, leaking speakers.",
+    lambda: "example:\n  sotto data check data/valentini",
+)
+
+PREPARE = Command(
+    "resample a corpus once, to FLAC",
+    prepare,
+    (
+        flag("root", help="the corpus as downloaded"),
+        flag("out", help="the folder to write to"),
+        flag("--sample-rate", type=int, default=16000, help="Hz (default 16000)"),
+        flag("--workers", type=int, help="processes; one per core by default"),
+    ),
+    "Resample every file, in parallel; a stopped run goes on where it was.",
+    lambda: "example:\n  sotto data prepare downloads/valentini data/valentini",
+)

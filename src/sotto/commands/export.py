@@ -1,0 +1,30 @@
+"""``sotto export``: a checkpoint as ONNX."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+
+from sotto.commands.base import Answer, Command, flag, needs_training_tier
+
+
+def export(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sotto import recipes
+
+    parity = recipes.export(given.checkpoint, given.output, given.licence)
+    text = f"{given.output}: differs from the network by at most {parity.largest_difference:.1e} on speech"
+    return asdict(parity) | {"output": given.output}, text
+
+
+EXPORT = Command(
+    "write a checkpoint as ONNX",
+    export,
+    (
+        flag("checkpoint", help="a checkpoint of sotto's own, or a published one"),
+        flag("-o", "--output", required=True, help="the .onnx file to write"),
+        flag("--licence", default="", help="licence of the weights, for the file's metadata"),
+    ),
+    "Export a network for any input length. The file is kept only if it equals the network on speech.",
+    lambda: "example:\n  sotto export runs/student/best.safetensors -o student.onnx",
+)

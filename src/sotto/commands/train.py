@@ -1,0 +1,93 @@
+"""``sotto train``, ``study`` and ``demo``: teachers, baselines and distilled students."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+from typing import Any
+
+from sotto.commands.base import Answer, Command, flag, needs_training_tier
+from sotto.shelf import recipes, studies
+from sotto.terminal import Display
+
+TRAIN_EXAMPLES = """examples:
+  sotto train valentini/manner-s-1.5gf data.root=data/valentini
+  sotto train my-recipe.yaml train.steps=1000 model.hidden=24 --out runs/trial
+  sotto train my-recipe.yaml --resume
+"""
+
+
+def _shipped_recipes() -> str:
+    return f"{TRAIN_EXAMPLES}\nRecipes that ship with sotto:\n" + "\n".join(f"  {name}" for name in recipes())
+
+
+def train(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sotto import recipes
+
+    if given.dry_run:
+        tried = recipes.dry_run(given.recipe, given.overrides)
+        return tried, _tried(tried)
+    with Display() as show:
+        outcome = recipes.train(given.recipe, given.overrides, given.out, given.resume, show)
+    value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
+    best = "" if outcome.best_pesq is None else f", best validation PESQ {outcome.best_pesq:.3f} at {outcome.best_step}"
+    return value, f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s{best}"
+
+
+def _tried(tried: dict[str, Any]) -> str:
+    lines = [f"{name:24} {value:.4g} at the start" for name, value in tried["terms"].items()]
+    hours = tried["seconds_per_step"] * tried["steps"] / 3600
+    learnt = f", and {tried['learnt']:,} of the methods" if tried["learnt"] else ""
+    lines.append(f"trains {tried['parameters']:,} parameters of the student{learnt}")
+    lines.append(f"{tried['steps']} steps, about {hours:.2g} hours here; validation, save and resume work")
+    return "\n".join(lines)
+
+
+def study(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sotto import study
+
+    with Display() as show:
+        lines, text = study.run(given.study, show)
+    return [asdict(line) for line in lines], text
+
+
+def demo(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sotto.demo import demo
+
+    with Display() as show:
+        return demo(given.out, show)
+
+
+TRAIN = Command(
+    "train a teacher, a baseline or a distilled student",
+    train,
+    (
+        flag("recipe", help="a YAML file, or the name of a shipped recipe"),
+        flag("--out", help="folder of the run; the recipe's own by default"),
+        flag("--resume", action="store_true", help="go on with the run in that folder"),
+        flag("--dry-run", action="store_true", help="check everything, try a few steps, and leave no trace"),
+    ),
+    "Train what a recipe describes. Behind it, key=value or --key value change the recipe, such as\n"
+    "train.steps=1000. Ctrl-C saves the run; --resume goes on with it exactly.",
+    _shipped_recipes,
+)
+
+STUDY = Command(
+    "train methods x scenarios x seeds, and compare them",
+    study,
+    (flag("study", help="a YAML file, or the name of a study that ships"),),
+    "Train every run of a study that is missing, several side by side, and write its tables. A run that has its\n"
+    "scores is not done again, and a stopped one goes on where it was.",
+    lambda: "example:\n  sotto study mismatch\n\nStudies that ship with sotto:\n  " + "\n  ".join(studies()),
+)
+
+DEMO = Command(
+    "the whole road in a few minutes, on synthetic data",
+    demo,
+    (flag("--out", default="runs/demo", help="folder to write to (default runs/demo)"),),
+    "Train a small teacher and three students on a synthetic corpus, score them and write a report.",
+    lambda: "example:\n  sotto demo",
+)
