@@ -321,7 +321,7 @@ def test_the_page_of_a_study_has_its_table_and_a_plot_for_each_metric(study: lis
     reader = whole(text)
     assert "<title>Mismatch &amp; more</title>" in text
     assert f'<p class="banner" role="note">{SYNTHETIC}</p>' in text
-    header, rows = cells(study, "none")
+    header, rows = cells(study)
     assert [unescape(cell) for cell in re.findall(r'<th scope="col">(.*?)</th>', text)] == header[1:]
     assert re.findall(r'scope="rowgroup">(.*?)</th>', text) == ["wide", "narrow"]
     shown = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r'<tr><th scope="row">.*?</tr>', text)]

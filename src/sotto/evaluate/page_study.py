@@ -62,7 +62,7 @@ def write_study(folder: str | Path, title: str, found: Sequence[Line], against: 
 
 def _table(found: Sequence[Line], against: str | None) -> str:
     """The table of ``spread.cells`` with scenarios as headings instead of a column."""
-    header, rows = cells(found, against)
+    header, rows = cells(found)
     groups: dict[str, list[list[Cell]]] = {}
     for scenario, *row in rows:
         groups.setdefault(scenario, []).append([Cell(text) for text in row])

@@ -89,7 +89,7 @@ def table(found: Sequence[Line], style: Style = "text", against: str | None = No
         raise InputError("style", f"no table style {style!r}", "text, markdown, latex or csv")
     if style == "csv":
         return _csv(found)
-    header, rows = cells(found, against)
+    header, rows = cells(found)
     text = grid(header, rows, style)
     told = notes(found, against) + ([SYNTHETIC] if synthetic else [])
     return ("".join(f"% {note}\n" for note in told) + text) if style == "latex" else text + "\n" + " ".join(told) + "\n"
@@ -103,7 +103,7 @@ def notes(found: Sequence[Line], against: str | None = None) -> list[str]:
     return told
 
 
-def cells(found: Sequence[Line], against: str | None = None) -> tuple[list[str], list[list[str]]]:
+def cells(found: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of the table, as strings."""
     shown = list(dict.fromkeys(column for line in found for column in line.spreads))
     sizes = any(line.parameters is not None for line in found)
@@ -144,7 +144,7 @@ def _csv(found: Sequence[Line]) -> str:
         row: dict[str, object] = {"scenario": line.cell.scenario, "method": line.cell.method, "seeds": line.seeds}
         row["parameters"] = line.parameters
         for column, spread in line.spreads.items():
-            row |= {column: spread.mean, f"{column}_std": spread.std}
+            row |= {column: spread.mean, f"{column}_std": spread.std if spread.n > 1 else None}
             difference = line.differences.get(column)
             if difference is not None:
                 row |= {f"{column}_difference": difference.mean, f"{column}_difference_low": difference.low}
