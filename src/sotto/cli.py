@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from sotto.version import __version__
 
 DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
 EPILOG = "sotto COMMAND --help tells what a command does and shows examples."
+OVERRIDE = re.compile(r"[a-z_]+(\.\w+)+=")
 TRAIN_OPTIONS = ("--out", "--resume", "--dry-run", "--json", "--help")
 
 
@@ -57,7 +59,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sotto {__version__}")
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(parsers, COMMANDS)
-    summary = "check and prepare a corpus"
+    summary = "check, prepare and render a corpus"
     data = parsers.add_parser("data", help=summary, description=f"{summary.capitalize()}.")
     _add(data.add_subparsers(title="commands", metavar="COMMAND", required=True), DATA_COMMANDS)
     return parser
@@ -79,14 +81,17 @@ def _add(parsers: Any, table: Mapping[str, Command]) -> None:
 
 
 def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
-    """Part the words of ``sotto train`` from its overrides, ``key=value``, ``--key value`` or ``--key=value``.
+    """Part the words of a command on a recipe from its overrides: ``key=value`` and, of ``sotto train``, also
+    ``--key value`` and ``--key=value``.
 
     argparse has no options of any name, nor positional words on both sides of an option.
     """
+    if words[:2] == ["data", "render"]:
+        overrides = [word for word in words if OVERRIDE.match(word)]
+        return [word for word in words if word not in overrides], overrides
     if words[:1] != ["train"]:
         return words, []
-    kept: list[str] = []
-    overrides: list[str] = []
+    kept, overrides = [], []
     rest = iter(words)
     for word in rest:
         key, sign, _ = word.partition("=")

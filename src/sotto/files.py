@@ -13,6 +13,7 @@ from typing import Any
 
 from sotto.errors import InputError
 
+_PART = ".part-"  # in the name of every file that is not whole yet
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -30,7 +31,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: libraries such as libsndfile choose the format by it.
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}{_PART}", suffix=path.suffix, dir=path.parent)
         temporary = Path(name)
         os.close(handle)
         os.chmod(temporary, 0o666 & ~_umask())
@@ -42,6 +43,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove from ``folder`` and below what killed processes left half written; nobody may be writing there."""
+    for path in Path(folder).rglob(f".*{_PART}*"):
+        path.unlink(missing_ok=True)
 
 
 def unwritable(path: str | Path, error: OSError) -> InputError:

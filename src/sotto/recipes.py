@@ -12,6 +12,9 @@ import torch
 import yaml
 
 from sotto import data, distill, losses, models, schema
+from sotto.data.base import Damaged
+from sotto.data.render import Rendered
+from sotto.data.render import render as rendered
 from sotto.enhance import enhance, open_model
 from sotto.errors import InputError
 from sotto.evaluate import Scores
@@ -180,6 +183,28 @@ def evaluate(
         scores.to_json(folder / SCORES)
         scores.to_csv(folder / "scores.csv")
     return scores
+
+
+def render(
+    recipe: str | Path | Mapping[str, Any],
+    out: str | Path,
+    hours: float,
+    overrides: Sequence[str] = (),
+    seed: int = 0,
+    noisy_only: bool = False,
+    workers: int | None = None,
+    damaged: Damaged = "refuse",
+    progress: Callable[[int, int], None] | None = None,
+) -> Rendered:
+    """Write hours of a recipe's data as files; its section ``data`` is all that it needs.
+
+    Args:
+        recipe, overrides: as for :func:`train`.
+        out, hours, seed, noisy_only, workers, damaged, progress: see ``sotto.data.render``.
+    """
+    section = schema.read(recipe, overrides, needed=("data",))["data"]
+    source = data.create(**section)
+    return rendered(source, out, hours, seed, noisy_only, workers, damaged, _plain(section), progress)
 
 
 def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity:

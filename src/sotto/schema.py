@@ -39,7 +39,10 @@ from sotto.shelf import RECIPES, recipes
 
 
 def read(
-    recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), layers: Sequence[Mapping[str, Any]] = ()
+    recipe: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    layers: Sequence[Mapping[str, Any]] = (),
+    needed: Sequence[str] = ("model", "data"),
 ) -> dict[str, Any]:
     """Read a recipe, follow its ``base``, apply the overrides and check everything.
 
@@ -48,6 +51,7 @@ def read(
         overrides: ``key=value`` with dots between the levels of the key: ``train.steps=100``. Together they are laid
             over the recipe as a recipe is over its base.
         layers: mappings to lay over the recipe first, one after the other.
+        needed: the sections that it cannot do without.
 
     Returns:
         The recipe with all values of the right type, without defaults that it does not state.
@@ -59,7 +63,7 @@ def read(
     values = _load(recipe) if isinstance(recipe, (str, Path)) else _based(deepcopy(dict(recipe)), ())
     for layer in (*layers, _changes(overrides)):
         values = _merge(values, layer)
-    checked, errors = check(values)
+    checked, errors = check(values, needed)
     if errors:
         raise InputError(where, "; ".join(errors))
     return checked

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -79,8 +79,8 @@ OWN = (*TEXTS, "paper")
 KEYS = (*TEXTS, *NAMED, *PARTS, *PLAIN, "weights", "stages")
 
 
-def check(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Every value converted to its type, and every error found on the way."""
+def check(values: Mapping[str, Any], needed: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Every value converted to its type, and every error found on the way; ``needed`` sections must be there."""
     errors: list[str] = []
     checked: dict[str, Any] = {}
     for key, value in values.items():
@@ -101,7 +101,7 @@ def check(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             errors += _teacher_errors(checked[key]) if key == "teacher" else []
         else:
             checked[key] = _weights(key, value, errors)
-    errors += [f"{key}: missing; expected a section" for key in ("model", "data") if key not in values]
+    errors += [f"{key}: missing; expected a section" for key in needed if key not in values]
     return checked, errors
 
 

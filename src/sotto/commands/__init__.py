@@ -15,4 +15,4 @@ COMMANDS: dict[str, Command] = {
     "demo": train.DEMO,
 }
 
-DATA_COMMANDS: dict[str, Command] = {"check": data.CHECK, "prepare": data.PREPARE}
+DATA_COMMANDS: dict[str, Command] = {"check": data.CHECK, "prepare": data.PREPARE, "render": data.RENDER}

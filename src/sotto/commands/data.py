@@ -1,4 +1,4 @@
-"""``sotto data``: corpora checked and prepared."""
+"""``sotto data``: corpora checked, prepared and rendered."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sotto.commands.base import Answer, Command, flag, needs_training_tier
+from sotto.commands.base import Answer, Command, Flag, flag, needs_training_tier
 from sotto.terminal import Display
 
 
@@ -53,13 +53,46 @@ def prepare(given: Namespace) -> Answer:
 
     with Display() as show:
         result = prepare(
-            given.root, given.out, given.sample_rate, given.workers, lambda done, total: show("preparing", done, total)
+            given.root,
+            given.out,
+            given.sample_rate,
+            given.workers,
+            given.damaged,
+            lambda done, total: show("preparing", done, total),
         )
     lines = [f"{given.out}: {result.written} files written, {result.present} there before, {len(result.failed)} failed"]
     lines += [f"{path}: {reason}" for path, reason in result.failed]
     lines += [f"{path}: turned down by {-gain_db:.1f} dB to avoid clipping" for path, gain_db in result.turned_down]
     return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
 
+
+def render(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sotto import recipes
+
+    with Display() as show:
+        result = recipes.render(
+            given.recipe,
+            given.out,
+            given.hours,
+            given.overrides,
+            given.seed,
+            given.noisy_only,
+            given.workers,
+            given.damaged,
+            lambda done, total: show("rendering", done, total),
+        )
+    counts = f"{result.written} mixtures written, {result.present} there before, {len(result.failed)} failed"
+    lines = [f"{given.out}: {counts}", *(f"{name}: {reason}" for name, reason in result.failed)]
+    return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
+
+
+def _damaged(default: str) -> Flag:
+    told = f"refuse a recording that cannot be read, or skip and report it (default {default})"
+    return flag("--damaged", choices=("refuse", "skip"), default=default, help=told)
+
+
+WORKERS = flag("--workers", type=int, help="processes; one per core by default")
 
 CHECK = Command(
     "find what is wrong with a corpus",
@@ -81,8 +114,26 @@ PREPARE = Command(
         flag("root", help="the corpus as downloaded"),
         flag("out", help="the folder to write to"),
         flag("--sample-rate", type=int, default=16000, help="Hz (default 16000)"),
-        flag("--workers", type=int, help="processes; one per core by default"),
+        WORKERS,
+        _damaged("skip"),
     ),
     "Resample every file, in parallel; a stopped run goes on where it was.",
     lambda: "example:\n  sotto data prepare downloads/valentini data/valentini",
+)
+
+RENDER = Command(
+    "write hours of mixtures as files, once",
+    render,
+    (
+        flag("recipe", help="a YAML file with a section data, or the name of a shipped recipe"),
+        flag("out", help="the folder to write to"),
+        flag("--hours", type=float, required=True, help="of training mixtures"),
+        flag("--seed", type=int, default=0, help="of the draws (default 0)"),
+        flag("--noisy-only", action="store_true", help="no clean training files, for label-free distillation"),
+        WORKERS,
+        _damaged("refuse"),
+    ),
+    "Write what a recipe's data would mix on the fly, in parallel, to noisy/, clean/ and valid/, which the source\n"
+    "pairs reads. key=value change the recipe, such as data.root=FOLDER. A stopped run goes on where it was.",
+    lambda: "example:\n  sotto data render dns/manner-s-1.5gf data/dns-50h --hours 50 data.segment_s=30",
 )

@@ -14,11 +14,14 @@ what an uninterrupted one would have seen, whatever the number of worker process
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, overload, runtime_checkable
+from typing import Literal, Protocol, overload, runtime_checkable
 
 import numpy as np
 
 from sotto.types import Item
+
+Damaged = Literal["refuse", "skip"]
+"""What to do about a recording that cannot be read: stop with an error, or report it and go on without it."""
 
 
 @runtime_checkable
@@ -68,6 +71,11 @@ class Segments:
         if not 0 <= index < self.length:
             raise IndexError(f"item {index} of {self.length}")
         return self.draw(np.random.default_rng([self.seed, epoch, index]), index)
+
+
+def order(length: int, seed: int, epoch: int) -> list[int]:
+    """The indices of an epoch in the order in which training asks for them: shuffled by (seed, epoch)."""
+    return np.random.default_rng([seed, epoch]).permutation(length).tolist()
 
 
 class Lazy(Sequence[Item]):

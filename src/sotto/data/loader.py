@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from sotto.data.base import Segments, pad
+from sotto.data.base import Segments, order, pad
 from sotto.errors import InputError
 from sotto.types import Batch, Item
 
@@ -43,7 +43,7 @@ class Order(Sampler[list[tuple[int, int]]]):
         return max(0, self.length // (self.batch_size * self.ranks) - self.start_batch)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        shuffled = np.random.default_rng([self.seed, self.epoch]).permutation(self.length).tolist()
+        shuffled = order(self.length, self.seed, self.epoch)
         for batch in range(self.start_batch, self.start_batch + len(self)):
             first = (batch * self.ranks + self.rank) * self.batch_size
             yield [(self.epoch, index) for index in shuffled[first : first + self.batch_size]]

@@ -17,7 +17,7 @@ import numpy as np
 from sotto.audio.tempo import stretch
 from sotto.data.base import Lazy, Segments, pad
 from sotto.data.mixtures import Mixing, samples
-from sotto.data.recordings import Recordings, audio_below, held_out, pair_files, pair_key, speaker_of
+from sotto.data.recordings import Recordings, audio_below, held_out, is_synthetic, pair_files, pair_key, speaker_of
 from sotto.errors import InputError
 from sotto.types import Item
 
@@ -146,7 +146,6 @@ class Pairs:
     """
 
     name = "pairs"
-    synthetic = False
 
     def __init__(
         self,
@@ -168,6 +167,7 @@ class Pairs:
             raise InputError("valid_fraction", f"{valid_fraction}", "above 0, at most 0.5")
         if tempo is not None and clean is None:
             raise InputError("tempo", "needs clean recordings to change", do="give clean, or leave tempo out")
+        self.synthetic = is_synthetic(noisy)
         self.labels = "all" if clean is not None else "none"
         self.noisy, self.clean, self.valid_noisy, self.valid_clean = noisy, clean, valid_noisy, valid_clean
         self.valid_fraction, self.test_noisy, self.test_clean = valid_fraction, test_noisy, test_clean

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 from sotto.audio.io import info, list_audio, read, write
+from sotto.data.base import Damaged
+from sotto.data.parallel import each
 from sotto.errors import InputError
+from sotto.files import sweep
 
 
 @dataclass
@@ -32,6 +32,7 @@ def prepare(
     out: str | Path,
     sample_rate: int = 16000,
     workers: int | None = None,
+    damaged: Damaged = "skip",
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Resample every sound file below ``root`` into the same folders below ``out``, as 16-bit FLAC.
@@ -44,6 +45,7 @@ def prepare(
         out: folder to write to, another one than ``root``.
         sample_rate: Hz.
         workers: processes; None takes one per core, 1 works in this process.
+        damaged: pass a file by that cannot be read, and report it; or refuse it.
         progress: called as ``progress(done, total)`` after every file.
 
     Returns:
@@ -51,7 +53,7 @@ def prepare(
 
     Raises:
         InputError: ``root`` holds no sound, ``out`` is inside it, two files would become one, ``out`` holds files
-            at another rate, or ``out`` cannot be written.
+            at another rate, ``out`` cannot be written, or a file cannot be read where that is refused.
     """
     root, out = Path(root), Path(out)
     sources = list_audio(root)
@@ -60,10 +62,12 @@ def prepare(
     if out.resolve().is_relative_to(root.resolve()):
         raise InputError(out, f"lies in {root}", "a folder outside the corpus")
     jobs = _jobs(root, out, sources)
+    sweep(out)
     todo = [(source, target, sample_rate) for source, target in jobs if not target.exists()]
     result = Prepared(present=len(jobs) - len(todo))
     _same_rate([target for _, target in jobs if target.exists()][:1], sample_rate)
-    for done, (source, gain_db, reason) in enumerate(_converted(todo, workers), result.present + 1):
+    answers = each(partial(_convert, damaged=damaged), todo, workers)
+    for done, (source, gain_db, reason) in enumerate(answers, result.present + 1):
         if reason:
             result.failed.append((str(source), reason))
         else:
@@ -96,32 +100,13 @@ def _same_rate(present: list[Path], sample_rate: int) -> None:
             )
 
 
-def _converted(todo: list[tuple[Path, Path, int]], workers: int | None) -> Iterator[tuple[Path, float, str]]:
-    """Convert every file and yield ``(source, gain in dB, reason of failure)`` as they come."""
-    workers = min(workers or os.cpu_count() or 1, len(todo))
-    if workers <= 1:
-        yield from map(_convert, todo)
-        return
-    # Spawned, not forked: the caller may have torch's threads running. A short queue lets Ctrl-C end it at once.
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        left = iter(todo)
-        running: set[Future[tuple[Path, float, str]]] = {
-            pool.submit(_convert, job) for job in islice(left, 4 * workers)
-        }
-        try:
-            while running:
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield future.result()
-                running |= {pool.submit(_convert, job) for job in islice(left, len(finished))}
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _convert(job: tuple[Path, Path, int]) -> tuple[Path, float, str]:
+def _convert(job: tuple[Path, Path, int], damaged: Damaged) -> tuple[Path, float, str]:
+    """Resample one file; returns it, the gain in dB that it took to fit, and why it failed."""
     source, target, sample_rate = job
     try:
         audio, _ = read(source, sample_rate)
     except InputError as error:
+        if damaged == "refuse":
+            raise
         return source, 0.0, str(error)
     return source, write(target, audio, sample_rate), ""
