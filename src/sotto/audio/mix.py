@@ -1,4 +1,4 @@
-"""Speech plus noise at an exact signal-to-noise ratio: pure functions of numbers drawn elsewhere.
+"""Speech plus noise at an exact signal-to-noise ratio, and speech in a room: pure functions of numbers drawn elsewhere.
 
 The ratio is taken over the whole segment given, from mean powers, as in the VoiceBank-DEMAND and DNS corpora's own
 mixing. The generator that draws ratios and levels lives in ``data``.
@@ -53,6 +53,25 @@ def mix(
     clean = (clean * gain).astype(np.float32)
     noise = (noise * gain).astype(np.float32)
     return clean + noise, clean, noise
+
+
+def reverberate(speech: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """Let speech be heard in a room.
+
+    Args:
+        speech: float ``[T]``.
+        response: the room's impulse response, float ``[R]``; counts from its strongest sample on, the direct path, so
+            that speech comes no later than it did.
+
+    Returns:
+        float32 ``[T]``, the convolution of the two, at the level of ``speech``. What rings on after its end is cut.
+    """
+    response = response[int(np.abs(response).argmax()) :]
+    size = 1 << (len(speech) + len(response) - 2).bit_length()  # at least T + R - 1, so that nothing wraps around
+    heard = np.fft.irfft(np.fft.rfft(speech, size) * np.fft.rfft(response, size), size)[: len(speech)]
+    power = float(np.mean(np.square(heard)))
+    gain = math.sqrt(float(np.mean(np.square(speech, dtype=np.float64))) / power) if power > 0 else 0.0
+    return (heard * gain).astype(np.float32)
 
 
 def fit_noise(noise: np.ndarray, length: int, offset: int = 0) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Dns: the DNS Challenge's corpus (Interspeech 2020), mixed on the fly.
 
 Reddy et al., "The INTERSPEECH 2020 Deep Noise Suppression Challenge: Datasets, Subjective Testing Framework, and
-Challenge Results". Layout: ``datasets/clean``, ``datasets/noise``, and the test pairs
-``test_set/synthetic/no_reverb/{clean,noisy}``, found below the root or below ``datasets``, paired by ``fileid_N``.
+Challenge Results". Layout: ``datasets/clean``, ``datasets/noise``, ``datasets/impulse_responses`` if wanted, and the
+test pairs ``test_set/synthetic/no_reverb/{clean,noisy}``, found below the root or below ``datasets``, paired by
+``fileid_N``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Dns(Mix):
         segment_s: length of a training segment in seconds.
         tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
         babble: probability that the noise is made of 3 to 8 other talkers.
+        reverb: probability that speech is heard in a room of ``datasets/impulse_responses``, in the reference as in the
+            mixture; 0 needs no such folder.
         valid_items: validation mixtures.
         exclude: folders or files to leave out of clean and noise, by name or pattern.
         sample_rate: Hz, of every file.
@@ -46,6 +49,7 @@ class Dns(Mix):
         segment_s: float = 4.0,
         tempo: tuple[float, float] | None = None,
         babble: float = 0.0,
+        reverb: float = 0.0,
         valid_items: int = 100,
         exclude: tuple[str, ...] = (),
         sample_rate: int = 16000,
@@ -64,6 +68,8 @@ class Dns(Mix):
             segment_s=segment_s,
             tempo=tempo,
             babble=babble,
+            impulse_responses=str(Path(root) / "datasets" / "impulse_responses") if reverb else None,
+            reverb=reverb,
             epoch_size=max(1, round(hours * 3600 / segment_s)) if segment_s > 0 else None,
             valid_items=valid_items,
             exclude=exclude,

@@ -9,7 +9,7 @@ from pathlib import Path
 from sotto.data.base import Segments
 from sotto.data.mixtures import Mixer, Mixing
 from sotto.data.pairs import items_of_test
-from sotto.data.recordings import Recordings, audio_below, held_out, is_synthetic, recording_of, speaker_of
+from sotto.data.recordings import Recordings, Responses, audio_below, held_out, is_synthetic, recording_of, speaker_of
 from sotto.errors import InputError
 from sotto.types import Item
 
@@ -34,6 +34,9 @@ class Mix:
         segment_s: length of a training segment in seconds.
         tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
         babble: probability that the noise is made of 3 to 8 other talkers.
+        impulse_responses: folder of impulse responses of rooms; none leaves speech where it was recorded.
+        reverb: with ``impulse_responses``, the probability that speech is heard in one of the rooms, in the reference
+            as in the mixture: noise is to be taken away, not reverberation.
         epoch_size: segments per epoch; none takes as many as all training speech makes.
         valid_items: validation mixtures.
         exclude: folders or files to leave out of clean and noise, by name or pattern, such as ``esc50-cc0``.
@@ -57,6 +60,8 @@ class Mix:
         segment_s: float = 4.0,
         tempo: tuple[float, float] | None = None,
         babble: float = 0.0,
+        impulse_responses: str | None = None,
+        reverb: float = 0.5,
         epoch_size: int | None = None,
         valid_items: int = 32,
         exclude: tuple[str, ...] = (),
@@ -66,7 +71,8 @@ class Mix:
     ) -> None:
         self.clean, self.noise, self.test_noisy, self.test_clean = clean, noise, test_noisy, test_clean
         self.synthetic = is_synthetic(clean)
-        self.mixing = Mixing(snr_db, level_db, tempo, babble)
+        self.impulse_responses = impulse_responses
+        self.mixing = Mixing(snr_db, level_db, tempo, babble, reverb)
         self.segment_s, self.epoch_size, self.valid_items = segment_s, epoch_size, valid_items
         self.exclude, self.manifest = tuple(exclude), manifest
         self.sample_rate, self.cache = sample_rate, cache
@@ -76,7 +82,7 @@ class Mix:
         return self._mixer(valid=False).segments(seed, self.segment_s, self.epoch_size)
 
     def valid(self) -> Sequence[Item]:
-        """``valid_items`` fixed mixtures of held-out speakers and noises, without tempo changes or babble."""
+        """``valid_items`` fixed mixtures of held-out speakers and noises, without tempo changes, babble or rooms."""
         return self._mixer(valid=True).valid(self.valid_items)
 
     def test(self) -> Sequence[Item]:
@@ -86,6 +92,7 @@ class Mix:
     def _mixer(self, valid: bool) -> Mixer:
         speech, noise = ([path for path, held in part if held == valid] for part in self._split)
         mixing = Mixing(self.mixing.snr_db, self.mixing.level_db) if valid else self.mixing
+        rooms = [] if valid or self.impulse_responses is None else audio_below(self.impulse_responses)
         return Mixer(
             Recordings(speech, self.sample_rate, self.cache and not valid),
             [speaker_of(path, self.clean) for path in speech],
@@ -94,6 +101,7 @@ class Mix:
             [path.stem for path in noise],
             self.sample_rate,
             mixing,
+            Responses(rooms, self.sample_rate) if rooms else None,
         )
 
     @cached_property

@@ -1,6 +1,6 @@
 """Mixtures of speech and noise made on the fly: what Mix, Dns and Synthetic have in common.
 
-The corpus does not fix the mixtures; a generator draws utterance, place, tempo, noise, ratio and level, and pure
+The corpus does not fix the mixtures; a generator draws utterance, place, tempo, room, noise, ratio and level, and pure
 functions of ``audio`` carry them out.
 """
 
@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sotto.audio.mix import SILENCE_DB, mix, rms_db
+from sotto.audio.mix import SILENCE_DB, mix, reverberate, rms_db
 from sotto.audio.tempo import stretch
 from sotto.data.base import Lazy, Segments
 from sotto.errors import InputError
@@ -52,6 +52,8 @@ class Mixing:
         level_db: lowest and highest RMS of the mixture in dBFS; None keeps the speech at its own level.
         tempo: slowest and fastest tempo of the speech, its pitch kept; None leaves it alone.
         babble: probability that the noise is made of 3 to 8 other talkers.
+        reverb: probability that the speech is heard in a room. The room is in the reference too: the DNS Challenge
+            takes away noise, not reverberation.
 
     Raises:
         InputError: a range that is upside down or out of bounds.
@@ -61,6 +63,7 @@ class Mixing:
     level_db: tuple[float, float] | None = None
     tempo: tuple[float, float] | None = None
     babble: float = 0.0
+    reverb: float = 0.0
 
     def __post_init__(self) -> None:
         for name, pair in (("snr_db", self.snr_db), ("level_db", self.level_db), ("tempo", self.tempo)):
@@ -70,8 +73,9 @@ class Mixing:
             raise InputError("level_db", f"{self.level_db[1]} dBFS", "at most 0, which is full scale")
         if self.tempo is not None and not (self.tempo[0] >= 0.5 and self.tempo[1] <= 2):
             raise InputError("tempo", f"{list(self.tempo)}", "factors between 0.5 and 2, such as [0.9, 1.1]")
-        if not 0 <= self.babble <= 1:
-            raise InputError("babble", f"{self.babble}", "a probability between 0 and 1")
+        for name, chance in (("babble", self.babble), ("reverb", self.reverb)):
+            if not 0 <= chance <= 1:
+                raise InputError(name, f"{chance}", "a probability between 0 and 1")
 
 
 class Mixer:
@@ -88,6 +92,7 @@ class Mixer:
         noise_names: the name of each.
         sample_rate: Hz.
         mixing: the ranges.
+        responses: impulse responses of rooms; none without ``mixing.reverb``.
     """
 
     def __init__(
@@ -99,10 +104,11 @@ class Mixer:
         noise_names: Sequence[str],
         sample_rate: int,
         mixing: Mixing,
+        responses: Pool | None = None,
     ) -> None:
         self.speech, self.speakers, self.speech_names = speech, list(speakers), list(speech_names)
         self.noise, self.noise_names = noise, list(noise_names)
-        self.sample_rate, self.mixing = sample_rate, mixing
+        self.sample_rate, self.mixing, self.responses = sample_rate, mixing, responses
         self.utterances: dict[str, list[int]] = {}
         for index, speaker in enumerate(self.speakers):
             self.utterances.setdefault(speaker, []).append(index)
@@ -145,6 +151,8 @@ class Mixer:
 
     def _mixed(self, rng: np.random.Generator, index: int, clean: np.ndarray, snr_db: float) -> Item:
         speaker = self.speakers[index]
+        if self.responses is not None and rng.random() < self.mixing.reverb:
+            clean = reverberate(clean, self.responses.read(int(rng.integers(len(self.responses)))))
         if self.mixing.babble and rng.random() < self.mixing.babble:
             noise, name = self._babble(rng, speaker, len(clean)), "babble"
         else:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sotto.audio.io import info, list_audio, read_compact, read_segment
+from sotto.audio.io import info, list_audio, read, read_compact, read_segment
 from sotto.audio.mix import fit_noise
 from sotto.data.manifest import files
 from sotto.errors import InputError
@@ -73,6 +73,15 @@ class Recordings:
         if offset + length <= self.lengths[index]:
             return self.read(index, offset, length)
         return fit_noise(self.read(index), length, offset)
+
+
+class Responses(Recordings):
+    """Impulse responses of rooms: the first channel of each file, as the mean of several microphones is no room's."""
+
+    def read(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray:
+        """Samples of the first channel of file ``index``, as :meth:`Recordings.read` gives them."""
+        audio, _ = read(self.paths[index])
+        return audio[0, start : None if length is None else start + length]
 
 
 def is_synthetic(folder: str | Path) -> bool:

@@ -1,0 +1,88 @@
+"""Speech in rooms: a convolution, the same in mixture and reference, and only where it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sotto import data
+from sotto.audio.io import write
+from sotto.audio.mix import reverberate, rms_db
+from sotto.errors import InputError
+
+RATE = 16000
+
+
+def white(seconds: float, seed: int, level: float = 0.05) -> np.ndarray:
+    return (level * np.random.default_rng(seed).standard_normal(round(RATE * seconds))).astype(np.float32)
+
+
+def room(seed: int, before: int = 40) -> np.ndarray:
+    """Silence, the direct path, and a tail that fades."""
+    tail = white(0.2, seed, 0.2) * np.exp(-np.arange(3200) / 600).astype(np.float32)
+    return np.concatenate([np.zeros(before, np.float32), [1.0], tail]).astype(np.float32)
+
+
+@pytest.mark.parametrize("length", [1, 500, 4096, 20000])
+def test_speech_in_a_room_is_a_convolution_from_the_direct_path_on(length: int) -> None:
+    speech, response = white(length / RATE, 1), room(2)
+    expected = np.convolve(speech.astype(float), response[40:])[:length]
+    expected *= np.sqrt(np.mean(speech.astype(float) ** 2) / np.mean(expected**2))
+    heard = reverberate(speech, response)
+    assert heard.dtype == np.float32
+    np.testing.assert_allclose(heard, expected, atol=1e-6)
+
+
+def test_a_single_path_changes_nothing_and_silence_stays_silent() -> None:
+    speech = white(0.5, 3)
+    np.testing.assert_allclose(reverberate(speech, np.array([0, 0, -0.3, 0])), -speech, atol=1e-6)
+    assert not reverberate(np.zeros(100, np.float32), room(1)).any()
+    assert not reverberate(speech, np.zeros(10)).any()
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    for number in range(6):
+        write(tmp_path / "datasets" / "clean" / f"s{number}_a.wav", white(1.0, number), RATE)
+        write(tmp_path / "datasets" / "noise" / f"n{number}.wav", white(1.0, 10 + number), RATE)
+    # The second channel is another microphone, half a room away.
+    write(
+        tmp_path / "datasets" / "impulse_responses" / "hall" / "one.wav",
+        np.stack([room(5), room(6)[::-1]]),
+        RATE,
+        "FLOAT",
+    )
+    return tmp_path
+
+
+def test_rooms_are_in_the_reference_too_and_keep_ratio_and_level(corpus: Path) -> None:
+    wet, dry = (
+        data.Dns(str(corpus), reverb=reverb, level_db=None, hours=0.002, segment_s=1.0) for reverb in (1.0, 0.0)
+    )
+    for index in range(5):
+        item, plain = wet.train(0)[0, index], dry.train(0)[0, index]
+        assert item.clean is not None
+        assert plain.clean is not None
+        np.testing.assert_allclose(item.clean, reverberate(plain.clean, room(5)), atol=1e-6)
+        assert not np.allclose(item.clean, plain.clean, atol=0.01)
+        snr_db = float(item.id.rpartition("@")[2].removesuffix("dB"))
+        assert rms_db(item.clean) - rms_db(item.noisy - item.clean) == pytest.approx(snr_db, abs=0.06)
+    for item, plain in zip(wet.valid(), dry.valid(), strict=True):
+        np.testing.assert_array_equal(item.noisy, plain.noisy)
+
+
+def test_reverb_is_a_probability(corpus: Path) -> None:
+    folder = corpus / "datasets"
+    some = data.Mix(
+        f"{folder}/clean", f"{folder}/noise", impulse_responses=f"{folder}/impulse_responses", reverb=0.4,
+        level_db=None, epoch_size=200, segment_s=0.2,
+    )  # fmt: skip
+    none = data.Mix(f"{folder}/clean", f"{folder}/noise", level_db=None, epoch_size=200, segment_s=0.2)
+    changed = [not np.array_equal(some.train(0)[0, i].clean, none.train(0)[0, i].clean) for i in range(200)]
+    assert 0.3 < np.mean(changed) < 0.5
+    with pytest.raises(InputError, match="reverb"):
+        data.Dns(str(corpus), reverb=1.1)
+    with pytest.raises(InputError, match="impulse_responses: there is no such folder"):
+        data.Mix(f"{folder}/clean", f"{folder}/noise", impulse_responses=f"{corpus}/impulse_responses").train(0)
