@@ -21,6 +21,9 @@ VERBS = {
     "render": """from sotto.data import Mix
 from sotto.data.render import render
 render(Mix('clean', 'noise', segment_s=0.5, valid_items=4), out, 40 / 3600, workers=2)""",
+    "shard": """from sotto.data import Pairs
+from sotto.data.shard import shard
+shard(Pairs('noisy', 'clean'), out, per_shard=3, workers=2)""",
 }
 
 

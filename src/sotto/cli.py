@@ -59,7 +59,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sotto {__version__}")
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(parsers, COMMANDS)
-    summary = "check, prepare and render a corpus"
+    summary = "check, prepare, render and shard a corpus"
     data = parsers.add_parser("data", help=summary, description=f"{summary.capitalize()}.")
     _add(data.add_subparsers(title="commands", metavar="COMMAND", required=True), DATA_COMMANDS)
     return parser
@@ -86,7 +86,7 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
 
     argparse has no options of any name, nor positional words on both sides of an option.
     """
-    if words[:2] == ["data", "render"]:
+    if words[:2] in (["data", "render"], ["data", "shard"]):
         overrides = [word for word in words if OVERRIDE.match(word)]
         return [word for word in words if word not in overrides], overrides
     if words[:1] != ["train"]:

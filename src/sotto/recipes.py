@@ -15,6 +15,8 @@ from sotto import data, distill, losses, models, schema
 from sotto.data.base import Damaged
 from sotto.data.render import Rendered
 from sotto.data.render import render as rendered
+from sotto.data.shard import Sharded
+from sotto.data.shard import shard as sharded
 from sotto.enhance import enhance, open_model
 from sotto.errors import InputError
 from sotto.evaluate import Scores
@@ -205,6 +207,25 @@ def render(
     section = schema.read(recipe, overrides, needed=("data",))["data"]
     source = data.create(**section)
     return rendered(source, out, hours, seed, noisy_only, workers, damaged, _plain(section), progress)
+
+
+def shard(
+    recipe: str | Path | Mapping[str, Any],
+    out: str | Path,
+    overrides: Sequence[str] = (),
+    per_shard: int = 1000,
+    workers: int | None = None,
+    damaged: Damaged = "refuse",
+    progress: Callable[[int, int], None] | None = None,
+) -> Sharded:
+    """Write the recordings of a recipe's data as shards; its section ``data`` is all that it needs.
+
+    Args:
+        recipe, overrides: as for :func:`train`.
+        out, per_shard, workers, damaged, progress: see ``sotto.data.shard``.
+    """
+    source = data.create(**schema.read(recipe, overrides, needed=("data",))["data"])
+    return sharded(source, out, per_shard, workers, damaged, progress)
 
 
 def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity:

@@ -106,9 +106,7 @@ def read_segment(path: str | Path, start: int = 0, length: int | None = None) ->
         float32 ``[T]``, shorter than ``length`` where the file ends earlier.
     """
     with _opened(path) as file:
-        file.seek(min(start, file.frames))
-        audio = _samples(file, path, -1 if length is None else length)
-    return audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
+        return _segment(file, path, start, length)
 
 
 def read_compact(path: str | Path) -> np.ndarray:
@@ -120,6 +118,22 @@ def read_compact(path: str | Path) -> np.ndarray:
         if file.subtype == "PCM_16" and file.channels == 1:
             return _decode(file, path, -1, "int16")[:, 0]
     return read_segment(path)
+
+
+def to_flac(audio: np.ndarray, sample_rate: int) -> bytes:
+    """Encode float ``[T]`` within full scale as a 16-bit FLAC file; what came from 16 bits keeps its values."""
+    encoded, whole = io.BytesIO(), np.clip(np.rint(audio * 32768.0), -32768, 32767).astype(np.int16)
+    soundfile.write(encoded, whole, sample_rate, "PCM_16", format="FLAC")
+    return encoded.getvalue()
+
+
+def decode(content: bytes, where: object, start: int = 0, length: int | None = None) -> np.ndarray:
+    """Decode part of a sound file that is in memory, as :func:`read_segment` does; ``where`` names it in an error."""
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            return _segment(file, where, start, length)
+    except soundfile.LibsndfileError as error:
+        raise InputError(where, "cannot be read as audio", _READABLE) from error
 
 
 def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> float:
@@ -203,19 +217,25 @@ def _opened(path: str | Path) -> soundfile.SoundFile:
         raise InputError(path, "cannot be read as audio", _READABLE) from error
 
 
-def _samples(file: soundfile.SoundFile, path: str | Path, length: int = -1) -> np.ndarray:
+def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | None) -> np.ndarray:
+    file.seek(min(start, file.frames))
+    audio = _samples(file, path, -1 if length is None else length)
+    return audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
+
+
+def _samples(file: soundfile.SoundFile, path: object, length: int = -1) -> np.ndarray:
     audio = _decode(file, path, length, "float32")
     _check_finite(audio, path)
     return audio
 
 
-def _decode(file: soundfile.SoundFile, path: str | Path, length: int, dtype: Literal["int16", "float32"]) -> np.ndarray:
+def _decode(file: soundfile.SoundFile, path: object, length: int, dtype: Literal["int16", "float32"]) -> np.ndarray:
     try:
         return file.read(length, dtype=dtype, always_2d=True)
     except soundfile.LibsndfileError as error:
         raise InputError(path, f"is damaged ({error})", do="copy or download it again") from error
 
 
-def _check_finite(audio: np.ndarray, path: str | Path) -> None:
+def _check_finite(audio: np.ndarray, path: object) -> None:
     if not np.isfinite(audio).all():
         raise InputError(path, "holds NaN or infinite samples", "finite numbers", "repair the sound or leave it out")

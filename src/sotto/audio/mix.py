@@ -55,6 +55,12 @@ def mix(
     return clean + noise, clean, noise
 
 
+def within_scale(*waves: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Turn down waves that belong together, all by one gain, where the peak of one passes full scale."""
+    peak = max(float(np.abs(wave).max(initial=0.0)) for wave in waves)
+    return waves if peak <= 1 else tuple(wave / np.float32(peak) for wave in waves)
+
+
 def reverberate(speech: np.ndarray, response: np.ndarray) -> np.ndarray:
     """Let speech be heard in a room.
 

@@ -15,4 +15,9 @@ COMMANDS: dict[str, Command] = {
     "demo": train.DEMO,
 }
 
-DATA_COMMANDS: dict[str, Command] = {"check": data.CHECK, "prepare": data.PREPARE, "render": data.RENDER}
+DATA_COMMANDS: dict[str, Command] = {
+    "check": data.CHECK,
+    "prepare": data.PREPARE,
+    "render": data.RENDER,
+    "shard": data.SHARD,
+}

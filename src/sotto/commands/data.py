@@ -1,4 +1,4 @@
-"""``sotto data``: corpora checked, prepared and rendered."""
+"""``sotto data``: corpora checked, prepared, rendered and put into shards."""
 
 from __future__ import annotations
 
@@ -87,11 +87,32 @@ def render(given: Namespace) -> Answer:
     return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
 
 
+def shard(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sotto import recipes
+
+    with Display() as show:
+        result = recipes.shard(
+            given.recipe,
+            given.out,
+            given.overrides,
+            given.per_shard,
+            given.workers,
+            given.damaged,
+            lambda done, total: show("sharding", done, total),
+        )
+    counts = f"{result.written} shards written, {result.present} there before, {len(result.failed)} recordings left out"
+    lines = [f"{given.out}: {counts}", *(f"{name}: {reason}" for name, reason in result.failed)]
+    return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
+
+
 def _damaged(default: str) -> Flag:
     told = f"refuse a recording that cannot be read, or skip and report it (default {default})"
     return flag("--damaged", choices=("refuse", "skip"), default=default, help=told)
 
 
+RECIPE = flag("recipe", help="a YAML file with a section data, or the name of a shipped recipe")
+OUT = flag("out", help="the folder to write to")
 WORKERS = flag("--workers", type=int, help="processes; one per core by default")
 
 CHECK = Command(
@@ -112,7 +133,7 @@ PREPARE = Command(
     prepare,
     (
         flag("root", help="the corpus as downloaded"),
-        flag("out", help="the folder to write to"),
+        OUT,
         flag("--sample-rate", type=int, default=16000, help="Hz (default 16000)"),
         WORKERS,
         _damaged("skip"),
@@ -125,8 +146,8 @@ RENDER = Command(
     "write hours of mixtures as files, once",
     render,
     (
-        flag("recipe", help="a YAML file with a section data, or the name of a shipped recipe"),
-        flag("out", help="the folder to write to"),
+        RECIPE,
+        OUT,
         flag("--hours", type=float, required=True, help="of training mixtures"),
         flag("--seed", type=int, default=0, help="of the draws (default 0)"),
         flag("--noisy-only", action="store_true", help="no clean training files, for label-free distillation"),
@@ -136,4 +157,19 @@ RENDER = Command(
     "Write what a recipe's data would mix on the fly, in parallel, to noisy/, clean/ and valid/, which the source\n"
     "pairs reads. key=value change the recipe, such as data.root=FOLDER. A stopped run goes on where it was.",
     lambda: "example:\n  sotto data render dns/manner-s-1.5gf data/dns-50h --hours 50 data.segment_s=30",
+)
+
+SHARD = Command(
+    "put a corpus into a few large tar files",
+    shard,
+    (
+        RECIPE,
+        OUT,
+        flag("--per-shard", type=int, default=1000, help="recordings in each (default 1000)"),
+        WORKERS,
+        _damaged("refuse"),
+    ),
+    "Write the recordings of a recipe's data as WebDataset tar files, in parallel; the source shards reads them.\n"
+    "key=value change the recipe, such as data.root=FOLDER. A stopped run goes on where it was.",
+    lambda: "example:\n  sotto data shard valentini/manner-s-1.5gf data/valentini-shards",
 )

@@ -10,6 +10,7 @@ from sotto.data.dns import Dns
 from sotto.data.mix import Mix
 from sotto.data.pairs import Pairs
 from sotto.data.partly import PartlyLabelled
+from sotto.data.shards import Shards
 from sotto.data.synthetic import Synthetic
 from sotto.data.valentini import Valentini
 from sotto.errors import InputError
@@ -19,6 +20,7 @@ SOURCES: dict[str, type[Source]] = {
     "dns": Dns,
     "pairs": Pairs,
     "mix": Mix,
+    "shards": Shards,
     "synthetic": Synthetic,
 }
 """Every source by the name that recipes call it."""
@@ -31,6 +33,7 @@ __all__ = [
     "Pairs",
     "PartlyLabelled",
     "Segments",
+    "Shards",
     "Source",
     "Synthetic",
     "Valentini",

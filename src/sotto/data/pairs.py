@@ -10,16 +10,18 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from sotto.audio.tempo import stretch
 from sotto.data.base import Lazy, Segments, pad
-from sotto.data.mixtures import Mixing, samples
+from sotto.data.mixtures import Mixing, Pool, samples
 from sotto.data.recordings import Recordings, audio_below, held_out, is_synthetic, pair_files, pair_key, speaker_of
 from sotto.errors import InputError
 from sotto.types import Item
+
+Split = Literal["train", "valid", "test"]
 
 
 class Pair(NamedTuple):
@@ -29,6 +31,13 @@ class Pair(NamedTuple):
     noisy: Path
     clean: Path | None
     speaker: str
+
+
+@runtime_checkable
+class Paired(Protocol):
+    """A source that trains on recordings as they lie on disk, and can list them."""
+
+    def pairs(self, split: Split) -> list[Pair]: ...
 
 
 def list_pairs(noisy: str | Path, clean: str | Path | None, manifest: str | None = None) -> list[Pair]:
@@ -42,26 +51,38 @@ def list_pairs(noisy: str | Path, clean: str | Path | None, manifest: str | None
 
 
 class PairSet:
-    """Pairs on disk, as whole recordings or as segments.
+    """Pairs, as whole recordings or as segments.
 
     Args:
-        pairs: what to read.
-        sample_rate: Hz, of every file.
-        cache: keep decoded files in memory.
-
-    Raises:
-        InputError: a file is unreadable or at another rate, or the lengths of a pair differ.
+        pairs: what they are called.
+        noisy: their recordings.
+        clean: their references, if they have any.
+        sample_rate: Hz, of all of them.
     """
 
-    def __init__(self, pairs: Sequence[Pair], sample_rate: int, cache: bool = False) -> None:
-        self.pairs, self.sample_rate = list(pairs), sample_rate
-        self.noisy = Recordings([pair.noisy for pair in pairs], sample_rate, cache)
+    def __init__(self, pairs: Sequence[Pair], noisy: Pool, clean: Pool | None, sample_rate: int) -> None:
+        self.pairs, self.noisy, self.clean, self.sample_rate = list(pairs), noisy, clean, sample_rate
+
+    @classmethod
+    def open(cls, pairs: Sequence[Pair], sample_rate: int, cache: bool = False) -> PairSet:
+        """Open pairs of files.
+
+        Args:
+            pairs: what to read.
+            sample_rate: Hz, of every file.
+            cache: keep decoded files in memory.
+
+        Raises:
+            InputError: a file is unreadable or at another rate, or the lengths of a pair differ.
+        """
+        noisy = Recordings([pair.noisy for pair in pairs], sample_rate, cache)
         paths = [pair.clean for pair in pairs if pair.clean is not None]
-        self.clean = Recordings(paths, sample_rate, cache) if paths else None
-        if self.clean is not None and (wrong := np.flatnonzero(self.clean.lengths != self.noisy.lengths)).size:
-            pair, lengths = self.pairs[wrong[0]], (self.noisy.lengths[wrong[0]], self.clean.lengths[wrong[0]])
+        clean = Recordings(paths, sample_rate, cache) if paths else None
+        if clean is not None and (wrong := np.flatnonzero(clean.lengths != noisy.lengths)).size:
+            pair, lengths = pairs[wrong[0]], (noisy.lengths[wrong[0]], clean.lengths[wrong[0]])
             found = f"is {lengths[0]} samples long and its clean partner {lengths[1]}"
             raise InputError(pair.noisy, found, "equal lengths", "`sotto data check` lists all such pairs")
+        return cls(pairs, noisy, clean, sample_rate)
 
     def whole(self) -> Lazy:
         """Every pair at its whole length."""
@@ -118,7 +139,7 @@ def items_of_test(noisy: str | None, clean: str | None, sample_rate: int) -> Seq
     """
     if noisy is None or clean is None:
         raise InputError("data", "has no test set", do="give test_noisy and test_clean, two folders of pairs")
-    return PairSet(list_pairs(noisy, clean), sample_rate).whole()
+    return PairSet.open(list_pairs(noisy, clean), sample_rate).whole()
 
 
 class Pairs:
@@ -176,16 +197,22 @@ class Pairs:
 
     def train(self, seed: int) -> Segments:
         """Segments of ``segment_s``; see :class:`sotto.data.base.Source`."""
-        pairs = PairSet(self._split[0], self.sample_rate, self.cache)
+        pairs = PairSet.open(self._split[0], self.sample_rate, self.cache)
         return pairs.segments(seed, self.segment_s, self.stride_s, self.tempo)
 
     def valid(self) -> Sequence[Item]:
         """Whole recordings of held-out speakers, or of ``valid_noisy``."""
-        return PairSet(self._split[1], self.sample_rate).whole()
+        return PairSet.open(self._split[1], self.sample_rate).whole()
 
     def test(self) -> Sequence[Item]:
         """Whole recordings of ``test_noisy``."""
         return items_of_test(self.test_noisy, self.test_clean, self.sample_rate)
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """List the files of a split; none where there is no test set."""
+        if split != "test":
+            return self._split[split == "valid"]
+        return [] if self.test_noisy is None else list_pairs(self.test_noisy, self.test_clean)
 
     @cached_property
     def _split(self) -> tuple[list[Pair], list[Pair]]:

@@ -43,7 +43,7 @@ class PartlyLabelled:
     def train(self, seed: int) -> Segments:
         """The labelled items of an epoch and, behind them, the unlabelled ones; a loader shuffles."""
         labelled = self.labelled.train(seed)
-        pairs = PairSet(list_pairs(self.noisy, None), self.sample_rate)
+        pairs = PairSet.open(list_pairs(self.noisy, None), self.sample_rate)
         length = samples("segment_s", self.segment_s, self.sample_rate)
         more = max(round(len(labelled) * self.share / (1 - self.share)), 1)
         return Segments(len(labelled) + more, seed, _Drawing(labelled, pairs, length))

@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sotto.audio.io import list_audio, write
-from sotto.audio.mix import rms_db
+from sotto.audio.mix import rms_db, within_scale
 from sotto.data.base import Damaged, Segments, Source, order
 from sotto.data.parallel import each
 from sotto.data.recordings import SYNTHETIC_MARK
@@ -145,10 +143,7 @@ class _Renderer:
         noisy, clean = item.noisy[: item.length], item.clean
         if job.paired:
             assert clean is not None
-            clean = clean[: item.length]
-            # Both are turned down where one of them would not fit into 16 bits.
-            gain = 1 / max(1.0, float(np.abs(noisy).max()), float(np.abs(clean).max()))
-            noisy, clean = noisy * np.float32(gain), clean * np.float32(gain)
+            noisy, clean = within_scale(noisy, clean[: item.length])
             write(self._path(job, "clean", item, f"clean_fileid_{job.index}"), clean, self.sample_rate)
         write(self._path(job, "noisy", item, _name(item, job.index)), noisy, self.sample_rate)
         return item.id, ""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sotto.data.base import Segments
 from sotto.data.mixtures import Mixing
-from sotto.data.pairs import Pair, PairSet, list_pairs
+from sotto.data.pairs import Pair, PairSet, Split, list_pairs
 from sotto.errors import InputError
 from sotto.types import Item
 
@@ -61,21 +61,25 @@ class Valentini:
         Raises:
             InputError: a test speaker is in the training set, a validation speaker is not, or the files are unfit.
         """
-        pairs = [pair for pair in self._trainset if pair.speaker not in self.valid_speakers]
-        if not pairs:
-            raise InputError("valid_speakers", "leave no speaker to train on")
-        chosen = PairSet(pairs, self.sample_rate, self.cache)
+        chosen = PairSet.open(self.pairs("train"), self.sample_rate, self.cache)
         return chosen.segments(seed, self.segment_s, self.stride_s, self.tempo)
 
     def valid(self) -> Sequence[Item]:
         """Whole utterances of the validation speakers; errors as in :meth:`train`."""
-        return PairSet(
-            [pair for pair in self._trainset if pair.speaker in self.valid_speakers], self.sample_rate
-        ).whole()
+        return PairSet.open(self.pairs("valid"), self.sample_rate).whole()
 
     def test(self) -> Sequence[Item]:
         """The 824 test utterances."""
-        return PairSet(self._list("testset"), self.sample_rate).whole()
+        return PairSet.open(self.pairs("test"), self.sample_rate).whole()
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """List the files of a split; errors as in :meth:`train`."""
+        if split == "test":
+            return self._list("testset")
+        pairs = [pair for pair in self._trainset if (pair.speaker in self.valid_speakers) == (split == "valid")]
+        if not pairs:
+            raise InputError("valid_speakers", "leave no speaker to train on")
+        return pairs
 
     @cached_property
     def _trainset(self) -> list[Pair]:
