@@ -165,8 +165,8 @@ def _report(rows: list[Row], trained: float, segments: int) -> str:
         f"MANNER-S-1.5GF trains on {trained:.1f} segments in a second of one core of this machine.",
         "",
         f"{machine(1)}",
-        f"{segments} segments for each number of workers, batches of {BATCH}. Real speech and noise at 16 kHz, FLAC; files",
-        "in the system's cache; the rooms are decaying noise.",
+        f"{segments} segments for each number of workers, batches of {BATCH}. Real speech and noise at 16 kHz, FLAC;",
+        "files in the system's cache; the rooms are decaying noise.",
     ]
     return "\n".join([*head, *map(_line, rows), *lines]) + "\n"
 

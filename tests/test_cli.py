@@ -167,7 +167,10 @@ def test_unknown_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["enhance"], ["models"], ["train"], ["evaluate"], ["bench"], ["report"], ["export"], ["demo"], ["data", "check"]],
+    [
+        *(["enhance"], ["models"], ["train"], ["evaluate"], ["bench"], ["report"], ["export"], ["demo"]),
+        *(["data", "check"], ["data", "prepare"], ["data", "render"], ["data", "shard"]),
+    ],
     ids=" ".join,
 )
 def test_help_teaches(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -273,6 +273,8 @@ def test_bad_files_are_reported_and_the_rest_goes_on(raw, tmp_path):
         ("1.wav", True),
         ("empty.wav", True),
     ]
+    with pytest.raises(InputError, match=r"1\.wav"):
+        prepare(raw, tmp_path / "other", workers=2, damaged="refuse")
 
 
 def test_a_file_that_passes_full_scale_is_turned_down_and_told(raw, tmp_path):

@@ -19,6 +19,7 @@ from sotto.data.check import check
 from sotto.data.loader import loader
 from sotto.data.recordings import pair_files
 from sotto.data.render import render
+from sotto.data.shard import shard
 from sotto.errors import InputError
 
 RATE = 16000
@@ -100,6 +101,9 @@ def test_processes_seeds_and_further_hours(corpus: Path, tmp_path: Path) -> None
     render(dns(corpus), tmp_path / "once", 12 / 3600, workers=1)
     for hours in (4 / 3600, 12 / 3600, 12 / 3600):
         result = render(dns(corpus), tmp_path / "grown", hours, workers=2)
+        # What a killed process leaves behind is gone with the next run.
+        (tmp_path / "grown" / "noisy" / ".half.part-x1y2z3.flac").touch()
+    render(dns(corpus), tmp_path / "grown", 12 / 3600, workers=1)
     assert (result.written, result.present) == (0, 24 + 3)
     assert contents(tmp_path / "grown") == contents(tmp_path / "once")
     render(dns(corpus), tmp_path / "other", 12 / 3600, seed=1, workers=1)
@@ -174,9 +178,14 @@ def test_what_is_too_loud_is_turned_down_with_its_partner(tmp_path: Path) -> Non
         np.testing.assert_allclose(read_mono(noisy, RATE), 2 * read_mono(clean, RATE), atol=4 / 32768)
 
 
-def test_synthetic_sound_stays_marked(tmp_path: Path) -> None:
-    render(data.Synthetic(segment_s=0.5, valid_items=1), tmp_path / "out", 1 / 3600, workers=1)
-    assert data.Pairs(f"{tmp_path}/out/noisy", f"{tmp_path}/out/clean").synthetic
+def test_synthetic_sound_stays_marked(corpus: Path, tmp_path: Path) -> None:
+    render(dns(corpus), tmp_path / "real", 1 / 3600, workers=1)
+    (corpus / "SYNTHETIC.md").touch()
+    render(dns(corpus), tmp_path / "out", 1 / 3600, workers=1)
+    pairs = [data.Pairs(f"{tmp_path}/{name}/noisy", f"{tmp_path}/{name}/clean") for name in ("real", "out")]
+    assert [source.synthetic for source in pairs] == [False, True]
+    shard(pairs[1], tmp_path / "shards", workers=1)
+    assert data.Shards(f"{tmp_path}/shards").synthetic
 
 
 def test_the_command(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,61 @@
+"""Work in processes: every answer once, errors whole, and no process left behind."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sotto.audio.io import info
+from sotto.data.parallel import each
+from sotto.errors import InputError
+
+
+@pytest.mark.parametrize("workers", [1, 2, 9])
+def test_every_job_is_done_once(workers: int) -> None:
+    jobs = list(range(40))
+    assert sorted(each(math.factorial, jobs, workers)) == [math.factorial(job) for job in jobs]
+    assert list(each(math.factorial, [], workers)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_arrives_as_it_was(workers: int) -> None:
+    with pytest.raises(InputError, match=r"^absent\.wav: there is no such file; check the path$"):
+        list(each(info, ["absent.wav"] * 3, workers))
+
+
+def test_a_process_that_dies_is_told() -> None:
+    with pytest.raises(InputError, match="ended early"):
+        list(each(os._exit, [3, 3], 2))
+
+
+def children(of: int) -> set[int]:
+    return {int(number) for number in Path(f"/proc/{of}/task/{of}/children").read_text().split()}
+
+
+def running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of processes")
+def test_no_process_outlives_a_parent_that_was_killed() -> None:
+    script = "import time\nfrom sotto.data.parallel import each\nlist(each(time.sleep, [300] * 4, 2))"
+    with subprocess.Popen([sys.executable, "-c", script]) as parent:
+        deadline = time.monotonic() + 60
+        while len(children(parent.pid)) < 3 and time.monotonic() < deadline:  # two workers, and Python's tracker
+            time.sleep(0.05)
+        born = children(parent.pid)
+        parent.send_signal(signal.SIGKILL)
+    assert len(born) >= 2
+    while any(map(running, born)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(running, born))
