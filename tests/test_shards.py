@@ -206,13 +206,22 @@ def test_a_damaged_shard_is_refused_or_skipped_with_a_warning(corpus: Path, tmp_
     assert {train[0, index].id for index in range(len(train))} == {
         pair.id for pair in pairs(corpus).pairs("train") if pair.id not in lost
     }
-    path.with_suffix(".json").write_text("{}")
-    if how != "gone":
-        with pytest.raises(InputError, match="is no index"):
-            shards(tmp_path / "out").train(0)
-        path.with_suffix(".json").unlink()
-        with pytest.raises(InputError, match="has no index"):
-            shards(tmp_path / "out").train(0)
+    path.unlink(missing_ok=True)
+    assert shard(pairs(corpus), tmp_path / "out", 5, workers=1).written == 1
+    read_all(shards(tmp_path / "out"))
+
+
+def test_an_index_that_is_none_is_told(corpus: Path, tmp_path: Path) -> None:
+    shard(pairs(corpus), tmp_path / "out", 50, workers=1)
+    (index,) = (tmp_path / "out").glob("train-*.json")
+    index.write_text("{}")
+    with pytest.raises(InputError, match="is no index"):
+        shards(tmp_path / "out").train(0)
+    index.unlink()
+    with pytest.raises(InputError, match="has no index"):
+        shards(tmp_path / "out").train(0)
+    assert shard(pairs(corpus), tmp_path / "out", 50, workers=1).written == 1
+    read_all(shards(tmp_path / "out"))
 
 
 def test_missing_folders_and_other_rates_are_told(corpus: Path, tmp_path: Path) -> None:

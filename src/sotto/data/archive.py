@@ -81,6 +81,7 @@ def pack(path: Path, items: Iterable[tuple[str, Item]], sample_rate: int, left_o
         left_out: for the index; read when all items were.
     """
     contents: list[tuple[dict[str, Any], dict[str, int]]] = []
+    index_of(path).unlink(missing_ok=True)  # of a tar file that was deleted, to be mended
     with atomic(path) as temporary:
         with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
             for key, item in items:
