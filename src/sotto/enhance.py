@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -97,7 +96,7 @@ def _opened(model: Any, threads: int | None, sample_rate: int) -> Model:
     if model is None or isinstance(model, (str, Path)):
         path = locate(model)
         if path.suffix == ".onnx":
-            return _from_onnx(str(path), threads or 0, sample_rate, path.stat().st_mtime_ns)
+            return _from_onnx(path, threads or 0, sample_rate)
         from sotto.models import load
 
         return _from_network(load(path), path.stem)
@@ -182,43 +181,23 @@ def _channel(noisy: np.ndarray, sample_rate: int, model: Model) -> np.ndarray:
     return np.pad(estimate, (0, max(len(noisy) - len(estimate), 0)))[: len(noisy)]
 
 
-@cache
-def _from_onnx(path: str, threads: int, sample_rate: int, _changed: int) -> Model:
-    """Open an ONNX file; a second call for the same file, unchanged, gets the same session."""
-    import onnxruntime as ort
-    from onnxruntime.capi.onnxruntime_pybind11_state import (
-        Fail,
-        InvalidArgument,
-        InvalidGraph,
-        InvalidProtobuf,
-        NotImplemented,
-        RuntimeException,
-    )
+def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
+    from sotto.runtime import STREAM_SUFFIX, open_graph
 
-    ort.set_default_logger_severity(3)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    try:
-        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented) as error:
-        raise InputError(path, "cannot be opened as an ONNX model", do="is the file complete?") from error
-    about = session.get_modelmeta().custom_metadata_map
-    source, *others = session.get_inputs()
+    graph = open_graph(path, threads)
+    source, *others = graph.inputs
     # An axis is a number where the graph takes no other length, else a name or None.
     fixed = [axis for axis in source.shape if isinstance(axis, int)]
     if others or len(source.shape) != 2 or fixed not in ([], [1]) or source.type != "tensor(float)":
-        found = ", ".join(f"{one.name} {one.shape} {one.type}" for one in session.get_inputs())
-        raise InputError(path, f"takes {found}", "one float input of [1, samples], of any length")
+        do = f"that is the graph of a stream; name {path.name.removesuffix(STREAM_SUFFIX)}.onnx"
+        found, expected = f"takes {graph.describe()}", "one float input of [1, samples], of any length"
+        raise InputError(path, found, expected, do if path.name.endswith(STREAM_SUFFIX) else "")
 
     def run(noisy: np.ndarray) -> np.ndarray:
-        try:
-            return np.asarray(session.run(None, {source.name: noisy[None]})[0])[0]
-        except (Fail, InvalidArgument, RuntimeException) as error:
-            reason = str(error).partition("\n")[0]
-            raise InputError(path, f"failed on {len(noisy)} samples ({reason})", "a graph for any length") from error
+        return graph.run([noisy[None]])[0][0]
 
-    minimum = int(about.get("minimum_samples", MINIMUM))
-    return Model(about.get("name", Path(path).stem), int(about.get("sample_rate", sample_rate)), run, minimum, about)
+    rate, minimum = graph.number("sample_rate", sample_rate, least=1), graph.number("minimum_samples", MINIMUM)
+    return Model(graph.about.get("name", path.stem), rate, run, minimum, graph.about)
 
 
 def _from_network(network: Any, name: str) -> Model:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from sotto.export.onnx import Parity, count_weights, to_onnx
+from sotto.export.onnx import Parity, compare, compare_stream, count_weights, to_onnx
 
-__all__ = ["Parity", "count_weights", "to_onnx"]
+__all__ = ["Parity", "compare", "compare_stream", "count_weights", "to_onnx"]

@@ -1,46 +1,47 @@
-"""ONNX: a network as one file that runs without torch, of any input length, kept only if it equals the network.
+"""ONNX: a network as files that run without torch, kept only if they equal the network.
 
-The graph takes ``noisy`` [1, samples] and gives ``estimate`` [1, samples], float32; normalisation, padding and cutting
-are inside. Its metadata says what it is: name, arguments, sample rate, and what the checkpoint knew of its training.
+Every network gives one file, ``student.onnx``, for whole recordings of any length. One that streams gives a second
+beside it, ``student.stream.onnx``: one hop and the state in, both anew out (``sotto.export.graphs``,
+``sotto.runtime``). Two plain graphs, rather than a single one of any number of hops: the first is one call in any
+runtime, with no delay to cut off, and the second has no unknown shape, as runtimes of small devices want it.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
-from torch.export import Dim
 
 from sotto.audio import io
 from sotto.errors import InputError
+from sotto.export.graphs import SHORTEST, step_graph, whole_graph
 from sotto.files import atomic
 from sotto.models import Enhancer
+from sotto.models.base import StreamingEnhancer
+from sotto.runtime import Graph, StreamGraph, stream_file
 from sotto.shelf import SPEECH
 
-OPSET = 18
 TOLERANCE = 1e-4
-SHORTEST = 256  # samples; below it the symbolic shapes of a graph would need cases that no recording has
-LONGEST = 2**28
+STREAMED_S = 2.0
+"""How much of each signal passes hop by hop when a stream's graph is compared, which takes as long as streaming it."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far the ONNX file is from the network: the largest difference of a sample over signals of these lengths."""
+    """How far the ONNX files are from the network: the largest difference of a sample over signals of these lengths."""
 
     largest_difference: float
     lengths: tuple[int, ...]
     tolerance: float
+    stream_difference: float | None = None
+    """Of the stream's graph, hop by hop, from the network on the whole; None where the network does not stream."""
 
 
 def to_onnx(
@@ -50,47 +51,61 @@ def to_onnx(
     about: Mapping[str, Any] | None = None,
     tolerance: float = TOLERANCE,
 ) -> Parity:
-    """Write ``network`` as ONNX, after checking that the file gives the network's output on speech.
+    """Write ``network`` as ONNX, after checking that the files give the network's output on speech.
 
     Args:
         network: any network of the project, in whatever mode; it is left as it was.
-        path: ends in ``.onnx``; replaced atomically, and left alone when the check fails.
+        path: ends in ``.onnx``; replaced atomically, and left alone when the check fails. So is the stream's graph
+            beside it (``sotto.runtime.stream_file``), which a network that does not stream removes: it would be that
+            of another network.
         speech: float32 [T] signals to check on; noisy real speech that ships with the package when left out.
         about: facts for the metadata, such as the training recipe and the licence; JSON-serialisable.
         tolerance: largest difference allowed, in units of full scale.
 
     Raises:
-        InputError: the file would differ by more than ``tolerance``.
+        InputError: a file would differ by more than ``tolerance``, or ``path`` is no name for one.
     """
+    path = Path(path)
+    if path.suffix != ".onnx" or stream_file(path) == path:
+        raise InputError(path, "is no name for an exported network", "one that ends in .onnx, and not in .stream.onnx")
     signals = list(speech) if speech is not None else speech_signals(network.sample_rate)
     training = network.training
     network.eval()
     try:
-        proto = _graph(network, about or {})
-        with atomic(path) as temporary:
-            onnx.save(proto, temporary)
-            parity = compare(network, temporary, signals, tolerance)
-            if not parity.largest_difference <= tolerance:
-                found = f"the ONNX graph differs from the network by {parity.largest_difference:.2g}"
-                raise InputError(path, found, f"at most {tolerance:g}", "nothing was written")
+        with ExitStack() as files:
+            temporary = files.enter_context(atomic(path))
+            onnx.save(whole_graph(network, about or {}), temporary)
+            difference = compare(network, temporary, signals)
+            _refuse(path, difference, tolerance)
+            streamed = None
+            if isinstance(network, StreamingEnhancer) and network.streams:
+                temporary = files.enter_context(atomic(stream_file(path)))
+                onnx.save(step_graph(network, about or {}), temporary)
+                streamed = compare_stream(network, temporary, signals)
+                _refuse(stream_file(path), streamed, tolerance)
+        if streamed is None:
+            stream_file(path).unlink(missing_ok=True)
     finally:
         network.train(training)
-    return parity
+    return Parity(difference, tuple(len(signal) for signal in signals), tolerance, streamed)
 
 
-def compare(network: Enhancer, path: str | Path, signals: Sequence[np.ndarray], tolerance: float = TOLERANCE) -> Parity:
-    """Run both on every signal [T]; the network stays as it is, the file runs on onnxruntime."""
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    device = next(network.parameters()).device
-    largest = 0.0
-    for signal in signals:
-        with torch.inference_mode():
-            wanted = network(torch.from_numpy(signal)[None].to(device)).cpu().numpy()
-        found = np.asarray(session.run(None, {"noisy": signal[None]})[0])
-        difference = np.abs(wanted - found).max()
-        # A NaN must not lose against a number.
-        largest = float(max(largest, difference if np.isfinite(difference) else np.inf))
-    return Parity(largest, tuple(len(signal) for signal in signals), tolerance)
+def compare(network: Enhancer, path: str | Path, signals: Sequence[np.ndarray]) -> float:
+    """The largest difference of a sample between network and file, over signals [T]."""
+    graph = Graph(str(path))
+    return _largest(network, lambda noisy: graph.run([noisy[None]])[0][0], signals)
+
+
+def compare_stream(network: StreamingEnhancer, path: str | Path, signals: Sequence[np.ndarray]) -> float:
+    """The same for the graph of a stream, hop by hop with silence behind, and the network on the whole signals."""
+    graph = StreamGraph(Graph(str(path), threads=1))
+
+    def run(noisy: np.ndarray) -> np.ndarray:
+        silence = network.delay + -(len(noisy) + network.delay) % network.hop
+        estimate, _ = graph.step(np.pad(noisy, (0, silence))[None], graph.start(1))
+        return estimate[0, network.delay : network.delay + len(noisy)]
+
+    return _largest(network, run, [signal[: round(STREAMED_S * network.sample_rate)] for signal in signals])
 
 
 def count_weights(path: str | Path) -> int:
@@ -111,57 +126,19 @@ def speech_signals(sample_rate: int) -> list[np.ndarray]:
     return [np.ascontiguousarray(noisy[:length]) for length in (SHORTEST, rate // 4 + 1, rate + 77, len(noisy))]
 
 
-def _graph(network: Enhancer, about: Mapping[str, Any]) -> onnx.ModelProto:
+def _largest(network: Enhancer, run: Callable[[np.ndarray], np.ndarray], signals: Sequence[np.ndarray]) -> float:
     device = next(network.parameters()).device
-    example = torch.zeros(1, network.sample_rate, device=device)
-    with _quiet():
-        program = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["noisy"],
-            output_names=["estimate"],
-            dynamic_shapes={"noisy": {1: Dim("samples", min=SHORTEST, max=LONGEST)}},
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("the exporter returned no program")
-    proto = program.model_proto
-    _strip(proto)
-    proto.producer_name = "sotto"
-    facts = {
-        "name": network.name,
-        "arguments": json.dumps(network.arguments),
-        "sample_rate": str(network.sample_rate),
-        "minimum_samples": str(SHORTEST),
-        "about": json.dumps(about),
-    }
-    onnx.helper.set_model_props(proto, facts)
-    onnx.checker.check_model(proto)
-    return proto
+    largest = 0.0
+    for signal in signals:
+        with torch.inference_mode():
+            wanted = network(torch.from_numpy(signal)[None].to(device))[0].cpu().numpy()
+        difference = np.abs(wanted - run(signal)).max()
+        # A NaN must not lose against a number.
+        largest = float(max(largest, difference if np.isfinite(difference) else np.inf))
+    return largest
 
 
-def _strip(proto: onnx.ModelProto) -> None:
-    """Remove what the exporter notes for debugging: stack traces with the paths of the exporting machine."""
-    for node in proto.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-    for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
-        del value.metadata_props[:]
-    del proto.graph.metadata_props[:]
-    del proto.functions[:]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks on its own libraries from the user, who can do nothing about them."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+def _refuse(path: Path, difference: float, tolerance: float) -> None:
+    if not difference <= tolerance:
+        found = f"the ONNX graph differs from the network by {difference:.2g}"
+        raise InputError(path, found, f"at most {tolerance:g}", "nothing was written")

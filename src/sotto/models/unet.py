@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +65,8 @@ class Down(nn.Module):
 class Up(nn.Module):
     """Decoder layer: twice the frequencies less one, even and odd ones side by side as channels until they interleave.
 
-    The last mixes in full, as the mask has two channels only, and has no normalisation.
+    The last mixes in full, as the mask has two channels only, and has no normalisation. An exported graph normalises
+    before it interleaves, which is the same and lets the convolution take the norm in.
     """
 
     def __init__(self, c_in: int, c_out: int, last: bool) -> None:
@@ -75,8 +77,14 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         x, past = self.conv(self.mix(x), past)
+        out = self.out
+        if torch.compiler.is_exporting() and isinstance(out, nn.Sequential):
+            norm, out = cast(nn.BatchNorm2d, out[0]), out[1]
+            values = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+            mean, variance, weight, bias = (cast(Tensor, value).repeat_interleave(2) for value in values)
+            x = F.batch_norm(x, mean, variance, weight, bias, eps=norm.eps)
         even_odd = x.unflatten(1, (-1, 2)).movedim(2, -1)
-        return self.out(even_odd.flatten(-2)[..., :-1]), past
+        return out(even_odd.flatten(-2)[..., :-1]), past
 
 
 class GroupedGru(nn.Module):

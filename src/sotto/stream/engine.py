@@ -14,7 +14,7 @@ from sotto.shelf import locate
 if TYPE_CHECKING:
     from sotto.models.base import StreamingEnhancer
 
-STREAMING = "a checkpoint or network that can: unet, or demucs with normalisation: running"
+STREAMING = "a network that can: unet, or demucs with normalisation: running"
 
 
 @runtime_checkable
@@ -48,8 +48,9 @@ def open_engine(model: Any = None, threads: int | None = None) -> Engine:
     """Make a model ready to run block by block.
 
     Args:
-        model: an engine already; a path to a checkpoint, or a network, that streams.
-        threads: of torch's arithmetic, in all of this process; left alone when None.
+        model: an engine already; None for the default student; the name of a shipped one; a path to ONNX, of the
+            recording's graph or the stream's own beside it, or to a checkpoint; or a network, that streams.
+        threads: of the arithmetic. In ONNX 1 when None; in torch those of all the process, left alone when None.
 
     Raises:
         InputError: no such model, or one that cannot stream: it needs the whole signal, or is none of those above.
@@ -62,13 +63,24 @@ def open_engine(model: Any = None, threads: int | None = None) -> Engine:
     elif model is None or isinstance(model, (str, Path)):
         path = locate(model)
         name = path.stem
-        if path.suffix != ".onnx":
-            from sotto.models import load
+        if path.suffix == ".onnx":
+            return _from_onnx(path, threads or 1)
+        from sotto.models import load
 
-            network = load(path)
+        network = load(path)
     if getattr(network, "streams", False):
         return _TorchEngine(cast("StreamingEnhancer", network), name, threads)
     raise InputError(name, "cannot run block by block", STREAMING)
+
+
+def _from_onnx(path: Path, threads: int) -> Engine:
+    from sotto.runtime import StreamGraph, open_graph, stream_file
+
+    file = stream_file(path)
+    if not file.is_file():
+        found = f"cannot run block by block, as there is no {file.name} beside it"
+        raise InputError(path, found, STREAMING + ", and both files of its export")
+    return StreamGraph(open_graph(file, threads))
 
 
 class _TorchEngine:
