@@ -39,7 +39,7 @@ SHOWN = {
 
 
 def main() -> None:
-    """Read the words typed and write the three files."""
+    """Read the words typed and write the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished, scored run")
     parser.add_argument("name", help="name of the shipped student")

@@ -1,88 +1,179 @@
-"""Export: the file equals the network for every length, says what it is, and is not kept when it differs."""
+"""Export: the files equal the network, whole and hop by hop, say what they are, and are not kept when they differ."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 
 import sotto
 from sotto import models, recipes
+from sotto.cli import main
 from sotto.errors import InputError
+from sotto.export import Parity, to_onnx
 from sotto.export import onnx as exporter
-from sotto.export import to_onnx
-from sotto.models import Enhancer
+from sotto.models import MODELS, Enhancer
+from sotto.runtime import Graph, stream_file
+
+RATE = 16000
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "manner-s": ("manner-s", {"hidden": 4, "depth": 2}),
+    "manner-b": ("manner-b", {"hidden": 6, "depth": 2}),
+    "manner-l": ("manner-l", {"hidden": 6, "depth": 1}),
+    "tstnn": ("tstnn", {"channels": 4, "blocks": 1, "heads": 1, "frame": 64}),
+    "demucs": ("demucs", {"hidden": 4, "depth": 2}),
+    "demucs-both-ways": ("demucs", {"hidden": 4, "depth": 2, "causal": False}),
+    "demucs-running": ("demucs", {"hidden": 4, "depth": 2, "normalisation": "running"}),
+    "unet": ("unet", {"width": 4, "depth": 2, "groups": 2}),
+    "unet-bottleneck": ("unet", {"width": 4, "depth": 2, "groups": 1, "bottleneck": 2}),
+}
+STREAM = ("demucs-running", "unet", "unet-bottleneck")
 
 
-@pytest.fixture(scope="module", params=[("manner-s", 4, 3), ("manner-b", 6, 2)], ids=lambda made: made[0])
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Enhancer, Path]:
-    name, hidden, depth = request.param
+@dataclass(frozen=True)
+class Exported:
+    network: Enhancer
+    path: Path
+    parity: Parity
+    streams: bool
+
+
+def build(name: str) -> Enhancer:
+    """A network whose norms have statistics, not the initial zeros and ones."""
     torch.manual_seed(0)
-    network = models.create(name, hidden=hidden, depth=depth).train()
-    with torch.no_grad():  # statistics that are not the initial zeros and ones
-        network(0.1 * torch.randn(4, 8000))
-    path = tmp_path_factory.mktemp(name) / "student.onnx"
+    kind, arguments = NETWORKS[name]
+    network = models.create(kind, **arguments).train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(0.1 * torch.randn(4, 4000))
+    return network
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    network = build(request.param)
+    path = tmp_path_factory.mktemp("export") / "student.onnx"
     parity = to_onnx(network, path, about={"licence": "MIT"})
     assert network.training
-    assert parity.largest_difference < 1e-5
-    return network.eval(), path
+    return Exported(network.eval(), path, parity, request.param in STREAM)
 
 
-@pytest.mark.parametrize("length", [256, 257, 1000, 16000, 16001, 50003])
-def test_equals_the_network_at_any_length(exported: tuple[Enhancer, Path], length: int) -> None:
-    network, path = exported
-    noisy = (0.1 * np.random.default_rng(length).standard_normal((1, length))).astype(np.float32)
-    (found,) = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"noisy": noisy})
+def noise(length: int, seed: int) -> np.ndarray:
+    return (0.1 * np.random.default_rng(seed).standard_normal(length)).astype(np.float32)
+
+
+def whole(network: Enhancer, noisy: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        wanted = network(torch.from_numpy(noisy)).numpy()
-    assert np.asarray(found).shape == wanted.shape
-    assert np.abs(np.asarray(found) - wanted).max() < 1e-6
+        return network(torch.from_numpy(noisy)[None])[0].numpy()
 
 
-def test_runs_as_a_model_and_says_what_it_is(exported: tuple[Enhancer, Path]) -> None:
-    network, path = exported
-    noisy = (0.1 * np.random.default_rng(0).standard_normal((2, 30000))).astype(np.float32)
-    assert np.abs(sotto.enhance(noisy, 16000, path) - sotto.enhance(noisy, 16000, network)).max() < 1e-6
-    about = ort.InferenceSession(str(path)).get_modelmeta().custom_metadata_map
-    assert (about["name"], json.loads(about["arguments"])) == (network.name, network.arguments)
-    assert about["sample_rate"] == "16000"
-    assert json.loads(about["about"]) == {"licence": "MIT"}
+def test_every_network_is_walked() -> None:
+    assert {kind for kind, _ in NETWORKS.values()} == set(MODELS)
 
 
-def test_carries_no_trace_of_the_machine(exported: tuple[Enhancer, Path]) -> None:
-    content = exported[1].read_bytes()
-    assert b"site-packages" not in content
-    assert b".py" not in content
+def test_parity_is_told_and_true(exported: Exported) -> None:
+    assert 0 <= exported.parity.largest_difference < 1e-5
+    assert (exported.parity.stream_difference is not None) == exported.streams == exported.network.streams
+    assert stream_file(exported.path).is_file() == exported.streams
+    for length in (256, 257, 1000, 16001, 50003):
+        noisy = noise(length, length)
+        wanted, (found,) = whole(exported.network, noisy), Graph(str(exported.path)).run([noisy[None]])
+        assert found.shape == (1, length)
+        assert np.abs(wanted).max() > 1e-4
+        assert np.abs(found[0] - wanted).max() < 1e-5
 
 
-def test_what_differs_is_not_kept(
-    exported: tuple[Enhancer, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network, path = exported
+def test_runs_as_a_model_and_as_a_stream(exported: Exported) -> None:
+    noisy = np.stack([noise(9001, 1), noise(9001, 2)])
+    wanted = np.stack([whole(exported.network, channel) for channel in noisy])
+    assert np.abs(sotto.enhance(noisy, RATE, exported.path) - wanted).max() < 1e-5
+    if not exported.streams:
+        with pytest.raises(InputError, match=r"student\.stream\.onnx beside it; expected .*unet"):
+            sotto.Streamer(exported.path)
+        return
+    torch_streamer = sotto.Streamer(exported.network)
+    for path in (exported.path, stream_file(exported.path)):
+        streamer = sotto.Streamer(path, RATE, channels=2)
+        assert streamer.latency_s == torch_streamer.latency_s
+        for cuts in ((1, 2, 900, 8000), (5000,)):
+            parts = [streamer.feed(block) for block in np.split(noisy, cuts, axis=1)]
+            found = np.concatenate([*parts, streamer.flush()], axis=1)
+            assert np.abs(found - wanted).max() < 1e-5
+            streamer.reset()
+
+
+def test_files_are_what_runtimes_read_and_tell_what_they_hold(exported: Exported) -> None:
+    for path in (exported.path, stream_file(exported.path))[: 1 + exported.streams]:
+        proto = onnx.load(path)
+        assert proto.ir_version <= 10  # all that onnxruntime 1.20 knows
+        assert [(one.domain, one.version) for one in proto.opset_import] == [("", 18)]
+        assert {"BatchNormalization", "Loop", "Scan", "If"}.isdisjoint(node.op_type for node in proto.graph.node)
+        assert b"site-packages" not in path.read_bytes()
+        assert b".py" not in path.read_bytes()
+        facts = {one.key: one.value for one in proto.metadata_props}
+        assert (facts["name"], json.loads(facts["arguments"])) == (exported.network.name, exported.network.arguments)
+        assert (facts["sample_rate"], json.loads(facts["about"])) == ("16000", {"licence": "MIT"})
+        assert ("latency_samples" in facts) == exported.streams
+        if exported.streams:
+            assert int(facts["latency_samples"]) == exported.network.latency
+
+
+@pytest.mark.parametrize("graph", ["whole_graph", "step_graph"])
+def test_what_differs_is_not_kept(graph: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, make = build("unet"), getattr(exporter, graph)
 
     def spoilt(network: Enhancer, about: dict[str, object]) -> onnx.ModelProto:
-        proto = onnx.load(path)
-        (bias,) = (tensor for tensor in proto.graph.initializer if tensor.name == "out_conv.bias")
-        bias.CopyFrom(onnx.numpy_helper.from_array(np.ones(1, np.float32), "out_conv.bias"))
+        proto = make(network, about)
+        (last,) = (tensor for tensor in proto.graph.initializer if tensor.name.endswith("decoder.1.conv.conv.weight"))
+        weight = onnx.numpy_helper.to_array(last)
+        last.CopyFrom(onnx.numpy_helper.from_array(2 * weight, last.name))
         return proto
 
-    monkeypatch.setattr(exporter, "_graph", spoilt)
-    (tmp_path / "student.onnx").write_bytes(b"what was there before")
-    with pytest.raises(InputError, match=r"differs from the network by .* at most 0\.0001"):
+    monkeypatch.setattr(exporter, graph, spoilt)
+    before = {"student.onnx": b"what was there before", "student.stream.onnx": b"and beside it"}
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"onnx: .* differs from the network by .* at most 0\.0001; nothing was"):
         to_onnx(network, tmp_path / "student.onnx")
-    assert (tmp_path / "student.onnx").read_bytes() == b"what was there before"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_no_stream_of_another_network_stays_beside_an_export(tmp_path: Path) -> None:
+    (tmp_path / "student.stream.onnx").write_bytes(b"of a network that was here before")
+    to_onnx(build("manner-l"), tmp_path / "student.onnx", [noise(300, 0)])
     assert [path.name for path in tmp_path.iterdir()] == ["student.onnx"]
+    for name in ("student.pt", "student.stream.onnx", "student"):
+        with pytest.raises(InputError, match=r"ends in \.onnx"):
+            to_onnx(build("manner-l"), tmp_path / name)
 
 
-def test_the_recipe_travels_with_an_exported_checkpoint(tmp_path: Path) -> None:
-    network = models.create("manner-s", hidden=6, depth=1)
-    models.save(network, tmp_path / "best.safetensors", recipe={"title": "a trial"}, step=7)
-    recipes.export(tmp_path / "best.safetensors", tmp_path / "student.onnx", licence="CC0")
-    session = ort.InferenceSession(str(tmp_path / "student.onnx"))
-    about = json.loads(session.get_modelmeta().custom_metadata_map["about"])
-    assert about == {"recipe": {"title": "a trial"}, "step": 7, "licence": "CC0"}
+def test_a_checkpoint_is_exported_with_its_recipe_and_both_parities(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, student = tmp_path / "best.safetensors", tmp_path / "student.onnx"
+    models.save(build("unet"), checkpoint, recipe={"title": "a trial"}, step=7)
+    main(["export", str(checkpoint), "-o", str(student), "--licence", "CC0", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["stream_output"] == str(tmp_path / "student.stream.onnx")
+    assert 0 < answer["largest_difference"] < 1e-5
+    assert 0 < answer["stream_difference"] < 1e-5
+    for path in (student, stream_file(student)):
+        about = json.loads(Graph(str(path)).about["about"])
+        assert about == {"recipe": {"title": "a trial"}, "step": 7, "licence": "CC0"}
+
+
+def test_the_answer_for_people_names_each_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parity = {"whole": Parity(2e-7, (256,), 1e-4), "both": Parity(2e-7, (256,), 1e-4, 3e-7)}
+    for name, lines in (("whole", 1), ("both", 2)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(recipes, "export", lambda *_, name=name: parity[name])
+            main(["export", "best.safetensors", "-o", "student.onnx"])
+        told = capsys.readouterr().out.splitlines()
+        assert told[0] == "student.onnx: differs from the network by at most 2.0e-07 on speech"
+        assert told[1:] == ["student.stream.onnx: block by block, by at most 3.0e-07"][: lines - 1]

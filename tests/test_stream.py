@@ -253,8 +253,9 @@ def test_what_cannot_stream_says_so(tmp_path: Path) -> None:
     manner = models.create("manner-s", hidden=2, depth=3)
     models.save(manner, tmp_path / "manner.safetensors")
     whole = models.create("demucs", hidden=4, depth=3)
-    for model in (None, manner, tmp_path / "manner.safetensors", whole, np.tanh, "numpy:tanh", 3, sotto.enhance):
-        with pytest.raises(InputError, match=r"cannot run block by block; expected .*unet, or demucs with norm"):
+    shipped = "manner-s-1.5gf"
+    for model in (shipped, manner, tmp_path / "manner.safetensors", whole, np.tanh, "numpy:tanh", 3, sotto.enhance):
+        with pytest.raises(InputError, match=r"cannot run block by block.*; expected .*unet, or demucs with norm"):
             Streamer(model)
     for wrong in ({"sample_rate": 0}, {"channels": 0}):
         with pytest.raises(InputError, match="above 0"):

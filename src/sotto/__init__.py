@@ -5,7 +5,7 @@ Large denoising networks made into small ones that run in real time on a CPU cor
     import sotto
 
     estimate = sotto.enhance(noisy, sample_rate)          # the student that ships with the package, without torch
-    streamer = sotto.Streamer("unet.safetensors", 48000)   # block by block: feed, and flush at the end
+    streamer = sotto.Streamer(sample_rate=48000)          # the same block by block: feed, and flush at the end
     network = sotto.load("runs/student/best.safetensors")  # a torch network
     scores = sotto.evaluate(network, ("noisy/", "clean/"))  # PESQ, STOI, CSIG, CBAK, COVL, SI-SDR
 

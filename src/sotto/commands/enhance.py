@@ -14,7 +14,7 @@ from sotto.terminal import Display
 ENHANCE_EXAMPLES = """examples:
   sotto enhance noisy.wav -o clean.wav
   sotto enhance recordings/ -o enhanced/
-  arecord -f S16_LE -r 16000 | sotto enhance --stream --model runs/unet/best.safetensors | aplay
+  arecord -f S16_LE -r 16000 -t wav | sotto enhance --stream | aplay
 """
 
 STREAM = (

@@ -40,13 +40,14 @@ class Streamer:
     ``sotto.enhance`` gives on it (up to ``low_delay``). One object serves one stream at a time, in one thread.
 
     Args:
-        model: a checkpoint (which needs ``sotto[train]``) or network that streams, or an ``Engine``.
+        model: None for the default student; the name of a shipped one that streams, an ONNX file with its stream's
+            graph beside it, a checkpoint (which needs ``sotto[train]``) or network; or an ``Engine``.
         sample_rate: Hz of the sound that is fed; at another rate than the model's it is resampled there and back.
         channels: fed together and enhanced one by one.
         low_delay: resample by short filters, whose sound differs from that of ``sotto.enhance`` above 0.9 of the
             lower rate's half, but which hold back milliseconds rather than tenths of a second.
-        threads: of torch's arithmetic. Torch has one number for the whole process, so it is left alone unless given;
-            1 is fastest for the small blocks of a stream.
+        threads: of the arithmetic; 1 is fastest for the small blocks of a stream, and what ONNX gets unless given.
+            Torch has one number for the whole process, which is left alone unless given.
 
     Raises:
         InputError: no such model, one that cannot stream, or a rate or number of channels below 1.

@@ -1,0 +1,176 @@
+"""ONNX files on onnxruntime: whatever a file holds, it runs or is told in one line; and the student streams."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import sotto
+from sotto.audio import io
+from sotto.enhance import open_model
+from sotto.errors import InputError
+from sotto.runtime import Graph, StreamGraph, open_graph, stream_file
+from sotto.shelf import SPEECH, locate
+from sotto.stream import Engine
+from sotto.stream.engine import open_engine
+
+RATE = 16000
+
+
+def speech(length: int = 3 * RATE) -> np.ndarray:
+    clean, _ = io.read(Path(str(SPEECH)), RATE)
+    return clean[0, :length] + 0.01 * np.random.default_rng(0).standard_normal(length).astype(np.float32)
+
+
+def edited(source: Path, target: Path, edit: Callable[[onnx.ModelProto], object]) -> Path:
+    """A copy of an ONNX file with something changed in it."""
+    proto = onnx.load(source)
+    edit(proto)
+    onnx.save(proto, target)
+    return target
+
+
+def say(key: str, value: str) -> Callable[[onnx.ModelProto], None]:
+    """Put a word into the metadata, in place of what stands there."""
+
+    def edit(proto: onnx.ModelProto) -> None:
+        for fact in proto.metadata_props:
+            fact.value = value if fact.key == key else fact.value
+
+    return edit
+
+
+def graph(path: Path, inputs: dict[str, list[int | str]], outputs: list[str]) -> Path:
+    """A foreign graph that gives its first inputs back."""
+    made = helper.make_graph(
+        [helper.make_node("Identity", [given], [name]) for given, name in zip(inputs, outputs, strict=False)],
+        "theirs",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+    )
+    onnx.save(helper.make_model(made, ir_version=9, opset_imports=[helper.make_opsetid("", 18)]), path)
+    return path
+
+
+# The student that ships
+
+
+def test_the_default_student_streams_as_it_enhances() -> None:
+    noisy = speech()
+    for rate, channels in ((RATE, 1), (48000, 2)):
+        heard = np.stack([io.resample(noisy, RATE, rate)] * channels)
+        streamer = sotto.Streamer(sample_rate=rate, channels=channels)
+        parts = [streamer.feed(block) for block in np.array_split(heard, 97, axis=1)]
+        found = np.concatenate([*parts, streamer.flush()], axis=1)
+        np.testing.assert_allclose(found, sotto.enhance(heard, rate), atol=1e-5)
+    assert sotto.Streamer().latency_s == 0.02
+
+
+def test_standard_input_is_enhanced_by_the_default_student(tmp_path: Path) -> None:
+    noisy = speech(RATE)
+    io.write(tmp_path / "noisy.wav", noisy[None], RATE, "FLOAT")
+    with open(tmp_path / "noisy.wav", "rb") as source, open(tmp_path / "clean.wav", "wb") as target:
+        words = [sys.executable, "-m", "sotto", "enhance", "--stream"]
+        done = subprocess.run(words, stdin=source, stdout=target, stderr=subprocess.PIPE, text=True, check=True)
+    assert "latency 20.0 ms" in done.stderr
+    np.testing.assert_allclose(io.read(tmp_path / "clean.wav")[0][0], sotto.enhance(noisy, RATE), atol=1e-5)
+
+
+def test_streams_share_a_graph_and_nothing_else() -> None:
+    first, second = open_engine(), open_engine()
+    assert isinstance(first, Engine)
+    assert open_graph(stream_file(locate())) is open_graph(stream_file(locate()))
+    blocks = [speech(RATE).reshape(1, -1), speech(RATE)[::-1].reshape(1, -1).copy()]
+    alone = [engine.step(block, engine.start(1))[0] for engine, block in zip((first, second), blocks, strict=True)]
+    with ThreadPoolExecutor(2) as threads:
+        both = list(threads.map(lambda engine, block: engine.step(block, engine.start(1))[0], (first, second), blocks))
+    assert all(np.array_equal(one, other) for one, other in zip(alone, both, strict=True))
+
+
+def test_a_state_is_left_as_it_was() -> None:
+    engine = open_engine()
+    block, state = speech(160)[None], engine.start(1)
+    once, after = engine.step(block, state)
+    assert np.array_equal(once, engine.step(block, state)[0])
+    assert not np.array_equal(once, engine.step(block, after)[0])
+
+
+# Files that are none, or others
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
+def test_half_a_file_is_told(tmp_path: Path, share: float) -> None:
+    for suffix, run in ((".onnx", open_model), (".stream.onnx", open_engine)):
+        content = locate().with_suffix(suffix).read_bytes()
+        path = tmp_path / f"student{suffix}"
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(InputError, match=r"onnx: (cannot be opened as an ONNX model|a graph without)"):
+            run(path)
+
+
+@pytest.mark.parametrize("content", [b"these are words\n", b"\x00" * 5000, b"RIFF\x24\x00\x00\x00WAVEfmt "])
+def test_another_file_under_the_name_of_one_is_told_by_the_command(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "student.onnx").write_bytes(content)
+    io.write(tmp_path / "noisy.wav", speech(RATE)[None], RATE)
+    words = ["enhance", str(tmp_path / "noisy.wav"), "-o", str(tmp_path / "clean.wav")]
+    done = subprocess.run(
+        [sys.executable, "-m", "sotto", *words, "--model", str(tmp_path / "student.onnx")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "student.onnx: cannot be opened as an ONNX model; is the file complete?" in done.stderr
+    assert not (tmp_path / "clean.wav").exists()
+
+
+def test_the_two_graphs_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"and 11 more; .*graph of a stream; name unet-24\.onnx"):
+        open_model(stream_file(locate()))
+    path = tmp_path / "unet.stream.onnx"
+    path.write_bytes(locate().read_bytes())
+    with pytest.raises(InputError, match=r"is no graph of a stream: it takes noisy \[1, 'samples'\]"):
+        open_engine(path)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        ({"x": [1, 160], "state": [1, 3]}, ["y"]),
+        ({"x": [1, "hop"], "state": [1, 3]}, ["y", "next"]),
+        ({"x": [160], "state": [1, 3]}, ["y", "next"]),
+    ],
+)
+def test_foreign_graphs_of_streams_are_told(
+    tmp_path: Path, inputs: dict[str, list[int | str]], outputs: list[str]
+) -> None:
+    path = graph(tmp_path / "theirs.stream.onnx", inputs, outputs)
+    with pytest.raises(InputError, match=r"no graph of a stream: it takes x .*; expected one hop"):
+        StreamGraph(Graph(str(path)))
+
+
+def test_a_graph_without_inputs_is_told(tmp_path: Path) -> None:
+    value = helper.make_node("Constant", [], ["y"], value=helper.make_tensor("y", TensorProto.FLOAT, [1], [0.0]))
+    made = helper.make_graph([value], "none", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])])
+    model = helper.make_model(made, ir_version=9, opset_imports=[helper.make_opsetid("", 18)])
+    onnx.save(model, tmp_path / "none.onnx")
+    with pytest.raises(InputError, match="without input or output"):
+        open_model(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("value", ["", "0", "-16000", "16 kHz", "16000.0"])
+def test_facts_that_are_none_are_told(tmp_path: Path, value: str) -> None:
+    path = edited(locate(), tmp_path / "odd.onnx", say("sample_rate", value))
+    with pytest.raises(InputError, match=r"odd\.onnx: says sample_rate = .*a whole number from 1"):
+        open_model(path)
+    path = edited(stream_file(locate()), tmp_path / "odd.stream.onnx", say("sample_rate", value))
+    with pytest.raises(InputError, match=r"says sample_rate = .*a whole number from 1"):
+        open_engine(path)

@@ -1,0 +1,101 @@
+"""The first tier as its users have it: installed by pip in an environment of its own, where there is no torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sotto.audio import io
+from sotto.shelf import SPEECH
+
+ROOT = Path(__file__).resolve().parents[1]
+RATE = 48000
+PROGRAM = """
+import importlib.util, json, sys
+import numpy as np, soundfile, sotto
+
+noisy, rate = soundfile.read("noisy.wav", dtype="float32")
+estimate = sotto.enhance(noisy.T, rate)
+streamer = sotto.Streamer(sample_rate=rate, channels=2)
+parts = [streamer.feed(block) for block in np.array_split(noisy.T, 50, axis=1)]
+streamed = np.concatenate([*parts, streamer.flush()], axis=1)
+print(json.dumps({
+    "torch": importlib.util.find_spec("torch") is not None,
+    "place": sotto.__file__,
+    "onnx": "onnx" in sys.modules,
+    "apart": float(np.abs(streamed - estimate).max()),
+    "changed": float(np.abs(estimate - noisy.T).max()),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a fresh environment into which nothing but ``pip install .`` has put anything."""
+    folder = tmp_path_factory.mktemp("fresh")
+    venv.create(folder / "venv", with_pip=True)
+    python = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    pip = [str(python), "-I", "-m", "pip", "--disable-pip-version-check"]
+    probe = ["download", "--quiet", "--no-deps", "--retries", "0", "--timeout", "10", "--dest", str(folder), "soxr"]
+    if subprocess.run([*pip, *probe], capture_output=True).returncode:
+        pytest.skip("pip reaches no package index")
+    # A copy, as building leaves folders beside the sources.
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    done = subprocess.run([*pip, "install", "--quiet", "--no-compile", str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return python
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sound")
+    clean, rate = io.read(Path(str(SPEECH)), RATE)
+    noise = np.random.default_rng(0).standard_normal((2, clean.shape[1])).astype(np.float32)
+    io.write(folder / "noisy.wav", clean + 0.02 * noise, rate, "FLOAT")
+    return folder / "noisy.wav"
+
+
+def sotto(python: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    # -I: neither the sources nor what PYTHONPATH names.
+    return subprocess.run([str(python), "-I", "-m", "sotto", *words], stderr=subprocess.PIPE, **options)
+
+
+def test_files_and_streams_are_enhanced_without_torch(python: Path, noisy: Path) -> None:
+    folder = noisy.parent
+    done = sotto(python, "enhance", "noisy.wav", "-o", "clean.wav", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    with open(noisy, "rb") as source, open(folder / "streamed.wav", "wb") as target:
+        done = sotto(python, "enhance", "--stream", stdin=source, stdout=target, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    clean, streamed = (io.read(folder / name)[0] for name in ("clean.wav", "streamed.wav"))
+    assert clean.shape == streamed.shape == io.read(noisy)[0].shape
+    np.testing.assert_allclose(streamed, clean, atol=1e-5)
+
+
+def test_the_same_in_python(python: Path, noisy: Path) -> None:
+    words = [str(python), "-I", "-c", PROGRAM]
+    done = subprocess.run(words, cwd=noisy.parent, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert not told["torch"]
+    assert not told["onnx"]
+    assert str(python.parents[1]) in told["place"]
+    assert told["apart"] < 1e-5 < 1e-2 < told["changed"]
+
+
+@pytest.mark.parametrize("words", [["export", "best.safetensors", "-o", "student.onnx"], ["train", "unet/student"]])
+def test_what_needs_torch_says_so_in_one_line(python: Path, tmp_path: Path, words: list[str]) -> None:
+    done = sotto(python, *words, cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert "pip install 'sotto[train]'" in line
+    assert list(tmp_path.iterdir()) == []
