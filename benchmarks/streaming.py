@@ -3,20 +3,18 @@
 Speech is fed hop by hop to a ``sotto.Streamer`` of each, in turn, so that whatever else the machine does meets both;
 their output, put together, must be the same.
 
-    python benchmarks/streaming.py runs/real/unet/best.safetensors --out benchmarks/results/streaming.md
+    python benchmarks/streaming.py runs/real/unet/best.safetensors unet-24 --out benchmarks/results/streaming.md
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from paired import TOLERANCE, machine
 
 import sotto
-from sotto.export import to_onnx
 from sotto.export.onnx import speech_signals
 from sotto.files import write_text
 from sotto.stream import Timing
@@ -28,19 +26,17 @@ def main() -> None:
     """Read the words typed, measure, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="of a network that streams")
+    parser.add_argument("student", help="what sotto export made of it: a file, or the name of a shipped model")
     parser.add_argument("--rounds", type=int, default=10, help="passes over the speech")
     parser.add_argument("--out", type=Path, help="where to write the table as Markdown")
     given = parser.parse_args()
     network = sotto.load(given.checkpoint)
-    with tempfile.TemporaryDirectory() as folder:
-        student = Path(folder) / "student.onnx"
-        to_onnx(network, student)
-        streamers = {
-            "onnxruntime": sotto.Streamer(student, threads=THREADS),
-            "torch": sotto.Streamer(network, threads=THREADS),
-        }
+    streamers = {
+        "onnxruntime": sotto.Streamer(given.student, threads=THREADS),
+        "torch": sotto.Streamer(network, threads=THREADS),
+    }
     timings = measure(streamers, np.tile(speech_signals(network.sample_rate)[-1], given.rounds), network.hop)
-    text = table(timings, f"{given.checkpoint.parent.name}, blocks of {1000 * network.hop / network.sample_rate:g} ms")
+    text = table(timings, f"{given.student}, blocks of {1000 * network.hop / network.sample_rate:g} ms")
     print(text)
     if given.out:
         write_text(given.out, text)

@@ -21,7 +21,9 @@ FLOORS = {
     "evaluate": 4,
     **dict.fromkeys(("distill", "export", "enhance", "stream"), 3),
     **dict.fromkeys(("models", "data", "losses", "metrics"), 2),
-    **dict.fromkeys(("audio", "types", "errors", "files", "verb", "version", "shelf", "function", "runtime", "__init__"), 1),
+    **dict.fromkeys(
+        ("audio", "types", "errors", "files", "verb", "version", "shelf", "function", "runtime", "__init__"), 1
+    ),
 }
 SHARED = (1, 6, 7)  # floors whose few files work together
 
