@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,6 @@ from sotto.data.render import Rendered
 from sotto.data.render import render as rendered
 from sotto.data.shard import Sharded
 from sotto.data.shard import shard as sharded
-from sotto.enhance import enhance, open_model
 from sotto.errors import InputError
 from sotto.evaluate import Scores
 from sotto.evaluate import evaluate as measure
@@ -25,11 +23,13 @@ from sotto.evaluate.report import NOISY
 from sotto.export import Parity, to_onnx
 from sotto.files import write_text
 from sotto.metrics import DEFAULT, Align
+from sotto.schema import flat, plain
+from sotto.teachers import cache_plan, draws_of, teacher_of
 from sotto.train import Objective, Outcome, Settings, Stage, Trainer, weight_of
 from sotto.train.checkpoint import CHECKPOINT, STATE
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
-"""Called with (what is being done, done, in all, the latest numbers)."""
+"""Called with (what is being done, done, in all, the latest numbers); with 0 in all, it is a line to tell."""
 
 RECIPE = "recipe.yaml"
 SCORES = "scores.json"
@@ -67,12 +67,15 @@ def train(
     name = Path(recipe).stem if isinstance(recipe, (str, Path)) else "run"
     folder = Path(out or values.get("out") or Path("runs") / name)
     trainer = build(values, folder)
-    text = yaml.safe_dump(_plain(values), sort_keys=False)
+    text = yaml.safe_dump(plain(values), sort_keys=False)
     if resume:
         same_recipe(folder, values)
     elif not (folder / STATE).exists():
         write_text(folder / RECIPE, text)
     title = values.get("title", name)
+    told = cache_plan(trainer)
+    if told and progress is not None:
+        progress(told, 0, 0, {})
     return trainer.fit(resume, None if progress is None else lambda *step: progress(title, *step))
 
 
@@ -81,7 +84,8 @@ def dry_run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
 
     Returns:
         ``terms`` at the start by name, ``parameters`` of the student, ``learnt`` values of the methods, ``steps`` that
-        the run would take, and ``seconds_per_step`` of those that were tried.
+        the run would take, ``seconds_per_step`` of those that were tried, and what the teacher's ``cache`` would take,
+        in words.
 
     Raises:
         InputError: whatever would stop the run.
@@ -89,6 +93,10 @@ def dry_run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
     values = schema.read(recipe, overrides)
     with tempfile.TemporaryDirectory() as name:
         whole = build(values, Path(name))
+        cache = cache_plan(whole)
+        if cache:  # it was found to fit and stays as it is
+            values["teacher"] = {**values["teacher"], "cache": str(Path(name) / "cache")}
+            whole = build(values, Path(name))
         terms = whole.check()
         short = dict(values)
         stages = values.get("stages", [])
@@ -107,6 +115,7 @@ def dry_run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
             "learnt": models.count_parameters(whole.objective),
             "steps": whole.steps,
             "seconds_per_step": outcome.seconds / steps,
+            "cache": cache,
         }
 
 
@@ -117,8 +126,10 @@ def build(values: Mapping[str, Any], folder: Path) -> Trainer:
     source = data.create(**values["data"])
     if "unlabelled" in values:
         source = data.PartlyLabelled(source, **values["unlabelled"])
+    if (draws := draws_of(values)) is not None:
+        source = data.Repeating(source, draws)
     student = models.create(**values["model"])
-    teacher = _teacher(values["teacher"], student.sample_rate, settings.threads) if "teacher" in values else None
+    teacher = teacher_of(values, student.sample_rate, settings.threads) if "teacher" in values else None
     methods = {name: _method(name, arguments) for name, arguments in values.get("distill", {}).items()}
     terms = {name: losses.LOSSES[name](**arguments) for name, arguments in values.get("loss", {"weighted": {}}).items()}
     stages = [Stage(**stage) for stage in values.get("stages", [])]
@@ -127,7 +138,7 @@ def build(values: Mapping[str, Any], folder: Path) -> Trainer:
         for section in (values.get("weights", {}), *(stage.weights for stage in stages))
     )
     objective = Objective(terms, methods, student, teacher, weights, staged)
-    about = {"recipe": _plain(values), "data": source.name, "synthetic": source.synthetic}
+    about = {"recipe": plain(values), "data": source.name, "synthetic": source.synthetic}
     return Trainer(student, objective, source, settings, folder, about, stages)
 
 
@@ -206,7 +217,7 @@ def render(
     """
     section = schema.read(recipe, overrides, needed=("data",))["data"]
     source = data.create(**section)
-    return rendered(source, out, hours, seed, noisy_only, workers, damaged, _plain(section), progress)
+    return rendered(source, out, hours, seed, noisy_only, workers, damaged, plain(section), progress)
 
 
 def shard(
@@ -234,15 +245,6 @@ def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity
     return to_onnx(models.load(checkpoint), out, about=about | ({"licence": licence} if licence else {}))
 
 
-def _teacher(section: Mapping[str, Any], sample_rate: int, threads: int | None) -> distill.AnyTeacher:
-    """A network whose features can be read, or a model from elsewhere that is heard at the student's rate."""
-    if section.get("checkpoint") is not None:
-        return distill.Teacher(models.load(section["checkpoint"]))
-    model = open_model(section.get("onnx") or section["callable"], threads, section.get("sample_rate"))
-    run = partial(enhance, sample_rate=sample_rate, model=model)
-    return distill.OutsideTeacher(run, model.name, sample_rate)
-
-
 def _method(name: str, arguments: Mapping[str, Any]) -> distill.Method:
     try:
         return distill.METHODS[name](**arguments)
@@ -259,25 +261,12 @@ def same_recipe(folder: Path, values: Mapping[str, Any]) -> None:
     path = folder / RECIPE
     if not path.is_file():
         raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", "start it without --resume")
-    before, now = _flat(yaml.safe_load(path.read_text("utf-8"))), _flat(_plain(values))
+    before, now = flat(yaml.safe_load(path.read_text("utf-8"))), flat(plain(values))
     changed = [key for key in before | now if before.get(key) != now.get(key) and key not in _FREE]
     if changed:
         key = changed[0]
         found = f"{'.'.join(key)} is {now.get(key)!r}, but the run began with {before.get(key)!r}"
         raise InputError(folder, found, "the same recipe", "set it back, or choose another --out")
-
-
-def _flat(values: Any, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    if not isinstance(values, dict) or (prefix and not values):  # a loss or a method may have no arguments
-        return {prefix: values}
-    return {key: value for name, inner in values.items() for key, value in _flat(inner, (*prefix, name)).items()}
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, which YAML and JSON can both hold."""
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _recipe_of(checkpoint: str | Path) -> dict[str, Any]:

@@ -150,3 +150,17 @@ def _extends(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
     """Whether ``changes`` speak of the same constructor, and the same kind of teacher, as the section below them."""
     kinds = [kind for kind in TEACHERS if changes.get(kind) is not None]
     return changes.get("name") in (None, base.get("name")) and all(base.get(kind) is not None for kind in kinds)
+
+
+def flat(values: Any, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Every value of a nested mapping by the keys that lead to it."""
+    if not isinstance(values, dict) or (prefix and not values):  # a loss or a method may have no arguments
+        return {prefix: values}
+    return {key: value for name, inner in values.items() for key, value in flat(inner, (*prefix, name)).items()}
+
+
+def plain(value: Any) -> Any:
+    """Tuples as lists, which YAML and JSON can both hold."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value

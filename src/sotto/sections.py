@@ -31,12 +31,16 @@ class Teacher:
         onnx: a graph from noisy [1,T] to estimate [1,T], whoever wrote it; it teaches by its estimate alone.
         callable: ``package.module:function``, from noisy [T] to estimate [T], float32; it does so too.
         sample_rate: Hz at which the function works, or an ONNX file that does not say; 16000 when left out.
+        cache: folder in which its answers are kept, so that each is computed once.
+        draws: with a cache, the variants of each training item; as many epochs pass until the same ones come again.
     """
 
     checkpoint: str | None = None
     onnx: str | None = None
     callable: str | None = None
     sample_rate: int | None = None
+    cache: str | None = None
+    draws: int = 4
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,8 @@ def _teacher_errors(section: Mapping[str, Any]) -> list[str]:
     if len(kinds) != 1:
         found = " and ".join(kinds) + " at once" if kinds else "missing"
         return [f"teacher: {found}; expected one of {', '.join(TEACHERS)}"]
+    if "draws" in section and section.get("cache") is None:
+        return ["teacher.draws: counts the variants that a cache keeps; expected teacher.cache: FOLDER beside it"]
     kind, value = kinds[0], section[kinds[0]]
     if kind == "checkpoint" and section.get("sample_rate") is not None:
         return ["teacher.sample_rate: a checkpoint knows its own; expected none"]

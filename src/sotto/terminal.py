@@ -50,8 +50,11 @@ class Display:
         self._bars.stop()
 
     def __call__(self, task: str, done: int, total: int, numbers: dict[str, float] | None = None) -> None:
-        """Show that ``done`` of ``total`` is done."""
+        """Show that ``done`` of ``total`` is done; with a total of 0, ``task`` is a line to tell."""
         told = "  ".join(f"{name} {value:.4g}" for name, value in (numbers or {}).items())
+        if not total:
+            self._console.print(task, highlight=False, soft_wrap=True)
+            return
         if not self._live:
             self._line(task, done, total, told)
             return

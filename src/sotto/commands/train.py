@@ -41,7 +41,7 @@ def _tried(tried: dict[str, Any]) -> str:
     learnt = f", and {tried['learnt']:,} of the methods" if tried["learnt"] else ""
     lines.append(f"trains {tried['parameters']:,} parameters of the student{learnt}")
     lines.append(f"{tried['steps']} steps, about {hours:.2g} hours here; validation, save and resume work")
-    return "\n".join(lines)
+    return "\n".join(filter(None, [*lines, tried["cache"]]))
 
 
 def study(given: Namespace) -> Answer:

@@ -10,6 +10,7 @@ from sotto.data.dns import Dns
 from sotto.data.mix import Mix
 from sotto.data.pairs import Pairs
 from sotto.data.partly import PartlyLabelled
+from sotto.data.repeating import Repeating
 from sotto.data.shards import Shards
 from sotto.data.synthetic import Synthetic
 from sotto.data.valentini import Valentini
@@ -32,6 +33,7 @@ __all__ = [
     "Mix",
     "Pairs",
     "PartlyLabelled",
+    "Repeating",
     "Segments",
     "Shards",
     "Source",

@@ -58,10 +58,13 @@ class Segments:
         seed: of the run.
         draw: makes the item of an index from a generator that belongs to (seed, epoch, index) alone. A bound method
             of the source, so that worker processes can be sent it.
+        draws: epochs after which the same items come again; none never repeats.
     """
 
-    def __init__(self, length: int, seed: int, draw: Callable[[np.random.Generator, int], Item]) -> None:
-        self.length, self.seed, self.draw = length, seed, draw
+    def __init__(
+        self, length: int, seed: int, draw: Callable[[np.random.Generator, int], Item], draws: int | None = None
+    ) -> None:
+        self.length, self.seed, self.draw, self.draws = length, seed, draw, draws
 
     def __len__(self) -> int:
         return self.length
@@ -70,7 +73,8 @@ class Segments:
         epoch, index = key
         if not 0 <= index < self.length:
             raise IndexError(f"item {index} of {self.length}")
-        return self.draw(np.random.default_rng([self.seed, epoch, index]), index)
+        variant = epoch if self.draws is None else epoch % self.draws
+        return self.draw(np.random.default_rng([self.seed, variant, index]), index)
 
 
 def order(length: int, seed: int, epoch: int) -> list[int]:

@@ -8,6 +8,7 @@ from sotto.distill.alp import AttentionLayerProjection
 from sotto.distill.at import AttentionTransfer
 from sotto.distill.base import Method
 from sotto.distill.bounded import Bounded
+from sotto.distill.cached import CachedTeacher
 from sotto.distill.channel_time import ChannelTime
 from sotto.distill.clskd import CrossLayerSimilarity
 from sotto.distill.cosine import CosineAlignment
@@ -52,4 +53,4 @@ METHODS: dict[str, type[Method]] = {
 }
 """The catalogue: name -> method, whose constructor is the recipe's schema."""
 
-__all__ = ["METHODS", "AnyTeacher", "Method", "OutsideTeacher", "Teacher", "observe", "unwrap"]
+__all__ = ["METHODS", "AnyTeacher", "CachedTeacher", "Method", "OutsideTeacher", "Teacher", "observe", "unwrap"]

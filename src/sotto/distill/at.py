@@ -14,6 +14,7 @@ weight 1, and a teacher's map of another length is interpolated linearly before 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +58,21 @@ def attention_distance(student: Tensor, teacher: Tensor, norm: str = "l1", reduc
     return distance.mean() / (length if reduction == "mean" else 1)
 
 
+@dataclass(frozen=True)
+class AttentionMap:
+    """A feature of one channel that has the attention map of the feature it came from: [B,C,N] -> [B,1,length].
+
+    Args:
+        length: of the map; the student's.
+    """
+
+    length: int
+
+    def __call__(self, feature: Tensor) -> Tensor:
+        # The map of a feature of one channel is its square, normalised.
+        return attention_map(feature, length=self.length).sqrt().unsqueeze(1)
+
+
 class AttentionTransfer(Method):
     """Single-view attention transfer: maps of the output of every encoder and decoder layer (Table 3, second row).
 
@@ -86,6 +102,10 @@ class AttentionTransfer(Method):
             )
         self.student_taps = tuple(dict.fromkeys(ours for ours, _ in self.pairs))
         self.teacher_taps = tuple(dict.fromkeys(theirs for _, theirs in self.pairs))
+
+    def prepare(self, student: View, teacher: View) -> None:
+        # No tap of the teacher is in two pairs, so each is needed at one length.
+        self.reductions = {theirs: AttentionMap(student.feats[ours].shape[2]) for ours, theirs in self.pairs}
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         distances = [

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
 
 from sotto.types import Batch, Tap, View
+
+
+class Reduction(Protocol):
+    """What is enough of a teacher's feature: a smaller one, with which the loss of the method is the same.
+
+    A frozen dataclass: equal ones do the same, and the repr says what that is.
+    """
+
+    def __call__(self, feature: Tensor) -> Tensor:
+        """[B,C,N] or [B,C,N,F] to a feature of as many axes or fewer, the batch first."""
+        ...
 
 
 class Method(nn.Module):
@@ -22,6 +33,8 @@ class Method(nn.Module):
         needs_clean: whether the method reads ``batch.clean``; False for all that only compare teacher and student.
         zero_when_equal: whether the loss is 0 when student and teacher show the same View.
         student_taps, teacher_taps: the taps to observe; set by ``connect``.
+        reductions: teacher tap -> what is enough of its feature, for a cache; set by ``prepare``. Taps that are not
+            named are needed whole.
         rows, columns: what the axes of a table in ``figures`` stand for, most often taps.
     """
 
@@ -32,8 +45,14 @@ class Method(nn.Module):
         super().__init__()
         self.student_taps: tuple[str, ...] = ()
         self.teacher_taps: tuple[str, ...] = ()
+        self.reductions: dict[str, Reduction] = {}
         self.rows: list[str] = []
         self.columns: list[str] = []
+
+    @property
+    def needs_estimate(self) -> bool:
+        """Whether the method reads the teacher's estimate; one that reads features does not unless it says so."""
+        return not self.teacher_taps
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
         """Choose the taps to read, out of those that the two networks declare. A method on waveforms needs none.

@@ -9,7 +9,7 @@ import copy
 
 import torch
 
-from sotto.distill import Method, Teacher
+from sotto.distill import CachedTeacher, Method, Teacher
 from sotto.errors import InputError
 from sotto.models import Enhancer
 from sotto.train.objective import Objective
@@ -36,10 +36,9 @@ def check(objective: Objective, student: Enhancer, batch: Batch, labels: str = "
             says so; a term that does not reach the student, or does not reach what its method learns, or reaches the
             teacher; data without the references that a term needs. The term is named.
     """
-    names = {name: None for stage in objective.weighting.stages for name, weight in stage.items() if weight != 0}
     terms = {}
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        for name in names:
+        for name in objective.weighting.used:
             needs = name.startswith("loss/") or objective.methods[name.removeprefix("kd/")].needs_clean
             if needs and labels == "none":
                 do = "set loss: null, or add recordings with references" if name.startswith("loss/") else "leave it out"
@@ -47,9 +46,10 @@ def check(objective: Objective, student: Enhancer, batch: Batch, labels: str = "
             if needs and batch.labelled is not None and not len(batch.labelled):
                 continue  # of partly labelled data a batch may hold no reference, by chance
             terms[name] = _check_term(objective, student, batch, name)
+    teacher = _network(objective)
     for name, method in objective.methods.items():
-        if method.zero_when_equal and isinstance(objective.teacher, Teacher):
-            _check_zero(name, method, objective.teacher, batch)
+        if method.zero_when_equal and teacher is not None:
+            _check_zero(name, method, teacher, batch)
     return terms
 
 
@@ -71,10 +71,16 @@ def _check_term(objective: Objective, student: Enhancer, batch: Batch, name: str
         for learnt, parameter in method.named_parameters():
             if parameter.requires_grad and parameter.grad is None:
                 raise InputError(name, f"its gradient does not reach {learnt}, which the method learns")
-    teacher = objective.teacher
-    if isinstance(teacher, Teacher) and any(one.grad is not None for one in teacher.network.parameters()):
+    teacher = _network(objective)
+    if teacher is not None and any(one.grad is not None for one in teacher.network.parameters()):
         raise InputError(name, "its gradient reaches the teacher", "a teacher that does not learn")
     return term.item()
+
+
+def _network(objective: Objective) -> Teacher | None:
+    """The teacher if it is a network and at hand; behind a cache that has the first answers it need not be loaded."""
+    teacher = objective.teacher.loaded if isinstance(objective.teacher, CachedTeacher) else objective.teacher
+    return teacher if isinstance(teacher, Teacher) else None
 
 
 def _check_zero(name: str, method: Method, teacher: Teacher, batch: Batch) -> None:

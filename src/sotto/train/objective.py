@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from sotto.distill import AnyTeacher, Method, observe, unwrap
+from sotto.distill import AnyTeacher, CachedTeacher, Method, observe, unwrap
 from sotto.errors import InputError
 from sotto.train.weights import Weight, Weighting
 from sotto.types import Batch, Terms, View
@@ -93,6 +93,9 @@ class Objective(nn.Module):
                 raise InputError(f"distill.{name}", error.found, error.expected, error.do) from error
             method.to(batch.noisy.device)
         student.train(training)
+        asking = [method for name, method in self.methods.items() if f"kd/{name}" in self.weighting.used]
+        if asking and isinstance(self.teacher, CachedTeacher):
+            self.teacher.keep(asking, batch)
 
     @property
     def active(self) -> dict[str, Method]:

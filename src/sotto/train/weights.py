@@ -118,6 +118,11 @@ class Weighting(nn.Module):
         self.count: Tensor
 
     @property
+    def used(self) -> list[str]:
+        """The terms that some stage needs, in the order in which the stages name them."""
+        return list(dict.fromkeys(name for stage in self.stages for name, weight in stage.items() if weight != 0))
+
+    @property
     def active(self) -> list[str]:
         """The terms of the present stage that need computing: those whose weight is not the number 0."""
         return [name for name, weight in self.stages[self.stage].items() if weight != 0]

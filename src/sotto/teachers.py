@@ -1,0 +1,81 @@
+"""The teacher of a recipe: a network, a model from elsewhere, or either behind a cache of its answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sotto import distill, models
+from sotto.enhance import enhance, open_model
+from sotto.errors import InputError
+from sotto.schema import flat, plain
+from sotto.sections import TEACHERS, Teacher
+from sotto.train import Trainer
+
+
+def teacher_of(values: Mapping[str, Any], sample_rate: int, threads: int | None) -> distill.AnyTeacher:
+    """The teacher of a recipe that has one.
+
+    Args:
+        values: the recipe.
+        sample_rate: Hz, the student's, at which a model from elsewhere is heard.
+        threads: of such a model's arithmetic.
+
+    Raises:
+        InputError: nothing that can teach there, or a cache that holds other answers.
+    """
+    section = Teacher(**values["teacher"])
+    load = partial(_load, section, sample_rate, threads)
+    if section.cache is None:
+        return load()
+    about = {key: value for key, value in values["teacher"].items() if key not in (*TEACHERS, "cache", "draws")}
+    depends = plain({"teacher": about, "data": values["data"], "unlabelled": values.get("unlabelled", {})})
+    facts = {".".join(key): value for key, value in flat(depends).items()}
+    # A file is known by what is in it, wherever it lies; a function by its name alone.
+    file = section.checkpoint or section.onnx
+    facts["teacher"] = section.callable if file is None else _fingerprint(file)
+    return distill.CachedTeacher(load, section.cache, facts, verify=section.checkpoint is None)
+
+
+def draws_of(values: Mapping[str, Any]) -> int | None:
+    """After how many epochs a recipe's training items come again; None if never."""
+    section = Teacher(**values.get("teacher", {}))
+    return None if section.cache is None else section.draws
+
+
+def cache_plan(trainer: Trainer) -> str:
+    """What the cache of a run's teacher will take, in words; empty if there is none.
+
+    Raises:
+        InputError: the disk has less free.
+    """
+    teacher, segments = trainer.objective.teacher, trainer.segments
+    if not isinstance(teacher, distill.CachedTeacher):
+        return ""
+    plan = teacher.plan(len(segments) * (segments.draws or 1))
+    return (
+        f"teacher cache {teacher.store.folder}: has {plan.kept:,} of {plan.total:,} answers; "
+        f"the others will take {plan.bytes / 1e6:,.1f} MB, written as they come"
+    )
+
+
+def _load(section: Teacher, sample_rate: int, threads: int | None) -> distill.AnyTeacher:
+    """A network whose features can be read, or a model that is heard at the student's rate."""
+    with torch.random.fork_rng(devices=[]):  # whether it is loaded, and when, moves no other draw of the run
+        if section.checkpoint is not None:
+            return distill.Teacher(models.load(section.checkpoint))
+        model = open_model(section.onnx or section.callable, threads, section.sample_rate)
+    run = partial(enhance, sample_rate=sample_rate, model=model)
+    return distill.OutsideTeacher(run, model.name, sample_rate)
+
+
+def _fingerprint(path: str) -> str:
+    if not Path(path).is_file():
+        raise InputError(path, "no such file", "the teacher")
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]

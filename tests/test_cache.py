@@ -1,0 +1,256 @@
+"""The teacher's cache: what it keeps, that a loss from it is the live one, and what it survives and refuses."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sotto import models
+from sotto.distill import METHODS, CachedTeacher, Method, OutsideTeacher, Teacher, observe
+from sotto.distill.at import AttentionMap, AttentionTransfer, attention_map
+from sotto.distill.cached import WAVE, Whole, needs
+from sotto.distill.store import Store, size_of
+from sotto.errors import InputError
+from sotto.files import write_json
+from sotto.models import Enhancer
+from sotto.types import Batch, View
+
+HALF_PRECISION = 2e-4
+"""Share of a loss by which one from half-precision answers may differ from the live one."""
+ANGLES = {"rkd": 2e-2}
+"""The angle between two frames that are nearly the same hangs on their last bits."""
+FACTS = {"teacher": "its weights", "data.name": "noise"}
+
+
+def batch_of(seed: int = 0, count: int = 3, samples: int = 1600) -> Batch:
+    """Noise that stands for speech; the items of another seed are others."""
+    generator = torch.Generator().manual_seed(seed)
+    clean, more = (0.1 * torch.randn(count, samples, generator=generator) for _ in range(2))
+    return Batch(clean + more, clean, torch.full((count,), samples), tuple(f"item {i}" for i in range(count)))
+
+
+def pair() -> tuple[Enhancer, Teacher]:
+    torch.manual_seed(0)
+    student = models.create("manner-s", hidden=6, depth=2)
+    return student.eval(), Teacher(models.create("manner-b", hidden=6, depth=3))
+
+
+def ready(name: str, student: Enhancer, teacher: Teacher, batch: Batch) -> Method:
+    """A method that knows the taps and the sizes of both networks, in eval mode so that it says the same twice."""
+    method = METHODS[name]()
+    method.connect(student.taps, teacher.taps)
+    torch.manual_seed(7)
+    with torch.no_grad():
+        method.prepare(observe(student, batch.noisy, method.student_taps), teacher(batch, method.teacher_taps))
+    return method.eval()
+
+
+def never() -> Teacher:
+    raise AssertionError("the teacher was loaded")
+
+
+def kept(folder: Path, teacher: Any, *methods: Method, batch: Batch, facts: Any = FACTS, **options: Any) -> Any:
+    cached = CachedTeacher(teacher if teacher is never else lambda: teacher, folder, facts, **options)
+    cached.keep(methods, batch)
+    return cached
+
+
+def answers(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return {path.name: load_file(path) for path in sorted(folder.glob("??/[!.]*.safetensors"))}
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_loss_from_a_cache_is_the_live_one_to_half_precision(name: str, tmp_path: Path) -> None:
+    student, teacher = pair()
+    batch = batch_of()
+    method = ready(name, student, teacher, batch)
+    cached = kept(tmp_path, teacher, method, batch=batch)
+    view = observe(student, batch.noisy, method.student_taps)
+    live = method(view, teacher(batch, method.teacher_taps), batch)
+    first = method(view, cached(batch, method.teacher_taps), batch)
+    again = kept(tmp_path, never, method, batch=batch)
+    second = method(view, again(batch, method.teacher_taps), batch)
+    assert first.item() == second.item()
+    assert first.item() == pytest.approx(live.item(), rel=ANGLES.get(name, HALF_PRECISION))
+    assert len(answers(tmp_path)) == len(batch.ids)
+    assert all(value.dtype == torch.float16 for answer in answers(tmp_path).values() for value in answer.values())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_say_whether_they_read_the_estimate(name: str) -> None:
+    student, teacher = pair()
+    batch = batch_of()
+    method = ready(name, student, teacher, batch)
+    view, target = observe(student, batch.noisy, method.student_taps), teacher(batch, method.teacher_taps)
+    without = method(view, View(torch.full_like(target.wave, torch.nan), target.feats), batch)
+    # Where a method asks whether the teacher is better, NaN is not.
+    differs = not torch.isfinite(without) or without.item() != method(view, target, batch).item()
+    assert differs == method.needs_estimate
+
+
+def test_maps_of_mvat_are_kept_at_the_length_of_the_student(tmp_path: Path) -> None:
+    student, teacher = pair()
+    batch = batch_of()
+    method = ready("mvat", student, teacher, batch)
+    cached = kept(tmp_path, teacher, method, batch=batch)
+    cached(batch, method.teacher_taps)
+    assert isinstance(method, AttentionTransfer)
+    lengths = {theirs: observe(student, batch.noisy, [ours]).feats[ours].shape[2] for ours, theirs in method.pairs}
+    answer = next(iter(answers(tmp_path).values()))
+    assert {name: tuple(value.shape) for name, value in answer.items()} == {
+        tap: (1, length) for tap, length in lengths.items()
+    }
+    whole = sum(feature[0].numel() for feature in teacher(batch, method.teacher_taps).feats.values())
+    assert sum(value.numel() for value in answer.values()) < whole / 3
+    tap, length = next(iter(lengths.items()))
+    feature = teacher(batch, [tap]).feats[tap]
+    reduced = AttentionMap(length)(feature)
+    assert torch.allclose(attention_map(reduced), attention_map(feature, length=length), atol=1e-6)
+
+
+def test_two_methods_share_a_tap_reduced_only_if_they_agree() -> None:
+    student, teacher = pair()
+    batch = batch_of()
+    at, mvat, fitnets, output = (ready(name, student, teacher, batch) for name in ("at", "mvat", "fitnets", "output"))
+    assert needs([mvat]) == mvat.reductions
+    assert all(isinstance(one, AttentionMap) for one in needs([at, at]).values())
+    mixed = needs([at, fitnets, output])
+    assert mixed[WAVE] == Whole()
+    assert all(mixed[tap] == Whole() for tap in fitnets.teacher_taps)
+    assert needs([fitnets, at, output]) == mixed
+
+
+def test_an_estimate_that_nobody_declared_to_read_is_not_a_number(tmp_path: Path) -> None:
+    student, teacher = pair()
+    batch, other = batch_of(), batch_of(samples=800)
+    method = ready("mvat", student, teacher, batch)
+    cached = kept(tmp_path, teacher, method, batch=batch)
+    assert cached(batch, method.teacher_taps).wave.isnan().all()
+    # Asked for nothing else, it comes from the teacher; so does all that is said of speech of another length.
+    assert torch.equal(cached(batch).wave, teacher(batch).wave)
+    assert torch.equal(cached(other, method.teacher_taps[:1]).wave, teacher(other).wave)
+    assert len(answers(tmp_path)) == len(batch.ids)
+
+
+def test_other_speech_under_the_same_name_gets_another_answer(tmp_path: Path) -> None:
+    student, teacher = pair()
+    batch = batch_of()
+    method = ready("output", student, teacher, batch)
+    cached = kept(tmp_path, teacher, method, batch=batch)
+    cached(batch)
+    changed = Batch(batch.noisy.clone(), batch.clean, batch.lengths, batch.ids)
+    changed.noisy[1, 5] += 1e-4
+    assert torch.equal(cached(changed).wave.half(), teacher(changed).wave.half())
+    assert len(answers(tmp_path)) == len(batch.ids) + 1
+
+
+def test_a_value_beyond_half_precision_is_refused(tmp_path: Path) -> None:
+    teacher, batch = OutsideTeacher(lambda noisy: noisy * 1e6, "loud", 16000), batch_of()
+    with pytest.raises(InputError, match="half precision"):
+        kept(tmp_path, teacher, METHODS["output"](), batch=batch)(batch)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+# What is refused
+
+
+def test_a_stale_cache_is_refused_and_the_difference_named(tmp_path: Path) -> None:
+    student, teacher = pair()
+    batch, longer = batch_of(), batch_of(samples=2400)
+    mvat, at = (ready(name, student, teacher, batch) for name in ("mvat", "at"))
+    kept(tmp_path, teacher, mvat, batch=batch)(batch, mvat.teacher_taps)
+    before = answers(tmp_path)
+    with pytest.raises(InputError, match=r"teacher was 'its weights' .* is 'others'"):
+        kept(tmp_path, never, mvat, batch=batch, facts={**FACTS, "teacher": "others"})
+    with pytest.raises(InputError, match=r"data\.tempo was None"):
+        kept(tmp_path, never, mvat, batch=batch, facts={**FACTS, "data.tempo": [0.9, 1.1]})
+    with pytest.raises(InputError, match=r"decoder\.2\.channel was 'AttentionMap\(length=.* is None"):
+        kept(tmp_path, never, at, batch=batch)
+    with pytest.raises(InputError, match=r"samples was 1600 .* is 2400"):
+        kept(tmp_path, never, ready("mvat", student, teacher, longer), batch=longer)
+    assert answers(tmp_path).keys() == before.keys()
+    write_json(tmp_path / "cache.json", {"format": 99})
+    with pytest.raises(InputError, match="another version"):
+        kept(tmp_path, never, mvat, batch=batch)
+
+
+def test_a_function_that_answers_otherwise_is_found_out(tmp_path: Path) -> None:
+    batch, method = batch_of(), METHODS["output"]()
+
+    def times(factor: float) -> OutsideTeacher:
+        return OutsideTeacher(lambda noisy: noisy * np.float32(factor), "function", 16000)
+
+    kept(tmp_path, times(0.5), method, batch=batch, verify=True)(batch)
+    kept(tmp_path, times(0.5), method, batch=batch, verify=True)
+    with pytest.raises(InputError, match="no longer says"):
+        kept(tmp_path, times(0.6), method, batch=batch, verify=True)
+
+
+def test_a_damaged_answer_is_told(tmp_path: Path) -> None:
+    teacher, batch, method = pair()[1], batch_of(), METHODS["output"]()
+    cached = kept(tmp_path, teacher, method, batch=batch)
+    cached(batch)
+    path = next(tmp_path.glob("??/*.safetensors"))
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(InputError, match="damaged answer"):
+        cached(batch)
+    path.unlink()
+    cached(batch)
+    assert len(answers(tmp_path)) == len(batch.ids)
+
+
+def test_the_size_is_known_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher, batch, method = pair()[1], batch_of(), METHODS["output"]()
+    folder = tmp_path / "not" / "yet"
+    cached = kept(folder, teacher, method, batch=batch)
+    planned = cached.plan(1000)
+    assert not folder.exists()
+    cached(batch)
+    sizes = [path.stat().st_size for path in folder.glob("??/*.safetensors")]
+    assert (
+        planned.bytes // 1000 - 4096
+        < sizes[0]
+        <= planned.bytes // 1000
+        == size_of(next(iter(answers(folder).values())))
+    )
+    assert cached.plan(1000) == (len(batch.ids), 1000, planned.bytes // 1000 * (1000 - len(batch.ids)))
+    monkeypatch.setattr(Store, "free", lambda _self: planned.bytes // 2)
+    with pytest.raises(InputError, match=r"1,000 more answers take .* GB are free"):
+        kept(tmp_path / "other", teacher, method, batch=batch).plan(1000)
+
+
+# Many at once
+
+
+def _fill(folder: Path, teacher: Teacher, method: Method, order: list[int]) -> None:
+    torch.set_num_threads(1)
+    cached = kept(folder, teacher, method, batch=batch_of())
+    for seed in order:
+        cached(batch_of(seed), method.teacher_taps)
+
+
+def test_writers_side_by_side_leave_what_one_would_have_left(tmp_path: Path) -> None:
+    student, teacher = pair()
+    method = ready("mvat", student, teacher, batch_of())
+    fork = multiprocessing.get_context("fork")
+    orders = [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [0, 1, 2, 3, 4]]
+    running = [fork.Process(target=_fill, args=(tmp_path / "many", teacher, method, order)) for order in orders]
+    for one in running:
+        one.start()
+    for one in running:
+        one.join()
+    assert [one.exitcode for one in running] == [0, 0, 0]
+    _fill(tmp_path / "one", teacher, method, orders[0])
+    many, alone = answers(tmp_path / "many"), answers(tmp_path / "one")
+    assert many.keys() == alone.keys()
+    assert all(torch.equal(many[name][tap], alone[name][tap]) for name in alone for tap in alone[name])
+    assert not list((tmp_path / "many").rglob(".*"))
