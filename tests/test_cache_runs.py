@@ -115,6 +115,18 @@ def test_a_run_with_a_cache_is_the_live_run_and_the_next_one_needs_no_teacher(
     assert logged(tmp_path / "first") == logged(tmp_path / "second")
 
 
+def test_partly_labelled_data_are_cached_too(tmp_path: Path, checkpoint: Path) -> None:
+    Synthetic(segment_s=0.5).write(tmp_path / "corpus")
+    more = {"noisy": str(tmp_path / "corpus" / "test" / "noisy"), "share": 0.5}
+    changes = {"unlabelled": more, "distill": {"bounded": {}, "output": {}}, "weights": {}}
+    for name, cache in (("cached", tmp_path / "cache"), ("live", None)):
+        values = recipe(checkpoint, cache, **changes)
+        values["train"] |= {"steps": 4, "validate_every": 100}
+        recipes.train(values, out=tmp_path / name)
+    for ours, theirs in zip(logged(tmp_path / "cached"), logged(tmp_path / "live"), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+
+
 def test_a_dry_run_with_a_cache_tells_its_size_and_leaves_no_trace(tmp_path: Path, checkpoint: Path) -> None:
     cache = tmp_path / "cache"
     values = recipe(checkpoint, cache, distill={"mvat": {}}, weights={})
