@@ -1,4 +1,4 @@
-"""Methods that compare similarities and relations, not values: SP, CLSKD, two-step, RKD and PKT."""
+"""Similarity matrices along every axis, and what holds for all methods that compare rows."""
 
 from __future__ import annotations
 
@@ -8,49 +8,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from rows import FLAT, NAMES, SIZES, TAPS, batch_of, noise, ready, view_of
 
 from sotto.distill import METHODS, Method
 from sotto.distill.clskd import CrossLayerSimilarity
-from sotto.distill.pkt import Probabilistic, divergence, neighbours
-from sotto.distill.rkd import Relational, angles, distances
+from sotto.distill.pkt import Probabilistic
+from sotto.distill.rkd import Relational, distances
 from sotto.distill.similarity import Axis, Similarity, TwoStep, rows, similarity, similarity_distance
 from sotto.errors import InputError
-from sotto.types import Batch, Tap, View
-
-TAPS = {"encoder.1": Tap("a", "BCNF"), "encoder.2": Tap("b", "BCNF"), "decoder.1": Tap("c", "BCNF")}
-FLAT = {name: Tap(tap.path) for name, tap in TAPS.items()}
-SIZES = {
-    "spectra": ((2, 9, 6), (3, 9, 4), (2, 9, 6)),
-    "wider spectra": ((4, 12, 8), (5, 12, 5), (3, 12, 8)),
-    "waves": ((2, 11), (4, 5), (2, 11)),
-}
-NAMES = ("similarity", "two_step", "clskd", "rkd", "pkt")
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def view_of(kind: str, seed: int, items: int = 3) -> View:
-    """Features of the sizes that ``SIZES`` names, and an estimate that nobody here reads."""
-    features = {
-        tap: noise(items, *size, seed=seed + i) for i, (tap, size) in enumerate(zip(TAPS, SIZES[kind], strict=True))
-    }
-    return View(noise(items, 40, seed=seed), features)
-
-
-def batch_of(items: int = 3) -> Batch:
-    return Batch(noise(items, 40), None, torch.full((items,), 40))
-
-
-def ready(method: Method, student: View, teacher: View) -> Method:
-    taps = [TAPS if view.feats["encoder.1"].ndim == 4 else FLAT for view in (student, teacher)]
-    method.connect(*taps)
-    torch.manual_seed(3)
-    method.prepare(student, teacher)
-    return method.double()
-
+from sotto.types import Tap, View
 
 # Similarity matrices
 
@@ -261,143 +227,3 @@ def test_wrong_arguments_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             wrong()
-
-
-# CLSKD
-
-
-def test_clskd_compares_the_fused_layers_frame_by_frame() -> None:
-    student, teacher = view_of("spectra", 1), view_of("wider spectra", 20)
-    method = ready(CrossLayerSimilarity(), student, teacher).eval()
-    assert isinstance(method, CrossLayerSimilarity)
-    assert method.fusion is not None
-    outputs, _ = method.fusion([student.feats[tap] for tap in ("encoder.1", "encoder.2", "decoder.1")])
-    by_hand = [
-        similarity_distance(output, teacher.feats[tap], "frame_batch")
-        for output, tap in zip(outputs, TAPS, strict=True)
-    ]
-    assert method(student, teacher, batch_of()).item() == pytest.approx(torch.stack(by_hand).sum().item())
-
-
-def test_clskd_fuses_along_frequency_alone() -> None:
-    student, teacher = view_of("spectra", 1), view_of("spectra", 20)
-    method = ready(CrossLayerSimilarity(side="encoder"), student, teacher).eval()
-    assert isinstance(method, CrossLayerSimilarity)
-    assert method.fusion is not None
-    features = [student.feats[tap] for tap in ("encoder.1", "encoder.2")]
-    before, _ = method.fusion(features)
-    features[1][:, :, 4] += 1
-    after, _ = method.fusion(features)
-    for one, other in zip(before, after, strict=True):
-        assert (one - other).abs().amax(dim=(0, 1, 3)).nonzero().flatten().tolist() == [4]
-
-
-def test_clskd_tells_how_far_its_gates_are_open() -> None:
-    student, teacher = view_of("spectra", 1), view_of("spectra", 20)
-    method = ready(CrossLayerSimilarity(width=5), student, teacher)
-    assert not method.figures()
-    method(student, teacher, batch_of()).backward()
-    assert all(parameter.grad is not None for parameter in method.parameters())
-    assert method.rows == ["encoder.1", "encoder.2"]
-    gates = method.figures()["gates"]
-    assert gates.shape == (len(method.rows), len(method.columns))
-    assert ((gates > 0) & (gates < 1)).all()
-
-
-# RKD
-
-
-def test_distances_and_angles_are_their_slow_versions() -> None:
-    points = noise(6, 4, seed=1)
-    pairwise = np.array([[np.linalg.norm((a - b).numpy()) for b in points] for a in points])
-    expected = pairwise / (pairwise.sum() / 30)
-    found = distances(points)
-    assert found.flatten().tolist() == pytest.approx(expected.ravel().tolist())
-    corners = angles(found)
-    for i, j, k in itertools.product(range(6), repeat=3):
-        cosine = 0.0
-        if j not in (i, k):
-            first, second = (points[i] - points[j]).numpy(), (points[k] - points[j]).numpy()
-            cosine = np.dot(first, second) / (np.linalg.norm(first) * np.linalg.norm(second))
-        assert corners[i, j, k].item() == pytest.approx(cosine, abs=1e-12)
-
-
-def test_relational_loss_by_hand() -> None:
-    # One item of three frames: a right angle with sides 3 and 4, and three points on a line at equal steps.
-    student = torch.tensor([[[0.0, 3.0, 0.0], [0.0, 0.0, 4.0]]], dtype=torch.float64)
-    teacher = torch.tensor([[[0.0, 1.0, 2.0]]], dtype=torch.float64)
-    views = [View(noise(1, 4), {"encoder.1": feature}) for feature in (student, teacher)]
-    taps = {"encoder.1": Tap("a")}
-
-    def huber(one: float, other: float) -> float:
-        gap = abs(one - other)
-        return gap**2 / 2 if gap < 1 else gap - 0.5
-
-    ours, theirs = {(0, 1): 3 / 4, (0, 2): 4 / 4, (1, 2): 5 / 4}, {(0, 1): 3 / 4, (0, 2): 6 / 4, (1, 2): 3 / 4}
-    of_distances = 2 * sum(huber(ours[pair], theirs[pair]) for pair in ours) / 9
-    # cosines at points 0, 1 and 2, each for two orders of the other two; i = k gives 1 for both.
-    of_angles = 2 * (huber(0, 1) + huber(3 / 5, -1) + huber(4 / 5, 1)) / 27
-    for weights, expected in (
-        ((1.0, 0.0), of_distances),
-        ((0.0, 1.0), of_angles),
-        ((1.0, 2.0), of_distances + 2 * of_angles),
-    ):
-        method = Relational("frames", *weights)
-        method.connect(taps, taps)
-        assert method(*views, batch_of(1)).item() == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("among", ["frames", "items"])
-def test_embeddings_may_be_moved_rotated_and_scaled(among: str) -> None:
-    student = view_of("waves", 1, items=4)
-    rotation = torch.linalg.qr(noise(4, 4, seed=9)).Q
-    feature = student.feats["encoder.2"]
-    moved = 7 * torch.einsum("dc,bcn->bdn", rotation, feature) + noise(1, 4, 1, seed=8)
-    taps = {"encoder.2": Tap("b")}
-    method = Relational("frames" if among == "frames" else "items")
-    method.connect({**taps, "encoder.1": Tap("a")}, taps)
-    teacher = View(student.wave, {"encoder.2": moved})
-    assert method(student, teacher, batch_of(4)) < 1e-20
-    assert method(student, view_of("waves", 30, items=4), batch_of(4)) > 1e-4
-
-
-def test_frames_that_repeat_have_a_bounded_gradient() -> None:
-    feature = noise(1, 3, 8, seed=2).float()
-    feature[:, :, 4:] = feature[:, :, 4:5] + 1e-7 * feature[:, :, 4:]
-    feature.requires_grad_()
-    found = angles(distances(feature.transpose(1, 2)))
-    found.square().sum().backward()
-    assert feature.grad is not None
-    assert feature.grad.abs().max() < 1e4
-
-
-# PKT
-
-
-def test_neighbours_are_their_slow_version() -> None:
-    points = noise(5, 3, seed=1)
-    kernel = np.array(
-        [
-            [(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)) + 1) / 2 for b in points.numpy()]
-            for a in points.numpy()
-        ]
-    )
-    expected = np.array([row / row.sum() for row in kernel])
-    found = neighbours(points)
-    assert found.flatten().tolist() == pytest.approx(expected.ravel().tolist(), abs=1e-9)
-    other = neighbours(noise(5, 2, seed=2))
-    slow = np.mean(
-        [
-            sum(p * math.log(p / q) for p, q in zip(*rows, strict=True))
-            for rows in zip(expected, other.numpy(), strict=True)
-        ]
-    )
-    assert divergence(other, found).item() == pytest.approx(slow, rel=1e-6)
-    assert divergence(found, found) == 0
-
-
-def test_each_row_may_be_scaled() -> None:
-    points = noise(5, 3, seed=1)
-    scaled = points * torch.tensor([1.0, 2.0, 0.5, 10.0, 3.0]).unsqueeze(1)
-    assert torch.allclose(neighbours(scaled), neighbours(points), atol=1e-9)
-    assert neighbours(torch.zeros(4, 3)).flatten().tolist() == pytest.approx([0.25] * 16)

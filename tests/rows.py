@@ -1,0 +1,42 @@
+"""Views in double precision of two networks whose rows are compared, in all the sizes that may meet."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sotto.distill import Method
+from sotto.types import Batch, Tap, View
+
+TAPS = {"encoder.1": Tap("a", "BCNF"), "encoder.2": Tap("b", "BCNF"), "decoder.1": Tap("c", "BCNF")}
+FLAT = {name: Tap(tap.path) for name, tap in TAPS.items()}
+SIZES = {
+    "spectra": ((2, 9, 6), (3, 9, 4), (2, 9, 6)),
+    "wider spectra": ((4, 12, 8), (5, 12, 5), (3, 12, 8)),
+    "waves": ((2, 11), (4, 5), (2, 11)),
+}
+NAMES = ("similarity", "two_step", "clskd", "rkd", "pkt")
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def view_of(kind: str, seed: int, items: int = 3) -> View:
+    """Features of the sizes that ``SIZES`` names, and an estimate that nobody here reads."""
+    features = {
+        tap: noise(items, *size, seed=seed + i) for i, (tap, size) in enumerate(zip(TAPS, SIZES[kind], strict=True))
+    }
+    return View(noise(items, 40, seed=seed), features)
+
+
+def batch_of(items: int = 3) -> Batch:
+    return Batch(noise(items, 40), None, torch.full((items,), 40))
+
+
+def ready(method: Method, student: View, teacher: View) -> Method:
+    taps = [TAPS if view.feats["encoder.1"].ndim == 4 else FLAT for view in (student, teacher)]
+    method.connect(*taps)
+    torch.manual_seed(3)
+    method.prepare(student, teacher)
+    return method.double()
