@@ -1,9 +1,7 @@
-"""Weights, stages, partial labels, and the checks that a run must pass before it starts."""
+"""Weights, stages and partial labels."""
 
 from __future__ import annotations
 
-import copy
-import json
 import math
 import os
 import signal
@@ -14,38 +12,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from tiny import batch_of, objective_of, pair, recipe
+from torch import Tensor
 
-from sotto import data, models, recipes, schema
+from sotto import data, recipes, schema
 from sotto.audio import io
 from sotto.data import PartlyLabelled, Synthetic
-from sotto.data.loader import loader
-from sotto.distill import METHODS, Method, Teacher
+from sotto.distill import METHODS
 from sotto.errors import InputError
-from sotto.losses import L1, LOSSES
+from sotto.losses import LOSSES
 from sotto.train import Balance, Objective, Ramp, Stage, read_log
-from sotto.train.checks import check
-from sotto.train.log import FIGURES
 from sotto.train.stages import leg_at, legs, span_at
-from sotto.types import Batch, View
-
-
-def batch_of(count: int = 2) -> Batch:
-    return next(iter(loader(Synthetic(segment_s=0.5).train(0), count, 0, 0)))
-
-
-def pair() -> tuple[models.Enhancer, Teacher]:
-    torch.manual_seed(0)
-    return (
-        models.create("unet", width=4, depth=2, groups=1),
-        Teacher(models.create("unet", width=6, depth=2, groups=1)),
-    )
-
-
-def objective_of(**options: Any) -> tuple[models.Enhancer, Objective]:
-    student, teacher = pair()
-    return student, Objective({"l1": L1()}, {"output": METHODS["output"]()}, student, teacher, **options)
-
+from sotto.types import Batch
 
 # Weights
 
@@ -138,26 +116,6 @@ def test_stages_share_the_steps_and_optimisers_span_from_reset_to_reset() -> Non
             legs(wrong, 100, 10)
 
 
-def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
-    """A tiny U-Net on synthetic data, in two stages: the teacher alone, then the clean speech alone."""
-    torch.manual_seed(1)
-    models.save(models.create("unet", width=6, depth=2, groups=1), folder / "teacher.safetensors")
-    train = {"steps": 6, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1, "log_every": 1}
-    return {
-        "data": {"name": "synthetic", "segment_s": 0.5},
-        "model": {"name": "unet", "width": 4, "depth": 2, "groups": 1},
-        "teacher": {"checkpoint": str(folder / "teacher.safetensors")},
-        "loss": {"weighted": {}},
-        "distill": {"output": {"loss": "l1"}},
-        "stages": [
-            {"share": 0.5, "weights": {"loss/weighted": 0.0}},
-            {"weights": {"kd/output": 0.0}, "reset": True},
-        ],
-        "train": {**train, "validate_every": 6, "validate_items": 1},
-        **changes,
-    }
-
-
 def test_stages_change_terms_and_start_the_schedule_anew(tmp_path: Path) -> None:
     recipes.train(recipe(tmp_path), out=tmp_path / "run")
     log = [record for record in read_log(tmp_path / "run") if "total" in record]
@@ -245,92 +203,6 @@ def test_a_loss_on_recordings_without_references_is_refused_before_training(tmp_
     with pytest.raises(InputError, match="loss/weighted: needs clean speech"):
         recipes.train(values, out=tmp_path / "run")
     assert not (tmp_path / "run" / "state.pt").exists()
-
-
-# Checks
-
-
-class Broken(Method):
-    """A method with one fault."""
-
-    def __init__(self, fault: str) -> None:
-        super().__init__()
-        self.fault = fault
-        self.zero_when_equal = fault == "not zero"  # pyright: ignore[reportAttributeAccessIssue]
-
-    def prepare(self, student: View, teacher: View) -> None:
-        if self.fault == "unreached":
-            self.learnt = nn.Linear(2, 2)
-
-    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        distance = (student.wave - teacher.wave).square().mean()
-        return {
-            "nan": distance * float("nan"),
-            "nothing": 0 * distance,
-            "detached": distance.detach(),
-            "unreached": distance,
-            "not zero": distance + 1,
-        }[self.fault]
-
-
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        ("nan", "kd/broken: nan on the first batch"),
-        ("nothing", "kd/broken: 0 on the first batch"),
-        ("detached", "does not reach the student"),
-        ("unreached", "does not reach learnt.weight"),
-        ("not zero", "1 for a student that equals its teacher"),
-    ],
-)
-def test_a_broken_method_is_named_before_it_trains(fault: str, message: str) -> None:
-    student, teacher = pair()
-    objective = Objective({"l1": L1()}, {"broken": Broken(fault)}, student, teacher)
-    batch = batch_of()
-    objective.prepare(student, batch)
-    with pytest.raises(InputError, match=message):
-        check(objective, student, batch)
-
-
-def test_checks_leave_no_trace() -> None:
-    student, objective = objective_of(stages=[{"loss/l1": 0.0}, {"kd/output": 0.0}])
-    batch, before = batch_of(), copy.deepcopy(student.state_dict())
-    objective.prepare(student, batch)
-    random = torch.get_rng_state()
-    terms = check(objective, student, batch)
-    assert set(terms) == {"loss/l1", "kd/output"}
-    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
-    assert all(one.grad is None for one in student.parameters())
-    assert torch.equal(torch.get_rng_state(), random)
-    assert objective.weighting.stage == 0
-
-
-def test_dry_run_tells_the_terms_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = recipe(tmp_path, train={"epochs": 2, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1})
-    values["stages"][0] = {"epochs": 1, "weights": {"loss/weighted": 0.0}}
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
-    tried = recipes.dry_run(values)
-    assert set(tried["terms"]) == {"loss/weighted", "kd/output"}
-    assert tried["parameters"] == models.count_parameters(models.create("unet", width=4, depth=2, groups=1))
-    assert tried["steps"] > 2
-    assert not list((tmp_path / "empty").iterdir())
-
-
-def test_what_methods_tell_is_kept_beside_the_log(tmp_path: Path) -> None:
-    telling = {name for name in METHODS if _tells(name)}
-    for name in sorted(telling):
-        values = recipe(tmp_path, stages=[], distill={name: {}})
-        values["train"] = {**values["train"], "steps": 2, "validate_every": 2}
-        recipes.train(values, out=tmp_path / name)
-        tables = [json.loads(line) for line in (tmp_path / name / FIGURES).read_text().splitlines()]
-        assert [table["step"] for table in tables] == [1, 2]
-        for table in tables:
-            assert np.shape(table["values"]) == (len(table["rows"]), len(table["columns"]))
-
-
-def _tells(name: str) -> bool:
-    return METHODS[name].figures is not Method.figures
 
 
 def test_every_loss_can_be_balanced_against_every_method() -> None:

@@ -1,0 +1,107 @@
+"""The checks that a run must pass before it starts, and what a run tells of its methods."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import batch_of, objective_of, pair, recipe
+from torch import Tensor, nn
+
+from sotto import models, recipes
+from sotto.distill import METHODS, Method
+from sotto.errors import InputError
+from sotto.losses import L1
+from sotto.train import Objective
+from sotto.train.checks import check
+from sotto.train.log import FIGURES
+from sotto.types import Batch, View
+
+# Checks
+
+
+class Broken(Method):
+    """A method with one fault."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+        self.zero_when_equal = fault == "not zero"  # pyright: ignore[reportAttributeAccessIssue]
+
+    def prepare(self, student: View, teacher: View) -> None:
+        if self.fault == "unreached":
+            self.learnt = nn.Linear(2, 2)
+
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        distance = (student.wave - teacher.wave).square().mean()
+        return {
+            "nan": distance * float("nan"),
+            "nothing": 0 * distance,
+            "detached": distance.detach(),
+            "unreached": distance,
+            "not zero": distance + 1,
+        }[self.fault]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("nan", "kd/broken: nan on the first batch"),
+        ("nothing", "kd/broken: 0 on the first batch"),
+        ("detached", "does not reach the student"),
+        ("unreached", "does not reach learnt.weight"),
+        ("not zero", "1 for a student that equals its teacher"),
+    ],
+)
+def test_a_broken_method_is_named_before_it_trains(fault: str, message: str) -> None:
+    student, teacher = pair()
+    objective = Objective({"l1": L1()}, {"broken": Broken(fault)}, student, teacher)
+    batch = batch_of()
+    objective.prepare(student, batch)
+    with pytest.raises(InputError, match=message):
+        check(objective, student, batch)
+
+
+def test_checks_leave_no_trace() -> None:
+    student, objective = objective_of(stages=[{"loss/l1": 0.0}, {"kd/output": 0.0}])
+    batch, before = batch_of(), copy.deepcopy(student.state_dict())
+    objective.prepare(student, batch)
+    random = torch.get_rng_state()
+    terms = check(objective, student, batch)
+    assert set(terms) == {"loss/l1", "kd/output"}
+    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+    assert all(one.grad is None for one in student.parameters())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert objective.weighting.stage == 0
+
+
+def test_dry_run_tells_the_terms_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = recipe(tmp_path, train={"epochs": 2, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1})
+    values["stages"][0] = {"epochs": 1, "weights": {"loss/weighted": 0.0}}
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    tried = recipes.dry_run(values)
+    assert set(tried["terms"]) == {"loss/weighted", "kd/output"}
+    assert tried["parameters"] == models.count_parameters(models.create("unet", width=4, depth=2, groups=1))
+    assert tried["steps"] > 2
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_what_methods_tell_is_kept_beside_the_log(tmp_path: Path) -> None:
+    telling = {name for name in METHODS if _tells(name)}
+    for name in sorted(telling):
+        values = recipe(tmp_path, stages=[], distill={name: {}})
+        values["train"] = {**values["train"], "steps": 2, "validate_every": 2}
+        recipes.train(values, out=tmp_path / name)
+        tables = [json.loads(line) for line in (tmp_path / name / FIGURES).read_text().splitlines()]
+        assert [table["step"] for table in tables] == [1, 2]
+        for table in tables:
+            assert np.shape(table["values"]) == (len(table["rows"]), len(table["columns"]))
+
+
+def _tells(name: str) -> bool:
+    return METHODS[name].figures is not Method.figures

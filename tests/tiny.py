@@ -1,0 +1,53 @@
+"""The smallest objective and recipe that have a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sotto import models
+from sotto.data import Synthetic
+from sotto.data.loader import loader
+from sotto.distill import METHODS, Teacher
+from sotto.losses import L1
+from sotto.train import Objective
+from sotto.types import Batch
+
+
+def batch_of(count: int = 2) -> Batch:
+    return next(iter(loader(Synthetic(segment_s=0.5).train(0), count, 0, 0)))
+
+
+def pair() -> tuple[models.Enhancer, Teacher]:
+    torch.manual_seed(0)
+    return (
+        models.create("unet", width=4, depth=2, groups=1),
+        Teacher(models.create("unet", width=6, depth=2, groups=1)),
+    )
+
+
+def objective_of(**options: Any) -> tuple[models.Enhancer, Objective]:
+    student, teacher = pair()
+    return student, Objective({"l1": L1()}, {"output": METHODS["output"]()}, student, teacher, **options)
+
+
+def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
+    """A tiny U-Net on synthetic data, in two stages: the teacher alone, then the clean speech alone."""
+    torch.manual_seed(1)
+    models.save(models.create("unet", width=6, depth=2, groups=1), folder / "teacher.safetensors")
+    train = {"steps": 6, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1, "log_every": 1}
+    return {
+        "data": {"name": "synthetic", "segment_s": 0.5},
+        "model": {"name": "unet", "width": 4, "depth": 2, "groups": 1},
+        "teacher": {"checkpoint": str(folder / "teacher.safetensors")},
+        "loss": {"weighted": {}},
+        "distill": {"output": {"loss": "l1"}},
+        "stages": [
+            {"share": 0.5, "weights": {"loss/weighted": 0.0}},
+            {"weights": {"kd/output": 0.0}, "reset": True},
+        ],
+        "train": {**train, "validate_every": 6, "validate_items": 1},
+        **changes,
+    }
