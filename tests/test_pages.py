@@ -7,29 +7,23 @@ import io
 import re
 import wave
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
-from matplotlib.container import ErrorbarContainer
-from matplotlib.figure import Figure
 from matplotlib.image import imread
-from matplotlib.lines import Line2D
+from reader import labels, whole
 
 from sotto import models, recipes
 from sotto.comparison import NOISY_SCORES, compare
 from sotto.errors import InputError
-from sotto.evaluate import Scores, paper
+from sotto.evaluate import paper
 from sotto.evaluate.page import Example, write_page
 from sotto.evaluate.page_methods import evenly, heat_maps
-from sotto.evaluate.page_study import draw, write_study
 from sotto.evaluate.report import SYNTHETIC, Result
-from sotto.evaluate.spread import Cell, Line, cells, lines
 from sotto.train import read_log
 from sotto.train.log import FIGURES
 
@@ -38,54 +32,6 @@ RESULTS = [
     Result("50% & more_", {"pesq_wb": 2.0}, n=824),
     Result("noisy", {"pesq_wb": 1.97}, n=824),
 ]
-
-
-class Reader(HTMLParser):
-    """Collects elements and checks that every one is closed."""
-
-    VOID = {"meta", "link", "br", "img"}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(dict(attrs)) == len(attrs)
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def whole(page: str) -> Reader:
-    """Read a page, which must be well formed, ask for nothing from outside, and name all that is not text."""
-    reader = Reader()
-    reader.feed(page)
-    assert not reader.open
-    assert page.startswith("<!DOCTYPE html>")
-    names = [attributes["id"] for _, attributes in reader.elements if "id" in attributes]
-    assert len(names) == len(set(names))
-    for tag, attributes in reader.elements:
-        assert tag not in ("script", "link", "iframe")
-        for key in ("src", "href", "xlink:href"):
-            assert re.match(r"data:|#", attributes.get(key) or "#"), attributes[key]
-        if tag in ("svg", "audio"):
-            assert attributes["aria-label"]
-    assert not re.search(r"url\((?!#)|@import", page)
-    inner = {name for found in re.findall(r"url\(#([^)]*)\)|href=\"#([^\"]*)\"", page) for name in found if name}
-    assert inner <= set(names)
-    return reader
-
-
-def labels(reader: Reader) -> list[str]:
-    """What the figures of a page are called for those who do not see them."""
-    return [attributes["aria-label"] or "" for tag, attributes in reader.elements if tag == "svg"]
 
 
 @pytest.fixture(scope="module")
@@ -257,88 +203,3 @@ def test_a_report_says_whose_layers_share_out_attention(tmp_path: Path) -> None:
             "kd/alp/attention": ["teacher's layers", "student's layers"],
             "kd/bounded/bound": [],
         }.get(name)
-
-
-# Studies
-
-
-def scores(value: float, **more: Any) -> Scores:
-    rows = [{"id": str(index), "pesq_wb": value + index, "stoi": value / 10} for index in range(3)]
-    return Scores(rows, ("pesq_wb", "stoi"), **more)
-
-
-@pytest.fixture
-def study() -> list[Line]:
-    found = {
-        Cell("", "noisy"): [scores(1.0)],
-        Cell("", "teacher"): [scores(9.0)],
-        Cell("wide", "none"): [scores(1.5), scores(1.7)],
-        Cell("wide", "kd & more"): [scores(1.8), scores(2.0), scores(2.5)],
-        Cell("narrow", "none"): [scores(1.2)],
-    }
-    return lines(found, "none")
-
-
-def points(line: Line2D) -> list[tuple[float, float]]:
-    """What a line goes through."""
-    return [(x, y) for x, y in np.asarray(line.get_xydata()).tolist()]
-
-
-def test_a_plot_shows_means_deviations_and_seeds(study: list[Line]) -> None:
-    figure = Figure()
-    draw(figure, study, "stoi", "none")
-    wide, narrow = figure.axes
-    assert [label.get_text() for label in wide.get_yticklabels()] == ["none", "kd & more"]
-    assert [label.get_text() for label in narrow.get_yticklabels()] == ["none"]
-    assert [axes.get_title("left") for axes in (wide, narrow)] == ["wide", "narrow"]
-    assert narrow.get_xlabel() == "STOI (%), higher is better"
-    for axes, shown in ((wide, study[2:4]), (narrow, study[4:])):
-        for row, (line, bar) in enumerate(zip(shown, axes.containers, strict=True)):
-            assert isinstance(bar, ErrorbarContainer)
-            spread = line.spreads["stoi"]
-            dot, _, bars = bar.lines
-            assert points(dot) == [pytest.approx((100 * spread.mean, row))]
-            ends = [100 * (spread.mean - spread.std), 100 * (spread.mean + spread.std)]
-            assert [x for x, _ in bars[0].get_segments()[0]] == pytest.approx(ends) if spread.n > 1 else not bars
-    seeds = [[x for x, _ in points(one)] for one in wide.lines if one.get_marker() == "."]
-    assert seeds == [pytest.approx([15, 17]), pytest.approx([18, 20, 25])]
-    # The noisy input is near and a line in both panels; the teacher is far off, and told.
-    for axes in (wide, narrow):
-        (noisy,) = [one for one in axes.lines if one.get_linestyle() == ":" and points(one)]
-        assert points(noisy)[0][0] == pytest.approx(10)
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["noisy, 10.0", "teacher, 90.0, off the scale"]
-
-
-def test_lines_keep_the_mean_of_each_seed(study: list[Line]) -> None:
-    assert study[3].by_seed["pesq_wb"] == pytest.approx([2.8, 3.0, 3.5])
-    assert study[3].spreads["pesq_wb"].mean == pytest.approx(3.1)
-
-
-def test_the_page_of_a_study_has_its_table_and_a_plot_for_each_metric(study: list[Line], tmp_path: Path) -> None:
-    write_study(tmp_path, "Mismatch & more", study, "none", synthetic=True)
-    text = (tmp_path / "study.html").read_text("utf-8")
-    reader = whole(text)
-    assert "<title>Mismatch &amp; more</title>" in text
-    assert f'<p class="banner" role="note">{SYNTHETIC}</p>' in text
-    header, rows = cells(study)
-    assert [unescape(cell) for cell in re.findall(r'<th scope="col">(.*?)</th>', text)] == header[1:]
-    assert re.findall(r'scope="rowgroup">(.*?)</th>', text) == ["wide", "narrow"]
-    shown = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r'<tr><th scope="row">.*?</tr>', text)]
-    assert [[unescape(cell) for cell in row] for row in shown] == [row[1:] for row in rows]
-    assert [label.partition(" of each method")[0] for label in labels(reader)] == ["PESQ", "STOI (%)"]
-    assert "#010203" not in text
-
-    for column in ("pesq_wb", "stoi"):
-        plot = (tmp_path / f"plot-{column}.svg").read_text("utf-8")
-        root = ElementTree.fromstring(plot)
-        assert root.tag == "{http://www.w3.org/2000/svg}svg"
-        assert "<!-- kd &amp; more -->" in plot or "<!-- kd & more -->" in plot
-        assert "currentColor" not in plot
-        assert "#010203" not in plot
-        colours = set(re.findall(r"#[0-9a-f]{6}\b", plot))
-        assert "#000000" in colours
-        assert colours <= {"#000000", "#b0b0b0"}  # the grid's grey
-
-    write_study(tmp_path / "real", "Real", study, "none", synthetic=False)
-    assert 'class="banner"' not in (tmp_path / "real" / "study.html").read_text("utf-8")
