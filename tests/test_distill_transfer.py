@@ -54,12 +54,22 @@ def test_channels_may_be_permuted_scaled_and_negated() -> None:
     assert attention_distance(feature, -3 * feature[:, torch.randperm(6)]) < 1e-6
 
 
-@pytest.mark.parametrize(("length", "wanted"), [(16, 64), (64, 16), (15, 63), (250, 1000), (1, 5), (7, 7)])
-def test_a_map_of_another_length_is_interpolated_linearly(length: int, wanted: int) -> None:
+@pytest.mark.parametrize(("length", "wanted"), [(16, 64), (15, 63), (250, 1000), (1, 5), (7, 7)])
+def test_a_shorter_map_is_interpolated_linearly(length: int, wanted: int) -> None:
     feature = noise(1, 4, length, seed=length, dtype=torch.float64)
     energy = feature.square().sum(1)[0].numpy()
     places = np.clip((np.arange(wanted) + 0.5) * length / wanted - 0.5, 0, length - 1)
     expected = np.interp(places, np.arange(length), energy)
+    expected /= np.sqrt(np.sum(expected**2))
+    assert attention_map(feature, length=wanted)[0].tolist() == pytest.approx(expected.tolist(), abs=1e-12)
+
+
+@pytest.mark.parametrize(("length", "wanted"), [(64, 16), (4000, 100), (63, 15), (5, 1)])
+def test_a_longer_map_is_averaged(length: int, wanted: int) -> None:
+    feature = noise(1, 4, length, seed=length, dtype=torch.float64)
+    energy = feature.square().sum(1)[0].numpy()
+    bounds = [(i * length // wanted, -(-(i + 1) * length // wanted)) for i in range(wanted)]
+    expected = np.array([energy[first:last].mean() for first, last in bounds])
     expected /= np.sqrt(np.sum(expected**2))
     assert attention_map(feature, length=wanted)[0].tolist() == pytest.approx(expected.tolist(), abs=1e-12)
 

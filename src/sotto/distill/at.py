@@ -8,7 +8,8 @@ Paper and published code differ: the paper sums over channels and takes the norm
 vision code takes means over both. This is NOT a loss on the features' values: any permutation of channels is free.
 
 Our reading, where the speech paper is silent: the norm is taken per item and averaged over the batch, each pair has
-weight 1, and a teacher's map of another length is interpolated linearly before it is normalised.
+weight 1, and a teacher's map of another length is brought to the student's before it is normalised: interpolated
+linearly where it is shorter, as a deeper layer is, and averaged where it is longer, as between networks of unlike rates.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sotto.distill.base import Method
-from sotto.distill.features import fold
+from sotto.distill.features import fold, resample_time
 from sotto.distill.pairing import layer_pairs
 from sotto.errors import InputError
 from sotto.types import Batch, Tap, View
@@ -37,8 +38,8 @@ def attention_map(feature: Tensor, power: float = 2.0, length: int | None = None
     An all-zero feature gives an all-zero map with a zero gradient.
     """
     energy = fold(feature).abs().pow(power).sum(dim=1)
-    if length is not None and length != energy.shape[-1]:
-        energy = F.interpolate(energy.unsqueeze(1), length, mode="linear", align_corners=False).squeeze(1)
+    if length is not None:
+        energy = resample_time(energy.unsqueeze(1), length).squeeze(1)
     return F.normalize(energy, dim=-1, eps=NORM_FLOOR)
 
 
