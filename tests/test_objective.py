@@ -53,6 +53,24 @@ def test_balance_makes_gradients_of_the_wanted_ratio_and_freezes() -> None:
     assert "weighting.measured" in objective.state_dict()
 
 
+def test_what_does_not_compare_two_gradients_does_not_count_for_balance() -> None:
+    student, objective = objective_of(weights={"kd/output": Balance(0.5, steps=3)})
+    batch = batch_of()
+    objective(student, Batch(batch.noisy, None, batch.lengths, batch.ids))
+    assert objective.weighting.at(0)["kd/output"] == 0
+    objective(student, batch)
+    weight = objective.weighting.at(0)["kd/output"]
+    assert weight > 0
+    objective(student, Batch(batch.noisy, None, batch.lengths, batch.ids))
+    assert objective.weighting.at(0)["kd/output"] == weight
+
+    weights = {"kd/output": Balance(0.5), "loss/l1": Ramp("linear", 10)}
+    student, objective = objective_of(weights=weights)
+    objective(student, batch, 0)  # where the loss still weighs 0
+    objective(student, batch, 10)
+    assert objective.weighting.at(10)["kd/output"] == pytest.approx(weight, rel=1e-5)
+
+
 def test_a_term_of_weight_zero_is_not_computed_and_its_teacher_not_asked() -> None:
     student, objective = objective_of(weights={"kd/output": 0.0})
     objective.teacher = None
@@ -111,6 +129,7 @@ def test_stages_share_the_steps_and_optimisers_span_from_reset_to_reset() -> Non
         [Stage(share=0.5, epochs=1), Stage()],
         [Stage(share=0.5)],
         [Stage(epochs=99), Stage()],
+        [Stage(epochs=0), Stage()],
     ):
         with pytest.raises(InputError, match="stages"):
             legs(wrong, 100, 10)
@@ -182,6 +201,8 @@ def test_partly_labelled_data_have_the_share_that_was_asked_for(recordings: Path
     for share in (0.0, 1.0):
         with pytest.raises(InputError, match="share"):
             PartlyLabelled(Synthetic(), str(recordings), share)
+    assert source.labels == "some"
+    assert PartlyLabelled(data.create("pairs", noisy=str(recordings)), str(recordings), 0.5).labels == "none"
 
 
 @pytest.mark.parametrize("mixed", [True, False])

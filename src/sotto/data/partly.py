@@ -31,12 +31,11 @@ class PartlyLabelled:
         InputError: a share out of range, or no recordings.
     """
 
-    labels = "some"
-
     def __init__(self, labelled: Source, noisy: str, share: float) -> None:
         if not 0 < share < 1:
             raise InputError("unlabelled.share", str(share), "between 0 and 1", "data alone has all labels")
         self.labelled, self.noisy, self.share = labelled, noisy, share
+        self.labels = "none" if labelled.labels == "none" else "some"
         self.name, self.synthetic = labelled.name, labelled.synthetic
         self.sample_rate, self.segment_s = labelled.sample_rate, labelled.segment_s
 

@@ -50,6 +50,8 @@ def legs(stages: Sequence[Stage], steps: int, per_epoch: int) -> list[Leg]:
             raise InputError(f"stages.{index}", "needs share or epochs, and not both", "a length for all but the last")
         if stage.share is not None and not 0 < stage.share < 1:
             raise InputError(f"stages.{index}.share", str(stage.share), "between 0 and 1")
+        if stage.epochs is not None and stage.epochs < 1:
+            raise InputError(f"stages.{index}.epochs", str(stage.epochs), "at least 1")
         length = round(stage.share * steps) if stage.share is not None else (stage.epochs or 0) * per_epoch
         bounds.append(bounds[-1] + max(length, 1))
     if stages and (stages[-1].share is not None or stages[-1].epochs is not None):

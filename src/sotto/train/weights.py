@@ -161,7 +161,8 @@ class Weighting(nn.Module):
         wanted = _gradient_norm(task, parameters)
         for name in due:
             index, found = self.balanced.index(name), _gradient_norm(terms[name], parameters)
-            if found > 0:
+            # A batch without labels has no task, and half precision may overflow: neither tells how the two compare.
+            if 0 < found < math.inf and 0 < wanted < math.inf:
                 self.count[index] += 1
                 self.measured[index] += (wanted / found - self.measured[index]) / self.count[index]
 
