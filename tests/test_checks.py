@@ -66,6 +66,29 @@ def test_a_broken_method_is_named_before_it_trains(fault: str, message: str) -> 
         check(objective, student, batch)
 
 
+def test_a_batch_that_holds_no_reference_by_chance_passes() -> None:
+    student, teacher = pair()
+    methods = {"dispatch": METHODS["dispatch"](), "output": METHODS["output"]()}
+    objective, batch = Objective({"l1": L1()}, methods, student, teacher), batch_of()
+    none = Batch(batch.noisy, None, batch.lengths, batch.ids)
+    half = Batch(batch.noisy, batch.clean, batch.lengths, batch.ids, torch.tensor([True, False]))
+    assert set(check(objective, student, none, "some")) == {"kd/output"}
+    assert set(check(objective, student, half, "some")) == {"loss/l1", "kd/dispatch", "kd/output"}
+
+
+def test_recordings_that_nothing_learns_from_are_refused() -> None:
+    student, _ = pair()
+    with pytest.raises(InputError, match="unlabelled: recordings that nothing learns from"):
+        check(Objective({"l1": L1()}, {}, student), student, batch_of(), "some")
+
+
+def test_a_likelihood_may_begin_below_zero() -> None:
+    student, teacher = pair()
+    objective, batch = Objective({}, {"vid": METHODS["vid"](variance=0.1)}, student, teacher), batch_of()
+    objective.prepare(student, batch)
+    assert check(objective, student, batch)["kd/vid"] < 0
+
+
 def test_checks_leave_no_trace() -> None:
     student, objective = objective_of(stages=[{"loss/l1": 0.0}, {"kd/output": 0.0}])
     batch, before = batch_of(), copy.deepcopy(student.state_dict())

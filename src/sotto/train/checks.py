@@ -32,10 +32,13 @@ def check(objective: Objective, student: Enhancer, batch: Batch, labels: str = "
         The terms at the start, by name.
 
     Raises:
-        InputError: a term that is not finite or not above 0, or not 0 where student and teacher are one and its paper
+        InputError: a term that is not finite or is 0, or not 0 where student and teacher are one and its paper
             says so; a term that does not reach the student, or does not reach what its method learns, or reaches the
             teacher; data without the references that a term needs. The term is named.
     """
+    if labels == "some" and not objective.methods:
+        do = "add distill, whose teacher knows what they should sound like, or leave unlabelled out"
+        raise InputError("unlabelled", "recordings that nothing learns from", do=do)
     terms = {}
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         for name in objective.weighting.used:
@@ -61,8 +64,8 @@ def _check_term(objective: Objective, student: Enhancer, batch: Batch, name: str
     term = objective.terms(twin, batch, losses, methods)[name]
     if not torch.isfinite(term):
         raise InputError(name, f"{term.item()} on the first batch", "a finite loss")
-    if not term > 0:
-        raise InputError(name, f"{term.item():g} on the first batch", "above 0: as it is, it has nothing to teach")
+    if term == 0:  # a likelihood may well be below
+        raise InputError(name, "0 on the first batch", "another value: as it is, it has nothing to teach")
     if term.requires_grad:
         term.backward()
     if not any(one.grad is not None and one.grad.any() for one in twin.parameters()):
@@ -85,6 +88,11 @@ def _network(objective: Objective) -> Teacher | None:
 
 def _check_zero(name: str, method: Method, teacher: Teacher, batch: Batch) -> None:
     """The loss of the teacher as its own student."""
+    rows = batch.labelled if method.needs_clean else None
+    if rows is not None:
+        if not len(rows):
+            return  # nothing in this batch to compare with, by chance
+        batch = batch.part(rows)
     twin = copy.deepcopy(method)
     try:
         twin.connect(teacher.taps, teacher.taps)
