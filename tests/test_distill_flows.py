@@ -46,6 +46,13 @@ def test_flows_lead_from_layer_to_layer_on_one_side() -> None:
         )
 
 
+def test_a_layer_without_frequencies_meets_the_mean_over_those_of_its_neighbour() -> None:
+    first, second = noise(2, 3, 6, 4, seed=1), noise(2, 5, 6, seed=2)
+    expected = flow(first.mean(dim=-1), second)
+    assert torch.allclose(flow(first, second), expected, atol=1e-6)
+    assert torch.allclose(flow(second, first), expected.transpose(1, 2), atol=1e-6)
+
+
 def test_frames_may_be_shuffled_alike_in_both_layers() -> None:
     first, second, order = noise(2, 3, 8), noise(2, 4, 8, seed=1), torch.randperm(8)
     assert torch.allclose(flow(first[..., order], second[..., order]), flow(first, second), atol=1e-6)

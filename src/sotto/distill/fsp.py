@@ -9,9 +9,9 @@ matrix of their products, averaged over the points of the feature, and the loss 
 Points are averaged out, so teacher and student may differ in frame rate and in frequencies, even in having them.
 
 Our reading: a flow leads from each paired layer to the next on the same side of the network; the longer of the two
-layers is averaged down to the shorter's grid, where the paper pools by maxima; the norm is a mean over the matrix and
-the batch; and where widths differ, which the paper does not allow, a learnt 1x1 convolution gives the student's layer
-the teacher's channels.
+layers is averaged down to the shorter's frames and bins, where the paper pools by maxima; the norm is a mean over the
+matrix and the batch; and where widths differ, which the paper does not allow, a learnt 1x1 convolution gives the
+student's layer the teacher's channels.
 
 It is NOT scale-free: G grows with the square of the features.
 """
@@ -23,18 +23,17 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sotto.distill.paired import Paired, Side, aligned, pointwise, to_channels
+from sotto.distill.features import planes, resize_planes
+from sotto.distill.paired import Paired, Side, pointwise, to_channels
 from sotto.errors import InputError
 from sotto.types import Batch, Tap, View
 
 
 def flow(first: Tensor, second: Tensor) -> Tensor:
     """The FSP matrix of two layers of one network: [B,C1,...], [B,C2,...] -> [B,C1,C2]."""
-    if first[0, 0].numel() < second[0, 0].numel():
-        first, second = aligned(first, second)
-    else:
-        second, first = aligned(second, first)
-    first, second = first.flatten(2), second.flatten(2)
+    first, second = planes(first), planes(second)
+    size = min(first.shape[2], second.shape[2]), min(first.shape[3], second.shape[3])
+    first, second = (resize_planes(layer, *size).flatten(2) for layer in (first, second))
     # Sums over thousands of points do not bear half precision.
     with torch.autocast(first.device.type, enabled=False):
         return first @ second.transpose(1, 2) / first.shape[-1]
