@@ -214,8 +214,10 @@ def test_the_likelihood_is_that_of_a_gaussian() -> None:
 
 def test_variances_begin_as_asked_and_settle_where_the_student_cannot_tell() -> None:
     student, teacher = view_of("waves", 1), view_of("waves", 20)
-    method = ready(Variational(side="encoder", variance=2.0), student, teacher)
-    assert method.figures()["deviation"].flatten().tolist() == pytest.approx([math.sqrt(2)] * 2, rel=1e-4)
+    for variance in (0.01, 2.0, 1000.0):
+        method = ready(Variational(side="encoder", variance=variance), student, teacher)
+        begun = method.figures()["deviation"].flatten().tolist()
+        assert begun == pytest.approx([math.sqrt(variance)] * 2, rel=1e-3)
     # One channel of the teacher is the student's own, the other is noise of variance 9 that is drawn anew each time.
     feature = noise(8, 2, 100, seed=5)
     method = ready(Variational(), View(noise(8, 4), {"encoder.1": feature}), View(noise(8, 4), {"encoder.1": feature}))

@@ -36,6 +36,11 @@ def negative_log_likelihood(mean: Tensor, variance: Tensor, target: Tensor) -> T
     return (0.5 * (spread.log() + (target - mean).square() / spread)).mean()
 
 
+def _unsoftplus(value: float) -> float:
+    """log(exp(value) - 1), for large values too."""
+    return value + math.log(-math.expm1(-value))
+
+
 class Gaussian(nn.Module):
     """q(t | s): the mean from a student's feature [B,C,N] to a teacher's [B,C',N], and a variance per channel.
 
@@ -47,7 +52,7 @@ class Gaussian(nn.Module):
     def __init__(self, ours: int, theirs: int, variance: float) -> None:
         super().__init__()
         self.mean = nn.Sequential(nn.Conv1d(ours, theirs, 1), nn.ReLU(), nn.Conv1d(theirs, theirs, 1))
-        self.alpha = nn.Parameter(torch.full((theirs,), math.log(math.expm1(variance - VARIANCE_FLOOR))))
+        self.alpha = nn.Parameter(torch.full((theirs,), _unsoftplus(variance - VARIANCE_FLOOR)))
 
     def forward(self, feature: Tensor, target: Tensor) -> Tensor:
         """The loss of one pair, a scalar."""
