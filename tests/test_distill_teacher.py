@@ -118,25 +118,26 @@ def test_no_hook_stays_behind() -> None:
 
 
 class Silent(Enhancer):
-    """Declares a tap whose module never runs."""
+    """Declares a tap whose module never runs, and one whose module returns no tensor."""
 
     name = "silent"
 
     def __init__(self) -> None:
         super().__init__()
-        self.unused = nn.Identity()
+        self.unused, self.pair = nn.Identity(), nn.GRU(1, 1, batch_first=True)
 
     @property
     def taps(self) -> dict[str, Tap]:
-        return {"unused": Tap("unused")}
+        return {"unused": Tap("unused"), "pair": Tap("pair", "BNC")}
 
     def forward(self, noisy: Tensor) -> Tensor:
-        return noisy
+        return self.pair(noisy.unsqueeze(-1))[0].squeeze(-1)
 
 
-def test_a_silent_tap_is_an_error_and_no_missing_term() -> None:
-    with pytest.raises(RuntimeError, match="no features came from unused"):
-        observe(Silent(), noise(1, 10), ["unused"])
+@pytest.mark.parametrize("tap", ["unused", "pair"])
+def test_a_silent_tap_is_an_error_and_no_missing_term(tap: str) -> None:
+    with pytest.raises(RuntimeError, match=f"no features came from {tap}"):
+        observe(Silent(), noise(1, 10), iter([tap]))
 
 
 def test_features_are_turned_to_channels_first_and_to_single_precision() -> None:

@@ -9,7 +9,8 @@ vision code takes means over both. This is NOT a loss on the features' values: a
 
 Our reading, where the speech paper is silent: the norm is taken per item and averaged over the batch, each pair has
 weight 1, and a teacher's map of another length is brought to the student's before it is normalised: interpolated
-linearly where it is shorter, as a deeper layer is, and averaged where it is longer, as between networks of unlike rates.
+linearly where it is shorter, as that of a deeper layer is, and averaged where it is longer, as one from a network with
+more frames per second is.
 """
 
 from __future__ import annotations

@@ -40,19 +40,20 @@ def observe(model: nn.Module, noisy: Tensor, taps: Iterable[str] = ()) -> View:
         RuntimeError: a tap's module did not run during the pass, or returned no tensor.
     """
     network = unwrap(model)
-    known = network.taps
+    known, taps = network.taps, list(taps)
     caught: dict[str, Tensor] = {}
     with ExitStack() as hooks:
         for name in taps:
             if name not in known:
                 raise InputError(f"tap {name}", f"{network.name} has no such tap", f"one of {', '.join(known)}")
 
-            def catch(_module: nn.Module, _inputs: object, output: Tensor, name: str = name) -> None:
-                caught[name] = _full(output.transpose(1, 2) if known[name].axes == "BNC" else output)
+            def catch(_module: nn.Module, _inputs: object, output: object, name: str = name) -> None:
+                if isinstance(output, Tensor):
+                    caught[name] = _full(output.transpose(1, 2) if known[name].axes == "BNC" else output)
 
             hooks.callback(network.get_submodule(known[name].path).register_forward_hook(catch).remove)
         wave = _full(model(noisy))
-    silent = [name for name in taps if not isinstance(caught.get(name), Tensor)]
+    silent = [name for name in taps if name not in caught]
     if silent:
         raise RuntimeError(f"{network.name}: no features came from {', '.join(silent)}")
     return View(wave, caught)
