@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from sotto import models, recipes, study
+from sotto.distill import METHODS
 from sotto.errors import InputError
 from sotto.evaluate import Scores
 from sotto.evaluate.spread import Cell, lines, table
@@ -59,6 +60,11 @@ def test_shipped_studies_hold_recipes_without_errors(name: str) -> None:
     for one in runs:
         assert "distill" not in one.recipe or "teacher" in one.recipe
         assert one.recipe["train"]["seed"] == one.seed
+
+
+def test_all_methods_stand_in_the_study_of_methods() -> None:
+    _, runs = study.read("methods")
+    assert {name for one in runs for name in one.recipe.get("distill", {})} == set(METHODS) - {"mvat"}
 
 
 def test_a_study_trains_what_is_missing_and_sums_up_all(tmp_path: Path) -> None:
@@ -110,6 +116,35 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> No
     assert (tmp_path / "study" / "table.md").exists()
 
 
+def test_each_teacher_keeps_its_own_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def evaluate(model: str, out: Path, **_: Any) -> None:
+        fake(float(len(model))).to_json(out / "scores.json")
+
+    monkeypatch.setattr(study.recipes, "evaluate", evaluate)
+    # Two teachers in folders of one name, of which one is known when the second joins before it.
+    teachers = ["elsewhere/teacher/best.safetensors", "here/teacher/best.safetensors"]
+    methods = {name: {"teacher": {"checkpoint": name}} for name in teachers}
+    plan, runs = study.read(write(tmp_path, seeds=[0], methods=methods, against=None, metrics=["pesq_wb"]))
+    for one in runs:
+        fake(1.0).to_json(one.folder / "scores.json")
+    for chosen in (runs[1:], runs):
+        found, _ = study.summary(plan, chosen)
+    shown = {line.cell.method: line.by_seed["pesq_wb"] for line in found if not line.cell.scenario}
+    assert shown == {
+        "noisy": [6.0],
+        "teacher (teacher)": [len(teachers[0]) + 1],
+        "here/teacher (teacher)": [len(teachers[1]) + 1],
+    }
+
+
+def test_runs_keep_to_the_gpus_that_the_study_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
+    assert study._gpus() == ["5", "3"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert study._gpus() == ["0", "1"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -119,6 +154,8 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> No
         ({"seeds": "many"}, "seeds"),
         ({"methods": {"none": {"distill": {"ouptut": {}}}}}, "did you mean output?"),
         ({"scenarios": {"odd": {"model": {"wdith": 3}}}}, "did you mean width?"),
+        ({"methods": {"1/2": {}, "1-2": {}}, "against": None}, "whole, 1-2, seed 0 shares the folder"),
+        ({"seeds": [0, 0]}, "whole, none, seed 0 shares the folder"),
     ],
 )
 def test_mistakes_in_a_study_are_told(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -146,8 +183,24 @@ def test_lines_by_hand() -> None:
         table([])
 
 
+def test_a_figure_that_one_side_lacks_has_no_difference() -> None:
+    failed = Scores([{"id": "0"}], ("pesq_wb",))
+    more = Scores([{"id": "0", "pesq_wb": 1.0, "stoi": 0.5}], ("pesq_wb", "stoi"))
+    none, kd = lines({Cell("a", "none"): [failed], Cell("a", "kd"): [fake(1.0), more]}, "none")
+    assert none.spreads == {}
+    assert list(kd.spreads) == ["pesq_wb"]
+    assert kd.differences == {}
+    assert "±" in table([none, kd], against="none")
+
+
 def test_results_are_those_that_evaluate_gives(tmp_path: Path) -> None:
     study.run(write(tmp_path, seeds=[3], methods={"none": {}}))
     folder = tmp_path / "study" / "whole" / "none" / "seed-3"
     measured = recipes.evaluate(folder / "best.safetensors", metrics=("si_sdr_db",), out=tmp_path / "again")
     assert measured.means()["si_sdr_db"] == Scores.from_json(folder / "scores.json").means()["si_sdr_db"]
+
+    # A metric more is scored, and nothing trained.
+    before = (folder / "best.safetensors").stat().st_mtime_ns
+    found, _ = study.run(write(tmp_path, seeds=[3], methods={"none": {}}, metrics=["si_sdr_db", "stoi", "snr_db"]))
+    assert all("snr_db" in line.spreads for line in found)
+    assert (folder / "best.safetensors").stat().st_mtime_ns == before

@@ -25,7 +25,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
@@ -40,10 +39,11 @@ from sotto.evaluate import Scores
 from sotto.evaluate.page_study import write_study
 from sotto.evaluate.spread import Cell, Line, lines, table
 from sotto.files import write_json, write_text
+from sotto.metrics import DEFAULT
 from sotto.recipes import NOISY, SCORES, Progress
 from sotto.sections import arguments
 from sotto.shelf import STUDIES, studies
-from sotto.train.checkpoint import CHECKPOINT, STATE
+from sotto.train.checkpoint import STATE
 from sotto.train.log import read_log
 
 POLL_S = 2.0
@@ -105,13 +105,19 @@ def read(path: str | Path) -> tuple[Study, list[Run]]:
     beside = path.parent / study.recipe
     base = str(beside) if beside.is_file() else study.recipe
     out = Path(study.out or Path("runs/studies") / path.stem)
-    return study, [
+    runs = [
         Run(Cell(scenario, method), seed, _recipe(base, study, scenario, method, seed, path), folder)
         for scenario in study.scenarios
         for method in study.methods
         for seed in study.seeds
         for folder in [out / _slug(scenario) / _slug(method) / f"seed-{seed}"]
     ]
+    folders = [one.folder for one in runs]
+    for one in runs:
+        if folders.count(one.folder) > 1:
+            found = f"{', '.join(one.cell)}, seed {one.seed} shares the folder {one.folder} with another run"
+            raise InputError(path, found, "names that differ in letters or digits, and each seed once")
+    return study, runs
 
 
 def run(path: str | Path, progress: Progress | None = None) -> tuple[list[Line], str]:
@@ -127,8 +133,8 @@ def run(path: str | Path, progress: Progress | None = None) -> tuple[list[Line],
         InputError: errors in the study, or runs that failed; the message names the first, and the others are done.
     """
     study, runs = read(path)
-    failures = _train([one for one in runs if not _finished(one)], study, progress)
-    done = [one for one in runs if _finished(one)]
+    failures = _train([one for one in runs if not _finished(one, study)], study, progress)
+    done = [one for one in runs if _finished(one, study)]
     found = summary(study, done, progress) if done else ([], "")
     if failures:
         first, error = next(iter(failures.items()))
@@ -142,7 +148,8 @@ def summary(study: Study, runs: Sequence[Run], progress: Progress | None = None)
     scores = _references(study, runs, out, progress)
     for one in runs:
         scores.setdefault(one.cell, []).append(Scores.from_json(one.folder / SCORES))
-    sizes = {one.cell: _size(one.folder / CHECKPOINT) for one in runs}
+    networks = {one.cell: one.recipe["model"] for one in runs}
+    sizes = {cell: models.count_parameters(models.create(**network)) for cell, network in networks.items()}
     found = lines(scores, study.against, sizes)
     synthetic = any(one.metadata.get("synthetic") for runs_of in scores.values() for one in runs_of)
     for suffix, style in STYLES.items():
@@ -156,23 +163,25 @@ def _references(study: Study, runs: Sequence[Run], out: Path, progress: Progress
     """The noisy input and every teacher, scored once on the test set of the runs."""
     teachers = dict.fromkeys(one.recipe.get("teacher", {}).get("checkpoint") for one in runs)
     recipe, scores = runs[0].folder / recipes.RECIPE, {}
-    for index, model in enumerate([NOISY, *filter(None, teachers)]):
-        folder = out / "references" / (NOISY if model == NOISY else f"teacher-{index}")
-        if not (folder / SCORES).is_file():
+    for model in (NOISY, *filter(None, teachers)):
+        folder = out / "references" / _slug(model)
+        if not _scored(folder, study):
             recipes.evaluate(model, recipe=recipe, metrics=study.metrics, out=folder, progress=progress)
-        name = NOISY if model == NOISY else Path(model).parent.name
-        scores[Cell("", f"{name} (teacher)" if model != NOISY else NOISY)] = [Scores.from_json(folder / SCORES)]
+        cell = Cell("", NOISY if model == NOISY else f"{Path(model).parent.name} (teacher)")
+        if cell in scores:  # another teacher is in a folder of the same name
+            cell = Cell("", f"{Path(model).parent} (teacher)")
+        scores[cell] = [Scores.from_json(folder / SCORES)]
     return scores
 
 
 def _train(runs: Sequence[Run], study: Study, progress: Progress | None) -> dict[Path, str]:
     """Train and score ``runs``, several side by side; returns what went wrong, by folder."""
-    gpus = torch.cuda.device_count()
-    jobs = study.jobs or gpus or os.cpu_count() or 1
+    gpus = _gpus()
+    jobs = study.jobs or len(gpus) or os.cpu_count() or 1
     failures: dict[Path, str] = {}
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         futures = {
-            pool.submit(_run, one, study.metrics, index % gpus if gpus else None, jobs): one
+            pool.submit(_run, one, study.metrics, gpus[index % len(gpus)] if gpus else None, jobs): one
             for index, one in enumerate(runs)
         }
         try:
@@ -195,13 +204,11 @@ def _watch(futures: Mapping[Future[None], Run], study: Study, progress: Progress
     waiting = set(futures)
     title = study.title or "study"
     while waiting:
-        finished, waiting = wait(waiting, POLL_S, FIRST_EXCEPTION)
+        _, waiting = wait(waiting, POLL_S, FIRST_EXCEPTION)
         if progress is not None:
             done = len(futures) - len(waiting)
             steps = sum(_steps(one.folder) for future, one in futures.items() if future in waiting)
             progress(title, done, len(futures), {"steps in the runs under way": float(steps)})
-        if not finished:
-            time.sleep(0)
 
 
 def _steps(folder: Path) -> int:
@@ -209,21 +216,34 @@ def _steps(folder: Path) -> int:
     return int(log[-1]["step"]) if log else 0
 
 
-def _run(one: Run, metrics: tuple[str, ...] | None, gpu: int | None, jobs: int) -> None:
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, by the names that a process of its own would know them by."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = allowed.split(",") if allowed else [str(index) for index in range(torch.cuda.device_count())]
+    return names[: torch.cuda.device_count()]
+
+
+def _run(one: Run, metrics: tuple[str, ...] | None, gpu: str | None, jobs: int) -> None:
     """Train and score one run, in a process of its own."""
     if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     torch.set_num_threads(max((os.cpu_count() or 1) // jobs, 1))
     outcome = recipes.train(one.recipe, out=one.folder, resume=(one.folder / STATE).exists())
     recipes.evaluate(outcome.checkpoint, metrics=metrics, out=one.folder, workers=1)
 
 
-def _finished(one: Run) -> bool:
+def _finished(one: Run, study: Study) -> bool:
     """Whether the run has its scores; one of another recipe than the study's is refused."""
-    if not (one.folder / SCORES).is_file():
+    if not _scored(one.folder, study):
         return False
     recipes.same_recipe(one.folder, one.recipe)
     return True
+
+
+def _scored(folder: Path, study: Study) -> bool:
+    """Whether a folder has scores by all metrics of the study."""
+    path = folder / SCORES
+    return path.is_file() and set(study.metrics or DEFAULT) <= set(Scores.from_json(path).metrics)
 
 
 def _recipe(base: str, study: Study, scenario: str, method: str, seed: int, path: Path) -> dict[str, Any]:
@@ -245,8 +265,3 @@ def _find(path: str | Path) -> Path:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def _size(checkpoint: Path) -> int:
-    header = models.read_header(checkpoint)
-    return models.count_parameters(models.create(header["name"], **header["arguments"]))

@@ -37,7 +37,8 @@ class Line:
     by_seed: dict[str, list[float]]
     """Metric column to the mean of each seed."""
     differences: dict[str, Difference]
-    """Metric column to the difference from the reference method in the same scenario; empty for that method."""
+    """Metric column to the difference from the reference method in the same scenario; empty for that method, and
+    without the columns for which the two share no file."""
     seeds: int
     parameters: int | None = None
 
@@ -54,21 +55,23 @@ def lines(
     """
     found = []
     for cell, runs in scores.items():
-        shown = [column for column in columns(runs[0].metrics) if all(one.values(column) for one in runs)]
+        measured = dict.fromkeys(column for one in runs for column in columns(one.metrics))
+        shown = [column for column in measured if all(one.values(column) for one in runs)]
         means = [one.means() for one in runs]
         by_seed = {column: [one[column] for one in means] for column in shown}
         spreads = {column: over_seeds(values) for column, values in by_seed.items()}
         reference = scores.get(Cell(cell.scenario, against)) if against and against != cell.method else None
-        differences = {} if reference is None else {column: _difference(runs, reference, column) for column in shown}
+        pairs = {column: _difference(runs, reference, column) for column in shown} if reference else {}
+        differences = {column: difference for column, difference in pairs.items() if difference is not None}
         found.append(Line(cell, spreads, by_seed, differences, len(runs), (parameters or {}).get(cell)))
     return found
 
 
-def _difference(runs: Sequence[Scores], reference: Sequence[Scores], column: str) -> Difference:
-    """Files that some run has no score for are left out on both sides."""
+def _difference(runs: Sequence[Scores], reference: Sequence[Scores], column: str) -> Difference | None:
+    """Files that some run has no score for are left out on both sides; None where that leaves no file."""
     ours, theirs = _over_files(runs, column), _over_files(reference, column)
     shared = ours.keys() & theirs.keys()
-    return paired({name: ours[name] for name in shared}, {name: theirs[name] for name in shared})
+    return paired({name: ours[name] for name in shared}, {name: theirs[name] for name in shared}) if shared else None
 
 
 def _over_files(runs: Sequence[Scores], column: str) -> dict[str, float]:
