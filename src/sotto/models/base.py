@@ -73,7 +73,10 @@ class StreamingEnhancer(Enhancer):
         return self.hop + self.delay
 
     def initial_state(self, batch: int = 1) -> State:
-        """What to hand to the first ``step``: the memory of silence, for ``batch`` signals side by side."""
+        """What to hand to the first ``step``: the memory of silence, for ``batch`` signals side by side.
+
+        All zeros, so that whoever runs an exported graph needs the shapes alone.
+        """
         raise TypeError(f"{type(self).__name__} is a contract, not a network: it has no state")
 
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
