@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import math
 import os
-import pathlib
+from io import FileIO
 
 import numpy as np
 import pytest
 import soundfile
 
+from sotto.audio import encoding
 from sotto.audio.io import FORMATS, info, list_audio, read, read_compact, read_mono, read_segment, resample, write
 from sotto.audio.mix import PEAK, fit_noise, mix, rms_db
 from sotto.audio.tempo import stretch
@@ -171,12 +172,17 @@ def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     write(tmp_path / "a.wav", tone(440), 16000)
     before = (tmp_path / "a.wav").read_bytes()
 
-    def fail(path, content):
-        with open(path, "wb") as half:
-            half.write(bytes(content)[:100])
-        raise OSError(number, os.strerror(number))
+    class Full(FileIO):
+        def write(self, content):
+            if self.tell() > 100:
+                raise OSError(number, os.strerror(number))
+            return super().write(bytes(content)[:100])
 
-    monkeypatch.setattr(pathlib.Path, "write_bytes", fail)
+    def open_raw(path, mode, buffering):
+        assert buffering == 0
+        return Full(path, mode)
+
+    monkeypatch.setattr(encoding, "open", open_raw, raising=False)
     with pytest.raises(InputError, match=words):
         write(tmp_path / "a.wav", tone(880), 16000)
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]

@@ -10,7 +10,8 @@ import pytest
 import sotto
 from sotto import models
 from sotto.audio import io
-from sotto.enhance import OVERLAP_S, WINDOW_S, Model, enhance_file, enhance_folder, open_model
+from sotto.enhance import Model, enhance_file, enhance_folder, open_model
+from sotto.enhance.windows import CONTEXT_S, WINDOW_S
 from sotto.errors import InputError
 from sotto.shelf import shipped
 
@@ -64,7 +65,7 @@ def test_windows_are_no_longer_than_they_say() -> None:
     Model("spy", 16000, spy)(np.zeros(16000 * 95, np.float32))
     assert len(seen) == 4
     assert max(seen) == round(WINDOW_S * 16000)
-    assert min(seen) > round(OVERLAP_S * 16000)
+    assert min(seen) > round(2 * CONTEXT_S * 16000)
 
 
 @pytest.mark.parametrize(

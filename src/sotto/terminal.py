@@ -71,3 +71,31 @@ class Display:
         left = (now - started) / max(done - 1, 1) * (total - done)
         self._spoke[task] = (started, now)
         self._console.print(f"{task}: {done}/{total}, {left:.0f} s left  {told}", highlight=False, soft_wrap=True)
+
+
+class Line:
+    """A context that keeps one line on standard error up to date; call it with the text."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._status = self._console.status("")
+        self._spoke = -LINE_EVERY_S
+
+    def __enter__(self) -> Line:
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._status.stop()
+
+    def __call__(self, text: str) -> None:
+        """Show ``text`` instead of what was there; a log file gets one now and then."""
+        now = time.monotonic()
+        if self._console.is_terminal:
+            self._status.update(text)
+        elif now - self._spoke >= LINE_EVERY_S:
+            self._spoke = now
+            self._console.print(text, highlight=False, soft_wrap=True)

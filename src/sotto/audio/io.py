@@ -1,14 +1,15 @@
 """Sound in and out: everything that libsndfile reads, resampled with soxr, and errors that name the file.
 
-This is the only room of the library that touches sound files. Arrays are float32 with full scale at +-1, channels
+Whole files and parts of them; block by block they are read by ``audio/blocks`` and written by ``audio/encoding``. No
+other room of the library touches sound files. Arrays are float32 with full scale at +-1, channels
 first. Nothing is clipped silently and nothing is half written. Torch-free.
 """
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -16,27 +17,9 @@ import numpy as np
 import soundfile
 import soxr
 
+from sotto.audio.blocks import FORMATS, READABLE, check_finite, opened
+from sotto.audio.encoding import FLOATS, encoder, subtype_for
 from sotto.errors import InputError
-from sotto.files import atomic
-
-FORMATS = {
-    ".wav": "WAV",
-    ".flac": "FLAC",
-    ".ogg": "OGG",
-    ".oga": "OGG",
-    ".opus": "OGG",
-    ".mp3": "MP3",
-    ".aiff": "AIFF",
-    ".aif": "AIFF",
-    ".aifc": "AIFF",
-    ".au": "AU",
-    ".caf": "CAF",
-    ".w64": "W64",
-    ".rf64": "RF64",
-}
-"""File suffix -> libsndfile's name of the format."""
-
-_READABLE = "a sound file (" + ", ".join(suffix[1:] for suffix in FORMATS) + ")"
 
 
 @dataclass(frozen=True)
@@ -58,7 +41,7 @@ def info(path: str | Path) -> Info:
     Raises:
         InputError: the file is missing, empty or not audio.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return Info(
             file.samplerate, file.channels, file.frames, file.frames / file.samplerate, file.format, file.subtype
         )
@@ -77,7 +60,7 @@ def read(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, 
     Raises:
         InputError: the file is missing, not audio, without samples, or holds NaN or infinite samples.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         rate = file.samplerate
         audio = _samples(file, path)
     audio = audio.T
@@ -105,7 +88,7 @@ def read_segment(path: str | Path, start: int = 0, length: int | None = None) ->
     Returns:
         float32 ``[T]``, shorter than ``length`` where the file ends earlier.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return _segment(file, path, start, length)
 
 
@@ -114,7 +97,7 @@ def read_compact(path: str | Path) -> np.ndarray:
 
     ``int16 / 32768`` are the very samples that :func:`read_segment` gives.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         if file.subtype == "PCM_16" and file.channels == 1:
             return _decode(file, path, -1, "int16")[:, 0]
     return read_segment(path)
@@ -122,7 +105,7 @@ def read_compact(path: str | Path) -> np.ndarray:
 
 def to_flac(audio: np.ndarray, sample_rate: int) -> bytes:
     """Encode float ``[T]`` within full scale as a 16-bit FLAC file; what came from 16 bits keeps its values."""
-    encoded, whole = io.BytesIO(), np.clip(np.rint(audio * 32768.0), -32768, 32767).astype(np.int16)
+    encoded, whole = BytesIO(), np.clip(np.rint(audio * 32768.0), -32768, 32767).astype(np.int16)
     soundfile.write(encoded, whole, sample_rate, "PCM_16", format="FLAC")
     return encoded.getvalue()
 
@@ -130,10 +113,10 @@ def to_flac(audio: np.ndarray, sample_rate: int) -> bytes:
 def decode(content: bytes, where: object, start: int = 0, length: int | None = None) -> np.ndarray:
     """Decode part of a sound file that is in memory, as :func:`read_segment` does; ``where`` names it in an error."""
     try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
+        with soundfile.SoundFile(BytesIO(content)) as file:
             return _segment(file, where, start, length)
     except soundfile.LibsndfileError as error:
-        raise InputError(where, "cannot be read as audio", _READABLE) from error
+        raise InputError(where, "cannot be read as audio", READABLE) from error
 
 
 def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> float:
@@ -154,25 +137,15 @@ def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | 
         InputError: unknown suffix, a rate or subtype that the format cannot hold, integer, NaN or infinite samples,
             or a place that cannot be written, such as a full disk.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise InputError(path, f"unknown suffix {suffix!r}", "one of " + ", ".join(FORMATS))
-    subtype = subtype or ("OPUS" if suffix == ".opus" else soundfile.default_subtype(FORMATS[suffix]))
     audio = np.asarray(audio)
     if not np.issubdtype(audio.dtype, np.floating) or audio.ndim not in (1, 2):
         raise InputError(path, f"cannot write a {audio.ndim}-d array of {audio.dtype}", "floats [C,T] or [T]")
-    _check_finite(audio, path)
+    check_finite(audio, path)
     peak = float(np.abs(audio).max(initial=0.0))
-    gain = 1 / peak if peak > 1 and subtype not in ("FLOAT", "DOUBLE") else 1.0
-    # Encoded in memory first: a failing disk is then told by the operating system, not guessed from libsndfile.
-    encoded = io.BytesIO()
-    try:
-        soundfile.write(encoded, (audio * gain).T, sample_rate, subtype, format=FORMATS[suffix])
-    except (soundfile.LibsndfileError, ValueError, TypeError) as error:
-        raise InputError(path, f"cannot be encoded as {subtype} at {sample_rate} Hz ({error})") from error
-    with atomic(path) as temporary:
-        temporary.write_bytes(encoded.getbuffer())
+    gain = 1 / peak if peak > 1 and subtype_for(path, subtype) not in FLOATS else 1.0
+    audio = np.atleast_2d(audio)
+    with encoder(path, sample_rate, len(audio), subtype, audio.shape[1]) as put:
+        put(audio * gain)
     return 20 * math.log10(gain)
 
 
@@ -203,20 +176,6 @@ def list_audio(folder: str | Path) -> list[Path]:
     )
 
 
-def _opened(path: str | Path) -> soundfile.SoundFile:
-    path = Path(path)
-    if not path.exists():
-        raise InputError(path, "there is no such file", do="check the path")
-    if path.is_dir():
-        raise InputError(path, "is a folder", "a sound file")
-    if path.stat().st_size == 0:
-        raise InputError(path, "is empty (0 bytes)", _READABLE, "copy or download it again")
-    try:
-        return soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless format, which needs a rate
-        raise InputError(path, "cannot be read as audio", _READABLE) from error
-
-
 def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | None) -> np.ndarray:
     file.seek(min(start, file.frames))
     audio = _samples(file, path, -1 if length is None else length)
@@ -225,7 +184,7 @@ def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | 
 
 def _samples(file: soundfile.SoundFile, path: object, length: int = -1) -> np.ndarray:
     audio = _decode(file, path, length, "float32")
-    _check_finite(audio, path)
+    check_finite(audio, path)
     return audio
 
 
@@ -234,8 +193,3 @@ def _decode(file: soundfile.SoundFile, path: object, length: int, dtype: Literal
         return file.read(length, dtype=dtype, always_2d=True)
     except soundfile.LibsndfileError as error:
         raise InputError(path, f"is damaged ({error})", do="copy or download it again") from error
-
-
-def _check_finite(audio: np.ndarray, path: object) -> None:
-    if not np.isfinite(audio).all():
-        raise InputError(path, "holds NaN or infinite samples", "finite numbers", "repair the sound or leave it out")

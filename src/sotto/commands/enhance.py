@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from sotto.terminal import Display
 ENHANCE_EXAMPLES = """examples:
   sotto enhance noisy.wav -o clean.wav
   sotto enhance recordings/ -o enhanced/
+  sotto enhance talk.flac -o clean.flac --strength 12 --high-band keep
   arecord -f S16_LE -r 16000 -t wav | sotto enhance --stream | aplay
 """
+
+LONG_S = 60.0
 
 STREAM = (
     flag("--rate", type=int, help="with --stream: Hz of raw samples (default 16000)"),
@@ -27,7 +31,7 @@ STREAM = (
 
 
 def enhance(given: Namespace) -> Answer:
-    from sotto.enhance import enhance_file, enhance_folder, open_model
+    from sotto.enhance import enhance_file, enhance_folder
 
     if given.stream:
         return _stream(given)
@@ -38,15 +42,19 @@ def enhance(given: Namespace) -> Answer:
         do = "add --stream for standard input and output"
         raise InputError("sotto enhance", "nothing to read, or nowhere to write to", "INPUT -o OUTPUT", do)
     source, target = Path(given.input), Path(given.output)
+    blend = {"strength_db": given.strength, "high_band": given.high_band, "keep_rate": given.keep_rate}
     if not source.is_dir():
-        report = enhance_file(source, target, given.model)
+        with Display() as show:
+            told = partial(_seconds, show)
+            report = enhance_file(source, target, given.model, **blend, progress=told)
         return report, f"{report['output']}: {report['seconds']:.2f} s at {report['sample_rate']} Hz{_turned(report)}"
     count = len(_audio(source))
     reports = []
     with Display() as show:
-        for report in enhance_folder(source, target, open_model(given.model)):
+        for report in enhance_folder(source, target, given.model, **blend, workers=given.workers):
             reports.append(report)
             show("enhancing", len(reports), count)
+    reports.sort(key=lambda report: report["input"])
     failed = [report for report in reports if "error" in report]
     text = f"{target}: {len(reports) - len(failed)} files" + "".join(f"\n{report['error']}" for report in failed)
     return {"files": reports, "failed": len(failed), "ok": not failed}, text
@@ -56,6 +64,9 @@ def _stream(given: Namespace) -> Answer:
     """Standard input to standard output; what is written is at once with whoever reads it, hence no buffer."""
     from sotto.stream import enhance_stream
 
+    for option, usual in (("keep_rate", True), ("workers", None)):
+        if getattr(given, option) != usual:
+            raise InputError(f"--{option.replace('_', '-')}", "is for files and folders alone", do="leave it out")
     for name in (given.input, given.output):
         if name not in (None, "-"):
             raise InputError(name, "is a name", "a stream", "write sotto enhance --stream < noisy.wav > clean.wav")
@@ -68,13 +79,20 @@ def _stream(given: Namespace) -> Answer:
     ):
         block_s = 0.02 if given.block_ms is None else given.block_ms / 1000
         raw = given.rate, given.channels, given.format
-        report = enhance_stream(source, target, given.model, *raw, block_s, low_delay=bool(given.low_delay), threads=1)
+        blend = {"strength_db": given.strength, "high_band": given.high_band, "low_delay": bool(given.low_delay)}
+        report = enhance_stream(source, target, given.model, *raw, block_s, **blend, threads=1)
     text = f"{report['seconds']:.2f} s at {report['sample_rate']} Hz, latency {report['latency_s'] * 1000:.1f} ms"
     if timing := report["timing"]:
         times = "p50 {p50_ms:.2f}, p95 {p95_ms:.2f}, p99 {p99_ms:.2f}, longest {max_ms:.2f} ms".format(**timing)
         text += f", blocks of {report['block_s'] * 1000:g} ms: {times}"
         text += f", RTF {timing['real_time_factor']:.3f}"
     return report, text + (f", {report['clipped']} samples clipped" if report["clipped"] else "")
+
+
+def _seconds(show: Display, done_s: float, total_s: float) -> None:
+    """Seconds are told only of what takes long enough to wonder."""
+    if total_s >= LONG_S:
+        show("enhancing, seconds", round(done_s), round(total_s))
 
 
 def _audio(folder: Path) -> list[Path]:
@@ -98,6 +116,16 @@ def models(_given: Namespace) -> Answer:
     return cards, "\n".join(lines)
 
 
+BLEND = (
+    flag("--strength", type=float, metavar="DB", help="lower the noise by at most this many dB (default: no limit)"),
+    flag(
+        "--high-band",
+        choices=("drop", "keep"),
+        default="drop",
+        help="what lies above half the model's rate, 8 kHz for those that ship: left out (default), or kept as it came",
+    ),
+)
+
 ENHANCE = Command(
     "take the noise out of a file, a folder or a stream",
     enhance,
@@ -105,10 +133,19 @@ ENHANCE = Command(
         flag("input", nargs="?", help="an audio file, or a folder of them"),
         flag("-o", "--output", help="the file or folder to write"),
         flag("--model", help="a shipped model's name, an ONNX file or a checkpoint; the best small one by default"),
+        *BLEND,
+        flag(
+            "--keep-rate",
+            action=BooleanOptionalAction,
+            default=True,
+            help="write at the rate of the input, which is the default, or at the model's (--no-keep-rate)",
+        ),
+        flag("--workers", type=int, help="files of a folder at once (default: one per core with a model in ONNX)"),
         flag("--stream", action="store_true", help="standard input to standard output, as it comes"),
         *STREAM,
     ),
-    "Enhance recordings of any sample rate and number of channels; the output keeps both, and the length.\n"
+    "Enhance recordings of any length, sample rate and number of channels; the output keeps all three. A model hears\n"
+    "nothing above half its own rate: that band is left out unless --high-band keep hands it on, noise and all.\n"
     "With --stream, WAV or raw samples pass through as they come, and the answer goes to standard error.",
     lambda: ENHANCE_EXAMPLES,
 )

@@ -1,6 +1,7 @@
 """How fast a model runs here, and how much memory one pass takes: figures of this machine, not of the network.
 
-Both measure a model as it is put to use, so a signal of more than 30 s passes window by window (``sotto.enhance``).
+Both measure a model as it is put to use, so a signal of more than 30 s passes window by window, and a network
+that streams second by second (``sotto.enhance``).
 """
 
 from __future__ import annotations

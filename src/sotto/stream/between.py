@@ -18,21 +18,20 @@ def enhance_stream(
     channels: int | None = None,
     encoding: str | None = None,
     block_s: float = 0.02,
-    *,
-    low_delay: bool = False,
-    threads: int | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Enhance one binary file into another as it comes; Ctrl-C ends the stream, as the end of the input does.
 
     Args:
         source: WAV, or raw samples.
         target: gets what ``source`` has, WAV or raw, unless ``encoding`` says otherwise.
-        model: see ``Streamer``, and so for ``low_delay`` and ``threads``.
+        model: see ``Streamer``.
         sample_rate: Hz of raw samples, 16000 when left out; a WAV header says its own.
         channels: of raw samples, 1 when left out.
         encoding: ``s16le`` or ``f32le``, raw samples of this type on either side (but a WAV header on the input is
             understood); ``wav``, WAV out, and s16le for raw samples in.
         block_s: length of the blocks that are read.
+        options: of ``Streamer``: ``low_delay``, ``threads``, ``strength_db``, ``high_band``.
 
     Returns:
         ``seconds``, ``sample_rate``, ``channels``, ``latency_s``, ``block_s``, ``clipped`` (samples that were beyond
@@ -47,7 +46,7 @@ def enhance_stream(
         raise InputError("block length", f"{block_s * 1000:g} ms", "more than 0")
     raw = None if encoding == "wav" else encoding
     reader = Reader(source, sample_rate, channels, raw or "s16le")
-    streamer = Streamer(model, reader.sample_rate, reader.channels, low_delay=low_delay, threads=threads)
+    streamer = Streamer(model, reader.sample_rate, reader.channels, **options)
     is_wav = encoding == "wav" or (encoding is None and reader.is_wav)
     length, frames = max(round(block_s * reader.sample_rate), 1), 0
     with Writer(target, reader.sample_rate, reader.channels, raw or reader.encoding, is_wav) as writer:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sotto.audio.pcm import from_float, to_float
-from sotto.audio.resampling import open_resampler
 from sotto.errors import InputError
 from sotto.stream.engine import open_engine
+from sotto.stream.passage import HighBand, Passage, Stepper
 
-STEP_S = 1.0
-"""The most that goes through the network at once, so that its memory does not grow with what is fed."""
 REMEMBERED = 10_000
 """Blocks whose times are kept."""
 
@@ -48,9 +47,11 @@ class Streamer:
             lower rate's half, but which hold back milliseconds rather than tenths of a second.
         threads: of the arithmetic; 1 is fastest for the small blocks of a stream, and what ONNX gets unless given.
             Torch has one number for the whole process, which is left alone unless given.
+        strength_db: the noise is lowered by at most that much; see ``sotto.enhance``.
+        high_band: ``keep`` hands what lies above half the model's rate on as it came; ``drop`` leaves it out.
 
     Raises:
-        InputError: no such model, one that cannot stream, or a rate or number of channels below 1.
+        InputError: no such model, one that cannot stream, a rate or number of channels below 1, or a strength below 0.
     """
 
     def __init__(
@@ -61,11 +62,21 @@ class Streamer:
         *,
         low_delay: bool = False,
         threads: int | None = None,
+        strength_db: float | None = None,
+        high_band: HighBand = "drop",
     ) -> None:
         for name, value in (("sample_rate", sample_rate), ("channels", channels)):
             if value < 1:
                 raise InputError(name, str(value), "a number above 0")
-        self.sample_rate, self.channels, self._low_delay = sample_rate, channels, low_delay
+        self.sample_rate, self.channels = sample_rate, channels
+        self._begin = partial(
+            Passage,
+            sample_rate=sample_rate,
+            channels=channels,
+            strength_db=strength_db,
+            high_band=high_band,
+            low_delay=low_delay,
+        )
         self._engine = open_engine(model, threads)
         # The first pass of a network is slow, and a stream should not have to wait for it.
         silence = np.zeros((channels, self._engine.hop), np.float32)
@@ -77,7 +88,7 @@ class Streamer:
         """Algorithmic latency: how long after a sample was fed its estimate comes out at the latest, with no time
         spent on computing, if blocks are fed hop by hop. Longer blocks have to be waited for as well."""
         network_s = (self._engine.hop + self._engine.delay) / self._engine.sample_rate
-        return self._inward.delay_s + network_s + self._outward.delay_s
+        return network_s + self._passage.resampling_s
 
     @property
     def timing(self) -> Timing | None:
@@ -89,14 +100,8 @@ class Streamer:
 
     def reset(self) -> None:
         """Begin another stream: all that was heard, and its timing, is forgotten."""
-        engine = self._engine
-        self._inward = open_resampler(self.sample_rate, engine.sample_rate, self.channels, self._low_delay)
-        self._outward = open_resampler(engine.sample_rate, self.sample_rate, self.channels, self._low_delay)
-        self._state = engine.start(self.channels)
-        self._waiting = np.zeros((self.channels, 0), np.float32)  # less than a hop, at the model's rate
-        self._to_drop = engine.delay
-        self._heard = self._said = 0  # samples of the signal and of its estimate, at the model's rate
-        self._fed = self._returned = 0  # and at the stream's own
+        self._passage = self._begin(Stepper(self._engine, self.channels))
+        self._fed = 0
         self._form = np.zeros(0 if self.channels == 1 else (self.channels, 0), np.float32)
         self._closed = False
         self._spent_s: deque[float] = deque(maxlen=REMEMBERED)
@@ -125,9 +130,7 @@ class Streamer:
         audio = np.atleast_2d(to_float(block, "block"))
         self._form = block[..., :0].copy()
         self._fed += audio.shape[1]
-        ready = self._outward.feed(self._advance(self._inward.feed(audio)))
-        self._returned += ready.shape[1]
-        ready = self._as_fed(ready)
+        ready = self._as_fed(self._passage.feed(audio))
         if block.size:
             spent_s = time.perf_counter() - began
             self._spent_s.append(spent_s)
@@ -140,34 +143,7 @@ class Streamer:
         if self._closed:
             return self._as_fed(np.zeros((self.channels, 0), np.float32))
         self._closed = True
-        engine, rest = self._engine, self._inward.flush()
-        # Silence behind the signal pushes out the estimate of its end, in whole hops.
-        heard = self._heard + rest.shape[1]
-        silence = engine.delay + -(heard + engine.delay) % engine.hop
-        said = self._said
-        estimate = self._advance(np.pad(rest, ((0, 0), (0, silence))))[:, : heard - said]
-        tail = np.concatenate([self._outward.feed(estimate), self._outward.flush()], axis=1)
-        # Resampling there and back may be a sample off.
-        left = self._fed - self._returned
-        return self._as_fed(np.pad(tail, ((0, 0), (0, max(left - tail.shape[1], 0))))[:, :left])
-
-    def _advance(self, audio: np.ndarray) -> np.ndarray:
-        """Put [C,n] at the model's rate behind what waits, and all whole hops of it through the network."""
-        engine = self._engine
-        self._heard += audio.shape[1]
-        waiting = np.concatenate([self._waiting, audio], axis=1)
-        whole = waiting.shape[1] - waiting.shape[1] % engine.hop
-        at_once = max(round(STEP_S * engine.sample_rate) // engine.hop, 1) * engine.hop
-        parts = [waiting[:, :0]]
-        for start in range(0, whole, at_once):
-            part, self._state = engine.step(waiting[:, start : min(start + at_once, whole)], self._state)
-            parts.append(part)
-        self._waiting = waiting[:, whole:]
-        estimate = np.concatenate(parts, axis=1)
-        dropped = min(self._to_drop, estimate.shape[1])
-        self._to_drop -= dropped
-        self._said += estimate.shape[1] - dropped
-        return estimate[:, dropped:]
+        return self._as_fed(self._passage.flush())
 
     def _as_fed(self, audio: np.ndarray) -> np.ndarray:
         return from_float(audio, self._form.dtype).reshape(*self._form.shape[:-1], -1)

@@ -1,12 +1,11 @@
-"""Put a model to work: an array, a file or a folder in, enhanced out.
+"""Models ready to run: a student that ships, an ONNX file, a checkpoint, a network or a function.
 
-The first tier: torch is imported only when a checkpoint or a network is asked for.
-``import sotto; sotto.enhance(noisy, sample_rate)`` runs the student that ships with the package on onnxruntime.
+Torch is imported only when a checkpoint or a network is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -14,14 +13,11 @@ from typing import Any, cast
 import numpy as np
 
 from sotto import function
-from sotto.audio import io
-from sotto.audio.pcm import from_float, to_float
+from sotto.enhance.windows import Windows
 from sotto.errors import InputError
 from sotto.shelf import locate
-from sotto.verb import make_callable
-
-WINDOW_S, OVERLAP_S = 30.0, 1.0
-"""Longer signals are enhanced window by window, neighbours cross-faded, so that memory does not grow with them."""
+from sotto.stream.engine import Engine, open_engine
+from sotto.stream.passage import Process, Stepper
 
 SAMPLE_RATE = 16000
 """Hz, of a model that does not say."""
@@ -42,22 +38,21 @@ class Model:
     """The shortest input, in samples, that the model takes; shorter ones are padded with silence."""
     about: Mapping[str, str] = field(default_factory=dict)
     """What a file says of itself in its metadata."""
+    engine: Engine | None = None
+    """The same model block by block, where it can: its state is then carried through signals of any length."""
+    shareable: bool = False
+    """Whether several threads may run it at once."""
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
         """Enhance one channel of any length, [T] -> [T]."""
-        window, overlap = (round(seconds * self.sample_rate) for seconds in (WINDOW_S, OVERLAP_S))
-        if len(noisy) <= window:
-            return self._whole(noisy)
-        estimate = np.zeros_like(noisy)
-        fade = np.linspace(0.0, 1.0, overlap, dtype=np.float32)
-        for start in range(0, len(noisy) - overlap, window - overlap):
-            part = self._whole(noisy[start : start + window])
-            if start:
-                # The ramps of two neighbours sum to one, so a model that changes nothing leaves no seam.
-                part[:overlap] *= fade[: len(part)]
-                estimate[start : start + overlap] *= fade[::-1][: len(part)]
-            estimate[start : start + len(part)] += part
-        return estimate
+        process = self.open(1)
+        return np.concatenate([process.feed(noisy[None]), process.flush()], axis=1)[0]
+
+    def open(self, channels: int) -> Process:
+        """Begin with another sound, of so many channels."""
+        if self.engine is not None:
+            return Stepper(self.engine, channels)
+        return Windows(self._whole, self.sample_rate, channels)
 
     def _whole(self, noisy: np.ndarray) -> np.ndarray:
         padded = np.pad(noisy, (0, max(self.minimum - len(noisy), 0))).astype(np.float32, copy=False)
@@ -65,7 +60,8 @@ class Model:
         if estimate.ndim != 1 or len(estimate) < len(noisy) - LOST_S * self.sample_rate:
             found = f"gave an array of shape {estimate.shape} for {len(padded)} samples"
             raise InputError(self.name, found, "as many samples, [T]")
-        return np.array(estimate[: len(noisy)], dtype=np.float32)
+        estimate = estimate[: len(noisy)].astype(np.float32)
+        return np.pad(estimate, (0, len(noisy) - len(estimate)))
 
 
 def open_model(model: Any = None, threads: int | None = None, sample_rate: int | None = None) -> Model:
@@ -108,81 +104,8 @@ def _opened(model: Any, threads: int | None, sample_rate: int) -> Model:
     raise InputError("model", f"a {type(model).__name__}", "a name, a path, a network or a function")
 
 
-def enhance(noisy: np.ndarray, sample_rate: int, model: Any = None) -> np.ndarray:
-    """Take the noise out of a recording.
-
-    Args:
-        noisy: [T] or [C,T], floating point with full scale at 1, or int16; channels are enhanced one by one.
-        sample_rate: Hz; the signal is resampled to the model's rate and back, so what lies above half the model's
-            rate (8 kHz for the students that ship) is removed.
-        model: see ``open_model``.
-
-    Returns:
-        An array of the same shape and type.
-
-    Raises:
-        InputError: not audio: a wrong shape, type or rate, no samples, or NaN among them.
-    """
-    noisy = np.asarray(noisy)
-    if noisy.ndim not in (1, 2) or noisy.size == 0:
-        raise InputError("noisy", f"an array of shape {noisy.shape}", "[samples] or [channels, samples]")
-    if sample_rate <= 0:
-        raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
-    channels = np.atleast_2d(to_float(noisy, "noisy"))
-    ready = open_model(model)
-    estimate = np.stack([_channel(channel, sample_rate, ready) for channel in channels])
-    return from_float(estimate, noisy.dtype).reshape(noisy.shape)
-
-
-def enhance_file(source: str | Path, target: str | Path, model: Any = None) -> dict[str, Any]:
-    """Enhance one audio file into another of the same rate, channels and, where the format allows, sample type.
-
-    Returns:
-        ``input``, ``output``, ``seconds``, ``sample_rate``, ``channels`` and ``gain_db``, which is below 0 if the
-        estimate had to be turned down to avoid clipping.
-    """
-    about = io.info(source)
-    noisy, rate = io.read(source)
-    estimate = enhance(noisy, rate, model)
-    subtype = about.subtype if Path(target).suffix.lower() == Path(source).suffix.lower() else None
-    gain_db = io.write(target, estimate, rate, subtype)
-    return {
-        "input": str(source),
-        "output": str(target),
-        "seconds": about.seconds,
-        "sample_rate": rate,
-        "channels": about.channels,
-        "gain_db": gain_db,
-    }
-
-
-def enhance_folder(source: str | Path, target: str | Path, model: Any = None) -> Iterator[dict[str, Any]]:
-    """Enhance every audio file below a folder into another folder of the same layout, one after the other.
-
-    Yields:
-        What ``enhance_file`` returns for each file; or, for a file that cannot be enhanced, ``input`` and ``error``.
-        The rest goes on.
-    """
-    source, target = Path(source), Path(target)
-    if target.resolve() == source.resolve():
-        raise InputError(target, "output and input are the same folder", do="choose another output")
-    ready = open_model(model)
-    for path in io.list_audio(source):
-        try:
-            yield enhance_file(path, target / path.relative_to(source), ready)
-        except InputError as error:
-            yield {"input": str(path), "error": str(error)}
-
-
-def _channel(noisy: np.ndarray, sample_rate: int, model: Model) -> np.ndarray:
-    estimate = model(io.resample(noisy, sample_rate, model.sample_rate))
-    estimate = io.resample(estimate, model.sample_rate, sample_rate)
-    # Resampling there and back may be a sample off.
-    return np.pad(estimate, (0, max(len(noisy) - len(estimate), 0)))[: len(noisy)]
-
-
 def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
-    from sotto.runtime import STREAM_SUFFIX, open_graph
+    from sotto.runtime import STREAM_SUFFIX, open_graph, stream_file
 
     graph = open_graph(path, threads)
     source, *others = graph.inputs
@@ -197,7 +120,8 @@ def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
         return graph.run([noisy[None]])[0][0]
 
     rate, minimum = graph.number("sample_rate", sample_rate, least=1), graph.number("minimum_samples", MINIMUM)
-    return Model(graph.about.get("name", path.stem), rate, run, minimum, graph.about)
+    engine = open_engine(path) if stream_file(path).is_file() else None
+    return Model(graph.about.get("name", path.stem), rate, run, minimum, graph.about, engine, shareable=True)
 
 
 def _from_network(network: Any, name: str) -> Model:
@@ -210,7 +134,4 @@ def _from_network(network: Any, name: str) -> Model:
         with torch.inference_mode():
             return network(torch.from_numpy(noisy).to(device)[None])[0].float().cpu().numpy()
 
-    return Model(name, network.sample_rate, run)
-
-
-make_callable(__name__)
+    return Model(name, network.sample_rate, run, engine=open_engine(network) if network.streams else None)

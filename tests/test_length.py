@@ -1,0 +1,186 @@
+"""Any length, any rate, any channels: no seams, exact lengths, and as much of the noise left in as was asked for."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+from test_stream import Identity, Smoother, partition, streamed
+
+import sotto
+from sotto.audio import io
+from sotto.enhance import Model, enhance_file, enhance_folder
+from sotto.enhance.windows import WINDOW_S, Windows
+from sotto.errors import InputError
+from sotto.stream import Streamer
+
+RATE = 16000
+RATES = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000)
+
+
+def same(noisy: np.ndarray) -> np.ndarray:
+    return noisy
+
+
+def silent(noisy: np.ndarray) -> np.ndarray:
+    """A model that takes everything out."""
+    return np.zeros_like(noisy)
+
+
+def tone(seconds: float, rate: int = RATE, hz: float = 440.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def noise(*shape: int) -> np.ndarray:
+    return (0.1 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
+
+
+# ---- windows
+
+
+@pytest.mark.parametrize("kind", [(1.0, 0.2, 0.1), (0.5, 0.0, 0.1), (0.5, 0.1, 0.0), (0.3, 0.1, 0.05)])
+@pytest.mark.parametrize("length", [0, 1, 4800, 8000, 8001, 16000, 16001, 50_000])
+def test_a_sine_through_windows_is_unchanged(kind: tuple[float, float, float], length: int) -> None:
+    noisy = np.stack([tone(4)[:length], tone(4, hz=200)[:length]])
+    for seed in range(3):
+        windows = Windows(same, RATE, 2, *kind)
+        parts = [windows.feed(noisy[:, block]) for block in partition(length, seed, 3000)]
+        estimate = np.concatenate([*parts, windows.flush()], axis=1)
+        assert estimate.shape == noisy.shape
+        np.testing.assert_allclose(estimate, noisy, atol=1e-6)
+
+
+def test_what_a_window_makes_of_its_ends_is_left_to_its_neighbours() -> None:
+    def ruined(noisy: np.ndarray) -> np.ndarray:
+        """Nothing but the inner part is any good."""
+        estimate = np.full_like(noisy, np.nan)
+        estimate[1600:-1600] = noisy[1600:-1600]
+        return estimate
+
+    noisy = noise(1, 100_000)
+    windows = Windows(ruined, RATE, 1, 1.0, 0.1, 0.05)
+    estimate = np.concatenate([windows.feed(noisy), windows.flush()], axis=1)
+    # The ends of the whole have no neighbours.
+    np.testing.assert_allclose(estimate[:, 1600:-1600], noisy[:, 1600:-1600], atol=1e-6)
+    assert np.isnan(estimate[:, [0, -1]]).all()
+
+
+def test_the_state_of_a_causal_network_is_carried_through_any_length() -> None:
+    network = Smoother((0.5, 0.3, -0.2))
+    noisy = noise(round((WINDOW_S + 5) * RATE))
+    by_hand = np.convolve(noisy, [0.5, 0.3, -0.2])[: len(noisy)]
+    np.testing.assert_allclose(sotto.enhance(noisy, RATE, network), by_hand, atol=1e-6)
+    assert max(length for _, length in network.seen) <= RATE
+
+
+# ---- strength, high band, rate
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+@pytest.mark.parametrize("strength_db", [0.0, 6.0, 20.0])
+def test_strength_is_an_attenuation_limit(rate: int, strength_db: float) -> None:
+    noisy = noise(2, rate)
+    estimate = sotto.enhance(noisy, rate, silent, strength_db=strength_db)
+    np.testing.assert_allclose(estimate, noisy * 10 ** (-strength_db / 20), atol=1e-7)
+    halved = sotto.enhance(noisy, rate, lambda heard: heard / 2)
+    limited = sotto.enhance(noisy, rate, lambda heard: heard / 2, strength_db=strength_db)
+    left_in = 10 ** (-strength_db / 20)
+    np.testing.assert_allclose(limited, halved + left_in * (noisy - halved), atol=1e-6)
+
+
+def test_the_high_band_is_dropped_or_kept() -> None:
+    low, high = tone(1, 48000, 1000), tone(1, 48000, 15000)
+    inner = slice(4800, -4800)
+    dropped = sotto.enhance(low + high, 48000, same)
+    np.testing.assert_allclose(dropped[inner], low[inner], atol=1e-3)
+    kept = sotto.enhance(low + high, 48000, same, high_band="keep")
+    np.testing.assert_allclose(kept, low + high, atol=1e-6)
+    gone = sotto.enhance(low + high, 48000, silent, high_band="keep")
+    np.testing.assert_allclose(gone[inner], high[inner], atol=1e-3)
+    half = sotto.enhance(low + high, 48000, silent, high_band="keep", strength_db=20 * np.log10(2))
+    np.testing.assert_allclose(half[inner], (high + low / 2)[inner], atol=1e-3)
+    # A model that hears everything has no band above it.
+    assert not sotto.enhance(low + high, 48000, Model("", 48000, silent), high_band="keep").any()
+
+
+def test_streams_blend_as_files_do() -> None:
+    noisy = noise(2, 48000)
+    options = {"strength_db": 9.0, "high_band": "keep"}
+    whole = sotto.enhance(noisy, 48000, Smoother(), **options)
+    estimate = streamed(Streamer(Smoother(), 48000, 2, **options), noisy, partition(48000, 0, 2000))
+    np.testing.assert_allclose(estimate, whole, atol=1e-5)
+    short = streamed(Streamer(Identity(), 48000, 2, low_delay=True, **options), noisy, partition(48000, 0, 2000))
+    np.testing.assert_allclose(short, noisy, atol=1e-6)
+
+
+def test_options_that_cannot_be_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    io.write(tmp_path / "a.wav", tone(0.1), RATE)
+    for options in ({"strength_db": -1.0}, {"strength_db": np.nan}, {"high_band": "both"}):
+        with pytest.raises(InputError, match=r"strength|high band"):
+            sotto.enhance(tone(0.1), RATE, same, **options)
+        with pytest.raises(InputError, match=r"strength|high band"):
+            next(enhance_folder(tmp_path, tmp_path / "out", same, **options))
+    with pytest.raises(InputError, match="model's rate"):
+        enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", same, high_band="keep", keep_rate=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_files_stay_at_the_rate_of_the_model_if_asked(tmp_path: Path) -> None:
+    io.write(tmp_path / "a.wav", np.stack([tone(2, 48000), tone(2, 48000, 200)]), 48000)
+    report = enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", same, keep_rate=False, strength_db=3.0)
+    assert (report["sample_rate"], report["seconds"]) == (RATE, 2.0)
+    audio, rate = io.read(tmp_path / "b.wav")
+    assert rate == RATE
+    np.testing.assert_allclose(audio[0, 400:-400], tone(2)[400:-400], atol=1e-3)
+
+
+# ---- any length, rate, channels and blocks
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    some.integers(1, 6000),
+    some.sampled_from(RATES),
+    some.integers(1, 4),
+    some.sampled_from(["drop", "keep"]),
+    some.none() | some.floats(0, 60),
+    some.sampled_from([np.float32, np.float64, np.int16]),
+)
+def test_any_sound_comes_back_as_it_was_but_for_its_noise(
+    length: int, rate: int, channels: int, high_band: str, strength_db: float | None, dtype: type
+) -> None:
+    noisy = noise(channels, length)
+    noisy = (noisy * 2**15).astype(np.int16) if dtype is np.int16 else noisy.astype(dtype)
+    estimate = sotto.enhance(noisy, rate, same, high_band=high_band, strength_db=strength_db)
+    assert estimate.shape == noisy.shape
+    assert estimate.dtype == noisy.dtype
+    assert np.isfinite(estimate).all()
+    if rate == RATE or high_band == "keep":
+        np.testing.assert_allclose(estimate, noisy, atol=1 if dtype is np.int16 else 1e-5)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    some.lists(some.integers(0, 900), max_size=12),
+    some.sampled_from(RATES),
+    some.integers(1, 3),
+    some.tuples(some.integers(1, 400), some.integers(0, 400)),
+    some.booleans(),
+    some.none() | some.floats(0, 60),
+)
+def test_any_blocks_give_what_the_whole_gives(
+    blocks: list[int], rate: int, channels: int, hop_delay: tuple[int, int], low_delay: bool, strength_db: float | None
+) -> None:
+    noisy, ends = noise(channels, sum(blocks)), np.cumsum([0, *blocks])
+    options = {"low_delay": low_delay, "strength_db": strength_db}
+    apart, at_once = (Streamer(Identity(*hop_delay), rate, channels, **options) for _ in range(2))
+    estimate = streamed(apart, noisy, [slice(a, b) for a, b in pairwise(ends)])
+    assert estimate.shape == noisy.shape or not blocks
+    if blocks:
+        np.testing.assert_allclose(estimate, streamed(at_once, noisy, [slice(0, len(noisy[0]))]), atol=1e-5)
+    if rate == RATE and blocks:
+        np.testing.assert_allclose(estimate, noisy, atol=1e-6)
