@@ -11,7 +11,7 @@ from sotto.terminal import Line
 
 EXAMPLES = """examples:
   sotto live --devices
-  sotto live --model runs/unet/best.safetensors
+  sotto live
   sotto live --model runs/unet/best.safetensors --microphone USB --speaker 3 --strength 12
 """
 
@@ -61,7 +61,9 @@ LIVE = Command(
     "take the noise out of what a microphone hears, live",
     live,
     (
-        flag("--model", help="a checkpoint, or another model that streams"),
+        flag(
+            "--model", help="a model that streams: a shipped one, ONNX or a checkpoint; the default student if left out"
+        ),
         flag("--microphone", metavar="DEVICE", help="its index or a part of its name (default: the system's)"),
         flag("--speaker", metavar="DEVICE", help="likewise"),
         flag("--devices", action="store_true", help="list the devices instead"),
