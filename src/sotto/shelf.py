@@ -14,6 +14,7 @@ ASSETS = resources.files("sotto") / "assets"
 RECIPES = ASSETS / "recipes"
 STUDIES = ASSETS / "studies"
 STUDENTS = ASSETS / "models"
+PAGE = ASSETS / "page"
 SPEECH = ASSETS / "speech" / "common_voice_hsb.flac"
 
 CHECKPOINTS = (".safetensors", ".pt", ".pth", ".th", ".ckpt")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from sotto.evaluate.report import SYNTHETIC, Cell
+from sotto.shelf import PAGE
 
 Rows = Sequence[Sequence[Cell]]
 
@@ -22,52 +23,43 @@ _PAGE = """<!DOCTYPE html>
 <style>{style}</style>
 </head>
 <body>
-<main>
+<main class="sotto">
 {body}
 </main>
-</body>
+{script}</body>
 </html>
 """
 
+PARTS = (PAGE / "parts.css").read_text("utf-8")
+
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c1f24; --faint: #59616d; --line: #d4dae2; --tint: #f4f6f9;
-  --warn: #fff1cf; --warn-ink: #613e00; }
+  --warn: #fff1cf; --warn-ink: #613e00; --accent: #1d4ed8; }
 @media (prefers-color-scheme: dark) {
   :root { --paper: #14171b; --ink: #e6e9ee; --faint: #a2abb8; --line: #333a44; --tint: #1c2026;
-    --warn: #45330a; --warn-ink: #ffe2a3; } }
+    --warn: #45330a; --warn-ink: #ffe2a3; --accent: #8ab4ff; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 76rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2rem; } h3 { font-size: 1rem; }
 h1, h2, h3 { overflow-wrap: anywhere; }
-.banner { background: var(--warn); color: var(--warn-ink); padding: .75rem 1rem; border-radius: .4rem; }
-.note, small { color: var(--faint); font-size: .85rem; }
-.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .45rem .75rem; text-align: right; border-top: 1px solid var(--line); vertical-align: top; }
-td { white-space: nowrap; } td small { display: block; font-size: .75rem; }
-th:first-child { position: sticky; left: 0; text-align: left; background: var(--tint); min-width: 8rem; }
-thead th { background: var(--tint); vertical-align: bottom; }
-.grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); }
-figure { margin: 0; padding: .6rem; border: 1px solid var(--line); border-radius: .4rem; min-width: 0; }
-figcaption { font-weight: 600; overflow-wrap: anywhere; }
-svg { display: block; width: 100%; height: auto; stroke-linejoin: round; stroke-linecap: butt; }
-audio { display: block; width: 100%; margin-top: .4rem; }
 """
 
 
-def page(title: str, sections: Mapping[str, str], synthetic: bool) -> str:
+def page(title: str, sections: Mapping[str, str], synthetic: bool, script: str = "") -> str:
     """The whole file.
 
     Args:
         title: heading of the page, as plain text.
         sections: heading to HTML; empty ones are left out.
         synthetic: whether a banner says that the data is.
+        script: JavaScript that the page runs, if any.
     """
     banner = f'<p class="banner" role="note">{SYNTHETIC}</p>' if synthetic else ""
     filled = [f"<section>\n<h2>{name}</h2>\n{content}\n</section>" for name, content in sections.items() if content]
     body = "\n".join(part for part in (f"<h1>{escape(title)}</h1>", banner, *filled) if part)
-    return _PAGE.format(title=escape(title), style=_STYLE, body=_unique_names(body))
+    ran = f"<script>\n{script}</script>\n" if script else ""
+    return _PAGE.format(title=escape(title), style=_STYLE + PARTS, body=unique_names(body), script=ran)
 
 
 def grid(figures: Sequence[str]) -> str:
@@ -109,11 +101,16 @@ def _row(cells: Sequence[Cell]) -> str:
     return f'<tr><th scope="row">{escape(first.text)}</th>{figures}</tr>'
 
 
-def _unique_names(body: str) -> str:
-    """Number the names inside each figure: all figures name their parts alike, and on a page each name is unique."""
+def unique_names(body: str, prefix: str = "f") -> str:
+    """Number the names inside each figure: all figures name their parts alike, and on a page each name is unique.
+
+    Args:
+        body: HTML.
+        prefix: of the new names, for parts that are put on one page one by one.
+    """
     numbers = itertools.count(1)
 
     def number(drawn: re.Match[str]) -> str:
-        return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>f{next(numbers)}-", drawn.group())
+        return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}{next(numbers)}-", drawn.group())
 
     return re.sub(r"<svg .*?</svg>", number, body, flags=re.DOTALL)

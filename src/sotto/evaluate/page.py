@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from sotto.errors import InputError
-from sotto.evaluate import html
+from sotto.evaluate import html, listen
 from sotto.evaluate.drawing import COLOURS, DASHES, inline
 from sotto.evaluate.page_methods import heat_maps
 from sotto.evaluate.paper import PaperRow
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 DRAWN = ("total", "loss", "kd", "valid")  # what a training log is drawn of: ``kd/mvat`` but not ``lr``
 POINTS = 400  # of a curve, at most; longer logs are averaged in blocks
-RANGE_DB = 80
-WINDOW = 512
 
 Curves = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -79,7 +76,8 @@ def write_page(
         "Inside the distillation": heat_maps(tables or {}),
         "Examples": "\n".join(map(_example, examples)),
     }
-    write_text(path, html.page(title, sections, synthetic or any(result.synthetic for result in results)))
+    synthetic = synthetic or any(result.synthetic for result in results)
+    write_text(path, html.page(title, sections, synthetic, listen.SCRIPT if examples else ""))
 
 
 def _curves(curves: Curves) -> list[str]:
@@ -119,43 +117,16 @@ def _thinned(points: np.ndarray) -> np.ndarray:
 
 
 def _example(example: Example) -> str:
-    """The spectrograms of one recording, all on the scale of the loudest, each above its player."""
+    """The pictures and the player of one recording."""
+    label, rate = example["id"], example["sample_rate"]
     waves = {name: np.asarray(samples, np.float64) for name, samples in example["waves"].items()}
-    if not waves or not all(samples.ndim == 1 and samples.size for samples in waves.values()):
-        raise InputError(f"example {example['id']}", "has no sound", "arrays of shape [T], noisy and clean and others")
-    rate, peak = example["sample_rate"], max(np.abs(samples).max() for samples in waves.values())
-    gain = min(1.0, 1 / peak) if peak else 1.0
-    spectrograms = {name: _spectrogram_db(samples) for name, samples in waves.items()}
-    top = max(float(levels.max()) for levels in spectrograms.values())
-    cards = []
-    for name, samples in waves.items():
-        label = f"{example['id']}, {name}"
-        picture = _picture(spectrograms[name], len(samples) / rate, rate, top, f"Spectrogram of {label}")
-        address = _wav(samples * gain, rate)
-        sound = f'<audio controls preload="metadata" aria-label="{escape(label)}" src="{address}"></audio>'
-        cards.append(html.figure(name, picture, sound))
-    note = f"Frequency in kHz over time in s; the colours span {RANGE_DB} dB, the same in all pictures."
+    shown = listen.pictures(label, waves, rate)
+    gain = listen.common_gain(list(waves.values()))
+    versions = [listen.Version(name, _wav(samples * gain, rate), shown[name]) for name, samples in waves.items()]
+    note = listen.NOTE
     if gain < 1:
-        note += f" All players are turned down by {-20 * math.log10(gain):.1f} dB to avoid clipping."
-    return f'<h3>{escape(example["id"])}</h3>\n<p class="note">{note}</p>\n{html.grid(cards)}'
-
-
-def _spectrogram_db(samples: np.ndarray) -> np.ndarray:
-    """Power in dB, [T] -> [257, N], with no more than about 400 frames."""
-    hop = max(WINDOW // 4, len(samples) // POINTS)
-    padded = np.pad(samples, WINDOW // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::hop] * np.hanning(WINDOW)
-    return 10 * np.log10(np.abs(np.fft.rfft(frames)).T ** 2 + 1e-12)
-
-
-def _picture(levels: np.ndarray, seconds: float, sample_rate: int, top: float, label: str) -> str:
-    def draw(drawn: Figure) -> None:
-        extent = (0, seconds, 0, sample_rate / 2000)
-        drawn.add_subplot().imshow(
-            levels, "magma", origin="lower", aspect="auto", extent=extent, vmin=top - RANGE_DB, vmax=top
-        )
-
-    return inline(draw, label, (4.2, 2.1))
+        note += f" All versions are turned down by {-20 * math.log10(gain):.1f} dB to avoid clipping."
+    return f'<h3>{escape(label)}</h3>\n<p class="note">{note}</p>\n{listen.player(label, versions)}'
 
 
 def _wav(samples: np.ndarray, sample_rate: int) -> str:
