@@ -61,6 +61,7 @@ def main() -> None:
         "flops_paper": paper_flops(network),
         "sample_rate": network.sample_rate,
         "causal": network.streams,
+        "latency_s": network.latency / network.sample_rate if network.streams else None,
         "training": {"steps": header["about"]["step"], "commit": given.commit, "recipe": header["about"]["recipe"]},
         "data": DATA,
         "scores": {"test": "30 pairs of the VoiceBank-DEMAND test set", "model": scores.means(), "noisy": noisy},

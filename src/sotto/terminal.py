@@ -19,6 +19,11 @@ from rich.progress import (
 LINE_EVERY_S = 30.0
 
 
+def say(line: str) -> None:
+    """Tell a line on standard error, at once."""
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
+
+
 class Display:
     """A context that shows progress on standard error; call it with (task, done, in all, latest numbers)."""
 

@@ -1,12 +1,13 @@
 """The commands: a file for each group, its words beside what they call. ``cli`` puts them together."""
 
-from sotto.commands import data, enhance, export, live, measure, train
+from sotto.commands import data, enhance, export, live, measure, serve, train
 from sotto.commands.base import Command
 
 COMMANDS: dict[str, Command] = {
     "enhance": enhance.ENHANCE,
     "live": live.LIVE,
     "models": enhance.MODELS,
+    "serve": serve.SERVE,
     "train": train.TRAIN,
     "evaluate": measure.EVALUATE,
     "study": train.STUDY,

@@ -1,0 +1,109 @@
+"""The files of those who visit the page: where they lie, and that they go when their visitor goes.
+
+A visitor is an open tab. What it uploaded, which others may have uploaded too, and what was made of it are deleted
+when it closes or makes something new; what no tab asks for any more goes after a while, and all of it with the server.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+KEEP_S = 3600.0
+STRAY_S = 600.0
+
+
+@dataclass
+class _Visitor:
+    seen: float
+    uploads: set[Path] = field(default_factory=set)
+    rooms: dict[str, Path] = field(default_factory=dict)
+
+
+class Visitors:
+    """Everyone who is here, by the name of their session.
+
+    Args:
+        root: folder for all files.
+        keep_s: seconds after which a visitor who did nothing is taken to have left.
+        stray_s: seconds after which an upload that no visitor has claimed is deleted.
+    """
+
+    def __init__(self, root: Path, keep_s: float = KEEP_S, stray_s: float = STRAY_S) -> None:
+        self.uploads, self.work = root / "uploads", root / "work"
+        for folder in (self.uploads, self.work):
+            folder.mkdir()
+        self._keep_s, self._stray_s = keep_s, stray_s
+        self._here: dict[str, _Visitor] = {}
+        self._lock = threading.Lock()
+
+    def __contains__(self, session: str) -> bool:
+        return session in self._here
+
+    def came(self, session: str, upload: Path) -> None:
+        """Claim a file that a visitor has uploaded."""
+        with self._lock:
+            visitor = self._here.setdefault(session, _Visitor(time.monotonic()))
+            visitor.uploads.add(upload)
+
+    def has(self, session: str, upload: Path) -> bool:
+        """Whether the visitor is here and the file still is; a visitor who asks has done something."""
+        with self._lock:
+            visitor = self._here.get(session)
+            if visitor is not None:
+                visitor.seen = time.monotonic()
+            return visitor is not None and upload in visitor.uploads and upload.is_file()
+
+    def room(self, session: str, use: str) -> Path:
+        """A new empty folder for a visitor's results, in place of the one before for the same use."""
+        room = Path(tempfile.mkdtemp(dir=self.work))
+        with self._lock:
+            visitor = self._here.get(session)
+            old = None if visitor is None else visitor.rooms.get(use)
+            if visitor is not None:
+                visitor.rooms[use] = room
+        if visitor is None:
+            self.clear(room)
+        if old is not None:
+            self.clear(old)
+        return room
+
+    def leave(self, session: str) -> None:
+        """Delete what a visitor had, except uploads of the same content that someone else has too."""
+        with self._lock:
+            visitor = self._here.pop(session, None)
+            if visitor is None:
+                return
+            shared = {upload for other in self._here.values() for upload in other.uploads}
+            for upload in visitor.uploads - shared:
+                upload.unlink(missing_ok=True)
+        for room in visitor.rooms.values():
+            self.clear(room)
+        self._remove_empty()
+
+    def sweep(self) -> None:
+        """Delete what visitors who did nothing for long had, and uploads that broke off."""
+        now = time.monotonic()
+        for session in [session for session, visitor in self._here.items() if now - visitor.seen > self._keep_s]:
+            self.leave(session)
+        with self._lock:
+            claimed = {upload for visitor in self._here.values() for upload in visitor.uploads}
+            strays = [path for path in self.uploads.rglob("*") if path.is_file() and path not in claimed]
+            for path in strays:
+                if time.time() - path.stat().st_mtime > self._stray_s:
+                    path.unlink(missing_ok=True)
+        self._remove_empty()
+
+    def clear(self, room: Path) -> None:
+        """Delete a folder of results, whatever is left of it."""
+        shutil.rmtree(room, ignore_errors=True)
+
+    def _remove_empty(self) -> None:
+        """Each upload lies in a folder of its own, into which the same content may be coming again right now."""
+        for folder in self.uploads.iterdir():
+            if folder.is_dir() and not any(folder.iterdir()) and time.time() - folder.stat().st_mtime > 1:
+                folder.rmdir()

@@ -1,0 +1,194 @@
+"""``sotto serve`` under what happens to a server: many at once, far too long, no sound at all, and tabs that close."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import soundfile
+
+from sotto.cli import main
+from sotto.enhance import enhance_file
+
+pytest.importorskip("gradio", reason="needs sotto[web]")
+
+import httpx
+from gradio_client import Client, handle_file
+
+WITHOUT_LIMIT_DB = 60
+AT_ONCE = 20
+PATIENCE_S = 240
+SPARE_MIB = 60
+"""What the memory of a process may keep of work that is done: allocators hold pages back."""
+
+
+class Server(NamedTuple):
+    """A server in a process of its own, as a user starts it."""
+
+    address: str
+    process: subprocess.Popen
+    folder: Path
+
+    def left(self) -> list[Path]:
+        """The files that it keeps of its visitors."""
+        return [path for path in self.folder.rglob("*") if path.is_file() and "sotto-serve-" in str(path)]
+
+    def resident_mib(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s*(\d+)", status)[0]) / 1024
+
+    def answers(self) -> bool:
+        return httpx.get(self.address, timeout=PATIENCE_S).status_code == 200
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(folder: Path, *words: str) -> Server:
+    port = free_port()
+    command = [sys.executable, "-m", "sotto", "serve", "--port", str(port), *words]
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stderr is not None
+    told = process.stderr.readline()
+    assert f"sotto listens on http://127.0.0.1:{port}/" in told, told + process.stderr.read()
+    return Server(f"http://127.0.0.1:{port}", process, folder)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = start(tmp_path_factory.mktemp("server"))
+    yield server
+    server.process.send_signal(signal.SIGTERM)
+    out, told = server.process.communicate(timeout=PATIENCE_S)
+    assert server.process.returncode == 0, told
+    assert "no recording is kept" in out
+    assert "Traceback" not in told
+    assert list(server.folder.iterdir()) == []
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for something that comes about by itself, also on a machine that is busy with other things."""
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.1)
+
+
+def visit(address: str) -> Client:
+    return Client(address, verbose=False, analytics_enabled=False, httpx_kwargs={"timeout": PATIENCE_S})
+
+
+def enhanced(address: str, source: Path) -> tuple[str, bytes]:
+    """Drop a file, press Enhance, download, and leave; what the page said, and the file."""
+    client = visit(address)
+    try:
+        recording = handle_file(str(source))
+        client.predict(recording, api_name="/admit")
+        answer = client.predict(recording, "unet-24", WITHOUT_LIMIT_DB, api_name="/enhance")
+        links = re.findall(r'class="download" href="([^"]*)"', answer)
+        return answer, httpx.get(f"{address}/{links[0]}", timeout=PATIENCE_S).content if links else b""
+    finally:
+        client.close()
+
+
+def noise(path: Path, seconds: float, seed: int = 0, rate: int = 16000) -> Path:
+    soundfile.write(path, 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * rate)), rate)
+    return path
+
+
+def test_twenty_uploads_at_once_are_all_enhanced_and_none_is_kept(server: Server, tmp_path: Path) -> None:
+    sources = [noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(AT_ONCE)]
+    enhanced(server.address, sources[0])
+    before = server.resident_mib()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(lambda source: enhanced(server.address, source), sources))
+    for source, (_, content) in zip(sources, answers, strict=True):
+        enhance_file(source, tmp_path / "line.wav")
+        assert content == (tmp_path / "line.wav").read_bytes()
+    wait_until(lambda: not server.left())
+    assert server.answers()
+    wait_until(lambda: server.resident_mib() < before + SPARE_MIB)
+
+
+def test_a_recording_of_two_hours_is_refused_before_it_is_read(server: Server, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "hours.flac", np.zeros(2 * 3600 * 8000, np.int16), 8000)
+    before = server.resident_mib()
+    answer, _ = enhanced(server.address, tmp_path / "hours.flac")
+    assert "hours.flac: lasts 120.0 minutes; expected 10 at most" in answer
+    assert server.resident_mib() < before + SPARE_MIB
+    large = {"files": ("hours.wav", bytes(2 * 3600 * 16000), "audio/wav")}
+    refused = httpx.post(f"{server.address}/gradio_api/upload", files=large, timeout=PATIENCE_S)
+    assert refused.status_code == 413
+    wait_until(lambda: not server.left())
+    assert server.answers()
+
+
+def test_a_text_file_named_wav_is_told_in_one_sentence(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "notes.wav").write_text("no sound at all\n" * 100)
+    answer, _ = enhanced(server.address, tmp_path / "notes.wav")
+    assert answer.startswith('<p class="banner" role="alert">notes.wav: cannot be read as audio')
+    wait_until(lambda: not server.left())
+    assert server.answers()
+
+
+def test_a_tab_closed_in_the_middle_stops_the_work_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    before = server.resident_mib()
+    client = visit(server.address)
+    recording = handle_file(str(noise(tmp_path / "long.flac", 500)))
+    client.predict(recording, api_name="/admit")
+    job = client.submit(recording, "manner-s-1.5gf", WITHOUT_LIMIT_DB, api_name="/enhance")
+    wait_until(lambda: job.status().code.name in ("PROCESSING", "PROGRESS"))
+    assert server.left()
+    client.close()
+    wait_until(lambda: not server.left())
+    answer, content = enhanced(server.address, noise(tmp_path / "next.wav", 1))  # whose turn has come
+    assert content, answer
+    wait_until(lambda: not server.left())
+    wait_until(lambda: server.resident_mib() < before + SPARE_MIB)
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(server: Server) -> None:
+    port = int(server.address.rpartition(":")[2])
+    head = "POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n"
+    head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    part = '--x\r\nContent-Disposition: form-data; name="files"; filename="half.wav"\r\n\r\n'
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall((head + part).encode() + bytes(100_000))
+        time.sleep(0.5)
+    wait_until(lambda: not [path for path in server.folder.rglob("*") if path.is_file()])
+    assert server.answers()
+
+
+def test_the_server_fetches_nothing_from_elsewhere(server: Server) -> None:
+    for address in ("http://127.0.0.1:1/secret", "https://example.org/x"):
+        assert httpx.get(f"{server.address}/gradio_api/file={address}", timeout=PATIENCE_S).status_code == 404
+    assert "default-src 'self'" in httpx.get(server.address, timeout=PATIENCE_S).headers["content-security-policy"]
+    assert httpx.get(f"{server.address}/gradio_api/file=/etc/hostname", timeout=PATIENCE_S).status_code in (403, 404)
+
+
+def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture[str], server: Server) -> None:
+    port = server.address.rpartition(":")[2]
+    for words, told in {
+        ("--port", port): f"sotto: port: {port} is not free",
+        ("--minutes", "0"): "sotto: minutes: 0.0; expected a number above 0",
+        ("none.onnx",): "sotto: none.onnx: no such model",
+    }.items():
+        with pytest.raises(SystemExit) as left:
+            main(["serve", *words])
+        assert left.value.code == 2
+        assert told in capsys.readouterr().err

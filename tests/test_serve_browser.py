@@ -1,0 +1,256 @@
+"""The listening page and the page of results in a real browser: Chromium, without a window."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import soundfile
+
+from sotto.audio.mix import mix
+from sotto.cli import main
+from sotto.data.voices import Voice, make_noise, speak
+from sotto.evaluate.page import Example, write_page
+from sotto.evaluate.report import Result
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("needs Chromium: apt-get install chromium", allow_module_level=True)
+pytest.importorskip("gradio", reason="needs sotto[web]")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+
+from sotto.web import Limits, serving  # noqa: E402
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PATIENCE_MS = 180_000
+RATE = 44100
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder with a noisy recording and its clean reference: real ones where the corpus is, else synthetic."""
+    folder = tmp_path_factory.mktemp("talk")
+    pairs = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "pairs" / "voicebank-demand-test"
+    if pairs.is_dir():
+        clean, noisy = (soundfile.read(sorted((pairs / kind).iterdir())[0])[0] for kind in ("clean", "noisy"))
+        rate = 16000
+    else:
+        generator, rate = np.random.default_rng(0), RATE
+        clean = speak(generator, Voice.draw(generator), 3.0, rate)
+        noisy, clean, _ = mix(clean, make_noise(generator, "pink", 3.0, rate)[: len(clean)], 5.0)
+    soundfile.write(folder / "talk.wav", np.stack([noisy, noisy], axis=1), rate)
+    soundfile.write(folder / "clean.wav", clean, rate)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serving(limits=Limits(minutes=1, megabytes=5)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_api.sync_playwright() as playwright:
+        # Whoever tests as root, as in a container, has no sandbox; the pages are ours.
+        words = ["--no-sandbox", "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=words)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails the test if it asks for anything from another machine."""
+    context = browser.new_context(viewport=DESKTOP, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.set_default_navigation_timeout(PATIENCE_MS)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    context.close()
+    assert [url for url in asked if not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:|file:)", url)] == []
+
+
+def visit(page: Page, address: str, tab: str = "Enhance") -> None:
+    page.goto(address)
+    page.get_by_role("tab", name=tab).click()
+    page.get_by_role("button", name=tab, exact=True).wait_for()
+
+
+def drop(page: Page, path: Path, place: int = 0) -> None:
+    """Drop a file into one of the places of the tab that is open, and wait until something is said of it."""
+    inputs = page.locator("input[type=file]")
+    page.wait_for_function("document.querySelectorAll('input[type=file]').length > 0")
+    inputs.nth(inputs.count() - 1 if place else 0).set_input_files(path)
+
+
+def position(page: Page) -> float:
+    return float(page.locator(".player .position").first.input_value())
+
+
+def sounding(page: Page) -> list[str]:
+    return page.evaluate(
+        "[...document.querySelectorAll('.player audio')].filter((one) => !one.paused)"
+        ".map((one) => one.getAttribute('aria-label'))"
+    )
+
+
+def check_switch(page: Page, first: str, second: str) -> None:
+    """Play the first version, flip the switch, and see that the second goes on where the first was."""
+    player = page.locator(".player").first
+    player.locator(".position").fill("1")
+    player.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('.player .position').value > 1.1")
+    assert len(sounding(page)) == 1
+    assert sounding(page)[0].endswith(f", {first}")
+    before = position(page)
+    player.get_by_label(first, exact=True).press("ArrowRight")
+    page.wait_for_function(
+        "(name) => [...document.querySelectorAll('.player audio')].every((one) =>"
+        " one.paused === !one.getAttribute('aria-label').endsWith(name))",
+        arg=f", {second}",
+    )
+    assert position(page) >= before - 0.05
+    player.get_by_role("button", name="Pause").click()
+    assert sounding(page) == []
+    at = position(page)
+    player.get_by_label(first, exact=True).check()
+    assert abs(position(page) - at) < 0.02
+    assert player.locator("figure.heard figcaption").inner_text() == first
+
+
+def test_a_file_is_dropped_enhanced_heard_and_downloaded(page: Page, address: str, talk: Path, tmp_path: Path) -> None:
+    visit(page, address)
+    page.get_by_text("43,560 parameters").wait_for()
+    drop(page, talk / "talk.wav")
+    page.get_by_text("2 channels.").wait_for()
+    page.get_by_role("button", name="Enhance", exact=True).click()
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Download talk-enhanced.wav").click()
+    saved.value.save_as(tmp_path / "page.wav")
+    main(["enhance", str(talk / "talk.wav"), "-o", str(tmp_path / "line.wav")])
+    assert (tmp_path / "page.wav").read_bytes() == (tmp_path / "line.wav").read_bytes()
+    check_switch(page, "noisy", "enhanced")
+
+
+def test_a_blind_comparison_goes_to_its_tally(page: Page, address: str, talk: Path) -> None:
+    visit(page, address, "Compare")
+    drop(page, talk / "talk.wav")
+    page.get_by_text("2 channels.").wait_for()
+    drop(page, talk / "clean.wav", 1)
+    page.get_by_text("1 channel.").wait_for()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    ballot = (
+        page.get_by_role("radiogroup")
+        .filter(has_text="no preference")
+        .or_(page.get_by_role("group").filter(has_text="Which one do you prefer?"))
+    )
+    ballot.first.wait_for()
+    assert page.locator("figcaption").all_inner_texts() == ["noisy", "A", "B", "clean"]
+    assert "unet" not in page.locator(".player").first.inner_html()
+    ballot.first.get_by_label("B", exact=True).check()
+    page.get_by_role("button", name="Vote").click()
+    page.get_by_text("Counted: 1 so far.").wait_for()
+    page.get_by_role("button", name="Show the tally").click()
+    rows = page.locator("tbody tr")
+    rows.nth(1).wait_for()
+    texts = rows.all_inner_texts()
+    assert "1 of 1" in texts[0]
+    assert "0 of 1" in texts[1]
+    header = page.locator("thead").inner_text()
+    assert all(name in header for name in ("PESQ", "STOI", "CSIG", "CBAK", "COVL", "SI-SDR"))
+    assert len(re.findall(r"\d+\.\d", texts[0])) >= 7
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_a_phone_and_can_be_read(page: Page, address: str, scheme: str) -> None:
+    page.set_viewport_size(PHONE)
+    page.emulate_media(color_scheme=scheme)
+    visit(page, address)
+    page.get_by_text("43,560 parameters").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    seen = [locator.evaluate(CONTRAST) for locator in (page.locator(".note").first, page.locator("h1"))]
+    seen.append(page.get_by_role("button", name="Enhance", exact=True).evaluate(CONTRAST))
+    assert min(seen) >= 4.5
+    unnamed = "[...document.querySelectorAll('button')].filter((one) => one.checkVisibility()"
+    unnamed += " && !one.innerText.trim() && !one.ariaLabel && !one.title).length"
+    assert page.evaluate(unnamed) == 0
+
+
+def test_mistakes_are_one_sentence_on_the_page(page: Page, address: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.wav").write_text("no sound at all\n" * 100)
+    soundfile.write(tmp_path / "long.flac", np.zeros(61 * 8000, np.int16), 8000)
+    soundfile.write(tmp_path / "large.wav", np.zeros(3_000_000, np.int16), 48000)
+    for name, told in (
+        ("notes.wav", "notes.wav: cannot be read as audio"),
+        ("long.flac", "long.flac: lasts 1.0 minutes; expected 1 at most"),
+        ("large.wav", "exceed the maximum allowed size"),
+    ):
+        visit(page, address)
+        drop(page, tmp_path / name)
+        page.get_by_text(told).first.wait_for()
+    visit(page, address)
+    page.get_by_role("button", name="Enhance", exact=True).click()
+    page.get_by_role("alert").get_by_text("noisy recording: there is none; drop a file, or record one").wait_for()
+
+
+def test_the_microphone_records_or_says_why_not(page: Page, address: str) -> None:
+    def record() -> None:
+        visit(page, address)
+        page.get_by_role("button", name="Record audio").first.click()
+        page.get_by_role("button", name="Record", exact=True).first.click()
+
+    record()
+    page.get_by_role("alert").get_by_text("The microphone may not be used: allow it for this page").wait_for()
+    page.context.grant_permissions(["microphone"])
+    record()
+    page.wait_for_timeout(1000)
+    page.get_by_role("button", name="Stop", exact=True).first.click()
+    page.get_by_text("1 channel.").wait_for()
+    page.get_by_role("button", name="Enhance", exact=True).click()
+    page.get_by_role("link", name="Download").wait_for()
+
+
+def test_a_page_of_results_has_the_same_player(page: Page, tmp_path: Path) -> None:
+    time = np.arange(4 * 16000) / 16000
+    waves = {name: 0.1 * np.sin(2 * np.pi * tone * time) for name, tone in (("noisy", 300), ("model", 600))}
+    examples: list[Example] = [{"id": f"p_{index}", "sample_rate": 16000, "waves": waves} for index in range(2)]
+    write_page(tmp_path / "report.html", "Results", [Result("model", {"pesq_wb": 2.0}, n=1)], examples=examples)
+    page.goto((tmp_path / "report.html").as_uri())
+    check_switch(page, "noisy", "model")
+    # One player sounds at a time.
+    players = page.locator(".player")
+    for index in range(2):
+        players.nth(index).get_by_role("button", name="Play").click()
+        page.wait_for_function(
+            "(name) => document.querySelectorAll('.player')[name].querySelector('.position').value > 0", arg=index
+        )
+    assert sounding(page) == ["p_1, noisy"]
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+CONTRAST = """(element) => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => numbers(colour).slice(0, 3).map((value) => value / 255)
+    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, value, index) => sum + value * [0.2126, 0.7152, 0.0722][index], 0);
+  let ground = element;
+  const clear = (one) => numbers(getComputedStyle(one).backgroundColor)[3] === 0;
+  while (ground.parentElement && clear(ground)) ground = ground.parentElement;
+  const [one, other] = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor].map(light);
+  return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+}"""
+"""The ratio of WCAG 2 between a text and what it stands on."""

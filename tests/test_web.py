@@ -1,0 +1,232 @@
+"""What is behind the listening page: limits, players, blind rounds, and files that go with their visitors."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sotto.enhance import Model, enhance, enhance_file, open_model
+from sotto.errors import InputError
+from sotto.web import work
+from sotto.web.desk import WITHOUT_LIMIT_DB, Desk, Left
+from sotto.web.offers import Offer, offers
+from sotto.web.trial import NEITHER, Trial, scores_table, tally
+from sotto.web.visitors import Visitors
+
+RATE = 16000
+HALF = Offer("half", Model("half", RATE, lambda noisy: noisy / 2), parameters=1_000_000, test="ours", scores={})
+QUARTER = Offer("quarter", Model("quarter", RATE, lambda noisy: noisy / 4), scores={"pesq_wb": 3.0}, test="ours")
+
+
+def write(path: Path, seconds: float = 0.5, rate: int = RATE, channels: int = 1, seed: int = 0) -> Path:
+    noise = 0.1 * np.random.default_rng(seed).standard_normal((round(seconds * rate), channels))
+    soundfile.write(path, noise, rate)
+    return path
+
+
+def silent(*_: object) -> None:
+    """Progress that nobody looks at."""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk({"half": HALF, "quarter": QUARTER}, work.Limits(minutes=0.1), Visitors(tmp_path))
+
+
+def drop(desk: Desk, session: str, name: str = "talk.wav", **form: int) -> str:
+    folder = desk.visitors.uploads / name
+    folder.mkdir(exist_ok=True)
+    upload = str(write(folder / name, **form))
+    desk.admit(session, upload)
+    return upload
+
+
+def files(desk: Desk) -> list[str]:
+    folders = (desk.visitors.uploads, desk.visitors.work)
+    return [path.name for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+
+def test_an_enhanced_file_is_the_one_that_the_command_line_makes(tmp_path: Path) -> None:
+    source = write(tmp_path / "noisy.wav", 1.3, 44100, 2)
+    heard: list[float] = []
+    work.enhanced(source, tmp_path / "page.wav", open_model(), None, heard.append)
+    enhance_file(source, tmp_path / "line.wav")
+    assert (tmp_path / "page.wav").read_bytes() == (tmp_path / "line.wav").read_bytes()
+    assert heard == sorted(heard)
+    assert heard[0] < heard[-1] <= 1
+
+
+@pytest.mark.parametrize("limit_db", [0.0, 6.0, 20.0])
+def test_a_limit_lowers_noise_by_no_more_than_it_says(tmp_path: Path, limit_db: float) -> None:
+    source = write(tmp_path / "noisy.wav")
+    silence = Model("silence", RATE, np.zeros_like)
+    work.enhanced(source, tmp_path / "limited.wav", silence, limit_db, silent)
+    noisy, limited = soundfile.read(source)[0], soundfile.read(tmp_path / "limited.wav")[0]
+    assert np.allclose(limited, noisy * 10 ** (-limit_db / 20), atol=1e-4)
+
+
+def test_a_recording_over_the_limits_or_none_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("not sound\n" * 50)
+    with pytest.raises(InputError, match=r"^text.wav: cannot be read as audio"):
+        work.look(tmp_path / "text.wav", work.Limits())
+    long = write(tmp_path / "long.wav", 7)
+    with pytest.raises(InputError, match=r"^long.wav: lasts 0.1 minutes; expected 0.1 at most"):
+        work.look(long, work.Limits(minutes=0.1))
+    with pytest.raises(InputError, match="has 0 MB"):
+        work.look(long, work.Limits(megabytes=0.1))
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
+    with pytest.raises(InputError, match="holds no sound"):
+        work.look(tmp_path / "empty.wav", work.Limits())
+    with pytest.raises(InputError, match="above 0"):
+        work.Limits(minutes=0)
+
+
+def test_the_desk_enhances_and_keeps_only_the_last_result(desk: Desk) -> None:
+    upload = drop(desk, "one", rate=48000, channels=2)
+    answers = [desk.enhance("one", upload, "half", WITHOUT_LIMIT_DB, silent) for _ in range(2)]
+    (link,) = re.findall(r'href="gradio_api/file=([^"]*)"', answers[1])
+    assert soundfile.info(link).samplerate == 48000
+    assert soundfile.info(link).channels == 2
+    expected = enhance(soundfile.read(upload)[0].T, 48000, HALF.model).T
+    assert np.allclose(soundfile.read(link)[0], expected, atol=1e-4)
+    sounds = re.findall(r'src="gradio_api/file=([^"]*)"', answers[1])
+    assert [soundfile.info(sound).subtype for sound in sounds] == ["PCM_16", "PCM_16"]
+    assert sorted(files(desk)) == ["heard-0.wav", "heard-1.wav", "talk-enhanced.wav", "talk.wav"]
+    desk.visitors.leave("one")
+    assert files(desk) == []
+    with pytest.raises(InputError, match="no longer here"):
+        desk.enhance("one", upload, "half", WITHOUT_LIMIT_DB, silent)
+    with pytest.raises(InputError, match="there is none"):
+        desk.enhance("one", None, "half", WITHOUT_LIMIT_DB, silent)
+
+
+def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(desk: Desk) -> None:
+    upload, calls = drop(desk, "one", channels=3), []
+
+    def run(noisy: np.ndarray) -> np.ndarray:
+        calls.append(len(noisy))
+        desk.visitors.leave("one")
+        return noisy
+
+    desk.offers = {"leaving": replace(HALF, model=Model("leaving", RATE, run))}
+    with pytest.raises(Left):
+        desk.enhance("one", upload, "leaving", WITHOUT_LIMIT_DB, silent)
+    assert len(calls) == 1  # of three channels
+    assert files(desk) == []
+    assert list(desk.visitors.work.iterdir()) == []
+
+
+def test_an_upload_of_two_visitors_goes_with_the_second(desk: Desk) -> None:
+    upload = drop(desk, "one")
+    desk.admit("two", upload)
+    desk.visitors.leave("one")
+    assert desk.visitors.has("two", Path(upload))
+    desk.visitors.leave("two")
+    assert files(desk) == []
+
+
+def test_a_sweep_takes_what_nobody_asks_for(tmp_path: Path) -> None:
+    desk = Desk({"half": HALF}, work.Limits(), Visitors(tmp_path, keep_s=3600, stray_s=60))
+    drop(desk, "one", "claimed.wav")
+    for name, age in (("old", 61), ("new", 0)):
+        stray = desk.visitors.uploads / name
+        stray.write_bytes(b"half an upload")
+        os.utime(stray, (time.time() - age,) * 2)
+    desk.visitors.sweep()
+    assert sorted(files(desk)) == ["claimed.wav", "new"]
+    (tmp_path / "other").mkdir()
+    impatient = Visitors(tmp_path / "other", keep_s=-1)
+    impatient.came("one", Path(desk.visitors.uploads / "claimed.wav" / "claimed.wav"))
+    impatient.sweep()
+    assert "one" not in impatient
+    assert files(desk) == ["new"]
+
+
+def test_an_open_comparison_scores_every_version(desk: Desk) -> None:
+    uploads = drop(desk, "one"), drop(desk, "one", "clean.wav", seed=1)
+    answer, trial = desk.compare("one", uploads, ["half", "quarter"], False, Trial(), silent)
+    assert trial == Trial()
+    shown = re.findall(r"<figcaption>(.*?)</figcaption>", answer)
+    assert shown == ["noisy", "half", "quarter", "clean"]
+    assert re.findall(r'<th scope="row">(.*?)</th>', answer) == ["noisy", "half", "quarter"]
+    assert all(label in answer for label in ("PESQ", "STOI", "CSIG", "CBAK", "COVL", "SI-SDR"))
+    short = drop(desk, "one", "short.wav", seconds=1)
+    with pytest.raises(InputError, match=r"clean reference: lasts 1.00 s; expected 0.50 s"):
+        desk.compare("one", (uploads[0], short), ["half"], False, Trial(), silent)
+    with pytest.raises(InputError, match="models: 0 are chosen; expected 1 to 4"):
+        desk.compare("one", (uploads[0], None), [], False, Trial(), silent)
+
+
+def test_a_blind_comparison_tells_no_names_before_its_tally(desk: Desk) -> None:
+    upload, orders, trial = drop(desk, "one"), set(), Trial()
+    for _ in range(12):
+        answer, trial = desk.compare("one", (upload, None), ["half", "quarter"], True, trial, silent)
+        assert "half" not in answer
+        assert "quarter" not in answer
+        assert re.findall(r"<figcaption>(.*?)</figcaption>", answer) == ["noisy", "A", "B"]
+        orders.add(tuple(trial.letters.values()))
+        sounds = re.findall(r'src="gradio_api/file=([^"]*)"', answer)
+        levels = [float(np.abs(soundfile.read(sound)[0]).mean()) for sound in sounds]
+        quieter = "A" if levels[1] < levels[2] else "B"
+        assert trial.letters[quieter] == "quarter"
+        trial = trial.vote(quieter)
+    assert orders == {("half", "quarter"), ("quarter", "half")}
+    table = desk.tally(trial)
+    assert re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td>', table) == [
+        ("quarter", "12 of 12", "–", "3.00"),
+        ("half", "0 of 12", "1.00", "–"),
+    ]
+    assert "from the cards, on ours" in table
+
+
+def test_votes_are_counted_once_and_ties_told() -> None:
+    generator = np.random.default_rng(0)
+    trial = Trial().begin(["half", "quarter"], generator)
+    with pytest.raises(InputError, match="nothing is chosen; expected one of A, B, no preference"):
+        trial.vote(None)
+    voted = trial.vote(NEITHER)
+    with pytest.raises(InputError, match="press Compare first"):
+        voted.vote("A")
+    with pytest.raises(InputError, match="no votes yet"):
+        tally(trial, {})
+    measured = voted.measure([{"id": "half", "pesq_wb": 2.0}, {"id": "half", "pesq_wb": 4.0}])
+    table = tally(measured, {"half": HALF, "quarter": QUARTER})
+    assert "Votes: 1, of them 1 without preference." in table
+    assert "<td>3.00</td>" in table
+    assert "means over the recordings of this test" in table
+    assert "<td>–</td>" in scores_table([{"id": "noisy", "stoi": 0.5}])
+
+
+def test_offers_say_size_cost_and_latency(tmp_path: Path) -> None:
+    run = tmp_path / "mine"
+    run.mkdir()
+    (run / "best.onnx").write_bytes(
+        Path(str(work.__file__)).parents[1].joinpath("assets/models/unet-24.onnx").read_bytes()
+    )
+    found = offers([str(run / "best.onnx")])
+    assert next(iter(found)) == "unet-24"
+    assert "43,560 parameters" in str(found["unet-24"])
+    assert "hears 20 ms ahead" in str(found["unet-24"])
+    assert "hears all before it answers" in str(found["manner-s-1.5gf"])
+    assert "43,560 parameters" in str(found["mine"])
+    with pytest.raises(InputError, match="no such model"):
+        offers(["there-is-none.onnx"])
+
+
+def test_the_page_needs_no_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; from sotto.web import offers, page, server; print(*offers.offers())"
+    )
+    pytest.importorskip("gradio")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["unet-24", "manner-s-1.5gf"]
