@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PATIENCE_MS = 180_000
 RATE = 44100
+REPEATS = 8
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 
@@ -46,6 +47,8 @@ def talk(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
         generator, rate = np.random.default_rng(0), RATE
         clean = speak(generator, Voice.draw(generator), 3.0, rate)
         noisy, clean, _ = mix(clean, make_noise(generator, "pink", 3.0, rate)[: len(clean)], 5.0)
+    # Long enough that a switch is flipped before the end, on however slow a machine.
+    noisy, clean = (np.tile(wave, REPEATS) for wave in (noisy, clean))
     soundfile.write(folder / "talk.wav", np.stack([noisy, noisy], axis=1), rate)
     soundfile.write(folder / "clean.wav", clean, rate)
     return folder
@@ -224,7 +227,7 @@ def test_the_microphone_records_or_says_why_not(page: Page, address: str) -> Non
 
 
 def test_a_page_of_results_has_the_same_player(page: Page, tmp_path: Path) -> None:
-    time = np.arange(4 * 16000) / 16000
+    time = np.arange(30 * 16000) / 16000
     waves = {name: 0.1 * np.sin(2 * np.pi * tone * time) for name, tone in (("noisy", 300), ("model", 600))}
     examples: list[Example] = [{"id": f"p_{index}", "sample_rate": 16000, "waves": waves} for index in range(2)]
     write_page(tmp_path / "report.html", "Results", [Result("model", {"pesq_wb": 2.0}, n=1)], examples=examples)

@@ -98,11 +98,14 @@ def _other(model: str, name: str) -> Offer:
 
 def _latency_s(model: str) -> float | None:
     from sotto.models import load
+    from sotto.models.base import StreamingEnhancer
 
     if Path(model).suffix not in CHECKPOINTS:
         return None
     network = load(model)
-    return network.latency / network.sample_rate if network.streams else None
+    if isinstance(network, StreamingEnhancer) and network.streams:
+        return network.latency / network.sample_rate
+    return None
 
 
 def _name(model: str) -> str:

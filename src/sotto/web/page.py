@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.themes import Base, colors
 
 from sotto.errors import InputError
 from sotto.evaluate import html, listen
@@ -44,11 +45,11 @@ JOBS = "jobs"
 """The queue of all that computes: one thing at a time, so that twenty visitors take no more memory than one."""
 
 
-def theme() -> gr.themes.Base:
+def theme() -> Base:
     """The fonts and colours of the reader's system; nothing is fetched for them."""
-    return gr.themes.Base(
-        primary_hue=gr.themes.colors.blue,
-        neutral_hue=gr.themes.colors.slate,
+    return Base(
+        primary_hue=colors.blue,
+        neutral_hue=colors.slate,
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(**CONTRAST)

@@ -10,7 +10,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOST = "127.0.0.1"
-SWEEP_S = 30.0
+SWEEP_S = 15.0
 SETTINGS = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_HEARTBEAT_INTERVAL": "1",  # seconds until a closed tab is noticed
@@ -46,6 +46,7 @@ class OnlyHere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; one for an address elsewhere, which Gradio would fetch, is for nothing here."""
+        from starlette.requests import ClientDisconnect
 
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -54,7 +55,8 @@ class OnlyHere:
 
         if scope["type"] == "http" and "=http" in scope["path"]:
             scope = {**scope, "path": "/nowhere", "raw_path": b"/nowhere"}
-        await self.app(scope, receive, send_with_policy)
+        with suppress(ClientDisconnect):  # whoever left in the middle of an upload waits for no answer
+            await self.app(scope, receive, send_with_policy)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class Trial:
             raise InputError("vote", "there is nothing to vote on", do="press Compare first")
         if letter != NEITHER and letter not in self.letters:
             raise InputError("vote", "nothing is chosen", "one of " + ", ".join([*self.letters, NEITHER]))
-        choice = self.letters.get(letter, NEITHER)
+        choice = self.letters.get(letter or "", NEITHER)
         heard = (*self.heard, tuple(self.letters.values()))
         return replace(self, letters={}, votes=(*self.votes, choice), heard=heard)
 

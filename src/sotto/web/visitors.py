@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 KEEP_S = 3600.0
-STRAY_S = 600.0
+STRAY_S = 60.0
 
 
 @dataclass

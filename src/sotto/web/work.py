@@ -125,4 +125,8 @@ def scored(clean: Path, files: Mapping[str, Path], told: Told) -> Scores:
         wave = io.read_mono(path, SCORED_RATE)
         length = min(len(wave), len(reference))
         items.append(Item(wave[:length], reference[:length], length, name))
-    return score(None, items, sample_rate=SCORED_RATE, workers=1, progress=lambda done, total: told(done / total))
+
+    def progress(done: int, total: int) -> None:
+        told(done / total)
+
+    return score(None, items, sample_rate=SCORED_RATE, workers=1, progress=progress)
