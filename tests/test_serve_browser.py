@@ -90,11 +90,14 @@ def visit(page: Page, address: str, tab: str = "Enhance") -> None:
     page.get_by_role("button", name=tab, exact=True).wait_for()
 
 
-def drop(page: Page, path: Path, place: int = 0) -> None:
-    """Drop a file into one of the places of the tab that is open, and wait until something is said of it."""
-    inputs = page.locator("input[type=file]")
-    page.wait_for_function("document.querySelectorAll('input[type=file]').length > 0")
-    inputs.nth(inputs.count() - 1 if place else 0).set_input_files(path)
+def drop(page: Page, path: Path) -> None:
+    """Drop a file into the first place that is empty on the tab that is open."""
+    page.get_by_role("tabpanel").locator("input[type=file]").first.set_input_files(path)
+
+
+def said(page: Page, text: str) -> None:
+    """Wait until it is told, on the tab that is open, what was found in a recording."""
+    page.get_by_role("tabpanel").get_by_text(text).wait_for()
 
 
 def position(page: Page) -> float:
@@ -119,7 +122,7 @@ def check_switch(page: Page, first: str, second: str) -> None:
     before = position(page)
     player.get_by_label(first, exact=True).press("ArrowRight")
     page.wait_for_function(
-        "(name) => [...document.querySelectorAll('.player audio')].every((one) =>"
+        "(name) => [...document.querySelector('.player').querySelectorAll('audio')].every((one) =>"
         " one.paused === !one.getAttribute('aria-label').endsWith(name))",
         arg=f", {second}",
     )
@@ -136,7 +139,7 @@ def test_a_file_is_dropped_enhanced_heard_and_downloaded(page: Page, address: st
     visit(page, address)
     page.get_by_text("43,560 parameters").wait_for()
     drop(page, talk / "talk.wav")
-    page.get_by_text("2 channels.").wait_for()
+    said(page, "2 channels.")
     page.get_by_role("button", name="Enhance", exact=True).click()
     with page.expect_download() as saved:
         page.get_by_role("link", name="Download talk-enhanced.wav").click()
@@ -149,9 +152,9 @@ def test_a_file_is_dropped_enhanced_heard_and_downloaded(page: Page, address: st
 def test_a_blind_comparison_goes_to_its_tally(page: Page, address: str, talk: Path) -> None:
     visit(page, address, "Compare")
     drop(page, talk / "talk.wav")
-    page.get_by_text("2 channels.").wait_for()
-    drop(page, talk / "clean.wav", 1)
-    page.get_by_text("1 channel.").wait_for()
+    said(page, "2 channels.")
+    drop(page, talk / "clean.wav")
+    said(page, "1 channel.")
     page.get_by_role("button", name="Compare", exact=True).click()
     ballot = (
         page.get_by_role("radiogroup")
@@ -221,7 +224,7 @@ def test_the_microphone_records_or_says_why_not(page: Page, address: str) -> Non
     record()
     page.wait_for_timeout(1000)
     page.get_by_role("button", name="Stop", exact=True).first.click()
-    page.get_by_text("1 channel.").wait_for()
+    said(page, "1 channel.")
     page.get_by_role("button", name="Enhance", exact=True).click()
     page.get_by_role("link", name="Download").wait_for()
 
