@@ -25,7 +25,20 @@ FLOORS = {
     **dict.fromkeys(("distill", "export", "stream"), 3),
     **dict.fromkeys(("models", "data", "losses", "metrics"), 2),
     **dict.fromkeys(
-        ("audio", "types", "errors", "files", "verb", "version", "shelf", "function", "runtime", "__init__"), 1
+        (
+            "audio",
+            "types",
+            "errors",
+            "files",
+            "verb",
+            "version",
+            "shelf",
+            "function",
+            "runtime",
+            "processes",
+            "__init__",
+        ),
+        1,
     ),
 }
 SHARED = (1, 7, 8)  # floors whose few files work together

@@ -17,6 +17,7 @@ from typing import Any
 from sotto.commands import COMMANDS, DATA_COMMANDS
 from sotto.commands.base import Command
 from sotto.errors import InputError
+from sotto.processes import rank
 from sotto.version import __version__
 
 DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         value, text = given.run(given)
         # Where standard output carries sound, the answer goes beside it.
         answer = sys.stderr if getattr(given, "stream", False) else sys.stdout
-        print(json.dumps(value, indent=2) if given.json else text, file=answer)
+        if rank() == 0:
+            print(json.dumps(value, indent=2) if given.json else text, file=answer)
         sys.stdout.flush()
     except InputError as error:
         print(f"sotto: {error}", file=sys.stderr)

@@ -23,6 +23,7 @@ from sotto.evaluate.report import NOISY
 from sotto.export import Parity, to_onnx
 from sotto.files import write_text
 from sotto.metrics import DEFAULT, Align
+from sotto.processes import agreed, join, rank
 from sotto.schema import flat, plain
 from sotto.teachers import cache_plan, draws_of, teacher_of
 from sotto.train import Objective, Outcome, Settings, Stage, Trainer, weight_of
@@ -67,16 +68,25 @@ def train(
     name = Path(recipe).stem if isinstance(recipe, (str, Path)) else "run"
     folder = Path(out or values.get("out") or Path("runs") / name)
     trainer = build(values, folder)
-    text = yaml.safe_dump(plain(values), sort_keys=False)
+    title = values.get("title", name)
+    planned = cache_plan(trainer)
+    if planned and progress is not None and rank() == 0:
+        progress(planned, 0, 0, {})
+    told = None if progress is None else lambda *step: progress(title, *step)
+    return trainer.fit(agreed(lambda: _begun(folder, values, resume)), told)
+
+
+def _begun(folder: Path, values: Mapping[str, Any], resume: bool) -> bool:
+    """Whether the folder has a state to go on from; its recipe is there from then on.
+
+    A run that was killed before it first saved begins anew.
+    """
     if resume:
         same_recipe(folder, values)
-    elif not (folder / STATE).exists():
-        write_text(folder / RECIPE, text)
-    title = values.get("title", name)
-    told = cache_plan(trainer)
-    if told and progress is not None:
-        progress(told, 0, 0, {})
-    return trainer.fit(resume, None if progress is None else lambda *step: progress(title, *step))
+    saved = (folder / STATE).exists()
+    if not saved and not resume:
+        write_text(folder / RECIPE, yaml.safe_dump(plain(values), sort_keys=False))
+    return saved and resume
 
 
 def dry_run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -167,9 +177,10 @@ def evaluate(
         out: folder for ``scores.json`` and ``scores.csv``. When left out, the best checkpoint of a run, scored on its
             own test set by all metrics, gets them in its folder, and nothing else writes any.
         workers: processes that compute the metrics.
-        progress: told of every file.
+        progress: told of every file, by the first of the processes that a launcher started; these share the files.
         align, sample_rate, model_rate: see ``sotto.evaluate``.
     """
+    join()
     source: Any = folders
     if source is None:
         section = schema.read(recipe)["data"] if recipe is not None else _recipe_of(model)["data"]
@@ -192,7 +203,7 @@ def evaluate(
     usual = folders is None and recipe is None and split == "test" and metrics is None and align == "exact"
     own = usual and Path(model).name == CHECKPOINT and (Path(model).parent / RECIPE).is_file()
     folder = Path(out) if out else Path(model).parent if own else None
-    if folder is not None:
+    if folder is not None and rank() == 0:
         scores.to_json(folder / SCORES)
         scores.to_csv(folder / "scores.csv")
     return scores

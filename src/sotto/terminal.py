@@ -46,7 +46,6 @@ class Display:
         self._spoke: dict[str, tuple[float, float]] = {}
 
     def __enter__(self) -> Display:
-        self._bars.start()
         return self
 
     def __exit__(
@@ -64,6 +63,7 @@ class Display:
             self._line(task, done, total, told)
             return
         if task not in self._tasks:
+            self._bars.start()  # only now: of several processes the first alone has anything to show
             self._tasks[task] = self._bars.add_task(task, total=total, numbers="")
         self._bars.update(self._tasks[task], completed=done, total=total, numbers=told)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +11,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from sotto.errors import InputError
+from sotto.processes import serve
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
@@ -58,16 +57,7 @@ def each(work: Callable[[Job], Answer], jobs: Sequence[Job], workers: int | None
 def _begin(work: Callable[[Any], Any]) -> None:
     global _work
     _work = work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Leave at once when the parent was killed: nobody else would ever end this process."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    serve()
 
 
 def _do(job: Any) -> Any:

@@ -31,6 +31,8 @@ class Method(nn.Module):
 
     Attributes:
         needs_clean: whether the method reads ``batch.clean``; False for all that only compare teacher and student.
+        across_items: whether the loss compares the items of a batch with each other, and so is no mean over them.
+            Such a method is shown the items of all training processes, in a batch without ids and references.
         zero_when_equal: whether the loss is 0 when student and teacher show the same View.
         student_taps, teacher_taps: the taps to observe; set by ``connect``.
         reductions: teacher tap -> what is enough of its feature, for a cache; set by ``prepare``. Taps that are not
@@ -40,6 +42,7 @@ class Method(nn.Module):
 
     needs_clean: ClassVar[bool] = False
     zero_when_equal: ClassVar[bool] = True
+    across_items: bool = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -48,6 +48,7 @@ class CrossLayerSimilarity(Paired):
     """
 
     zero_when_equal: ClassVar[bool] = False  # a fused layer is not the layer
+    across_items = True
 
     def __init__(self, side: Side = "both", dual_depth: bool = False, width: int = 32) -> None:
         super().__init__(side, dual_depth)

@@ -64,10 +64,10 @@ class Probabilistic(Paired):
             raise ValueError(f"neighbours are frames or items, not {among!r}")
         if frames < 2:
             raise ValueError(f"at least 2 frames can be neighbours, not {frames}")
-        self.among, self.frames = among, frames
+        self.among, self.frames, self.across_items = among, frames, among == "items"
 
     def prepare(self, student: View, teacher: View) -> None:
-        if self.among == "items":
+        if self.across_items:
             needs_items(type(self).__name__, student, 2)
 
     def distance(self, pair: int, ours: Tensor, theirs: Tensor) -> Tensor:

@@ -93,11 +93,11 @@ class Relational(Paired):
             raise ValueError(f"weights are 0 or more, one of them above 0, not {distance_weight} and {angle_weight}")
         if frames < 3:
             raise ValueError(f"a triangle needs 3 frames, not {frames}")
-        self.among, self.frames = among, frames
+        self.among, self.frames, self.across_items = among, frames, among == "items"
         self.distance_weight, self.angle_weight = distance_weight, angle_weight
 
     def prepare(self, student: View, teacher: View) -> None:
-        if self.among == "items":
+        if self.across_items:
             needs_items(type(self).__name__, student, 3)
 
     def distance(self, pair: int, ours: Tensor, theirs: Tensor) -> Tensor:

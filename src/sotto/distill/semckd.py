@@ -119,6 +119,8 @@ class SemanticCalibrationDistillation(LayerAttention):
         ValueError: no such side, or a number below 1.
     """
 
+    across_items = True
+
     def __init__(
         self, side: Side = "encoder", dim: int = 128, hidden: int = 256, frames: int = FRAMES, bins: int = BINS
     ) -> None:

@@ -120,6 +120,7 @@ class Similarity(Paired):
         if frames < 2:
             raise ValueError(f"at least 2 frames can be compared, not {frames}")
         self.axes: tuple[Axis, ...] = tuple(axes)
+        self.across_items = not {"batch", "frame_batch"}.isdisjoint(axes)
         self.frames = frames
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
@@ -133,7 +134,7 @@ class Similarity(Paired):
             )
 
     def prepare(self, student: View, teacher: View) -> None:
-        if not {"batch", "frame_batch"}.isdisjoint(self.axes):
+        if self.across_items:
             needs_items(type(self).__name__, student, 2)
 
     def distance(self, pair: int, ours: Tensor, theirs: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Score a model on recordings: one row per file, computed in a pool of processes while the model enhances the next.
 
-The pool is spawned and never forked, because a forked copy of torch's threads can hang; what it imports is
-``sotto.metrics`` alone. The model runs in the calling process.
+Where a launcher has started several processes that have met, each takes its share of the recordings and all get all
+rows. The pool is spawned and never forked, because a forked copy of torch's threads can hang; what it imports is
+``sotto.metrics`` and little else. The model runs in the calling process.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import zip_longest
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from sotto.evaluate.report import grid
 from sotto.evaluate.statistics import Summary, summarise
 from sotto.files import atomic, write_json
 from sotto.metrics import COLUMNS, DEFAULT, Align, Measurement, check, columns, describe, measure
+from sotto.processes import every, launched, rank, ranks, serve
 from sotto.types import Item
 from sotto.version import __version__
 
@@ -130,16 +132,17 @@ def score(
     progress: Progress | None = None,
     align: Align = "exact",
 ) -> Scores:
-    """Enhance recordings and measure each against its clean reference.
+    """Enhance recordings and measure each against its clean reference; called in all processes of a run, if several.
 
     Args:
         enhance: noisy [T] to estimate [T], called in this process; None scores the noisy input itself.
         items: the recordings, with references; read one after the other.
         metrics: names from ``sotto.metrics.METRICS``.
         sample_rate: of the items, in Hz.
-        workers: processes that compute the metrics; 0 computes them in this one; None takes one per core. A script
-            that uses more than 0 keeps its own work under ``if __name__ == "__main__":``.
-        progress: called with (files done, files in all) after each file.
+        workers: processes that compute the metrics; 0 computes them in this one; None takes one per core, or this
+            process's share of the cores. A script that uses more than 0 keeps its own work under
+            ``if __name__ == "__main__":``.
+        progress: called with (files done, files in all) after each file, in the first process.
         align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths.
 
     Raises:
@@ -148,28 +151,49 @@ def score(
     metrics, total = check(metrics), len(items)
     if not total:
         raise InputError("items", "there are no recordings to score", "one or more")
+    mine = items[rank() :: ranks()]
     if workers is None:
-        workers = min(_cores(), total)
-    rows: dict[str, dict[str, Any]] = {}
-    failures: list[Failure] = []
+        workers = min(_cores(), max(len(mine), 1))
+    told = None if progress is None or rank() else lambda done: progress(min(done * ranks(), total), total)
 
-    def jobs() -> Iterator[tuple[str, _Job]]:
-        for item in items:
-            clean, estimate = _enhanced(enhance, item)
-            if item.id in rows:
-                raise InputError(item.id, "two recordings have this id", "a different id for each")
-            rows[item.id] = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
-            yield item.id, _Job(clean, estimate, sample_rate, metrics, align)
+    def jobs() -> Iterator[tuple[dict[str, Any], _Job]]:
+        for item in mine:
+            row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
+            yield row, _Job(*_enhanced(enhance, item), sample_rate, metrics, align)
 
-    with closing(_measured(jobs(), workers)) as measured:
-        for done, (name, measurement) in enumerate(measured, 1):
-            rows[name] |= measurement.values
-            failures += [Failure(name, metric, reason) for metric, reason in measurement.failures.items()]
-            if progress is not None:
-                progress(done, total)
+    rows, failures = _merged(every(lambda: _scored(jobs(), workers, told)))
     methods = {metric: describe(metric) for metric in metrics}
     metadata = {"sotto": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
-    return Scores(list(rows.values()), metrics, failures, metadata)
+    return Scores(rows, metrics, failures, metadata)
+
+
+def _scored(
+    jobs: Iterable[tuple[dict[str, Any], _Job]], workers: int, told: Callable[[int], None] | None
+) -> list[tuple[dict[str, Any], list[Failure]]]:
+    """The rows of this process's recordings, and what has no value in each."""
+    scored = []
+    with closing(_measured(jobs, workers)) as measured:
+        for row, measurement in measured:
+            failures = [Failure(row["id"], metric, reason) for metric, reason in measurement.failures.items()]
+            scored.append((row | measurement.values, failures))
+            if told is not None:
+                told(len(scored))
+    return scored
+
+
+def _merged(
+    parts: Sequence[Sequence[tuple[dict[str, Any], list[Failure]]]],
+) -> tuple[list[dict[str, Any]], list[Failure]]:
+    """The rows and failures of all processes, in the order of the recordings, which they took in turn."""
+    rows: dict[str, dict[str, Any]] = {}
+    failures: list[Failure] = []
+    for one in (one for turn in zip_longest(*parts) for one in turn if one is not None):
+        row, missing = one
+        if row["id"] in rows:
+            raise InputError(row["id"], "two recordings have this id", "a different id for each")
+        rows[row["id"]] = row
+        failures += missing
+    return list(rows.values()), failures
 
 
 def _enhanced(enhance: Enhance | None, item: Item) -> tuple[np.ndarray, np.ndarray]:
@@ -180,23 +204,24 @@ def _enhanced(enhance: Enhance | None, item: Item) -> tuple[np.ndarray, np.ndarr
     return item.clean[: item.length], noisy if enhance is None else np.asarray(enhance(noisy))
 
 
-def _measured(jobs: Iterable[tuple[str, _Job]], workers: int) -> Generator[tuple[str, Measurement], None, None]:
-    """Measure every job, in order; draws the next ones while the pool computes."""
+def _measured(
+    jobs: Iterable[tuple[dict[str, Any], _Job]], workers: int
+) -> Generator[tuple[dict[str, Any], Measurement], None, None]:
+    """Measure every job, in order, by its row; draws the next ones while the pool computes."""
     if workers == 0:
-        for name, job in jobs:
-            yield name, _told(name, partial(measure, *job))
+        for row, job in jobs:
+            yield row, _told(row["id"], partial(measure, *job))
         return
-    # Ctrl-C is this process's to answer; the others would only print a traceback each.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
-    pending: deque[tuple[str, Future[Measurement]]] = deque()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), serve)
+    pending: deque[tuple[dict[str, Any], Future[Measurement]]] = deque()
     try:
-        for name, job in jobs:
-            pending.append((name, pool.submit(measure, *job)))
+        for row, job in jobs:
+            pending.append((row, pool.submit(measure, *job)))
             while pending and (len(pending) > _AHEAD * workers or pending[0][1].done()):
                 first, future = pending.popleft()
-                yield first, _told(first, future.result)
-        for name, future in pending:
-            yield name, _told(name, future.result)
+                yield first, _told(first["id"], future.result)
+        for row, future in pending:
+            yield row, _told(row["id"], future.result)
     except BrokenProcessPool as error:
         do = "keep the script's own work under `if __name__ == '__main__':`, or give workers=0"
         raise InputError("workers", "a process that computes the metrics ended early", do=do) from error
@@ -213,5 +238,7 @@ def _told(name: str, result: Callable[[], Measurement]) -> Measurement:
 
 
 def _cores() -> int:
-    """The cores that this process may use, which in a container are fewer than the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores for this process: those that it may use, but no more than its share of the machine's."""
+    cores = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    return max(min(usable, cores // launched().per_node), 1)

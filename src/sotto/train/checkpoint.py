@@ -11,6 +11,7 @@ import torch
 from sotto.errors import InputError
 from sotto.files import atomic
 from sotto.models.weights import read_pickled
+from sotto.processes import ranks
 
 STATE = "state.pt"
 CHECKPOINT = "best.safetensors"
@@ -22,7 +23,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Replace the run's state atomically: a run that is killed while saving keeps the state before."""
     # Through memory, as torch's own writing tells of a full disk in its own way.
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, **state}, buffer)
+    torch.save({"format": FORMAT, "ranks": ranks(), **state}, buffer)
     with atomic(folder / STATE) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
@@ -31,7 +32,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     """Read the state of a run; tensors and plain values only, nothing that executes.
 
     Raises:
-        InputError: no state there, or not one that this version reads.
+        InputError: no state there, not one that this version reads, or one of another number of processes.
     """
     path = folder / STATE
     if not path.is_file():
@@ -39,4 +40,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     state = read_pickled(path, "the state of a training run")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise InputError(path, "a training state of another version", f"format {FORMAT}", "start the run anew")
+    before = state.get("ranks", 1)
+    if before != ranks():
+        raise InputError(path, f"a run of {before} process(es), resumed by {ranks()}", "as many, for the same batches")
     return state

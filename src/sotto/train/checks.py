@@ -12,6 +12,7 @@ import torch
 from sotto.distill import CachedTeacher, Method, Teacher
 from sotto.errors import InputError
 from sotto.models import Enhancer
+from sotto.processes import every
 from sotto.train.objective import Objective
 from sotto.types import Batch
 
@@ -40,13 +41,15 @@ def check(objective: Objective, student: Enhancer, batch: Batch, labels: str = "
         do = "add distill, whose teacher knows what they should sound like, or leave unlabelled out"
         raise InputError("unlabelled", "recordings that nothing learns from", do=do)
     terms = {}
+    rows = batch.labelled
+    lacking = any(every(lambda: rows is not None and not len(rows)))
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         for name in objective.weighting.used:
             needs = name.startswith("loss/") or objective.methods[name.removeprefix("kd/")].needs_clean
             if needs and labels == "none":
                 do = "set loss: null, or add recordings with references" if name.startswith("loss/") else "leave it out"
                 raise InputError(name, "needs clean speech, and none of the recordings has a reference", do=do)
-            if needs and batch.labelled is not None and not len(batch.labelled):
+            if needs and lacking:
                 continue  # of partly labelled data a batch may hold no reference, by chance
             terms[name] = _check_term(objective, student, batch, name)
     teacher = _network(objective)

@@ -32,22 +32,29 @@ class Log:
     """Appends records to ``log.jsonl`` and to TensorBoard event files below ``tensorboard/``.
 
     Args:
-        folder: of the run.
+        folder: of the run; None keeps no log, as in all processes but the first.
         step: the step that the run starts from; records after it, left by an interrupted run, are cut off.
     """
 
-    def __init__(self, folder: Path, step: int = 0) -> None:
-        self._files = {name: _reopened(folder, name, step) for name in (LOG, FIGURES)}
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+    def __init__(self, folder: Path | None, step: int = 0) -> None:
+        self._files: dict[str, IO[str]] = {}
+        self._board: SummaryWriter | None = None
+        if folder is not None:
+            self._files = {name: _reopened(folder, name, step) for name in (LOG, FIGURES)}
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Record ``values`` of ``step``, at once on disk."""
+        if self._board is None:
+            return
         self._append(LOG, {"step": step, **values})
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
     def draw(self, step: int, methods: Mapping[str, Method]) -> None:
         """Record what ``methods`` tell beyond their losses: a record for each table, with its rows and columns."""
+        if self._board is None:
+            return
         for name, method in methods.items():
             for figure, values in method.figures().items():
                 table = {"rows": method.rows, "columns": method.columns, "values": values.cpu().tolist()}
@@ -67,7 +74,7 @@ class Log:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in (*self._files.values(), self._board):
+        for stream in (*self._files.values(), *([] if self._board is None else [self._board])):
             try:
                 stream.close()
             except OSError as failure:

@@ -1,7 +1,8 @@
-"""The one loop: every teacher, baseline and distilled student trains here.
+"""The one loop: every teacher, baseline and distilled student trains here, in one process or in many.
 
 A run lives in a folder: ``state.pt`` (everything that a resumed run needs), ``best.safetensors`` (the best wide-band
-PESQ on the validation recordings), ``last.safetensors``, ``log.jsonl`` and ``tensorboard/``.
+PESQ on the validation recordings), ``last.safetensors``, ``log.jsonl`` and ``tensorboard/``. Of several processes the
+first writes them; all take the same steps, and stop at the same one.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from sotto import models
 from sotto.data.base import Segments, Source
 from sotto.data.loader import loader
 from sotto.errors import InputError
+from sotto.files import sweep
+from sotto.processes import agreed, rank, ranks
+from sotto.train.across import follow_first, mean
 from sotto.train.checkpoint import CHECKPOINT, STATE, load_state, save_state
 from sotto.train.checks import check
 from sotto.train.interrupt import Interruptible
 from sotto.train.log import Log
 from sotto.train.objective import Objective
+from sotto.train.parallel import open_fabric, wrap
 from sotto.train.schedule import schedule
 from sotto.train.settings import Settings
 from sotto.train.stages import Stage, leg_at, legs, span_at
@@ -81,14 +85,12 @@ class Trainer:
         self.settings, self.folder, self.about = settings, folder, about or {}
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
-        try:
-            self.fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
-        except (RuntimeError, ValueError) as error:
-            raise InputError("train.accelerator", str(error), do="take auto or cpu") from error
+        self.fabric = open_fabric(settings, unused=bool(objective.methods))
         self.segments: Segments = source.train(settings.seed)
-        self.per_epoch = len(self.segments) // settings.batch_size
+        whole = settings.batch_size * ranks()
+        self.per_epoch = len(self.segments) // whole
         if not self.per_epoch:
-            found = f"{len(self.segments)} segments, fewer than one batch of {settings.batch_size}"
+            found = f"{len(self.segments)} segments, fewer than one batch of {whole}"
             raise InputError("data", found, do="take more data or a smaller train.batch_size")
         self.steps = settings.steps if settings.steps is not None else settings.epochs * self.per_epoch
         self.plan = legs(stages, self.steps, self.per_epoch)
@@ -104,7 +106,7 @@ class Trainer:
             self.objective.teacher.to(self.fabric.device)
         self.student.to(self.fabric.device)
         self.objective.prepare(self.student, self.first_batch())
-        self.model: Any = self.fabric.setup_module(self.student)
+        self.model = wrap(self.fabric, self.student, self.objective, self.settings)
         self.enter(0)
 
     def enter(self, step: int) -> None:
@@ -120,8 +122,7 @@ class Trainer:
 
     def first_batch(self) -> Batch:
         """The batch that the run begins with; every call loads it anew."""
-        batches = loader(self.segments, self.settings.batch_size, self.settings.seed, 0)
-        return next(iter(batches)).to(self.fabric.device)
+        return next(self._loaded(0, 0, 0)).to(self.fabric.device)
 
     def check(self) -> dict[str, float]:
         """Check the objective on the first batch, changing nothing; see ``sotto.train.checks``."""
@@ -133,25 +134,34 @@ class Trainer:
         Args:
             resume: go on from the state in the folder; on a CPU the weights then end up as if never interrupted,
                 bit for bit.
-            progress: told of every step.
+            progress: told of every step, by the first process.
 
         Raises:
             InputError: the folder holds a run already and ``resume`` is not asked for, or none and it is.
             KeyboardInterrupt: asked to stop; the state after the last whole step has been saved.
         """
-        if resume:
-            self._restore(load_state(self.folder))
-        elif (self.folder / STATE).exists():
-            raise InputError(self.folder, "holds a run already", do="go on with --resume, or choose another --out")
-        else:
+        state = agreed(lambda: self._state(resume))
+        if state is None:
             self.check()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with Log(self.folder, self.step) as log, Interruptible() as signals:
-            self._run(log, signals, progress)
-        models.save(self.student, self.folder / "last.safetensors", step=self.step, **self.about)
+        else:
+            self._restore(state)
+        first = rank() == 0
+        with Log(self.folder if first else None, self.step) as log, Interruptible() as signals:
+            self._run(log, signals, progress if first else None)
+        if first:
+            models.save(self.student, self.folder / "last.safetensors", step=self.step, **self.about)
         pesq, step = self.best if self.best else (None, None)
         checkpoint = self.folder / (CHECKPOINT if self.best else "last.safetensors")
         return Outcome(self.step, pesq, step, checkpoint, self.seconds)
+
+    def _state(self, resume: bool) -> dict[str, Any] | None:
+        """What to go on from, if anything, in a folder that is cleared of what a killed run left half written."""
+        if not resume and (self.folder / STATE).exists():
+            raise InputError(self.folder, "holds a run already", do="go on with --resume, or choose another --out")
+        state = load_state(self.folder) if resume else None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sweep(self.folder)
+        return state
 
     def _run(self, log: Log, signals: Interruptible, progress: Progress | None) -> None:
         started = time.monotonic() - self.seconds
@@ -165,34 +175,38 @@ class Trainer:
             self._record(log, values)
             if progress is not None:
                 progress(self.step, self.steps, values)
-            if self._unvalidated() or signals.asked or self._due(self.settings.save_every):
+            stop = bool(mean(torch.tensor(float(signals.asked), device=self.fabric.device)))  # all at the same step
+            if self._unvalidated() or stop or self._due(self.settings.save_every):
                 self._save()
-            if signals.asked:
+            if stop:
                 raise KeyboardInterrupt
             self._validate_if_due(log)
 
     def _batches(self) -> Iterator[Batch]:
         """All batches from the current step to the last, epoch after epoch."""
-        settings = self.settings
         while self.step < self.steps:
             epoch, done = divmod(self.step, self.per_epoch)
-            batches = loader(self.segments, settings.batch_size, settings.seed, epoch, done, settings.workers)
-            for batch in batches:
+            for batch in self._loaded(epoch, done, self.settings.workers):
                 yield batch.to(self.fabric.device)
                 if self.step >= self.steps:
                     return
 
+    def _loaded(self, epoch: int, done: int, workers: int) -> Iterator[Batch]:
+        """This process's batches of an epoch of which ``done`` are done."""
+        settings = self.settings
+        return loader(self.segments, settings.batch_size, settings.seed, epoch, done, workers, rank(), ranks())
+
     def _train_step(self, batch: Batch) -> dict[str, float]:
+        """One step; returns what it says of the batches of all processes."""
         self.optimizer.zero_grad()
-        with self.fabric.autocast():
-            total, terms = self.objective(self.model, batch, self.step)
+        total, terms = self.model(vars(batch), self.step)
         self.fabric.backward(total)
         if self.settings.grad_clip is not None:
             self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.settings.grad_clip)
         self.optimizer.step()
         self.schedule.step()
-        moving = self.objective.weighting.moving(self.step)
-        return {"total": total.item()} | {name: term.item() for name, term in terms.items()} | moving
+        values = mean(torch.stack([total, *terms.values()])).tolist()
+        return dict(zip(("total", *terms), values, strict=True)) | self.objective.weighting.moving(self.step)
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.steps
@@ -224,6 +238,7 @@ class Trainer:
         if not items:
             return
         self.model.eval()
+        follow_first(self.model)
         chosen = choose(items, self.settings.validate_items)
         means = validate(self._enhance, chosen, self.student.sample_rate, self.objective.teacher, self.fabric.device)
         self.model.train()
@@ -233,14 +248,17 @@ class Trainer:
         if self.best is None or means["pesq_wb"] > self.best[0]:
             self.best = (means["pesq_wb"], self.step)
             path = self.folder / CHECKPOINT
-            models.save(self.student, path, step=self.step, valid_pesq_wb=means["pesq_wb"], **self.about)
+            if rank() == 0:
+                models.save(self.student, path, step=self.step, valid_pesq_wb=means["pesq_wb"], **self.about)
 
     def _enhance(self, noisy: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
+        with torch.no_grad(), self.fabric.autocast():
             wave = torch.from_numpy(noisy).to(self.fabric.device).unsqueeze(0)
-            return self.model(wave).float().squeeze(0).cpu().numpy()
+            return self.student(wave).float().squeeze(0).cpu().numpy()
 
     def _save(self) -> None:
+        if rank() > 0:
+            return
         save_state(
             self.folder,
             {

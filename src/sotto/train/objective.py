@@ -1,7 +1,8 @@
 """What a step minimises: the supervised loss and the methods' terms, weighed and summed in this one place.
 
 Supervised training is distillation with no teacher and no method; label-free training is distillation with no loss.
-In a batch of which some items have no clean reference, what needs one sees the others alone.
+In a batch of which some items have no clean reference, what needs one sees the others alone. Where several processes
+train on parts of a batch, the mean of their terms is the term of the whole batch; ``across`` says how.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from sotto.distill import AnyTeacher, CachedTeacher, Method, observe, unwrap
 from sotto.errors import InputError
+from sotto.train.across import gathered_batch, gathered_view, share
 from sotto.train.weights import Weight, Weighting
 from sotto.types import Batch, Terms, View
 
@@ -88,7 +90,7 @@ class Objective(nn.Module):
                 ours = observe(student, batch.noisy, method.student_taps)
                 theirs = self.teacher(batch, method.teacher_taps)
             try:
-                method.prepare(ours, theirs)
+                method.prepare(*_seen(method, ours, theirs, batch)[:2])
             except InputError as error:
                 raise InputError(f"distill.{name}", error.found, error.expected, error.do) from error
             method.to(batch.noisy.device)
@@ -129,9 +131,11 @@ class Objective(nn.Module):
     ) -> Terms:
         """The unweighted terms of ``losses`` and ``methods``, from one pass of the student and one of the teacher."""
         view = observe(student, batch.noisy, _once(method.student_taps for method in methods.values()))
-        return self._supervised(losses, view, batch) | self._distilled(methods, view, batch)
+        compares = bool(losses) or any(method.needs_clean for method in methods.values())
+        labelled = share(batch) if compares else 1.0
+        return self._supervised(losses, view, batch, labelled) | self._distilled(methods, view, batch, labelled)
 
-    def _supervised(self, losses: Mapping[str, nn.Module], view: View, batch: Batch) -> Terms:
+    def _supervised(self, losses: Mapping[str, nn.Module], view: View, batch: Batch, labelled: Tensor | float) -> Terms:
         if not losses:
             return {}
         if batch.clean is None and not self.methods:
@@ -144,9 +148,10 @@ class Objective(nn.Module):
         if batch.clean is None or not len(batch.clean):
             # Of a mixed source a whole batch may lack references by chance.
             return {f"loss/{name}": 0 * view.wave.sum() for name in losses}
-        return {f"loss/{name}": loss(batch.clean, view.wave, batch.noisy).mean() for name, loss in losses.items()}
+        terms = {name: loss(batch.clean, view.wave, batch.noisy).mean() for name, loss in losses.items()}
+        return {f"loss/{name}": labelled * term for name, term in terms.items()}
 
-    def _distilled(self, methods: Mapping[str, Method], view: View, batch: Batch) -> Terms:
+    def _distilled(self, methods: Mapping[str, Method], view: View, batch: Batch, labelled: Tensor | float) -> Terms:
         if not methods or self.teacher is None:
             return {}
         target = self.teacher(batch, _once(method.teacher_taps for method in methods.values()))
@@ -154,17 +159,26 @@ class Objective(nn.Module):
         for name, method in methods.items():
             rows = batch.labelled if method.needs_clean else None
             if rows is None:
-                terms[f"kd/{name}"] = method(view, target, batch)
+                term = method(*_seen(method, view, target, batch))
             elif len(rows):
-                terms[f"kd/{name}"] = method(_part(view, rows), _part(target, rows), batch.part(rows))
+                term = method(_part(view, rows), _part(target, rows), batch.part(rows))
             else:
-                terms[f"kd/{name}"] = 0 * view.wave.sum()
+                term = 0 * view.wave.sum()
+            terms[f"kd/{name}"] = labelled * term if method.needs_clean else term
         return terms
 
 
 def _once(taps: Iterable[Iterable[str]]) -> list[str]:
     """Every tap that some method reads, once."""
     return list(dict.fromkeys(tap for of_method in taps for tap in of_method))
+
+
+def _seen(method: Method, view: View, target: View, batch: Batch) -> tuple[View, View, Batch]:
+    """What a method is shown: this process's items, or those of all if it compares them with each other."""
+    if not method.across_items:
+        return view, target, batch
+    views = gathered_view(view, method.student_taps), gathered_view(target, method.teacher_taps)
+    return *views, gathered_batch(batch)
 
 
 def _part(view: View, rows: Tensor) -> View:

@@ -15,11 +15,12 @@ class Settings:
     Args:
         epochs: passes over the data; ``steps`` overrules it.
         steps: optimiser steps in all.
-        batch_size: segments per step.
+        batch_size: segments per step, in each process of a run that ``torchrun`` or ``srun`` started several of.
         max_lr: Adam's learning rate at its highest.
         schedule: how the learning rate gets there and on from there; see ``sotto.train.schedule``.
         warmup_steps: steps up to ``max_lr``; of the schedule ``transformer`` only.
         grad_clip: largest norm of the gradient; none by default.
+        sync_batch_norm: normalise over the items of all processes, not of each; on GPUs only.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``, as lightning-fabric names them.
         seed: of the initial weights, the order of the data and every draw in it.
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -41,6 +42,7 @@ class Settings:
     schedule: Literal["one_cycle", "constant", "transformer"] = "one_cycle"
     warmup_steps: int = 4000
     grad_clip: float | None = None
+    sync_batch_norm: bool = False
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     seed: int = 0
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"

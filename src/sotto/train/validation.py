@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from sotto.data.base import Lazy
 from sotto.distill import AnyTeacher
 from sotto.evaluate.score import score
 from sotto.types import Batch, Item
@@ -14,10 +15,11 @@ from sotto.types import Batch, Item
 METRICS = ("pesq_wb", "si_sdr_db")
 
 
-def choose(items: Sequence[Item], count: int | None) -> list[Item]:
+def choose(items: Sequence[Item], count: int | None) -> Sequence[Item]:
     """``count`` of the items, evenly spread over them, the same ones each time; all when left out."""
     wanted = min(count or len(items), len(items))
-    return [items[index] for index in np.linspace(0, len(items) - 1, wanted).round().astype(int)]
+    chosen = np.linspace(0, len(items) - 1, wanted).round().astype(int).tolist()
+    return Lazy(wanted, lambda position: items[chosen[position]])
 
 
 def validate(
@@ -32,9 +34,12 @@ def validate(
     An item without a clean reference is compared with the teacher's estimate of it, which is what a student of
     label-free distillation is after; the score is then one of likeness to the teacher, not of quality.
     """
-    if teacher is not None:
-        items = [item if item.clean is not None else _taught(item, teacher, device) for item in items]
-    return score(enhance, items, metrics=METRICS, sample_rate=sample_rate).means()
+
+    def compared(index: int) -> Item:
+        item = items[index]
+        return item if item.clean is not None or teacher is None else _taught(item, teacher, device)
+
+    return score(enhance, Lazy(len(items), compared), metrics=METRICS, sample_rate=sample_rate).means()
 
 
 def _taught(item: Item, teacher: AnyTeacher, device: torch.device | None) -> Item:

@@ -18,8 +18,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
 
 from sotto.errors import InputError
+from sotto.train.across import mean
 from sotto.types import Terms
 
 
@@ -178,6 +180,5 @@ def _check(stage: Mapping[str, Weight]) -> None:
 def _gradient_norm(term: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
     if not term.requires_grad:
         return term.new_zeros((), dtype=torch.float64)
-    gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
-    norms = [torch.linalg.vector_norm(gradient) for gradient in gradients if gradient is not None]
-    return torch.linalg.vector_norm(torch.stack(norms)).double() if norms else term.new_zeros((), dtype=torch.float64)
+    gradients = torch.autograd.grad(term, parameters, retain_graph=True, materialize_grads=True)
+    return torch.linalg.vector_norm(mean(parameters_to_vector(gradients))).double()

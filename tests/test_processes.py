@@ -1,0 +1,274 @@
+"""Many processes are one: the same gradients, the same weights, the same scores; and they end together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+
+from sotto import models, processes, recipes
+from sotto.audio import io
+from sotto.data import Synthetic
+from sotto.distill import METHODS, Teacher
+from sotto.errors import InputError
+from sotto.losses import L1
+from sotto.train import Balance, Objective, Settings, read_log
+from sotto.train.across import mean
+from sotto.train.checkpoint import STATE
+from sotto.train.parallel import open_fabric, wrap
+from sotto.types import Batch
+
+RANKS = 2
+PATIENCE_S = 300
+ACROSS = {"similarity": {"axes": ["batch", "frame_batch"]}, "rkd": {"among": "items"}, "pkt": {"among": "items"}}
+"""Arguments by which methods compare items, where that is a matter of choice."""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+# Gradients
+
+
+def whole_batch() -> Batch:
+    """Four items, of which one has no reference: the first process sees one with, the second two."""
+    clean, noise = 0.1 * torch.randn(2, 4, 1600, generator=torch.Generator().manual_seed(0))
+    has_clean = torch.tensor([False, True, True, True])
+    return Batch(clean + noise, clean * has_clean[:, None], torch.full((4,), 1600), tuple("abcd"), has_clean)
+
+
+def gradients() -> dict[str, Tensor]:
+    """Method -> loss and gradient of the whole batch, of which this process sees its part."""
+    settings = Settings(accelerator="cpu", threads=1)
+    fabric, found, whole = open_fabric(settings, unused=True), {}, whole_batch()
+    mine = slice(processes.rank() * 4 // processes.ranks(), (processes.rank() + 1) * 4 // processes.ranks())
+    batch = {name: None if value is None else value[mine] for name, value in vars(whole).items()}
+    for name, method in METHODS.items():
+        torch.manual_seed(0)
+        # Running statistics: batch norm over a part of a batch is another one.
+        student = models.create("manner-s", hidden=12, depth=2).eval()
+        teacher = Teacher(models.create("manner-b", hidden=18, depth=3))
+        objective = Objective(
+            {"l1": L1()}, {name: method(**ACROSS.get(name, {}))}, student, teacher, {f"kd/{name}": Balance(0.5, 1)}
+        )
+        objective.prepare(student, Batch(**batch))
+        learner = wrap(fabric, student, objective.eval(), settings)
+        total, _ = learner(batch, 0)
+        fabric.backward(total)
+        parameters = [*student.parameters(), *objective.parameters()]
+        graded = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
+        found[name] = torch.cat([mean(total.detach()).view(1), parameters_to_vector(graded)])
+    return found
+
+
+def in_a_process(rank: int, port: int, folder: Path) -> None:
+    """Compute the gradients beside another process, told of it as by torchrun."""
+    torch.set_num_threads(1)
+    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": RANKS, "LOCAL_WORLD_SIZE": RANKS, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in told.items()})
+    os.environ.update({"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1"})
+    torch.save(gradients(), folder / f"{rank}.pt")
+
+
+def test_every_method_has_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
+    port, context = free_port(), get_context("spawn")
+    started = [context.Process(target=in_a_process, args=(rank, port, tmp_path)) for rank in range(RANKS)]
+    for process in started:
+        process.start()
+    wanted = gradients()
+    for process in started:
+        process.join(PATIENCE_S)
+        assert process.exitcode == 0
+    for rank in range(RANKS):
+        found = torch.load(tmp_path / f"{rank}.pt")
+        for name in METHODS:
+            scale = wanted[name].abs().max()
+            torch.testing.assert_close(found[name], wanted[name], rtol=1e-4, atol=float(1e-5 * scale), msg=name)
+
+
+# Runs
+
+
+def recipe(folder: Path, **train: Any) -> Path:
+    """A student without batch norm, distilled by items compared with each other, in two stages, partly unlabelled."""
+    torch.manual_seed(1)
+    models.save(models.create("demucs", hidden=6, depth=3), folder / "teacher.safetensors")
+    for index in range(3):
+        wave = 0.1 * torch.randn(16000, generator=torch.Generator().manual_seed(index)).numpy()
+        (folder / "noisy").mkdir(exist_ok=True)
+        io.write(folder / "noisy" / f"{index}.wav", wave, 16000)
+    settings = {"steps": 6, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1, "log_every": 1}
+    settings |= {"validate_every": 6, "validate_items": 3, "save_every": 2, "grad_clip": 1.0}
+    values = {
+        "data": {"name": "synthetic", "segment_s": 0.5, "epoch_size": 10},
+        "unlabelled": {"noisy": str(folder / "noisy"), "share": 0.4},
+        "model": {"name": "demucs", "hidden": 4, "depth": 3},
+        "teacher": {"checkpoint": str(folder / "teacher.safetensors")},
+        "distill": {"similarity": {}, "fitnets": {"norm": False}, "bounded": {}},
+        "weights": {"kd/similarity": {"balance": 0.5, "steps": 3}},
+        "stages": [{"share": 0.5, "weights": {"kd/fitnets": 0}}, {"reset": True}],
+        "train": {**settings, **train},
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def torchrun(*words: object) -> subprocess.Popen[str]:
+    """``sotto`` with ``words`` in two processes."""
+    module = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}", "-m", "sotto"]
+    where = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)]),
+    }
+    return subprocess.Popen(
+        [sys.executable, *module, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=where,
+        cwd=Path(__file__).parent,
+    )
+
+
+def told(running: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+    """What a run wrote, which must leave with ``code``."""
+    try:
+        out, err = running.communicate(timeout=PATIENCE_S)
+    finally:
+        running.kill()
+    assert running.returncode == code, err
+    return out, err
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / "last.safetensors")
+
+
+def test_two_processes_train_to_the_weights_of_one_with_twice_the_batch(tmp_path: Path) -> None:
+    path = recipe(tmp_path)
+    out, _ = told(torchrun("train", path, "--out", tmp_path / "two", "--json"))
+    answer = json.loads(out)  # said once
+    alone = recipes.train(path, ["train.batch_size=4"], out=tmp_path / "one")
+    assert answer["steps"] == alone.steps == 6
+    assert answer["best_pesq"] == pytest.approx(alone.best_pesq, abs=1e-3)
+    one, two = (torch.load(tmp_path / name / STATE) for name in ("one", "two"))
+    begun = models.create("demucs", hidden=4, depth=3).state_dict()
+    for part in ("student", "objective"):
+        assert one[part].keys() == two[part].keys()
+        for name, wanted in one[part].items():
+            # Sums in another order differ by rounding, which Adam magnifies: 2 % of the highest learning rate.
+            torch.testing.assert_close(two[part][name], wanted, rtol=1e-3, atol=2e-5, msg=f"{part} {name}")
+    assert one["student"].keys() == begun.keys()
+    for mine, theirs in zip(read_log(tmp_path / "one"), read_log(tmp_path / "two"), strict=True):
+        assert mine.keys() == theirs.keys()
+        figures = [name for name in mine if name != "seconds"]
+        assert [theirs[name] for name in figures] == pytest.approx([mine[name] for name in figures], rel=1e-3, abs=1e-4)
+
+    # Stopped at some step and resumed: the same bits.
+    cut = torchrun("train", path, "--out", tmp_path / "cut")
+    until = time.monotonic() + PATIENCE_S
+    while len(read_log(tmp_path / "cut")) < 2 and cut.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    cut.send_signal(signal.SIGINT)
+    cut.communicate(timeout=PATIENCE_S)
+    assert cut.returncode != 0
+    assert 2 <= torch.load(tmp_path / "cut" / STATE)["step"] < 6
+    with pytest.raises(InputError, match=r"a run of 2 process\(es\), resumed by 1"):
+        recipes.train(path, out=tmp_path / "cut", resume=True)
+    told(torchrun("train", path, "--out", tmp_path / "cut", "--resume"))
+    resumed, whole = weights(tmp_path / "cut"), weights(tmp_path / "two")
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def falls_silent(noisy: Any) -> Any:
+    """A teacher that fails in one process."""
+    if processes.rank() == 1:
+        raise InputError("teacher", "has failed in the second process")
+    return 0.5 * noisy
+
+
+def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
+    changes = ["teacher.callable=test_processes:falls_silent", "unlabelled=null", "stages=null", "weights=null"]
+    changes += ["distill.similarity=null", "distill.fitnets=null"]
+    running = torchrun("train", recipe(tmp_path), *changes, "--out", tmp_path / "run")
+    _, err = told(running, code=1)
+    assert "sotto: teacher: has failed in the second process" in err
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+def test_a_dry_run_tries_all_processes(tmp_path: Path) -> None:
+    out, _ = told(torchrun("train", recipe(tmp_path), "--dry-run", "--json"))
+    assert json.loads(out)["steps"] == 6
+    assert {path.name for path in tmp_path.iterdir()} == {"teacher.safetensors", "noisy", "recipe.yaml"}
+
+
+def test_an_evaluation_shares_out_its_files(tmp_path: Path) -> None:
+    """Launched as by SLURM; 5 recordings over 2 processes, one of which no metric can score."""
+    for index, item in enumerate(Synthetic(segment_s=0.5, valid_items=5).valid()):
+        assert item.clean is not None
+        for kind, wave in (("noisy", item.noisy), ("clean", item.clean * (index != 2))):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            io.write(tmp_path / kind / f"{item.id}.wav", wave[:16000], 16000)
+    folders = str(tmp_path / "noisy"), str(tmp_path / "clean")
+    wanted = recipes.evaluate("noisy", folders, metrics=["pesq_wb", "si_sdr_db"], out=tmp_path / "one", workers=0)
+    words = ["evaluate", "noisy", "--data", *folders, "--out", str(tmp_path / "two"), "--workers", "0", "--json"]
+    words += ["--metrics", "pesq_wb", "si_sdr_db"]
+    step = {"SLURM_NTASKS": RANKS, "SLURM_STEP_NUM_TASKS": RANKS, "SLURM_STEP_NUM_NODES": 1, "SLURM_NNODES": 1}
+    step |= {"SLURM_NTASKS_PER_NODE": RANKS, "SLURM_NODEID": 0, "MASTER_PORT": free_port()}
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "sotto", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **{k: str(v) for k, v in step.items()}, "SLURM_PROCID": str(n), "SLURM_LOCALID": str(n)},
+        )
+        for n in range(RANKS)
+    ]
+    (first, _), (second, _) = (told(running) for running in runs)
+    assert json.loads(first)["rows"] == wanted.rows
+    assert len(wanted.rows) == 5
+    assert {failure.id for failure in wanted.failures} == {wanted.rows[2]["id"]}
+    assert second == ""
+    for name in ("scores.json", "scores.csv"):
+        assert (tmp_path / "one" / name).read_text() == (tmp_path / "two" / name).read_text()
+
+
+# What a launcher says
+
+
+def test_a_launch_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_NTASKS", "8")  # in a batch script, before any srun
+    assert processes.launched() == (1, 1)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "32")
+    monkeypatch.setenv("SLURM_STEP_NUM_NODES", "4")
+    assert processes.launched() == (8, 4)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "7")
+    with pytest.raises(InputError, match="7 tasks on 4 nodes; expected as many on each"):
+        processes.launched()
+
+
+def test_synchronised_batch_norm_needs_gpus(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train\.sync_batch_norm: PyTorch has no such batch norm on cpu"):
+        recipes.train(recipe(tmp_path, sync_batch_norm=True), out=tmp_path / "run")

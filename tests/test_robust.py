@@ -1,0 +1,110 @@
+"""Runs that are killed at any moment: what they leave behind is whole, and the rerun ends as if nothing had been."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from multiprocessing import get_context, set_start_method
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sotto import recipes
+from sotto.files import atomic, sweep
+from sotto.recipes import RECIPE
+from sotto.train import read_log
+from sotto.train.checkpoint import STATE
+
+STEPS, PATIENCE_S = 30, 300
+KILLS = (0, 5, 15, 18, 22)
+"""Records in the log after which, and a random moment more, the run is killed; 15 are followed by a validation."""
+
+VALUES: dict[str, Any] = {
+    "data": {"name": "synthetic", "segment_s": 0.3},
+    "model": {"name": "manner-s", "hidden": 2, "depth": 3},
+    "train": {"steps": STEPS, "batch_size": 2, "accelerator": "cpu", "workers": 1, "threads": 1, "log_every": 1}
+    | {"validate_every": 15, "validate_items": 2, "save_every": 1},
+}
+
+
+def train(folder: Path) -> None:
+    """What a user types again and again: with ``--resume`` as soon as there is a run to go on with."""
+    os.setsid()  # so that all its helpers can be found
+    set_start_method("fork", force=True)  # of loaders, as in a process that a user starts
+    torch.set_num_threads(1)
+    recipes.train(VALUES, out=folder, resume=(folder / RECIPE).exists())
+
+
+def alive(group: int) -> list[int]:
+    """The processes of a group that have not ended."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = status.read_text().rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        if int(its_group) == group and state != "Z":
+            found.append(int(status.parent.name))
+    return found
+
+
+def timeless(folder: Path) -> list[dict[str, float]]:
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in read_log(folder)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    context, chance = get_context("forkserver"), random.Random(0)
+    context.set_forkserver_preload(["sotto.recipes"])
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    recipes.train(VALUES, out=whole)
+    for records in KILLS:
+        running = context.Process(target=train, args=(cut,))
+        running.start()
+        assert running.pid is not None
+        until = time.monotonic() + PATIENCE_S
+        while len(read_log(cut)) < records and running.is_alive() and time.monotonic() < until:
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.1))
+        os.kill(running.pid, signal.SIGKILL)
+        running.join()
+        assert running.exitcode == -signal.SIGKILL
+        while alive(running.pid) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not alive(running.pid)  # neither loaders nor metrics outlive it
+    running = context.Process(target=train, args=(cut,))
+    running.start()
+    running.join(PATIENCE_S)
+    assert running.exitcode == 0
+
+    assert timeless(cut) == timeless(whole)
+    for name in ("last.safetensors", "best.safetensors"):
+        mine, theirs = load_file(cut / name), load_file(whole / name)
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine), name
+    assert {path.name for path in cut.iterdir()} == {path.name for path in whole.iterdir()}  # and nothing half written
+
+
+def test_a_run_killed_before_its_first_save_begins_anew(tmp_path: Path) -> None:
+    recipes.train(VALUES, ["train.steps=2"], out=tmp_path)
+    (tmp_path / STATE).unlink()
+    assert recipes.train(VALUES, ["train.steps=2"], out=tmp_path, resume=True).steps == 2
+
+
+def test_what_a_killed_writer_leaves_is_swept_up(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_text("before")
+    (tmp_path / ".hidden").write_text("somebody's")
+    writing = atomic(tmp_path / "state.pt")
+    writing.__enter__().write_text("half")  # and never left
+    assert len(list(tmp_path.iterdir())) == 3
+    sweep(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "state.pt": "before",
+        ".hidden": "somebody's",
+    }
