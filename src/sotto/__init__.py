@@ -9,12 +9,14 @@ Large denoising networks made into small ones that run in real time on a CPU cor
     network = sotto.load("runs/student/best.safetensors")  # a torch network
     scores = sotto.evaluate(network, ("noisy/", "clean/"))  # PESQ, STOI, CSIG, CBAK, COVL, SI-SDR
 
-Importing this package imports neither torch nor anything else that is slow.
+Importing this package imports neither torch nor anything else that is slow. It turns off the telemetry of onnxruntime,
+which from 1.29 on reports sessions and model files to its makers unless it is told not to before it is imported.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from sotto.version import __version__
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Streamer", "__version__", "enhance", "evaluate", "load"]
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _ROOMS = ("audio", "data", "distill", "enhance", "evaluate", "export", "losses", "metrics", "models", "stream", "train")
 
