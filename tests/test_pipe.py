@@ -265,7 +265,7 @@ def test_command_raw_and_wav(checkpoint: Path, tmp_path: Path) -> None:
 def test_command_says_what_is_wrong_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
     for words, data, message in (
         (command(checkpoint), encode(noise(1, 700), "s16le")[:-1], "was it cut short?"),
-        ([*command(checkpoint)[:-2]], b"\0\0", "cannot run block by block"),
+        (command("manner-s-1.5gf"), b"\0\0", "cannot run block by block"),
         (command(checkpoint, "noisy.wav"), b"", "is a name"),
         ([sys.executable, "-m", "sotto", "enhance", "a.wav", "-o", "b.wav", "--rate", "8000"], b"", "add --stream"),
     ):

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def desk(tmp_path: Path) -> Desk:
     return Desk({"half": HALF, "quarter": QUARTER}, work.Limits(minutes=0.1), Visitors(tmp_path))
 
 
-def drop(desk: Desk, session: str, name: str = "talk.wav", **form: int) -> str:
+def drop(desk: Desk, session: str, name: str = "talk.wav", **form: Any) -> str:
     folder = desk.visitors.uploads / name
     folder.mkdir(exist_ok=True)
     upload = str(write(folder / name, **form))
@@ -110,7 +111,8 @@ def test_the_desk_enhances_and_keeps_only_the_last_result(desk: Desk) -> None:
 
 
 def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(desk: Desk) -> None:
-    upload, calls = drop(desk, "one", channels=3), []
+    desk.limits = work.Limits()
+    upload, calls = drop(desk, "one", seconds=70), []
 
     def run(noisy: np.ndarray) -> np.ndarray:
         calls.append(len(noisy))
@@ -120,7 +122,7 @@ def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(desk: Desk) -> No
     desk.offers = {"leaving": replace(HALF, model=Model("leaving", RATE, run))}
     with pytest.raises(Left):
         desk.enhance("one", upload, "leaving", WITHOUT_LIMIT_DB, silent)
-    assert len(calls) == 1  # of three channels
+    assert len(calls) == 1  # of three windows
     assert files(desk) == []
     assert list(desk.visitors.work.iterdir()) == []
 

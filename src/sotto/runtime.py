@@ -29,6 +29,7 @@ from sotto.errors import InputError
 STREAM_SUFFIX = ".stream.onnx"
 
 _FAILURES = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
+_LONG = 16000  # values of one input: more than any hop
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
 
 
@@ -63,6 +64,9 @@ class Graph:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except _FAILURES as error:
             raise InputError(path, "cannot be opened as an ONNX model", do="is the file complete?") from error
+        # Half a minute of sound takes hundreds of MB, which onnxruntime would keep for the next half.
+        self._giving_back = ort.RunOptions()
+        self._giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self.path = path
         self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()
         if not (self.inputs and self.outputs):
@@ -75,8 +79,10 @@ class Graph:
         Raises:
             InputError: the graph does not take them.
         """
+        options = self._giving_back if arrays[0].size > _LONG else None
+        named = {one.name: array for one, array in zip(self.inputs, arrays, strict=True)}
         try:
-            found = self._session.run(None, {one.name: array for one, array in zip(self.inputs, arrays, strict=True)})
+            found = self._session.run(None, named, options)
         except _FAILURES as error:
             reason = str(error).partition("\n")[0]
             found = f"failed on {arrays[0].shape[-1]} samples ({reason})"

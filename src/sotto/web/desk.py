@@ -127,7 +127,11 @@ class Desk:
         suffix = source.suffix if source.suffix.lower() in FORMATS else ".wav"
         target = folder / f"{source.stem}-enhanced{suffix}"
         limit = None if limit_db >= WITHOUT_LIMIT_DB else limit_db
-        work.enhanced(source, target, self.offers[name].model, limit, heard)
+        try:
+            work.enhanced(source, target, self.offers[name].model, limit, heard)
+        except InputError:
+            self._check(session)  # the folder may have gone with its visitor
+            raise
         return target
 
     def _rows(self, session: str, clean: Path, files: Mapping[str, Path], progress: Progress) -> list[dict]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from sotto.audio import io
 from sotto.enhance import Model, enhance_file
@@ -69,24 +67,10 @@ def enhanced(source: Path, target: Path, model: Model, limit_db: float | None, t
         limit_db: by how much the noise is lowered at most; None for as much as the model can.
         told: hears how far the work is.
     """
-    about = io.info(source)
-    total = about.seconds * about.channels * model.sample_rate
-    done = 0
-
-    def run(noisy: np.ndarray) -> np.ndarray:
-        nonlocal done
-        told(min(done / total, 1.0))
-        estimate = model.run(noisy)
-        done += len(noisy)
-        return estimate if limit_db is None else _limited(noisy, estimate, limit_db)
-
-    return enhance_file(source, target, replace(model, run=run))
-
-
-def _limited(noisy: np.ndarray, estimate: np.ndarray, limit_db: float) -> np.ndarray:
-    """Give back some of what was taken away, so that noise is lowered by ``limit_db`` at most; a model may leave out
-    the end of its input."""
-    return estimate + 10 ** (-limit_db / 20) * (noisy[: len(estimate)] - estimate)
+    told(0.0)
+    return enhance_file(
+        source, target, model, strength_db=limit_db, progress=lambda done_s, all_s: told(min(done_s / all_s, 1.0))
+    )
 
 
 def heard(label: str, files: Mapping[str, Path], folder: Path) -> str:
