@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 FLOORS = {
     **dict.fromkeys(("cli", "commands", "terminal", "__main__"), 8),
     **dict.fromkeys(
-        ("benchmark", "recipes", "schema", "sections", "teachers", "study", "comparison", "demo", "web"), 7
+        ("benchmark", "recipes", "schema", "sections", "teachers", "study", "comparison", "demo", "site", "web"), 7
     ),
     "train": 6,
     "evaluate": 5,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import soundfile
+from chromium import CHROMIUM, CONTRAST, DESKTOP, LACKING, PATIENCE_MS, PHONE, WORDS
 
 from sotto.audio.mix import mix
 from sotto.cli import main
@@ -18,9 +18,8 @@ from sotto.data.voices import Voice, make_noise, speak
 from sotto.evaluate.page import Example, write_page
 from sotto.evaluate.report import Result
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:
-    pytest.skip("needs Chromium: apt-get install chromium", allow_module_level=True)
+    pytest.skip(LACKING, allow_module_level=True)
 pytest.importorskip("gradio", reason="needs sotto[web]")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
@@ -29,10 +28,8 @@ from sotto.web import Limits, serving  # noqa: E402
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PATIENCE_MS = 180_000
 RATE = 44100
 REPEATS = 8
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +60,7 @@ def address() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_api.sync_playwright() as playwright:
-        # Whoever tests as root, as in a container, has no sandbox; the pages are ours.
-        words = ["--no-sandbox", "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=words)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=WORDS)
         yield browser
         browser.close()
 
@@ -246,17 +241,3 @@ def test_a_page_of_results_has_the_same_player(page: Page, tmp_path: Path) -> No
     assert sounding(page) == ["p_1, noisy"]
     page.set_viewport_size(PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-
-
-CONTRAST = """(element) => {
-  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = (colour) => numbers(colour).slice(0, 3).map((value) => value / 255)
-    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, value, index) => sum + value * [0.2126, 0.7152, 0.0722][index], 0);
-  let ground = element;
-  const clear = (one) => numbers(getComputedStyle(one).backgroundColor)[3] === 0;
-  while (ground.parentElement && clear(ground)) ground = ground.parentElement;
-  const [one, other] = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor].map(light);
-  return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-}"""
-"""The ratio of WCAG 2 between a text and what it stands on."""

@@ -31,19 +31,7 @@ _PAGE = """<!DOCTYPE html>
 """
 
 PARTS = (PAGE / "parts.css").read_text("utf-8")
-
-_STYLE = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1c1f24; --faint: #59616d; --line: #d4dae2; --tint: #f4f6f9;
-  --warn: #fff1cf; --warn-ink: #613e00; --accent: #1d4ed8; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #14171b; --ink: #e6e9ee; --faint: #a2abb8; --line: #333a44; --tint: #1c2026;
-    --warn: #45330a; --warn-ink: #ffe2a3; --accent: #8ab4ff; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 76rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2rem; } h3 { font-size: 1rem; }
-h1, h2, h3 { overflow-wrap: anywhere; }
-"""
+STYLE = (PAGE / "page.css").read_text("utf-8") + PARTS
 
 
 def page(title: str, sections: Mapping[str, str], synthetic: bool, script: str = "") -> str:
@@ -59,7 +47,7 @@ def page(title: str, sections: Mapping[str, str], synthetic: bool, script: str =
     filled = [f"<section>\n<h2>{name}</h2>\n{content}\n</section>" for name, content in sections.items() if content]
     body = "\n".join(part for part in (f"<h1>{escape(title)}</h1>", banner, *filled) if part)
     ran = f"<script>\n{script}</script>\n" if script else ""
-    return _PAGE.format(title=escape(title), style=_STYLE + PARTS, body=unique_names(body), script=ran)
+    return _PAGE.format(title=escape(title), style=STYLE, body=unique_names(body), script=ran)
 
 
 def grid(figures: Sequence[str]) -> str:

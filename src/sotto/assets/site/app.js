@@ -1,0 +1,207 @@
+// What the page does: a file or the microphone in, the student's estimate out, figures of a live stream.
+import { Mistake, peak, read, toWav } from "./sound.js";
+
+const POINTS = 300; // of a picture of a wave, across
+const at = (name) => document.getElementById(name);
+
+let worker;
+let student;
+let live = null; // the microphone, while it runs
+let busy = true;
+let addresses = []; // of sounds on the page
+let asked = null; // who waits for the worker
+
+function ask(verb, given = {}, moved = []) {
+  return new Promise((resolve, reject) => {
+    asked = { resolve, reject };
+    worker.postMessage({ verb, ...given }, moved);
+  });
+}
+
+const HEARD = {
+  answer: ({ value }) => asked.resolve(value),
+  failed: ({ reason }) => {
+    asked.reject(new Error(reason));
+    if (live) show("", `The student failed: ${reason}.`); // on a block, for which nobody waits
+  },
+  progress: ({ done }) => (at("progress").value = done),
+  times: ({ mean, most }) => {
+    at("load").textContent = `${Math.round((100 * mean * student.sample_rate) / (1000 * student.stream.hop))} %`;
+    at("time").textContent = `${mean.toFixed(1)} ms, at most ${most.toFixed(1)}`;
+  },
+};
+
+function show(status, problem = "") {
+  at("status").textContent = status;
+  at("problem").textContent = problem;
+  at("problem").hidden = !problem;
+}
+
+/** Do one thing at a time; what goes wrong is told in one sentence. */
+async function work(status, job) {
+  if (busy) return;
+  setBusy(true);
+  show(status);
+  try {
+    show(await job());
+  } catch (error) {
+    const sentence = error instanceof Mistake ? error.message : `This browser could not do it: ${error.message}.`;
+    show("", sentence);
+  }
+  setBusy(false);
+}
+
+function setBusy(value) {
+  busy = value;
+  at("file").disabled = value || live !== null;
+  at("live").disabled = value || !student.stream;
+  at("progress").hidden = !value || live !== null;
+  at("progress").value = 0;
+}
+
+function enhance(file) {
+  if (!file || live) return;
+  work(`Enhancing ${file.name}.`, async () => {
+    const channels = await read(file, student);
+    const began = performance.now();
+    const estimates = await ask("enhance", { channels });
+    const took = (performance.now() - began) / 1000;
+    const seconds = channels[0].length / student.sample_rate;
+    present(channels, estimates, file.name.replace(/\.[^.]*$/, ""));
+    const load = Math.round((100 * took) / seconds);
+    return `Done: ${seconds.toFixed(1)} s of sound in ${took.toFixed(1)} s, a load of ${load} %.`;
+  });
+}
+
+/** Both versions under one player, turned down alike where one would be clipped. */
+function present(noisy, enhanced, name) {
+  const part = at("player").content.cloneNode(true);
+  const gain = 1 / Math.max(1, peak(noisy), peak(enhanced));
+  addresses.forEach((address) => URL.revokeObjectURL(address));
+  addresses = [noisy, enhanced].map((channels) => URL.createObjectURL(toWav(channels, student.sample_rate, gain)));
+  part.querySelectorAll("figure").forEach((figure, index) => {
+    const sound = figure.querySelector("audio");
+    sound.before(wave([noisy, enhanced][index][0], gain));
+    sound.src = addresses[index];
+  });
+  const link = part.querySelector(".download");
+  [link.href, link.download] = [addresses[1], `${name}-enhanced.wav`];
+  link.textContent = `Download ${link.download}`;
+  at("result").replaceChildren(part);
+  at("result").hidden = false;
+}
+
+/** How far the samples reach, over time. */
+function wave(samples, gain) {
+  const path = Array.from({ length: POINTS }, (_, x) => {
+    const [from, to] = [x, x + 1].map((edge) => Math.floor((edge * samples.length) / POINTS));
+    const reach = gain * peak([samples.subarray(from, Math.max(to, from + 1))]);
+    return `M${x} ${50 - 50 * reach}V${50 + 50 * reach}`;
+  });
+  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  picture.setAttribute("viewBox", `0 0 ${POINTS} 100`);
+  picture.setAttribute("class", "wave");
+  picture.setAttribute("aria-hidden", "true");
+  picture.innerHTML = `<path d="${path.join("")}" stroke="currentColor"/>`;
+  return picture;
+}
+
+async function startLive() {
+  if (!navigator.mediaDevices) throw new Mistake("The microphone works over HTTPS or on this machine only.");
+  const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 };
+  const sound = await navigator.mediaDevices.getUserMedia({ audio: plain }).catch(() => null);
+  if (!sound) return "The microphone is not running."; // microphone.js says why
+  live = { sound };
+  try {
+    live.context = new AudioContext({ sampleRate: student.sample_rate, latencyHint: "interactive" });
+    await connect(sound, live.context);
+  } catch (error) {
+    close();
+    if (error.name !== "NotSupportedError") throw error;
+    throw new Mistake(`This browser gives no microphone at ${student.sample_rate} Hz.`);
+  }
+  const { hop, delay, slack } = student.stream;
+  const seconds = (hop + slack + delay) / student.sample_rate + live.context.baseLatency;
+  at("latency").textContent = `${Math.round(1000 * seconds)} ms`;
+  at("dropped").textContent = "0";
+  at("figures").hidden = false;
+  at("live").textContent = "Stop the microphone";
+  return "You hear the microphone, enhanced.";
+}
+
+async function connect(sound, context) {
+  const { hop, slack } = student.stream;
+  await context.audioWorklet.addModule("capture.js");
+  const mono = { outputChannelCount: [1], channelCount: 1, channelCountMode: "explicit" };
+  live.node = new AudioWorkletNode(context, "capture", { ...mono, processorOptions: { hop, slack } });
+  live.node.port.onmessage = ({ data }) => (at("dropped").textContent = String(data));
+  context.createMediaStreamSource(sound).connect(live.node).connect(context.destination);
+  // Blocks go from the sound's thread to the worker and back; what this page is doing does not hold them up.
+  const { port1, port2 } = new MessageChannel();
+  await ask("start", { port: port1 }, [port1]);
+  live.node.port.postMessage(port2, [port2]);
+  await context.resume();
+}
+
+function close() {
+  live.sound.getTracks().forEach((track) => track.stop());
+  if (live.node) live.node.port.postMessage(null);
+  if (live.context) live.context.close();
+  live = null;
+  at("live").textContent = "Start the microphone";
+}
+
+async function stopLive() {
+  close();
+  const [noisy, enhanced] = await ask("stop");
+  if (!noisy.length) return "Nothing was heard.";
+  present([noisy], [enhanced], "microphone");
+  return "Stopped. The last minute can be heard again below.";
+}
+
+/** Keep the page in the browser; where that is not offered, it works with its server alone. */
+async function keepOffline() {
+  if (!navigator.serviceWorker) return "";
+  try {
+    await navigator.serviceWorker.register("service.js");
+    await navigator.serviceWorker.ready;
+    return "Kept in this browser: works offline.";
+  } catch {
+    return "";
+  }
+}
+
+function listen() {
+  at("file").addEventListener("change", ({ target }) => {
+    enhance(target.files[0]);
+    target.value = ""; // the same file may be chosen again
+  });
+  ["dragover", "dragleave", "drop"].forEach((kind) =>
+    at("drop").addEventListener(kind, (event) => {
+      event.preventDefault();
+      at("drop").classList.toggle("over", kind === "dragover");
+      if (kind === "drop") enhance(event.dataTransfer.files[0]);
+    }),
+  );
+  at("live").addEventListener("click", () => (live ? work("Stopping.", stopLive) : work("Starting.", startLive)));
+}
+
+async function begin() {
+  // First kept, then loaded: so that everything is fetched once.
+  at("offline").textContent = await keepOffline();
+  worker = new Worker("worker.js", { type: "module" });
+  worker.onmessage = ({ data }) => HEARD[data.kind](data);
+  worker.onerror = (event) => asked.reject(new Error(event.message || "a script cannot be loaded"));
+  try {
+    student = await ask("load");
+  } catch (error) {
+    show("", `The student cannot be loaded: ${error.message}.`);
+    return;
+  }
+  if (!student.stream) at("live-note").textContent = "This student needs the whole recording and cannot run live.";
+  setBusy(false);
+  show("Ready.");
+}
+
+listen();
+begin();
