@@ -9,6 +9,7 @@ import http.server
 import io
 import json
 import re
+import shutil
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -16,13 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from sotto import models
+from sotto import recipes
 from sotto.cli import main
 from sotto.errors import InputError
+from sotto.export import Parity
 from sotto.runtime import Graph, stream_file
 from sotto.shelf import STUDENTS
 from sotto.site import npm, write_site
 
+STUDENT = Path(str(STUDENTS / "unet-24.onnx"))
 PARTS = {name: f"made for this test: {name}".encode() for name in npm.MEMBERS}
 
 
@@ -132,19 +135,29 @@ def test_what_cannot_become_a_page_is_refused_and_nothing_is_written(registry: P
 
 
 def test_the_command_takes_checkpoints_and_says_how_to_look(
-    registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint, page = tmp_path / "best.safetensors", tmp_path / "page"
-    models.save(UNet(width=8, depth=2), checkpoint, recipe={}, step=1)
+    def export(checkpoint: str | Path, out: str | Path, licence: str) -> Parity:
+        for source, target in ((STUDENT, Path(out)), (stream_file(STUDENT), stream_file(out))):
+            shutil.copyfile(source, target)
+        given.append((Path(checkpoint), licence))
+        return Parity(2e-7, (256,), 1e-4, 3e-7)
+
+    given: list[tuple[Path, str]] = []
+    monkeypatch.setattr(recipes, "export", export)
+    checkpoint, page, student = tmp_path / "best.safetensors", tmp_path / "page", tmp_path / "student.onnx"
+    checkpoint.write_bytes(b"as told, its export is the student that ships")
     main(["export", str(checkpoint), "--web", str(page), "--licence", "CC0"])
+    assert given == [(checkpoint, "CC0")]
     assert f"python -m http.server --bind 127.0.0.1 --directory {page}" in capsys.readouterr().out
     assert json.loads((page / "student.json").read_text("utf-8"))["name"] == "best"
-    assert json.loads(Graph(str(page / "student.onnx")).about["about"])["licence"] == "CC0"
-    student = tmp_path / "student.onnx"
     main(["export", str(checkpoint), "-o", str(student), "--web", str(page), "--json"])
     answer = json.loads(capsys.readouterr().out)
     assert answer["output"] == str(student)
     assert answer["page"]["streams"] is True
     assert (page / "student.onnx").read_bytes() == stream_file(student).read_bytes()
-    assert main(["export", "unet-24"]) == 2
+    assert json.loads((page / "student.json").read_text("utf-8"))["name"] == "student"
+    with pytest.raises(SystemExit) as left:
+        main(["export", "unet-24"])
+    assert left.value.code == 2
     assert "nothing to write; expected -o FILE.onnx, --web FOLDER, or both" in capsys.readouterr().err

@@ -7,8 +7,8 @@
     service.js                                         keeps all of this in the browser
     student.onnx, student.json                         the student and what the page must know of it
 
-The scripts do what ``sotto.enhance`` does: a student that streams carries its state through a recording, hop by hop, and
-needs the graph of its stream alone; any other works in windows, whose constants come from there.
+The scripts do what ``sotto.enhance`` does: a student that streams carries its state through a recording, hop by hop,
+and needs the graph of its stream alone; any other works in windows, whose constants come from there.
 """
 
 from __future__ import annotations

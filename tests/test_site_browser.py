@@ -1,0 +1,267 @@
+"""The page of a student in a real browser: Chromium, without a window."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import io
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import soundfile
+from chromium import CHROMIUM, CONTRAST, DESKTOP, LACKING, PATIENCE_MS, PHONE, WORDS
+
+import sotto
+from sotto.errors import InputError
+from sotto.shelf import SPEECH
+from sotto.site import npm, write_site
+
+if CHROMIUM is None:
+    pytest.skip(LACKING, allow_module_level=True)
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+onnx = pytest.importorskip("onnx", reason="needs sotto[train]")
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+RATE = 16000
+CLOSE = 1e-3
+
+
+class Server:
+    """A server of files that says nothing, of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        class Quiet(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+        self.address = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def serving(student: str | Path, folder: Path) -> Server:
+    try:
+        npm.runtime()
+    except InputError as error:
+        pytest.skip(str(error))
+    write_site(student, folder)
+    return Server(folder)
+
+
+@pytest.fixture(scope="module")
+def talk() -> np.ndarray:
+    """Real speech in white noise, 3 s."""
+    clean, rate = soundfile.read(str(SPEECH), dtype="float32")
+    assert rate == RATE
+    noise = np.random.default_rng(0).standard_normal(len(clean)).astype(np.float32)
+    return (0.5 * (clean + 0.3 * clean.std() * noise))[: 3 * RATE]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = serving("unet-24", tmp_path_factory.mktemp("unet"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory, talk: np.ndarray) -> Iterator[Browser]:
+    """A browser whose microphone hears noisy speech."""
+    heard = tmp_path_factory.mktemp("microphone") / "talk.wav"
+    soundfile.write(heard, talk, RATE)
+    with sync_api.sync_playwright() as playwright:
+        words = [*WORDS, f"--use-file-for-fake-audio-capture={heard}"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=words)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails the test if it asks for anything from another machine, or a script of it fails."""
+    context = browser.new_context(viewport=DESKTOP, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    asked: list[str] = []
+    failed: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    yield page
+    context.close()
+    assert [url for url in asked if not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:)", url)] == []
+    assert failed == []
+
+
+def visit(page: Page, site: Server) -> None:
+    page.goto(site.address)
+    page.get_by_text("Ready.").wait_for()
+
+
+def enhanced(page: Page, path: Path) -> np.ndarray:
+    """What the page makes of a file, as it is downloaded, [T] or [T,C]."""
+    page.locator("#file").set_input_files(path)
+    page.get_by_text(re.compile(r"Done: \d+\.\d s of sound in \d+\.\d s, a load of \d+ %")).wait_for()
+    with page.expect_download() as saved:
+        page.get_by_role("link", name=f"Download {path.stem}-enhanced.wav").click()
+    estimate, rate = soundfile.read(saved.value.path(), dtype="float32")
+    assert rate == RATE
+    return estimate
+
+
+def check(estimate: np.ndarray, noisy: np.ndarray, model: str | Path) -> None:
+    """Equal to what Python makes of it, and no copy of the input."""
+    wanted = sotto.enhance(noisy.T, RATE, model).T
+    assert estimate.shape == wanted.shape
+    assert np.abs(estimate - wanted).max() < CLOSE < 20 * CLOSE < np.abs(noisy - wanted).max()
+
+
+def test_the_page_equals_python_and_works_without_its_server(
+    page: Page, talk: np.ndarray, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    site = serving("unet-24", tmp_path_factory.mktemp("alone"))
+    visit(page, site)
+    page.get_by_text("works offline").wait_for()
+    stereo = np.stack([talk, talk[::-1]], axis=1)[: RATE + 77]
+    for name, sound, subtype in (
+        ("whole.wav", talk, "PCM_16"),
+        ("stereo.wav", stereo, "PCM_24"),
+        ("float.wav", talk[:200], "FLOAT"),
+    ):
+        soundfile.write(tmp_path / name, sound, RATE, subtype)
+        check(enhanced(page, tmp_path / name), soundfile.read(tmp_path / name, dtype="float32")[0], "unet-24")
+    site.stop()
+    page.reload()
+    page.get_by_text("Ready.").wait_for()
+    check(enhanced(page, tmp_path / "whole.wav"), talk, "unet-24")
+
+
+def test_other_formats_and_rates_are_brought_to_the_students(
+    page: Page, site: Server, talk: np.ndarray, tmp_path: Path
+) -> None:
+    rate, seconds = 44100, 1.0
+    time = np.arange(int(rate * seconds)) / rate
+    sound = 0.2 * np.sin(2 * np.pi * 440 * time) + 0.01 * np.random.default_rng(0).standard_normal(len(time))
+    soundfile.write(tmp_path / "tone.flac", sound, rate)
+    visit(page, site)
+    estimate = enhanced(page, tmp_path / "tone.flac")
+    noisy = sotto.audio.io.read(tmp_path / "tone.flac", RATE)[0][0]
+    wanted = sotto.enhance(noisy, RATE)
+    assert abs(len(estimate) - len(wanted)) <= 1
+    middle = slice(RATE // 10, -RATE // 10)
+    # Two resamplers differ near half the rate, where there is little.
+    assert np.corrcoef(estimate[: len(wanted)][middle], wanted[: len(estimate)][middle])[0, 1] > 0.99
+
+
+def test_students_that_want_the_whole_work_in_the_same_windows(page: Page, tmp_path: Path) -> None:
+    model, noise = tmp_path / "loudest.onnx", np.random.default_rng(0)
+    save_loudest(model)
+    long = (noise.uniform(-0.5, 0.5, 70 * RATE) * np.linspace(0.1, 1, 70 * RATE)).astype(np.float32)
+    soundfile.write(tmp_path / "long.wav", long, RATE, "FLOAT")
+    site = serving(model, tmp_path / "page")
+    visit(page, site)
+    page.get_by_text("This student needs the whole recording and cannot run live.").wait_for()
+    assert page.locator("#live").is_disabled()
+    check(enhanced(page, tmp_path / "long.wav"), long, model)
+    site.stop()
+
+
+def test_the_microphone_is_enhanced_live(page: Page, site: Server) -> None:
+    # The sounds of the players are read out below, which the page itself may not do.
+    context = page.context.browser.new_context(bypass_csp=True, permissions=["microphone"])
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    visit(page, site)
+    page.get_by_role("button", name="Start the microphone").click()
+    page.get_by_text("You hear the microphone, enhanced.").wait_for()
+    assert page.locator("#file").is_disabled()
+    page.locator("#load", has_text=re.compile(r"^\d+ %$")).wait_for()
+    page.locator("#time", has_text=re.compile(r"^\d+\.\d ms, at most \d+\.\d$")).wait_for()
+    assert page.locator("#dropped").inner_text().isdecimal()
+    assert 60 <= int(page.locator("#latency").inner_text().removesuffix(" ms")) < 500
+    page.wait_for_timeout(2000)
+    page.get_by_role("button", name="Stop the microphone").click()
+    page.get_by_text("Stopped. The last minute can be heard again below.").wait_for()
+    noisy, estimate = (sounds(page, index) for index in range(2))
+    context.close()
+    assert len(noisy) >= RATE // 2
+    assert noisy.std() > 0.01
+    check(estimate, noisy, "unet-24")
+
+
+def test_mistakes_are_one_sentence_on_the_page(page: Page, site: Server, tmp_path: Path) -> None:
+    (tmp_path / "notes.wav").write_text("no sound at all\n" * 100)
+    soundfile.write(tmp_path / "long.wav", np.zeros(605 * RATE, np.int16), RATE)
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.int16), RATE)
+    soundfile.write(tmp_path / "broken.wav", np.array([0.0, np.nan] * 500), RATE, "FLOAT")
+    visit(page, site)
+    for name, told in (
+        ("notes.wav", "notes.wav: cannot be read as audio by this browser."),
+        ("long.wav", "long.wav: lasts 10.1 minutes; the page takes 10.0 at most."),
+        ("empty.wav", "empty.wav: holds no sound."),
+        ("broken.wav", "broken.wav: holds samples that are no numbers."),
+    ):
+        page.locator("#file").set_input_files(tmp_path / name)
+        page.get_by_role("alert").get_by_text(told, exact=True).wait_for()
+    page.get_by_role("button", name="Start the microphone").click()
+    page.get_by_role("alert").get_by_text("The microphone may not be used: allow it for this page").wait_for()
+    assert page.get_by_role("button", name="Start the microphone").is_enabled()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_a_phone_can_be_read_and_needs_no_mouse(
+    page: Page, site: Server, scheme: str, talk: np.ndarray, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a-recording-with-a-long-name-from-last-week.wav", talk[:RATE], RATE)
+    page.set_viewport_size(PHONE)
+    page.emulate_media(color_scheme=scheme)
+    visit(page, site)
+    enhanced(page, tmp_path / "a-recording-with-a-long-name-from-last-week.wav")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for place in ("h1", ".note", "#live", "#status", ".download", "small", "label", ".play"):
+        assert page.locator(place).first.evaluate(CONTRAST) >= 4.5, place
+    page.get_by_label("Choose an audio file").focus()
+    for name in ("live", "play", "position"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id || document.activeElement.className") in (
+            name,
+            f"action {name}",
+        )
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("figure.heard figcaption").inner_text() == "enhanced"
+
+
+def sounds(page: Page, index: int) -> np.ndarray:
+    """One of the sounds in the player."""
+    read = """async (one) => {
+      const bytes = new Uint8Array(await (await fetch(one.src)).arrayBuffer());
+      return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+    }"""
+    content = base64.b64decode(page.locator(".player audio").nth(index).evaluate(read))
+    return soundfile.read(io.BytesIO(content), dtype="float32")[0]
+
+
+def save_loudest(path: Path) -> None:
+    """A student that divides by the loudest sample it hears, so that where its windows lie can be heard."""
+    names = [onnx.helper.make_tensor_value_info(name, 1, [1, "samples"]) for name in ("noisy", "estimate")]
+    nodes = [
+        onnx.helper.make_node("Abs", ["noisy"], ["size"]),
+        onnx.helper.make_node("ReduceMax", ["size"], ["most"], keepdims=1),
+        onnx.helper.make_node("Div", ["noisy", "most"], ["estimate"]),
+    ]
+    graph = onnx.helper.make_graph(nodes, "loudest", names[:1], names[1:])
+    proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    onnx.helper.set_model_props(proto, {"name": "loudest", "sample_rate": str(RATE)})
+    onnx.save(proto, path)
