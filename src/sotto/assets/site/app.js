@@ -176,8 +176,9 @@ function listen() {
     enhance(target.files[0]);
     target.value = ""; // the same file may be chosen again
   });
+  // Wherever it is dropped: the browser would else leave the page for the file.
   ["dragover", "dragleave", "drop"].forEach((kind) =>
-    at("drop").addEventListener(kind, (event) => {
+    document.addEventListener(kind, (event) => {
       event.preventDefault();
       at("drop").classList.toggle("over", kind === "dragover");
       if (kind === "drop") enhance(event.dataTransfer.files[0]);
