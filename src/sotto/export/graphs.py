@@ -3,7 +3,8 @@
 The first takes ``noisy`` [1,samples], of any length, and gives ``estimate`` [1,samples], float32; normalisation,
 padding and cutting are inside. The second takes ``noisy`` [1,hop] and ``state.0``, ``state.1``, ... and gives
 ``estimate`` [1,hop] and ``next.0``, ``next.1``, ...; a state begins with zeros. Batch norms are folded into the
-convolutions before them, and recurrent layers are one operator each.
+convolutions before them, recurrent layers are one operator each, and convolutions take the form in which they run
+fastest (``sotto.export.rewrite``).
 
 The metadata says what a graph is: name, arguments, sample rate, latency, and what the checkpoint knew of its training.
 """
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from sotto.export.rewrite import rewrite
 from sotto.models import Enhancer
 from sotto.models.base import StreamingEnhancer
 
@@ -88,6 +90,7 @@ def _described(
 ) -> onnx.ModelProto:
     """The graph without what the exporter noted for debugging, with what its users want to know."""
     _strip(proto)
+    rewrite(proto)
     proto.producer_name, proto.ir_version = "sotto", IR_VERSION
     if isinstance(network, StreamingEnhancer) and network.streams:
         facts = {**facts, "hop": network.hop, "delay": network.delay, "latency_samples": network.latency}

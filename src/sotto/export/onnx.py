@@ -28,6 +28,7 @@ from sotto.models.base import StreamingEnhancer
 from sotto.runtime import Graph, StreamGraph, stream_file
 from sotto.shelf import SPEECH
 
+Run = Callable[[np.ndarray], np.ndarray]
 TOLERANCE = 1e-4
 STREAMED_S = 2.0
 """How much of each signal passes hop by hop when a stream's graph is compared, which takes as long as streaming it."""
@@ -65,9 +66,7 @@ def to_onnx(
     Raises:
         InputError: a file would differ by more than ``tolerance``, or ``path`` is no name for one.
     """
-    path = Path(path)
-    if path.suffix != ".onnx" or stream_file(path) == path:
-        raise InputError(path, "is no name for an exported network", "one that ends in .onnx, and not in .stream.onnx")
+    path = check_name(path)
     signals = list(speech) if speech is not None else speech_signals(network.sample_rate)
     training = network.training
     network.eval()
@@ -90,22 +89,46 @@ def to_onnx(
     return Parity(difference, tuple(len(signal) for signal in signals), tolerance, streamed)
 
 
-def compare(network: Enhancer, path: str | Path, signals: Sequence[np.ndarray]) -> float:
-    """The largest difference of a sample between network and file, over signals [T]."""
-    graph = Graph(str(path))
-    return _largest(network, lambda noisy: graph.run([noisy[None]])[0][0], signals)
+def check_name(path: str | Path) -> Path:
+    """The name of an exported network, which must not be that of a stream.
+
+    Raises:
+        InputError: it is, or does not end in ``.onnx``.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx" or stream_file(path) == path:
+        raise InputError(path, "is no name for an exported network", "one that ends in .onnx, and not in .stream.onnx")
+    return path
 
 
-def compare_stream(network: StreamingEnhancer, path: str | Path, signals: Sequence[np.ndarray]) -> float:
-    """The same for the graph of a stream, hop by hop with silence behind, and the network on the whole signals."""
+def run_whole(path: str | Path, threads: int = 0) -> Run:
+    """The graph of whole recordings as a function of noisy [T]; on one thread per core when ``threads`` is 0."""
+    graph = Graph(str(path), threads)
+    return lambda noisy: graph.run([noisy[None]])[0][0]
+
+
+def run_stream(path: str | Path) -> Run:
+    """The graph of a stream as a function of noisy [T], hop by hop with silence behind; its delay is cut off."""
     graph = StreamGraph(Graph(str(path), threads=1))
 
     def run(noisy: np.ndarray) -> np.ndarray:
-        silence = network.delay + -(len(noisy) + network.delay) % network.hop
+        silence = graph.delay + -(len(noisy) + graph.delay) % graph.hop
         estimate, _ = graph.step(np.pad(noisy, (0, silence))[None], graph.start(1))
-        return estimate[0, network.delay : network.delay + len(noisy)]
+        return estimate[0, graph.delay : graph.delay + len(noisy)]
 
-    return _largest(network, run, [signal[: round(STREAMED_S * network.sample_rate)] for signal in signals])
+    return run
+
+
+def compare(network: Enhancer, path: str | Path, signals: Sequence[np.ndarray]) -> float:
+    """The largest difference of a sample between network and file, over signals [T]."""
+    return _largest(network, run_whole(path), signals)
+
+
+def compare_stream(network: StreamingEnhancer, path: str | Path, signals: Sequence[np.ndarray]) -> float:
+    """The same for the graph of a stream, hop by hop, and the network on the whole signals."""
+    return _largest(
+        network, run_stream(path), [signal[: round(STREAMED_S * network.sample_rate)] for signal in signals]
+    )
 
 
 def count_weights(path: str | Path) -> int:
@@ -126,7 +149,7 @@ def speech_signals(sample_rate: int) -> list[np.ndarray]:
     return [np.ascontiguousarray(noisy[:length]) for length in (SHORTEST, rate // 4 + 1, rate + 77, len(noisy))]
 
 
-def _largest(network: Enhancer, run: Callable[[np.ndarray], np.ndarray], signals: Sequence[np.ndarray]) -> float:
+def _largest(network: Enhancer, run: Run, signals: Sequence[np.ndarray]) -> float:
     device = next(network.parameters()).device
     largest = 0.0
     for signal in signals:

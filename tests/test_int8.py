@@ -1,0 +1,133 @@
+"""int8: weights are integers, streams go along, what loses too much is not kept, and each attempt is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import sotto
+from sotto import models
+from sotto.audio import io
+from sotto.cli import main
+from sotto.errors import InputError
+from sotto.export import to_int8, to_onnx
+from sotto.export.onnx import Run, run_stream, run_whole, speech_signals
+from sotto.export.quantise import parts
+from sotto.runtime import Graph, stream_file
+
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "manner-s": ("manner-s", {"hidden": 4, "depth": 2}),
+    "unet": ("unet", {"width": 4, "depth": 2, "groups": 2}),
+    "demucs": ("demucs", {"hidden": 4, "depth": 2, "normalisation": "running"}),
+}
+SIGNALS = [signal[8000:14000] for signal in speech_signals(16000)[-1:]]
+
+
+def relative(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+
+
+def nearness(path: Path) -> Callable[[Run], dict[str, float]]:
+    """A judge to whom the float network is worth 0, and another its relative error below it."""
+    wanted = [run_whole(path)(signal) for signal in SIGNALS]
+    return lambda run: {str(i): -relative(run(signal), wanted[i]) for i, signal in enumerate(SIGNALS)}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    kind, arguments = NETWORKS[request.param]
+    path = tmp_path_factory.mktemp(request.param) / "float.onnx"
+    to_onnx(models.create(kind, **arguments), path, [0.1 * np.ones(300, np.float32)], {"licence": "MIT"})
+    return path
+
+
+def test_weights_are_integers_and_the_loss_is_told(exported: Path, tmp_path: Path) -> None:
+    path, lines = tmp_path / "student.onnx", []
+    done = to_int8(exported, path, SIGNALS, nearness(exported), 1.0, lines.append)
+    assert lines == [str(attempt) for attempt in done.attempts]
+    assert lines[0].startswith("static, every part: -0.")
+    assert done.score == pytest.approx(0, abs=1e-6)
+    assert done.streams == stream_file(path).exists() == stream_file(exported).exists()
+    runs = [run_whole(path), *([run_stream(stream_file(path))] if done.streams else [])]
+    lost = max(relative(run(SIGNALS[0]), run_whole(exported)(SIGNALS[0])) for run in runs)
+    assert 1e-4 < lost == pytest.approx(done.attempts[-1].drop, rel=1e-3)
+    for file in (path, stream_file(path))[: 1 + done.streams]:
+        proto = onnx.load(file)
+        matrices = [weight for weight in proto.graph.initializer if len(weight.dims) > 2]
+        assert any(weight.data_type == onnx.TensorProto.INT8 for weight in matrices)
+        about = Graph(str(file)).about
+        assert json.loads(about["about"]) == {"licence": "MIT"}
+        assert json.loads(about["int8"])["plan"] == {"mode": "static", "kept": list(done.attempts[-1].plan.kept)}
+    if "demucs" in exported.parent.name:
+        assert {node.op_type for node in onnx.load(path).graph.node} >= {"DynamicQuantizeLSTM"}
+
+
+def test_parts_that_hurt_stay_in_float_until_the_rest_passes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "float.onnx"
+    to_onnx(models.create("manner-s", hidden=4, depth=2), path, [0.1 * np.ones(300, np.float32)])
+    everything = to_int8(path, tmp_path / "all.onnx", SIGNALS, nearness(path), 1.0).attempts[0]
+    some = to_int8(path, tmp_path / "some.onnx", SIGNALS, nearness(path), 0.7 * everything.drop)
+    assert some.attempts[0] == everything
+    kept = [attempt.plan.kept for attempt in some.attempts]
+    assert [len(names) for names in kept] == list(range(len(kept)))
+    assert all(after[: len(before)] == before for before, after in pairwise(kept))
+    assert some.attempts[-1].drop <= 0.7 * everything.drop < some.attempts[-2].drop
+    proto = onnx.load(tmp_path / "some.onnx")
+    weights = {weight.name: weight.data_type for weight in proto.graph.initializer}
+    floats = {name for name, kind in weights.items() if kind == onnx.TensorProto.FLOAT and name.endswith(".weight")}
+    names = parts(onnx.load(path).graph)
+    assert set(kept[-1]) < set(names)
+    assert all(any(weight.startswith(part) for weight in floats) for part in kept[-1])
+
+
+def test_what_loses_too_much_is_not_kept(tmp_path: Path) -> None:
+    source, target, lines = tmp_path / "float.onnx", tmp_path / "student.onnx", []
+    to_onnx(models.create("unet", width=4, depth=1, groups=1), source, [0.1 * np.ones(300, np.float32)])
+    target.write_bytes(b"what was there before")
+    with pytest.raises(InputError, match=r"student\.onnx: int8 lost .* PESQ at the least, in \d+ attempts"):
+        to_int8(source, target, SIGNALS, nearness(source), -1.0, lines.append)
+    assert target.read_bytes() == b"what was there before"
+    assert not stream_file(target).exists()
+    assert len(lines) == len(parts(onnx.load(source).graph))
+
+
+def test_a_recording_that_cannot_be_scored_any_more_is_a_loss(tmp_path: Path) -> None:
+    source = tmp_path / "float.onnx"
+    to_onnx(models.create("manner-s", hidden=4, depth=1), source, [0.1 * np.ones(300, np.float32)])
+    answers = iter([{"a": 1.0, "b": 1.0}])
+    with pytest.raises(InputError, match="lost inf PESQ"):
+        to_int8(source, tmp_path / "student.onnx", SIGNALS, lambda run: next(answers, {"a": 1.0}), 1.0)
+    with pytest.raises(InputError, match="there is no sound"):
+        to_int8(source, tmp_path / "student.onnx", [], lambda run: {"a": 1.0})
+
+
+def test_a_checkpoint_is_quantised_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint, student = tmp_path / "best.safetensors", tmp_path / "student.onnx"
+    models.save(models.create("unet", width=4, depth=1, groups=1), checkpoint)
+    clean = io.read_mono(sotto.shelf.SPEECH, 16000)[:48000]
+    noise = 0.02 * np.random.default_rng(0).standard_normal(clean.shape).astype(np.float32)
+    for side, sound in (("noisy", clean + noise), ("clean", clean)):
+        io.write(tmp_path / side / "1.wav", sound, 16000)
+    folders = [str(tmp_path / side) for side in ("noisy", "clean")]
+    words = ["export", str(checkpoint), "-o", str(student)]
+    main([*words, "--int8", "--data", *folders, "--max-drop", "3", "--json"])
+    told = capsys.readouterr()
+    answer = json.loads(told.out)
+    assert answer["stream_output"] == str(stream_file(student))
+    assert abs(answer["attempts"][0]["drop"]) < 1
+    assert told.err.startswith("static, every part: ")
+    sotto.enhance(clean, 16000, student)
+    for wrong in (["--int8"], ["--data", *folders], ["--max-drop", "1"]):
+        with pytest.raises(SystemExit) as left:
+            main([*words, *wrong])
+        assert left.value.code == 2
