@@ -2,7 +2,7 @@
 
 All ways of a network take the same sound in turn, whole recordings, on one thread of one core, so that whatever else
 the machine does meets all of them. What the core can do at most is measured between them: a product of two matrices.
-Weights are random, except that their speed is that of any others; int8 is therefore not judged here.
+Weights are random, which changes no speed; int8 is therefore not judged here.
 
     python benchmarks/peers.py --sound recordings/ --out benchmarks/results/peers.md
     python benchmarks/peers.py --networks S-1.5GF U-Net --ways eager onnx
