@@ -20,7 +20,7 @@ from sotto.cli import main
 from sotto.errors import InputError
 from sotto.export import to_int8, to_onnx
 from sotto.export.onnx import Run, run_stream, run_whole, speech_signals
-from sotto.export.quantise import parts
+from sotto.export.quantise import Plan, feeds_of_recordings, parts, quantised, ranges
 from sotto.runtime import Graph, stream_file
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -103,12 +103,21 @@ def test_what_loses_too_much_is_not_kept(tmp_path: Path) -> None:
 
 def test_a_recording_that_cannot_be_scored_any_more_is_a_loss(tmp_path: Path) -> None:
     source = tmp_path / "float.onnx"
-    to_onnx(models.create("manner-s", hidden=4, depth=1), source, [0.1 * np.ones(300, np.float32)])
+    to_onnx(models.create("manner-s", hidden=6, depth=1), source, [0.1 * np.ones(300, np.float32)])
     answers = iter([{"a": 1.0, "b": 1.0}])
     with pytest.raises(InputError, match="lost inf PESQ"):
         to_int8(source, tmp_path / "student.onnx", SIGNALS, lambda run: next(answers, {"a": 1.0}), 1.0)
     with pytest.raises(InputError, match="there is no sound"):
         to_int8(source, tmp_path / "student.onnx", [], lambda run: {"a": 1.0})
+
+
+def test_matrices_with_ranges_found_in_each_call(tmp_path: Path) -> None:
+    path, student = tmp_path / "dynamic.onnx", sotto.shelf.locate("manner-s-1.5gf")
+    source = Graph(str(student))
+    reach = ranges(student, feeds_of_recordings(source, SIGNALS))
+    onnx.save(quantised(onnx.load(student), Plan("dynamic"), reach), path)
+    assert "MatMulInteger" in {node.op_type for node in onnx.load(path).graph.node}
+    assert 1e-4 < relative(run_whole(path)(SIGNALS[0]), run_whole(student)(SIGNALS[0])) < 0.05
 
 
 def test_a_checkpoint_is_quantised_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,10 +97,27 @@ def quantised(proto: onnx.ModelProto, plan: Plan, reach: TensorsData) -> onnx.Mo
 def _dynamic(proto: onnx.ModelProto, nodes: Sequence[str]) -> onnx.ModelProto:
     if not nodes:
         return proto
+    _part_weights(proto.graph)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "dynamic.onnx"
         quantize_dynamic(proto, path, list(DYNAMIC), True, nodes_to_quantize=list(nodes), weight_type=QuantType.QInt8)
         return onnx.load(path)
+
+
+def _part_weights(graph: onnx.GraphProto) -> None:
+    """Give each Gemm weights of its own, with no shape noted: the quantiser turns them over, once for every node."""
+    weights, seen = {weight.name: weight for weight in graph.initializer}, set()
+    shapes = [info for info in graph.value_info if info.name not in weights]
+    del graph.value_info[:]
+    graph.value_info.extend(shapes)
+    for node in graph.node:
+        if node.op_type != "Gemm" or node.input[1] not in weights:
+            continue
+        if node.input[1] in seen:
+            copy = graph.initializer.add()
+            copy.CopyFrom(weights[node.input[1]])
+            copy.name = node.input[1] = f"{copy.name}.{node.name}"
+        seen.add(node.input[1])
 
 
 def feeds_of_recordings(graph: Graph, signals: Iterable[np.ndarray]) -> Iterator[Feed]:
