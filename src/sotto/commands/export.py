@@ -29,6 +29,8 @@ def export(given: Namespace) -> Answer:
         return value | {"page": page}, f"{text}\n{more}"
     source = locate(given.student)
     if source.suffix == ".onnx":
+        if given.int8:
+            raise InputError(source, "is exported already", "a checkpoint for --int8")
         return _page(source, given.web)
     with tempfile.TemporaryDirectory() as folder:
         student = Path(folder) / f"{source.stem}.onnx"
@@ -91,9 +93,9 @@ EXPORT = Command(
         flag("--max-drop", type=float, help="largest loss of mean PESQ (default 0.05)"),
     ),
     "Export a network for any input length; one that streams gets a second file, .stream.onnx, for blocks.\n"
-    "What is written equals the network on real speech to 1e-4, or nothing is; with --int8 it\n"
-    "scores nearly as well. With --web, a page that enhances files\n"
-    "and the microphone in the browser; it needs onnxruntime-web from the npm registry, once.",
+    "What is written equals the network on real speech to 1e-4, or nothing is; with --int8 it scores nearly as well.\n"
+    "With --web, a page that enhances files and the microphone in the browser; it needs onnxruntime-web from the npm\n"
+    "registry, once.",
     lambda: (
         "examples:\n  sotto export runs/student/best.safetensors -o student.onnx\n  sotto export unet-24 --web page\n"
         "  sotto export runs/student/best.safetensors -o student.onnx --int8 --data noisy/ clean/"
