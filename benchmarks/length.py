@@ -1,7 +1,8 @@
 """One minute and one hour of sound: peak memory and time of a file, and of a folder by one thread and by all.
 
-The sound is a few recordings of the package's speech in a row, stereo at 48 kHz; each file is enhanced in a fresh
-process, whose peak is the rise of its resident set over that with the model open.
+The sound is the package's speech over and over, stereo at 48 kHz. Each file is enhanced in a fresh process; its peak is
+all of its resident set, libraries and model with it, as Linux tells it. A model may be a function, such as
+``numpy:positive``, which changes nothing and shows what files alone need.
 
     python benchmarks/length.py --minutes 1 60 --out benchmarks/results/length.md
 """
@@ -10,24 +11,31 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from paired import MEGA, alternate, machine
+from paired import alternate, machine
 
 from sotto.audio import io
 from sotto.audio.encoding import encoder
 from sotto.enhance import enhance_file, enhance_folder, open_model
-from sotto.evaluate.speed import peak_of
 from sotto.files import write_text
 from sotto.shelf import SPEECH
 
 RATE = 48000
 FOLDER = 12
+PEAK = """
+import sys
+from sotto.enhance import enhance_file
+enhance_file(*sys.argv[1:])
+(line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(line.split()[1])
+"""
 
 
 def main() -> None:
@@ -65,13 +73,9 @@ def one_file(model: str, minutes: int, folder: Path) -> str:
             for _ in range(minutes):
                 put(stereo(60.0))
     began = time.perf_counter()
-    peak = peak_of(partial(prepare, model, source, target)) / MEGA
-    return f"| {model} | {minutes} min | {peak:.0f} MB | {time.perf_counter() - began:.1f} s |"
-
-
-def prepare(model: str, source: Path, target: Path) -> Callable[[], object]:
-    """What is measured, with the model open."""
-    return partial(enhance_file, source, target, open_model(model))
+    words = [sys.executable, "-c", PEAK, str(source), str(target), model]
+    peak = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    return f"| {model} | {minutes} min | {peak / 1024:.0f} MB | {time.perf_counter() - began:.1f} s |"
 
 
 def one_folder(model: str, folder: Path, repeats: int) -> str:

@@ -61,9 +61,7 @@ LIVE = Command(
     "take the noise out of what a microphone hears, live",
     live,
     (
-        flag(
-            "--model", help="a model that streams: a shipped one, ONNX or a checkpoint; the default student if left out"
-        ),
+        flag("--model", help="one that streams: shipped, ONNX or a checkpoint (default: the default student)"),
         flag("--microphone", metavar="DEVICE", help="its index or a part of its name (default: the system's)"),
         flag("--speaker", metavar="DEVICE", help="likewise"),
         flag("--devices", action="store_true", help="list the devices instead"),
