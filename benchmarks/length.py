@@ -23,7 +23,7 @@ from paired import alternate, machine
 
 from sotto.audio import io
 from sotto.audio.encoding import encoder
-from sotto.enhance import enhance_file, enhance_folder, open_model
+from sotto.enhance import enhance_folder, open_model
 from sotto.files import write_text
 from sotto.shelf import SPEECH
 
