@@ -81,9 +81,9 @@ class Visitors:
             shared = {upload for other in self._here.values() for upload in other.uploads}
             for upload in visitor.uploads - shared:
                 upload.unlink(missing_ok=True)
+            self._remove_empty()
         for room in visitor.rooms.values():
             self.clear(room)
-        self._remove_empty()
 
     def sweep(self) -> None:
         """Delete what visitors who did nothing for long had, and uploads that broke off."""
@@ -96,14 +96,17 @@ class Visitors:
             for path in strays:
                 if time.time() - path.stat().st_mtime > self._stray_s:
                     path.unlink(missing_ok=True)
-        self._remove_empty()
+            self._remove_empty()
 
     def clear(self, room: Path) -> None:
         """Delete a folder of results, whatever is left of it."""
         shutil.rmtree(room, ignore_errors=True)
 
     def _remove_empty(self) -> None:
-        """Each upload lies in a folder of its own, into which the same content may be coming again right now."""
+        """Each upload lies in a folder of its own, into which the same content may be coming again right now.
+
+        For one thread at a time.
+        """
         for folder in self.uploads.iterdir():
             if folder.is_dir() and not any(folder.iterdir()) and time.time() - folder.stat().st_mtime > 1:
                 folder.rmdir()
