@@ -42,7 +42,7 @@ CONTRAST = {
 """Where Gradio's own colours are too faint to be read by all: 4.5 to 1 at least."""
 
 JOBS = "jobs"
-"""The queue of all that computes: one thing at a time, so that twenty visitors need not twenty models' memory at once."""
+"""The queue of all that computes: one thing at a time, so that twenty visitors do not take the memory of twenty."""
 
 
 def theme() -> Base:
