@@ -99,7 +99,8 @@ def test_a_page_knows_its_student(registry: Path, tmp_path: Path) -> None:
     graph = Graph(str(STUDENTS / "unet-24.stream.onnx"), threads=1)
     assert (facts["sample_rate"], facts["stream"]["hop"], facts["stream"]["delay"]) == (16000, 160, 160)
     assert [one["shape"] for one in facts["stream"]["memory"]] == [one.shape for one in graph.inputs[1:]]
-    assert {one["type"] for one in facts["stream"]["memory"]} == {"float"}
+    assert {one["type"] for one in facts["stream"]["memory"]} == {"float32"}
+    assert facts["stream"]["at_once"] == 100
     assert (facts["window"], facts["context"], facts["fade"]) == (480000, 8000, 1600)
 
 

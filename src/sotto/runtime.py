@@ -1,8 +1,9 @@
 """Graphs in ONNX on onnxruntime: of whole recordings, and of a stream. No torch.
 
 What ``sotto export`` writes for a network that streams is a pair of files that travel together: ``student.onnx`` takes
-a recording of any length, ``student.stream.onnx`` one hop of one signal and the state, and gives both anew. The second
-has no axis of unknown length, so that nothing has to be worked out or allocated anew from hop to hop.
+a recording of any length, ``student.stream.onnx`` the next hops of one signal and the state, and gives both anew. The
+second is opened twice: once fixed to a single hop, so that nothing has to be worked out or allocated anew from hop to
+hop, and, when more come at once, for any number of them.
 
 Whatever stands in a file, opening or running it ends well or with one line.
 """
@@ -10,7 +11,7 @@ Whatever stands in a file, opening or running it ends well or with one line.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from sotto.errors import InputError
 
 STREAM_SUFFIX = ".stream.onnx"
+HOPS = "hops"
+"""The name of the one axis of a stream's graph whose length is open."""
 
 _FAILURES = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 _LONG = 16000  # values of one input: more than any hop
@@ -45,6 +48,7 @@ class Graph:
     Args:
         path: of the file.
         threads: that it computes with; one per core when 0.
+        hops: a length to fix the axis of that name to.
 
     Attributes:
         path: of the file, for messages.
@@ -56,10 +60,12 @@ class Graph:
         InputError: no ONNX file, half of one, or one that onnxruntime cannot run.
     """
 
-    def __init__(self, path: str, threads: int = 0) -> None:
+    def __init__(self, path: str, threads: int = 0, hops: int | None = None) -> None:
         ort.set_default_logger_severity(3)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
+        if hops is not None:
+            options.add_free_dimension_override_by_name(HOPS, hops)
         try:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except _FAILURES as error:
@@ -110,45 +116,56 @@ class StreamGraph:
     """A network that runs hop by hop, from the ONNX file of a stream; an ``Engine`` of ``sotto.stream``.
 
     Args:
-        graph: that file, open.
+        path: of that file.
+        threads: that it computes with; one per core when 0.
+
+    Attributes:
+        path: of the file.
+        memory: what it remembers: a shape and a type for each array of the state.
 
     Raises:
-        InputError: another graph.
+        InputError: another file.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.name = Path(graph.path).name.removesuffix(STREAM_SUFFIX)
+    def __init__(self, path: str | Path, threads: int = 1) -> None:
+        self._one = graph = open_graph(path, threads, hops=1)
+        self._open_many = partial(open_graph, path, threads)
+        self.path, self.name = graph.path, Path(graph.path).name.removesuffix(STREAM_SUFFIX)
         source, *memory = graph.inputs
         shapes = [one.shape for one in graph.inputs]
         fixed = all(isinstance(axis, int) for shape in shapes for axis in shape)
         paired = shapes == [one.shape for one in graph.outputs] and all(one.type in _TYPES for one in graph.inputs)
         if not (fixed and paired and len(source.shape) == 2 and source.type == "tensor(float)"):
             found = f"is no graph of a stream: it takes {graph.describe()}"
-            raise InputError(graph.path, found, "one hop [1, samples] and the state, of fixed shapes, in and out")
+            raise InputError(graph.path, found, "hops [hops, samples] and the state, of fixed shapes, in and out")
         self.sample_rate, self.delay = graph.number("sample_rate", least=1), graph.number("delay")
         self.hop = source.shape[1]
-        self._graph, self._memory = graph, [(one.shape, _TYPES[one.type]) for one in memory]
+        self.memory = [(one.shape, _TYPES[one.type]) for one in memory]
 
     def start(self, channels: int) -> list[list[np.ndarray]]:
         """The memory of silence, which is zeros, for each channel."""
-        return [[np.zeros(shape, kind) for shape, kind in self._memory] for _ in range(channels)]
+        return [[np.zeros(shape, kind) for shape, kind in self.memory] for _ in range(channels)]
 
     def step(self, block: np.ndarray, state: list[list[np.ndarray]]) -> tuple[np.ndarray, list[list[np.ndarray]]]:
-        """Enhance [C,k hop], hop by hop and channel by channel; returns as much and the new state."""
+        """Enhance [C,k hop], channel by channel, all hops at once where the graph can; as much, and the new state."""
+        hops, graph, at_once = block.shape[1] // self.hop, self._one, 1
+        if hops > 1 and isinstance((many := self._open_many()).inputs[0].shape[0], str):
+            graph, at_once = many, hops
         estimate, after = np.empty_like(block), list(state)
-        for channel in range(len(block)):
-            for start in range(0, block.shape[1], self.hop):
-                place = slice(channel, channel + 1), slice(start, start + self.hop)
-                estimate[place], *after[channel] = self._graph.run([block[place], *after[channel]])
+        for channel, heard in enumerate(block.reshape(len(block), hops, self.hop)):
+            said = estimate[channel].reshape(heard.shape)
+            for start in range(0, hops, at_once):
+                place = slice(start, start + at_once)
+                said[place], *after[channel] = graph.run([heard[place], *after[channel]])
         return estimate, after
 
 
-def open_graph(path: str | Path, threads: int = 0) -> Graph:
+def open_graph(path: str | Path, threads: int = 0, hops: int | None = None) -> Graph:
     """Open an ONNX file; a second call for the same file, unchanged, gets the same graph."""
     path = Path(path)
-    return _opened(str(path), threads, path.stat().st_mtime_ns)
+    return _opened(str(path), threads, hops, path.stat().st_mtime_ns)
 
 
-@cache
-def _opened(path: str, threads: int, _changed: int) -> Graph:
-    return Graph(path, threads)
+@lru_cache(16)
+def _opened(path: str, threads: int, hops: int | None, _changed: int) -> Graph:
+    return Graph(path, threads, hops)

@@ -1,9 +1,10 @@
-"""From torch to ONNX: the graph of a whole recording, and that of one hop of a stream.
+"""From torch to ONNX: the graph of a whole recording, and that of the hops of a stream.
 
 The first takes ``noisy`` [1,samples], of any length, and gives ``estimate`` [1,samples], float32; normalisation,
-padding and cutting are inside. The second takes ``noisy`` [1,hop] and ``state.0``, ``state.1``, ... and gives
-``estimate`` [1,hop] and ``next.0``, ``next.1``, ...; a state begins with zeros. Batch norms are folded into the
-convolutions before them, recurrent layers are one operator each, and convolutions take the form in which they run
+padding and cutting are inside. The second takes ``noisy`` [hops,hop] and ``state.0``, ``state.1``, ... and gives
+``estimate`` [hops,hop] and ``next.0``, ``next.1``, ...; a state begins with zeros. It takes any number of hops one
+after the other, or one at a time where the network's step is written out frame by frame. Batch norms are folded into
+the convolutions before them, recurrent layers are one operator each, and convolutions take the form in which they run
 fastest (``sotto.export.rewrite``).
 
 The metadata says what a graph is: name, arguments, sample rate, latency, and what the checkpoint knew of its training.
@@ -26,6 +27,7 @@ from torch.export import Dim
 from sotto.export.rewrite import rewrite
 from sotto.models import Enhancer
 from sotto.models.base import StreamingEnhancer
+from sotto.runtime import HOPS
 
 OPSET, IR_VERSION = 18, 10
 """What onnxruntime 1.20 and onnxruntime-web read, and all since."""
@@ -42,29 +44,35 @@ def whole_graph(network: Enhancer, about: Mapping[str, Any]) -> onnx.ModelProto:
 
 
 def step_graph(network: StreamingEnhancer, about: Mapping[str, Any]) -> onnx.ModelProto:
-    """The graph of one hop of one signal; ``network`` is in eval mode and streams."""
+    """The graph of the hops of one signal; ``network`` is in eval mode and streams."""
     state = network.initial_state()
-    block = torch.zeros(1, network.hop, device=_device(network))
+    block = torch.zeros(1 if network.unrolls else 4, network.hop, device=_device(network))
     inputs, outputs = ([f"{word}.{i}" for i in range(len(state))] for word in ("state", "next"))
-    proto = _exported(_Step(network), [block, *state], ["noisy", *inputs], ["estimate", *outputs])
+    hops = None if network.unrolls else {0: Dim(HOPS, min=1, max=LONGEST // network.hop)}
+    shapes = {"block": hops, "state": [None] * len(state)}
+    proto = _exported(_Step(network), [block, list(state)], ["noisy", *inputs], ["estimate", *outputs], shapes)
+    if not network.unrolls:
+        for value in (proto.graph.input[0], proto.graph.output[0]):
+            value.type.tensor_type.shape.dim[0].dim_param = HOPS  # the exporter numbers it
+        del proto.graph.value_info[:]
     return _described(proto, network, {}, about)
 
 
 class _Step(nn.Module):
-    """A network whose forward pass is its step, with the state flat."""
+    """A network whose forward pass is its step, hops below each other and the state flat."""
 
     def __init__(self, network: StreamingEnhancer) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, block: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        estimate, after = self.network.step(block, state)
-        return estimate, *after
+    def forward(self, block: Tensor, state: list[Tensor]) -> tuple[Tensor, ...]:
+        estimate, after = self.network.step(block.reshape(1, -1), tuple(state))
+        return estimate.reshape(-1, self.network.hop), *after
 
 
 def _exported(
     module: nn.Module,
-    example: Sequence[Tensor],
+    example: Sequence[Tensor | list[Tensor]],
     inputs: Sequence[str],
     outputs: Sequence[str],
     dynamic_shapes: dict[str, Any] | None = None,

@@ -25,7 +25,7 @@ from sotto.errors import InputError
 from sotto.export.onnx import Run, check_name, run_stream, run_whole
 from sotto.export.quantise import DYNAMIC, Plan, feeds_of_recordings, feeds_of_stream, parts, quantised, ranges
 from sotto.files import atomic
-from sotto.runtime import Graph, stream_file
+from sotto.runtime import stream_file
 
 MAX_DROP = 0.05
 Judge = Callable[[Run], Mapping[str, float]]
@@ -110,8 +110,8 @@ def to_int8(
 
 
 def _source(path: Path, calibration: Sequence[np.ndarray], judge: Judge) -> _Source:
-    graph, streams = Graph(str(path)), stream_file(path) == path
-    feeds = feeds_of_stream(graph, calibration) if streams else feeds_of_recordings(graph, calibration)
+    streams = stream_file(path) == path
+    feeds = (feeds_of_stream if streams else feeds_of_recordings)(path, calibration)
     opened = run_stream if streams else run_whole
     scores = judge(opened(path))
     if not scores:

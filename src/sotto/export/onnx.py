@@ -1,9 +1,9 @@
 """ONNX: a network as files that run without torch, kept only if they equal the network.
 
 Every network gives one file, ``student.onnx``, for whole recordings of any length. One that streams gives a second
-beside it, ``student.stream.onnx``: one hop and the state in, both anew out (``sotto.export.graphs``,
-``sotto.runtime``). Two plain graphs, rather than a single one of any number of hops: the first is one call in any
-runtime, with no delay to cut off, and the second has no unknown shape, as runtimes of small devices want it.
+beside it, ``student.stream.onnx``: hops and the state in, both anew out (``sotto.export.graphs``, ``sotto.runtime``).
+Two plain graphs, rather than the second alone: the first is one call in any runtime, with no delay to cut off, and is
+the same for networks that cannot stream.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from sotto.shelf import SPEECH
 
 Run = Callable[[np.ndarray], np.ndarray]
 TOLERANCE = 1e-4
+MANY = 100
+"""Hops of a stream that pass at once where there is no hurry."""
 STREAMED_S = 2.0
 """How much of each signal passes hop by hop when a stream's graph is compared, which takes as long as streaming it."""
 
@@ -107,14 +109,17 @@ def run_whole(path: str | Path, threads: int = 0) -> Run:
     return lambda noisy: graph.run([noisy[None]])[0][0]
 
 
-def run_stream(path: str | Path) -> Run:
-    """The graph of a stream as a function of noisy [T], hop by hop with silence behind; its delay is cut off."""
-    graph = StreamGraph(Graph(str(path), threads=1))
+def run_stream(path: str | Path, at_once: int = MANY) -> Run:
+    """A stream's graph as a function of noisy [T]: so many hops at once, silence behind; its delay is cut off."""
+    graph = StreamGraph(path)
 
     def run(noisy: np.ndarray) -> np.ndarray:
         silence = graph.delay + -(len(noisy) + graph.delay) % graph.hop
-        estimate, _ = graph.step(np.pad(noisy, (0, silence))[None], graph.start(1))
-        return estimate[0, graph.delay : graph.delay + len(noisy)]
+        padded, state, parts = np.pad(noisy, (0, silence))[None], graph.start(1), []
+        for start in range(0, padded.shape[1], at_once * graph.hop):
+            part, state = graph.step(padded[:, start : start + at_once * graph.hop], state)
+            parts.append(part[0])
+        return np.concatenate(parts)[graph.delay : graph.delay + len(noisy)]
 
     return run
 
@@ -125,10 +130,10 @@ def compare(network: Enhancer, path: str | Path, signals: Sequence[np.ndarray]) 
 
 
 def compare_stream(network: StreamingEnhancer, path: str | Path, signals: Sequence[np.ndarray]) -> float:
-    """The same for the graph of a stream, hop by hop, and the network on the whole signals."""
-    return _largest(
-        network, run_stream(path), [signal[: round(STREAMED_S * network.sample_rate)] for signal in signals]
-    )
+    """The same for the graph of a stream, hop by hop and many at once, and the network on the whole signals."""
+    short = [signal[: round(STREAMED_S * network.sample_rate)] for signal in signals]
+    blocks = (1,) if network.unrolls else (1, MANY)
+    return max(_largest(network, run_stream(path, at_once), short) for at_once in blocks)
 
 
 def count_weights(path: str | Path) -> int:

@@ -120,18 +120,19 @@ def _part_weights(graph: onnx.GraphProto) -> None:
         seen.add(node.input[1])
 
 
-def feeds_of_recordings(graph: Graph, signals: Iterable[np.ndarray]) -> Iterator[Feed]:
+def feeds_of_recordings(path: Path, signals: Iterable[np.ndarray]) -> Iterator[Feed]:
     """What the graph of whole recordings is calibrated on: signals [T]."""
+    (source,) = Graph(str(path)).inputs
     for signal in signals:
-        yield {graph.inputs[0].name: signal[None]}
+        yield {source.name: signal[None]}
 
 
-def feeds_of_stream(graph: Graph, signals: Iterable[np.ndarray]) -> Iterator[Feed]:
+def feeds_of_stream(path: Path, signals: Iterable[np.ndarray]) -> Iterator[Feed]:
     """What the graph of a stream is calibrated on: signals [T] hop by hop, each with the state that it meets."""
-    names, stream = [one.name for one in graph.inputs], StreamGraph(graph)
+    names, stream = [one.name for one in Graph(str(path)).inputs], StreamGraph(path)
     for signal in signals:
-        (state,) = stream.start(1)
+        state = stream.start(1)
         for start in range(0, len(signal) - stream.hop + 1, stream.hop):
-            feeds = [signal[None, start : start + stream.hop], *state]
-            yield dict(zip(names, feeds, strict=True))
-            _, *state = graph.run(feeds)
+            block = signal[None, start : start + stream.hop]
+            yield dict(zip(names, [block, *state[0]], strict=True))
+            _, state = stream.step(block, state)

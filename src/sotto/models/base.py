@@ -58,10 +58,13 @@ class StreamingEnhancer(Enhancer):
     Attributes:
         hop: samples; ``step`` takes any whole number of hops.
         delay: samples by which the output of ``step`` lags its input.
+        unrolls: whether ``step`` goes through a block frame by frame in Python, so that a graph traced from it holds
+            the number of hops that it was traced with.
     """
 
     hop: int
     delay: int
+    unrolls: bool = False
 
     @property
     def streams(self) -> bool:

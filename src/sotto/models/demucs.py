@@ -132,6 +132,8 @@ class Demucs(StreamingEnhancer):
         ValueError: there is no such network.
     """
 
+    unrolls = True
+
     def __init__(
         self,
         hidden: int = 64,

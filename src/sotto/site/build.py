@@ -22,6 +22,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy as np
+
 from sotto.enhance.model import MINIMUM
 from sotto.enhance.windows import CONTEXT_S, FADE_S, WINDOW_S
 from sotto.errors import InputError
@@ -38,6 +40,8 @@ LONGEST_S, LARGEST_MB = 600, 200
 """Of a recording: what a browser holds in memory without trouble."""
 SLACK_S = 0.05
 """How late a block of the microphone may be computed and still be heard."""
+AT_ONCE = 100
+"""Hops of a recording that pass at once where the graph of a stream takes any number of them."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +102,11 @@ def _facts(path: Path) -> dict[str, Any]:
         "stream": None,
     }
     if stream_file(path).is_file():
-        streamed = Graph(str(stream_file(path)), threads=1)
-        engine = StreamGraph(streamed)
-        memory = [{"shape": one.shape, "type": one.type[7:-1]} for one in streamed.inputs[1:]]
-        slack = round(SLACK_S * rate)
+        engine = StreamGraph(stream_file(path))
+        memory = [{"shape": shape, "type": np.dtype(kind).name} for shape, kind in engine.memory]
+        slack, many = round(SLACK_S * rate), isinstance(Graph(engine.path).inputs[0].shape[0], str)
         facts["stream"] = {"hop": engine.hop, "delay": engine.delay, "slack": slack, "memory": memory}
+        facts["stream"]["at_once"] = AT_ONCE if many else 1
     return facts
 
 

@@ -74,13 +74,13 @@ def open_engine(model: Any = None, threads: int | None = None) -> Engine:
 
 
 def _from_onnx(path: Path, threads: int) -> Engine:
-    from sotto.runtime import StreamGraph, open_graph, stream_file
+    from sotto.runtime import StreamGraph, stream_file
 
     file = stream_file(path)
     if not file.is_file():
         found = f"cannot run block by block, as there is no {file.name} beside it"
         raise InputError(path, found, STREAMING + ", and both files of its export")
-    return StreamGraph(open_graph(file, threads))
+    return StreamGraph(file, threads)
 
 
 class _TorchEngine:

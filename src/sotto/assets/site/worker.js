@@ -5,11 +5,7 @@ import * as ort from "./ort.js";
 const KEPT_S = 60; // of a stream, to be heard again
 const REPORT_MS = 250;
 const REPORT_HOPS = 100;
-const KINDS = {
-  float: ["float32", Float32Array],
-  double: ["float64", Float64Array],
-  int64: ["int64", BigInt64Array],
-};
+const KINDS = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array };
 
 let student;
 let session;
@@ -39,14 +35,16 @@ async function enhance({ channels }) {
   return estimates;
 }
 
-/** One channel hop by hop, the state carried on, as sotto.stream.passage.Stepper does. */
+/** One channel, the state carried on, as sotto.stream.passage.Stepper does. */
 async function carried(noisy, tell) {
-  const { hop, delay } = student.stream;
-  const estimate = new Float32Array(noisy.length + delay + hop);
+  const { hop, delay, at_once } = student.stream;
+  const whole = Math.ceil((noisy.length + delay) / hop) * hop; // with the silence that pushes out its end
+  const estimate = new Float32Array(whole);
   let state = silence();
-  for (let at = 0; at < noisy.length + delay; at += hop) {
-    const block = new Float32Array(hop);
-    block.set(noisy.subarray(at, at + hop));
+  for (let at = 0, size; at < whole; at += size) {
+    size = Math.min(at_once * hop, whole - at);
+    const block = new Float32Array(size);
+    block.set(noisy.subarray(at, at + size));
     const [part, after] = await step(block, state);
     estimate.set(part, at);
     state = after;
@@ -87,13 +85,14 @@ async function whole(noisy) {
 /** The memory of silence, which is zeros. */
 function silence() {
   return student.stream.memory.map(({ shape, type }) => {
-    const [name, Kind] = KINDS[type];
-    return new ort.Tensor(name, new Kind(shape.reduce((size, axis) => size * axis, 1)), shape);
+    return new ort.Tensor(type, new KINDS[type](shape.reduce((size, axis) => size * axis, 1)), shape);
   });
 }
 
+/** Whole hops, one after the other. */
 async function step(noisy, state) {
-  const [estimate, ...after] = await run([new ort.Tensor("float32", noisy, [1, noisy.length]), ...state]);
+  const { hop } = student.stream;
+  const [estimate, ...after] = await run([new ort.Tensor("float32", noisy, [noisy.length / hop, hop]), ...state]);
   return [Float32Array.from(estimate.data), after];
 }
 
