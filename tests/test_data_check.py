@@ -113,6 +113,16 @@ def test_nan_and_empty_files_are_unreadable(corpus):
     assert all(words in details for words in ("NaN", "0 bytes", "0 frames"))
 
 
+@pytest.mark.parametrize("empty", [("clean", "noise"), ("noise",)])
+def test_a_folder_without_recordings_is_told(tmp_path, empty):
+    for name in ("clean", "noise"):
+        (tmp_path / name).mkdir()
+        if name not in empty:
+            write(tmp_path / name / "s1_a.wav", white(0.5, 1), 16000)
+    with pytest.raises(InputError, match=f"{empty[0]}: holds no recordings"):
+        check(tmp_path)
+
+
 def test_training_reads_the_fixed_manifest(corpus, tmp_path):
     (corpus / "clean" / "s1_a.wav").unlink()
     folders = str(corpus / "noisy"), str(corpus / "clean")

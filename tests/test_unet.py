@@ -16,7 +16,7 @@ from sotto.evaluate.cost import macs_per_second
 from sotto.export import to_onnx
 from sotto.models.bottleneck import LinearBottleneck
 from sotto.models.fourier import RealFourier
-from sotto.models.recurrent import Gru, Lstm
+from sotto.models.operators import Gru, Lstm
 from sotto.models.unet import COMPRESSION, UNet, compress
 
 

@@ -24,6 +24,7 @@ from sotto.data.inspection import Sound, inspect
 from sotto.data.layouts import Layout, Part, detect
 from sotto.data.published import VALENTINI_NOISY, Measure, Progress, measure_noisy
 from sotto.data.recordings import pair_key, speaker_of
+from sotto.errors import InputError
 
 KINDS = (
     "unreadable",
@@ -90,10 +91,13 @@ def check(
         ``ok``: no problem and no figure off. Plain numbers and strings, ready for JSON.
 
     Raises:
-        InputError: the folder holds no corpus, or the manifest cannot be written.
+        InputError: the folder holds no corpus, or an empty one, or the manifest cannot be written.
     """
     layout = detect(root)
     entries = [entry for part in layout.parts for entry in _entries(part)]
+    filled = {entry.part for entry in entries}
+    for part in (part for part in layout.parts if part not in filled):
+        raise InputError(part.clean or part.noisy, "holds no recordings", f"those of the {part.split} set")
     sounds = _inspected(list(dict.fromkeys(path for entry in entries for path in entry.files)), progress)
     found = list(_problems(entries, sounds, sample_rate))
     faulty = {entry for entry, problem in found if problem.kind != "wrong rate"}

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from sotto.errors import InputError
 from sotto.models.base import State, StreamingEnhancer
 from sotto.models.blocks import Memory, lags
-from sotto.models.recurrent import Lstm
+from sotto.models.operators import Lstm
 from sotto.models.resample import AROUND_DOUBLE, AROUND_HALVE, double, halve, sinc_kernel
 from sotto.models.strided import SCALE_FLOOR, deviation, rescale, running_scale, valid_length
 from sotto.types import Tap

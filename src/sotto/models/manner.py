@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from sotto.models.base import Enhancer
 from sotto.models.chunks import ChunkConv, chunk, overlap_add
 from sotto.models.gate import GatedConv
+from sotto.models.operators import attend
 from sotto.models.strided import SCALE_FLOOR, deviation, rescale, valid_length
 from sotto.types import Tap
 
@@ -88,8 +89,7 @@ class GlobalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         chunks = chunk(x, CHUNK)
-        # Channels stand where heads usually stand: [B,C,P,64], softmax(q k' / sqrt(64)) v.
-        attended = F.scaled_dot_product_attention(self.query(chunks), self.key(chunks), self.value(chunks))
+        attended = attend(self.query(chunks), self.key(chunks), self.value(chunks))
         return overlap_add(self.out(attended), x.shape[-1])
 
 

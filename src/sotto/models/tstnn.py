@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from sotto.models.base import Enhancer
 from sotto.models.gate import GatedConv
-from sotto.models.recurrent import Gru
+from sotto.models.operators import Gru
 from sotto.types import Tap
 
 DENSE = 4

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from sotto.models.base import State, StreamingEnhancer
 from sotto.models.bottleneck import LinearBottleneck
 from sotto.models.fourier import RealFourier
-from sotto.models.recurrent import Gru
+from sotto.models.operators import Gru
 from sotto.types import Tap
 
 WINDOW, HOP = 320, 160

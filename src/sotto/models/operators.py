@@ -1,8 +1,12 @@
-"""Recurrent layers that stay one operator when they are exported.
+"""Layers that stay one operator when they are exported: recurrent ones, and attention.
 
 torch's exporter turns a GRU or an LSTM into a loop over time, or unrolls it to the length of the example. ONNX has an
 operator for each, which runtimes do fast, so an exporting forward pass emits that operator itself. Outside of an
 export these are PyTorch's own modules, with their parameters and arguments; packed sequences they do not take.
+
+Attention it writes as two products with a softmax between them, whose matrix grows with the square of the length and
+has to go through memory thrice. onnxruntime has an operator of its own that never stores it, in all versions from 1.20
+and in browsers too; other runtimes may not know it.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 # PyTorch stacks the gates of a GRU as reset, update, new and of an LSTM as input, forget, cell, output; ONNX as
@@ -18,6 +23,16 @@ _GRU_GATES, _LSTM_GATES = (1, 0, 2), (0, 3, 1, 2)
 
 
 # pyright: reportIncompatibleMethodOverride=false
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """softmax(q k' / sqrt(D)) v for each item and channel by itself: [B,C,N,D] three times -> [B,C,N,D]."""
+    if not torch.compiler.is_exporting():
+        return F.scaled_dot_product_attention(query, key, value)
+    batch = [x.flatten(0, 1) for x in (query, key, value)]
+    operator, options = "com.microsoft::MultiHeadAttention", {"num_heads": 1}
+    found = torch.onnx.ops.symbolic(operator, batch, options, dtype=query.dtype, shape=batch[0].shape, version=1)
+    return found.unflatten(0, query.shape[:2])
 
 
 class Gru(nn.GRU):
