@@ -18,6 +18,7 @@ import soundfile
 
 from sotto import models
 from sotto.cli import main
+from sotto.shelf import shipped
 
 RATE = 16000
 
@@ -193,6 +194,17 @@ def test_json_is_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told["parameters"] == 257785
     assert told["flops_paper"] / 1e9 == pytest.approx(1.46, rel=0.01)
     assert told["speed"]["median"] > 0
+
+
+def test_the_students_that_ship_are_told_with_their_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["models"])
+    head, *rows = capsys.readouterr().out.splitlines()
+    told = {row.split("  ")[0]: row for row in rows}
+    column = slice(head.index("PESQ-wb"), head.index("PESQ-wb") + len("PESQ-wb"))
+    for name, card in shipped().items():
+        assert f"{card['parameters']:,}" in told[name]
+        assert float(told[name][column]) == round(card["scores"]["model"]["pesq_wb"], 3)
+        assert float(told["noisy input"][column]) == round(card["scores"]["noisy"]["pesq_wb"], 3)
 
 
 def test_a_corpus_with_problems_leaves_with_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import BooleanOptionalAction, Namespace
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,12 +109,33 @@ def _turned(report: dict[str, Any]) -> str:
     return f", turned down by {-report['gain_db']:.1f} dB to avoid clipping" if report["gain_db"] < 0 else ""
 
 
+SHOWN = {"pesq_wb": "PESQ-wb", "stoi": "STOI", "csig": "CSIG", "cbak": "CBAK", "covl": "COVL", "si_sdr_db": "SI-SDR"}
+
+
 def models(_given: Namespace) -> Answer:
     from sotto.shelf import shipped
 
     cards = shipped()
-    lines = [f"{name}  {card['parameters'] / 1e6:.2f} M parameters  {card['summary']}" for name, card in cards.items()]
-    return cards, "\n".join(lines)
+    rows = [("", "parameters", "GFLOPs", "latency", *SHOWN.values())]
+    tests: dict[str, dict[str, float]] = {}
+    for name, card in cards.items():
+        latency = "whole file" if card["latency_s"] is None else f"{1000 * card['latency_s']:g} ms"
+        size = f"{card['parameters']:,}", f"{card['flops_paper'] / 1e9:.2f}", latency
+        rows.append((name, *size, *_figures(card["scores"]["model"])))
+        tests[card["scores"]["test"]] = card["scores"]["noisy"]
+    rows += [("noisy input", "", "", "", *_figures(noisy)) for noisy in tests.values()]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(wide[0]), *(cell.rjust(width) for cell, width in zip(row[1:], wide[1:], strict=True))])
+        for row in rows
+    ]
+    told = [f"{name}{' (default)' if card['default'] else ''}: {card['summary']}" for name, card in cards.items()]
+    notes = f"Means over {' and '.join(tests)}; GFLOPs on 4 s, as the MV-AT paper counts them; SI-SDR in dB."
+    return cards, "\n".join([*lines, "", *told, notes])
+
+
+def _figures(means: Mapping[str, float]) -> list[str]:
+    return [f"{means[column]:.3f}" if column in means else "" for column in SHOWN]
 
 
 BLEND = (
