@@ -78,9 +78,10 @@ class Streamer:
             low_delay=low_delay,
         )
         self._engine = open_engine(model, threads)
-        # The first pass of a network is slow, and a stream should not have to wait for it.
-        silence = np.zeros((channels, self._engine.hop), np.float32)
-        self._engine.step(silence, self._engine.start(channels))
+        # The first pass of a network is slow, of one hop and of several, and a stream should not have to wait for it.
+        for hops in (1, 2):
+            silence = np.zeros((channels, hops * self._engine.hop), np.float32)
+            self._engine.step(silence, self._engine.start(channels))
         self.reset()
 
     @property
