@@ -1,13 +1,16 @@
-# make demo   the whole road on synthetic data, in a few minutes
-# make test   the whole suite
-# make check  linters and types
+# make demo     the whole road on synthetic data, in a few minutes
+# make test     the whole suite
+# make check    linters and types
+# make results  every result from the corpus in data/corpus, in hours; what is done stays done. On synthetic data, in
+#               a minute or two: make results LIST=benchmarks/tiny/results.yaml
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LIST ?= benchmarks/real/results.yaml
 READY := $(VENV)/.ready
 
-.PHONY: demo test check install clean
+.PHONY: demo test check results install clean
 
 demo: install
 	$(BIN)/sotto demo
@@ -19,6 +22,9 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+results: install
+	$(BIN)/python benchmarks/results.py $(LIST)
 
 install: $(READY)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ import torch
 from eager_manner import eager
 
 from sotto import models
+from sotto.commit import commit
 from sotto.evaluate.speed import peak_of
 from sotto.files import write_json, write_text
 from sotto.models.manner import Manner
@@ -157,15 +157,12 @@ def _line(row: Row) -> str:
     return f"| {row.case.partition('-')[0]} | {row.batch} x {row.seconds:g} s | {times} | {memory} |"
 
 
-def machine(threads: int) -> str:
+def machine(threads: int | None = None) -> str:
     """The machine and the state of the project in one line, for a report."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         model = platform.processor() or platform.machine()
-    git = ["git", "-C", str(Path(__file__).parent)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout
-    state = f"commit {commit or 'unknown'}{', changed' if changed else ''}"
-    return f"{model}, {os.cpu_count()} cores, {threads} used; torch {torch.__version__}; {state}."
+    used = "" if threads is None else f", {threads} used"
+    return f"{model}, {os.cpu_count()} cores{used}; torch {torch.__version__}; commit {commit() or 'unknown'}."

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from reader import labels, whole
 
 from sotto.evaluate import Scores
-from sotto.evaluate.page_study import draw, write_study
+from sotto.evaluate.page_study import draw, draw_curves, write_study
 from sotto.evaluate.report import SYNTHETIC
 from sotto.evaluate.spread import Cell, Line, cells, lines
 
@@ -77,7 +77,7 @@ def test_lines_keep_the_mean_of_each_seed(study: list[Line]) -> None:
 
 
 def test_the_page_of_a_study_has_its_table_and_a_plot_for_each_metric(study: list[Line], tmp_path: Path) -> None:
-    write_study(tmp_path, "Mismatch & more", study, "none", synthetic=True)
+    write_study(tmp_path, "Mismatch & more", {"here": study}, "none", synthetic=True)
     text = (tmp_path / "study.html").read_text("utf-8")
     reader = whole(text)
     assert "<title>Mismatch &amp; more</title>" in text
@@ -101,5 +101,45 @@ def test_the_page_of_a_study_has_its_table_and_a_plot_for_each_metric(study: lis
         assert "#000000" in colours
         assert colours <= {"#000000", "#b0b0b0"}  # the grid's grey
 
-    write_study(tmp_path / "real", "Real", study, "none", synthetic=False)
+    write_study(tmp_path / "real", "Real", {"here": study}, "none", synthetic=False)
     assert 'class="banner"' not in (tmp_path / "real" / "study.html").read_text("utf-8")
+    assert not (tmp_path / "plot-learning.svg").exists()
+
+
+CURVES = {
+    Cell("wide", "none"): [[(2, 1.1), (4, 1.3)], [(2, 1.2), (4, 1.25)]],
+    Cell("wide", "kd"): [[(2, 1.4), (4, 1.5)]],
+    Cell("narrow", "kd"): [[(2, 1.0)], []],
+}
+
+
+def test_learning_curves_are_those_of_every_run() -> None:
+    figure = Figure()
+    draw_curves(figure, CURVES)
+    wide, narrow = figure.axes
+    assert [points(line) for line in wide.lines if points(line)] == [
+        *map(list, CURVES[Cell("wide", "none")]),
+        *CURVES[Cell("wide", "kd")],
+    ]
+    assert [points(line) for line in narrow.lines if points(line)] == [[(2, 1.0)]]
+    none, again, kd = (line for line in wide.lines if points(line))
+    assert none.get_color() == again.get_color() != kd.get_color() == narrow.lines[0].get_color()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["none", "kd"]
+
+
+def test_each_test_set_has_its_table_and_plots(study: list[Line], tmp_path: Path) -> None:
+    found = {"Here & now": study, "There": study[:3]}
+    write_study(tmp_path, "Two", found, "none", synthetic=False, curves=CURVES)
+    text = (tmp_path / "study.html").read_text("utf-8")
+    reader = whole(text)
+    assert [unescape(heading) for heading in re.findall("<h2>(.*?)</h2>", text)] == [
+        "Results: Here & now",
+        "Methods: Here & now",
+        "Results: There",
+        "Methods: There",
+        "Learning curves",
+    ]
+    assert len(labels(reader)) == 5
+    names = {"plot-pesq_wb.svg", "plot-stoi.svg", "plot-there-pesq_wb.svg", "plot-there-stoi.svg", "plot-learning.svg"}
+    assert {path.name for path in tmp_path.glob("*.svg")} == names

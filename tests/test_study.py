@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 import torch
 import yaml
 
-from sotto import models, recipes, study
+from sotto import findings, models, recipes, study
+from sotto.data import Synthetic
 from sotto.distill import METHODS
 from sotto.errors import InputError
 from sotto.evaluate import Scores
-from sotto.evaluate.spread import Cell, lines, table
+from sotto.evaluate.paper import results
+from sotto.evaluate.spread import Cell, Line, Size, lines, table
 from sotto.shelf import studies
 
 RECIPE = {
@@ -25,6 +28,16 @@ RECIPE = {
     "loss": {"compressed": {}},
     "train": {"steps": 2, "batch_size": 2, "accelerator": "cpu", "workers": 0, "validate_every": 2},
 }
+
+
+@pytest.fixture(autouse=True)
+def measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No processes for the metrics of so few files."""
+    monkeypatch.setattr(recipes, "evaluate", partial(recipes.evaluate, workers=0))
+
+
+PAIR = {"noisy": "noisy", "clean": "clean"}
+BASELINE = "MANNER-S-1.5GF (Baseline)"
 
 
 def write(folder: Path, **changes: Any) -> Path:
@@ -50,6 +63,12 @@ def write(folder: Path, **changes: Any) -> Path:
     return path
 
 
+def told(path: Path) -> tuple[list[list[Line]], str]:
+    """The lines of every test set, and the tables as text."""
+    found, text = study.run(path)
+    return list(found.values()), text
+
+
 @pytest.mark.parametrize("name", studies())
 def test_shipped_studies_hold_recipes_without_errors(name: str) -> None:
     plan, runs = study.read(name)
@@ -69,7 +88,7 @@ def test_all_methods_stand_in_the_study_of_methods() -> None:
 
 def test_a_study_trains_what_is_missing_and_sums_up_all(tmp_path: Path) -> None:
     path = write(tmp_path)
-    found, text = study.run(path)
+    [found], text = told(path)
     out = tmp_path / "study"
     runs = [out / "whole" / method / f"seed-{seed}" for method in ("none", "output") for seed in (0, 1)]
     scores = [Scores.from_json(folder / "scores.json") for folder in runs]
@@ -95,7 +114,7 @@ def test_a_study_trains_what_is_missing_and_sums_up_all(tmp_path: Path) -> None:
     for file in runs[1].iterdir():
         if file.is_file():
             file.unlink()
-    again, _ = study.run(path)
+    [again], _ = told(path)
     assert [folder for folder in runs if (folder / "best.safetensors").stat().st_mtime_ns != before[folder]] == [
         runs[1]
     ]
@@ -117,10 +136,10 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> No
 
 
 def test_each_teacher_keeps_its_own_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def evaluate(model: str, out: Path, **_: Any) -> None:
-        fake(float(len(model))).to_json(out / "scores.json")
+    def evaluate(model: str | Path, *_: Any, **__: Any) -> Scores:
+        return fake(float(len(str(model))))
 
-    monkeypatch.setattr(study.recipes, "evaluate", evaluate)
+    monkeypatch.setattr(recipes, "evaluate", evaluate)
     # Two teachers in folders of one name, of which one is known when the second joins before it.
     teachers = ["elsewhere/teacher/best.safetensors", "here/teacher/best.safetensors"]
     methods = {name: {"teacher": {"checkpoint": name}} for name in teachers}
@@ -128,7 +147,7 @@ def test_each_teacher_keeps_its_own_scores(tmp_path: Path, monkeypatch: pytest.M
     for one in runs:
         fake(1.0).to_json(one.folder / "scores.json")
     for chosen in (runs[1:], runs):
-        found, _ = study.summary(plan, chosen)
+        [found] = findings.summary(plan, chosen)[0].values()
     shown = {line.cell.method: line.by_seed["pesq_wb"] for line in found if not line.cell.scenario}
     assert shown == {
         "noisy": [6.0],
@@ -156,6 +175,14 @@ def test_runs_keep_to_the_gpus_that_the_study_was_given(monkeypatch: pytest.Monk
         ({"scenarios": {"odd": {"model": {"wdith": 3}}}}, "did you mean width?"),
         ({"methods": {"1/2": {}, "1-2": {}}, "against": None}, "whole, 1-2, seed 0 shares the folder"),
         ({"seeds": [0, 0]}, "whole, none, seed 0 shares the folder"),
+        ({"tests": {"other": {"noisy": "noisy"}}}, "tests.other: one folder"),
+        ({"tests": {"other": "noisy"}}, "'noisy' is no section"),
+        ({"tests": {"other": {"paper": 7}}}, "tests.other.paper: 7; expected a table of the paper, 1, 2, 3"),
+        ({"tests": {"one": {}, "two": {}}}, "at most one without folders"),
+        ({"tests": {"a b": PAIR, "a-b": PAIR}}, "names that differ in letters or digits"),
+        ({"paper": {"nonne": BASELINE}, "tests": {"own": {"paper": 1}}}, "paper: nonne is no method"),
+        ({"paper": {"none": BASELINE}}, "in the tables that the test sets name (none)"),
+        ({"paper": {"none": "BEST"}, "tests": {"own": {"paper": 1}}}, "no row 'BEST'"),
     ],
 )
 def test_mistakes_in_a_study_are_told(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -177,10 +204,54 @@ def test_lines_by_hand() -> None:
     assert (plain.spreads["pesq_wb"].mean, plain.spreads["pesq_wb"].std) == pytest.approx((2.5, 0.5**0.5))
     assert plain.differences == {}
     assert taught.differences["pesq_wb"] == pytest.approx((3, 1.5, 1.5, 1.5))  # all files differ alike
-    assert "+1.50 [1.50, 1.50]" in table([plain, taught], against="none")
-    assert r"\toprule" in table([plain, taught], "latex", "none")
+    found = {"here": [plain, taught]}
+    assert "+1.50 [1.50, 1.50]" in table(found, against="none")
+    assert "over 2 seed(s), on 3 file(s)" in table(found)
+    assert "here" not in table(found)
+    assert r"\toprule" in table(found, "latex", "none")
     with pytest.raises(InputError, match="no finished run"):
-        table([])
+        table({"here": []})
+
+
+def test_a_table_for_each_test_set_with_the_papers_figures_beside_ours() -> None:
+    (row,) = (row for row in results(1) if row.name == BASELINE)
+    cell = Cell("a", "none")
+    ours = lines({cell: [fake(1.0)]}, None, {cell: Size(1500.0, 2e9)}, {cell: row})
+    theirs = lines({cell: [fake(3.0, files=2)]}, None)
+    found = {"first": ours, "second": theirs}
+    one, two = table(found, "markdown").split("**second**")
+    assert one.startswith("**first**")
+    header, _, figures = (line.strip("|").split("|") for line in one.splitlines()[2:5])
+    assert dict(zip(map(str.strip, header), map(str.strip, figures), strict=True)) == {
+        "Scenario": "a",
+        "Method": "none",
+        "Params (K)": "1.5",
+        "Params (K), printed": "260.0",
+        "FLOPs, paper (G)": "2.00",
+        "FLOPs, paper (G), printed": "1.46",
+        "Seeds": "1",
+        "PESQ": "2.00",
+        "PESQ, printed": "2.88",
+    }
+    assert "Interspeech 2022" in one
+    assert "824 utterances" in one
+    assert "printed" not in two
+    assert "on 2 file(s)" in two
+    rows = list(csv.DictReader(table(found, "csv").splitlines()))
+    assert [row["test"] for row in rows] == ["first", "second"]
+    assert [row["pesq_wb_printed"] for row in rows] == ["2.88", ""]
+    assert "% second" in table(found, "latex")
+
+
+def test_the_paper_stands_beside_what_its_names_say() -> None:
+    cells = [Cell("a", "none"), Cell("b", "none"), Cell("b", "kd"), Cell("", "big (teacher)"), Cell("", "noisy")]
+    rows = {"none": BASELINE, "b/none": "MANNER-S-5.3GF (Baseline)", "big (teacher)": "MANNER-B-Teacher"}
+    first, second = (findings.printed(rows, findings.TestSet(paper=table), cells) for table in (1, 2))
+    assert {cell: row.name for cell, row in first.items()} == dict(
+        zip(cells[:2] + cells[3:4], rows.values(), strict=True)
+    )
+    assert {row.means["pesq_wb"] for row in second.values()} == {2.47, 2.70}  # table 2 has another teacher
+    assert findings.printed(rows, findings.TestSet(), cells) == {}
 
 
 def test_a_figure_that_one_side_lacks_has_no_difference() -> None:
@@ -190,7 +261,7 @@ def test_a_figure_that_one_side_lacks_has_no_difference() -> None:
     assert none.spreads == {}
     assert list(kd.spreads) == ["pesq_wb"]
     assert kd.differences == {}
-    assert "±" in table([none, kd], against="none")
+    assert "±" in table({"": [none, kd]}, against="none")
 
 
 def test_results_are_those_that_evaluate_gives(tmp_path: Path) -> None:
@@ -201,6 +272,39 @@ def test_results_are_those_that_evaluate_gives(tmp_path: Path) -> None:
 
     # A metric more is scored, and nothing trained.
     before = (folder / "best.safetensors").stat().st_mtime_ns
-    found, _ = study.run(write(tmp_path, seeds=[3], methods={"none": {}}, metrics=["si_sdr_db", "stoi", "snr_db"]))
+    [found], _ = told(write(tmp_path, seeds=[3], methods={"none": {}}, metrics=["si_sdr_db", "stoi", "snr_db"]))
     assert all("snr_db" in line.spreads for line in found)
     assert (folder / "best.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"seeds": [3], "methods": {"none": {}}, "metrics": ["si_sdr_db", "stoi"]}
+    study.run(write(tmp_path, **changes))
+    folder = tmp_path / "study" / "whole" / "none" / "seed-3"
+    kept = [*folder.iterdir(), *(tmp_path / "study" / "references" / "noisy").iterdir()]
+    before = {path: path.stat().st_mtime_ns for path in kept}
+
+    Synthetic(seed=5).write(tmp_path / "other")
+    pairs = {side: str(tmp_path / "other" / "test" / side) for side in ("noisy", "clean")}
+    path = write(tmp_path, **changes, tests={"Other voices": pairs})
+    found, text = study.run(path)
+    assert {path: path.stat().st_mtime_ns for path in kept} == before
+    assert list(found) == [study.OWN, "Other voices"]
+    (own, other) = found.values()
+    assert [line.cell for line in own] == [line.cell for line in other]
+    assert all(line.files == 12 for line in other)
+    measured = recipes.evaluate(folder / "best.safetensors", (pairs["noisy"], pairs["clean"]), metrics=("si_sdr_db",))
+    assert other[-1].spreads["si_sdr_db"].mean == measured.means()["si_sdr_db"]
+    assert own[-1].spreads["si_sdr_db"].mean == Scores.from_json(folder / "scores.json").means()["si_sdr_db"]
+    assert text.count("synthetic") == 2
+    assert (folder / "scores-other-voices.csv").is_file()
+    assert (tmp_path / "study" / "plot-other-voices-stoi.svg").is_file()
+    kept = list(json.loads((tmp_path / "study" / "study.json").read_text("utf-8"))["tests"])
+    assert kept == list(found)
+
+    # Other folders under the same name are another test set.
+    plan, (one,) = study.read(path)
+    assert findings.scored(plan, "Other voices", folder) is not None
+    plan, _ = study.read(write(tmp_path, **changes, tests={"Other voices": {**pairs, "noisy": pairs["clean"]}}))
+    assert findings.scored(plan, "Other voices", one.folder) is None
+    assert findings.scored(plan, study.OWN, one.folder) is not None

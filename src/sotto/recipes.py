@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from sotto import data, distill, losses, models, schema
+from sotto.commit import commit
 from sotto.data.base import Damaged
 from sotto.data.render import Rendered
 from sotto.data.render import render as rendered
@@ -148,7 +149,7 @@ def build(values: Mapping[str, Any], folder: Path) -> Trainer:
         for section in (values.get("weights", {}), *(stage.weights for stage in stages))
     )
     objective = Objective(terms, methods, student, teacher, weights, staged)
-    about = {"recipe": plain(values), "data": source.name, "synthetic": source.synthetic}
+    about = {"recipe": plain(values), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
     return Trainer(student, objective, source, settings, folder, about, stages)
 
 

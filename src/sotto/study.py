@@ -15,39 +15,44 @@ A study is YAML that says how its runs differ from one recipe::
       output: {distill: {output: {}}}
       cosine: {distill: {cosine: {}}, weights: {kd/cosine: {balance: 0.5}}}
     metrics: [pesq_wb, stoi]            # the paper's and SI-SDR when left out
+    tests:                              # what runs, noisy input and teachers are scored on, a table each
+      Valentini: {paper: 1}             # the recipe's own test set, which is all when this is left out
+      DNS: {noisy: dns/noisy, clean: dns/clean, paper: 2}
+    paper:                              # rows of the MV-AT paper's tables 1 and 2, to stand beside ours
+      none: MANNER-S-1.5GF (Baseline)
+      width 1/2/output: MANNER-S-1.5GF + MV-AT + KD
 
 What a method changes is laid over the scenario, and both over the recipe. Every run has a folder of its own below
-``out``, which any other command reads; a run that has its scores is not done again.
+``out``, which any other command reads; a run that has its scores is not done again, and one that lacks those on a
+further test set gets these alone.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sotto import models, recipes, schema
+from sotto import recipes, schema
 from sotto.errors import InputError
-from sotto.evaluate import Scores
-from sotto.evaluate.page_study import write_study
-from sotto.evaluate.spread import Cell, Line, lines, table
-from sotto.files import write_json, write_text
-from sotto.metrics import DEFAULT
-from sotto.recipes import NOISY, SCORES, Progress
+from sotto.evaluate.paper import results, tables
+from sotto.evaluate.spread import Cell
+from sotto.files import slug
+from sotto.findings import Findings, TestSet, scored, summary, teachers
+from sotto.recipes import Progress
 from sotto.sections import arguments
 from sotto.shelf import STUDIES, studies
 from sotto.train.checkpoint import STATE
 from sotto.train.log import read_log
 
 POLL_S = 2.0
-STYLES = {"md": "markdown", "tex": "latex", "csv": "csv"}
+OWN = "test set of the recipe"  # what it is called where a study does not say
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Study:
         out: folder; ``runs/studies/`` and the file's name when left out.
         against: the method that the others are compared with.
         metrics: names from ``sotto.metrics.METRICS``; the paper's and SI-SDR when left out.
+        tests: name -> ``sotto.findings.TestSet``; the recipe's own goes first, whether it is named or not.
+        paper: method, ``SCENARIO/METHOD`` or teacher, as the tables call it -> row of the paper that it stands for.
         jobs: runs side by side; one for each GPU, or each core of a CPU, when left out.
     """
 
@@ -74,6 +81,8 @@ class Study:
     out: str = ""
     against: str | None = None
     metrics: tuple[str, ...] | None = None
+    tests: dict[str, Any] = field(default_factory=dict)
+    paper: dict[str, str] = field(default_factory=dict)
     jobs: int | None = None
 
 
@@ -97,6 +106,8 @@ def read(path: str | Path) -> tuple[Study, list[Run]]:
     values = schema.parse(path.read_text("utf-8"), path)
     errors: list[str] = []
     checked = arguments("", Study, values if isinstance(values, dict) else {}, errors)
+    checked["tests"] = _tests(checked.get("tests") or {}, errors)
+    checked["out"] = checked.get("out") or str(Path("runs/studies") / path.stem)
     if errors:
         raise InputError(path, "; ".join(errors))
     study = Study(**checked)
@@ -104,30 +115,64 @@ def read(path: str | Path) -> tuple[Study, list[Run]]:
         raise InputError(path, f"against: {study.against} is no method", f"one of {', '.join(study.methods)}")
     beside = path.parent / study.recipe
     base = str(beside) if beside.is_file() else study.recipe
-    out = Path(study.out or Path("runs/studies") / path.stem)
+    out = Path(study.out)
     runs = [
         Run(Cell(scenario, method), seed, _recipe(base, study, scenario, method, seed, path), folder)
         for scenario in study.scenarios
         for method in study.methods
         for seed in study.seeds
-        for folder in [out / _slug(scenario) / _slug(method) / f"seed-{seed}"]
+        for folder in [out / slug(scenario) / slug(method) / f"seed-{seed}"]
     ]
     folders = [one.folder for one in runs]
     for one in runs:
         if folders.count(one.folder) > 1:
             found = f"{', '.join(one.cell)}, seed {one.seed} shares the folder {one.folder} with another run"
             raise InputError(path, found, "names that differ in letters or digits, and each seed once")
+    _check_paper(study, runs, path)
     return study, runs
 
 
-def run(path: str | Path, progress: Progress | None = None) -> tuple[list[Line], str]:
+def _tests(sections: Mapping[str, Any], errors: list[str]) -> dict[str, TestSet]:
+    """The test sets, the recipe's own first; what is wrong with them joins ``errors``."""
+    found = {}
+    for name, section in sections.items():
+        if not isinstance(section, Mapping):
+            errors.append(f"tests.{name}: {section!r} is no section; expected noisy and clean, paper, or {{}}")
+            continue
+        found[str(name)] = test = TestSet(**arguments(f"tests.{name}", TestSet, section, errors))
+        if (test.noisy is None) != (test.clean is None):
+            errors.append(f"tests.{name}: one folder; expected noisy and clean, or neither for the recipe's own")
+        if test.paper is not None and str(test.paper) not in tables():
+            errors.append(f"tests.{name}.paper: {test.paper}; expected a table of the paper, {', '.join(tables())}")
+    own = [name for name, test in found.items() if test.noisy is None]
+    names = [slug(name) for name in found]
+    if len(own) > 1 or len(names) > len(set(names)):
+        errors.append("tests: expected names that differ in letters or digits, and at most one without folders")
+    return {name: found.get(name, TestSet()) for name in own or [OWN]} | found
+
+
+def _check_paper(study: Study, runs: Sequence[Run], path: Path) -> None:
+    """Refuse rows of the paper that nothing of the study can stand beside."""
+    cells = {one.cell for one in runs} | set(teachers(runs))
+    names = {name for cell in cells for name in (cell.method, "/".join(cell))}
+    named = [test.paper for test in study.tests.values() if test.paper is not None]
+    rows = {row.name for table in named for row in results(table)}
+    for name, row in study.paper.items():
+        if name not in names:
+            raise InputError(path, f"paper: {name} is no method", f"one of {', '.join(sorted(names))}")
+        if row not in rows:
+            found = f"paper.{name}: no row {row!r} in the tables that the test sets name ({named or 'none'})"
+            raise InputError(path, found, f"one of {', '.join(sorted(rows))}" if rows else "tests: {NAME: {paper: 1}}")
+
+
+def run(path: str | Path, progress: Progress | None = None) -> tuple[Findings, str]:
     """Do what is missing of a study, and sum up all of it.
 
-    Writes ``table.md``, ``table.tex``, ``table.csv``, ``study.json``, ``study.html`` and a plot for each metric, as
-    ``plot-stoi.svg``, into the study's folder.
+    Writes ``table.md``, ``table.tex``, ``table.csv``, ``study.json``, ``study.html``, a plot for each metric, as
+    ``plot-stoi.svg``, and one of the learning curves, ``plot-learning.svg``, into the study's folder.
 
     Returns:
-        The lines of the table, and the table as text.
+        The lines of the table of each test set, and the tables as text.
 
     Raises:
         InputError: errors in the study, or runs that failed; the message names the first, and the others are done.
@@ -135,43 +180,11 @@ def run(path: str | Path, progress: Progress | None = None) -> tuple[list[Line],
     study, runs = read(path)
     failures = _train([one for one in runs if not _finished(one, study)], study, progress)
     done = [one for one in runs if _finished(one, study)]
-    found = summary(study, done, progress) if done else ([], "")
+    found = summary(study, done, progress) if done else ({}, "")
     if failures:
         first, error = next(iter(failures.items()))
         raise InputError(first, f"{len(failures)} of {len(runs)} runs failed; this one with: {error}")
     return found
-
-
-def summary(study: Study, runs: Sequence[Run], progress: Progress | None = None) -> tuple[list[Line], str]:
-    """The table of the runs that are done, the noisy input and the teachers above them, written in every style."""
-    out = runs[0].folder.parent.parent.parent
-    scores = _references(study, runs, out, progress)
-    for one in runs:
-        scores.setdefault(one.cell, []).append(Scores.from_json(one.folder / SCORES))
-    networks = {one.cell: one.recipe["model"] for one in runs}
-    sizes = {cell: models.count_parameters(models.create(**network)) for cell, network in networks.items()}
-    found = lines(scores, study.against, sizes)
-    synthetic = any(one.metadata.get("synthetic") for runs_of in scores.values() for one in runs_of)
-    for suffix, style in STYLES.items():
-        write_text(out / f"table.{suffix}", table(found, style, study.against, synthetic))  # pyright: ignore[reportArgumentType]
-    write_json(out / "study.json", {"study": asdict(study), "lines": [asdict(line) for line in found]})
-    write_study(out, study.title or out.name, found, study.against, synthetic)
-    return found, table(found, "text", study.against, synthetic)
-
-
-def _references(study: Study, runs: Sequence[Run], out: Path, progress: Progress | None) -> dict[Cell, list[Scores]]:
-    """The noisy input and every teacher, scored once on the test set of the runs."""
-    teachers = dict.fromkeys(one.recipe.get("teacher", {}).get("checkpoint") for one in runs)
-    recipe, scores = runs[0].folder / recipes.RECIPE, {}
-    for model in (NOISY, *filter(None, teachers)):
-        folder = out / "references" / _slug(model)
-        if not _scored(folder, study):
-            recipes.evaluate(model, recipe=recipe, metrics=study.metrics, out=folder, progress=progress)
-        cell = Cell("", NOISY if model == NOISY else f"{Path(model).parent.name} (teacher)")
-        if cell in scores:  # another teacher is in a folder of the same name
-            cell = Cell("", f"{Path(model).parent} (teacher)")
-        scores[cell] = [Scores.from_json(folder / SCORES)]
-    return scores
 
 
 def _train(runs: Sequence[Run], study: Study, progress: Progress | None) -> dict[Path, str]:
@@ -234,16 +247,10 @@ def _run(one: Run, metrics: tuple[str, ...] | None, gpu: str | None, jobs: int) 
 
 def _finished(one: Run, study: Study) -> bool:
     """Whether the run has its scores; one of another recipe than the study's is refused."""
-    if not _scored(one.folder, study):
+    if scored(study, next(iter(study.tests)), one.folder) is None:
         return False
     recipes.same_recipe(one.folder, one.recipe)
     return True
-
-
-def _scored(folder: Path, study: Study) -> bool:
-    """Whether a folder has scores by all metrics of the study."""
-    path = folder / SCORES
-    return path.is_file() and set(study.metrics or DEFAULT) <= set(Scores.from_json(path).metrics)
 
 
 def _recipe(base: str, study: Study, scenario: str, method: str, seed: int, path: Path) -> dict[str, Any]:
@@ -261,7 +268,3 @@ def _find(path: str | Path) -> Path:
         if candidate.is_file():
             return candidate
     raise InputError(path, "no such study", f"a YAML file, or one of {', '.join(studies())}")
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -49,8 +49,8 @@ def study(given: Namespace) -> Answer:
     from sotto import study
 
     with Display() as show:
-        lines, text = study.run(given.study, show)
-    return [asdict(line) for line in lines], text
+        found, text = study.run(given.study, show)
+    return {name: [asdict(line) for line in lines] for name, lines in found.items()}, text
 
 
 def demo(given: Namespace) -> Answer:

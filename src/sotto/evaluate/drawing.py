@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,6 +16,11 @@ COLOURS = ("#3b82f6", "#e8590c", "#2f9e44", "#c026d3", "#b08900", "#0e9aa7")  # 
 DASHES = ("-", "--", "-.", ":")  # so that lines are not told apart by colour alone
 
 Draw = Callable[["Figure"], None]
+
+
+def line_style(index: int) -> dict[str, Any]:
+    """How the line of one of several is drawn."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)]}
 
 
 def inline(draw: Draw, label: str, inches: tuple[float, float]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from sotto.evaluate import html, listen
-from sotto.evaluate.drawing import COLOURS, DASHES, inline
+from sotto.evaluate.drawing import inline, line_style
 from sotto.evaluate.page_methods import heat_maps
 from sotto.evaluate.paper import PaperRow
 from sotto.evaluate.report import SYNTHETIC, Result, cells, notes
@@ -99,8 +99,7 @@ def _curve(name: str, curves: Curves) -> str:
             if points:
                 steps, figures = _thinned(np.array(points, float)).T
                 marker = "." if len(steps) < 30 else ""
-                colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
-                axes.plot(steps, figures, label=run, color=colour, linestyle=dash, marker=marker)
+                axes.plot(steps, figures, label=run, marker=marker, **line_style(index))
         axes.set_xlabel("step")
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)

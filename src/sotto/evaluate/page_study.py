@@ -1,4 +1,5 @@
-"""The page of a study: its table, and for each metric the methods side by side, scenario by scenario.
+"""The page of a study: for each test set its table, and for each metric the methods side by side, scenario by scenario;
+and how the runs came along.
 
 A dot is a method's mean over seeds, its bar the standard deviation, small dots below it the seeds themselves. The
 method that the others are compared with is a diamond, with a faint line at its mean. The noisy input and the teachers
@@ -8,21 +9,26 @@ told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sotto.evaluate import html
-from sotto.evaluate.drawing import INK, inline, standalone
+from sotto.evaluate.drawing import INK, inline, line_style, standalone
 from sotto.evaluate.report import Cell
+from sotto.evaluate.spread import Cell as Trained
 from sotto.evaluate.spread import Line, cells, notes
-from sotto.files import write_text
+from sotto.files import slug, write_text
 from sotto.metrics import COLUMNS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Curves = Mapping[Trained, Sequence[Sequence[tuple[int, float]]]]
+"""What was trained to its runs, each as (step, PESQ on the validation recordings)."""
 
 WIDTH = 4.2  # of a plot, in inches
 REACH = 1.0  # how far from the methods a reference is still drawn, in widths of their range
@@ -33,31 +39,78 @@ NOTE = (
 )
 
 
-def write_study(folder: str | Path, title: str, found: Sequence[Line], against: str | None, synthetic: bool) -> None:
-    """Write ``study.html``, and ``plot-pesq_wb.svg`` and the like for the other metrics.
+def write_study(
+    folder: str | Path,
+    title: str,
+    found: Mapping[str, Sequence[Line]],
+    against: str | None,
+    synthetic: bool,
+    curves: Curves | None = None,
+) -> None:
+    """Write ``study.html``, ``plot-pesq_wb.svg`` and the like for the other metrics, and ``plot-learning.svg``.
 
     Args:
-        folder: where to.
+        folder: where to; the plots of further test sets have their name in theirs.
         title: heading of the page.
-        found: lines of the study; those without a scenario are references.
+        found: test set to lines of the study; those without a scenario are references.
         against: the method that the others are compared with.
         synthetic: whether the data is; a banner says so.
+        curves: the runs' learning curves.
 
     Raises:
         InputError: a file cannot be written.
     """
+    folder, sections = Path(folder), {}
+    for index, (name, lines) in enumerate(found.items()):
+        plots = _plots(folder / (f"plot-{slug(name)}" if index else "plot"), title, lines, against)
+        of = f": {escape(name)}" if len(found) > 1 else ""
+        sections[f"Results{of}"] = _table(lines, against)
+        sections[f"Methods{of}"] = f'<p class="note">{NOTE}</p>\n{html.grid(plots)}' if plots else ""
+    if curves:
+        size = (WIDTH, 1.0 + 2.0 * len({cell.scenario for cell in curves}))
+        plot, label = partial(draw_curves, curves=curves), "PESQ on the validation recordings over training steps"
+        sections["Learning curves"] = html.figure(f"{label}, a line for each run", inline(plot, label, size))
+        write_text(folder / "plot-learning.svg", standalone(plot, f"{title}: {label}", size))
+    write_text(folder / "study.html", html.page(title, sections, synthetic))
+
+
+def _plots(start: Path, title: str, found: Sequence[Line], against: str | None) -> list[str]:
+    """A figure for each metric, for the page and, under names that begin with ``start``, as files."""
     plots = []
     for column in dict.fromkeys(column for line in found if line.cell.scenario for column in line.spreads):
-        look, size = COLUMNS[column], (WIDTH, _height(found, column))
-        label = f"{look.label} of each method, mean and standard deviation over seeds; the table has the figures"
+        metric, size = COLUMNS[column], (WIDTH, _height(found, column))
+        label = f"{metric.label} of each method, mean and standard deviation over seeds; the table has the figures"
         plot = partial(draw, found=found, column=column, against=against)
-        plots.append(html.figure(look.label, inline(plot, label, size)))
-        write_text(Path(folder) / f"plot-{column}.svg", standalone(plot, f"{title}: {look.label}", size))
-    sections = {
-        "Results": _table(found, against),
-        "Methods": f'<p class="note">{NOTE}</p>\n{html.grid(plots)}' if plots else "",
-    }
-    write_text(Path(folder) / "study.html", html.page(title, sections, synthetic))
+        plots.append(html.figure(metric.label, inline(plot, label, size)))
+        write_text(start.with_name(f"{start.name}-{column}.svg"), standalone(plot, f"{title}: {metric.label}", size))
+    return plots
+
+
+def draw_curves(drawn: Figure, curves: Curves) -> None:
+    """Draw how PESQ on the validation recordings rose: a panel for each scenario, a look for each method.
+
+    Args:
+        drawn: an empty figure.
+        curves: the runs' learning curves.
+    """
+    scenarios, methods = (list(dict.fromkeys(names)) for names in zip(*curves, strict=True))
+    panels = list(drawn.subplots(len(scenarios), 1, sharex=True, sharey=True, squeeze=False).flat)
+    for (scenario, method), runs in curves.items():
+        axes = panels[scenarios.index(scenario)]
+        for points in runs:
+            axes.plot(*zip(*points, strict=True), marker=".", linewidth=1, **line_style(methods.index(method)))
+    for axes, scenario in zip(panels, scenarios, strict=True):
+        axes.grid(alpha=0.25)
+        axes.set_ylabel(f"validation {COLUMNS['pesq_wb'].label}")
+        if len(scenarios) > 1:
+            axes.set_title(scenario, loc="left", size=9, weight="bold")
+    panels[-1].set_xlabel("step")
+    handles = [
+        handle
+        for index, name in enumerate(methods)
+        for handle in panels[0].plot([], [], label=name, **line_style(index))
+    ]
+    drawn.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=8, ncols=3)
 
 
 def _table(found: Sequence[Line], against: str | None) -> str:

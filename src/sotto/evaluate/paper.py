@@ -33,11 +33,15 @@ def results(table: str | int = "1") -> list[PaperRow]:
     Raises:
         InputError: the paper has no such table.
     """
-    tables = _read()["tables"]
-    found = tables.get(str(table))
+    found = _read()["tables"].get(str(table))
     if found is None:
-        raise InputError("table", f"the paper has no table {table!r}", " or ".join(tables))
+        raise InputError("table", f"the paper has no table {table!r}", " or ".join(tables()))
     return [_row(str(table), found, name) for name in found["rows"]]
+
+
+def tables() -> list[str]:
+    """The names of the tables."""
+    return list(_read()["tables"])
 
 
 def source() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -122,10 +122,10 @@ def cells(
     shown_columns = SIZES | {column: COLUMNS[column] for column in shown}
     header, columns = ["Model"], [[Cell(result.name) for result in ordered]]
     for column, look in shown_columns.items():
-        if any(_figure(result, column) is not None for result in ordered):
+        if any(figure(result, column) is not None for result in ordered):
             header.append(look.label)
             columns.append([_cell(result, column, look) for result in ordered])
-        figures = [_figure(printed.get(result.name), column) for result in ordered]
+        figures = [figure(printed.get(result.name), column) for result in ordered]
         if any(figure is not None for figure in figures):
             header.append(f"{look.label}, printed")
             columns.append([Cell(look.show(figure)) for figure in figures])
@@ -140,9 +140,18 @@ def cells(
 def notes(results: Sequence[Result], paper: Sequence[PaperRow] = ()) -> list[str]:
     """What a reader of the table must know: that the data is synthetic, and what the paper's figures are."""
     told = [SYNTHETIC] if any(result.synthetic for result in results) else []
-    beside = _printed(results, paper)
-    if beside:
-        told.append(f"Printed: {source()}, on {', '.join(dict.fromkeys(row.test_set for row in beside.values()))}.")
+    return told + printed_notes(_printed(results, paper))
+
+
+def printed_notes(beside: Mapping[str, PaperRow]) -> list[str]:
+    """What a reader must know of the paper's figures: where they come from, and of which models not to compare them.
+
+    Args:
+        beside: name of each model that has any to its row.
+    """
+    if not beside:
+        return []
+    told = [f"Printed: {source()}, on {', '.join(dict.fromkeys(row.test_set for row in beside.values()))}."]
     return told + [f"{name}, printed: {row.note}." for name, row in beside.items() if row.note]
 
 
@@ -166,6 +175,13 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]], style: Style = "t
     return "".join("  ".join(row).rstrip() + "\n" for row in (padded[0], rule, *padded[1:]))
 
 
+def figure(row: Result | PaperRow | None, column: str) -> float | None:
+    """A size or a mean of a row, where it has one."""
+    if row is None:
+        return None
+    return getattr(row, column) if column in SIZES else row.means.get(column)
+
+
 def _ordered(results: Sequence[Result]) -> list[Result]:
     if not results:
         raise InputError("results", "there are none", "one or more models")
@@ -177,16 +193,10 @@ def _printed(results: Sequence[Result], paper: Sequence[PaperRow]) -> dict[str, 
     return {result.name: rows[key] for result in results if (key := result.paper or result.name) in rows}
 
 
-def _figure(row: Result | PaperRow | None, column: str) -> float | None:
-    if row is None:
-        return None
-    return getattr(row, column) if column in SIZES else row.means.get(column)
-
-
 def _cell(result: Result, column: str, look: Column) -> Cell:
     interval = result.intervals.get(column)
     spread = f"[{look.show(interval[0])}, {look.show(interval[1])}]" if interval else ""
-    return Cell(look.show(_figure(result, column)), spread)
+    return Cell(look.show(figure(result, column)), spread)
 
 
 def _csv(results: Sequence[Result], paper: Sequence[PaperRow], shown: Sequence[str]) -> str:
@@ -194,11 +204,11 @@ def _csv(results: Sequence[Result], paper: Sequence[PaperRow], shown: Sequence[s
     for result in _ordered(results):
         row: dict[str, object] = {"name": result.name}
         for column in (*SIZES, *shown):
-            row[column] = _figure(result, column)
+            row[column] = figure(result, column)
             if column in shown:
                 row[f"{column}_low"], row[f"{column}_high"] = result.intervals.get(column, (None, None))
             if printed:
-                row[f"{column}_printed"] = _figure(printed.get(result.name), column)
+                row[f"{column}_printed"] = figure(printed.get(result.name), column)
         rows.append(row | {"n": result.n, "failures": result.failures, "synthetic": result.synthetic})
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")

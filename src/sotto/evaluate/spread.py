@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sotto.errors import InputError
-from sotto.evaluate.report import SYNTHETIC, Style, grid
+from sotto.evaluate.paper import PaperRow
+from sotto.evaluate.report import SIZES, SYNTHETIC, Style, figure, grid, printed_notes
 from sotto.evaluate.score import Scores
 from sotto.evaluate.statistics import Difference, Spread, over_seeds, paired
-from sotto.metrics import COLUMNS, columns
+from sotto.metrics import COLUMNS, Column, columns
+
+_SIZES = SIZES | {"params": Column("Params (K)", 1, 1e-3, higher_is_better=False)}  # students are small
 
 
 class Cell(NamedTuple):
@@ -25,6 +28,14 @@ class Cell(NamedTuple):
 
     scenario: str
     method: str
+
+
+class Size(NamedTuple):
+    """Of a network."""
+
+    params: float
+    flops_paper: float
+    """Floating-point operations on 4 s of audio as the MV-AT paper counts them."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +51,25 @@ class Line:
     """Metric column to the difference from the reference method in the same scenario; empty for that method, and
     without the columns for which the two share no file."""
     seeds: int
-    parameters: int | None = None
+    files: int
+    size: Size | None = None
+    printed: PaperRow | None = None
+    """The row of the paper that it stands for."""
 
 
 def lines(
-    scores: Mapping[Cell, Sequence[Scores]], against: str | None, parameters: Mapping[Cell, int] | None = None
+    scores: Mapping[Cell, Sequence[Scores]],
+    against: str | None,
+    sizes: Mapping[Cell, Size] | None = None,
+    printed: Mapping[Cell, PaperRow] | None = None,
 ) -> list[Line]:
-    """Sum up a study.
+    """Sum up what a study scored on one test set.
 
     Args:
         scores: for each cell those of its seeds.
         against: the method that the others are compared with, if it was scored in their scenario.
-        parameters: of each cell's network.
+        sizes: of the cells' networks.
+        printed: the rows of the paper that cells stand for.
     """
     found = []
     for cell, runs in scores.items():
@@ -63,7 +81,9 @@ def lines(
         reference = scores.get(Cell(cell.scenario, against)) if against and against != cell.method else None
         pairs = {column: _difference(runs, reference, column) for column in shown} if reference else {}
         differences = {column: difference for column, difference in pairs.items() if difference is not None}
-        found.append(Line(cell, spreads, by_seed, differences, len(runs), (parameters or {}).get(cell)))
+        files = max(len(one.rows) for one in runs)
+        beside = (sizes or {}).get(cell), (printed or {}).get(cell)
+        found.append(Line(cell, spreads, by_seed, differences, len(runs), files, *beside))
     return found
 
 
@@ -80,81 +100,104 @@ def _over_files(runs: Sequence[Scores], column: str) -> dict[str, float]:
     return {name: sum(one[name] for one in values) / len(values) for name in sorted(shared)}
 
 
-def table(found: Sequence[Line], style: Style = "text", against: str | None = None, synthetic: bool = False) -> str:
-    """Write the lines of a study as one table; CSV has unrounded figures in base units.
+def table(
+    found: Mapping[str, Sequence[Line]], style: Style = "text", against: str | None = None, synthetic: bool = False
+) -> str:
+    """Write the lines of a study as one table for each test set; CSV is one in all, unrounded, in base units.
+
+    Args:
+        found: name of each test set to its lines; a single one goes without its name.
+        style: ``text`` (aligned), ``markdown``, ``latex`` (booktabs) or ``csv``.
+        against: the method that the others are compared with.
+        synthetic: whether the data is.
 
     Raises:
         InputError: there are no lines, or no such style.
     """
-    if not found:
+    if not any(found.values()):
         raise InputError("study", "has no finished run")
     if style not in ("text", "markdown", "latex", "csv"):
         raise InputError("style", f"no table style {style!r}", "text, markdown, latex or csv")
     if style == "csv":
         return _csv(found)
-    header, rows = cells(found)
-    text = grid(header, rows, style)
-    told = notes(found, against) + ([SYNTHETIC] if synthetic else [])
-    return ("".join(f"% {note}\n" for note in told) + text) if style == "latex" else text + "\n" + " ".join(told) + "\n"
+    parts = []
+    for name, own in found.items():
+        heading = {"text": name, "markdown": f"**{name}**", "latex": f"% {name}"}[style] if len(found) > 1 else ""
+        told = notes(own, against) + ([SYNTHETIC] if synthetic else [])
+        if style == "latex":
+            parts.append("\n".join(filter(None, [heading, *(f"% {note}" for note in told), grid(*cells(own), style)])))
+        else:
+            parts.append("\n\n".join(filter(None, [heading, grid(*cells(own), style).rstrip(), " ".join(told)])) + "\n")
+    return "\n".join(parts)
 
 
 def notes(found: Sequence[Line], against: str | None = None) -> list[str]:
     """What a reader of the table must know: what stands behind a mean, and what a difference is."""
-    told = [f"Mean ± standard deviation over {max(line.seeds for line in found)} seed(s)."]
+    seeds, files = (max(getattr(line, name) for line in found) for name in ("seeds", "files"))
+    told = [f"Mean ± standard deviation over {seeds} seed(s), on {files} file(s)."]
     if any(line.differences for line in found):
         told.append(f"Δ: above {against} on the same files, with its 95 % bootstrap interval over files.")
-    return told
+    return told + printed_notes({line.printed.name: line.printed for line in found if line.printed})
 
 
 def cells(found: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of the table, as strings."""
-    shown = list(dict.fromkeys(column for line in found for column in line.spreads))
-    sizes = any(line.parameters is not None for line in found)
-    compared = any(line.differences for line in found)
-    header = ["Scenario", "Method", *(["Params (K)"] if sizes else []), "Seeds"]
-    for column in shown:
-        header += [COLUMNS[column].label, *([f"Δ {COLUMNS[column].label}"] if compared else [])]
-    rows = []
-    for line in found:
-        row = [line.cell.scenario, line.cell.method]
-        row += [f"{line.parameters / 1e3:.1f}" if line.parameters is not None else ""] if sizes else []
-        row.append(str(line.seeds))
-        for column in shown:
-            row.append(_spread(column, line.spreads.get(column)))
-            row += [_delta(column, line.differences.get(column))] if compared else []
-        rows.append(row)
-    return header, rows
+    """The header and the rows of the table, as strings; columns in which nothing stands are left out."""
+    columns = {"Scenario": [line.cell.scenario for line in found], "Method": [line.cell.method for line in found]}
+    for name, look in _SIZES.items():
+        columns[look.label] = [look.show(getattr(line.size, name)) if line.size else "" for line in found]
+        columns[f"{look.label}, printed"] = [_printed(line, look, name) for line in found]
+    columns["Seeds"] = [str(line.seeds) for line in found]
+    for name in dict.fromkeys(name for line in found for name in line.spreads):
+        look = COLUMNS[name]
+        columns[look.label] = [_spread(look, line.spreads.get(name)) for line in found]
+        columns[f"{look.label}, printed"] = [_printed(line, look, name) for line in found]
+        columns[f"Δ {look.label}"] = [_delta(look, line.differences.get(name)) for line in found]
+    shown = {label: texts for label, texts in columns.items() if any(texts) or label == "Scenario"}
+    return list(shown), [list(row) for row in zip(*shown.values(), strict=True)]
 
 
-def _spread(column: str, spread: Spread | None) -> str:
-    look = COLUMNS[column]
+def _printed(line: Line, look: Column, name: str) -> str:
+    beside = figure(line.printed, name)
+    return "" if beside is None else look.show(beside)
+
+
+def _spread(look: Column, spread: Spread | None) -> str:
     if spread is None:
         return ""
     return f"{look.show(spread.mean)} ± {look.show(spread.std)}" if spread.n > 1 else look.show(spread.mean)
 
 
-def _delta(column: str, difference: Difference | None) -> str:
+def _delta(look: Column, difference: Difference | None) -> str:
     if difference is None:
         return ""
-    show = COLUMNS[column].show
     sign = "+" if difference.mean >= 0 else ""
-    return f"{sign}{show(difference.mean)} [{show(difference.low)}, {show(difference.high)}]"
+    return f"{sign}{look.show(difference.mean)} [{look.show(difference.low)}, {look.show(difference.high)}]"
 
 
-def _csv(found: Sequence[Line]) -> str:
-    rows = []
-    for line in found:
-        row: dict[str, object] = {"scenario": line.cell.scenario, "method": line.cell.method, "seeds": line.seeds}
-        row["parameters"] = line.parameters
-        for column, spread in line.spreads.items():
-            row |= {column: spread.mean, f"{column}_std": spread.std if spread.n > 1 else None}
-            difference = line.differences.get(column)
-            if difference is not None:
-                row |= {f"{column}_difference": difference.mean, f"{column}_difference_low": difference.low}
-                row[f"{column}_difference_high"] = difference.high
-        rows.append(row)
+def _csv(found: Mapping[str, Sequence[Line]]) -> str:
+    rows = [{"test": name, **_values(line)} for name, own in found.items() for line in own]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
+
+
+def _values(line: Line) -> dict[str, object]:
+    """What CSV has of a line; the figures of the paper only if it has any."""
+    row: dict[str, object] = {"scenario": line.cell.scenario, "method": line.cell.method}
+    row |= {"seeds": line.seeds, "files": line.files}
+    for name in _SIZES:
+        row[name] = getattr(line.size, name) if line.size else None
+        row |= _beside(line, name)
+    for name, spread in line.spreads.items():
+        row |= {name: spread.mean, f"{name}_std": spread.std if spread.n > 1 else None, **_beside(line, name)}
+        difference = line.differences.get(name)
+        if difference is not None:
+            row |= {f"{name}_difference": difference.mean, f"{name}_difference_low": difference.low}
+            row[f"{name}_difference_high"] = difference.high
+    return row
+
+
+def _beside(line: Line, name: str) -> dict[str, object]:
+    return {f"{name}_printed": figure(line.printed, name)} if line.printed else {}

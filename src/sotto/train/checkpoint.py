@@ -16,7 +16,15 @@ from sotto.processes import ranks
 STATE = "state.pt"
 CHECKPOINT = "best.safetensors"
 """The weights of a run to use: its best on the validation recordings."""
+LAST = "last.safetensors"
+"""The weights at the end of a run: one that has them has taken all its steps."""
 FORMAT = 1
+
+
+def chosen(folder: Path) -> Path:
+    """The weights of a finished run to use: the best, or the last of a run without validation recordings."""
+    best = folder / CHECKPOINT
+    return best if best.is_file() else folder / LAST
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from sotto.errors import InputError
 from sotto.files import sweep
 from sotto.processes import agreed, rank, ranks
 from sotto.train.across import follow_first, mean
-from sotto.train.checkpoint import CHECKPOINT, STATE, load_state, save_state
+from sotto.train.checkpoint import CHECKPOINT, LAST, STATE, load_state, save_state
 from sotto.train.checks import check
 from sotto.train.interrupt import Interruptible
 from sotto.train.log import Log
@@ -149,9 +149,9 @@ class Trainer:
         with Log(self.folder if first else None, self.step) as log, Interruptible() as signals:
             self._run(log, signals, progress if first else None)
         if first:
-            models.save(self.student, self.folder / "last.safetensors", step=self.step, **self.about)
+            models.save(self.student, self.folder / LAST, step=self.step, **self.about)
         pesq, step = self.best if self.best else (None, None)
-        checkpoint = self.folder / (CHECKPOINT if self.best else "last.safetensors")
+        checkpoint = self.folder / (CHECKPOINT if self.best else LAST)
         return Outcome(self.step, pesq, step, checkpoint, self.seconds)
 
     def _state(self, resume: bool) -> dict[str, Any] | None:
