@@ -119,12 +119,12 @@ def redo(path: Path, progress: Progress) -> Path:
 
 def _study(title: str, folder: Path, page: Path) -> str:
     """A study's tables, and its plots beside the page."""
-    plots = sorted(folder.glob("plot-*.svg"))
+    plots = sorted(folder.glob("plot-*.svg"), key=lambda path: len(path.stem))
     home = Path(page.stem) / folder.name
     for plot in plots:
         write_text(page.parent / home / plot.name, plot.read_text("utf-8"))
-    shown = [plot.name for plot in plots if plot.stem.endswith(("-learning", "-pesq_wb"))]
-    images = "\n\n".join(f"![{Path(name).stem}]({(home / name).as_posix()})" for name in shown)
+    shown = [plot.name for kind in ("-pesq_wb", "-learning") for plot in plots if plot.stem.endswith(kind)]
+    images = "\n\n".join(f"![{title}: {Path(name).stem}]({(home / name).as_posix()})" for name in shown)
     return "\n\n".join([f"## {title}", (folder / "table.md").read_text("utf-8").rstrip(), images])
 
 

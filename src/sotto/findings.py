@@ -135,9 +135,14 @@ def _file(study: Study, name: str) -> str:
 
 
 def _sizes(runs: Sequence[Run], teachers: Mapping[Cell, str]) -> dict[Cell, Size]:
-    """Of the runs' networks, and of the teachers whose files are still there."""
-    networks = {cell: models.load(checkpoint) for cell, checkpoint in teachers.items() if Path(checkpoint).is_file()}
-    networks |= {
-        cell: models.create(**model) for cell, model in {one.cell: one.recipe["model"] for one in runs}.items()
-    }
-    return {cell: Size(models.count_parameters(one), paper_flops(one)) for cell, one in networks.items()}
+    """Of the runs' networks, each counted once, and of the teachers whose files are still there."""
+    counted: dict[str, Size] = {}
+    for one in runs:
+        if repr(one.recipe["model"]) not in counted:
+            counted[repr(one.recipe["model"])] = _size(models.create(**one.recipe["model"]))
+    sizes = {cell: _size(models.load(path)) for cell, path in teachers.items() if Path(path).is_file()}
+    return sizes | {one.cell: counted[repr(one.recipe["model"])] for one in runs}
+
+
+def _size(network: models.Enhancer) -> Size:
+    return Size(models.count_parameters(network), paper_flops(network))

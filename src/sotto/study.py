@@ -242,7 +242,7 @@ def _run(one: Run, metrics: tuple[str, ...] | None, gpu: str | None, jobs: int) 
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     torch.set_num_threads(max((os.cpu_count() or 1) // jobs, 1))
     outcome = recipes.train(one.recipe, out=one.folder, resume=(one.folder / STATE).exists())
-    recipes.evaluate(outcome.checkpoint, metrics=metrics, out=one.folder, workers=1)
+    recipes.evaluate(outcome.checkpoint, metrics=metrics, out=one.folder, workers=0)
 
 
 def _finished(one: Run, study: Study) -> bool:

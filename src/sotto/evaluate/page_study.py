@@ -19,7 +19,7 @@ from sotto.evaluate import html
 from sotto.evaluate.drawing import INK, inline, line_style, standalone
 from sotto.evaluate.report import Cell
 from sotto.evaluate.spread import Cell as Trained
-from sotto.evaluate.spread import Line, cells, notes
+from sotto.evaluate.spread import Line, cells, notes, outer
 from sotto.files import slug, write_text
 from sotto.metrics import COLUMNS
 
@@ -77,7 +77,7 @@ def write_study(
 def _plots(start: Path, title: str, found: Sequence[Line], against: str | None) -> list[str]:
     """A figure for each metric, for the page and, under names that begin with ``start``, as files."""
     plots = []
-    for column in dict.fromkeys(column for line in found if line.cell.scenario for column in line.spreads):
+    for column in outer([line for line in found if line.cell.scenario]):
         metric, size = COLUMNS[column], (WIDTH, _height(found, column))
         label = f"{metric.label} of each method, mean and standard deviation over seeds; the table has the figures"
         plot = partial(draw, found=found, column=column, against=against)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sotto.errors import InputError
 from sotto.evaluate.paper import PaperRow, source
-from sotto.metrics import COLUMNS, Column
+from sotto.metrics import COLUMNS, METRICS, Column
 
 if TYPE_CHECKING:
     from sotto.evaluate.score import Scores
@@ -24,6 +24,7 @@ Style = Literal["text", "markdown", "latex", "csv"]
 NOISY = "noisy"
 SYNTHETIC = "The data is synthetic: these figures say nothing about recordings of real speech."
 SHOWN = ("pesq_wb", "stoi", "csig", "cbak", "covl", "si_sdr_db")
+INNER = METRICS["composite"].columns.keys() - set(SHOWN)  # what CSIG and its like are made of
 
 SIZES = {  # fields of Result and of PaperRow
     "params": Column("Params (M)", 2, 1e-6, higher_is_better=False),

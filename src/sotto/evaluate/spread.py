@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sotto.errors import InputError
 from sotto.evaluate.paper import PaperRow
-from sotto.evaluate.report import SIZES, SYNTHETIC, Style, figure, grid, printed_notes
+from sotto.evaluate.report import INNER, SIZES, SYNTHETIC, Style, figure, grid, printed_notes
 from sotto.evaluate.score import Scores
 from sotto.evaluate.statistics import Difference, Spread, over_seeds, paired
 from sotto.metrics import COLUMNS, Column, columns
@@ -141,19 +141,27 @@ def notes(found: Sequence[Line], against: str | None = None) -> list[str]:
 
 
 def cells(found: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of the table, as strings; columns in which nothing stands are left out."""
+    """The header and the rows of the table, as strings; columns in which nothing stands are left out.
+
+    What CSIG, CBAK and COVL are made of stands in CSV alone.
+    """
     columns = {"Scenario": [line.cell.scenario for line in found], "Method": [line.cell.method for line in found]}
     for name, look in _SIZES.items():
         columns[look.label] = [look.show(getattr(line.size, name)) if line.size else "" for line in found]
         columns[f"{look.label}, printed"] = [_printed(line, look, name) for line in found]
     columns["Seeds"] = [str(line.seeds) for line in found]
-    for name in dict.fromkeys(name for line in found for name in line.spreads):
+    for name in outer(found):
         look = COLUMNS[name]
         columns[look.label] = [_spread(look, line.spreads.get(name)) for line in found]
         columns[f"{look.label}, printed"] = [_printed(line, look, name) for line in found]
         columns[f"Δ {look.label}"] = [_delta(look, line.differences.get(name)) for line in found]
     shown = {label: texts for label, texts in columns.items() if any(texts) or label == "Scenario"}
     return list(shown), [list(row) for row in zip(*shown.values(), strict=True)]
+
+
+def outer(found: Sequence[Line]) -> list[str]:
+    """The metric columns that tables and plots show."""
+    return list(dict.fromkeys(name for line in found for name in line.spreads if name not in INNER))
 
 
 def _printed(line: Line, look: Column, name: str) -> str:

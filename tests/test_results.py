@@ -1,0 +1,90 @@
+"""The road to all results, on synthetic sound: every step once, and the page that tells of it."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sotto import recipes
+from sotto.errors import InputError
+from sotto.evaluate.report import SYNTHETIC
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ROOT / "benchmarks" / "tiny" / "results.yaml"
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What benchmarks/results.py defines, in an empty folder; no processes for the metrics of so few files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.setattr(recipes, "evaluate", partial(recipes.evaluate, workers=0))
+    return runpy.run_path(str(ROOT / "benchmarks" / "results.py"))
+
+
+def test_one_command_redoes_all_and_the_next_one_nothing(results: dict[str, Any], capsys: Any) -> None:
+    results["main"]([str(TINY)])
+    page = Path("runs/tiny/results.md")
+    assert capsys.readouterr().out.strip() == str(page)
+    text = page.read_text("utf-8")
+
+    first, second = re.findall(r"^\*\*(.*)\*\*$", text, flags=re.MULTILINE)
+    assert (first, second) == ("Synthetic", "Other voices")
+    assert text.count(SYNTHETIC) == 2
+    tables = [block.splitlines() for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)]
+    for table, printed in zip(tables[:2], ("2.94", "2.47"), strict=True):
+        header, _, noisy, teacher, none, mvat = ([cell.strip() for cell in row.split("|")[1:-1]] for row in table)
+        assert [row[1] for row in (noisy, teacher, none, mvat)] == ["noisy", "teacher (teacher)", "none", "mvat"]
+        row = dict(zip(header, mvat, strict=True))
+        assert row["Seeds"] == "2"
+        assert "±" in row["PESQ"]
+        assert row["PESQ, printed"] == printed
+        assert re.fullmatch(r"[+-]\d.\d\d \[-?\d.\d\d, -?\d.\d\d\]", row["Δ PESQ"])
+
+    runs = [row.split("|")[1].strip() for row in tables[2][2:]]
+    assert len(runs) == 5
+    plots = re.findall(r"!\[.*\]\((.*)\)", text)
+    assert [Path(plot).name for plot in plots] == [
+        "plot-pesq_wb.svg",
+        "plot-other-voices-pesq_wb.svg",
+        "plot-learning.svg",
+    ]
+    assert all((page.parent / plot).is_file() for plot in plots)
+
+    weights = {path: path.stat().st_mtime_ns for run in runs for path in Path(run).glob("*.safetensors")}
+    scores = {path: path.stat().st_mtime_ns for path in Path("runs/tiny/study").rglob("scores*.json")}
+    assert (len(weights), len(scores)) == (10, 12)
+    results["main"]([str(TINY)])
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights
+    assert {path: path.stat().st_mtime_ns for path in scores} == scores
+    assert page.read_text("utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"title": "a", "out": "b"}, "no list of results"),
+        ({"title": "a", "out": "b", "steps": [{"trian": "x.yaml"}]}, "no step: {'trian': 'x.yaml'}"),
+        ({"title": "a", "out": "b", "steps": [{"train": "x.yaml", "study": "y.yaml"}]}, "no step"),
+    ],
+)
+def test_mistakes_in_a_list_are_told(results: dict[str, Any], values: dict[str, Any], message: str) -> None:
+    Path("list.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError) as caught:
+        results["read"](Path("list.yaml"))
+    assert message in str(caught.value)
+    with pytest.raises(SystemExit, match="no such list"):
+        results["main"](["nothing.yaml"])
+
+
+def test_the_lists_name_what_exists(results: dict[str, Any]) -> None:
+    for path in (TINY, ROOT / "benchmarks" / "real" / "results.yaml"):
+        _, _, steps = results["read"](path)
+        assert all(what.is_file() for verb, what in steps if verb != "corpus")
+        assert {verb for verb, _ in steps} >= {"train", "study"}
