@@ -67,7 +67,8 @@ def write_study(
         sections[f"Results{of}"] = _table(lines, against)
         sections[f"Methods{of}"] = f'<p class="note">{NOTE}</p>\n{html.grid(plots)}' if plots else ""
     if curves:
-        size = (WIDTH, 1.0 + 2.0 * len({cell.scenario for cell in curves}))
+        panels, methods = (len(set(names)) for names in zip(*curves, strict=True))
+        size = (WIDTH, 0.9 + 2.0 * panels + 0.06 * methods)
         plot, label = partial(draw_curves, curves=curves), "PESQ on the validation recordings over training steps"
         sections["Learning curves"] = html.figure(f"{label}, a line for each run", inline(plot, label, size))
         write_text(folder / "plot-learning.svg", standalone(plot, f"{title}: {label}", size))
