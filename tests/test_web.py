@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,47 @@ def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(desk: Desk) -> No
     assert len(calls) == 1  # of three windows
     assert files(desk) == []
     assert list(desk.visitors.work.iterdir()) == []
+
+
+def test_one_thread_makes_all_answers_whoever_asks(desk: Desk) -> None:
+    upload, workers = drop(desk, "one"), set()
+
+    def progress(_: float, what: str) -> None:
+        if what == "drawing":  # a file is enhanced in threads of its own
+            workers.add(threading.current_thread())
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(desk.enhance, "one", upload, "half", WITHOUT_LIMIT_DB, progress) for _ in range(4)]
+    assert all("Download talk-enhanced.wav" in one.result() for one in asked)
+    (worker,) = workers
+    desk.close()
+    assert not worker.is_alive()
+
+
+def test_a_desk_that_closes_stops_its_work(desk: Desk) -> None:
+    desk.limits = work.Limits()
+    upload, calls = drop(desk, "one", seconds=70), []
+    begun, gone = threading.Event(), threading.Event()
+
+    def run(noisy: np.ndarray) -> np.ndarray:
+        calls.append(len(noisy))
+        begun.set()
+        gone.wait(60)
+        return noisy
+
+    desk.offers = {"slow": replace(HALF, model=Model("slow", RATE, run))}
+    with ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(desk.enhance, "one", upload, "slow", WITHOUT_LIMIT_DB, silent)
+        assert begun.wait(60)
+        closed = pool.submit(desk.close)
+        while "one" in desk.visitors:
+            time.sleep(0.01)
+        gone.set()
+        closed.result()
+    with pytest.raises(Left):
+        asked.result()
+    assert len(calls) == 1  # of three windows
+    assert files(desk) == []
 
 
 def test_an_upload_of_two_visitors_goes_with_the_second(desk: Desk) -> None:

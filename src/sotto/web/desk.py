@@ -6,9 +6,13 @@ A user's mistake is one sentence on the page. A visitor who has left is told of 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import wraps
 from html import escape
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -25,10 +29,25 @@ WITHOUT_LIMIT_DB = 60.0
 """The end of the slider, where it lowers the noise by as much as the model can."""
 
 Progress = Callable[[float, str], object]
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
 
 
 class Left(Exception):
     """The visitor has closed the page."""
+
+
+def _alone(method: Callable[Concatenate[Desk, Asked], Answer]) -> Callable[Concatenate[Desk, Asked], Answer]:
+    """A method of the desk, done by its one worker after all that was asked for before, in the caller's context.
+
+    Memory that a thread has freed stays with it for a while; that of twenty threads would be twenty times as much.
+    """
+
+    @wraps(method)
+    def wait(desk: Desk, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        return desk.worker.submit(copy_context().run, method, desk, *args, **kwargs).result()
+
+    return wait
 
 
 class Desk:
@@ -42,6 +61,12 @@ class Desk:
 
     def __init__(self, offers: Mapping[str, Offer], limits: work.Limits, visitors: Visitors) -> None:
         self.offers, self.limits, self.visitors = offers, limits, visitors
+        self.worker = ThreadPoolExecutor(1, "sotto-work")
+
+    def close(self) -> None:
+        """Send everyone away, and with them the work that is done or waits."""
+        self.visitors.close()
+        self.worker.shutdown()
 
     def admit(self, session: str, upload: str | None) -> str:
         """Look at what was dropped; nothing is said when it was taken away again."""
@@ -52,6 +77,12 @@ class Desk:
         channels = "1 channel" if about.channels == 1 else f"{about.channels} channels"
         return note(f"{about.seconds:.2f} s, {about.sample_rate} Hz, {channels}.")
 
+    @_alone
+    def about(self, name: str) -> str:
+        """What a model is and costs; its speed is measured when it is asked for first."""
+        return note(f"{self.offers[name]}.")
+
+    @_alone
     def enhance(self, session: str, upload: str | None, name: str, limit_db: float, progress: Progress) -> str:
         """Enhance with one model: a link to the file, and a player of noisy and enhanced."""
         source = self._source(session, upload, "noisy recording")
@@ -63,6 +94,7 @@ class Desk:
         kept = f'<a class="download" href="{escape(link)}" download="{escape(target.name)}">Download {target.name}</a>'
         return f"<p>{kept}</p>\n{player}"
 
+    @_alone
     def compare(
         self,
         session: str,

@@ -60,6 +60,7 @@ def build(desk: Desk) -> gr.Blocks:
 
     def leave(request: gr.Request) -> None:
         desk.visitors.leave(_session(request))
+        page.state_holder.session_data.pop(_session(request), None)  # where Gradio would keep the answers
 
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         _html(INTRODUCTION)
@@ -74,9 +75,6 @@ def build(desk: Desk) -> gr.Blocks:
 def _enhance_tab(page: gr.Blocks, desk: Desk) -> None:
     def enhance(upload: str | None, name: str, limit_db: float, request: gr.Request, progress=gr.Progress()):  # noqa: B008
         return _answer(lambda: desk.enhance(_session(request), upload, name, limit_db, _steps(progress)))
-
-    def facts(name: str) -> str:
-        return note(f"{desk.offers[name]}.")
 
     recording = _recording("Noisy recording", desk)
     names = list(desk.offers)
@@ -93,7 +91,7 @@ def _enhance_tab(page: gr.Blocks, desk: Desk) -> None:
     start = gr.Button("Enhance", variant="primary")
     result = _html()
     for happening in (page.load, student.change):
-        happening(facts, student, about, concurrency_id=JOBS, show_progress="hidden")
+        happening(desk.about, student, about, concurrency_id=JOBS, show_progress="hidden")
     start.click(enhance, [recording, student, limit], result, concurrency_id=JOBS)
 
 

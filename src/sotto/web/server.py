@@ -10,7 +10,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,8 @@ def serving(
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sotto-serve-", ignore_cleanup_errors=True)))
         visitors = Visitors(root)
         stack.enter_context(_environment({**SETTINGS, "GRADIO_TEMP_DIR": str(visitors.uploads)}))
-        page, address = _launch(Desk(found, limits or Limits(), visitors), host, port)
+        desk = stack.enter_context(closing(Desk(found, limits or Limits(), visitors)))
+        page, address = _launch(desk, host, port)
         stack.callback(page.close, verbose=False)
         stack.enter_context(_sweeping(visitors))
         yield address

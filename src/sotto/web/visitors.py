@@ -85,6 +85,11 @@ class Visitors:
         for room in visitor.rooms.values():
             self.clear(room)
 
+    def close(self) -> None:
+        """Let everyone leave."""
+        for session in list(self._here):
+            self.leave(session)
+
     def sweep(self) -> None:
         """Delete what visitors who did nothing for long had, and uploads that broke off."""
         now = time.monotonic()
