@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import runpy
+import shutil
+import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 import yaml
 
 from sotto import recipes
+from sotto.commit import commit
 from sotto.errors import InputError
 from sotto.evaluate.report import SYNTHETIC
 
@@ -49,6 +53,7 @@ def test_one_command_redoes_all_and_the_next_one_nothing(results: dict[str, Any]
 
     runs = [row.split("|")[1].strip() for row in tables[2][2:]]
     assert len(runs) == 5
+    assert {row.split("|")[-2].strip() for row in tables[2][2:]} == {commit() or "unknown"}
     plots = re.findall(r"!\[.*\]\((.*)\)", text)
     assert [Path(plot).name for plot in plots] == [
         "plot-pesq_wb.svg",
@@ -88,3 +93,25 @@ def test_the_lists_name_what_exists(results: dict[str, Any]) -> None:
         _, _, steps = results["read"](path)
         assert all(what.is_file() for verb, what in steps if verb != "corpus")
         assert {verb for verb, _ in steps} >= {"train", "study"}
+
+
+def test_a_commit_is_told_of_our_own_source_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        done = subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    module = importlib.import_module("sotto.commit")
+    copy = Path(shutil.copy(str(module.__file__), tmp_path))
+    monkeypatch.setattr(module, "__file__", str(copy))
+    assert commit() is None  # no repository
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "theirs")
+    assert commit() is None  # somebody else's
+    git("add", copy.name)
+    git("commit", "-q", "-m", "ours")
+    assert commit() == git("rev-parse", "--short", "HEAD")
+    copy.write_text(copy.read_text("utf-8") + "# changed")
+    assert commit() == git("rev-parse", "--short", "HEAD") + "-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert commit() is None  # no git
