@@ -135,6 +135,7 @@ def test_a_file_is_dropped_enhanced_heard_and_downloaded(page: Page, address: st
     page.get_by_text("43,560 parameters").wait_for()
     drop(page, talk / "talk.wav")
     said(page, "2 channels.")
+    assert page.locator(".timestamps time").first.evaluate(CONTRAST) >= 4.5
     page.get_by_role("button", name="Enhance", exact=True).click()
     with page.expect_download() as saved:
         page.get_by_role("link", name="Download talk-enhanced.wav").click()
@@ -182,6 +183,7 @@ def test_the_page_fits_a_phone_and_can_be_read(page: Page, address: str, scheme:
     visit(page, address)
     page.get_by_text("43,560 parameters").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.locator(".note").first.evaluate("(note) => note.clientWidth") > 0.85 * PHONE["width"]
     seen = [locator.evaluate(CONTRAST) for locator in (page.locator(".note").first, page.locator("h1"))]
     seen.append(page.get_by_role("button", name="Enhance", exact=True).evaluate(CONTRAST))
     assert min(seen) >= 4.5
