@@ -115,6 +115,27 @@ def test_many_hops_at_once_say_what_they_say_one_by_one() -> None:
         assert all(np.allclose(one, two, atol=1e-4) for one, two in zip(channel, other, strict=True))
 
 
+def test_memory_of_long_passes_goes_back_when_the_sound_is_done() -> None:
+    script = """
+import numpy as np
+from sotto.enhance import open_model
+model = open_model("manner-s-1.5gf", threads=1)
+def resident():
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
+model.run(np.zeros(16000, np.float32))
+print(resident())
+model.run(np.zeros(20 * 16000, np.float32))
+print(resident())
+model(np.zeros(20 * 16000, np.float32))
+print(resident())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    before, kept, after = map(float, done.stdout.split())
+    assert kept > before + 30
+    assert after < before + 10
+
+
 # Files that are none, or others
 
 

@@ -32,7 +32,7 @@ HOPS = "hops"
 """The name of the one axis of a stream's graph whose length is open."""
 
 _FAILURES = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
-_LONG = 16000  # values of one input: more than any hop
+_LONG = 160_000  # values of one input: ten seconds
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
 
 
@@ -70,9 +70,7 @@ class Graph:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except _FAILURES as error:
             raise InputError(path, "cannot be opened as an ONNX model", do="is the file complete?") from error
-        # Half a minute of sound takes hundreds of MB, which onnxruntime would keep for the next half.
-        self._giving_back = ort.RunOptions()
-        self._giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._longest = 0
         self.path = path
         self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()
         if not (self.inputs and self.outputs):
@@ -85,8 +83,26 @@ class Graph:
         Raises:
             InputError: the graph does not take them.
         """
-        options = self._giving_back if arrays[0].size > _LONG else None
+        return self._run(arrays, None)
+
+    def give_back(self, arrays: Sequence[np.ndarray]) -> None:
+        """Hand the system back what long passes took.
+
+        Half a minute of sound takes hundreds of MB, which onnxruntime keeps for the next half: rightly, as taking them
+        anew makes a pass up to a fifth slower. It gives them back with a pass alone, and a short one will do.
+
+        Args:
+            arrays: inputs of such a short pass, whose outputs nobody wants.
+        """
+        if self._longest > _LONG:
+            options = ort.RunOptions()
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+            self._longest = 0
+            self._run(arrays, options)
+
+    def _run(self, arrays: Sequence[np.ndarray], options: ort.RunOptions | None) -> list[np.ndarray]:
         named = {one.name: array for one, array in zip(self.inputs, arrays, strict=True)}
+        self._longest = max(self._longest, arrays[0].size)
         try:
             found = self._session.run(None, named, options)
         except _FAILURES as error:

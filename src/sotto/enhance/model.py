@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,6 +43,8 @@ class Model:
     """The same model block by block, where it can: its state is then carried through signals of any length."""
     shareable: bool = False
     """Whether several threads may run it at once."""
+    finish: Callable[[], object] = lambda: None
+    """Called when a sound is done: what was taken for it can go."""
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
         """Enhance one channel of any length, [T] -> [T]."""
@@ -52,7 +55,7 @@ class Model:
         """Begin with another sound, of so many channels."""
         if self.engine is not None:
             return Stepper(self.engine, channels)
-        return Windows(self._whole, self.sample_rate, channels)
+        return Windows(self._whole, self.sample_rate, channels, finish=self.finish)
 
     def _whole(self, noisy: np.ndarray) -> np.ndarray:
         padded = np.pad(noisy, (0, max(self.minimum - len(noisy), 0))).astype(np.float32, copy=False)
@@ -121,7 +124,8 @@ def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
 
     rate, minimum = graph.number("sample_rate", sample_rate, least=1), graph.number("minimum_samples", MINIMUM)
     engine = open_engine(path) if stream_file(path).is_file() else None
-    return Model(graph.about.get("name", path.stem), rate, run, minimum, graph.about, engine, shareable=True)
+    finish = partial(graph.give_back, [np.zeros((1, minimum), np.float32)])
+    return Model(graph.about.get("name", path.stem), rate, run, minimum, graph.about, engine, True, finish)
 
 
 def _from_network(network: Any, name: str) -> Model:

@@ -30,8 +30,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     if not torch.compiler.is_exporting():
         return F.scaled_dot_product_attention(query, key, value)
     batch = [x.flatten(0, 1) for x in (query, key, value)]
-    operator, options = "com.microsoft::MultiHeadAttention", {"num_heads": 1}
-    found = torch.onnx.ops.symbolic(operator, batch, options, dtype=query.dtype, shape=batch[0].shape, version=1)
+    found = torch.onnx.ops.symbolic(
+        "com.microsoft::MultiHeadAttention",
+        batch,
+        {"num_heads": 1},
+        dtype=query.dtype,
+        shape=batch[0].shape,
+        version=1,
+    )
     return found.unflatten(0, query.shape[:2])
 
 
