@@ -174,6 +174,15 @@ def test_students_that_want_the_whole_work_in_the_same_windows(page: Page, tmp_p
     site.stop()
 
 
+def test_attention_works_in_the_browser(page: Page, talk: np.ndarray, tmp_path: Path) -> None:
+    """Its operator is onnxruntime's own."""
+    site = serving("manner-s-1.5gf", tmp_path / "site")
+    visit(page, site)
+    soundfile.write(tmp_path / "talk.wav", talk, RATE, "FLOAT")
+    check(enhanced(page, tmp_path / "talk.wav"), talk, "manner-s-1.5gf")
+    site.stop()
+
+
 def test_the_microphone_is_enhanced_live(page: Page, site: Server) -> None:
     # The sounds of the players are read out below, which the page itself may not do.
     context = page.context.browser.new_context(bypass_csp=True, permissions=["microphone"])

@@ -8,7 +8,9 @@ const REPORT_HOPS = 100;
 const KINDS = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array };
 
 let student;
-let session;
+let graph; // its bytes
+let session; // of recordings, or of the hops of a stream one by one
+let many = null; // of many hops at once, when a recording asks for it
 let stream = null; // the one that runs
 
 async function load() {
@@ -21,7 +23,9 @@ async function load() {
   ort.env.wasm.numThreads = 1;
   // Handed over as bytes, it works with servers that do not know the type of the file.
   ort.env.wasm.wasmBinary = await (await get("ort.wasm")).arrayBuffer();
-  session = await ort.InferenceSession.create(new Uint8Array(await (await get(student.graph)).arrayBuffer()));
+  graph = new Uint8Array(await (await get(student.graph)).arrayBuffer());
+  // With the number of hops fixed, no shape has to be worked out from hop to hop.
+  session = await ort.InferenceSession.create(graph, student.stream ? { freeDimensionOverrides: { hops: 1 } } : {});
   if (student.stream) await step(new Float32Array(student.stream.hop), silence()); // the first pass is slow
   return student;
 }
@@ -92,14 +96,16 @@ function silence() {
 /** Whole hops, one after the other. */
 async function step(noisy, state) {
   const { hop } = student.stream;
-  const [estimate, ...after] = await run([new ort.Tensor("float32", noisy, [noisy.length / hop, hop]), ...state]);
+  if (noisy.length > hop) many ??= await ort.InferenceSession.create(graph);
+  const tensors = [new ort.Tensor("float32", noisy, [noisy.length / hop, hop]), ...state];
+  const [estimate, ...after] = await run(tensors, noisy.length > hop ? many : session);
   return [Float32Array.from(estimate.data), after];
 }
 
 /** Tensors in and out, in the order of the graph. */
-async function run(tensors) {
-  const found = await session.run(Object.fromEntries(session.inputNames.map((name, i) => [name, tensors[i]])));
-  return session.outputNames.map((name) => found[name]);
+async function run(tensors, by = session) {
+  const found = await by.run(Object.fromEntries(by.inputNames.map((name, i) => [name, tensors[i]])));
+  return by.outputNames.map((name) => found[name]);
 }
 
 /** Blocks that come through a port are enhanced in their order, and go back through it. */
