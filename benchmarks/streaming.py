@@ -1,7 +1,8 @@
 """What a block of a stream takes: the same network in ONNX and in torch, one thread.
 
-Speech is fed hop by hop to a ``sotto.Streamer`` of each, a hundred blocks in turn; their output, put together, must be the same. What is
-counted is processor time, which on an idle core is the time that a block takes, and on a busy one leaves out the wait.
+Speech is fed hop by hop to a ``sotto.Streamer`` of each, a hundred blocks in turn; their output, put together, must be
+the same. What is counted is processor time, which on an idle core is the time that a block takes, and on a busy one
+leaves out the wait.
 
     python benchmarks/streaming.py runs/real/unet/best.safetensors unet-24 --out benchmarks/results/streaming.md
 """
