@@ -75,9 +75,9 @@ def main() -> None:
     text = (
         "# The same network by each way of running it\n\n"
         f"{len(sound)} recordings of {SECONDS:g} s (cut, or repeated); random weights. RTF is the real-time factor, "
-        f"median of {given.rounds} rounds; memory is what one pass adds at its peak; a start is `sotto enhance` on 3 s, "
-        "cold. Peak is the share of what a matrix product on onnxruntime reaches on this core, the fastest rounds of both; "
-        "elementwise operations count as products.\n\n"
+        f"median of {given.rounds} rounds; memory is what one pass adds at its peak; a start is `sotto enhance` on "
+        "3 s, cold. Peak is the share of what a matrix product on onnxruntime reaches on this core, the fastest "
+        "rounds of both; elementwise operations count as products.\n\n"
         f"{''.join(blocks)}`python benchmarks/peers.py {words}`. {machine(1)}\n"
     )
     print(text)
