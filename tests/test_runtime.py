@@ -106,7 +106,7 @@ def test_a_state_is_left_as_it_was() -> None:
 def test_many_hops_at_once_say_what_they_say_one_by_one() -> None:
     engine = StreamGraph(stream_file(locate()))
     noisy, state, parts = np.stack([speech(RATE), speech(RATE)[::-1]]), engine.start(2), []
-    at_once, after = engine.step(noisy, state)
+    at_once, after = engine.step(np.asfortranarray(noisy), state)
     for block in np.split(noisy, RATE // engine.hop, axis=1):
         said, state = engine.step(block, state)
         parts.append(said)

@@ -11,7 +11,7 @@ Whatever stands in a file, opening or running it ends well or with one line.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -144,8 +144,8 @@ class StreamGraph:
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
-        self._one = graph = open_graph(path, threads, hops=1)
-        self._open_many = partial(open_graph, path, threads)
+        self._one, self._threads = open_graph(path, threads, hops=1), threads
+        graph = self._one
         self.path, self.name = graph.path, Path(graph.path).name.removesuffix(STREAM_SUFFIX)
         source, *memory = graph.inputs
         shapes = [one.shape for one in graph.inputs]
@@ -164,16 +164,22 @@ class StreamGraph:
 
     def step(self, block: np.ndarray, state: list[list[np.ndarray]]) -> tuple[np.ndarray, list[list[np.ndarray]]]:
         """Enhance [C,k hop], channel by channel, all hops at once where the graph can; as much, and the new state."""
-        hops, graph, at_once = block.shape[1] // self.hop, self._one, 1
-        if hops > 1 and isinstance((many := self._open_many()).inputs[0].shape[0], str):
-            graph, at_once = many, hops
-        estimate, after = np.empty_like(block), list(state)
+        hops = block.shape[1] // self.hop
+        many = self._many if hops > 1 else None
+        graph, at_once = (self._one, 1) if many is None else (many, hops)
+        estimate, after = np.empty(block.shape, np.float32), list(state)
         for channel, heard in enumerate(block.reshape(len(block), hops, self.hop)):
             said = estimate[channel].reshape(heard.shape)
             for start in range(0, hops, at_once):
                 place = slice(start, start + at_once)
                 said[place], *after[channel] = graph.run([heard[place], *after[channel]])
         return estimate, after
+
+    @cached_property
+    def _many(self) -> Graph | None:
+        """The same graph for any number of hops, unless it takes one at a time; opened when it is wanted."""
+        graph = open_graph(self.path, self._threads)
+        return graph if isinstance(graph.inputs[0].shape[0], str) else None
 
 
 def open_graph(path: str | Path, threads: int = 0, hops: int | None = None) -> Graph:
