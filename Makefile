@@ -16,7 +16,7 @@ demo: install
 	$(BIN)/sotto demo
 
 test: install
-	$(BIN)/python -m pytest -n 2 --durations=25
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15
 
 check: install
 	$(BIN)/ruff check .

@@ -52,9 +52,9 @@ def enhance(
     if sample_rate <= 0:
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
     channels = np.atleast_2d(to_float(noisy, "noisy"))
-    process = open_model(model).open(len(channels))
-    passage = Passage(process, sample_rate, len(channels), strength_db=strength_db, high_band=high_band)
-    estimate = np.concatenate([passage.feed(channels), passage.flush()], axis=1)
+    with open_model(model).open(len(channels)) as process:
+        passage = Passage(process, sample_rate, len(channels), strength_db=strength_db, high_band=high_band)
+        estimate = np.concatenate([passage.feed(channels), passage.flush()], axis=1)
     return from_float(estimate, noisy.dtype).reshape(noisy.shape)
 
 

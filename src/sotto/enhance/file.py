@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,16 +52,18 @@ def enhance_file(
     """
     check_blend(strength_db, high_band, keep_rate)
     about = io.info(source)
-    process = open_model(model).open(about.channels)
     options = {"strength_db": strength_db, "high_band": high_band, "keep_rate": keep_rate}
-    passage = Passage(process, about.sample_rate, about.channels, **options)
     subtype = about.subtype if Path(target).suffix.lower() == Path(source).suffix.lower() else None
-
-    length, expected = 0, about.length * passage.sample_rate // about.sample_rate
-    with leveller(target, passage.sample_rate, about.channels, subtype, expected) as put:
-        for block in ahead(_enhanced(source, about, passage, progress)):
-            length += block.shape[1]
-            put(block)
+    with open_model(model).open(about.channels) as process:
+        passage = Passage(process, about.sample_rate, about.channels, **options)
+        length, expected = 0, about.length * passage.sample_rate // about.sample_rate
+        with (
+            leveller(target, passage.sample_rate, about.channels, subtype, expected) as put,
+            closing(ahead(_enhanced(source, about, passage, progress))) as blocks,
+        ):
+            for block in blocks:
+                length += block.shape[1]
+                put(block)
     return {
         "input": str(source),
         "output": str(target),
@@ -83,7 +86,7 @@ def _enhanced(
     yield passage.flush()
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
+def ahead(items: Iterable[Item]) -> Generator[Item]:
     """Hand ``items`` on while the next one is already being made in a thread; its errors come out here."""
     iterator = iter(items)
     with ThreadPoolExecutor(1) as worker:

@@ -5,7 +5,8 @@ Torch is imported only when a checkpoint or a network is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -44,18 +45,23 @@ class Model:
     shareable: bool = False
     """Whether several threads may run it at once."""
     finish: Callable[[], object] = lambda: None
-    """Called when a sound is done: what was taken for it can go."""
+    """Called when a sound is done or given up: what was taken for it can go."""
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
         """Enhance one channel of any length, [T] -> [T]."""
-        process = self.open(1)
-        return np.concatenate([process.feed(noisy[None]), process.flush()], axis=1)[0]
+        with self.open(1) as process:
+            return np.concatenate([process.feed(noisy[None]), process.flush()], axis=1)[0]
 
-    def open(self, channels: int) -> Process:
-        """Begin with another sound, of so many channels."""
-        if self.engine is not None:
-            return Stepper(self.engine, channels)
-        return Windows(self._whole, self.sample_rate, channels, finish=self.finish)
+    @contextmanager
+    def open(self, channels: int) -> Iterator[Process]:
+        """Begin with another sound, of so many channels; leave when it is done, or given up."""
+        try:
+            if self.engine is not None:
+                yield Stepper(self.engine, channels)
+            else:
+                yield Windows(self._whole, self.sample_rate, channels)
+        finally:
+            self.finish()
 
     def _whole(self, noisy: np.ndarray) -> np.ndarray:
         padded = np.pad(noisy, (0, max(self.minimum - len(noisy), 0))).astype(np.float32, copy=False)

@@ -29,7 +29,6 @@ class Windows:
         window_s: seconds; more than twice the context and the fade.
         context_s: what a window hears beyond what it says, on either side.
         fade_s: how long neighbours overlap in what they say.
-        finish: called behind the last window.
     """
 
     def __init__(
@@ -40,9 +39,8 @@ class Windows:
         window_s: float = WINDOW_S,
         context_s: float = CONTEXT_S,
         fade_s: float = FADE_S,
-        finish: Callable[[], object] = lambda: None,
     ) -> None:
-        self.sample_rate, self._run, self._finish = sample_rate, run, finish
+        self.sample_rate, self._run = sample_rate, run
         self._window, self._context, fade = (round(seconds * sample_rate) for seconds in (window_s, context_s, fade_s))
         # In the middle between two steps, so that the ramp and its mirror image sum to one.
         self._ramp = (np.arange(fade, dtype=np.float32) + 0.5) / max(fade, 1)
@@ -70,9 +68,7 @@ class Windows:
     def flush(self) -> np.ndarray:
         """Return the rest; nothing may be fed afterwards."""
         length = self._heard.shape[1]
-        estimate = self._estimate(max(length - self._window, 0)) if length else self._heard
-        self._finish()
-        return estimate
+        return self._estimate(max(length - self._window, 0)) if length else self._heard
 
     def _estimate(self, start: int) -> np.ndarray:
         """What the window at ``start`` makes of that which is not said yet, faded in."""
