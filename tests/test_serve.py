@@ -173,6 +173,10 @@ def test_an_upload_that_breaks_off_leaves_nothing(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall((head + part).encode() + bytes(100_000))
         time.sleep(0.5)
+    # As if it had been left for longer than an upload may pause.
+    long_ago = time.time() - 3600
+    for path in [path for path in server.folder.rglob("*") if path.is_file()]:
+        os.utime(path, (long_ago, long_ago))
     wait_until(lambda: not [path for path in server.folder.rglob("*") if path.is_file()])
     assert server.answers()
 

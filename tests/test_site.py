@@ -126,7 +126,7 @@ def test_what_cannot_become_a_page_is_refused_and_nothing_is_written(registry: P
         write_site("unet-24", tmp_path / "other")
     assert read(tmp_path / "other") == {"index.html": b"my own page"}
     streams = str(STUDENTS / "unet-24.stream.onnx")
-    for model, told in (("unet-25", "no such model"), (streams, r"takes noisy \[1, 160\]")):
+    for model, told in (("unet-25", "no such model"), (streams, r"takes noisy \['hops', 160\]")):
         with pytest.raises(InputError, match=told):
             write_site(model, tmp_path / "page")
     registry.unlink()

@@ -34,6 +34,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,7 @@ def _train(runs: Sequence[Run], study: Study, progress: Progress | None) -> dict
     gpus = _gpus()
     jobs = study.jobs or len(gpus) or os.cpu_count() or 1
     failures: dict[Path, str] = {}
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(jobs, _context(), max_tasks_per_child=1) as pool:
         futures = {
             pool.submit(_run, one, study.metrics, gpus[index % len(gpus)] if gpus else None, jobs): one
             for index, one in enumerate(runs)
@@ -210,6 +211,15 @@ def _train(runs: Sequence[Run], study: Study, progress: Progress | None) -> dict
             elif error is not None:
                 raise error
     return failures
+
+
+def _context() -> BaseContext:
+    """Fresh processes; where the system can, copies of one that has loaded torch and done nothing yet."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sotto.recipes"])
+    return context
 
 
 def _watch(futures: Mapping[Future[None], Run], study: Study, progress: Progress | None) -> None:
