@@ -89,7 +89,8 @@ class Graph:
         """Hand the system back what long passes took.
 
         Half a minute of sound takes hundreds of MB, which onnxruntime keeps for the next half: rightly, as taking them
-        anew makes a pass up to a fifth slower. It gives them back with a pass alone, and a short one will do.
+        anew makes a pass slower, that of a small network by half. It gives them back with a pass alone, and a short
+        one will do.
 
         Args:
             arrays: inputs of such a short pass, whose outputs nobody wants.
