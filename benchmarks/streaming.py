@@ -10,6 +10,7 @@ leaves out the wait.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -75,7 +76,8 @@ def table(spent: dict[str, np.ndarray], block_s: float, title: str) -> str:
         f"# A stream block by block: {title}\n\n"
         "| | p50, ms | p95, ms | p99, ms | real-time factor |\n|---|---:|---:|---:|---:|\n"
         f"{rows}| torch / onnxruntime | {' | '.join(f'{ratio:.1f} x' for ratio in ratios)} |\n\n"
-        f"Processor time of {len(spent['torch'])} blocks, a hundred in turn. {machine(THREADS)}\n"
+        f"Processor time of {len(spent['torch'])} blocks, a hundred in turn. "
+        f"`python benchmarks/streaming.py {' '.join(sys.argv[1:])}`. {machine(THREADS)}\n"
     )
 
 

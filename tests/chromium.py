@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LACKING = "needs Chromium: apt-get install chromium"
@@ -25,3 +32,17 @@ CONTRAST = """(element) => {
   return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
 }"""
 """The ratio of WCAG 2 between a text and what it stands on."""
+
+
+@contextmanager
+def opened(browser: Browser, local: str = r"http://127\.0\.0\.1[:/]|data:|blob:") -> Iterator[Page]:
+    """A page; on leaving, whatever it or a worker of it asked for must have been ``local``."""
+    context = browser.new_context(viewport=DESKTOP, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.set_default_navigation_timeout(PATIENCE_MS)
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    yield page
+    context.close()
+    assert [url for url in asked if not re.match(rf"({local})", url)] == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import soundfile
-from chromium import CHROMIUM, CONTRAST, DESKTOP, LACKING, PATIENCE_MS, PHONE, WORDS
+from chromium import CHROMIUM, CONTRAST, LACKING, PHONE, WORDS, opened
 
 from sotto.audio.mix import mix
 from sotto.cli import main
@@ -68,15 +68,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page that fails the test if it asks for anything from another machine."""
-    context = browser.new_context(viewport=DESKTOP, accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    page.set_default_navigation_timeout(PATIENCE_MS)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    yield page
-    context.close()
-    assert [url for url in asked if not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:|file:)", url)] == []
+    with opened(browser, r"http://127\.0\.0\.1[:/]|data:|blob:|file:") as page:
+        yield page
 
 
 def visit(page: Page, address: str, tab: str = "Enhance") -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import soundfile
-from chromium import CHROMIUM, CONTRAST, DESKTOP, LACKING, PATIENCE_MS, PHONE, WORDS
+from chromium import CHROMIUM, CONTRAST, LACKING, PATIENCE_MS, PHONE, WORDS, opened
 
 import sotto
 from sotto.audio import io
@@ -92,16 +92,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory, talk: np.ndarray) -> Itera
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page that fails the test if it asks for anything from another machine, or a script of it fails."""
-    context = browser.new_context(viewport=DESKTOP, accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    asked: list[str] = []
     failed: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: failed.append(str(error)))
-    yield page
-    context.close()
-    assert [url for url in asked if not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:)", url)] == []
+    with opened(browser) as page:
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        yield page
     assert failed == []
 
 

@@ -166,8 +166,7 @@ class StreamGraph:
     def step(self, block: np.ndarray, state: list[list[np.ndarray]]) -> tuple[np.ndarray, list[list[np.ndarray]]]:
         """Enhance [C,k hop], channel by channel, all hops at once where the graph can; as much, and the new state."""
         hops = block.shape[1] // self.hop
-        many = self._many if hops > 1 else None
-        graph, at_once = (self._one, 1) if many is None else (many, hops)
+        graph, at_once = (self._many, hops) if hops > 1 and self.takes_many else (self._one, 1)
         estimate, after = np.empty(block.shape, np.float32), list(state)
         for channel, heard in enumerate(block.reshape(len(block), hops, self.hop)):
             said = estimate[channel].reshape(heard.shape)
@@ -176,11 +175,15 @@ class StreamGraph:
                 said[place], *after[channel] = graph.run([heard[place], *after[channel]])
         return estimate, after
 
+    @property
+    def takes_many(self) -> bool:
+        """Whether the graph takes any number of hops at once."""
+        return isinstance(self._many.inputs[0].shape[0], str)
+
     @cached_property
-    def _many(self) -> Graph | None:
-        """The same graph for any number of hops, unless it takes one at a time; opened when it is wanted."""
-        graph = open_graph(self.path, self._threads)
-        return graph if isinstance(graph.inputs[0].shape[0], str) else None
+    def _many(self) -> Graph:
+        """The graph as the file has it, with no axis fixed; opened when it is wanted."""
+        return open_graph(self.path, self._threads)
 
 
 def open_graph(path: str | Path, threads: int = 0, hops: int | None = None) -> Graph:

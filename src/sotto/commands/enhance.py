@@ -113,10 +113,11 @@ SHOWN = {"pesq_wb": "PESQ-wb", "stoi": "STOI", "csig": "CSIG", "cbak": "CBAK", "
 
 
 def models(_given: Namespace) -> Answer:
+    from sotto.evaluate.report import grid
     from sotto.shelf import shipped
 
     cards = shipped()
-    rows = [("", "parameters", "GFLOPs", "latency", *SHOWN.values())]
+    head, rows = ("", "parameters", "GFLOPs", "latency", *SHOWN.values()), []
     tests: dict[str, dict[str, float]] = {}
     for name, card in cards.items():
         latency = "whole file" if card["latency_s"] is None else f"{1000 * card['latency_s']:g} ms"
@@ -124,14 +125,9 @@ def models(_given: Namespace) -> Answer:
         rows.append((name, *size, *_figures(card["scores"]["model"])))
         tests[card["scores"]["test"]] = card["scores"]["noisy"]
     rows += [("noisy input", "", "", "", *_figures(noisy)) for noisy in tests.values()]
-    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(wide[0]), *(cell.rjust(width) for cell, width in zip(row[1:], wide[1:], strict=True))])
-        for row in rows
-    ]
     told = [f"{name}{' (default)' if card['default'] else ''}: {card['summary']}" for name, card in cards.items()]
     notes = f"Means over {' and '.join(tests)}; GFLOPs on 4 s, as the MV-AT paper counts them; SI-SDR in dB."
-    return cards, "\n".join([*lines, "", *told, notes])
+    return cards, "\n".join([grid(head, rows), *told, notes])
 
 
 def _figures(means: Mapping[str, float]) -> list[str]:

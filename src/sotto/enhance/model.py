@@ -131,7 +131,8 @@ def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
     rate, minimum = graph.number("sample_rate", sample_rate, least=1), graph.number("minimum_samples", MINIMUM)
     engine = open_engine(path) if stream_file(path).is_file() else None
     finish = partial(graph.give_back, [np.zeros((1, minimum), np.float32)])
-    return Model(graph.about.get("name", path.stem), rate, run, minimum, graph.about, engine, True, finish)
+    name = graph.about.get("name", path.stem)
+    return Model(name, rate, run, minimum, graph.about, engine, shareable=True, finish=finish)
 
 
 def _from_network(network: Any, name: str) -> Model:

@@ -104,9 +104,9 @@ def _facts(path: Path) -> dict[str, Any]:
     if stream_file(path).is_file():
         engine = StreamGraph(stream_file(path))
         memory = [{"shape": shape, "type": np.dtype(kind).name} for shape, kind in engine.memory]
-        slack, many = round(SLACK_S * rate), isinstance(Graph(engine.path).inputs[0].shape[0], str)
+        slack = round(SLACK_S * rate)
         facts["stream"] = {"hop": engine.hop, "delay": engine.delay, "slack": slack, "memory": memory}
-        facts["stream"]["at_once"] = AT_ONCE if many else 1
+        facts["stream"]["at_once"] = AT_ONCE if engine.takes_many else 1
     return facts
 
 
