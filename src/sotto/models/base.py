@@ -22,12 +22,15 @@ class Enhancer(nn.Module):
         arguments: the keyword arguments that build it; JSON-serialisable.
         sample_rate: Hz of input and output.
         keeps_silence: whether digital silence comes out as such; a network whose biases reach its output sounds.
+        last: module path of the linear layer that ends the network, which negated negates the estimate (the sign of
+            random weights is a matter of chance, see ``sotto.train.polarity``); None where there is none.
     """
 
     name: str
     arguments: dict[str, Any]
     sample_rate: int = 16000
     keeps_silence: bool = True
+    last: str | None = None
 
     @property
     def taps(self) -> dict[str, Tap]:

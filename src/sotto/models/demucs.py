@@ -158,6 +158,7 @@ class Demucs(StreamingEnhancer):
         self.arguments |= {"growth": growth, "causal": causal, "normalisation": normalisation}
         self.kernel, self.stride, self.resample = kernel, stride, resample
         self.causal, self.normalisation = causal, normalisation
+        self.last = f"decoder.{depth - 1}.up"
         self.widths = widths = [1, *(hidden * growth**layer for layer in range(depth))]
         pairs = list(pairwise(widths))
         self.encoder = nn.ModuleList(EncoderLayer(c_in, c_out, kernel, stride) for c_in, c_out in pairs)

@@ -185,6 +185,8 @@ class Manner(Enhancer):
         ValueError: hidden below 2, depth below 1, a width too small for three views, or an unknown ``attention``.
     """
 
+    last = "out_conv"
+
     def __init__(self, hidden: int = 60, depth: int = 4, attention: str = "every") -> None:
         super().__init__()
         if hidden < 2 or depth < 1 or attention not in ("every", "deepest"):

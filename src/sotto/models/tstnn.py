@@ -133,6 +133,7 @@ class Tstnn(Enhancer):
     """
 
     keeps_silence: bool = False
+    last = "out_conv"
 
     def __init__(self, channels: int = 64, blocks: int = 4, heads: int = 4, frame: int = 512) -> None:
         super().__init__()

@@ -136,6 +136,7 @@ class UNet(StreamingEnhancer):
             raise ValueError(f"depth is 1 to 5, not {depth}")
         self.name = "unet"
         self.arguments = {"width": width, "depth": depth, "groups": groups, "bottleneck": bottleneck}
+        self.last = f"decoder.{depth - 1}.conv"
         self.bins = [BINS]
         for _ in range(depth):
             self.bins.append((self.bins[-1] + 1) // 2)

@@ -30,6 +30,7 @@ from sotto.train.interrupt import Interruptible
 from sotto.train.log import Log
 from sotto.train.objective import Objective
 from sotto.train.parallel import open_fabric, wrap
+from sotto.train.polarity import set_upright
 from sotto.train.schedule import schedule
 from sotto.train.settings import Settings
 from sotto.train.stages import Stage, leg_at, legs, span_at
@@ -142,6 +143,7 @@ class Trainer:
         """
         state = agreed(lambda: self._state(resume))
         if state is None:
+            set_upright(self.student, self.first_batch().noisy)
             self.check()
         else:
             self._restore(state)
