@@ -33,31 +33,32 @@ def inline(draw: Draw, label: str, inches: tuple[float, float]) -> str:
     """
     # Nothing refers to the names of images, and equal images in one figure would share theirs.
     foreign = r'<metadata>.*?</metadata>|<style.*?</style>| id="image[0-9a-f]+"'
-    text = re.sub(foreign, "", _svg(draw, inches, "none"), flags=re.DOTALL)
+    text = re.sub(foreign, "", _svg(draw, inches, "none", "none"), flags=re.DOTALL)
     box = re.search(r'viewBox="[^"]*"', text)
     content = text[text.index(">", text.index("<svg")) + 1 :].replace(INK, "currentColor")
     return f'<svg role="img" aria-label="{escape(label)}" {box.group() if box else ""}>{content.rstrip()}'
 
 
 def standalone(draw: Draw, title: str, inches: tuple[float, float]) -> str:
-    """Draw one figure as an SVG file for papers, in black on no ground, with letters as outlines.
+    """Draw one figure as an SVG file for papers and dark pages, in black on white, with letters as outlines.
 
     Args:
         draw: fills an empty figure.
         title: of the file, which some viewers show.
         inches: width and height.
     """
-    return _svg(draw, inches, "path", Title=title).replace(INK, "#000000")
+    return _svg(draw, inches, "path", "white", Title=title).replace(INK, "#000000")
 
 
-def _svg(draw: Draw, inches: tuple[float, float], letters: str, **metadata: str) -> str:
+def _svg(draw: Draw, inches: tuple[float, float], letters: str, ground: str, **metadata: str) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    with rc_context({"svg.fonttype": letters, "svg.hashsalt": "sotto", "font.size": 9, **dict.fromkeys(inked, INK)}):
+    style = {"svg.fonttype": letters, "svg.hashsalt": "sotto", "font.size": 9, "axes.facecolor": ground}
+    with rc_context({**style, **dict.fromkeys(inked, INK)}):
         figure = Figure(figsize=inches, layout="constrained")
         draw(figure)
         out = io.StringIO()
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, **metadata})
+        figure.savefig(out, format="svg", facecolor=ground, metadata={"Date": None, **metadata})
     return out.getvalue()
