@@ -99,7 +99,8 @@ def test_the_page_of_a_study_has_its_table_and_a_plot_for_each_metric(study: lis
         assert "#010203" not in plot
         colours = set(re.findall(r"#[0-9a-f]{6}\b", plot))
         assert "#000000" in colours
-        assert colours <= {"#000000", "#b0b0b0"}  # the grid's grey
+        assert "#ffffff" in colours  # the ground, without which a dark page hides the plot
+        assert colours <= {"#000000", "#ffffff", "#b0b0b0"}  # the grid's grey
 
     write_study(tmp_path / "real", "Real", {"here": study}, "none", synthetic=False)
     assert 'class="banner"' not in (tmp_path / "real" / "study.html").read_text("utf-8")
