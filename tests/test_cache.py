@@ -129,6 +129,25 @@ def test_two_methods_share_a_tap_reduced_only_if_they_agree() -> None:
     assert needs([fitnets, at, output]) == mixed
 
 
+def test_a_method_that_reads_less_shares_the_folder_of_more(tmp_path: Path) -> None:
+    student, teacher = pair()
+    batch, other = batch_of(), batch_of(seed=1)
+    mvat, output, at = (ready(name, student, teacher, batch) for name in ("mvat", "output", "at"))
+    more = kept(tmp_path, teacher, mvat, output, batch=batch)(batch, mvat.teacher_taps)
+    less = kept(tmp_path, never, mvat, batch=batch)(batch, mvat.teacher_taps)
+    for tap in mvat.teacher_taps:
+        torch.testing.assert_close(less.feats[tap], more.feats[tap], rtol=0, atol=0)
+    kept(tmp_path, teacher, mvat, batch=batch)(other, mvat.teacher_taps)
+    both = answers(tmp_path)
+    assert len(both) == 2 * len(batch.noisy)
+    assert all(set(answer) == {WAVE, *mvat.teacher_taps} for answer in both.values())
+    # What is reduced cannot be made again without the method that reduced it.
+    with pytest.raises(InputError, match="AttentionMap"):
+        kept(tmp_path, never, output, batch=batch)
+    with pytest.raises(InputError, match="AttentionMap"):
+        kept(tmp_path, never, at, output, batch=batch)
+
+
 def test_an_estimate_that_nobody_declared_to_read_is_not_a_number(tmp_path: Path) -> None:
     student, teacher = pair()
     batch, other = batch_of(), batch_of(samples=800)

@@ -94,6 +94,9 @@ class CachedTeacher:
     def keep(self, methods: Iterable[Method], batch: Batch) -> None:
         """Settle what is kept of an answer: what ``methods``, connected and prepared, read. Nothing is written yet.
 
+        A folder that keeps the estimate, or further features as they are, goes on keeping them: runs of several methods
+        may share the folder of the one that reads most.
+
         Args:
             methods: all that will ask.
             batch: the first that will be asked about; it gives the length of the segments and the size of an answer.
@@ -102,6 +105,9 @@ class CachedTeacher:
             InputError: the folder holds other answers; the first difference is named.
         """
         kept = needs(methods)
+        header = self.store.header()
+        more = [name for name, how in (header["answers"] if header else {}).items() if how == repr(Whole())]
+        kept |= {name: Whole() for name in more if name not in kept}
         answers = {"samples": batch.noisy.shape[1], **{name: repr(kept[name]) for name in sorted(kept)}}
         self._checked("answers", answers)
         self._answers, self._kept, self._mark = answers, kept, _mark(self.facts, answers)
