@@ -1,9 +1,11 @@
-"""Put the student of a finished run into the package: ONNX, and cards for programs (JSON) and people (Markdown).
+"""Put the student of a finished run into the package, with cards for programs (JSON) and people (Markdown).
 
     python benchmarks/ship.py runs/real/mvat manner-s-1.5gf --summary "..." --commit 1234567 --default
+    python benchmarks/ship.py runs/real/mvat manner-s-1.5gf --summary "..." --commit 1234567 --int8
 
-For runs of benchmarks/real, whose data DATA describes. The run must have been reported (sotto report RUN), which
-scores it and the noisy input; the cards carry these figures.
+It ships as ONNX and as a checkpoint; with --int8 in 8 bits instead, as another student whose name ends in -int8. What
+is quantised is judged on the mixtures that the run was validated on, never on test pairs. The cards carry figures of
+the test pairs of the run's recipe. For runs of benchmarks/real, whose data DATA describes.
 """
 
 from __future__ import annotations
@@ -11,15 +13,22 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import soundfile
 import yaml
 
-from sotto import models, recipes
+from sotto import data, models, recipes
 from sotto.evaluate.cost import paper_flops
-from sotto.evaluate.score import Scores
-from sotto.files import write_json, write_text
+from sotto.files import atomic, write_json, write_text
+from sotto.models.base import StreamingEnhancer
+from sotto.quantising import export_int8
+from sotto.shelf import INT8
+from sotto.train import read_log
 
 MODELS = Path(__file__).resolve().parents[1] / "src" / "sotto" / "assets" / "models"
+MAX_DROP = 0.02  # of PESQ; less than the interval of any figure on the cards
 LICENCE = "MIT"
 DATA = (
     "Clean speech, 98 minutes: LibriSpeech and VCTK (CC BY 4.0), speechocean762 and CMU ARCTIC (free for any use), "
@@ -41,35 +50,72 @@ SHOWN = {
 def main() -> None:
     """Read the words typed and write the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a finished, scored run")
+    parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("name", help="name of the shipped student")
     parser.add_argument("--summary", required=True, help="one line for sotto models")
     parser.add_argument("--commit", required=True, help="the commit that trained it")
     parser.add_argument("--default", action="store_true", help="make it the model that sotto enhance takes")
+    parser.add_argument("--int8", action="store_true", help="ship it in 8 bits, beside the one in float")
     given = parser.parse_args()
     checkpoint = given.run / "best.safetensors"
-    network, header = models.load(checkpoint), models.read_header(checkpoint)
-    scores = Scores.from_json(given.run / recipes.SCORES)
-    noisy = Scores.from_json(given.run / "noisy.json").means()
+    header = models.read_header(checkpoint)
+    recipe = header["about"]["recipe"]
+    name = given.name + INT8 if given.int8 else given.name
+    graph = MODELS / f"{name}.onnx"
+    if given.int8:
+        how = quantise(checkpoint, graph, recipe)
+    else:
+        how = None
+        recipes.export(checkpoint, graph, LICENCE)
+        with atomic(MODELS / f"{name}.safetensors") as file:
+            file.write_bytes(checkpoint.read_bytes())
+    seconds = max(record.get("seconds", 0.0) for record in read_log(given.run))
+    training = {"steps": header["about"]["step"], "hours": round(seconds / 3600, 2), "commit": given.commit}
+    means = {model: recipes.evaluate(model, recipe=recipe).means() for model in (str(graph), "noisy")}
     card = {
-        "name": given.name,
+        "name": name,
         "default": given.default,
         "summary": given.summary,
+        **size(models.load(checkpoint)),
+        "training": {**training, "recipe": recipe},
+        "data": DATA,
+        "int8": how,
+        "scores": {
+            "test": "30 pairs of the VoiceBank-DEMAND test set",
+            "model": means[str(graph)],
+            "noisy": means["noisy"],
+        },
+        "licence": LICENCE,
+    }
+    write_json(MODELS / f"{name}.json", card)
+    write_text(MODELS / f"{name}.md", page(card))
+
+
+def size(network: models.Enhancer) -> dict[str, Any]:
+    """What a card says of the network itself."""
+    return {
         "network": network.name,
         "arguments": network.arguments,
         "parameters": models.count_parameters(network),
         "flops_paper": paper_flops(network),
         "sample_rate": network.sample_rate,
         "causal": network.streams,
-        "latency_s": network.latency / network.sample_rate if network.streams else None,
-        "training": {"steps": header["about"]["step"], "commit": given.commit, "recipe": header["about"]["recipe"]},
-        "data": DATA,
-        "scores": {"test": "30 pairs of the VoiceBank-DEMAND test set", "model": scores.means(), "noisy": noisy},
-        "licence": LICENCE,
+        "latency_s": network.latency / network.sample_rate if isinstance(network, StreamingEnhancer) else None,
     }
-    recipes.export(checkpoint, MODELS / f"{given.name}.onnx", LICENCE)
-    write_json(MODELS / f"{given.name}.json", card)
-    write_text(MODELS / f"{given.name}.md", page(card))
+
+
+def quantise(checkpoint: Path, graph: Path, recipe: dict[str, Any]) -> str:
+    """Write a checkpoint in 8 bits, judged on the run's validation mixtures; returns how, in words."""
+    with TemporaryDirectory() as folder:
+        places = [Path(folder) / kind for kind in ("noisy", "clean")]
+        for place in places:
+            place.mkdir()
+        items = data.create(**recipe["data"]).valid()
+        for item in items:
+            for place, wave in zip(places, (item.noisy, item.clean), strict=True):
+                soundfile.write(place / f"{item.id}.wav", wave, 16000, subtype="FLOAT")
+        done = export_int8(checkpoint, graph, (str(places[0]), str(places[1])), max_drop=MAX_DROP, licence=LICENCE)
+    return f"{done.attempts[-1]}, judged on the {len(items)} mixtures of the validation ({done.score:.3f} in float)"
 
 
 def page(card: dict) -> str:
@@ -85,6 +131,7 @@ def page(card: dict) -> str:
         if card["causal"]
         else "Not causal: it hears the whole recording before it answers."
     )
+    eight_bits = f"* **8 bits:** {card['int8']}.\n" if card["int8"] else ""
     recipe = yaml.safe_dump(json.loads(json.dumps(card["training"]["recipe"])), sort_keys=False)
     return f"""# {card["name"]}
 
@@ -94,10 +141,10 @@ def page(card: dict) -> str:
   {card["flops_paper"] / 1e9:.2f} GFLOPs on 4 s as the MV-AT paper counts them. 16 kHz.
   {hearing}
 * **Training:** {card["training"]["steps"]} steps of the recipe below, at commit {card["training"]["commit"]}.
-* **Data:** {card["data"]}
+{eight_bits}* **Data:** {card["data"]}
 * **Licence of the weights:** {card["licence"]}.
-* **Meant for:** trying sotto out. It was trained for about an hour on one processor core and on {HEARD}:
-  it takes noise down, and blurs the speech a little (see STOI). A network trained for days does better.
+* **Meant for:** trying sotto out. It was trained for {card["training"]["hours"]:.1f} hours on one processor core and on
+  {HEARD}: it takes noise down, and blurs the speech a little (see STOI). A network trained for days does better.
 
 Mean over {scores["test"]}. They were used for nothing else: which checkpoint and which student
 ships was decided by PESQ on held-out training speakers and noises.

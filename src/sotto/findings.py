@@ -84,7 +84,8 @@ def teachers(runs: Sequence[Run]) -> dict[Cell, str]:
     for one in runs:
         checkpoint = one.recipe.get("teacher", {}).get("checkpoint")
         if checkpoint is not None and checkpoint not in found.values():
-            cell = Cell("", f"{Path(checkpoint).parent.name} (teacher)")
+            # The folder of its run says more than "best"; a student that ships has its name alone.
+            cell = Cell("", f"{Path(checkpoint).parent.name or checkpoint} (teacher)")
             if cell in found:  # another teacher is in a folder of the same name
                 cell = Cell("", f"{Path(checkpoint).parent} (teacher)")
             found[cell] = checkpoint

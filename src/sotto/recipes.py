@@ -26,6 +26,7 @@ from sotto.files import write_text
 from sotto.metrics import DEFAULT, Align
 from sotto.processes import agreed, join, rank
 from sotto.schema import flat, plain
+from sotto.shelf import weights
 from sotto.teachers import cache_plan, draws_of, teacher_of
 from sotto.train import Objective, Outcome, Settings, Stage, Trainer, weight_of
 from sotto.train.checkpoint import CHECKPOINT, STATE
@@ -253,7 +254,8 @@ def shard(
 
 def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity:
     """Write a checkpoint as ONNX, with what it knows of its training; see ``sotto.export.to_onnx``."""
-    about = models.read_header(checkpoint)["about"] if Path(checkpoint).suffix == ".safetensors" else {}
+    checkpoint = weights(checkpoint)
+    about = models.read_header(checkpoint)["about"] if checkpoint.suffix == ".safetensors" else {}
     return to_onnx(models.load(checkpoint), out, about=about | ({"licence": licence} if licence else {}))
 
 

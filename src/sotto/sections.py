@@ -27,7 +27,8 @@ class Teacher:
     """Where the teacher comes from: one of a checkpoint, an ONNX file and a function.
 
     Args:
-        checkpoint: a network that sotto trained (.safetensors) or a published one; methods can read its features.
+        checkpoint: a network that sotto trained (.safetensors, or the name of a student that ships) or a published one;
+            methods can read its features.
         onnx: a graph from noisy [1,T] to estimate [1,T], whoever wrote it; it teaches by its estimate alone.
         callable: ``package.module:function``, from noisy [T] to estimate [T], float32; it does so too.
         sample_rate: Hz at which the function works, or an ONNX file that does not say; 16000 when left out.

@@ -17,6 +17,9 @@ STUDENTS = ASSETS / "models"
 PAGE = ASSETS / "page"
 SPEECH = ASSETS / "speech" / "common_voice_hsb.flac"
 
+INT8 = "-int8"
+"""What the name of a student in 8 bits ends in, after that of the one from which it was made."""
+
 CHECKPOINTS = (".safetensors", ".pt", ".pth", ".th", ".ckpt")
 """What a checkpoint's name ends in: our own, and published ones."""
 
@@ -63,3 +66,18 @@ def locate(model: str | Path | None = None) -> Path:
     near = difflib.get_close_matches(str(model), cards, n=1)
     hint = f"did you mean {near[0]}?" if near else ""
     raise InputError(model, found, f"a .onnx file, a checkpoint, or one of {', '.join(cards)}", hint)
+
+
+def weights(model: str | Path) -> Path:
+    """The checkpoint of a student that ships, by its name; anything else is the file that it names.
+
+    Raises:
+        InputError: a student that ships without one, as those in 8 bits do.
+    """
+    if str(model) not in shipped():
+        return Path(model)
+    path = Path(str(STUDENTS / f"{model}.safetensors"))
+    if not path.is_file():
+        do = f"take {str(model).removesuffix(INT8)}, from which it was made"
+        raise InputError(model, "ships as ONNX alone", "a checkpoint", do)
+    return path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from sotto.enhance import enhance, open_model
 from sotto.errors import InputError
 from sotto.schema import flat, plain
 from sotto.sections import TEACHERS, Teacher
+from sotto.shelf import weights
 from sotto.train import Trainer
 
 
@@ -74,8 +74,9 @@ def _load(section: Teacher, sample_rate: int, threads: int | None) -> distill.An
     return distill.OutsideTeacher(run, model.name, sample_rate)
 
 
-def _fingerprint(path: str) -> str:
-    if not Path(path).is_file():
+def _fingerprint(name: str) -> str:
+    path = weights(name)
+    if not path.is_file():
         raise InputError(path, "no such file", "the teacher")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]

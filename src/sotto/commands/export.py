@@ -83,7 +83,7 @@ EXPORT = Command(
     "write a checkpoint as ONNX, or a page for browsers",
     export,
     (
-        flag("student", help="a checkpoint; for --web alone also an ONNX file or the name of a student that ships"),
+        flag("student", help="a checkpoint, or the name of a student that ships; for --web alone also an ONNX file"),
         flag("-o", "--output", help="the .onnx file to write"),
         flag("--web", metavar="FOLDER", help="write a page that runs the student in the browser, as plain files"),
         flag("--licence", default="", help="licence of the weights, for the file's metadata"),

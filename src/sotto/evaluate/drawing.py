@@ -55,7 +55,7 @@ def _svg(draw: Draw, inches: tuple[float, float], letters: str, ground: str, **m
     from matplotlib.figure import Figure
 
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    style = {"svg.fonttype": letters, "svg.hashsalt": "sotto", "font.size": 9, "axes.facecolor": ground}
+    style: dict[Any, Any] = {"svg.fonttype": letters, "svg.hashsalt": "sotto", "font.size": 9, "axes.facecolor": ground}
     with rc_context({**style, **dict.fromkeys(inked, INK)}):
         figure = Figure(figsize=inches, layout="constrained")
         draw(figure)

@@ -53,8 +53,9 @@ def load(path: str | Path) -> Enhancer:
     """Build the network that a checkpoint holds, in eval mode.
 
     Args:
-        path: a ``.safetensors`` file that sotto wrote, or a published checkpoint: a pickled state, alone or in a dict.
-            Its arguments are those that the dict states, and else inferred from the tensors' names and shapes.
+        path: the name of a student that ships, a ``.safetensors`` file that sotto wrote, or a published checkpoint: a
+            pickled state, alone or in a dict. Its arguments are those that the dict states, and else inferred from the
+            tensors' names and shapes.
 
     Raises:
         InputError: no such file, not a checkpoint, or one of another network.

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from sotto import shelf
 from sotto.errors import InputError
 from sotto.files import atomic
 from sotto.models import published
@@ -49,6 +50,7 @@ def save(network: Enhancer, path: str | Path, **about: Any) -> None:
 
 def read_header(path: str | Path) -> dict[str, Any]:
     """The facts stored beside the weights of one of our files: name, arguments, sample_rate, sotto, about."""
+    path = shelf.weights(path)
     with _open_safetensors(path) as file:
         header = file.metadata() or {}
     if header.get("format") != FORMAT:
@@ -64,7 +66,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
 
 def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
     """Build the network that a checkpoint holds and fill it, strictly; see ``sotto.models.load``."""
-    path = Path(path)
+    path = shelf.weights(path)
     if not path.is_file():
         raise InputError(path, "no such file", do="give a .safetensors checkpoint, or a published one (.pt, .pth, .th)")
     if path.suffix == ".safetensors":

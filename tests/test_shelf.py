@@ -1,0 +1,65 @@
+"""What ships: a student by its name, as a graph, as a network and as a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import noise
+
+import sotto
+from sotto import models, recipes, schema
+from sotto.errors import InputError
+from sotto.findings import teachers
+from sotto.shelf import INT8, shipped, weights
+from sotto.study import read
+from sotto.teachers import teacher_of
+
+IN_FLOAT = [name for name in shipped() if not name.endswith(INT8)]
+every_student = pytest.mark.parametrize("name", IN_FLOAT)
+
+
+@every_student
+def test_a_student_is_one_as_graph_and_as_network(name: str, tmp_path: Path) -> None:
+    network, card = sotto.load(name), shipped()[name]
+    assert models.count_parameters(network) == card["parameters"]
+    assert network.arguments == card["arguments"]
+    assert models.read_header(name)["about"]["step"] == card["training"]["steps"]
+    noisy = noise(16000)
+    with torch.no_grad():
+        estimate = network(noisy[None])[0].numpy()
+    np.testing.assert_allclose(sotto.enhance(noisy.numpy(), 16000, name), estimate, atol=1e-4)
+
+
+def test_a_student_in_8_bits_says_whose_weights_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sotto.shelf.shipped", lambda: {"unet-24-int8": {}})
+    with pytest.raises(InputError, match="unet-24-int8: ships as ONNX alone.*take unet-24"):
+        weights("unet-24-int8")
+    assert weights("elsewhere.safetensors") == Path("elsewhere.safetensors")
+
+
+def test_a_student_exports_by_name(tmp_path: Path) -> None:
+    recipes.export("unet-24", tmp_path / "again.onnx")
+    noisy = noise(8000).numpy()
+    again = sotto.enhance(noisy, 16000, tmp_path / "again.onnx")
+    np.testing.assert_allclose(again, sotto.enhance(noisy, 16000, "unet-24"), atol=1e-6)
+
+
+def test_a_student_teaches_by_name(tmp_path: Path) -> None:
+    for cache in ({}, {"cache": str(tmp_path / "cache")}):
+        values = schema.read(
+            {
+                "data": {"name": "synthetic"},
+                "model": {"name": "unet", "width": 8},
+                "teacher": {"checkpoint": "unet-24", **cache},
+                "distill": {"cosine": {}},
+            }
+        )
+        assert teacher_of(values, 16000, 1).name == "unet"
+    (tmp_path / "recipe.yaml").write_text("data: {name: synthetic}\nmodel: {name: unet, width: 8}\n")
+    (tmp_path / "study.yaml").write_text(
+        "recipe: recipe.yaml\nmethods:\n  taught: {teacher: {checkpoint: unet-24}, distill: {cosine: {}}}\n"
+    )
+    assert [cell.method for cell in teachers(read(tmp_path / "study.yaml")[1])] == ["unet-24 (teacher)"]
