@@ -35,7 +35,7 @@ def test_a_student_is_one_as_graph_and_as_network(name: str, tmp_path: Path) -> 
 
 def test_a_student_in_8_bits_says_whose_weights_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sotto.shelf.shipped", lambda: {"unet-24-int8": {}})
-    with pytest.raises(InputError, match="unet-24-int8: ships as ONNX alone.*take unet-24"):
+    with pytest.raises(InputError, match=r"unet-24-int8: ships as ONNX alone.*take unet-24"):
         weights("unet-24-int8")
     assert weights("elsewhere.safetensors") == Path("elsewhere.safetensors")
 
