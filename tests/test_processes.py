@@ -59,7 +59,7 @@ def gradients() -> dict[str, Tensor]:
     settings = Settings(accelerator="cpu", threads=1)
     fabric, found, whole = open_fabric(settings, unused=True), {}, whole_batch()
     mine = slice(processes.rank() * 4 // processes.ranks(), (processes.rank() + 1) * 4 // processes.ranks())
-    batch = {name: None if value is None else value[mine] for name, value in vars(whole).items()}
+    batch = Batch(**{name: None if value is None else value[mine] for name, value in vars(whole).items()})
     for name, method in METHODS.items():
         torch.manual_seed(0)
         # Running statistics: batch norm over a part of a batch is another one.
@@ -70,7 +70,7 @@ def gradients() -> dict[str, Tensor]:
         )
         objective.prepare(student, Batch(**batch))
         learner = wrap(fabric, student, objective.eval(), settings)
-        total, _ = learner(batch, 0)
+        total, _ = learner(lambda: batch, 0)
         fabric.backward(total)
         parameters = [*student.parameters(), *objective.parameters()]
         graded = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]

@@ -140,6 +140,26 @@ def test_precision_and_gradient_clip(tmp_path: Path, teacher: str, precision: st
     assert all(tensor.dtype != torch.bfloat16 for tensor in load_file(outcome.checkpoint).values())
 
 
+@pytest.mark.parametrize("cache", [False, True])
+def test_mixed_precision_leaves_the_sound_alone(
+    tmp_path: Path, teacher: str, monkeypatch: pytest.MonkeyPatch, cache: bool
+) -> None:
+    heard: list[tuple[torch.dtype, torch.dtype]] = []
+    minimise = Objective.forward
+
+    def watched(self: Objective, student: Any, batch: Batch, step: int = 0) -> Any:
+        assert batch.clean is not None
+        heard.append((batch.noisy.dtype, batch.clean.dtype))
+        return minimise(self, student, batch, step)
+
+    monkeypatch.setattr(Objective, "forward", watched)
+    values = distilled(teacher, train={"steps": 2, "precision": "bf16-mixed", "validate_every": 100})
+    if cache:
+        values["teacher"] |= {"cache": str(tmp_path / "cache"), "draws": 1}
+    recipes.train(values, out=tmp_path / "run")
+    assert heard == [(torch.float32, torch.float32)] * 2
+
+
 def test_teacher_stays_as_it_was(tmp_path: Path, teacher: str) -> None:
     values = schema.read(distilled(teacher))
     trainer = recipes.build(values, tmp_path / "run")

@@ -161,10 +161,11 @@ class CachedTeacher:
         return [found[key] for key in keys]
 
     def _view(self, rows: list[dict[str, Tensor]], asked: list[str], batch: Batch) -> View:
-        feats = {name: torch.stack([row[name] for row in rows]).to(self._device).float() for name in asked}
-        if all(WAVE in row for row in rows):
-            return View(torch.stack([row[WAVE] for row in rows]).to(self._device).float(), feats)
-        return View(torch.full_like(batch.noisy, torch.nan), feats)
+        names = [*asked, WAVE] if all(WAVE in row for row in rows) else asked
+        with torch.autocast("cpu", enabled=False):  # which knows no float16 there
+            stacks = {name: torch.stack([row[name] for row in rows]) for name in names}
+        feats = {name: stack.to(self._device).float() for name, stack in stacks.items()}
+        return View(feats.pop(WAVE) if WAVE in feats else torch.full_like(batch.noisy, torch.nan), feats)
 
     def _keys(self, batch: Batch) -> list[str]:
         heard = batch.noisy.detach().float().cpu().numpy()

@@ -201,7 +201,7 @@ class Trainer:
     def _train_step(self, batch: Batch) -> dict[str, float]:
         """One step; returns what it says of the batches of all processes."""
         self.optimizer.zero_grad()
-        total, terms = self.model(vars(batch), self.step)
+        total, terms = self.model(lambda: batch, self.step)
         self.fabric.backward(total)
         if self.settings.grad_clip is not None:
             self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.settings.grad_clip)
