@@ -21,6 +21,7 @@ from sotto.evaluate.spread import Cell, Line, Size, lines, table
 from sotto.files import slug, write_json, write_text
 from sotto.metrics import DEFAULT
 from sotto.recipes import NOISY, RECIPE, SCORES, Progress
+from sotto.shelf import CHECKPOINTS, weights
 from sotto.train.checkpoint import chosen
 from sotto.train.log import read_log
 
@@ -81,14 +82,14 @@ def summary(study: Study, runs: Sequence[Run], progress: Progress | None = None)
 def teachers(runs: Sequence[Run]) -> dict[Cell, str]:
     """What each teacher of the runs is called in the tables, and its file."""
     found: dict[Cell, str] = {}
-    for one in runs:
-        checkpoint = one.recipe.get("teacher", {}).get("checkpoint")
-        if checkpoint is not None and checkpoint not in found.values():
-            # The folder of its run says more than "best"; a student that ships has its name alone.
-            cell = Cell("", f"{Path(checkpoint).parent.name or checkpoint} (teacher)")
-            if cell in found:  # another teacher is in a folder of the same name
-                cell = Cell("", f"{Path(checkpoint).parent} (teacher)")
-            found[cell] = checkpoint
+    sections = (one.recipe.get("teacher", {}) for one in runs)
+    named = (section.get(kind) for section in sections for kind in ("checkpoint", "estimate"))
+    for checkpoint in dict.fromkeys(name for name in named if name is not None):
+        # The folder of its run says more than "best"; a student that ships has its name alone.
+        cell = Cell("", f"{Path(checkpoint).parent.name or checkpoint} (teacher)")
+        if cell in found:  # another teacher is in a folder of the same name
+            cell = Cell("", f"{Path(checkpoint).parent} (teacher)")
+        found[cell] = checkpoint
     return found
 
 
@@ -141,7 +142,9 @@ def _sizes(runs: Sequence[Run], teachers: Mapping[Cell, str]) -> dict[Cell, Size
     for one in runs:
         if repr(one.recipe["model"]) not in counted:
             counted[repr(one.recipe["model"])] = _size(models.create(**one.recipe["model"]))
-    sizes = {cell: _size(models.load(path)) for cell, path in teachers.items() if Path(path).is_file()}
+    files = {cell: weights(name) for cell, name in teachers.items()}
+    at_hand = {cell: path for cell, path in files.items() if path.suffix in CHECKPOINTS and path.is_file()}
+    sizes = {cell: _size(models.load(path)) for cell, path in at_hand.items()}
     return sizes | {one.cell: counted[repr(one.recipe["model"])] for one in runs}
 
 

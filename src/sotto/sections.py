@@ -32,6 +32,8 @@ class Teacher:
         onnx: a graph from noisy [1,T] to estimate [1,T], whoever wrote it; it teaches by its estimate alone.
         callable: ``package.module:function``, from noisy [T] to estimate [T], float32; it does so too.
         sample_rate: Hz at which the function works, or an ONNX file that does not say; 16000 when left out.
+        estimate: another model, whose estimate is taught in place of the checkpoint's: a checkpoint, an ONNX file or a
+            function.
         cache: folder in which its answers are kept, so that each is computed once.
         draws: with a cache, the variants of each training item; as many epochs pass until the same ones come again.
     """
@@ -40,6 +42,7 @@ class Teacher:
     onnx: str | None = None
     callable: str | None = None
     sample_rate: int | None = None
+    estimate: str | None = None
     cache: str | None = None
     draws: int = 4
 
@@ -143,6 +146,8 @@ def _teacher_errors(section: Mapping[str, Any]) -> list[str]:
     kind, value = kinds[0], section[kinds[0]]
     if kind == "checkpoint" and section.get("sample_rate") is not None:
         return ["teacher.sample_rate: a checkpoint knows its own; expected none"]
+    if kind != "checkpoint" and section.get("estimate") is not None:
+        return [f"teacher.estimate: {kind} shows nothing but its own; expected teacher.checkpoint beside it"]
     if kind == "onnx" and not value.lower().endswith(".onnx"):
         return [f"teacher.onnx: {value!r} is no .onnx file"]
     if kind == "callable" and not function.is_name(value):

@@ -1,15 +1,16 @@
-"""The teacher of a recipe: a network, a model from elsewhere, or either behind a cache of its answers."""
+"""The teacher of a recipe: a network, a model from elsewhere, or both as one; any of them behind a cache."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 
-from sotto import distill, models
+from sotto import distill, function, models
 from sotto.enhance import enhance, open_model
 from sotto.errors import InputError
 from sotto.schema import flat, plain
@@ -33,13 +34,16 @@ def teacher_of(values: Mapping[str, Any], sample_rate: int, threads: int | None)
     load = partial(_load, section, sample_rate, threads)
     if section.cache is None:
         return load()
-    about = {key: value for key, value in values["teacher"].items() if key not in (*TEACHERS, "cache", "draws")}
+    own = (*TEACHERS, "estimate", "cache", "draws")
+    about = {key: value for key, value in values["teacher"].items() if key not in own}
     depends = plain({"teacher": about, "data": values["data"], "unlabelled": values.get("unlabelled", {})})
     facts = {".".join(key): value for key, value in flat(depends).items()}
-    # A file is known by what is in it, wherever it lies; a function by its name alone.
-    file = section.checkpoint or section.onnx
-    facts["teacher"] = section.callable if file is None else _fingerprint(file)
-    return distill.CachedTeacher(load, section.cache, facts, verify=section.checkpoint is None)
+    facts["teacher"] = _identity(section)
+    both = [section]
+    if section.estimate is not None:
+        both.append(_of_estimate(section.estimate))
+        facts["teacher.estimate"] = _identity(both[1])
+    return distill.CachedTeacher(load, section.cache, facts, verify=any(one.checkpoint is None for one in both))
 
 
 def draws_of(values: Mapping[str, Any]) -> int | None:
@@ -65,7 +69,10 @@ def cache_plan(trainer: Trainer) -> str:
 
 
 def _load(section: Teacher, sample_rate: int, threads: int | None) -> distill.AnyTeacher:
-    """A network whose features can be read, or a model that is heard at the student's rate."""
+    """A network whose features can be read, a model that is heard at the student's rate, or the one with the other."""
+    if section.estimate is not None:
+        features = _load(replace(section, estimate=None), sample_rate, threads)
+        return distill.JointTeacher(features, _load(_of_estimate(section.estimate), sample_rate, threads))
     with torch.random.fork_rng(devices=[]):  # whether it is loaded, and when, moves no other draw of the run
         if section.checkpoint is not None:
             return distill.Teacher(models.load(section.checkpoint))
@@ -74,7 +81,18 @@ def _load(section: Teacher, sample_rate: int, threads: int | None) -> distill.An
     return distill.OutsideTeacher(run, model.name, sample_rate)
 
 
-def _fingerprint(name: str) -> str:
+def _of_estimate(model: str) -> Teacher:
+    """The section of a teacher that is named in one word."""
+    if function.is_name(model):
+        return Teacher(callable=model)
+    return Teacher(onnx=model) if model.lower().endswith(".onnx") else Teacher(checkpoint=model)
+
+
+def _identity(section: Teacher) -> str | None:
+    """A file is known by what is in it, wherever it lies; a function by its name alone."""
+    name = section.checkpoint or section.onnx
+    if name is None:
+        return section.callable
     path = weights(name)
     if not path.is_file():
         raise InputError(path, "no such file", "the teacher")

@@ -16,6 +16,7 @@ from sotto.distill.dispatch import Dispatch
 from sotto.distill.factor import FactorTransfer
 from sotto.distill.fitnets import FitNets
 from sotto.distill.fsp import Flow
+from sotto.distill.joint import JointTeacher
 from sotto.distill.mvat import MultiViewAttentionTransfer
 from sotto.distill.output import Output
 from sotto.distill.outside import OutsideTeacher
@@ -53,4 +54,14 @@ METHODS: dict[str, type[Method]] = {
 }
 """The catalogue: name -> method, whose constructor is the recipe's schema."""
 
-__all__ = ["METHODS", "AnyTeacher", "CachedTeacher", "Method", "OutsideTeacher", "Teacher", "observe", "unwrap"]
+__all__ = [
+    "METHODS",
+    "AnyTeacher",
+    "CachedTeacher",
+    "JointTeacher",
+    "Method",
+    "OutsideTeacher",
+    "Teacher",
+    "observe",
+    "unwrap",
+]

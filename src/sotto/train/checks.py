@@ -9,7 +9,7 @@ import copy
 
 import torch
 
-from sotto.distill import CachedTeacher, Method, Teacher
+from sotto.distill import CachedTeacher, JointTeacher, Method, Teacher
 from sotto.errors import InputError
 from sotto.models import Enhancer
 from sotto.processes import every
@@ -84,8 +84,12 @@ def _check_term(objective: Objective, student: Enhancer, batch: Batch, name: str
 
 
 def _network(objective: Objective) -> Teacher | None:
-    """The teacher if it is a network and at hand; behind a cache that has the first answers it need not be loaded."""
+    """The teacher if it is a network and at hand; behind a cache that has the first answers it need not be loaded.
+
+    Of two as one it is the one whose features are read.
+    """
     teacher = objective.teacher.loaded if isinstance(objective.teacher, CachedTeacher) else objective.teacher
+    teacher = teacher.features if isinstance(teacher, JointTeacher) else teacher
     return teacher if isinstance(teacher, Teacher) else None
 
 

@@ -1,0 +1,105 @@
+"""Two teachers as one: features of the one, the estimate of the other, in a run, behind a cache and in a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from small import batch_of, network
+
+from sotto import models, recipes, schema
+from sotto.distill import JointTeacher, OutsideTeacher, Teacher
+from sotto.distill.cached import WAVE
+from sotto.errors import InputError
+from sotto.findings import teachers
+from sotto.study import read
+from sotto.teachers import teacher_of
+
+
+def quiet(noisy: np.ndarray) -> np.ndarray:
+    return 0.25 * noisy
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, str]:
+    """Checkpoints of two teachers that differ in everything but their rate."""
+    found = {}
+    for name, hidden in (("manner-b", 12), ("manner-s", 18)):
+        path = tmp_path / name / "best.safetensors"
+        path.parent.mkdir()
+        models.save(network(name, hidden=hidden), path)
+        found[name] = str(path)
+    return found
+
+
+def recipe(teacher: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "data": {"name": "synthetic", "segment_s": 0.3},
+        "model": {"name": "manner-s", "hidden": 12, "depth": 2},
+        "loss": {"l1": {}},
+        "teacher": teacher,
+        "distill": {"mvat": {}, "output": {}},
+        "train": {"steps": 2, "batch_size": 2, "threads": 1, "workers": 0, "validate_every": 2, "validate_items": 1}
+        | {"accelerator": "cpu", "log_every": 1},
+    }
+
+
+def test_it_shows_features_of_the_one_and_the_estimate_of_the_other(places: dict[str, str]) -> None:
+    batch = batch_of()
+    ours, theirs = (Teacher(models.load(path)) for path in places.values())
+    joint = teacher_of(
+        schema.read(recipe({"checkpoint": places["manner-b"], "estimate": places["manner-s"]})), 16000, 1
+    )
+    assert isinstance(joint, JointTeacher)
+    assert joint.name == "manner-b with the estimate of manner-s"
+    assert joint.taps == ours.taps
+    taps = ("encoder.2.global", "latent")
+    view, wanted = joint(batch, taps), ours(batch, taps)
+    torch.testing.assert_close(view.wave, theirs(batch).wave, rtol=0, atol=0)
+    assert all(torch.equal(view.feats[tap], wanted.feats[tap]) for tap in taps)
+    assert not joint(batch).feats
+
+
+def test_the_network_whose_features_nobody_reads_is_not_asked(places: dict[str, str]) -> None:
+    def never(noisy: np.ndarray) -> np.ndarray:
+        raise AssertionError("asked")
+
+    joint = JointTeacher(OutsideTeacher(never, "silent", 16000), Teacher(models.load(places["manner-s"])))
+    assert joint(batch_of()).wave.shape == batch_of().noisy.shape
+
+
+@pytest.mark.parametrize("estimate", ["checkpoint", "function"])
+def test_it_teaches_live_and_from_a_cache(tmp_path: Path, places: dict[str, str], estimate: str) -> None:
+    named = places["manner-s"] if estimate == "checkpoint" else f"{__name__}:quiet"
+    teacher = {"checkpoint": places["manner-b"], "estimate": named}
+    cached = teacher | {"cache": str(tmp_path / "cache"), "draws": 1}
+    recipes.train(recipe(cached), out=tmp_path / "first")
+    answer = load_file(next((tmp_path / "cache").glob("??/*.safetensors")))
+    assert {WAVE, "encoder.2.global"} <= set(answer)
+    recipes.train(recipe(cached), out=tmp_path / "second")
+    first, second = (load_file(tmp_path / run / "last.safetensors") for run in ("first", "second"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    recipes.train(recipe(teacher), out=tmp_path / "live")
+    with pytest.raises(InputError, match=r"teacher\.estimate was .* when its answers were kept"):
+        teacher_of(schema.read(recipe(cached | {"estimate": places["manner-b"]})), 16000, 1)
+
+
+def test_mistakes_are_told(places: dict[str, str]) -> None:
+    with pytest.raises(InputError, match=r"teacher\.estimate: onnx shows nothing but its own; expected teacher\.che"):
+        schema.read(recipe({"onnx": "theirs.onnx", "estimate": places["manner-s"]}))
+    with pytest.raises(InputError, match=r"teacher\.estimate: works at 8000 Hz; expected 16000 Hz"):
+        JointTeacher(Teacher(network()), OutsideTeacher(quiet, "slow", 8000))
+
+
+def test_a_study_names_both(tmp_path: Path, places: dict[str, str]) -> None:
+    (tmp_path / "recipe.yaml").write_text("data: {name: synthetic}\nmodel: {name: manner-s, hidden: 12, depth: 2}\n")
+    section = f"{{checkpoint: {places['manner-b']}, estimate: {places['manner-s']}}}"
+    (tmp_path / "study.yaml").write_text(
+        f"recipe: recipe.yaml\nmethods:\n  both: {{teacher: {section}, distill: {{mvat: {{}}}}}}\n"
+    )
+    named = {cell.method: path for cell, path in teachers(read(tmp_path / "study.yaml")[1]).items()}
+    assert named == {f"{name} (teacher)": path for name, path in places.items()}
