@@ -68,7 +68,7 @@ def gradients() -> dict[str, Tensor]:
         objective = Objective(
             {"l1": L1()}, {name: method(**ACROSS.get(name, {}))}, student, teacher, {f"kd/{name}": Balance(0.5, 1)}
         )
-        objective.prepare(student, Batch(**batch))
+        objective.prepare(student, batch)
         learner = wrap(fabric, student, objective.eval(), settings)
         total, _ = learner(lambda: batch, 0)
         fabric.backward(total)

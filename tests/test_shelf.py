@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,11 +41,14 @@ def test_a_student_in_8_bits_says_whose_weights_it_has(monkeypatch: pytest.Monke
     assert weights("elsewhere.safetensors") == Path("elsewhere.safetensors")
 
 
-def test_a_student_exports_by_name(tmp_path: Path) -> None:
-    recipes.export("unet-24", tmp_path / "again.onnx")
-    noisy = noise(8000).numpy()
-    again = sotto.enhance(noisy, 16000, tmp_path / "again.onnx")
-    np.testing.assert_allclose(again, sotto.enhance(noisy, 16000, "unet-24"), atol=1e-6)
+def test_a_student_exports_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exported(network: models.Enhancer, out: str, about: dict[str, Any]) -> None:
+        assert models.count_parameters(network) == shipped()["unet-24"]["parameters"]
+        assert (out, about["licence"]) == ("again.onnx", "MIT")
+        assert about["recipe"] == shipped()["unet-24"]["training"]["recipe"]
+
+    monkeypatch.setattr(recipes, "to_onnx", exported)
+    recipes.export("unet-24", "again.onnx", "MIT")
 
 
 def test_a_student_teaches_by_name(tmp_path: Path) -> None:
