@@ -19,6 +19,7 @@ import soundfile
 
 from sotto.enhance import Model, enhance, enhance_file, open_model
 from sotto.errors import InputError
+from sotto.shelf import shipped
 from sotto.web import work
 from sotto.web.desk import WITHOUT_LIMIT_DB, Desk, Left
 from sotto.web.offers import Offer, offers
@@ -274,4 +275,4 @@ def test_the_page_needs_no_torch() -> None:
     pytest.importorskip("gradio")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["unet-24", "manner-s-1.5gf"]
+    assert done.stdout.split() == [*shipped()]
