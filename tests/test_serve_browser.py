@@ -17,6 +17,7 @@ from sotto.cli import main
 from sotto.data.voices import Voice, make_noise, speak
 from sotto.evaluate.page import Example, write_page
 from sotto.evaluate.report import Result
+from sotto.shelf import shipped
 
 if CHROMIUM is None:
     pytest.skip(LACKING, allow_module_level=True)
@@ -151,7 +152,8 @@ def test_a_blind_comparison_goes_to_its_tally(page: Page, address: str, talk: Pa
         .or_(page.get_by_role("group").filter(has_text="Which one do you prefer?"))
     )
     ballot.first.wait_for()
-    assert page.locator("figcaption").all_inner_texts() == ["noisy", "A", "B", "clean"]
+    letters = "ABCDEFGH"[: len(shipped())]
+    assert page.locator("figcaption").all_inner_texts() == ["noisy", *letters, "clean"]
     assert "unet" not in page.locator(".player").first.inner_html()
     ballot.first.get_by_label("B", exact=True).check()
     page.get_by_role("button", name="Vote").click()
