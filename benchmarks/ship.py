@@ -22,7 +22,6 @@ import yaml
 from sotto import data, models, recipes
 from sotto.evaluate.cost import paper_flops
 from sotto.files import atomic, write_json, write_text
-from sotto.models.base import StreamingEnhancer
 from sotto.quantising import export_int8
 from sotto.shelf import INT8
 from sotto.train import read_log
@@ -100,7 +99,7 @@ def size(network: models.Enhancer) -> dict[str, Any]:
         "flops_paper": paper_flops(network),
         "sample_rate": network.sample_rate,
         "causal": network.streams,
-        "latency_s": network.latency / network.sample_rate if isinstance(network, StreamingEnhancer) else None,
+        "latency_s": network.latency_s,
     }
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from sotto import models
 from sotto.models import Enhancer
 from sotto.types import Batch
+
+# Of each network; one that is not named is small enough at its default size.
+SMALL: dict[str, dict[str, Any]] = {name: {"hidden": 12, "depth": 2} for name in ("manner-b", "manner-s", "manner-l")}
+SMALL["demucs"] = {"hidden": 4, "depth": 3}
+SMALL["tstnn"] = {"channels": 8, "blocks": 1, "heads": 2, "frame": 64}
 
 
 def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

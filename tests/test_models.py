@@ -12,6 +12,7 @@ import pytest
 import reference
 import torch
 import torch.nn.functional as F
+from small import SMALL
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -28,10 +29,6 @@ from sotto.models.chunks import chunk, overlap_add
 from sotto.models.strided import valid_length
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "manner.json").read_text())
-# A network that is not named here is tested at its default size.
-SMALL: dict[str, dict[str, Any]] = {name: {"hidden": 12, "depth": 2} for name in ("manner-b", "manner-s", "manner-l")}
-SMALL["demucs"] = {"hidden": 4, "depth": 3}
-SMALL["tstnn"] = {"channels": 8, "blocks": 1, "heads": 2, "frame": 64}
 LENGTHS = [*range(2, 40), 63, 64, 65, 127, 255, 257, 1023, 1024, 1365, 4999, 5000]
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
 every_network = pytest.mark.parametrize("name", MODELS)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import pytest
 import torch
-from small import noise
+from small import SMALL, noise
 
 from sotto import models
 from sotto.models import MODELS, Enhancer
 from sotto.train.polarity import set_upright
 
-SMALL: dict[str, dict[str, Any]] = {name: {"hidden": 12, "depth": 2} for name in ("manner-b", "manner-s", "manner-l")}
-SMALL["demucs"] = {"hidden": 4, "depth": 3}
-SMALL["tstnn"] = {"channels": 8, "blocks": 1, "heads": 2, "frame": 64}
-SMALL["unet"] = {"width": 8}
-
 
 def born(name: str, seed: int) -> Enhancer:
     torch.manual_seed(seed)
-    return models.create(name, **SMALL[name])
+    return models.create(name, **SMALL.get(name, {}))
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -23,7 +23,7 @@ every_student = pytest.mark.parametrize("name", IN_FLOAT)
 
 
 @every_student
-def test_a_student_is_one_as_graph_and_as_network(name: str, tmp_path: Path) -> None:
+def test_a_student_is_one_as_graph_and_as_network(name: str) -> None:
     network, card = sotto.load(name), shipped()[name]
     assert models.count_parameters(network) == card["parameters"]
     assert network.arguments == card["arguments"]

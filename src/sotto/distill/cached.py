@@ -136,7 +136,7 @@ class CachedTeacher:
     def __call__(self, batch: Batch, taps: Iterable[str] = ()) -> View:
         """The estimate of ``batch.noisy`` and the features at ``taps``, reduced; without a gradient.
 
-        An estimate that no method declared to read is NaN, unless it is all that is asked for.
+        An estimate that is not kept is NaN, unless it is all that is asked for.
 
         Raises:
             InputError: an answer on disk is damaged, or cannot be written.

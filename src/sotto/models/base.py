@@ -42,6 +42,11 @@ class Enhancer(nn.Module):
         """Whether the network, as it is configured, also runs block by block; see :class:`StreamingEnhancer`."""
         return False
 
+    @property
+    def latency_s(self) -> float | None:
+        """Algorithmic latency of the stream in seconds; None for a network that needs the whole signal."""
+        return None
+
     def forward(self, noisy: Tensor) -> Tensor:
         """Enhance ``noisy`` [B,T]; returns [B,T]."""
         raise TypeError(f"{type(self).__name__} is a contract, not a network: it has no forward pass")
@@ -77,6 +82,10 @@ class StreamingEnhancer(Enhancer):
     def latency(self) -> int:
         """Algorithmic latency in samples: how far ahead of a sample of the estimate the input must have come."""
         return self.hop + self.delay
+
+    @property
+    def latency_s(self) -> float | None:
+        return self.latency / self.sample_rate if self.streams else None
 
     def initial_state(self, batch: int = 1) -> State:
         """What to hand to the first ``step``: the memory of silence, for ``batch`` signals side by side.

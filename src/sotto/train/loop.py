@@ -106,7 +106,9 @@ class Trainer:
         if self.objective.teacher is not None:
             self.objective.teacher.to(self.fabric.device)
         self.student.to(self.fabric.device)
-        self.objective.prepare(self.student, self.first_batch())
+        batch = self.first_batch()
+        set_upright(self.student, batch.noisy)
+        self.objective.prepare(self.student, batch)
         self.model = wrap(self.fabric, self.student, self.objective, self.settings)
         self.enter(0)
 
@@ -143,7 +145,6 @@ class Trainer:
         """
         state = agreed(lambda: self._state(resume))
         if state is None:
-            set_upright(self.student, self.first_batch().noisy)
             self.check()
         else:
             self._restore(state)

@@ -98,14 +98,8 @@ def _other(model: str, name: str) -> Offer:
 
 def _latency_s(model: str) -> float | None:
     from sotto.models import load
-    from sotto.models.base import StreamingEnhancer
 
-    if Path(model).suffix not in CHECKPOINTS:
-        return None
-    network = load(model)
-    if isinstance(network, StreamingEnhancer) and network.streams:
-        return network.latency / network.sample_rate
-    return None
+    return load(model).latency_s if Path(model).suffix in CHECKPOINTS else None
 
 
 def _name(model: str) -> str:
