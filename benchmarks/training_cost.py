@@ -64,7 +64,7 @@ def step_of(recipe: str) -> Step:
     torch.manual_seed(0)
     chosen = values.get("loss", {"weighted": {}})
     losses = [LOSSES[name](**arguments) for name, arguments in chosen.items()]
-    network = models.create(**values["model"]).train()
+    network = models.build(values["model"]).train()
     batch = values["train"].get("batch_size", 4)
     return Step(recipe, batch, values["data"].get("segment_s", 4.0), network, losses)
 

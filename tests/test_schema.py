@@ -197,6 +197,12 @@ def test_another_constructor_keeps_none_of_the_arguments() -> None:
     assert schema.read(PLAIN, ["model.hidden=16", "model.name=manner-b"])["model"] == {"name": "manner-b", "hidden": 16}
 
 
+def test_a_network_that_has_learnt_takes_the_place_of_a_fresh_one_and_the_other_way_round() -> None:
+    learnt = schema.read(PLAIN, ["model.checkpoint=unet-24"])
+    assert learnt["model"] == {"checkpoint": "unet-24"}
+    assert schema.read(learnt, ["model.name=manner-b"])["model"] == {"name": "manner-b"}
+
+
 def test_a_teacher_of_another_kind_takes_the_place_of_the_one_before() -> None:
     taught = schema.read(DISTILLED, ["teacher.callable=their.package:enhance", "teacher.sample_rate=8000"])
     assert taught["teacher"] == {"callable": "their.package:enhance", "sample_rate": 8000}
@@ -242,6 +248,7 @@ def test_bases_in_a_circle(tmp_path: Path) -> None:
         ({"model": {"name": "maner-s"}}, "model.name: maner-s: no such name; did you mean manner-s?"),
         ({"model": {"name": "manner-s", "hiden": 12}}, "model.hiden: no such key; did you mean hidden?"),
         ({"model": {"hidden": 12}}, "model.name: missing; expected one of manner-b"),
+        ({"model": {"checkpoint": "unet-24", "width": 8}}, "model.width: no such key"),
         ({"data": {"name": ["pairs"]}}, "no such name"),
         ({"data": {"name": "valentini"}}, "data.root: missing; expected a str"),
         ({"data": {"name": "synthetic", "tempo": 0.9}}, "data.tempo: 0.9 is no tuple"),

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import sotto
 from sotto import models, recipes, schema
 from sotto.data import Synthetic
 from sotto.data.loader import loader
@@ -60,6 +61,18 @@ def test_first_losses_are_pinned(tmp_path: Path, teacher: str) -> None:
     first = read_log(tmp_path / "run")[0]
     assert {name: round(first[name], 3) for name in ("loss/weighted", "kd/mvat", "kd/output")} == PINNED
     assert first["total"] == pytest.approx(first["loss/weighted"] + first["kd/mvat"] + first["kd/output"], rel=1e-6)
+
+
+def test_a_student_that_ships_goes_on_learning(tmp_path: Path) -> None:
+    values = recipe(model={"checkpoint": "unet-24"}, loss={"compressed": {}}, train={"steps": 2})
+    student = recipes.build(values, tmp_path / "none").student
+    shipped = sotto.load("unet-24").state_dict()
+    assert student.training
+    torch.testing.assert_close(student.state_dict(), shipped, rtol=0, atol=0)
+    outcome = recipes.train(values, out=tmp_path / "run")
+    learnt = sotto.load(outcome.checkpoint)
+    assert learnt.arguments == student.arguments
+    assert any(not torch.equal(value, shipped[name]) for name, value in learnt.state_dict().items())
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "constant", "transformer"])

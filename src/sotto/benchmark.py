@@ -54,7 +54,7 @@ def bench(
         runner = models.load(file)
         cost = replace(count(runner, seconds), file_bytes=file.stat().st_size)
     else:
-        runner = models.create(**schema.read(model)["model"])
+        runner = models.build(schema.read(model)["model"])
         cost = count(runner, seconds)
     return _clock(cost, runner, seconds, repeats, threads, model_rate) if clocked else cost
 

@@ -141,7 +141,7 @@ def _sizes(runs: Sequence[Run], teachers: Mapping[Cell, str]) -> dict[Cell, Size
     counted: dict[str, Size] = {}
     for one in runs:
         if repr(one.recipe["model"]) not in counted:
-            counted[repr(one.recipe["model"])] = _size(models.create(**one.recipe["model"]))
+            counted[repr(one.recipe["model"])] = _size(models.build(one.recipe["model"]))
     files = {cell: weights(name) for cell, name in teachers.items()}
     at_hand = {cell: path for cell, path in files.items() if path.suffix in CHECKPOINTS and path.is_file()}
     sizes = {cell: _size(models.load(path)) for cell, path in at_hand.items()}

@@ -140,7 +140,7 @@ def build(values: Mapping[str, Any], folder: Path) -> Trainer:
         source = data.PartlyLabelled(source, **values["unlabelled"])
     if (draws := draws_of(values)) is not None:
         source = data.Repeating(source, draws)
-    student = models.create(**values["model"])
+    student = models.build(values["model"])
     teacher = teacher_of(values, student.sample_rate, settings.threads) if "teacher" in values else None
     methods = {name: _method(name, arguments) for name, arguments in values.get("distill", {}).items()}
     terms = {name: losses.LOSSES[name](**arguments) for name, arguments in values.get("loss", {"weighted": {}}).items()}

@@ -6,7 +6,7 @@ A recipe's sections are the project's nouns::
     title: MANNER-S-1.5GF + MV-AT
     out: runs/manner-s-1.5gf-mvat
     data: {name: valentini, root: data/valentini}
-    model: {name: manner-s, hidden: 12, depth: 3}
+    model: {name: manner-s, hidden: 12, depth: 3}           # or checkpoint: FILE, to go on from what it has learnt
     teacher: {checkpoint: runs/manner-b/best.safetensors}   # or onnx: FILE, or callable: package.module:function
     loss: {weighted: {}}
     distill: {mvat: {norm: l1}}

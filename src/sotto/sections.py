@@ -1,7 +1,8 @@
 """The sections of a recipe: what may stand in each, and every error that does stand there.
 
 Under ``model``, ``data`` and each entry of ``loss`` and ``distill`` stand the arguments of the constructor of that
-name, so their signature is the schema; the other sections are dataclasses, here or where they are used.
+name, so their signature is the schema; the other sections, and a ``model`` that has learnt already, are dataclasses,
+here or where they are used.
 """
 
 from __future__ import annotations
@@ -45,6 +46,17 @@ class Teacher:
     estimate: str | None = None
     cache: str | None = None
     draws: int = 4
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network that has learnt already and goes on: its size and its weights.
+
+    Args:
+        checkpoint: one of sotto's (.safetensors, or the name of a student that ships), or a published one.
+    """
+
+    checkpoint: str
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,8 @@ def check(values: Mapping[str, Any], needed: Sequence[str]) -> tuple[dict[str, A
             checked[key] = _stages(value, errors)
         elif not isinstance(value, Mapping):
             errors.append(f"{key}: {value!r} is no section; expected keys and values below it")
+        elif key == "model" and "checkpoint" in value:
+            checked[key] = arguments(key, Trained, value, errors)
         elif key in NAMED:
             checked[key] = _named(key, value, errors)
         elif key in PARTS:
