@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 
 import numpy as np
@@ -18,6 +19,7 @@ from sotto.metrics import si_sdr_db
 from sotto.types import Item
 
 RATE = 16000
+SCORING = importlib.import_module("sotto.evaluate.score")  # whose name is that of its function, too
 
 
 def recording(name: str, seconds: float = 1.5, seed: int = 0) -> Item:
@@ -55,12 +57,20 @@ def test_every_file_is_a_row_without_its_padding():
     assert scores.metadata["computed_by"]["composite"].endswith("PESQ-wb")
 
 
-def test_the_pool_gives_what_one_process_gives():
+def test_the_pool_gives_what_one_process_gives(monkeypatch: pytest.MonkeyPatch):
     done: list[tuple[int, int]] = []
     pooled = score(attenuate, ITEMS, workers=2, progress=lambda *at: done.append(at))
     serial = score(attenuate, ITEMS, workers=0)
     assert pooled == serial
     assert done == [(1, 3), (2, 3), (3, 3)]
+    monkeypatch.setattr(SCORING, "_HERE_S", 1e-9)  # the first one here, two in the pool
+    assert score(attenuate, ITEMS) == serial
+
+
+def test_few_recordings_need_no_pool(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(SCORING, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(SCORING, "_HERE_S", 600.0)
+    assert len(score(None, ITEMS, ("si_sdr_db",)).rows) == 3
 
 
 def test_no_model_scores_the_noisy_input():

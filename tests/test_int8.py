@@ -24,7 +24,7 @@ from sotto.export.quantise import Plan, feeds_of_recordings, parts, quantised, r
 from sotto.runtime import Graph, stream_file
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "manner-s": ("manner-s", {"hidden": 4, "depth": 2}),
+    "manner-s": ("manner-s", {"hidden": 6, "depth": 1}),
     "unet": ("unet", {"width": 4, "depth": 2, "groups": 2}),
     "demucs": ("demucs", {"hidden": 4, "depth": 2, "normalisation": "running"}),
 }
@@ -74,7 +74,7 @@ def test_weights_are_integers_and_the_loss_is_told(exported: Path, tmp_path: Pat
 def test_parts_that_hurt_stay_in_float_until_the_rest_passes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     path = tmp_path / "float.onnx"
-    to_onnx(models.create("manner-s", hidden=4, depth=2), path, [0.1 * np.ones(300, np.float32)])
+    to_onnx(models.create("manner-s", hidden=6, depth=1), path, [0.1 * np.ones(300, np.float32)])
     everything = to_int8(path, tmp_path / "all.onnx", SIGNALS, nearness(path), 1.0).attempts[0]
     some = to_int8(path, tmp_path / "some.onnx", SIGNALS, nearness(path), 0.7 * everything.drop)
     assert some.attempts[0] == everything
@@ -103,7 +103,7 @@ def test_what_loses_too_much_is_not_kept(tmp_path: Path) -> None:
 
 def test_a_recording_that_cannot_be_scored_any_more_is_a_loss(tmp_path: Path) -> None:
     source = tmp_path / "float.onnx"
-    to_onnx(models.create("manner-s", hidden=6, depth=1), source, [0.1 * np.ones(300, np.float32)])
+    to_onnx(models.create("unet", width=4, depth=1, groups=1), source, [0.1 * np.ones(300, np.float32)])
     answers = iter([{"a": 1.0, "b": 1.0}])
     with pytest.raises(InputError, match="lost inf PESQ"):
         to_int8(source, tmp_path / "student.onnx", SIGNALS, lambda run: next(answers, {"a": 1.0}), 1.0)

@@ -7,14 +7,12 @@ import re
 import runpy
 import shutil
 import subprocess
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sotto import recipes
 from sotto.commit import commit
 from sotto.errors import InputError
 from sotto.evaluate.report import SYNTHETIC
@@ -25,10 +23,9 @@ TINY = ROOT / "benchmarks" / "tiny" / "results.yaml"
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What benchmarks/results.py defines, in an empty folder; no processes for the metrics of so few files."""
+    """What benchmarks/results.py defines, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    monkeypatch.setattr(recipes, "evaluate", partial(recipes.evaluate, workers=0))
     return runpy.run_path(str(ROOT / "benchmarks" / "results.py"))
 
 

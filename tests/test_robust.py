@@ -21,15 +21,15 @@ from sotto.recipes import RECIPE
 from sotto.train import read_log
 from sotto.train.checkpoint import STATE
 
-STEPS, PATIENCE_S = 30, 300
-KILLS = (0, 5, 15, 18, 22)
-"""Records in the log after which, and a random moment more, the run is killed; 15 are followed by a validation."""
+STEPS, PATIENCE_S = 16, 300
+KILLS = (0, 3, 8, 10, 12)
+"""Records in the log after which, and a random moment more, the run is killed; 8 are followed by a validation."""
 
 VALUES: dict[str, Any] = {
     "data": {"name": "synthetic", "segment_s": 0.3},
     "model": {"name": "manner-s", "hidden": 2, "depth": 3},
     "train": {"steps": STEPS, "batch_size": 2, "accelerator": "cpu", "workers": 1, "threads": 1, "log_every": 1}
-    | {"validate_every": 15, "validate_items": 2, "save_every": 1},
+    | {"validate_every": 8, "validate_items": 2, "save_every": 1},
 }
 
 
@@ -61,7 +61,7 @@ def timeless(folder: Path) -> list[dict[str, float]]:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     context, chance = get_context("forkserver"), random.Random(0)
-    context.set_forkserver_preload(["sotto.recipes"])
+    context.set_forkserver_preload(["sotto.recipes", "lightning_fabric"])
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     recipes.train(VALUES, out=whole)
     for records in KILLS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,6 @@ RECIPE = {
     "loss": {"compressed": {}},
     "train": {"steps": 2, "batch_size": 2, "accelerator": "cpu", "workers": 0, "validate_every": 2},
 }
-
-
-@pytest.fixture(autouse=True)
-def measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No processes for the metrics of so few files."""
-    monkeypatch.setattr(recipes, "evaluate", partial(recipes.evaluate, workers=0))
 
 
 PAIR = {"noisy": "noisy", "clean": "clean"}

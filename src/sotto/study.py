@@ -218,7 +218,7 @@ def _context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sotto.recipes"])
+    context.set_forkserver_preload(["sotto.recipes", "lightning_fabric"])
     return context
 
 

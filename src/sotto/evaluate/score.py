@@ -2,16 +2,19 @@
 
 Where a launcher has started several processes that have met, each takes its share of the recordings and all get all
 rows. The pool is spawned and never forked, because a forked copy of torch's threads can hang; what it imports is
-``sotto.metrics`` and little else. The model runs in the calling process.
+``sotto.metrics`` and little else. It takes a second or two to start, so that few recordings are done before it would be
+there: the first ones are measured in the calling process, in which the model runs.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 import os
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -36,6 +39,7 @@ from sotto.version import __version__
 Enhance = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
 
+_HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about as long
 _AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
 
 
@@ -140,8 +144,8 @@ def score(
         metrics: names from ``sotto.metrics.METRICS``.
         sample_rate: of the items, in Hz.
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core, or this
-            process's share of the cores. A script that uses more than 0 keeps its own work under
-            ``if __name__ == "__main__":``.
+            process's share of the cores, for what is left after two seconds of measuring in this one. A script that
+            uses another than 0 keeps its own work under ``if __name__ == "__main__":``.
         progress: called with (files done, files in all) after each file, in the first process.
         align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths.
 
@@ -152,8 +156,8 @@ def score(
     if not total:
         raise InputError("items", "there are no recordings to score", "one or more")
     mine = items[rank() :: ranks()]
-    if workers is None:
-        workers = min(_cores(), max(len(mine), 1))
+    here_s = _HERE_S if workers is None else 0.0 if workers else math.inf
+    workers = workers or min(_cores(), max(len(mine), 1))
     told = None if progress is None or rank() else lambda done: progress(min(done * ranks(), total), total)
 
     def jobs() -> Iterator[tuple[dict[str, Any], _Job]]:
@@ -161,18 +165,18 @@ def score(
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
             yield row, _Job(*_enhanced(enhance, item), sample_rate, metrics, align)
 
-    rows, failures = _merged(every(lambda: _scored(jobs(), workers, told)))
+    rows, failures = _merged(every(lambda: _scored(_measured(jobs(), workers, here_s), told)))
     methods = {metric: describe(metric) for metric in metrics}
     metadata = {"sotto": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     return Scores(rows, metrics, failures, metadata)
 
 
 def _scored(
-    jobs: Iterable[tuple[dict[str, Any], _Job]], workers: int, told: Callable[[int], None] | None
+    measured: Generator[tuple[dict[str, Any], Measurement]], told: Callable[[int], None] | None
 ) -> list[tuple[dict[str, Any], list[Failure]]]:
     """The rows of this process's recordings, and what has no value in each."""
     scored = []
-    with closing(_measured(jobs, workers)) as measured:
+    with closing(measured):
         for row, measurement in measured:
             failures = [Failure(row["id"], metric, reason) for metric, reason in measurement.failures.items()]
             scored.append((row | measurement.values, failures))
@@ -205,13 +209,23 @@ def _enhanced(enhance: Enhance | None, item: Item) -> tuple[np.ndarray, np.ndarr
 
 
 def _measured(
-    jobs: Iterable[tuple[dict[str, Any], _Job]], workers: int
-) -> Generator[tuple[dict[str, Any], Measurement], None, None]:
-    """Measure every job, in order, by its row; draws the next ones while the pool computes."""
-    if workers == 0:
-        for row, job in jobs:
-            yield row, _told(row["id"], partial(measure, *job))
-        return
+    jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int, here_s: float
+) -> Generator[tuple[dict[str, Any], Measurement]]:
+    """Measure every job, in order, by its row: in this process until that has taken ``here_s``, the rest in a pool."""
+    spent = 0.0
+    while spent < here_s:
+        if (upcoming := next(jobs, None)) is None:
+            return
+        row, job = upcoming
+        began = time.monotonic()
+        measurement = _told(row["id"], partial(measure, *job))
+        spent += time.monotonic() - began
+        yield row, measurement
+    yield from _pooled(jobs, workers)
+
+
+def _pooled(jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int) -> Generator[tuple[dict[str, Any], Measurement]]:
+    """Measure every job in a pool of processes, in order; draws the next ones while it computes."""
     pool = ProcessPoolExecutor(workers, get_context("spawn"), serve)
     pending: deque[tuple[dict[str, Any], Future[Measurement]]] = deque()
     try:

@@ -10,10 +10,8 @@ kept. With ``sync_batch_norm`` PyTorch's SyncBatchNorm normalises over all items
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from sotto.errors import InputError
@@ -21,6 +19,9 @@ from sotto.processes import launched
 from sotto.train.objective import Objective
 from sotto.train.settings import Settings
 from sotto.types import Batch, Terms
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Learner(nn.Module):
@@ -54,6 +55,9 @@ def open_fabric(settings: Settings, unused: bool) -> Fabric:
     Raises:
         InputError: no such accelerator, too few of them, or a launch that does not fit the machines.
     """
+    from lightning_fabric import Fabric  # takes as long as torch itself, and who measures needs none
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     per_node, nodes = launched()
     strategy = DDPStrategy(find_unused_parameters=unused) if per_node * nodes > 1 else "auto"
     try:
