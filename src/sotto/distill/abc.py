@@ -1,9 +1,10 @@
 """ABC-KD: attention compresses all layers of the teacher into one target for each layer of the student.
 
 Wan, Zhou, Peng, Chang, Lu: "ABC-KD: Attention-Based-Compression Knowledge Distillation for Deep Learning-Based Noise
-Suppression", Interspeech 2023, arXiv 2305.16665. The public text says that the teacher's layers are compressed with
-attention, that clean speech is not needed, and gives no equations. Our reading, with averages over positions GAP, batch
-norm BN, learnt maps W and positions p, and energies E(f) = mean_c f^2 at the student layer's size:
+Suppression", Interspeech 2023, arXiv 2305.16665. Its abstract, all that was at hand of it, says that the teacher's
+layers are compressed with attention and that clean speech is not needed, without equations. Our reading, with averages
+over positions GAP, batch norm BN, learnt maps W and positions p, and energies E(f) = mean_c f^2 at the student layer's
+size:
 
     q_s = BN(W_s GAP(f_s)),   k_t = BN(W_t GAP(g_t)),   a_s = softmax over the TEACHER's layers of
     (q_s . k_t + p_s . p_t) / sqrt(d),   G_s = sum_t a_st phi(g_t),   L = mean over s and b of ||n(E(f_s)) - n(G_s)||^2,

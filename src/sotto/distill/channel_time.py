@@ -5,7 +5,7 @@ Speech Enhancement", IEEE SPL 31, 2024, arXiv 2408.04267: attention transfer alo
 Kullback-Leibler divergence between the distributions of teacher and student, beside output distillation, which has its
 own method here (``output``).
 
-Our reading, since the public text gives no equation: the energy of a feature A, averaged over channels and
+Our reading, since no equations were at hand: the energy of a feature A, averaged over channels and
 frequencies for each frame and over frames and frequencies for each channel, is divided by its mean and becomes a
 distribution,
 

@@ -9,7 +9,7 @@ one matrix G = n(X X^T) with rows of unit length for each frame (``similarity.py
 
 The loss is bound to the batch: other items or another batch size are another loss, and a batch of one teaches nothing.
 
-Our reading, since the public text has no equations: fusion runs along frequency alone, so its kernels are (1, 3) and
+Our reading, since no equations were at hand: fusion runs along frequency alone, so its kernels are (1, 3) and
 within them a frame meets no other (between layers that differ in frames, as MANNER's do, what is passed on is
 resampled); layers follow each other as the signal passes them, encoder before decoder; a fused layer keeps the width of
 the layer; and what is passed on has ``width`` channels, so that early layers, which are long, do not grow.

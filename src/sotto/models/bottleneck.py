@@ -3,9 +3,9 @@
 Luong, Heikkinen, Drossos, Virtanen: "Knowledge Distillation for Speech Denoising by Latent Representation Alignment
 with Cosine Distance", AES 158, 2025, arXiv 2505.03442: Z~ = W2 (W1 Z), W1 from C to r C channels, W2 from r C to D.
 
-Ours, as the public text gives no more than its name: an expansion r of 2, weights of size 1 in time and frequency, and
-neither activation nor normalisation nor bias, so that silence keeps its zeros. It is NOT a compression: being linear it
-holds no function that one matrix would not hold, and changes how that matrix is learnt.
+Ours, as the abstract, all that was at hand of it, gives no more than the name: an expansion r of 2, weights of size 1
+in time and frequency, and neither activation nor normalisation nor bias, so that silence keeps its zeros. It is NOT a
+compression: being linear it holds no function that one matrix would not hold, and changes how that matrix is learnt.
 """
 
 from __future__ import annotations
