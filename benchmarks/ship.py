@@ -57,8 +57,8 @@ def main() -> None:
     parser.add_argument("--int8", action="store_true", help="ship it in 8 bits, beside the one in float")
     given = parser.parse_args()
     checkpoint = given.run / "best.safetensors"
-    header = models.read_header(checkpoint)
-    recipe = header["about"]["recipe"]
+    training = trained(checkpoint) | {"commit": given.commit}
+    recipe = training["recipe"]
     name = given.name + INT8 if given.int8 else given.name
     graph = MODELS / f"{name}.onnx"
     if given.int8:
@@ -68,15 +68,13 @@ def main() -> None:
         recipes.export(checkpoint, graph, LICENCE)
         with atomic(MODELS / f"{name}.safetensors") as file:
             file.write_bytes(checkpoint.read_bytes())
-    seconds = max(record.get("seconds", 0.0) for record in read_log(given.run))
-    training = {"steps": header["about"]["step"], "hours": round(seconds / 3600, 2), "commit": given.commit}
     means = {model: recipes.evaluate(model, recipe=recipe).means() for model in (str(graph), "noisy")}
     card = {
         "name": name,
         "default": given.default,
         "summary": given.summary,
         **size(models.load(checkpoint)),
-        "training": {**training, "recipe": recipe},
+        "training": training,
         "data": DATA,
         "int8": how,
         "scores": {
@@ -88,6 +86,15 @@ def main() -> None:
     }
     write_json(MODELS / f"{name}.json", card)
     write_text(MODELS / f"{name}.md", page(card))
+
+
+def trained(checkpoint: Path) -> dict[str, Any]:
+    """How the network of a run was trained, and before it the network that the run began with, if it did not anew."""
+    about = models.read_header(checkpoint)["about"]
+    seconds = max(record.get("seconds", 0.0) for record in read_log(checkpoint.parent))
+    training = {"steps": about["step"], "hours": round(seconds / 3600, 2), "recipe": about["recipe"]}
+    begun = about["recipe"]["model"].get("checkpoint")
+    return training | ({"before": trained(Path(begun))} if begun else {})
 
 
 def size(network: models.Enhancer) -> dict[str, Any]:
@@ -132,6 +139,11 @@ def page(card: dict) -> str:
     )
     eight_bits = f"* **8 bits:** {card['int8']}.\n" if card["int8"] else ""
     recipe = yaml.safe_dump(json.loads(json.dumps(card["training"]["recipe"])), sort_keys=False)
+    hours, before = card["training"]["hours"], card["training"].get("before")
+    earlier = ""
+    if before:
+        hours += before["hours"]
+        earlier = f"\n  Before it: {before['steps']} steps, {before['recipe']['title']} ({before['recipe']['out']})."
     return f"""# {card["name"]}
 
 {card["summary"]}
@@ -139,10 +151,10 @@ def page(card: dict) -> str:
 * **Network:** {card["network"]} {card["arguments"]}, {card["parameters"]:,} parameters,
   {card["flops_paper"] / 1e9:.2f} GFLOPs on 4 s as the MV-AT paper counts them. 16 kHz.
   {hearing}
-* **Training:** {card["training"]["steps"]} steps of the recipe below, at commit {card["training"]["commit"]}.
+* **Training:** {card["training"]["steps"]} steps of the recipe below, at commit {card["training"]["commit"]}.{earlier}
 {eight_bits}* **Data:** {card["data"]}
 * **Licence of the weights:** {card["licence"]}.
-* **Meant for:** trying sotto out. It was trained for {card["training"]["hours"]:.1f} hours on one processor core and on
+* **Meant for:** trying sotto out. It was trained for {hours:.1f} hours on one processor core and on
   {HEARD}: it takes noise down, and blurs the speech a little (see STOI). A network trained for days does better.
 
 Mean over {scores["test"]}. They were used for nothing else: which checkpoint and which student
