@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "unet": ("unet", {"width": 4, "depth": 2, "groups": 2}),
     "demucs": ("demucs", {"hidden": 4, "depth": 2, "normalisation": "running"}),
 }
+ABOUT = {"licence": "MIT"}
 SIGNALS = [signal[8000:14000] for signal in speech_signals(16000)[-1:]]
 
 
@@ -41,13 +43,23 @@ def nearness(path: Path) -> Callable[[Run], dict[str, float]]:
     return lambda run: {str(i): -relative(run(signal), wanted[i]) for i, signal in enumerate(SIGNALS)}
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@cache
+def graph_of(name: str, folder: Path) -> Path:
+    """The network of that name in float, exported once; MANNER's takes long."""
     torch.manual_seed(0)
-    kind, arguments = NETWORKS[request.param]
-    path = tmp_path_factory.mktemp(request.param) / "float.onnx"
-    to_onnx(models.create(kind, **arguments), path, [0.1 * np.ones(300, np.float32)], {"licence": "MIT"})
-    return path
+    kind, arguments = NETWORKS[name]
+    to_onnx(models.create(kind, **arguments), folder / f"{name}.onnx", [0.1 * np.ones(300, np.float32)], ABOUT)
+    return folder / f"{name}.onnx"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("float")
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def exported(request: pytest.FixtureRequest, folder: Path) -> Path:
+    return graph_of(request.param, folder)
 
 
 def test_weights_are_integers_and_the_loss_is_told(exported: Path, tmp_path: Path) -> None:
@@ -65,16 +77,14 @@ def test_weights_are_integers_and_the_loss_is_told(exported: Path, tmp_path: Pat
         matrices = [weight for weight in proto.graph.initializer if len(weight.dims) > 2]
         assert any(weight.data_type == onnx.TensorProto.INT8 for weight in matrices)
         about = Graph(str(file)).about
-        assert json.loads(about["about"]) == {"licence": "MIT"}
+        assert json.loads(about["about"]) == ABOUT
         assert json.loads(about["int8"])["plan"] == {"mode": "static", "kept": list(done.attempts[-1].plan.kept)}
-    if "demucs" in exported.parent.name:
+    if exported.stem == "demucs":
         assert {node.op_type for node in onnx.load(path).graph.node} >= {"DynamicQuantizeLSTM"}
 
 
-def test_parts_that_hurt_stay_in_float_until_the_rest_passes(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    path = tmp_path / "float.onnx"
-    to_onnx(models.create("manner-s", hidden=6, depth=1), path, [0.1 * np.ones(300, np.float32)])
+def test_parts_that_hurt_stay_in_float_until_the_rest_passes(folder: Path, tmp_path: Path) -> None:
+    path = graph_of("manner-s", folder)
     everything = to_int8(path, tmp_path / "all.onnx", SIGNALS, nearness(path), 1.0).attempts[0]
     some = to_int8(path, tmp_path / "some.onnx", SIGNALS, nearness(path), 0.7 * everything.drop)
     assert some.attempts[0] == everything

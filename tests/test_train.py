@@ -131,7 +131,7 @@ def test_learning_rate_follows_its_schedule() -> None:
 
 
 def test_loss_falls_and_best_checkpoint_describes_itself(tmp_path: Path) -> None:
-    train = {"steps": 60, "batch_size": 4, "max_lr": 1e-2, "log_every": 20, "validate_every": 60}
+    train = {"steps": 40, "batch_size": 4, "max_lr": 1e-2, "log_every": 20, "validate_every": 40}
     model = {"name": "manner-s", "hidden": 6, "depth": 3}
     values = recipe(data={"name": "synthetic", "segment_s": 1.0}, model=model, train=train)
     outcome = recipes.train(values, out=tmp_path / "run")

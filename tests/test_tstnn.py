@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-import onnxruntime as ort
 import pytest
 import reference
 import torch
@@ -20,7 +16,6 @@ from sotto import models
 from sotto.distill import observe
 from sotto.errors import InputError
 from sotto.evaluate.cost import macs_per_second, paper_flops
-from sotto.export import to_onnx
 from sotto.models.tstnn import Tstnn, frames, overlap_mean
 
 FIGURES = json.loads((Path(__file__).parent / "data" / "tstnn.json").read_text())
@@ -157,21 +152,3 @@ def test_attention_never_holds_the_weights_of_all_frames() -> None:
     with torch.no_grad(), Largest() as largest:
         network(noise(1, 4 * 2001))
     assert largest.numel < 2000**2 / 4
-
-
-# Export
-
-
-def test_exported_it_has_one_gru_for_each_stage_and_any_length(tmp_path: Path) -> None:
-    network = small(blocks=1)
-    assert to_onnx(network, tmp_path / "student.onnx").largest_difference < 1e-4
-    graph = onnx.load(tmp_path / "student.onnx").graph
-    operators = Counter(node.op_type for node in graph.node)
-    assert operators["GRU"] == 2
-    assert not {"Loop", "Scan"} & operators.keys()
-    session = ort.InferenceSession(str(tmp_path / "student.onnx"), providers=["CPUExecutionProvider"])
-    for length in (256, 257, 1000, 8001):
-        noisy = noise(1, length)
-        with torch.no_grad():
-            wanted = network(noisy).numpy()
-        assert np.abs(np.asarray(session.run(None, {"noisy": noisy.numpy()})[0]) - wanted).max() < 1e-4
