@@ -139,11 +139,13 @@ def page(card: dict) -> str:
     )
     eight_bits = f"* **8 bits:** {card['int8']}.\n" if card["int8"] else ""
     recipe = yaml.safe_dump(json.loads(json.dumps(card["training"]["recipe"])), sort_keys=False)
-    hours, before = card["training"]["hours"], card["training"].get("before")
-    earlier = ""
-    if before:
-        hours += before["hours"]
-        earlier = f"\n  Before it: {before['steps']} steps, {before['recipe']['title']} ({before['recipe']['out']})."
+    legs = [card["training"]]
+    while "before" in legs[-1]:
+        legs.append(legs[-1]["before"])
+    hours = sum(leg["hours"] for leg in legs)
+    earlier = "".join(
+        f"\n  Before it: {leg['steps']} steps, {leg['recipe']['title']} ({leg['recipe']['out']})." for leg in legs[1:]
+    )
     return f"""# {card["name"]}
 
 {card["summary"]}
