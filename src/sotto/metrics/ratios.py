@@ -1,4 +1,7 @@
-"""Energy ratios in decibels: SNR and SI-SDR (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019)."""
+"""Energy ratios in decibels, SNR and SI-SDR (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019).
+
+Beside them the correlation, which alone of what is measured here sees an estimate that is upside down.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,28 @@ def si_sdr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
         raise MetricFailure("a signal is constant")
     target = (reference @ judged / energy) * reference
     return _ratio_db(target, target - judged)
+
+
+def correlation(clean: ArrayLike, estimate: ArrayLike) -> float:
+    """Pearson's correlation of estimate and clean signal, with its sign: below 0 the estimate is upside down.
+
+    PESQ, STOI and SI-SDR are the same for an estimate and its negative; this tells the two apart.
+
+    Args:
+        clean: [T].
+        estimate: [T].
+
+    Returns:
+        -1 to 1. It does not change when the estimate is scaled by a positive number.
+
+    Raises:
+        MetricFailure: a signal is silent or constant.
+    """
+    reference, judged = (signal - signal.mean() for signal in pair(clean, estimate))
+    energies = float((reference @ reference) * (judged @ judged))
+    if not energies:
+        raise MetricFailure("a signal is constant")
+    return float(reference @ judged) / energies**0.5
 
 
 def _ratio_db(target: Signal, error: Signal) -> float:
