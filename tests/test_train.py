@@ -140,9 +140,8 @@ def test_learning_rate_follows_its_schedule() -> None:
     assert max(one_cycle) == pytest.approx(2e-3) == one_cycle[29]
     assert one_cycle[-1] < 1e-6
     assert rates(Settings(max_lr=3e-4, schedule="constant"), 20) == [3e-4] * 20
-    assert rates(Settings(max_lr=3e-4, schedule="constant", warmup_steps=3), 5) == pytest.approx(
-        [1e-4, 2e-4, *[3e-4] * 3]
-    )
+    warmed = rates(Settings(max_lr=3e-4, schedule="constant", warmup_steps=3), 5)
+    assert warmed == pytest.approx([1e-4, 2e-4, 3e-4, 3e-4, 3e-4])
     cosine = rates(Settings(max_lr=1e-3, min_lr=1e-4, schedule="cosine", warmup_steps=10), 110)
     expected = {1: 1e-4, 10: 1e-3, 60: 5.5e-4, 85: 5.5e-4 - 4.5e-4 / 2**0.5, 110: 1e-4}
     assert {step: cosine[step - 1] for step in expected} == pytest.approx(expected)
@@ -267,8 +266,9 @@ def test_a_state_that_is_none_is_told(tmp_path: Path) -> None:
         ("threads", 0),
         ("grad_clip", 0.0),
         ("warmup_steps", 0),
-        ("weight_decay", 0.1),
+        ("weight_decay", -0.1),
         ("ema", 1.0),
+        ("min_lr", -1e-5),
     ],
 )
 def test_settings_out_of_range_are_told(key: str, value: float) -> None:

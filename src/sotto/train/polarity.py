@@ -11,10 +11,11 @@ else:
 
 * before the first step, if the untrained estimates of a few batches correlate negatively with their inputs. Random
   weights are as likely with either sign;
-* while at most ``EARLY`` of the steps are done, if the network in eval mode, as it will be used, correlates negatively
-  with clean speech, or with the teacher's estimate where there is none. It is looked at every validation and at
-  ``LOOKS``, on the batch of that step. An untrained estimate may have hardly any correlation with its input, of a sign
-  that the first steps decide; after a twentieth of a run there is one.
+* while at most ``EARLY`` of the steps are done, if the network correlates negatively with clean speech, or with the
+  teacher's estimate where there is none. Every validation sees that in eval mode, as the network will be used, and the
+  steps ``LOOKS`` on their own batches as the network trains, for its statistics may not have settled by then. An
+  untrained estimate may have hardly any correlation with its input, of a sign that the first steps decide; after a
+  twentieth of a run there is one.
 
 Later nothing is turned over, as a network that has learnt for long to be wrong needs a person to look at it.
 """
@@ -22,7 +23,8 @@ Later nothing is turned over, as a network that has learnt for long to be wrong 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -89,7 +91,7 @@ class Watch:
         return True
 
 
-def set_upright(student: Enhancer, batches: Iterable[Tensor]) -> bool:
+def set_upright(student: Enhancer, batches: Sequence[Tensor]) -> bool:
     """Negate ``student``'s last layer in place if its estimates of ``batches``, [B,T] each, are upside down.
 
     A network that names no such layer is left alone. Nothing else changes: no statistic of a batch norm, no random
@@ -98,38 +100,36 @@ def set_upright(student: Enhancer, batches: Iterable[Tensor]) -> bool:
     Returns:
         Whether it was turned over.
     """
-    if student.last is None:
-        return False
-    twin = copy.deepcopy(student).train()
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        total = torch.stack([correlation(twin(noisy), noisy) for noisy in batches]).mean()
-    turned = bool(mean(total) < 0)
+    turned = student.last is not None and mean(_trained_on(student, batches, batches)).item() < 0
     if turned:
         _negate(student)
     return turned
 
 
-def seen(network: Enhancer, batch: Batch, teacher: AnyTeacher | None) -> float | None:
-    """How ``network``, in eval mode, correlates with what it should answer to ``batch``, over all processes.
+def seen(student: Enhancer, batch: Batch, teacher: AnyTeacher | None) -> float | None:
+    """How ``student``, as it trains, correlates with what it should answer to ``batch``, over all processes.
 
-    That is clean speech, or the teacher's estimate if no item has a reference.
+    That is clean speech, or the teacher's estimate if no item has a reference. Nothing changes in the student.
 
     Returns:
-        -1 to 1; None where there is nothing to compare with, in some process or by chance.
+        -1 to 1; None where some process has nothing to compare with.
     """
     rows = batch.labelled
-    if batch.clean is not None and (rows is None or len(rows)):
+    if rows is None or len(rows):
         part = batch if rows is None else batch.part(rows)
         noisy, wanted = part.noisy, part.clean
     else:
         noisy, wanted = batch.noisy, None if teacher is None else teacher(batch).wave
-    training = network.training
-    network.eval()
-    with torch.no_grad():
-        total = noisy.new_tensor(float("nan")) if wanted is None else correlation(network(noisy), wanted)
-    network.train(training)
-    found = mean(total).item()
-    return found if found == found else None
+    found = noisy.new_tensor(math.nan) if wanted is None else _trained_on(student, [noisy], [wanted])
+    value = mean(found).item()
+    return None if math.isnan(value) else value
+
+
+def _trained_on(student: Enhancer, noisy: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """The mean correlation of the estimates of a copy in training mode with what is ``wanted``, [B,T] each."""
+    twin = copy.deepcopy(student).train()
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        return torch.stack([correlation(twin(one), other) for one, other in zip(noisy, wanted, strict=True)]).mean()
 
 
 def correlation(estimate: Tensor, wanted: Tensor) -> Tensor:

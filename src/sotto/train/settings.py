@@ -79,7 +79,7 @@ class Settings:
                 raise InputError(f"train.{name}", str(value), "a number above 0")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError("train.ema", str(self.ema), "a decay between 0 and 1, such as 0.999")
-        if self.schedule == "cosine" and not 0 <= self.min_lr <= self.max_lr:
+        if self.min_lr < 0 or (self.schedule == "cosine" and self.min_lr > self.max_lr):
             raise InputError("train.min_lr", str(self.min_lr), f"0 to train.max_lr, {self.max_lr:g}")
         if self.weight_decay is not None:
             if not self.weight_decay >= 0:
