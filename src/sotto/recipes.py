@@ -75,7 +75,8 @@ def train(
     if planned and progress is not None and rank() == 0:
         progress(planned, 0, 0, {})
     told = None if progress is None else lambda *step: progress(title, *step)
-    return trainer.fit(agreed(lambda: _begun(folder, values, resume)), told)
+    tell = None if progress is None else lambda line: progress(line, 0, 0, {})
+    return trainer.fit(agreed(lambda: _begun(folder, values, resume)), told, tell)
 
 
 def _begun(folder: Path, values: Mapping[str, Any], resume: bool) -> bool:
@@ -151,7 +152,7 @@ def build(values: Mapping[str, Any], folder: Path) -> Trainer:
     )
     objective = Objective(terms, methods, student, teacher, weights, staged)
     about = {"recipe": plain(values), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
-    return Trainer(student, objective, source, settings, folder, about, stages)
+    return Trainer(student, objective, source, settings, folder, about, stages, "checkpoint" in values["model"])
 
 
 def evaluate(

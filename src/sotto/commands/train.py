@@ -24,6 +24,7 @@ def _shipped_recipes() -> str:
 def train(given: Namespace) -> Answer:
     needs_training_tier()
     from sotto import recipes
+    from sotto.metrics import described
 
     if given.dry_run:
         tried = recipes.dry_run(given.recipe, given.overrides)
@@ -31,7 +32,7 @@ def train(given: Namespace) -> Answer:
     with Display() as show:
         outcome = recipes.train(given.recipe, given.overrides, given.out, given.resume, show)
     value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
-    best = "" if outcome.best_pesq is None else f", best validation PESQ {outcome.best_pesq:.3f} at {outcome.best_step}"
+    best = "" if outcome.best_step is None else f"; best at step {outcome.best_step}: {described(outcome.valid)}"
     return value, f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s{best}"
 
 

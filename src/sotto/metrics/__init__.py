@@ -8,7 +8,7 @@ zero for want of a value. The packages ``pesq`` and ``pystoi`` are imported when
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from sotto.errors import InputError
 from sotto.metrics.composite import composite
 from sotto.metrics.pair import Align, MetricFailure, pair
 from sotto.metrics.perceptual import estoi, pesq_nb, pesq_wb, stoi
-from sotto.metrics.ratios import si_sdr_above_db, si_sdr_db, snr_db
+from sotto.metrics.ratios import correlation, si_sdr_above_db, si_sdr_db, snr_db
 
 __all__ = [
     "COLUMNS",
@@ -32,7 +32,9 @@ __all__ = [
     "check",
     "columns",
     "composite",
+    "correlation",
     "describe",
+    "described",
     "estoi",
     "measure",
     "pair",
@@ -99,6 +101,9 @@ METRICS: dict[str, Metric] = {
     "si_sdr_db": Metric(lambda clean, estimate, _: si_sdr_db(clean, estimate), {"si_sdr_db": Column("SI-SDR (dB)")}),
     "si_sdr_120_db": Metric(si_sdr_above_db, {"si_sdr_120_db": Column("SI-SDR >120 Hz (dB)")}, mode="above 120 Hz"),
     "snr_db": Metric(lambda clean, estimate, _: snr_db(clean, estimate), {"snr_db": Column("SNR (dB)")}),
+    "correlation": Metric(
+        lambda clean, estimate, _: correlation(clean, estimate), {"correlation": Column("Correlation")}
+    ),
 }
 """Metric -> function and columns. PESQ stands before the composite measures, which take it over."""
 
@@ -138,6 +143,12 @@ def describe(metric: str) -> str:
     else:
         release = version(line.package)
     return f"{line.package} {release} {line.mode}".rstrip()
+
+
+def described(scores: Mapping[str, float]) -> str:
+    """The columns of ``scores`` in words: ``PESQ 2.15, ESTOI (%) 70.1, SI-SDR (dB) 9.20``."""
+    shown = [(column, scores[name]) for name, column in COLUMNS.items() if name in scores]
+    return ", ".join(f"{column.label} {column.show(value)}" for column, value in shown)
 
 
 def measure(

@@ -73,6 +73,28 @@ def _above(signal: Signal, sample_rate: int, lowest_hz: float) -> Signal:
     return np.fft.irfft(spectrum, len(signal))
 
 
+def correlation(clean: ArrayLike, estimate: ArrayLike) -> float:
+    """Pearson's correlation of estimate and clean signal, with its sign: below 0 the estimate is upside down.
+
+    PESQ, STOI and SI-SDR are the same for an estimate and its negative; this tells the two apart.
+
+    Args:
+        clean: [T].
+        estimate: [T].
+
+    Returns:
+        -1 to 1. It does not change when the estimate is scaled by a positive number.
+
+    Raises:
+        MetricFailure: a signal is silent or constant.
+    """
+    reference, judged = (signal - signal.mean() for signal in pair(clean, estimate))
+    energies = float((reference @ reference) * (judged @ judged))
+    if not energies:
+        raise MetricFailure("a signal is constant")
+    return float(reference @ judged) / energies**0.5
+
+
 def _ratio_db(target: Signal, error: Signal) -> float:
     wanted, unwanted = float(target @ target), float(error @ error)
     if not wanted or not unwanted:
