@@ -22,6 +22,7 @@ from sotto.distill import METHODS
 from sotto.errors import InputError
 from sotto.losses import LOSSES
 from sotto.train import Balance, Objective, Ramp, Stage, read_log
+from sotto.train.checks import check
 from sotto.train.stages import leg_at, legs, span_at
 from sotto.types import Batch
 
@@ -226,11 +227,22 @@ def test_a_loss_on_recordings_without_references_is_refused_before_training(tmp_
     assert not (tmp_path / "run" / "state.pt").exists()
 
 
+def test_a_first_batch_of_noise_alone_passes_the_checks() -> None:
+    """Losses that cannot compare with silence are 0 there, which is no fault of theirs."""
+    student, _ = pair()
+    batch = batch_of(seconds=1.0)
+    losses = {name: LOSSES[name]() for name in LOSSES}
+    silence = Batch(batch.noisy, torch.zeros_like(batch.noisy), batch.lengths, batch.ids)
+    terms = check(Objective(losses, {}, student), student, silence)
+    assert terms["loss/perceptual"] == terms["loss/si_sdr"] == 0
+    assert all(term > 0 for name, term in terms.items() if name not in ("loss/perceptual", "loss/si_sdr"))
+
+
 def test_every_loss_can_be_balanced_against_every_method() -> None:
     student, teacher = pair()
     for name in LOSSES:
         objective = Objective(
             {name: LOSSES[name]()}, {"output": METHODS["output"]()}, student, teacher, {"kd/output": Balance(1.0)}
         )
-        total, _ = objective(student, batch_of())
+        total, _ = objective(student, batch_of(seconds=1.0))
         assert torch.isfinite(total)

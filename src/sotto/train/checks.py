@@ -11,6 +11,7 @@ import torch
 
 from sotto.distill import CachedTeacher, JointTeacher, Method, Teacher
 from sotto.errors import InputError
+from sotto.losses.silence import is_silent
 from sotto.models import Enhancer
 from sotto.processes import every
 from sotto.train.objective import Objective
@@ -67,6 +68,8 @@ def _check_term(objective: Objective, student: Enhancer, batch: Batch, name: str
     term = objective.terms(twin, batch, losses, methods)[name]
     if not torch.isfinite(term):
         raise InputError(name, f"{term.item()} on the first batch", "a finite loss")
+    if name.startswith("loss/") and batch.clean is not None and is_silent(batch.clean).all():
+        return term.item()  # of noise alone some losses learn nothing, as they say; it is a batch by chance
     if term == 0:  # a likelihood may well be below
         raise InputError(name, "0 on the first batch", "another value: as it is, it has nothing to teach")
     if term.requires_grad:
