@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from sotto.models.base import State, StreamingEnhancer
 from sotto.models.bottleneck import LinearBottleneck
-from sotto.models.fourier import RealFourier
 from sotto.models.channels_last import Pointwise, channels_last, on_cpu
+from sotto.models.fourier import RealFourier
 from sotto.models.norm_prelu import NormPRelu
 from sotto.models.operators import Gru
 from sotto.models.scan import scan
