@@ -21,8 +21,11 @@ from torch import Tensor, nn
 
 from sotto.models.base import State, StreamingEnhancer
 from sotto.models.bottleneck import LinearBottleneck
+from sotto.models.channels_last import Pointwise, channels_last, on_cpu
 from sotto.models.fourier import RealFourier
+from sotto.models.norm_prelu import NormPRelu
 from sotto.models.operators import Gru
+from sotto.models.scan import scan
 from sotto.types import Tap
 
 WINDOW, HOP = 320, 160
@@ -45,7 +48,24 @@ class CausalConv(nn.Module):
         self.conv = nn.Conv2d(c_in, c_out, (2, 3), (1, stride), (0, 1), groups=groups, bias=False)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        return self.conv(torch.cat([past, x], dim=2)), x[:, :, -1:]
+        return self.conv(torch.cat([channels_last(past), x], dim=2)), x[:, :, -1:]
+
+    def interleaved(self, x: Tensor, past: Tensor) -> Tensor:
+        """The same for a convolution whose output channels are even and odd frequencies in turn: [B,c_out/2,N,2F].
+
+        With c_in groups, ``x`` has every channel twice: one depthwise convolution from 2 c_in channels to as many
+        takes a fast kernel, one from c_in channels does not. Channels that lie side by side in memory, all even ones
+        before all odd ones, ARE the interleaved frequencies.
+        """
+        conv = self.conv
+        weight, bias = (
+            None if one is None else one.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
+            for one in (conv.weight, conv.bias)
+        )
+        x = torch.cat([channels_last(past), x], dim=2)
+        groups = 1 if conv.groups == 1 else conv.out_channels
+        x = F.conv2d(x, cast(Tensor, weight), bias, conv.stride, conv.padding, groups=groups)
+        return x.movedim(1, -1).unflatten(-1, (2, -1)).flatten(2, 3).movedim(-1, 1)
 
 
 class Down(nn.Module):
@@ -54,8 +74,8 @@ class Down(nn.Module):
     def __init__(self, c_in: int, c_out: int, first: bool) -> None:
         super().__init__()
         self.conv = CausalConv(c_in, c_out if first else c_in, stride=2, groups=1 if first else c_in)
-        self.mix = nn.Identity() if first else nn.Conv2d(c_in, c_out, 1, bias=False)
-        self.out = nn.Sequential(nn.BatchNorm2d(c_out), nn.PReLU(c_out))
+        self.mix = nn.Identity() if first else Pointwise(c_in, c_out, bias=False)
+        self.out = NormPRelu(c_out)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         x, past = self.conv(x, past)
@@ -71,11 +91,21 @@ class Up(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, last: bool) -> None:
         super().__init__()
-        self.mix = nn.Identity() if last else nn.Conv2d(c_in, c_out, 1, bias=False)
+        self.mix = nn.Identity() if last else Pointwise(c_in, c_out, bias=False)
         self.conv = CausalConv(c_in if last else c_out, 2 * c_out, groups=1 if last else c_out)
-        self.out = nn.Identity() if last else nn.Sequential(nn.BatchNorm2d(c_out), nn.PReLU(c_out))
+        self.out = nn.Identity() if last else NormPRelu(c_out)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        if not on_cpu(x):
+            return self._plain(x, past)
+        if isinstance(self.mix, Pointwise):
+            x, past = self.mix(x, copies=2), past.repeat(1, 2, 1, 1)
+        wide = self.conv.interleaved(x, past)
+        frequencies = wide.shape[-1] - 1
+        y = self.out(wide, frequencies) if isinstance(self.out, NormPRelu) else self.out(wide[..., :frequencies])
+        return y, x[:, : self.conv.conv.in_channels, -1:]
+
+    def _plain(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         x, past = self.conv(self.mix(x), past)
         out = self.out
         if torch.compiler.is_exporting() and isinstance(out, nn.Sequential):
@@ -97,20 +127,25 @@ class GroupedGru(nn.Module):
         super().__init__()
         self.size = channels // groups * bins
         self.grus = nn.ModuleList(Gru(self.size, self.size, batch_first=True) for _ in range(groups))
-        self.mix = nn.Conv2d(channels, channels, 1)
+        self.mix = Pointwise(channels, channels)
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """``hidden`` [B,groups,size] is the memory of the block before; returns it anew beside the output."""
-        folded = x.transpose(1, 2).flatten(2).split(self.size, dim=-1)
+        folded = x.transpose(1, 2).flatten(2)
+        if on_cpu(x):
+            outputs, memory = scan(cast("list[Gru]", list(self.grus)), folded, hidden)
+        else:
+            outputs, memory = self._in_turn(folded, hidden)
+        unfolded = outputs.unflatten(-1, (x.shape[1], x.shape[3])).transpose(1, 2)
+        return x + self.mix(unfolded), memory
+
+    def _in_turn(self, folded: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """One unit after the other, each in one call: cuDNN's, or an operator of the exported graph."""
+        parts = zip(self.grus, folded.split(self.size, dim=-1), hidden.split(1, dim=1), strict=True)
         outputs, memories = zip(
-            *(
-                gru(part, memory.transpose(0, 1).contiguous())
-                for gru, part, memory in zip(self.grus, folded, hidden.split(1, dim=1), strict=True)
-            ),
-            strict=True,
+            *(gru(part, memory.transpose(0, 1).contiguous()) for gru, part, memory in parts), strict=True
         )
-        unfolded = torch.cat(outputs, dim=-1).unflatten(-1, (x.shape[1], x.shape[3])).transpose(1, 2)
-        return x + self.mix(unfolded), torch.cat(memories).transpose(0, 1)
+        return torch.cat(outputs, dim=-1), torch.cat(memories).transpose(0, 1)
 
 
 class UNet(StreamingEnhancer):
@@ -144,7 +179,7 @@ class UNet(StreamingEnhancer):
         self.encoder = nn.ModuleList(Down(a, b, first=a == 3) for a, b in pairwise(channels))
         self.latent = LinearBottleneck(width, width, bottleneck) if bottleneck else nn.Identity()
         self.bottleneck = GroupedGru(width, self.bins[-1], groups)
-        self.skips = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(depth))
+        self.skips = nn.ModuleList(Pointwise(width, width) for _ in range(depth))
         self.decoder = nn.ModuleList(
             Up(width, width if layer else 2, last=layer == 0) for layer in reversed(range(depth))
         )
@@ -197,7 +232,7 @@ class UNet(StreamingEnhancer):
 
     def _mask(self, spectrum: Tensor, caches: Iterator[Tensor], hidden: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
         """The complex mask [B,2,N,F] for a spectrum [B,2,N,F], and what to remember."""
-        x, kept, skips = compress(spectrum), [], []
+        x, kept, skips = channels_last(compress(spectrum)), [], []
         for layer in self.encoder:
             x, past = layer(x, next(caches))
             kept.append(past)

@@ -1,0 +1,40 @@
+"""Layers over [B,C,N,F] that are fast on a CPU when channels lie side by side in memory (``torch.channels_last``).
+
+In this layout a pointwise convolution is one matrix product, and a depthwise one takes oneDNN's vectorised kernels,
+forward and backward, which it does not take in torch's default layout. Parameters, results and exported graphs are
+those of torch's own modules; the gradients agree within rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# pyright: reportIncompatibleMethodOverride=false
+
+
+def on_cpu(x: Tensor) -> bool:
+    """Whether ``x`` is computed by torch on a CPU: not on a GPU, and not in a graph that is being exported."""
+    return x.device.type == "cpu" and not torch.compiler.is_exporting()
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """``x`` [B,C,N,F], on a CPU with its channels side by side in memory."""
+    return x.contiguous(memory_format=torch.channels_last) if on_cpu(x) else x
+
+
+class Pointwise(nn.Conv2d):
+    """``nn.Conv2d`` with a kernel of 1x1, as one matrix product over the channels."""
+
+    def __init__(self, c_in: int, c_out: int, bias: bool = True) -> None:
+        super().__init__(c_in, c_out, 1, bias=bias)
+
+    def forward(self, input: Tensor, copies: int = 1) -> Tensor:
+        """``copies``: how many times the output is given, one behind the other as channels [B,copies c_out,N,F]."""
+        if not on_cpu(input):
+            return super().forward(input)
+        weight, bias = self.weight[:, :, 0, 0], self.bias
+        if copies > 1:
+            weight, bias = weight.repeat(copies, 1), None if bias is None else bias.repeat(copies)
+        return F.linear(input.movedim(1, -1), weight, bias).movedim(-1, 1)
