@@ -37,12 +37,19 @@ def train(given: Namespace) -> Answer:
 
 
 def _tried(tried: dict[str, Any]) -> str:
-    lines = [f"{name:24} {value:.4g} at the start" for name, value in tried["terms"].items()]
+    lines = [f"{name:24} {value:.4g} at the start{_pull(name, tried)}" for name, value in tried["terms"].items()]
     hours = tried["seconds_per_step"] * tried["steps"] / 3600
     learnt = f", and {tried['learnt']:,} of the methods" if tried["learnt"] else ""
     lines.append(f"trains {tried['parameters']:,} parameters of the student{learnt}")
     lines.append(f"{tried['steps']} steps, about {hours:.2g} hours here; validation, save and resume work")
     return "\n".join(filter(None, [*lines, tried["cache"]]))
+
+
+def _pull(name: str, tried: dict[str, Any]) -> str:
+    if not name.startswith("kd/"):
+        return ""
+    pull = tried["pulls"].get(name)
+    return f", pulls {pull:.3g} times as hard as the loss" if pull is not None else ", with no loss beside it"
 
 
 def study(given: Namespace) -> Answer:

@@ -1,4 +1,7 @@
-"""Energy ratios in decibels: SNR and SI-SDR (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019)."""
+"""Energy ratios in decibels, SNR and SI-SDR (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019).
+
+Beside them the correlation, which alone of what is measured here sees an estimate that is upside down.
+"""
 
 from __future__ import annotations
 

@@ -194,10 +194,14 @@ class UNet(StreamingEnhancer):
         A network with a linear bottleneck also shows what comes out of that, ``latent.bottleneck``.
         """
         depth = len(self.encoder)
-        taps = {f"encoder.{i + 1}": Tap(f"encoder.{i}.out", "BCNF") for i in range(depth)}
-        taps |= {f"decoder.{i + 1}": Tap(f"decoder.{depth - 1 - i}.out", "BCNF") for i in range(depth)}
-        taps["latent"] = taps[f"encoder.{depth}"]
-        return taps | ({"latent.bottleneck": Tap("latent", "BCNF")} if self.arguments["bottleneck"] else {})
+        # The first window begins ``delay`` samples before the signal.
+        centre = (len(self.window) - 1) / 2 - self.delay
+        places = {f"encoder.{i + 1}": f"encoder.{i}.out" for i in range(depth)}
+        places |= {f"decoder.{i + 1}": f"decoder.{depth - 1 - i}.out" for i in range(depth)}
+        places["latent"] = places[f"encoder.{depth}"]
+        if self.arguments["bottleneck"]:
+            places["latent.bottleneck"] = "latent"
+        return {name: Tap(path, "BCNF", stride=self.hop, offset=centre) for name, path in places.items()}
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Enhance ``noisy`` [B,T]; returns [B,T]. It is one step over the whole signal, and silence behind it."""

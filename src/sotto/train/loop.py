@@ -235,7 +235,8 @@ class Trainer:
             count = (self.step - 1) % self.settings.log_every + 1
             means = {name: total / count for name, total in self.sums.items()}
             rate = float(self.schedule.get_last_lr()[0])
-            log.write(self.step, {**means, "lr": rate, "seconds": round(self.seconds, 1)})
+            pulls = self.objective.weighting.pulls(self.step - 1)
+            log.write(self.step, {**means, **pulls, "lr": rate, "seconds": round(self.seconds, 1)})
             log.draw(self.step, self.objective.active)
             self.sums = {}
 
