@@ -44,9 +44,9 @@ def rumble(white: np.ndarray, swell_db: np.ndarray, band_hz: tuple[float, float]
     low = sosfilt(np.concatenate([high_pass(band_hz[0], LOW_RATE), *[low_pass(band_hz[1], LOW_RATE)] * 2]), white)
     places = np.linspace(0, len(swell_db) - 1, len(low))
     low *= 10 ** (np.interp(places, np.arange(len(swell_db)), swell_db) / 20)
-    high = np.asarray(resample(low, round(len(low) * sample_rate / LOW_RATE)))
+    high = np.asarray(resample(low.astype(np.float32), round(len(low) * sample_rate / LOW_RATE)))
     margin = _MARGIN * sample_rate // LOW_RATE
-    return high[margin : len(high) - margin].astype(np.float32)
+    return high[margin : len(high) - margin]
 
 
 def hum(

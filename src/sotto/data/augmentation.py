@@ -61,7 +61,7 @@ class Augmentation:
     band: float = 0.1
     clipping: float = 0.05
     clipping_db: tuple[float, float] = (1.0, 12.0)
-    codec: float = 0.03
+    codec: float = 0.02
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -20,7 +20,29 @@ from sotto.audio.rooms import reverberate
 from sotto.data.augmentation import Augmentation
 from sotto.data.draws import More, draw_band, draw_bursts, draw_hum, draw_room, draw_rumble, draw_shape
 
-_STAGES = ("kind", "room", "speech", "noise", "noises", "bursts", "rumble", "hum", "band", "clipping", "codec")
+OTHER_DB = (-10.0, 5.0)
+"""Level of a second and a third noise over what is there."""
+
+SQUEEZE = (0.3, 0.95)
+"""Compression levels of codecs: at 16 kHz 12 to 180 kbit/s of Opus, 40 to 65 of Vorbis, 25 to 50 of MP3."""
+
+_STAGES = ("kind", "room", "voice", "second", "third", "bursts", "shape", "rumble", "hum", "band", "clipping", "codec")
+
+
+class Dice:
+    """Decides what happens to an item: a number and a seed for each stage, all drawn at once.
+
+    Args:
+        rng: the item's generator.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.number = dict(zip(_STAGES, rng.random(len(_STAGES)), strict=True))
+        self._seed = dict(zip(_STAGES, rng.integers(2**63, size=len(_STAGES)), strict=True))
+
+    def roll(self, stage: str, chance: float) -> np.random.Generator | None:
+        """Hand out the generator of a stage with the probability ``chance``; None where it does not happen."""
+        return np.random.default_rng(self._seed[stage]) if self.number[stage] < chance else None
 
 
 class Sounds(NamedTuple):
@@ -75,78 +97,70 @@ class Degrader:
             level_db: RMS of the mixture in dBFS; None leaves the speech at its level.
             in_room: whether the speech is in a room already.
         """
-        seeds = rng.integers(2**63, size=len(_STAGES))
-        draw = {stage: np.random.default_rng(seed) for stage, seed in zip(_STAGES, seeds, strict=True)}
-        kind, chosen = "mixture", draw["kind"].random()
-        if chosen < self.chances.clean:
+        dice, chances = Dice(rng), self.chances
+        kind = "mixture"
+        if dice.number["kind"] < chances.clean:
             kind = "clean"
-            speech, reference = self._speech(draw, sounds, in_room)
-            noise = np.zeros_like(speech)
-        elif chosen < self.chances.clean + self.chances.noise_only:
+        elif dice.number["kind"] < chances.clean + chances.noise_only:
             kind = "noise"
-            noise = self._noise(draw, sounds.noise, more)
-            speech = reference = np.zeros_like(noise)
-        else:
-            speech, reference = self._speech(draw, sounds, in_room)
-            noise = self._noise(draw, sounds.noise, more)
-        speech, reference, noise = self._line(draw["band"], Sounds(speech, reference, noise))
+        silence = np.zeros(len(sounds.speech), dtype=np.float32)
+        speech, reference = (silence, silence) if kind == "noise" else self._speech(dice, sounds, in_room)
+        noise = silence if kind == "clean" else self._noise(dice, sounds.noise, more)
+        speech, reference, noise = self._line(dice, Sounds(speech, reference, noise))
         if snr_db is not None:
             noise = at_ratio(speech, noise, snr_db)
         noisy = speech + noise
         gain = np.float32(common_gain(noisy, reference, level_db))
-        return Degraded(self._mixture(draw, noisy * gain), reference * gain, kind)
+        return Degraded(self._mixture(dice, noisy * gain), reference * gain, kind)
 
-    def _speech(
-        self, draw: dict[str, np.random.Generator], sounds: Sounds, in_room: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _speech(self, dice: Dice, sounds: Sounds, in_room: bool) -> tuple[np.ndarray, np.ndarray]:
         """Speech as heard, and its reference: in a room, and through a microphone."""
         speech, reference = sounds.speech, sounds.reference
-        if not in_room and draw["room"].random() < self.chances.rooms:
-            response = draw_room(draw["room"], self.sample_rate)
+        if not in_room and (rng := dice.roll("room", self.chances.rooms)):
+            response = draw_room(rng, self.sample_rate)
             speech, reference = reverberate(speech, response, self.chances.reference, self.sample_rate)
-        if draw["speech"].random() < self.chances.shaping:
-            sections = draw_shape(draw["speech"], self.chances.shaping_db, self.sample_rate)
+        if rng := dice.roll("voice", self.chances.shaping):
+            sections = draw_shape(rng, self.chances.shaping_db, self.sample_rate)
             speech, reference = _coloured(sections, speech, reference)
         return speech, reference
 
-    def _noise(self, draw: dict[str, np.random.Generator], noise: np.ndarray, more: More) -> np.ndarray:
+    def _noise(self, dice: Dice, noise: np.ndarray, more: More) -> np.ndarray:
         """All that disturbs: one noise or several, short sounds over them, all shaped; rumble and hum below them."""
         chances, length = self.chances, len(noise)
-        for _ in range(2):
-            if draw["noises"].random() >= chances.noises:
-                break
-            noise = _add(noise, more(draw["noises"], length), draw["noises"].uniform(-10, 5))
-        if draw["bursts"].random() < chances.bursts:
-            bursts = draw_bursts(draw["bursts"], more, length, self.sample_rate)
-            noise = _add(noise, bursts, draw["bursts"].uniform(*chances.bursts_db))
-        if draw["noise"].random() < chances.shaping:
-            (noise,) = _coloured(draw_shape(draw["noise"], chances.shaping_db, self.sample_rate), noise)
-        low = noise
-        if draw["rumble"].random() < chances.rumble:
-            level_db = draw["rumble"].uniform(*chances.rumble_db)
-            low = _add(low, draw_rumble(draw["rumble"], length, self.sample_rate), level_db, rms_db(noise))
-        if draw["hum"].random() < chances.hum:
-            level_db = draw["hum"].uniform(*chances.hum_db)
-            low = _add(low, draw_hum(draw["hum"], length, self.sample_rate), level_db, rms_db(noise))
-        return low
+        if rng := dice.roll("second", chances.noises):
+            noise = _add(noise, more(rng, length), rng.uniform(*OTHER_DB))
+            if rng := dice.roll("third", chances.noises):
+                noise = _add(noise, more(rng, length), rng.uniform(*OTHER_DB))
+        if rng := dice.roll("bursts", chances.bursts):
+            noise = _add(noise, draw_bursts(rng, more, length, self.sample_rate), rng.uniform(*chances.bursts_db))
+        if rng := dice.roll("shape", chances.shaping):
+            (noise,) = _coloured(draw_shape(rng, chances.shaping_db, self.sample_rate), noise)
+        under_db = rms_db(noise)
+        if rng := dice.roll("rumble", chances.rumble):
+            level_db = rng.uniform(*chances.rumble_db)
+            noise = _add(noise, draw_rumble(rng, length, self.sample_rate), level_db, under_db)
+        if rng := dice.roll("hum", chances.hum):
+            level_db = rng.uniform(*chances.hum_db)
+            noise = _add(noise, draw_hum(rng, length, self.sample_rate), level_db, under_db)
+        return noise
 
-    def _line(self, rng: np.random.Generator, sounds: Sounds) -> Sounds:
+    def _line(self, dice: Dice, sounds: Sounds) -> Sounds:
         """The band that a line or a file lets through, of all three."""
-        if rng.random() >= self.chances.band:
+        rng = dice.roll("band", self.chances.band)
+        if rng is None:
             return sounds
         sections = draw_band(rng, self.sample_rate)
         speech = colour(sounds.speech, sections)
         reference = speech if sounds.reference is sounds.speech else colour(sounds.reference, sections)
         return Sounds(speech, reference, colour(sounds.noise, sections))
 
-    def _mixture(self, draw: dict[str, np.random.Generator], noisy: np.ndarray) -> np.ndarray:
+    def _mixture(self, dice: Dice, noisy: np.ndarray) -> np.ndarray:
         """What works on the mixture and spares the reference: clipping, then a codec."""
-        if draw["clipping"].random() < self.chances.clipping:
-            noisy = clip(noisy, draw["clipping"].uniform(*self.chances.clipping_db))
-        rng = draw["codec"]
-        if rng.random() < self.chances.codec:
+        if rng := dice.roll("clipping", self.chances.clipping):
+            noisy = clip(noisy, rng.uniform(*self.chances.clipping_db))
+        if rng := dice.roll("codec", self.chances.codec):
             codecs = codecs_at(self.sample_rate)
-            codec, squeeze = codecs[int(rng.integers(len(codecs)))], rng.uniform(0.3, 0.95)
+            codec, squeeze = codecs[int(rng.integers(len(codecs)))], rng.uniform(*SQUEEZE)
             noisy = np.clip(round_trip(noisy, codec, squeeze, self.sample_rate), -1, 1)
         return noisy
 
