@@ -8,7 +8,8 @@ frequency within a frame and one along time within a band, is that of DPCRN (Le 
 What is particular here: no depthwise convolution, which a CPU trains slowly; GRUs that are not grouped; and a spectrum
 divided by its own recent level, so that the estimate of a recording k times as loud is k times as loud.
 
-Claims, each asserted by a test: 0.027 M parameters and 40 M multiply-accumulates per second. Nothing looks further ahead than one window, 32 ms by default.
+Claims, each asserted by a test: 0.027 M parameters and 40 M multiply-accumulates per second. Nothing looks further
+ahead than one window, 32 ms by default.
 """
 
 from __future__ import annotations
