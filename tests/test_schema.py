@@ -49,8 +49,8 @@ def arguments(section: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def shipped() -> dict[str, dict[str, Any]]:
-    """The paper's; those of the demo and of the U-Net follow no paper."""
-    return {name: schema.read(name) for name in recipes() if not name.startswith(("demo/", "unet/"))}
+    """The paper's; those of the demo, of the U-Net and of the dual-path network follow no paper."""
+    return {name: schema.read(name) for name in recipes() if not name.startswith(("demo/", "unet/", "dualpath/"))}
 
 
 @pytest.mark.parametrize("name", recipes())

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from sotto.models.base import State, StreamingEnhancer
 from sotto.models.bottleneck import LinearBottleneck
 from sotto.models.channels_last import Pointwise, channels_last, on_cpu
-from sotto.models.fourier import RealFourier
+from sotto.models.fourier import RealFourier, masked
 from sotto.models.norm_prelu import NormPRelu
 from sotto.models.operators import Gru
 from sotto.models.scan import scan
@@ -228,7 +228,7 @@ class UNet(StreamingEnhancer):
         frames = torch.cat([halves[:, :-1], halves[:, 1:]], dim=-1) * self.window
         spectrum = self.fourier(frames).movedim(-1, 1)
         mask, caches, hidden = self._mask(spectrum, iter(caches), hidden)
-        frames = self.fourier.inverse(_masked(spectrum, mask).movedim(1, -1)) * self.window
+        frames = self.fourier.inverse(masked(spectrum, mask).movedim(1, -1)) * self.window
         first, second = frames.split(HOP, dim=-1)
         # A hop is said when both windows that hold it are known.
         estimate = first + torch.cat([said.unsqueeze(1), second[:, :-1]], dim=1)
@@ -253,9 +253,3 @@ def compress(spectrum: Tensor) -> Tensor:
     power = spectrum.square().sum(dim=1, keepdim=True).clamp(min=POWER_FLOOR)
     compressed = spectrum * power.pow((COMPRESSION - 1) / 2)
     return torch.cat([compressed, power.pow(COMPRESSION / 2)], dim=1)
-
-
-def _masked(spectrum: Tensor, mask: Tensor) -> Tensor:
-    """Complex product of [B,2,N,F] by [B,2,N,F]."""
-    (real, imaginary), (scale, turn) = spectrum.unbind(1), mask.unbind(1)
-    return torch.stack([real * scale - imaginary * turn, real * turn + imaginary * scale], dim=1)
