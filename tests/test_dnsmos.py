@@ -51,7 +51,7 @@ def network(tmp_path: Path) -> Path:
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(FILE, raising=False)
-    monkeypatch.setattr("sotto.metrics.dnsmos.find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.import_module("sotto.metrics.dnsmos"), "find_spec", lambda name: None)
 
 
 def published(monkeypatch: pytest.MonkeyPatch):
