@@ -201,7 +201,7 @@ def test_a_perfect_si_sdr_is_no_number(scale):
 
 def test_every_metric_prefers_the_better_estimate():
     clean = speechlike(2.0)
-    names = [name for name in METRICS if name != "pesq_nb"]
+    names = [name for name, metric in METRICS.items() if metric.needs_clean and name != "pesq_nb"]
     good, bad = (measure(clean, noisy_version(clean, level), RATE, names) for level in (0.003, 0.05))
     assert not good.failures
     assert not bad.failures

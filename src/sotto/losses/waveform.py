@@ -27,7 +27,7 @@ class L1(nn.Module):
 class MultiResolution(nn.Module):
     """L1 of the samples plus spectral convergence and log-magnitude distance over several STFT resolutions.
 
-    l(r, r^) = mean|r - r^| + 0.5 mean_k SC_k + 0.5 mean_k LM_k, with SC = ||A - A^||_F / ||A||_F and
+    l(r, r^) = mean|r - r^| + w mean_k SC_k + w mean_k LM_k, w = 0.5 in MANNER, with SC = ||A - A^||_F / ||A||_F and
     LM = mean |log A - log A^| per item (Yamamoto et al., ICASSP 2020, in the form in which MANNER uses it).
 
     Ours: a reference 20 dB or more below the noisy signal, such as the silence of an item of noise alone, is taken for
@@ -35,7 +35,8 @@ class MultiResolution(nn.Module):
 
     Args:
         resolutions: (fft, hop, window) in samples, one triple for each STFT.
-        spectral_weight: weight of the spectral half.
+        spectral_weight: weight of spectral convergence and of log magnitudes each. MANNER has 0.5, DEMUCS on Valentini
+            0.1.
     """
 
     def __init__(self, resolutions: Sequence[tuple[int, int, int]] = RESOLUTIONS, spectral_weight: float = 0.5) -> None:
