@@ -47,6 +47,11 @@ def pesq_trained(metadata: Mapping[str, Any]) -> bool:
     return bool(about.get(PERCEPTUAL)) or trains_on_pesq(about.get("recipe") or {})
 
 
+def marks(metadata: Mapping[str, Any]) -> dict[str, bool]:
+    """What the scores of a model with this metadata say of its training; nothing where there is nothing to say."""
+    return {PERCEPTUAL: True} if pesq_trained(metadata) else {}
+
+
 def trains_on_pesq(recipe: Mapping[str, Any]) -> bool:
     """Whether the loss ``perceptual`` weighs anything in a recipe, by itself or inside of a method."""
     terms = [f"loss/{name}" for name, arguments in (recipe.get("loss") or {}).items() if arguments is not None]
