@@ -21,6 +21,7 @@ from sotto.errors import InputError
 from sotto.evaluate import Scores
 from sotto.evaluate import evaluate as measure
 from sotto.evaluate.report import NOISY
+from sotto.evaluate.training import PERCEPTUAL, inherits_pesq
 from sotto.export import Parity, to_onnx
 from sotto.files import write_text
 from sotto.metrics import DEFAULT, Align
@@ -154,6 +155,7 @@ def build(values: Mapping[str, Any], folder: Path) -> Trainer:
     )
     objective = Objective(terms, methods, student, teacher, weights, staged)
     about = {"recipe": plain(values), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
+    about[PERCEPTUAL] = inherits_pesq(values)
     return Trainer(student, objective, source, settings, folder, about, stages, "checkpoint" in values["model"])
 
 

@@ -22,6 +22,7 @@ STYLE = flag("--style", choices=("text", "markdown", "latex", "csv"), default="t
 def evaluate(given: Namespace) -> Answer:
     needs_training_tier()
     from sotto import recipes
+    from sotto.evaluate.training import PERCEPTUAL, perceptual_notes
 
     folders = tuple(given.data) if given.data else None
     with Display() as show:
@@ -39,8 +40,9 @@ def evaluate(given: Namespace) -> Answer:
             given.model_rate,
         )
     failures = "".join(f"\n{one.id}: no {one.metric}: {one.reason}" for one in scores.failures)
+    told = perceptual_notes([scores.metadata["model"]] if scores.metadata.get(PERCEPTUAL) else [])
     value = {"metadata": scores.metadata, "means": scores.means(), "rows": scores.rows}
-    return value | {"failures": [asdict(one) for one in scores.failures]}, scores.table() + failures
+    return value | {"failures": [asdict(one) for one in scores.failures]}, "\n".join([scores.table() + failures, *told])
 
 
 def bench(given: Namespace) -> Answer:

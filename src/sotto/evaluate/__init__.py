@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sotto.evaluate.report import NOISY
 from sotto.evaluate.score import Enhance, Failure, Progress, Scores, score
+from sotto.evaluate.training import marks
 from sotto.metrics import DEFAULT, Align
 from sotto.types import Item
 from sotto.verb import make_callable
@@ -63,7 +64,7 @@ def evaluate(
 
     run = None if model is None else open_model(model, sample_rate=model_rate)
     rate = sample_rate or SAMPLE_RATE
-    about: dict[str, Any] = {"model": run.name if run else NOISY}
+    about: dict[str, Any] = {"model": run.name if run else NOISY} | marks(run.about if run else {})
     if isinstance(data, Source):
         items = {"test": data.test, "valid": data.valid}[split]()
         rate = data.sample_rate

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sotto.errors import InputError
 from sotto.evaluate.paper import PaperRow, source
+from sotto.evaluate.training import PERCEPTUAL, perceptual_notes
 from sotto.metrics import COLUMNS, METRICS, Column
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Result:
     flops_paper: float | None = None
     """Floating-point operations on 4 s of audio as the MV-AT paper counts them."""
     synthetic: bool = False
+    perceptual: bool = False
+    """Whether it was trained on a differentiable PESQ."""
     paper: str = ""
     """The paper's name for this model, when it is not ``name``."""
 
@@ -72,6 +75,7 @@ class Result:
             params=params,
             flops_paper=flops_paper,
             synthetic=bool(scores.metadata.get("synthetic", False)),
+            perceptual=bool(scores.metadata.get(PERCEPTUAL, False)),
             paper=paper,
         )
 
@@ -139,8 +143,9 @@ def cells(
 
 
 def notes(results: Sequence[Result], paper: Sequence[PaperRow] = ()) -> list[str]:
-    """What a reader of the table must know: that the data is synthetic, and what the paper's figures are."""
+    """What a reader must know: that data is synthetic, who was trained on PESQ, what the paper's figures are."""
     told = [SYNTHETIC] if any(result.synthetic for result in results) else []
+    told += perceptual_notes(result.name for result in results if result.perceptual)
     return told + printed_notes(_printed(results, paper))
 
 

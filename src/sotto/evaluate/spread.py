@@ -18,6 +18,7 @@ from sotto.evaluate.paper import PaperRow
 from sotto.evaluate.report import INNER, SIZES, SYNTHETIC, Style, figure, grid, printed_notes
 from sotto.evaluate.score import Scores
 from sotto.evaluate.statistics import Difference, Spread, over_seeds, paired
+from sotto.evaluate.training import PERCEPTUAL, perceptual_notes
 from sotto.metrics import COLUMNS, Column, columns
 
 _SIZES = SIZES | {"params": Column("Params (K)", 1, 1e-3, higher_is_better=False)}  # students are small
@@ -55,6 +56,8 @@ class Line:
     size: Size | None = None
     printed: PaperRow | None = None
     """The row of the paper that it stands for."""
+    perceptual: bool = False
+    """Whether it was trained on a differentiable PESQ."""
 
 
 def lines(
@@ -83,7 +86,8 @@ def lines(
         differences = {column: difference for column, difference in pairs.items() if difference is not None}
         files = max(len(one.rows) for one in runs)
         beside = (sizes or {}).get(cell), (printed or {}).get(cell)
-        found.append(Line(cell, spreads, by_seed, differences, len(runs), files, *beside))
+        perceptual = any(one.metadata.get(PERCEPTUAL) for one in runs)
+        found.append(Line(cell, spreads, by_seed, differences, len(runs), files, *beside, perceptual))
     return found
 
 
@@ -137,6 +141,7 @@ def notes(found: Sequence[Line], against: str | None = None) -> list[str]:
     told = [f"Mean ± standard deviation over {seeds} seed(s), on {files} file(s)."]
     if any(line.differences for line in found):
         told.append(f"Δ: above {against} on the same files, with its 95 % bootstrap interval over files.")
+    told += perceptual_notes(line.cell.method for line in found if line.perceptual)
     return told + printed_notes({line.printed.name: line.printed for line in found if line.printed})
 
 

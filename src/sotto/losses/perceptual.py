@@ -36,7 +36,7 @@ QUIETEST = 1e-6  # of the clean speech's power, added to that of the estimate
 
 
 class Perceptual(nn.Module):
-    """PESQ's disturbance, a value per item: 0 for a perfect estimate, about 4.5 for the worst; see ``mos``.
+    """PESQ's disturbance, a value per item: 0 for a perfect estimate, 1 to 5 for noisy speech; see ``mos``.
 
     At 16 kHz only, and on segments of at least 1 s. Computes in float32 (float64 where it is given float64), also under
     autocast.
