@@ -69,7 +69,11 @@ class Result:
         return cls(
             name=name or str(scores.metadata.get("model", "")),
             means={column: summary.mean for column, summary in summaries.items()},
-            intervals={column: (summary.low, summary.high) for column, summary in summaries.items()},
+            intervals={
+                column: (summary.low, summary.high)
+                for column, summary in summaries.items()
+                if summary.low is not None and summary.high is not None
+            },
             n=len(scores.rows),
             failures=len(scores.failures),
             params=params,
