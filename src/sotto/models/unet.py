@@ -13,7 +13,7 @@ of 128 76 M.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from sotto.models.base import State, StreamingEnhancer
 from sotto.models.bottleneck import LinearBottleneck
-from sotto.models.channels_last import Pointwise, channels_last
+from sotto.models.channels_last import Pointwise, channels_last, on_cpu
 from sotto.models.fourier import RealFourier
 from sotto.models.frames import cut, overlap_add
 from sotto.models.unet_layers import Down, GroupedGru, Up
@@ -104,7 +104,9 @@ class UNet(StreamingEnhancer):
         """Enhance ``noisy`` [B,T]; returns [B,T]. It is one step over the whole signal, and silence behind it."""
         length = noisy.shape[-1]
         whole = (length + self.delay + self.hop - 1) // self.hop * self.hop
-        estimate, _ = self.step(F.pad(noisy, (0, whole - length)), self.initial_state(noisy.shape[0]))
+        past, begun, *caches, hidden = self.initial_state(noisy.shape[0])
+        silence = [None] * len(caches) if on_cpu(noisy) else caches
+        estimate, _ = self._enhanced(F.pad(noisy, (0, whole - length)), past, begun, silence, hidden)
         return estimate[:, self.delay : self.delay + length]
 
     def initial_state(self, batch: int = 1) -> State:
@@ -121,16 +123,24 @@ class UNet(StreamingEnhancer):
 
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
         past, begun, *caches, hidden = state
+        return self._enhanced(block, past, begun, caches, hidden)
+
+    def _enhanced(
+        self, block: Tensor, past: Tensor, begun: Tensor, caches: Sequence[Tensor | None], hidden: Tensor
+    ) -> tuple[Tensor, State]:
+        """One step; a cache of None is silence."""
         frames, past = cut(past, block, self.hop)
         spectrum = self.fourier(frames * self.window).movedim(-1, 1)
-        mask, caches, hidden = self._mask(spectrum, iter(caches), hidden)
+        mask, kept, hidden = self._mask(spectrum, iter(caches), hidden)
         frames = self.fourier.inverse(_masked(spectrum, mask).movedim(1, -1)) * self.window
         if self.delay > self.hop:  # the squared windows add up to 1 at half a window, to 2 at a quarter
             frames = 0.5 * frames
         estimate, begun = overlap_add(begun, frames, self.hop)
-        return estimate, (past, begun, *caches, hidden)
+        return estimate, (past, begun, *kept, hidden)
 
-    def _mask(self, spectrum: Tensor, caches: Iterator[Tensor], hidden: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+    def _mask(
+        self, spectrum: Tensor, caches: Iterator[Tensor | None], hidden: Tensor
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
         """The complex mask [B,2,N,F] for a spectrum [B,2,N,F], and what to remember."""
         x, kept, skips = channels_last(compress(spectrum)), [], []
         for layer in self.encoder:

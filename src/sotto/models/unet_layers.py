@@ -22,32 +22,38 @@ from sotto.models.scan import scan
 class CausalConv(nn.Module):
     """Convolution over two frames, this one and the one before: [B,c_in,N,F] -> [B,c_out,N,F'].
 
-    ``past`` is the last frame of the block before, [B,c_in,1,F]; silence has zeros there, which is causal padding.
+    ``past`` is the last frame of the block before, [B,c_in,1,F]; silence has zeros there, which is causal padding. None
+    is silence too, and costs no copy of ``x``: the convolution pads both ends, and a frame too many comes out, N + 1,
+    which whoever reads the output leaves out.
     """
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(c_in, c_out, (2, 3), (1, stride), (0, 1), groups=groups, bias=False)
 
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        return self.conv(torch.cat([channels_last(past), x], dim=2)), x[:, :, -1:]
+    def forward(self, x: Tensor, past: Tensor | None) -> Tensor:
+        return self._convolved(x, past, self.conv.weight, self.conv.bias)
 
-    def interleaved(self, x: Tensor, past: Tensor) -> Tensor:
+    def interleaved(self, x: Tensor, past: Tensor | None) -> Tensor:
         """The same for a convolution whose output channels are even and odd frequencies in turn: [B,c_out/2,N,2F].
 
         With c_in groups, ``x`` has every channel twice: one depthwise convolution from 2 c_in channels to as many
         takes a fast kernel, one from c_in channels does not. Channels that lie side by side in memory, all even ones
         before all odd ones, ARE the interleaved frequencies.
         """
-        conv = self.conv
         weight, bias = (
             None if one is None else one.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
-            for one in (conv.weight, conv.bias)
+            for one in (self.conv.weight, self.conv.bias)
         )
-        x = torch.cat([channels_last(past), x], dim=2)
-        groups = 1 if conv.groups == 1 else conv.out_channels
-        x = F.conv2d(x, cast(Tensor, weight), bias, conv.stride, conv.padding, groups=groups)
+        x = self._convolved(x, past, cast(Tensor, weight), bias)
         return x.movedim(1, -1).unflatten(-1, (2, -1)).flatten(2, 3).movedim(-1, 1)
+
+    def _convolved(self, x: Tensor, past: Tensor | None, weight: Tensor, bias: Tensor | None) -> Tensor:
+        groups = self.conv.groups if self.conv.groups == 1 else x.shape[1]
+        if past is None:
+            return F.conv2d(x, weight, bias, self.conv.stride, (1, 1), groups=groups)
+        x = torch.cat([channels_last(past), x], dim=2)
+        return F.conv2d(x, weight, bias, self.conv.stride, (0, 1), groups=groups)
 
 
 class Down(nn.Module):
@@ -59,9 +65,9 @@ class Down(nn.Module):
         self.mix = nn.Identity() if first else Pointwise(c_in, c_out, bias=False)
         self.out = NormPRelu(c_out)
 
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        x, past = self.conv(x, past)
-        return self.out(self.mix(x)), past
+    def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        mixed = self.mix(self.conv(x, past))
+        return self.out(mixed, x.shape[2], mixed.shape[3]), x[:, :, -1:]
 
 
 class Up(nn.Module):
@@ -77,26 +83,32 @@ class Up(nn.Module):
         self.conv = CausalConv(c_in if last else c_out, 2 * c_out, groups=1 if last else c_out)
         self.out = nn.Identity() if last else NormPRelu(c_out)
 
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         if not on_cpu(x):
-            return self._plain(x, past)
+            return self._plain(x, cast(Tensor, past))
         if isinstance(self.mix, Pointwise):
-            x, past = self.mix(x, copies=2), past.repeat(1, 2, 1, 1)
+            x, past = self.mix(x, copies=2), None if past is None else past.repeat(1, 2, 1, 1)
         wide = self.conv.interleaved(x, past)
-        frequencies = wide.shape[-1] - 1
-        y = self.out(wide, frequencies) if isinstance(self.out, NormPRelu) else self.out(wide[..., :frequencies])
+        frames, frequencies = x.shape[2], wide.shape[3] - 1
+        if isinstance(self.out, NormPRelu):
+            y = self.out(wide, frames, frequencies)
+        else:
+            y = self.out(wide[:, :, :frames, :frequencies])
         return y, x[:, : self.conv.conv.in_channels, -1:]
 
     def _plain(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        x, past = self.conv(self.mix(x), past)
-        out = self.out
+        x = self.mix(x)
+        y, out = self.conv(x, past), self.out
         if torch.compiler.is_exporting() and isinstance(out, nn.Sequential):
             norm, out = cast(nn.BatchNorm2d, out[0]), out[1]
             values = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
             mean, variance, weight, bias = (cast(Tensor, value).repeat_interleave(2) for value in values)
-            x = F.batch_norm(x, mean, variance, weight, bias, eps=norm.eps)
-        even_odd = x.unflatten(1, (-1, 2)).movedim(2, -1)
-        return out(even_odd.flatten(-2)[..., :-1]), past
+            y = F.batch_norm(y, mean, variance, weight, bias, eps=norm.eps)
+        even_odd = y.unflatten(1, (-1, 2)).movedim(2, -1)
+        even_odd = even_odd.flatten(-2)[..., :-1]
+        if isinstance(out, NormPRelu):
+            return out(even_odd, *even_odd.shape[2:]), x[:, :, -1:]
+        return out(even_odd), x[:, :, -1:]
 
 
 class GroupedGru(nn.Module):
