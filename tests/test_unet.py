@@ -42,9 +42,27 @@ def test_size_and_cost_are_those_claimed(width: int, parameters: int, mmacs: flo
     assert macs_per_second(made) / 1e6 == pytest.approx(mmacs, rel=0.01)
 
 
+@pytest.mark.parametrize(("window", "hop", "parameters", "mmacs"), [(512, 256, 82_872, 37.9), (512, 128, 82_872, 75.9)])
+def test_longer_windows_have_the_size_and_the_latency_claimed(
+    window: int, hop: int, parameters: int, mmacs: float
+) -> None:
+    made = UNet(window=window, hop=hop)
+    assert models.count_parameters(made) == parameters
+    assert macs_per_second(made) / 1e6 == pytest.approx(mmacs, rel=0.01)
+    assert (made.hop, made.delay, made.latency, made.latency_s) == (hop, 512 - hop, 512, 0.032)
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"width": 8, "depth": 1, "groups": 1}, {"width": 6, "depth": 4, "groups": 2}, {"width": 8, "bottleneck": 2}],
+    [
+        {},
+        {"width": 8, "depth": 1, "groups": 1},
+        {"width": 6, "depth": 4, "groups": 2},
+        {"width": 8, "bottleneck": 2},
+        {"width": 8, "window": 512, "hop": 256},
+        {"width": 8, "window": 512, "hop": 128},
+        {"width": 8, "window": 320, "hop": 80},
+    ],
 )
 @pytest.mark.parametrize("length", [1, 159, 160, 161, 320, 4001])
 def test_frame_by_frame_it_gives_what_it_gives_as_a_whole(arguments: dict[str, int], length: int) -> None:
@@ -65,9 +83,10 @@ def test_frame_by_frame_it_gives_what_it_gives_as_a_whole(arguments: dict[str, i
             assert torch.allclose(streamed, whole, atol=1e-6)
 
 
-def test_nothing_depends_on_what_lies_further_ahead_than_the_latency() -> None:
-    made, noisy = network(), noise(1, 4800).requires_grad_()
-    assert made.latency == 320  # 20 ms
+@pytest.mark.parametrize(("window", "hop"), [(320, 160), (320, 80), (512, 256), (512, 128)])
+def test_nothing_depends_on_what_lies_further_ahead_than_the_latency(window: int, hop: int) -> None:
+    made, noisy = network(window=window, hop=hop), noise(1, 4800).requires_grad_()
+    assert made.latency == window
     estimate = made(noisy)
     for place in (0, 1, 159, 160, 1000, 1600, 2399):
         (gradient,) = torch.autograd.grad(estimate[0, place], noisy, retain_graph=True)
@@ -81,8 +100,9 @@ def test_the_past_reaches_far() -> None:
     assert gradient[0, :800].abs().max() > 0  # a quarter of a second back, through the recurrent bottleneck
 
 
-def test_a_mask_of_one_gives_the_input_back() -> None:
-    made, noisy = network(), noise(2, 3333)
+@pytest.mark.parametrize(("window", "hop"), [(320, 160), (320, 80), (512, 256), (512, 128)])
+def test_a_mask_of_one_gives_the_input_back(window: int, hop: int) -> None:
+    made, noisy = network(window=window, hop=hop), noise(2, 3333)
     last = made.decoder[-1].conv.conv
     assert isinstance(last, nn.Conv2d)
     nn.init.zeros_(last.weight)
@@ -134,6 +154,18 @@ def test_a_checkpoint_says_whether_there_is_a_bottleneck(tmp_path: Path) -> None
             assert torch.equal(loaded(noise(1, 2000)), made(noise(1, 2000)))
 
 
+@pytest.mark.parametrize(("window", "hop"), [(512, 256), (512, 128)])
+def test_a_checkpoint_says_its_window(tmp_path: Path, window: int, hop: int) -> None:
+    made = network(width=8, window=window, hop=hop)
+    models.save(made, tmp_path / "unet.safetensors")
+    loaded = models.load(tmp_path / "unet.safetensors")
+    with torch.no_grad():
+        assert torch.equal(loaded(noise(1, 2000)), made(noise(1, 2000)))
+    bins = window // 2 + 1
+    view = observe(made, noise(2, 16 * hop), made.taps)
+    assert [view.feats[f"decoder.{i}"].shape[-1] for i in (1, 2)] == [bins, bins // 2 + 1]
+
+
 def test_compression_keeps_phases_and_bends_magnitudes() -> None:
     spectrum = torch.randn(1, 2, 3, 5, dtype=torch.float64)
     bent = torch.view_as_complex(compress(spectrum)[:, :2].movedim(1, -1).contiguous())
@@ -153,10 +185,15 @@ def test_compression_keeps_phases_and_bends_magnitudes() -> None:
         {"depth": 6},
         {"width": 2, "groups": 4},
         {"bottleneck": -1},
+        {"depth": 9, "window": 512, "hop": 256},
+        {"window": 322, "hop": 161},
+        {"hop": 100},
+        {"window": 320, "hop": 320},
+        {"window": 0, "hop": 0},
     ],
 )
 def test_arguments_out_of_range_are_told(arguments: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=r"width|depth|expansion"):
+    with pytest.raises(ValueError, match=r"width|depth|expansion|window"):
         UNet(**arguments)
 
 
