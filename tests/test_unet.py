@@ -44,7 +44,13 @@ def test_size_and_cost_are_those_claimed(width: int, parameters: int, mmacs: flo
 
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"width": 8, "depth": 1, "groups": 1}, {"width": 6, "depth": 4, "groups": 2}, {"width": 8, "bottleneck": 2}],
+    [
+        {},
+        {"width": 8, "window": 512, "hop": 256},
+        {"width": 8, "depth": 1, "groups": 1, "window": 512, "hop": 128},
+        {"width": 6, "depth": 4, "groups": 2},
+        {"width": 8, "bottleneck": 2},
+    ],
 )
 @pytest.mark.parametrize("length", [1, 159, 160, 161, 320, 4001])
 def test_frame_by_frame_it_gives_what_it_gives_as_a_whole(arguments: dict[str, int], length: int) -> None:
@@ -147,6 +153,7 @@ def test_compression_keeps_phases_and_bends_magnitudes() -> None:
     "arguments",
     [
         {"width": 7},
+        {"window": 320, "hop": 100},
         {"width": 0},
         {"groups": 0},
         {"depth": 0},
@@ -156,7 +163,7 @@ def test_compression_keeps_phases_and_bends_magnitudes() -> None:
     ],
 )
 def test_arguments_out_of_range_are_told(arguments: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=r"width|depth|expansion"):
+    with pytest.raises(ValueError, match=r"width|depth|expansion|window"):
         UNet(**arguments)
 
 

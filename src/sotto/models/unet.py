@@ -6,7 +6,8 @@ U-Nets in the time-frequency domain and give no list of layers. The parts are th
 a bounded complex mask.
 
 Claims, each asserted by a test: the student (width 24) has 0.044 M parameters and 37 M multiply-accumulates per
-second; the teacher (width 160) 1.77 M and 1.07 G. Both look 20 ms ahead and no further: a window of 320 samples.
+second; the teacher (width 160) 1.77 M and 1.07 G. Both look 20 ms ahead and no further: a window of 320 samples,
+unless told otherwise.
 """
 
 from __future__ import annotations
@@ -21,12 +22,11 @@ from torch import Tensor, nn
 
 from sotto.models.base import State, StreamingEnhancer
 from sotto.models.bottleneck import LinearBottleneck
-from sotto.models.fourier import RealFourier, masked
+from sotto.models.fourier import masked
+from sotto.models.framing import StreamingStft
 from sotto.models.operators import Gru
 from sotto.types import Tap
 
-WINDOW, HOP = 320, 160
-BINS = WINDOW // 2 + 1
 COMPRESSION = 0.3
 POWER_FLOOR = 1e-8
 """|X|^2 from which compression sets in: 80 dB below a window at full scale, so that silence stays silent."""
@@ -118,26 +118,38 @@ class UNet(StreamingEnhancer):
 
     Args:
         width: channels of every layer; 24 is the student, 160 the teacher.
-        depth: encoder layers, each of which halves the 161 frequencies.
+        depth: encoder layers, each of which halves the frequencies, 161 of the default window.
         groups: of the recurrent bottleneck; divides ``width``.
         bottleneck: expansion of a linear inverted bottleneck between the encoder and the recurrent layers; 0 is none.
+        window: samples of a frame, which is also the latency.
+        hop: samples between frames.
 
     Raises:
         ValueError: arguments out of range.
     """
 
-    hop, delay = HOP, WINDOW - HOP
-
-    def __init__(self, width: int = 24, depth: int = 5, groups: int = 4, bottleneck: int = 0) -> None:
+    def __init__(
+        self,
+        width: int = 24,
+        depth: int = 5,
+        groups: int = 4,
+        bottleneck: int = 0,
+        window: int = 320,
+        hop: int = 160,
+    ) -> None:
         super().__init__()
         if groups < 1 or width < groups or width % groups:
             raise ValueError(f"width is a multiple of groups, not width={width}, groups={groups}")
-        if not 1 <= depth <= 5:  # 161 bins halve to 81, 41, 21, 11 and 6, and 6 do not come back from 3
-            raise ValueError(f"depth is 1 to 5, not {depth}")
+        stft = StreamingStft(window, hop)
+        # 161 bins halve to 81, 41, 21, 11 and 6, and 6 do not come back from 3.
+        if depth < 1 or (stft.bins - 1) % 2**depth:
+            raise ValueError(f"depth is at least 1, and {window // 2} can be halved so many times, not depth={depth}")
         self.name = "unet"
         self.arguments = {"width": width, "depth": depth, "groups": groups, "bottleneck": bottleneck}
+        self.arguments |= {"window": window, "hop": hop}
+        self.hop, self.delay = hop, stft.delay
         self.last = f"decoder.{depth - 1}.conv"
-        self.bins = [BINS]
+        self.bins = [stft.bins]
         for _ in range(depth):
             self.bins.append((self.bins[-1] + 1) // 2)
         channels = [3, *[width] * depth]
@@ -148,9 +160,7 @@ class UNet(StreamingEnhancer):
         self.decoder = nn.ModuleList(
             Up(width, width if layer else 2, last=layer == 0) for layer in reversed(range(depth))
         )
-        self.fourier = RealFourier(WINDOW)
-        self.register_buffer("window", torch.hann_window(WINDOW).sqrt(), persistent=False)
-        self.window: Tensor
+        self.stft = stft
 
     @property
     def taps(self) -> dict[str, Tap]:
@@ -172,28 +182,23 @@ class UNet(StreamingEnhancer):
         return estimate[:, self.delay : self.delay + length]
 
     def initial_state(self, batch: int = 1) -> State:
-        """Input and output half a window ago, a frame before each convolution, the memory of the bottleneck."""
+        """Input and output of a window less a hop, a frame before each convolution, the memory of the bottleneck."""
         width, size = self.arguments["width"], self.bottleneck.size
-        like = self.window
+        like = self.stft.weights
         frames = [(3 if layer == 0 else width, self.bins[layer]) for layer in range(len(self.encoder))]
         frames += [(width, bins) for bins in self.bins[:0:-1]]
         return (
-            *(like.new_zeros(batch, HOP) for _ in range(2)),
+            *(self.stft.memory(batch) for _ in range(2)),
             *(like.new_zeros(batch, channels, 1, bins) for channels, bins in frames),
             like.new_zeros(batch, len(self.bottleneck.grus), size),
         )
 
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
-        heard, said, *caches, hidden = state
-        halves = torch.cat([heard, block], dim=-1).unflatten(-1, (-1, HOP))
-        frames = torch.cat([halves[:, :-1], halves[:, 1:]], dim=-1) * self.window
-        spectrum = self.fourier(frames).movedim(-1, 1)
+        past, tail, *caches, hidden = state
+        spectrum, past = self.stft.analyse(block, past)
         mask, caches, hidden = self._mask(spectrum, iter(caches), hidden)
-        frames = self.fourier.inverse(masked(spectrum, mask).movedim(1, -1)) * self.window
-        first, second = frames.split(HOP, dim=-1)
-        # A hop is said when both windows that hold it are known.
-        estimate = first + torch.cat([said.unsqueeze(1), second[:, :-1]], dim=1)
-        return estimate.flatten(1), (halves[:, -1], second[:, -1], *caches, hidden)
+        estimate, tail = self.stft.synthesise(masked(spectrum, mask), tail)
+        return estimate, (past, tail, *caches, hidden)
 
     def _mask(self, spectrum: Tensor, caches: Iterator[Tensor], hidden: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
         """The complex mask [B,2,N,F] for a spectrum [B,2,N,F], and what to remember."""
