@@ -161,7 +161,7 @@ def build(values: Mapping[str, Any], folder: Path) -> Trainer:
 
 def evaluate(
     model: str | Path,
-    folders: tuple[str, str] | None = None,
+    folders: tuple[str, str] | str | None = None,
     recipe: str | Path | None = None,
     split: Literal["test", "valid"] = "test",
     metrics: Sequence[str] | None = None,
@@ -172,17 +172,18 @@ def evaluate(
     sample_rate: int | None = None,
     model_rate: int | None = None,
 ) -> Scores:
-    """Score a model on recordings with clean references.
+    """Score a model on recordings, with clean references unless every metric judges the estimate alone.
 
     Args:
         model: a checkpoint, an ONNX file, the name of a shipped model or of a function (``package.module:function``),
             or ``noisy`` for the input itself.
-        folders: (noisy, clean), files paired by name.
+        folders: (noisy, clean), files paired by name; or a folder of noisy recordings.
         recipe: whose data to use instead; a checkpoint's own when both are left out.
         split: of a recipe's data.
         metrics: names from ``sotto.metrics.METRICS``; the paper's and SI-SDR when left out.
         out: folder for ``scores.json`` and ``scores.csv``. When left out, the best checkpoint of a run, scored on its
-            own test set by all metrics, gets them in its folder, and nothing else writes any.
+            own test set by all of ``sotto.metrics.DEFAULT`` at least, gets them in its folder, and nothing else writes
+            any.
         workers: processes that compute the metrics.
         progress: told of every file, by the first of the processes that a launcher started; these share the files.
         align, sample_rate, model_rate: see ``sotto.evaluate``.
@@ -207,7 +208,8 @@ def evaluate(
     if Path(model).suffix == ".safetensors":
         scores.metadata["step"] = models.read_header(model)["about"].get("step")
     # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
-    usual = folders is None and recipe is None and split == "test" and metrics is None and align == "exact"
+    complete = set(DEFAULT) <= set(metrics or DEFAULT)
+    usual = folders is None and recipe is None and split == "test" and complete and align == "exact"
     own = usual and Path(model).name == CHECKPOINT and (Path(model).parent / RECIPE).is_file()
     folder = Path(out) if out else Path(model).parent if own else None
     if folder is not None and rank() == 0:

@@ -24,7 +24,10 @@ Style = Literal["text", "markdown", "latex", "csv"]
 
 NOISY = "noisy"
 SYNTHETIC = "The data is synthetic: these figures say nothing about recordings of real speech."
-SHOWN = ("pesq_wb", "stoi", "csig", "cbak", "covl", "si_sdr_db")
+SHOWN = (
+    *("pesq_wb", "stoi", "estoi", "csig", "cbak", "covl", "si_sdr_db"),
+    *("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak"),
+)
 INNER = METRICS["composite"].columns.keys() - set(SHOWN)  # what CSIG and its like are made of
 
 SIZES = {  # fields of Result and of PaperRow

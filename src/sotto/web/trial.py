@@ -89,8 +89,9 @@ def tally(trial: Trial, offers: Mapping[str, Offer]) -> str:
 
 def scores_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The scores of one recording, a row for each version of it."""
-    header = ["Version", *(COLUMNS[column].label for column in SHOWN)]
-    return html.table(header, {"": [[Cell(row["id"]), *_figures(row, SHOWN)] for row in rows]}, "Scores")
+    shown = [column for column in SHOWN if any(column in row for row in rows)]
+    header = ["Version", *(COLUMNS[column].label for column in shown)]
+    return html.table(header, {"": [[Cell(row["id"]), *_figures(row, shown)] for row in rows]}, "Scores")
 
 
 def _figures(found: Mapping[str, float], columns: Sequence[str]) -> list[Cell]:
