@@ -11,7 +11,7 @@ else:
 
 * before the first step, if the untrained estimates of a few batches correlate negatively with their inputs. Random
   weights are as likely with either sign;
-* early in the run, if the network correlates negatively with clean speech, or with the teacher's estimate where there is
+* early in the run, if the network correlates negatively with clean speech, or the teacher's estimate where there is
   none. Every validation sees that in eval mode, as the network will be used, and a few steps on their own batches as
   the network trains, for its statistics may not have settled by then. An untrained estimate may have hardly any
   correlation with its input, of a sign that the first steps decide: seed 3 of the demo's student began upright, and had
