@@ -52,7 +52,7 @@ NEEDED = (
     "PyYAML",
     "rich",
 )
-THERE = ("torch", "numpy", "setuptools", "packaging", "typing_extensions", "fsspec", "onnxruntime", "scipy")
+THERE = ("torch", "numpy", "setuptools", "packaging", "typing_extensions", "fsspec", "onnxruntime")
 
 
 def encode(source: Path, target: Path, kbits: float) -> None:

@@ -17,7 +17,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from sotto.train.checkpoint import chosen
 BASE = "base"
 USED = 0.85  # of the time left after the trial: the rest is for starting, validating and stopping
 VALIDATIONS = 3
+MEASURED_S = 10.0  # of steps, after the first, that a trial measures
 LEAST_S = 0.1  # as exactly as a log tells the time
 TRIAL_STEPS = 1_000_000  # more than any trial takes
 
@@ -50,7 +52,7 @@ def train(
         recipes: files; what each is called in ``out`` is the name of its file.
         out: folder for weights, logs and ``report.json``; the runs themselves lie in its ``runs/``.
         minutes: from the start of the trial to the end of all.
-        trial_s: seconds that the trial takes.
+        trial_s: seconds that the trial takes at most; it ends when every recipe has taken some steps.
         stop_s: seconds before the deadline at which what still runs is asked to stop.
         overrides: ``key=value`` for all recipes.
         piece_bytes: the most that a piece of the weights takes.
@@ -65,9 +67,12 @@ def train(
     named = {path.stem: path for path in recipes if path.stem != BASE}
     endless = [f"train.steps={TRIAL_STEPS}", f"train.validate_every={TRIAL_STEPS}", "train.log_every=2"]
     trial = {name: [*overrides, *endless] for name in named}
-    _run_until(time.monotonic() + trial_s, stop_s, named, out / "trial", trial)
+    began = time.monotonic()
+    _run_until(began + trial_s, stop_s, named, out / "trial", trial, partial(_all_measured, out / "trial", named))
     per_step = {name: _seconds_per_step(out / "trial" / name) for name in named}
-    left_s = USED * (deadline - stop_s - time.monotonic())
+    # Starting takes as long again: all of the trial but the steps that every log tells of.
+    starting_s = time.monotonic() - began - min(_log(out / "trial" / name)[-1]["seconds"] for name in named)
+    left_s = USED * (deadline - stop_s - max(starting_s, 0) - time.monotonic())
     planned = {name: max(int(left_s / seconds), 1) for name, seconds in per_step.items()}
     whole = {
         name: [*overrides, f"train.steps={steps}", f"train.validate_every={max(steps // VALIDATIONS, 1)}"]
@@ -92,9 +97,16 @@ def train(
 
 
 def _run_until(
-    moment: float, stop_s: float, recipes: Mapping[str, Path], out: Path, overrides: Mapping[str, Sequence[str]]
+    moment: float,
+    stop_s: float,
+    recipes: Mapping[str, Path],
+    out: Path,
+    overrides: Mapping[str, Sequence[str]],
+    enough: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Run recipes side by side; at ``moment`` ask what still runs to stop, and end it after ``stop_s`` more seconds."""
+    """Run recipes side by side; at ``moment``, or when it is ``enough``, ask what still runs to stop, and end it after
+    ``stop_s`` more seconds.
+    """
     out.mkdir(parents=True, exist_ok=True)
     running: dict[str, subprocess.Popen[bytes]] = {}
     for name, path in recipes.items():
@@ -102,35 +114,41 @@ def _run_until(
         with open(out / f"{name}.log", "wb") as log:
             running[name] = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
     try:
-        for process in running.values():
-            _wait(process, moment)
+        while time.monotonic() < moment and any(process.poll() is None for process in running.values()):
+            if enough():
+                break
+            time.sleep(0.2)
     finally:
         for process in running.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
         for process in running.values():
-            _wait(process, time.monotonic() + stop_s)
-            if process.poll() is None:
+            try:
+                process.wait(stop_s)
+            except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], moment: float) -> None:
-    try:
-        process.wait(max(moment - time.monotonic(), 0))
-    except subprocess.TimeoutExpired:
-        return
+def _log(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run's steps."""
+    return [record for record in read_log(folder) if "total" in record]
+
+
+def _all_measured(out: Path, names: Iterable[str]) -> bool:
+    """Whether the log of every run tells of enough steps to plan by."""
+    logs = [_log(out / name) for name in names]
+    return all(len(log) > 2 and log[-1]["seconds"] - log[0]["seconds"] >= MEASURED_S for log in logs)
 
 
 def _seconds_per_step(folder: Path) -> float:
     """How long a step took in the trial, the first ones and what they compile left out where there are others."""
-    steps = [record for record in read_log(folder) if "total" in record]
+    steps = _log(folder)
     if not steps:
         log = folder.with_name(f"{folder.name}.log")
         told = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or [""]
-        raise InputError(
-            folder.name, f"took no step in the trial: {told[0]}", do=f"give --trial more seconds, see {log}"
-        )
+        found = f"took no step in the trial: {told[0]}"
+        raise InputError(folder.name, found, do=f"give --trial more seconds, or see {log}")
     first, last = steps[0], steps[-1]
     if first is last:
         return max(last["seconds"], LEAST_S) / last["step"]

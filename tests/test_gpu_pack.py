@@ -57,14 +57,14 @@ def test_the_pack_holds_code_and_corpus_and_is_small(script: Any, corpus: Path, 
     assert "code/benchmarks/gpu_train.py" in names
     assert "corpus/README.md" in names
     assert not [name for name in names if "assets/models/" in name]
-    first = next((corpus / "clean").rglob("*.wav"))
+    first = next((corpus / "clean").rglob("*.flac"))
     packed = (out / "corpus" / first.relative_to(corpus)).with_suffix(".ogg")
     original, decoded = soundfile.read(first)[0], soundfile.read(packed)[0]
     assert soundfile.info(packed).subtype == "OPUS"
-    assert packed.stat().st_size < 0.25 * first.stat().st_size
+    assert packed.stat().st_size < 0.5 * first.stat().st_size
     assert len(decoded) == len(original)
     assert np.corrcoef(original, decoded)[0, 1] > 0.9
-    pair = next((corpus / "pairs").rglob("*.wav"))
+    pair = next((corpus / "pairs").rglob("*.flac"))
     assert (out / "corpus" / pair.relative_to(corpus)).read_bytes() == pair.read_bytes()
 
 
@@ -130,11 +130,12 @@ def test_networks_train_side_by_side_until_the_deadline(script: Any, tmp_path: P
         (tmp_path / f"{name}.yaml").write_text(RECIPE.format(width=width))
     (tmp_path / "base.yaml").write_text("train: {}")
     train = script("gpu_train")["train"]
+    train.__globals__["MEASURED_S"] = 1.0  # so short are the steps
     began = time.monotonic()
     recipes = sorted(tmp_path.glob("*.yaml"))
-    # A machine that others use may take ten seconds to start a process.
-    report = train(recipes, tmp_path / "out", 1.2, 30.0, 12.0, ["train.batch_size=1"])
-    assert time.monotonic() - began < 60 * 1.2 + 15
+    # A machine that others use may take half a minute to start a process.
+    report = train(recipes, tmp_path / "out", 1.5, 60.0, 10.0, ["train.batch_size=1"])
+    assert time.monotonic() - began < 60 * 1.5 + 10
     assert set(report) == {"teacher", "student"}
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
     assert not (tmp_path / "out" / "trial").exists()
@@ -148,7 +149,7 @@ def test_networks_train_side_by_side_until_the_deadline(script: Any, tmp_path: P
 
 def test_a_recipe_that_takes_no_step_in_the_trial_is_named(script: Any, tmp_path: Path) -> None:
     (tmp_path / "wrong.yaml").write_text("data: {name: synthetic}\nmodel: {name: unett}\n")
-    with pytest.raises(InputError, match="wrong: took no step in the trial: .*unett"):
+    with pytest.raises(InputError, match=r"wrong: took no step in the trial: .*unett"):
         script("gpu_train")["train"]([tmp_path / "wrong.yaml"], tmp_path / "out", 1.0, 30.0, 5.0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import yaml
@@ -22,7 +22,6 @@ from sotto.evaluate import Scores
 from sotto.evaluate import evaluate as measure
 from sotto.evaluate.report import NOISY
 from sotto.evaluate.training import PERCEPTUAL, inherits_pesq
-from sotto.export import Parity, to_onnx
 from sotto.files import write_text
 from sotto.metrics import DEFAULT, Align
 from sotto.processes import agreed, join, rank
@@ -32,6 +31,9 @@ from sotto.teachers import cache_plan, draws_of, teacher_of
 from sotto.train import Objective, Outcome, Settings, Stage, Trainer, weight_of
 from sotto.train.checkpoint import CHECKPOINT, STATE
 from sotto.train.checks import pulls
+
+if TYPE_CHECKING:
+    from sotto.export import Parity
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
 """Called with (what is being done, done, in all, the latest numbers); with 0 in all, it is a line to tell."""
@@ -261,6 +263,8 @@ def shard(
 
 def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity:
     """Write a checkpoint as ONNX, with what it knows of its training; see ``sotto.export.to_onnx``."""
+    from sotto.export import to_onnx  # onnx and its quantiser, which training has no use for
+
     checkpoint = weights(checkpoint)
     about = models.read_header(checkpoint)["about"] if checkpoint.suffix == ".safetensors" else {}
     return to_onnx(models.load(checkpoint), out, about=about | ({"licence": licence} if licence else {}))
