@@ -13,12 +13,14 @@ import numpy as np
 
 from sotto.errors import InputError
 from sotto.evaluate import html
-from sotto.evaluate.report import SHOWN, Cell
-from sotto.metrics import COLUMNS
+from sotto.evaluate.report import SHOWN as KNOWN
+from sotto.evaluate.report import Cell
+from sotto.metrics import COLUMNS, DEFAULT, columns
 from sotto.web.offers import Offer
 
 MOST = 4
 LETTERS = "ABCD"
+SHOWN = [column for column in KNOWN if column in columns(DEFAULT)]
 NEITHER = "no preference"
 
 
@@ -89,9 +91,8 @@ def tally(trial: Trial, offers: Mapping[str, Offer]) -> str:
 
 def scores_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The scores of one recording, a row for each version of it."""
-    shown = [column for column in SHOWN if any(column in row for row in rows)]
-    header = ["Version", *(COLUMNS[column].label for column in shown)]
-    return html.table(header, {"": [[Cell(row["id"]), *_figures(row, shown)] for row in rows]}, "Scores")
+    header = ["Version", *(COLUMNS[column].label for column in SHOWN)]
+    return html.table(header, {"": [[Cell(row["id"]), *_figures(row, SHOWN)] for row in rows]}, "Scores")
 
 
 def _figures(found: Mapping[str, float], columns: Sequence[str]) -> list[Cell]:
