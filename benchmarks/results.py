@@ -39,7 +39,7 @@ from sotto.train import read_log
 from sotto.train.checkpoint import LAST, chosen
 
 KEYS = {"title", "out", "steps"}
-HEADER = ["Run", "Steps", "Hours", "Seconds a step", "Best validation PESQ", "at step", "Commit"]
+HEADER = ["Run", "Steps", "Hours", "Seconds a step", "Validation PESQ of the best", "at step", "Commit"]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ def _row(folder: Path) -> list[str]:
     """What a run took and came to."""
     steps, seconds = next((one["step"], one["seconds"]) for one in reversed(read_log(folder)) if "seconds" in one)
     about = models.read_header(chosen(folder))["about"]
-    best = f"{about['valid_pesq_wb']:.3f}" if "valid_pesq_wb" in about else "–"
+    pesq = about.get("valid", {}).get("pesq_wb", about.get("valid_pesq_wb"))  # the latter before there was another
+    best = "–" if pesq is None else f"{pesq:.3f}"
     took = [f"{seconds / 3600:.2f}", f"{seconds / steps:.3f}"]
     return [str(folder), str(steps), *took, best, str(about["step"]), about.get("commit") or "unknown"]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from places import anywhere, places
 from torch import Tensor, nn
 
 from sotto.distill import METHODS, Method
@@ -41,7 +42,7 @@ def networks(shapes: str, items: int = 3) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def taps(depth: int) -> dict[str, Tap]:
-    return {f"{side}.{layer}": Tap("") for side in ("encoder", "decoder") for layer in range(1, depth + 1)}
+    return {f"{side}.{layer}": anywhere() for side in ("encoder", "decoder") for layer in range(1, depth + 1)}
 
 
 def views(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> tuple[View, View]:
@@ -56,9 +57,10 @@ def batch(items: int = 3) -> Batch:
 
 def made(method: Method, student: Sequence[Tensor], teacher: Sequence[Tensor], seed: int = 0) -> Method:
     """Connected to two encoders and prepared for their features, in double precision."""
-    method.connect(taps(len(student)), taps(len(teacher)))
+    shown = views(student, teacher)
+    method.connect(*(places(view.feats) for view in shown))
     torch.manual_seed(seed)
-    method.prepare(*views(student, teacher))
+    method.prepare(*shown)
     return method.double()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from places import places
 from torch import Tensor
 
 from sotto.distill import Method
-from sotto.types import Batch, Tap, View
+from sotto.types import Batch, View
 
 SIZES = {
     "spectra": ((2, 9, 6), (3, 9, 4), (2, 9, 6)),
@@ -33,11 +34,7 @@ def batch_of(items: int = 3, samples: int = 40) -> Batch:
 
 
 def ready(method: Method, student: View, teacher: View) -> Method:
-    taps = [
-        {name: Tap("a", "BCN" if f.ndim == 3 else "BCNF") for name, f in view.feats.items()}
-        for view in (student, teacher)
-    ]
-    method.connect(*taps)
+    method.connect(places(student.feats), places(teacher.feats))
     torch.manual_seed(3)
     method.prepare(student, teacher)
     return method

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
+from places import anywhere, places
 from torch import Tensor
 
 from sotto.distill import Method
-from sotto.types import Batch, Tap, View
+from sotto.types import Batch, View
 
-TAPS = {"encoder.1": Tap("a", "BCNF"), "encoder.2": Tap("b", "BCNF"), "decoder.1": Tap("c", "BCNF")}
-FLAT = {name: Tap(tap.path) for name, tap in TAPS.items()}
+TAPS = {name: anywhere(axes="BCNF") for name in ("encoder.1", "encoder.2", "decoder.1")}
+FLAT = {name: anywhere() for name in TAPS}
 SIZES = {
     "spectra": ((2, 9, 6), (3, 9, 4), (2, 9, 6)),
     "wider spectra": ((4, 12, 8), (5, 12, 5), (3, 12, 8)),
@@ -35,8 +36,7 @@ def batch_of(items: int = 3) -> Batch:
 
 
 def ready(method: Method, student: View, teacher: View) -> Method:
-    taps = [TAPS if view.feats["encoder.1"].ndim == 4 else FLAT for view in (student, teacher)]
-    method.connect(*taps)
+    method.connect(places(student.feats), places(teacher.feats))
     torch.manual_seed(3)
     method.prepare(student, teacher)
     return method.double()

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from sotto import models
 from sotto.distill import METHODS, CachedTeacher, Method, OutsideTeacher, Teacher, observe
-from sotto.distill.at import AttentionMap, AttentionTransfer, attention_map
+from sotto.distill.at import AttentionMap, attention_map
 from sotto.distill.cached import WAVE, Whole, needs
 from sotto.distill.store import Store, size_of
 from sotto.errors import InputError
@@ -97,24 +97,27 @@ def test_methods_say_whether_they_read_the_estimate(name: str) -> None:
     assert differs == method.needs_estimate
 
 
-def test_maps_of_mvat_are_kept_at_the_length_of_the_student(tmp_path: Path) -> None:
+def test_maps_of_mvat_are_kept_without_channels_and_on_the_frames_of_the_teacher(tmp_path: Path) -> None:
     student, teacher = pair()
     batch = batch_of()
     method = ready("mvat", student, teacher, batch)
     cached = kept(tmp_path, teacher, method, batch=batch)
     cached(batch, method.teacher_taps)
-    assert isinstance(method, AttentionTransfer)
-    lengths = {theirs: observe(student, batch.noisy, [ours]).feats[ours].shape[2] for ours, theirs in method.pairs}
+    features = teacher(batch, method.teacher_taps).feats
     answer = next(iter(answers(tmp_path).values()))
     assert {name: tuple(value.shape) for name, value in answer.items()} == {
-        tap: (1, length) for tap, length in lengths.items()
+        tap: (1, feature.shape[2]) for tap, feature in features.items()
     }
-    whole = sum(feature[0].numel() for feature in teacher(batch, method.teacher_taps).feats.values())
-    assert sum(value.numel() for value in answer.values()) < whole / 3
-    tap, length = next(iter(lengths.items()))
-    feature = teacher(batch, [tap]).feats[tap]
-    reduced = AttentionMap(length)(feature)
-    assert torch.allclose(attention_map(reduced), attention_map(feature, length=length), atol=1e-6)
+    assert cached.taps == teacher.taps
+    for feature in features.values():
+        reduced = AttentionMap()(feature)
+        assert torch.allclose(attention_map(reduced), attention_map(feature), atol=1e-6)
+        cropped, length = slice(1, -2), feature.shape[2] // 2
+        assert torch.allclose(
+            attention_map(reduced[:, :, cropped], length=length),
+            attention_map(feature[:, :, cropped], length=length),
+            atol=1e-6,
+        )
 
 
 def test_two_methods_share_a_tap_reduced_only_if_they_agree() -> None:
@@ -192,14 +195,27 @@ def test_a_stale_cache_is_refused_and_the_difference_named(tmp_path: Path) -> No
         kept(tmp_path, never, mvat, batch=batch, facts={**FACTS, "teacher": "others"})
     with pytest.raises(InputError, match=r"data\.tempo was None"):
         kept(tmp_path, never, mvat, batch=batch, facts={**FACTS, "data.tempo": [0.9, 1.1]})
-    with pytest.raises(InputError, match=r"decoder\.2\.channel was 'AttentionMap\(length=.* is None"):
+    with pytest.raises(InputError, match=r"decoder\.2\.channel was 'AttentionMap\(\)' .* is None"):
         kept(tmp_path, never, at, batch=batch)
     with pytest.raises(InputError, match=r"samples was 1600 .* is 2400"):
         kept(tmp_path, never, ready("mvat", student, teacher, longer), batch=longer)
     assert answers(tmp_path).keys() == before.keys()
-    write_json(tmp_path / "cache.json", {"format": 99})
-    with pytest.raises(InputError, match="another version"):
-        kept(tmp_path, never, mvat, batch=batch)
+    for other in (99, 1, None):
+        write_json(tmp_path / "cache.json", {"format": other})
+        with pytest.raises(InputError, match=r"another version.*delete the folder"):
+            kept(tmp_path, never, mvat, batch=batch)
+
+
+def test_answers_of_another_format_are_never_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    student, teacher = pair()
+    batch, method = batch_of(), ready("mvat", student, teacher, batch_of())
+    with monkeypatch.context() as before:
+        for module in ("store", "cached"):
+            before.setattr(f"sotto.distill.{module}.FORMAT", 1)
+        kept(tmp_path, teacher, method, batch=batch)(batch, method.teacher_taps)
+    (tmp_path / "cache.json").unlink()  # as if the old header had been lost or overwritten
+    kept(tmp_path, teacher, method, batch=batch)(batch, method.teacher_taps)
+    assert len(answers(tmp_path)) == 2 * len(batch.ids)
 
 
 def test_a_function_that_answers_otherwise_is_found_out(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -177,7 +178,8 @@ def test_published_weights_give_the_published_output(case: str, tmp_path: Path) 
 @pytest.mark.parametrize("case", [S4, "demucs/H8-U4-S4-noncausal"])
 def test_a_bare_state_is_read_off_its_shapes(case: str, tmp_path: Path) -> None:
     torch.save(reference.state(REFERENCE[case]["keys"]), tmp_path / "bare.th")
-    bare = models.load(tmp_path / "bare.th")
+    with pytest.warns(UserWarning, match="does not state"):
+        bare = models.load(tmp_path / "bare.th")
     assert bare.arguments == models.load(save(package(case), tmp_path / "package.th")).arguments
 
 
@@ -191,9 +193,35 @@ def test_every_argument_but_stride_and_rate_is_read_off_the_shapes(tmp_path: Pat
         for name, value in ours.state_dict().items()
     }
     torch.save({"model": {"state": state}, "optimizer": {}}, tmp_path / "wrapped.th")
-    loaded = models.load(tmp_path / "wrapped.th")
+    with pytest.warns(UserWarning, match="does not state"):
+        loaded = models.load(tmp_path / "wrapped.th")
     assert loaded.arguments == ours.arguments
     assert torch.equal(loaded(noise(1, 900)), ours(noise(1, 900)))
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_arguments_stated_without_a_class_are_followed(inside: bool, tmp_path: Path) -> None:
+    content = package(S2)
+    del content["args"]
+    torch.save({"model": content, "args": {"lr": 3e-4}} if inside else content, tmp_path / "plain.th")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        network = models.load(tmp_path / "plain.th")
+        assert network.arguments == models.load(save(package(S2), tmp_path / "package.th")).arguments
+    assert (network.arguments["stride"], network.arguments["resample"]) == (2, 2)
+    with torch.no_grad():
+        sampled = network(reference.waves())[:, REFERENCE[S2]["output_index"]]
+    assert torch.allclose(sampled, torch.tensor(REFERENCE[S2]["output"]), rtol=0, atol=1e-5)
+
+
+def test_what_is_assumed_of_a_state_that_says_nothing_is_told(tmp_path: Path) -> None:
+    state = package(S2)["state"]
+    torch.save(state, tmp_path / "bare.th")
+    with pytest.warns(UserWarning, match="does not state stride and resample.*taken for stride=4, resample=4"):
+        assert models.load(tmp_path / "bare.th").arguments["stride"] == 4
+    torch.save({"state": state, "kwargs": {"stride": 2}}, tmp_path / "half.th")
+    with pytest.warns(UserWarning, match="does not state resample.*taken for resample=4"):
+        assert models.load(tmp_path / "half.th").arguments["stride"] == 2
 
 
 def test_arguments_may_be_stated_by_position(tmp_path: Path) -> None:
@@ -205,7 +233,8 @@ def test_arguments_may_be_stated_by_position(tmp_path: Path) -> None:
 def test_files_of_before_torch_1_6_open_when_they_hold_tensors_alone(tmp_path: Path) -> None:
     path = tmp_path / "old.th"
     torch.save(package(S4)["state"], path, _use_new_zipfile_serialization=False)
-    assert models.load(path).arguments["hidden"] == 8
+    with pytest.warns(UserWarning, match="does not state"):
+        assert models.load(path).arguments["hidden"] == 8
     # In that format a class brings its source code along, which torch opens on trust only.
     with pytest.raises(InputError, match="cannot be opened as weights alone"):
         models.load(save(package(S4), path, zipped=False))
@@ -217,12 +246,19 @@ def test_files_of_before_torch_1_6_open_when_they_hold_tensors_alone(tmp_path: P
         ({"dropout": 0.1}, "a DEMUCS with an unknown argument, dropout=0.1"),
         ({"chin": 2}, "chin=2, where only 1 can be built"),
         ({"glu": False}, "glu=False"),
-        ({"hidden": 16}, "weights of another network"),
+        ({"hidden": 16}, "hidden=16 beside tensors of a network with hidden=8"),
+        ({"causal": False}, "causal=False beside tensors of a network with causal=True"),
+        ({"kernel_size": 6}, "kernel_size=6 beside"),
+        ({"depth": 4}, "depth=4 beside"),
+        ({"growth": 3}, "growth=3 beside"),
         ({"stride": 9}, "kernel >= stride"),
     ],
 )
 def test_arguments_that_cannot_be_followed_are_named(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = save(package(S4, **changes), tmp_path / "package.th")
+    with pytest.raises(InputError, match=message):
+        models.load(path)
+    torch.save(package(S4, **changes), path)
     with pytest.raises(InputError, match=message):
         models.load(path)
 

@@ -112,18 +112,19 @@ def test_a_student_that_equals_its_teacher_has_nothing_to_learn(name: str) -> No
 
 @every_method
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
-    student, teacher, batch = network(), network("manner-b", depth=3), batch_of(1100, torch.float64)
+    student, teacher = network().double().eval(), network("manner-b", depth=3, seed=1).double()
+    batch = batch_of(1100, torch.float64)
     method = METHODS[name]()
     method.connect(student.taps, teacher.taps)
-    target = View(
-        noise(2, 1100, seed=3, dtype=torch.float64),
-        {tap: noise(2, 4, 9, seed=4 + i, dtype=torch.float64) for i, tap in enumerate(method.teacher_taps)},
-    )
-    wave = batch.noisy.clone().requires_grad_()
-    feats = [noise(2, 3, 7, seed=40 + i, dtype=torch.float64) for i, _ in enumerate(method.student_taps)]
-    inputs = (wave, *(feature.requires_grad_() for feature in feats))
+    with torch.no_grad():
+        shown = observe(student, batch.noisy, method.student_taps)
+        target = Teacher(teacher)(batch, method.teacher_taps)
+    target = View(noise(2, 1100, seed=3, dtype=torch.float64), target.feats)
+    # Noise in the shape of the student's features, so that no value sits on the kink of a ReLU.
+    feats = [noise(*feature.shape, seed=40 + i, dtype=torch.float64) for i, feature in enumerate(shown.feats.values())]
+    inputs = (batch.noisy.clone().requires_grad_(), *(feature.requires_grad_() for feature in feats))
     torch.manual_seed(7)
-    method.prepare(View(wave, dict(zip(method.student_taps, feats, strict=True))), target)
+    method.prepare(View(shown.wave, dict(zip(method.student_taps, feats, strict=True))), target)
     method.double()
 
     def loss(wave: Tensor, *feats: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from places import anywhere, place
 from torch import Tensor
 
 from sotto import models
@@ -17,7 +18,7 @@ from sotto.errors import InputError
 from sotto.losses import LOSSES
 from sotto.models import Enhancer
 from sotto.train import Objective
-from sotto.types import Batch, Tap, View
+from sotto.types import Batch, View
 
 MODES: list[Mode] = ["frame", "utterance", "channel"]
 every_mode = pytest.mark.parametrize("mode", MODES)
@@ -44,7 +45,7 @@ def views(student: Tensor, teacher: Tensor, tap: str = "latent") -> tuple[View, 
 
 def connected(tap: str = "latent", **arguments: Any) -> CosineAlignment:
     method = CosineAlignment(**arguments)
-    method.connect({"latent": Tap("x")}, {"latent": Tap("x"), tap: Tap("y")})
+    method.connect({"latent": anywhere("x")}, {"latent": anywhere("x"), tap: anywhere("y")})
     return method
 
 
@@ -113,7 +114,8 @@ def test_frames_in_which_the_teacher_is_silent_do_not_count() -> None:
 @pytest.mark.parametrize("shapes", [((2, 3, 9, 4), (2, 5, 6)), ((2, 3, 4), (2, 4, 8, 2)), ((2, 3, 5, 2), (2, 2, 5, 4))])
 def test_the_equation_on_latents_of_any_shape(shapes: tuple[tuple[int, ...], ...], arguments: dict[str, Any]) -> None:
     student, teacher = noise(*shapes[0], seed=1), noise(*shapes[1], seed=2)
-    method = connected(expansion=3, **arguments)
+    method = CosineAlignment(expansion=3, **arguments)
+    method.connect({"latent": place(student)}, {"latent": place(teacher)})
     method.prepare(*views(student, teacher)[:2])
     method.double()
     widen, narrow = (parameter.detach().numpy()[:, :, 0, 0] for parameter in method.parameters())
@@ -243,9 +245,9 @@ def test_a_teacher_without_a_bottleneck_is_told_how_to_get_one(side: str) -> Non
 
 def test_networks_without_a_latent_are_refused() -> None:
     with pytest.raises(InputError, match="the student declares no latent"):
-        CosineAlignment().connect({}, {"latent": Tap("x")})
+        CosineAlignment().connect({}, {"latent": anywhere("x")})
     with pytest.raises(InputError, match="the teacher declares no latent"):
-        CosineAlignment(side="both").connect({"latent": Tap("x")}, {})
+        CosineAlignment(side="both").connect({"latent": anywhere("x")}, {})
     outside = OutsideTeacher(lambda noisy: noisy, "other", 16000)
     with pytest.raises(InputError, match="shows its estimate alone; take output"):
         Objective({}, {"cosine": CosineAlignment()}, unet(), outside)

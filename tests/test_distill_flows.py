@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pairs import batch_of, noise, ready, view_of
+from places import anywhere
 from torch import Tensor, nn
 
 from sotto.distill.channel_time import ChannelTime, channel_energy, divergence, time_energy
@@ -16,7 +17,7 @@ from sotto.distill.dispatch import Dispatch, patch_errors, patch_heights, select
 from sotto.distill.factor import Factors, FactorTransfer, factor_distance
 from sotto.distill.fsp import Flow, flow
 from sotto.errors import InputError
-from sotto.types import Tap, View
+from sotto.types import View
 
 # FSP
 
@@ -41,9 +42,7 @@ def test_flows_lead_from_layer_to_layer_on_one_side() -> None:
     expected = (flows[0] - flows[1]).square().mean()
     assert method(student, teacher, batch_of()).item() == pytest.approx(expected.item())
     with pytest.raises(InputError, match="a flow leads from layer to layer"):
-        Flow("decoder").connect(
-            {"encoder.1": Tap("a"), "decoder.1": Tap("a")}, {"encoder.1": Tap("a"), "decoder.1": Tap("a")}
-        )
+        Flow("decoder").connect(*[{"encoder.1": anywhere(), "decoder.1": anywhere()}] * 2)
 
 
 def test_a_layer_without_frequencies_meets_the_mean_over_those_of_its_neighbour() -> None:

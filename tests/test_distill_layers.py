@@ -19,6 +19,7 @@ from layers import (
     taps,
     views,
 )
+from places import anywhere
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -26,7 +27,6 @@ from torch.utils._pytree import tree_leaves
 from sotto.distill import METHODS
 from sotto.distill.layer_attention import LayerAttention
 from sotto.errors import InputError
-from sotto.types import Tap
 
 # All of them
 
@@ -123,7 +123,7 @@ def test_a_batch_of_one_cannot_be_normalised(name: str) -> None:
 @every_name
 def test_networks_without_layers_are_refused(name: str) -> None:
     message = "share no encoder" if name == "reviewkd" else "has no encoder to attend to"
-    for student, teacher in ((taps(2), {}), ({}, taps(2)), (taps(2), {"decoder.1": Tap("")})):
+    for student, teacher in ((taps(2), {}), ({}, taps(2)), (taps(2), {"decoder.1": anywhere("")})):
         with pytest.raises(InputError, match=message):
             encoder(name).connect(student, teacher)
 

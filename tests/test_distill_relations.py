@@ -8,13 +8,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from places import anywhere
 from rows import TAPS, batch_of, noise, ready, view_of
 
 from sotto.distill.clskd import CrossLayerSimilarity
 from sotto.distill.pkt import divergence, neighbours
 from sotto.distill.rkd import Relational, angles, distances
 from sotto.distill.similarity import similarity_distance
-from sotto.types import Tap, View
+from sotto.types import View
 
 # CLSKD
 
@@ -80,7 +81,7 @@ def test_relational_loss_by_hand() -> None:
     student = torch.tensor([[[0.0, 3.0, 0.0], [0.0, 0.0, 4.0]]], dtype=torch.float64)
     teacher = torch.tensor([[[0.0, 1.0, 2.0]]], dtype=torch.float64)
     views = [View(noise(1, 4), {"encoder.1": feature}) for feature in (student, teacher)]
-    taps = {"encoder.1": Tap("a")}
+    taps = {"encoder.1": anywhere("a")}
 
     def huber(one: float, other: float) -> float:
         gap = abs(one - other)
@@ -106,9 +107,9 @@ def test_embeddings_may_be_moved_rotated_and_scaled(among: str) -> None:
     rotation = torch.linalg.qr(noise(4, 4, seed=9)).Q
     feature = student.feats["encoder.2"]
     moved = 7 * torch.einsum("dc,bcn->bdn", rotation, feature) + noise(1, 4, 1, seed=8)
-    taps = {"encoder.2": Tap("b")}
+    taps = {"encoder.2": anywhere("b")}
     method = Relational("frames" if among == "frames" else "items")
-    method.connect({**taps, "encoder.1": Tap("a")}, taps)
+    method.connect({**taps, "encoder.1": anywhere("a")}, taps)
     teacher = View(student.wave, {"encoder.2": moved})
     assert method(student, teacher, batch_of(4)) < 1e-20
     assert method(student, view_of("waves", 30, items=4), batch_of(4)) > 1e-4

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from places import anywhere
 from rows import FLAT, NAMES, SIZES, TAPS, batch_of, noise, ready, view_of
 
 from sotto.distill import METHODS, Method
@@ -16,7 +17,7 @@ from sotto.distill.pkt import Probabilistic
 from sotto.distill.rkd import Relational, distances
 from sotto.distill.similarity import Axis, Similarity, TwoStep, rows, similarity, similarity_distance
 from sotto.errors import InputError
-from sotto.types import Tap, View
+from sotto.types import View
 
 # Similarity matrices
 
@@ -129,7 +130,7 @@ def test_frequencies_are_passed_over_where_a_network_has_none() -> None:
 
 
 def test_deeper_layers_of_the_teacher_can_teach_too() -> None:
-    deeper = {**TAPS, "encoder.3": Tap("d", "BCNF")}
+    deeper = {**TAPS, "encoder.3": anywhere("d", "BCNF")}
     method = Similarity(dual_depth=True)
     method.connect(TAPS, deeper)
     assert ("encoder.2", "encoder.3") in method.pairs
@@ -137,7 +138,7 @@ def test_deeper_layers_of_the_teacher_can_teach_too() -> None:
     single.connect(TAPS, deeper)
     assert all(ours == theirs for ours, theirs in single.pairs)
     with pytest.raises(InputError, match="share no encoder"):
-        Similarity(side="encoder").connect({"decoder.1": Tap("c")}, TAPS)
+        Similarity(side="encoder").connect({"decoder.1": anywhere("c")}, TAPS)
 
 
 # What holds for all of them

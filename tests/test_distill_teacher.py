@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric import Fabric
+from places import anywhere
 from small import batch_of, network, noise
 from torch import Tensor, nn
 
@@ -128,7 +129,7 @@ class Silent(Enhancer):
 
     @property
     def taps(self) -> dict[str, Tap]:
-        return {"unused": Tap("unused"), "pair": Tap("pair", "BNC")}
+        return {"unused": anywhere("unused"), "pair": anywhere("pair", "BNC")}
 
     def forward(self, noisy: Tensor) -> Tensor:
         return self.pair(noisy.unsqueeze(-1))[0].squeeze(-1)

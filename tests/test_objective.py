@@ -13,17 +13,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny import batch_of, objective_of, pair, recipe
-from torch import Tensor
+from torch import nn
 
 from sotto import data, recipes, schema
 from sotto.audio import io
 from sotto.data import PartlyLabelled, Synthetic
 from sotto.distill import METHODS
 from sotto.errors import InputError
-from sotto.losses import LOSSES
-from sotto.train import Balance, Objective, Ramp, Stage, read_log
+from sotto.losses import L1, LOSSES
+from sotto.train import Balance, Objective, Ramp, Stage, Weight, read_log
+from sotto.train.checks import check
+from sotto.train.pulls import EAGER
 from sotto.train.stages import leg_at, legs, span_at
-from sotto.types import Batch
+from sotto.types import Batch, Terms
 
 # Weights
 
@@ -35,29 +37,80 @@ def test_ramps_go_from_start_to_end_and_stay() -> None:
     assert cosine.at(2) == pytest.approx((1 - math.cos(math.pi / 5)) / 2)
 
 
-def test_balance_makes_gradients_of_the_wanted_ratio_and_freezes() -> None:
-    student, objective = objective_of(weights={"kd/output": Balance(0.5, steps=1), "loss/l1": 3.0})
+def lengths(student: nn.Module, terms: Terms) -> dict[str, float]:
+    """The length of each term's gradient, at the parameters that all of them reach."""
+    parameters = list(student.parameters())
+    found = {
+        name: torch.autograd.grad(term, parameters, allow_unused=True, retain_graph=True)
+        for name, term in terms.items()
+    }
+    reached = [all(gradients[i] is not None for gradients in found.values()) for i in range(len(parameters))]
+    assert any(reached)
+    return {
+        name: math.sqrt(sum(g.square().sum().item() for g, both in zip(gradients, reached, strict=True) if both))
+        for name, gradients in found.items()
+    }
+
+
+def test_balance_makes_gradients_of_the_wanted_ratio() -> None:
+    student, objective = objective_of(weights={"kd/output": Balance(0.5), "loss/l1": 3.0})
     batch = batch_of()
-    objective(student, batch)
+    total, terms = objective(student, batch)
     weight = objective.weighting.at(0)["kd/output"]
-
-    def length(term: Tensor) -> float:
-        gradients = torch.autograd.grad(term, list(student.parameters()), allow_unused=True, retain_graph=True)
-        return math.sqrt(sum(g.square().sum().item() for g in gradients if g is not None))
-
-    _, terms = objective(student, batch)
-    assert weight * length(terms["kd/output"]) == pytest.approx(0.5 * length(3 * terms["loss/l1"]), rel=1e-4)
-    objective(student, Batch(batch.noisy.flip(0) * 2, batch.clean, batch.lengths))
-    assert objective.weighting.at(5)["kd/output"] == weight
+    found = lengths(student, terms)
+    assert weight * found["kd/output"] == pytest.approx(0.5 * 3 * found["loss/l1"], rel=1e-4)
+    assert total.item() == pytest.approx(weight * terms["kd/output"].item() + 3 * terms["loss/l1"].item())
     assert objective.weighting.moving(0) == {"weight/kd/output": weight}
-    assert "weighting.measured" in objective.state_dict()
+    assert objective.weighting.pulls(0) == {"pull/kd/output": pytest.approx(0.5)}
+
+
+def test_gradients_are_compared_where_both_terms_reach() -> None:
+    """A loss on the encoder's features says nothing to the decoder, whose gradient must not count for the loss."""
+    student, teacher = pair()
+    weights: dict[str, Weight] = {"kd/at": Balance(0.5)}
+    methods = {"at": METHODS["at"](), "cosine": METHODS["cosine"]()}
+    objective, batch = Objective({"l1": L1()}, methods, student, teacher, weights | {"kd/cosine": 0.1}), batch_of()
+    objective.prepare(student, batch)
+    _, terms = objective(student, batch)
+    assert all(one.grad is None for one in student.parameters())
+    for name, target in (("at", 0.5), ("cosine", None)):
+        two = {key: terms[key] for key in ("loss/l1", f"kd/{name}")}
+        found = lengths(student, two)
+        ratio = objective.weighting.at(0)[f"kd/{name}"] * found[f"kd/{name}"] / found["loss/l1"]
+        assert objective.weighting.pulls(0)[f"pull/kd/{name}"] == pytest.approx(ratio, rel=1e-4)
+        assert target is None or ratio == pytest.approx(target, rel=1e-4)
+    # The latent's loss does not reach the decoder; over all parameters the loss would look longer than it is there.
+    whole = torch.autograd.grad(objective(student, batch)[1]["loss/l1"], list(student.parameters()))
+    assert math.sqrt(sum(g.square().sum().item() for g in whole)) > 1.05 * found["loss/l1"]
+
+
+def drifting(objective: Objective, steps: int) -> list[float]:
+    """The true ratio of gradients at every step, while the term's gradient grows by e^3, a factor of 20, with noise."""
+    one = nn.Parameter(torch.ones(3))
+    random, ratios = torch.Generator().manual_seed(0), []
+    for step in range(steps):
+        scale = math.exp(3 * step / steps) * torch.empty(()).log_normal_(0, 0.1, generator=random)
+        terms = {"loss/l1": 2 * one.sum(), "kd/output": 0.01 * scale * one.sum()}
+        objective.weighting.measure(terms, [one], step)
+        ratios.append(objective.weighting.at(step)["kd/output"] * 0.01 * scale.item() / 2)
+    return ratios
+
+
+def test_balance_follows_a_gradient_that_drifts() -> None:
+    followed = drifting(objective_of(weights={"kd/output": Balance(0.5)})[1], 400)
+    assert all(0.2 < ratio < 1.0 for ratio in followed)
+    assert sum(followed) / len(followed) == pytest.approx(0.5, rel=0.1)
+    # What it would be with the weight of the first steps kept, as in EVERY = 10^9: twenty times as much at the end.
+    kept = drifting(objective_of(weights={"kd/output": Balance(0.5, every=10**9)})[1], 400)
+    assert kept[-1] > 5
 
 
 def test_what_does_not_compare_two_gradients_does_not_count_for_balance() -> None:
-    student, objective = objective_of(weights={"kd/output": Balance(0.5, steps=3)})
+    student, objective = objective_of(weights={"kd/output": Balance(0.5)})
     batch = batch_of()
     objective(student, Batch(batch.noisy, None, batch.lengths, batch.ids))
     assert objective.weighting.at(0)["kd/output"] == 0
+    assert objective.weighting.pulls(0) == {}
     objective(student, batch)
     weight = objective.weighting.at(0)["kd/output"]
     assert weight > 0
@@ -69,6 +122,23 @@ def test_what_does_not_compare_two_gradients_does_not_count_for_balance() -> Non
     objective(student, batch, 0)  # where the loss still weighs 0
     objective(student, batch, 10)
     assert objective.weighting.at(10)["kd/output"] == pytest.approx(weight, rel=1e-5)
+
+
+def test_a_method_without_a_loss_beside_it_has_no_pull() -> None:
+    student, objective = objective_of(weights={"loss/l1": 0.0})
+    objective(student, batch_of())
+    assert objective.weighting.pulls(0) == {}
+
+
+def test_pulls_are_measured_at_first_and_then_every_so_often() -> None:
+    student, objective = objective_of(weights={"kd/output": Balance(0.5, every=3)})
+    batch, measured = batch_of(), []
+    for step in range(EAGER + 7):
+        before = objective.weighting.gauge.counts.item()
+        objective(student, batch, step)
+        if objective.weighting.gauge.counts.item() > before:
+            measured.append(step)
+    assert measured == [*range(EAGER), EAGER + 2, EAGER + 5]
 
 
 def test_a_term_of_weight_zero_is_not_computed_and_its_teacher_not_asked() -> None:
@@ -145,7 +215,7 @@ def test_stages_change_terms_and_start_the_schedule_anew(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("stop", [2, 3, 4])
 def test_a_run_resumed_before_at_or_after_a_reset_is_the_uninterrupted_one(tmp_path: Path, stop: int) -> None:
-    values = recipe(tmp_path, weights={"kd/output": {"balance": 1.0}})
+    values = recipe(tmp_path, weights={"kd/output": {"balance": 1.0, "every": 1}})
     values["stages"][0]["weights"] = {}
     whole = recipes.train(values, out=tmp_path / "whole")
 
@@ -158,6 +228,12 @@ def test_a_run_resumed_before_at_or_after_a_reset_is_the_uninterrupted_one(tmp_p
     resumed = recipes.train(values, out=tmp_path / "cut", resume=True)
     one, other = (load_file(run.checkpoint) for run in (whole, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
+    logs = [
+        [{key: value for key, value in record.items() if key != "seconds"} for record in read_log(tmp_path / run)]
+        for run in ("whole", "cut")
+    ]
+    assert logs[0] == logs[1]
+    assert all(record["pull/kd/output"] > 0 for record in logs[0] if "kd/output" in record)
 
 
 # Labels
@@ -215,7 +291,7 @@ def test_noisy_recordings_alone_or_beside_labelled_data_train_a_student(
     else:
         values |= {"data": {"name": "pairs", "noisy": str(recordings), "segment_s": 0.5}, "loss": {}}
     outcome = recipes.train(values, out=tmp_path / "run")
-    assert outcome.best_pesq is not None  # against the teacher's estimate where there is no reference
+    assert outcome.valid  # against the teacher's estimate where there is no reference
     assert all(math.isfinite(record["total"]) for record in read_log(tmp_path / "run") if "total" in record)
 
 
@@ -226,11 +302,22 @@ def test_a_loss_on_recordings_without_references_is_refused_before_training(tmp_
     assert not (tmp_path / "run" / "state.pt").exists()
 
 
+def test_a_first_batch_of_noise_alone_passes_the_checks() -> None:
+    """Losses that cannot compare with silence are 0 there, which is no fault of theirs."""
+    student, _ = pair()
+    batch = batch_of(seconds=1.0)
+    losses = {name: LOSSES[name]() for name in LOSSES}
+    silence = Batch(batch.noisy, torch.zeros_like(batch.noisy), batch.lengths, batch.ids)
+    terms = check(Objective(losses, {}, student), student, silence)
+    assert terms["loss/perceptual"] == terms["loss/si_sdr"] == 0
+    assert all(term > 0 for name, term in terms.items() if name not in ("loss/perceptual", "loss/si_sdr"))
+
+
 def test_every_loss_can_be_balanced_against_every_method() -> None:
     student, teacher = pair()
     for name in LOSSES:
         objective = Objective(
             {name: LOSSES[name]()}, {"output": METHODS["output"]()}, student, teacher, {"kd/output": Balance(1.0)}
         )
-        total, _ = objective(student, batch_of())
+        total, _ = objective(student, batch_of(seconds=1.0))
         assert torch.isfinite(total)

@@ -33,7 +33,8 @@ def test_every_run_begins_upright(name: str) -> None:
         upside_down = (before * noisy).sum() < 0
         turned += int(upside_down)
         torch.testing.assert_close(after, -before if upside_down else before)
-    assert 0 < turned < 8, "the seeds no longer show both cases"
+    # The mask of a fresh dual-path network is about one, whatever the seed.
+    assert turned == 0 if name == "dualpath" else 0 < turned < 8, "the seeds no longer show both cases"
 
 
 def test_a_network_without_a_last_layer_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,7 @@ def test_the_paper_is_here_whole():
     assert by_name["1", "MANNER-S-8.1GF + MV-AT + KD"].means["covl"] == 3.82
     assert by_name["1", "TSTNN"].note
     assert by_name["1", "DEMUCS-L"].flops_paper == 388.48e9
+    assert "not causal" in by_name["1", "DEMUCS-L"].note
     assert by_name["2", "MANNER-S-5.3GF + MV-AT"].means["stoi"] == pytest.approx(0.961)
     assert by_name["2", "MANNER-S-Teacher"].test_set.startswith("DNS")
     assert by_name["3", "MV-AT † + KD"].means == {"pesq_wb": 2.95, "csig": 4.33, "cbak": 3.50, "covl": 3.66}

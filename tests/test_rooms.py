@@ -9,7 +9,8 @@ import pytest
 
 from sotto import data
 from sotto.audio.io import write
-from sotto.audio.mix import reverberate, rms_db
+from sotto.audio.mix import rms_db
+from sotto.audio.rooms import reverberate
 from sotto.errors import InputError
 
 RATE = 16000

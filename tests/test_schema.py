@@ -49,8 +49,8 @@ def arguments(section: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def shipped() -> dict[str, dict[str, Any]]:
-    """The paper's; those of the demo and of the U-Net follow no paper."""
-    return {name: schema.read(name) for name in recipes() if not name.startswith(("demo/", "unet/"))}
+    """The paper's; those of the demo, of the U-Net and of the dual-path network follow no paper."""
+    return {name: schema.read(name) for name in recipes() if not name.startswith(("demo/", "unet/", "dualpath/"))}
 
 
 @pytest.mark.parametrize("name", recipes())
@@ -113,8 +113,9 @@ def test_demucs_trains_as_published(shipped: dict[str, dict[str, Any]]) -> None:
     for size in ("s", "l"):
         recipe = shipped[f"valentini/demucs-{size}"]
         assert recipe["train"] == {"epochs": 400, "batch_size": 128, "max_lr": 3e-4, "schedule": "constant"}
-        assert recipe["loss"] == {"multi_resolution": {}}
-        assert recipe["data"]["tempo"] is None
+        assert recipe["loss"] == {"multi_resolution": {"spectral_weight": 0.1}}
+        data = recipe["data"]
+        assert (data["segment_s"], data["stride_s"], data["tempo"]) == (4.5, 0.5, None)
 
 
 def test_tstnn_trains_as_published(shipped: dict[str, dict[str, Any]]) -> None:
@@ -124,6 +125,7 @@ def test_tstnn_trains_as_published(shipped: dict[str, dict[str, Any]]) -> None:
     assert recipe["loss"] == {"time_frequency": {}}
     assert (train.epochs, train.batch_size) == (100, 4)
     assert (train.schedule, train.warmup_steps) == ("transformer", 4000)
+    assert (train.max_lr, train.grad_clip) == (4e-4, 5.0)
 
 
 @pytest.mark.parametrize(

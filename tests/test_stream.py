@@ -131,10 +131,11 @@ def test_short_streams_keep_their_length(rate: int) -> None:
     "make",
     [
         lambda: models.create("unet", width=8, depth=3),
+        lambda: models.create("dualpath", width=4, blocks=1, bands=41, window=256, hop=64),
         lambda: models.create("demucs", hidden=4, depth=3, normalisation="running"),
         lambda: models.create("demucs", hidden=4, depth=3, stride=2, resample=2, normalisation="running"),
     ],
-    ids=["unet", "demucs-4-4", "demucs-2-2"],
+    ids=["unet", "dualpath", "demucs-4-4", "demucs-2-2"],
 )
 def test_networks_block_by_block_equal_themselves(make: Any) -> None:
     torch.manual_seed(0)

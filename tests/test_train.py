@@ -70,14 +70,34 @@ def test_a_student_that_ships_goes_on_learning(tmp_path: Path) -> None:
     assert student.training
     torch.testing.assert_close(student.state_dict(), shipped, rtol=0, atol=0)
     outcome = recipes.train(values, out=tmp_path / "run")
-    learnt = sotto.load(outcome.checkpoint)
+    assert outcome.checkpoint.is_file()
+    learnt = sotto.load(tmp_path / "run" / "last.safetensors")
     assert learnt.arguments == student.arguments
     assert any(not torch.equal(value, shipped[name]) for name, value in learnt.state_dict().items())
 
 
-@pytest.mark.parametrize("schedule", ["one_cycle", "constant", "transformer"])
-def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str, schedule: str) -> None:
-    values = distilled(teacher, train={"steps": 6, "schedule": schedule, "warmup_steps": 2})
+CRAFT = {
+    "one_cycle": {"schedule": "one_cycle"},
+    "constant": {"schedule": "constant", "warmup_steps": 4},
+    "transformer": {"schedule": "transformer", "warmup_steps": 2},
+    "all at once": {
+        "schedule": "cosine",
+        "warmup_steps": 2,
+        "optimizer": "adamw",
+        "weight_decay": 0.1,
+        "grad_clip": 0.1,
+        "ema": 0.9,
+        "select": {"estoi": 1.0, "si_sdr_db": 0.1},
+        "validate_every": 2,
+    },
+    "averaged in bf16": {"precision": "bf16-mixed", "ema": 0.5, "optimizer": "adamw", "select": "stoi"},
+}
+
+
+@pytest.mark.parametrize("craft", CRAFT)
+def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str, craft: str) -> None:
+    model = {"name": "manner-s", "hidden": 6, "depth": 3}
+    values = distilled(teacher, model=model, train={"steps": 6, **CRAFT[craft]})
     whole = recipes.train(values, out=tmp_path / "whole")
 
     def interrupt(_task: str, done: int, _total: int, _numbers: dict[str, float]) -> None:
@@ -91,7 +111,7 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str, sche
     assert load_state(tmp_path / "cut")["step"] == 3
     resumed = recipes.train(values, out=tmp_path / "cut", resume=True)
 
-    assert (resumed.steps, resumed.best_pesq, resumed.best_step) == (whole.steps, whole.best_pesq, whole.best_step)
+    assert (resumed.steps, resumed.best_step, resumed.valid) == (whole.steps, whole.best_step, whole.valid)
     for name in ("last.safetensors", "best.safetensors"):
         one, other = load_file(tmp_path / "whole" / name), load_file(tmp_path / "cut" / name)
         assert one.keys() == other.keys()
@@ -120,6 +140,12 @@ def test_learning_rate_follows_its_schedule() -> None:
     assert max(one_cycle) == pytest.approx(2e-3) == one_cycle[29]
     assert one_cycle[-1] < 1e-6
     assert rates(Settings(max_lr=3e-4, schedule="constant"), 20) == [3e-4] * 20
+    warmed = rates(Settings(max_lr=3e-4, schedule="constant", warmup_steps=3), 5)
+    assert warmed == pytest.approx([1e-4, 2e-4, 3e-4, 3e-4, 3e-4])
+    cosine = rates(Settings(max_lr=1e-3, min_lr=1e-4, schedule="cosine", warmup_steps=10), 110)
+    expected = {1: 1e-4, 10: 1e-3, 60: 5.5e-4, 85: 5.5e-4 - 4.5e-4 / 2**0.5, 110: 1e-4}
+    assert {step: cosine[step - 1] for step in expected} == pytest.approx(expected)
+    assert rates(Settings(schedule="cosine"), 100)[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3])  # a twentieth
     transformer = rates(Settings(max_lr=4e-4, schedule="transformer", warmup_steps=40), 200)
     expected = {1: 1e-5, 2: 2e-5, 20: 2e-4, 39: 3.9e-4, 40: 4e-4, 41: 4e-4 * (40 / 41) ** 0.5, 160: 2e-4}
     assert {step: transformer[step - 1] for step in expected} == pytest.approx(expected)
@@ -140,7 +166,8 @@ def test_loss_falls_and_best_checkpoint_describes_itself(tmp_path: Path) -> None
     header = models.read_header(outcome.checkpoint)
     assert header["name"] == "manner-s"
     assert header["about"]["synthetic"] is True
-    assert header["about"]["valid_pesq_wb"] == outcome.best_pesq
+    assert header["about"]["valid"] == outcome.valid
+    assert outcome.valid["score"] == outcome.best_score
     assert schema.read(header["about"]["recipe"]) == schema.read(values)
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
 
@@ -239,6 +266,9 @@ def test_a_state_that_is_none_is_told(tmp_path: Path) -> None:
         ("threads", 0),
         ("grad_clip", 0.0),
         ("warmup_steps", 0),
+        ("weight_decay", -0.1),
+        ("ema", 1.0),
+        ("min_lr", -1e-5),
     ],
 )
 def test_settings_out_of_range_are_told(key: str, value: float) -> None:
@@ -247,8 +277,8 @@ def test_settings_out_of_range_are_told(key: str, value: float) -> None:
 
 
 def test_a_schedule_that_is_none_is_told() -> None:
-    with pytest.raises(InputError, match=r"train\.schedule: cosine; expected one_cycle, constant or transformer"):
-        rates(Settings(schedule="cosine"), 1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=r"train\.schedule: cosin; expected one_cycle, cosine, constant or tran"):
+        rates(Settings(schedule="cosin"), 1)  # pyright: ignore[reportArgumentType]
 
 
 def test_too_little_data_is_told(tmp_path: Path) -> None:

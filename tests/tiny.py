@@ -16,8 +16,8 @@ from sotto.train import Objective
 from sotto.types import Batch
 
 
-def batch_of(count: int = 2) -> Batch:
-    return next(iter(loader(Synthetic(segment_s=0.5).train(0), count, 0, 0)))
+def batch_of(count: int = 2, seconds: float = 0.5) -> Batch:
+    return next(iter(loader(Synthetic(segment_s=seconds).train(0), count, 0, 0)))
 
 
 def pair() -> tuple[models.Enhancer, Teacher]:

@@ -30,6 +30,7 @@ from sotto.shelf import weights
 from sotto.teachers import cache_plan, draws_of, teacher_of
 from sotto.train import Objective, Outcome, Settings, Stage, Trainer, weight_of
 from sotto.train.checkpoint import CHECKPOINT, STATE
+from sotto.train.checks import pulls
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
 """Called with (what is being done, done, in all, the latest numbers); with 0 in all, it is a line to tell."""
@@ -75,7 +76,8 @@ def train(
     if planned and progress is not None and rank() == 0:
         progress(planned, 0, 0, {})
     told = None if progress is None else lambda *step: progress(title, *step)
-    return trainer.fit(agreed(lambda: _begun(folder, values, resume)), told)
+    tell = None if progress is None else lambda line: progress(line, 0, 0, {})
+    return trainer.fit(agreed(lambda: _begun(folder, values, resume)), told, tell)
 
 
 def _begun(folder: Path, values: Mapping[str, Any], resume: bool) -> bool:
@@ -95,9 +97,9 @@ def dry_run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
     """Try a recipe without leaving a trace: the self-checks, then a few steps, one validation, one save, one resume.
 
     Returns:
-        ``terms`` at the start by name, ``parameters`` of the student, ``learnt`` values of the methods, ``steps`` that
-        the run would take, ``seconds_per_step`` of those that were tried, and what the teacher's ``cache`` would take,
-        in words.
+        ``terms`` at the start by name, ``pulls`` of the methods there (see ``sotto.train.pulls``), ``parameters`` of
+        the student, ``learnt`` values of the methods, ``steps`` that the run would take, ``seconds_per_step`` of those
+        that were tried, and what the teacher's ``cache`` would take, in words.
 
     Raises:
         InputError: whatever would stop the run.
@@ -123,6 +125,7 @@ def dry_run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
         build(short, Path(name)).fit(resume=True)
         return {
             "terms": terms,
+            "pulls": pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1),
             "parameters": models.count_parameters(whole.student),
             "learnt": models.count_parameters(whole.objective),
             "steps": whole.steps,
@@ -151,7 +154,7 @@ def build(values: Mapping[str, Any], folder: Path) -> Trainer:
     )
     objective = Objective(terms, methods, student, teacher, weights, staged)
     about = {"recipe": plain(values), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
-    return Trainer(student, objective, source, settings, folder, about, stages)
+    return Trainer(student, objective, source, settings, folder, about, stages, "checkpoint" in values["model"])
 
 
 def evaluate(

@@ -10,8 +10,8 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, get_type_hints
+from dataclasses import dataclass, is_dataclass
+from typing import Any, get_args, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
@@ -215,6 +215,9 @@ def arguments(
 
 
 def _value(key: str, value: Any, kind: Any, errors: list[str]) -> Any:
+    group = next((part for part in (kind, *get_args(kind)) if inspect.isclass(part) and is_dataclass(part)), None)
+    if group is not None and isinstance(value, Mapping):
+        return arguments(key, group, value, errors)  # stays a mapping, which a recipe can be written with
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=kind)
     try:

@@ -81,9 +81,16 @@ class View:
 
 @dataclass(frozen=True)
 class Tap:
-    """A named place inside a network where its features can be read."""
+    """A named place inside a network where its features can be read, and where in the signal its frames lie.
+
+    Frame n stands for the samples around ``offset + n * stride``, half a stride to either side.
+    """
 
     path: str
     """The submodule whose output is read, for example ``encoder.2.attention.channel``."""
     axes: str = "BCN"
     """The axes of that output."""
+    stride: float = field(kw_only=True)
+    """Samples of the input per frame; below 1 inside a network that runs above the sampling rate."""
+    offset: float = field(kw_only=True)
+    """The sample of the input at which frame 0 is centred; below 0 where that frame reaches before the signal."""

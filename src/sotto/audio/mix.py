@@ -1,4 +1,4 @@
-"""Speech plus noise at an exact signal-to-noise ratio, and speech in a room: pure functions of numbers drawn elsewhere.
+"""Speech plus noise at an exact signal-to-noise ratio: pure functions of numbers drawn elsewhere.
 
 The ratio is taken over the whole segment given, from mean powers, as in the VoiceBank-DEMAND and DNS corpora's own
 mixing. The generator that draws ratios and levels lives in ``data``.
@@ -39,45 +39,41 @@ def mix(
         ``noisy, clean, noise``, float32 ``[T]`` each, with ``noisy = clean + noise``. A gain common to the three
         reaches the level and keeps the peaks of noisy and clean at or below ``PEAK``, so the ratio holds all the same.
     """
+    noise = at_ratio(clean, noise, snr_db)
+    gain = common_gain(clean + noise, clean, level_db)
+    clean = (clean * gain).astype(np.float32)
+    noise = (noise * gain).astype(np.float32)
+    return clean + noise, clean, noise
+
+
+def at_ratio(clean: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
+    """Scale ``noise`` [T] to ``snr_db`` below ``clean`` [T]; unchanged where one of the two is silent."""
     clean_db, noise_db = rms_db(clean), rms_db(noise)
-    if min(clean_db, noise_db) >= SILENCE_DB:
-        noise = noise * 10 ** ((clean_db - noise_db - snr_db) / 20)
-    noisy = clean + noise
+    if min(clean_db, noise_db) < SILENCE_DB:
+        return noise
+    return noise * 10 ** ((clean_db - noise_db - snr_db) / 20)
+
+
+def common_gain(noisy: np.ndarray, clean: np.ndarray, level_db: float | None) -> float:
+    """Find the gain that brings ``noisy`` [T] to ``level_db`` (RMS in dBFS) and leaves both peaks within ``PEAK``."""
     gain = 1.0
     noisy_db = rms_db(noisy)
     if level_db is not None and noisy_db >= SILENCE_DB:
         gain = 10 ** ((level_db - noisy_db) / 20)
     peak = max(float(np.abs(noisy).max(initial=0.0)), float(np.abs(clean).max(initial=0.0)))
-    if peak * gain > PEAK:
-        gain = PEAK / peak
-    clean = (clean * gain).astype(np.float32)
-    noise = (noise * gain).astype(np.float32)
-    return clean + noise, clean, noise
+    return PEAK / peak if peak * gain > PEAK else gain
+
+
+def clip(audio: np.ndarray, over_db: float) -> np.ndarray:
+    """Clip float ``[T]`` at ``over_db`` below its peak, as a converter or preamplifier does that is driven too hard."""
+    ceiling = float(np.abs(audio).max(initial=0.0)) * 10 ** (-over_db / 20)
+    return np.clip(audio, -ceiling, ceiling)
 
 
 def within_scale(*waves: np.ndarray) -> tuple[np.ndarray, ...]:
     """Turn down waves that belong together, all by one gain, where the peak of one passes full scale."""
     peak = max(float(np.abs(wave).max(initial=0.0)) for wave in waves)
     return waves if peak <= 1 else tuple(wave / np.float32(peak) for wave in waves)
-
-
-def reverberate(speech: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Let speech be heard in a room.
-
-    Args:
-        speech: float ``[T]``.
-        response: the room's impulse response, float ``[R]``; counts from its strongest sample on, the direct path, so
-            that speech comes no later than it did.
-
-    Returns:
-        float32 ``[T]``, the convolution of the two, at the level of ``speech``. What rings on after its end is cut.
-    """
-    response = response[int(np.abs(response).argmax()) :]
-    size = 1 << (len(speech) + len(response) - 2).bit_length()  # at least T + R - 1, so that nothing wraps around
-    heard = np.fft.irfft(np.fft.rfft(speech, size) * np.fft.rfft(response, size), size)[: len(speech)]
-    power = float(np.mean(np.square(heard)))
-    gain = math.sqrt(float(np.mean(np.square(speech, dtype=np.float64))) / power) if power > 0 else 0.0
-    return (heard * gain).astype(np.float32)
 
 
 def fit_noise(noise: np.ndarray, length: int, offset: int = 0) -> np.ndarray:

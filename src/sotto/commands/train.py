@@ -24,6 +24,7 @@ def _shipped_recipes() -> str:
 def train(given: Namespace) -> Answer:
     needs_training_tier()
     from sotto import recipes
+    from sotto.metrics import described
 
     if given.dry_run:
         tried = recipes.dry_run(given.recipe, given.overrides)
@@ -31,17 +32,24 @@ def train(given: Namespace) -> Answer:
     with Display() as show:
         outcome = recipes.train(given.recipe, given.overrides, given.out, given.resume, show)
     value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
-    best = "" if outcome.best_pesq is None else f", best validation PESQ {outcome.best_pesq:.3f} at {outcome.best_step}"
+    best = "" if outcome.best_step is None else f"; best at step {outcome.best_step}: {described(outcome.valid)}"
     return value, f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s{best}"
 
 
 def _tried(tried: dict[str, Any]) -> str:
-    lines = [f"{name:24} {value:.4g} at the start" for name, value in tried["terms"].items()]
+    lines = [f"{name:24} {value:.4g} at the start{_pull(name, tried)}" for name, value in tried["terms"].items()]
     hours = tried["seconds_per_step"] * tried["steps"] / 3600
     learnt = f", and {tried['learnt']:,} of the methods" if tried["learnt"] else ""
     lines.append(f"trains {tried['parameters']:,} parameters of the student{learnt}")
     lines.append(f"{tried['steps']} steps, about {hours:.2g} hours here; validation, save and resume work")
     return "\n".join(filter(None, [*lines, tried["cache"]]))
+
+
+def _pull(name: str, tried: dict[str, Any]) -> str:
+    if not name.startswith("kd/"):
+        return ""
+    pull = tried["pulls"].get(name)
+    return f", pulls {pull:.3g} times as hard as the loss" if pull is not None else ", with no loss beside it"
 
 
 def study(given: Namespace) -> Answer:

@@ -8,8 +8,11 @@ test pairs ``test_set/synthetic/no_reverb/{clean,noisy}``, found below the root 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from sotto.data.augmentation import DEFAULT, Augmentation
 from sotto.data.mix import Mix
 from sotto.errors import InputError
 
@@ -21,8 +24,10 @@ class Dns(Mix):
 
     Args:
         root: folder that holds ``datasets`` and ``test_set``.
-        snr_db: lowest and highest signal-to-noise ratio in dB.
+        snr_db: lowest and highest signal-to-noise ratio in dB, of all noise together, rumble included.
         level_db: lowest and highest RMS of the mixtures in dBFS; none keeps the speech at its own level.
+        augment: what else happens to speech, noise and mixture, as in ``mix``; none for nothing, as the challenge's own
+            synthesiser.
         hours: hours of mixtures that make an epoch.
         segment_s: length of a training segment in seconds.
         tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
@@ -43,8 +48,9 @@ class Dns(Mix):
     def __init__(
         self,
         root: str,
-        snr_db: tuple[float, float] = (0.0, 20.0),
-        level_db: tuple[float, float] | None = (-35.0, -15.0),
+        snr_db: tuple[float, float] = (-5.0, 40.0),
+        level_db: tuple[float, float] | None = (-60.0, -10.0),
+        augment: Augmentation | Mapping[str, Any] | None = DEFAULT,
         hours: float = 50.0,
         segment_s: float = 4.0,
         tempo: tuple[float, float] | None = None,
@@ -65,6 +71,7 @@ class Dns(Mix):
             test_clean=str(_test_set(root) / "clean"),
             snr_db=snr_db,
             level_db=level_db,
+            augment=augment,
             segment_s=segment_s,
             tempo=tempo,
             babble=babble,

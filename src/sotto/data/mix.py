@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from sotto.data.augmentation import DEFAULT, Augmentation, augmentation
 from sotto.data.base import Segments
 from sotto.data.mixtures import Mixer, Mixing
 from sotto.data.pairs import items_of_test
@@ -29,14 +32,16 @@ class Mix:
         noise: folder of noise.
         test_noisy: folder of noisy test recordings.
         test_clean: folder of their clean partners, of the same names.
-        snr_db: lowest and highest signal-to-noise ratio in dB.
+        snr_db: lowest and highest signal-to-noise ratio in dB, of all noise together, rumble included.
         level_db: lowest and highest RMS of the mixtures in dBFS; none keeps the speech at its own level.
+        augment: what else happens to speech, noise and mixture, in validation too, see
+            :class:`sotto.data.augmentation.Augmentation`; none for nothing.
         segment_s: length of a training segment in seconds.
         tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
         babble: probability that the noise is made of 3 to 8 other talkers.
         impulse_responses: folder of impulse responses of rooms; none leaves speech where it was recorded.
         reverb: with ``impulse_responses``, the probability that speech is heard in one of the rooms, in the reference
-            as in the mixture: noise is to be taken away, not reverberation.
+            as in the mixture (not reverberation is to be taken away, but noise) unless ``augment.reference`` differs.
         epoch_size: segments per epoch; none takes as many as all training speech makes.
         valid_items: validation mixtures.
         exclude: folders or files to leave out of clean and noise, by name or pattern, such as ``esc50-cc0``.
@@ -55,8 +60,9 @@ class Mix:
         noise: str,
         test_noisy: str | None = None,
         test_clean: str | None = None,
-        snr_db: tuple[float, float] = (0.0, 15.0),
-        level_db: tuple[float, float] | None = (-35.0, -15.0),
+        snr_db: tuple[float, float] = (-5.0, 40.0),
+        level_db: tuple[float, float] | None = (-60.0, -10.0),
+        augment: Augmentation | Mapping[str, Any] | None = DEFAULT,
         segment_s: float = 4.0,
         tempo: tuple[float, float] | None = None,
         babble: float = 0.0,
@@ -72,7 +78,7 @@ class Mix:
         self.clean, self.noise, self.test_noisy, self.test_clean = clean, noise, test_noisy, test_clean
         self.synthetic = is_synthetic(clean)
         self.impulse_responses = impulse_responses
-        self.mixing = Mixing(snr_db, level_db, tempo, babble, reverb)
+        self.mixing = Mixing(snr_db, level_db, tempo, babble, reverb, augmentation(augment))
         self.segment_s, self.epoch_size, self.valid_items = segment_s, epoch_size, valid_items
         self.exclude, self.manifest = tuple(exclude), manifest
         self.sample_rate, self.cache = sample_rate, cache
@@ -82,7 +88,10 @@ class Mix:
         return self._mixer(valid=False).segments(seed, self.segment_s, self.epoch_size)
 
     def valid(self) -> Sequence[Item]:
-        """``valid_items`` fixed mixtures of held-out speakers and noises, without tempo changes, babble or rooms."""
+        """``valid_items`` fixed mixtures of held-out speakers and noises, spread evenly over ratios and kinds of noise.
+
+        They are augmented as in training, but none is without speech; tempo, babble and recorded rooms are left out.
+        """
         return self._mixer(valid=True).valid(self.valid_items)
 
     def test(self) -> Sequence[Item]:
@@ -91,7 +100,10 @@ class Mix:
 
     def _mixer(self, valid: bool) -> Mixer:
         speech, noise = ([path for path, held in part if held == valid] for part in self._split)
-        mixing = Mixing(self.mixing.snr_db, self.mixing.level_db) if valid else self.mixing
+        mixing = self.mixing
+        if valid:
+            augment = None if mixing.augment is None else replace(mixing.augment, noise_only=0.0)
+            mixing = Mixing(mixing.snr_db, mixing.level_db, augment=augment)
         rooms = [] if valid or self.impulse_responses is None else audio_below(self.impulse_responses)
         return Mixer(
             Recordings(speech, self.sample_rate, self.cache and not valid),
@@ -102,6 +114,7 @@ class Mix:
             self.sample_rate,
             mixing,
             Responses(rooms, self.sample_rate) if rooms else None,
+            [path.parent.name for path in noise],
         )
 
     @cached_property

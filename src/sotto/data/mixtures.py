@@ -7,15 +7,19 @@ functions of ``audio`` carry them out.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from sotto.audio.mix import SILENCE_DB, mix, reverberate, rms_db
+from sotto.audio.mix import SILENCE_DB, mix, rms_db
+from sotto.audio.rooms import reverberate
 from sotto.audio.tempo import stretch
+from sotto.data.augmentation import Augmentation
 from sotto.data.base import Lazy, Segments
+from sotto.data.degrading import Degrader, Sounds
 from sotto.errors import InputError
 from sotto.types import Item
 
@@ -52,8 +56,9 @@ class Mixing:
         level_db: lowest and highest RMS of the mixture in dBFS; None keeps the speech at its own level.
         tempo: slowest and fastest tempo of the speech, its pitch kept; None leaves it alone.
         babble: probability that the noise is made of 3 to 8 other talkers.
-        reverb: probability that the speech is heard in a room. The room is in the reference too: the DNS Challenge
-            takes away noise, not reverberation.
+        reverb: probability that the speech is heard in a recorded room. The room is in the reference too, unless
+            ``augment.reference`` says otherwise: the DNS Challenge takes away noise, not reverberation.
+        augment: what else happens to speech, noise and mixture; None for nothing.
 
     Raises:
         InputError: a range that is upside down or out of bounds.
@@ -64,6 +69,7 @@ class Mixing:
     tempo: tuple[float, float] | None = None
     babble: float = 0.0
     reverb: float = 0.0
+    augment: Augmentation | None = None
 
     def __post_init__(self) -> None:
         for name, pair in (("snr_db", self.snr_db), ("level_db", self.level_db), ("tempo", self.tempo)):
@@ -93,6 +99,7 @@ class Mixer:
         sample_rate: Hz.
         mixing: the ranges.
         responses: impulse responses of rooms; none without ``mixing.reverb``.
+        noise_kinds: what kind of noise each recording is; None where that is not known, and each is one of its own.
     """
 
     def __init__(
@@ -105,6 +112,7 @@ class Mixer:
         sample_rate: int,
         mixing: Mixing,
         responses: Pool | None = None,
+        noise_kinds: Sequence[str] | None = None,
     ) -> None:
         self.speech, self.speakers, self.speech_names = speech, list(speakers), list(speech_names)
         self.noise, self.noise_names = noise, list(noise_names)
@@ -116,6 +124,7 @@ class Mixer:
             found = f"{mixing.babble}, but there are {len(self.utterances)} speakers"
             raise InputError("babble", found, f"more than {TALKERS[0]}", "set babble to 0")
         self._ends = np.cumsum(speech.lengths)
+        self._kinds = _by_kind(self.noise_names if noise_kinds is None else noise_kinds, self.noise_names)
 
     def segments(self, seed: int, segment_s: float, epoch_size: int | None = None) -> Segments:
         """Hand out training segments.
@@ -144,24 +153,46 @@ class Mixer:
         clean = stretch(self._talk(rng, first, math.ceil(length * tempo) + 1), tempo, self.sample_rate)[:length]
         return self._mixed(rng, first, clean, rng.uniform(*self.mixing.snr_db))
 
-    def whole(self, rng: np.random.Generator, index: int, snr_db: float) -> Item:
-        """Mix the utterance ``index`` as a whole, up to ``VALID_MAX_S``."""
+    def whole(self, rng: np.random.Generator, index: int, snr_db: float, noise_index: int | None = None) -> Item:
+        """Mix the utterance ``index`` as a whole, up to ``VALID_MAX_S``, with a drawn noise or one of the caller's."""
         clean = self.speech.read(index, 0, int(VALID_MAX_S * self.sample_rate))
-        return self._mixed(rng, index, clean, snr_db)
+        return self._mixed(rng, index, clean, snr_db, noise_index)
 
-    def _mixed(self, rng: np.random.Generator, index: int, clean: np.ndarray, snr_db: float) -> Item:
-        speaker = self.speakers[index]
+    def _mixed(
+        self, rng: np.random.Generator, index: int, clean: np.ndarray, snr_db: float, noise_index: int | None = None
+    ) -> Item:
+        """Mix speech of utterance ``index`` with the noise ``noise_index``, or with a drawn one where that is None."""
+        speaker, augment = self.speakers[index], self.mixing.augment
+        speech, in_room = clean, False
         if self.responses is not None and rng.random() < self.mixing.reverb:
-            clean = reverberate(clean, self.responses.read(int(rng.integers(len(self.responses)))))
+            response = self.responses.read(int(rng.integers(len(self.responses))))
+            part = "wet" if augment is None else augment.reference
+            (speech, clean), in_room = reverberate(clean, response, part, self.sample_rate), True
         if self.mixing.babble and rng.random() < self.mixing.babble:
-            noise, name = self._babble(rng, speaker, len(clean)), "babble"
+            noise, noise_name = self._babble(rng, speaker, len(clean)), "babble"
         else:
-            chosen = int(rng.integers(len(self.noise)))
+            chosen = int(rng.integers(len(self.noise))) if noise_index is None else noise_index
             offset = int(rng.integers(self.noise.lengths[chosen]))
-            noise, name = self.noise.loop(chosen, offset, len(clean)), self.noise_names[chosen]
+            noise, noise_name = self.noise.loop(chosen, offset, len(clean)), self.noise_names[chosen]
         level_db = None if self.mixing.level_db is None else rng.uniform(*self.mixing.level_db)
-        noisy, clean, _ = mix(clean, noise, snr_db, level_db)
-        return Item(noisy, clean, len(noisy), f"{self.speech_names[index]}+{name}@{snr_db:.1f}dB", speaker)
+        name = self.speech_names[index]
+        if augment is None:
+            noisy, clean, _ = mix(clean, noise, snr_db, level_db)
+            return Item(noisy, clean, len(noisy), f"{name}+{noise_name}@{snr_db:.1f}dB", speaker)
+        degrade = Degrader(augment, self.sample_rate)
+        noisy, clean, kind = degrade(rng, Sounds(speech, clean, noise), self._more_noise, snr_db, level_db, in_room)
+        ids = {"mixture": f"{name}+{noise_name}@{snr_db:.1f}dB", "clean": f"{name}+none", "noise": f"none+{noise_name}"}
+        return Item(noisy, clean, len(noisy), ids[kind], speaker)
+
+    def noise_in_turn(self, turn: int) -> int:
+        """Choose a noise for a validation item: kinds take turns, and so do the recordings of a kind."""
+        turns, kind = divmod(turn, len(self._kinds))
+        return self._kinds[kind][turns % len(self._kinds[kind])]
+
+    def _more_noise(self, rng: np.random.Generator, length: int) -> np.ndarray:
+        """A drawn part of a drawn noise, ``length`` samples of it."""
+        chosen = int(rng.integers(len(self.noise)))
+        return self.noise.loop(chosen, int(rng.integers(self.noise.lengths[chosen])), length)
 
     def _talk(self, rng: np.random.Generator, index: int, length: int) -> np.ndarray:
         """Speech of one speaker, ``length`` samples of it, beginning with utterance ``index``."""
@@ -213,7 +244,16 @@ class _Fixed:
         share = index * 0.6180339887498949 % 1
         utterance = index * len(self.mixer.speech) // self.count
         rng = np.random.default_rng([_VALID_SEED, index])
-        return self.mixer.whole(rng, utterance, lowest + (highest - lowest) * share)
+        noise = None if self.mixer.mixing.augment is None else self.mixer.noise_in_turn(index)
+        return self.mixer.whole(rng, utterance, lowest + (highest - lowest) * share, noise)
+
+
+def _by_kind(kinds: Sequence[str], names: Sequence[str]) -> list[list[int]]:
+    """The indices of each kind, kinds and members in the order of their names' CRC-32, which leaves no alphabet."""
+    members: dict[str, list[int]] = {}
+    for index in sorted(range(len(names)), key=lambda index: zlib.crc32(names[index].encode())):
+        members.setdefault(kinds[index], []).append(index)
+    return [members[kind] for kind in sorted(members, key=lambda kind: zlib.crc32(kind.encode()))]
 
 
 def samples(name: str, seconds: float, sample_rate: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ class Method(nn.Module):
             Such a method is shown the items of all training processes, in a batch without ids and references.
         zero_when_equal: whether the loss is 0 when student and teacher show the same View.
         student_taps, teacher_taps: the taps to observe; set by ``connect``.
+        student_places, teacher_places: what the networks declare of these taps, for ``sotto.distill.positions``; set by
+            ``read``.
         reductions: teacher tap -> what is enough of its feature, for a cache; set by ``prepare``. Taps that are not
             named are needed whole.
         rows, columns: what the axes of a table in ``figures`` stand for, most often taps.
@@ -48,6 +50,8 @@ class Method(nn.Module):
         super().__init__()
         self.student_taps: tuple[str, ...] = ()
         self.teacher_taps: tuple[str, ...] = ()
+        self.student_places: dict[str, Tap] = {}
+        self.teacher_places: dict[str, Tap] = {}
         self.reductions: dict[str, Reduction] = {}
         self.rows: list[str] = []
         self.columns: list[str] = []
@@ -63,6 +67,14 @@ class Method(nn.Module):
         Raises:
             InputError: the two networks offer no pair of features that this method could compare.
         """
+
+    def read(
+        self, student: Mapping[str, Tap], teacher: Mapping[str, Tap], ours: Iterable[str], theirs: Iterable[str]
+    ) -> None:
+        """Set the taps to observe to those named ``ours`` and ``theirs``, each once; for ``connect``."""
+        self.student_places = {name: student[name] for name in ours}
+        self.teacher_places = {name: teacher[name] for name in theirs}
+        self.student_taps, self.teacher_taps = tuple(self.student_places), tuple(self.teacher_places)
 
     def prepare(self, student: View, teacher: View) -> None:
         """Make the parameters that this method learns, sized by one View of each network. Most methods learn none."""

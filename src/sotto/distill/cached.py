@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from sotto.distill.base import Method, Reduction
-from sotto.distill.store import Store, digest, halved, size_of
+from sotto.distill.store import FORMAT, Store, digest, halved, size_of
 from sotto.distill.teacher import AnyTeacher
 from sotto.errors import InputError
 from sotto.types import Batch, Tap, View
@@ -80,7 +80,7 @@ class CachedTeacher:
         header = self._checked("facts", self.facts)
         teacher = header["teacher"] if header else self._describe()
         self.name, self.sample_rate = teacher["name"], teacher["sample_rate"]
-        self.taps: Mapping[str, Tap] = {name: Tap(*place) for name, place in teacher["taps"].items()}
+        self.taps: Mapping[str, Tap] = {name: Tap(**place) for name, place in teacher["taps"].items()}
         # Until ``keep`` has settled it, what the folder says; in a new folder nothing is found under any name.
         self._mark = _mark(header["facts"], header["answers"]) if header else b""
 
@@ -200,7 +200,7 @@ class CachedTeacher:
 
     def _describe(self) -> dict[str, Any]:
         teacher = self._teacher()
-        taps = {name: [tap.path, tap.axes] for name, tap in teacher.taps.items()}
+        taps = {name: asdict(tap) for name, tap in teacher.taps.items()}
         return {"name": teacher.name, "sample_rate": teacher.sample_rate, "taps": taps}
 
     def _checked(self, part: str, mine: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -230,7 +230,7 @@ def needs(methods: Iterable[Method]) -> dict[str, Reduction]:
 
 def _mark(*parts: Mapping[str, Any]) -> bytes:
     """What the names of answers are mixed with."""
-    return digest(parts)
+    return digest((FORMAT, *parts))
 
 
 def _close(before: Tensor, now: Tensor) -> bool:

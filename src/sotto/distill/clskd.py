@@ -22,12 +22,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from sotto.distill.features import channels
 from sotto.distill.fusion import Fusion
 from sotto.distill.paired import Paired, Side
 from sotto.distill.pairing import layer_taps
+from sotto.distill.positions import match_views
 from sotto.distill.similarity import needs_items, similarity_distance
 from sotto.types import Batch, Tap, View
 
@@ -75,12 +77,11 @@ class CrossLayerSimilarity(Paired):
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         if self.fusion is None:
             raise RuntimeError("the fusion is made by prepare, which did not run")
+        student, teacher = match_views(student, teacher, self.student_places, self.teacher_places)
         outputs, self._gates = self.fusion([student.feats[layer] for layer in self.layers])
         # Autocast may have halved what the fusion put out.
         fused = {
             layer: output.to(student.feats[layer].dtype) for layer, output in zip(self.layers, outputs, strict=True)
         }
-        return super().forward(View(student.wave, fused), teacher, batch)
-
-    def distance(self, pair: int, ours: Tensor, theirs: Tensor) -> Tensor:
-        return similarity_distance(ours, theirs, "frame_batch")
+        pairs = [(fused[ours], teacher.feats[theirs]) for ours, theirs in self.pairs]
+        return torch.stack([similarity_distance(*pair, "frame_batch") for pair in pairs]).sum()

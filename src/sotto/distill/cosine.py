@@ -8,11 +8,12 @@ of its channels and to their number; a direction, read through a linear inverted
     Z~_S = W2 (W1 Z_S),   L = 1 - mean over items and frames of cos(Z~_S, Z~_T).
 
 The abstract, all that was at hand of it, names the parts; what follows is our reading. Z is what the networks declare
-as ``latent``, with its frequencies folded into channels; where one network has more frames, they are averaged down to
-the other's. W1 goes from C to r C channels and W2 to the teacher's. A bottleneck on the student's side belongs to this
-method and trains with the student. One on the teacher's side was trained as a part of the teacher, for if both trained
-on this loss alone, both latents could shrink to one direction. A frame in which the teacher's latent is zero has no
-direction and does not count; a student that is silent where the teacher is not costs 1 there, without a gradient.
+as ``latent``, with its frequencies folded into channels, cropped to the samples that both networks show
+(``positions.py``); where one network then has more frames, they are averaged down to the other's. W1 goes from C to
+r C channels and W2 to the teacher's. A bottleneck on the student's side belongs to this method and trains with the
+student. One on the teacher's side was trained as a part of the teacher, for if both trained on this loss alone, both
+latents could shrink to one direction. A frame in which the teacher's latent is zero has no direction and does not
+count; a student that is silent where the teacher is not costs 1 there, without a gradient.
 
 It is NOT a loss on the estimate: it says nothing to the student's decoder.
 """
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from sotto.distill.base import Method
 from sotto.distill.features import channels, fold, resample_time
+from sotto.distill.positions import match_views
 from sotto.errors import InputError
 from sotto.models.bottleneck import LinearBottleneck
 from sotto.types import Batch, Tap, View
@@ -108,7 +110,7 @@ class CosineAlignment(Method):
                 "a teacher that was trained with one",
                 "train such a U-Net with model.bottleneck=2, or take side: student",
             )
-        self.student_taps, self.teacher_taps = (LATENT,), (theirs,)
+        self.read(student, teacher, [LATENT], [theirs])
 
     def prepare(self, student: View, teacher: View) -> None:
         ours, theirs = student.feats[LATENT], teacher.feats[self.teacher_taps[0]]
@@ -124,6 +126,7 @@ class CosineAlignment(Method):
             )
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        student, teacher = match_views(student, teacher, self.student_places, self.teacher_places)
         ours, theirs = fold(student.feats[LATENT]), fold(teacher.feats[self.teacher_taps[0]])
         length = min(ours.shape[-1], theirs.shape[-1])
         ours, theirs = resample_time(ours, length), resample_time(theirs, length)

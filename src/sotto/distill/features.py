@@ -2,7 +2,8 @@
 
 Teacher and student may run at different frame rates, with different channels, with a frequency axis or without one.
 Every method that compares features uses these functions and says which; the student's size is the common one unless
-the method's paper says otherwise.
+the method's paper says otherwise. Time is resampled between features of the same samples alone, which
+``sotto.distill.positions`` makes of them.
 """
 
 from __future__ import annotations

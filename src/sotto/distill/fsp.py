@@ -19,6 +19,7 @@ It is NOT scale-free: G grows with the square of the features.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,8 @@ class Flow(Paired):
     Raises:
         ValueError: no such side.
     """
+
+    one_span: ClassVar[bool] = True
 
     def __init__(self, side: Side = "both", dual_depth: bool = False) -> None:
         super().__init__(side, dual_depth)

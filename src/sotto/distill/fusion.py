@@ -6,7 +6,8 @@ fusion of ReviewKD, which CLSKD takes over. From the last layer to the first, wi
     x = BN(conv1x1 f_i),   (w1,w2) = sigmoid(conv1x1 [x;y]),   x <- w1 x + w2 y,   out_i = BN(conv x);   x is passed on.
 
 Paper and published code agree; the last layer has nothing behind it and no gate. Ours: y is resampled by averages and
-linear interpolation, where the code repeats the nearest value. The teacher's features play no part here.
+linear interpolation, where the code repeats the nearest value; so the layers are features of the same samples
+(``positions.py``). The teacher's features play no part here.
 """
 
 from __future__ import annotations

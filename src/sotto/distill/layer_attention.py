@@ -3,6 +3,7 @@
 Each of these methods taps all layers of both networks, lets attention weigh every pair (student layer s, teacher
 layer t), item by item, and compares features with those weights. It says here which layers are tapped, how two
 features come onto one grid, and what is logged; each paper's file says how the weights arise and what is compared.
+All layers are matched by position first (``positions.py``); only then are they pooled to the size that a paper asks.
 
 None of these losses is 0 when both networks are equal, for a layer is never compared with its like alone.
 """
@@ -19,6 +20,7 @@ from sotto.distill.base import Method
 from sotto.distill.features import alike, planes, pooled, resample_time, resize_planes
 from sotto.distill.paired import Side
 from sotto.distill.pairing import layer_taps
+from sotto.distill.positions import match_views
 from sotto.errors import InputError
 from sotto.types import Batch, Tap, View
 
@@ -140,7 +142,7 @@ class LayerAttention(Method):
         self._mean: Tensor | None = None
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
-        self.student_taps, self.teacher_taps = (tuple(layer_taps(taps, self.side)) for taps in (student, teacher))
+        self.read(student, teacher, *(layer_taps(taps, self.side) for taps in (student, teacher)))
         if not self.student_taps or not self.teacher_taps:
             raise InputError(
                 type(self).__name__,
@@ -170,4 +172,6 @@ class LayerAttention(Method):
         return loss
 
     def _features(self, student: View, teacher: View) -> tuple[list[Tensor], list[Tensor]]:
-        return [student.feats[tap] for tap in self.student_taps], [teacher.feats[tap] for tap in self.teacher_taps]
+        """All layers of both networks, cropped to the samples that all of them show."""
+        student, teacher = match_views(student, teacher, self.student_places, self.teacher_places)
+        return list(student.feats.values()), list(teacher.feats.values())

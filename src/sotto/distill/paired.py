@@ -1,13 +1,14 @@
 """Methods that compare the outputs of whole layers, pair by pair: what they share, and no paper of its own.
 
 The loss of such a method is the sum over pairs of layers of a distance between two features. It says here which layers
-make a pair and how two features come onto one grid; each paper's file says what the distance is.
+make a pair and how two features come onto one grid; each paper's file says what the distance is. Features are matched
+by position (``positions.py``) before anything else happens to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from sotto.distill.base import Method
 from sotto.distill.features import alike, resample_time, resize_planes
 from sotto.distill.pairing import layer_pairs
+from sotto.distill.positions import match, match_views
 from sotto.errors import InputError
 from sotto.types import Batch, Tap, View
 
@@ -22,7 +24,7 @@ Side = Literal["both", "encoder", "decoder"]
 
 
 def aligned(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
-    """Two features on the grid of the first, [B,C,N] and [B,C',N] or [B,C,N,F] and [B,C',N,F].
+    """Two features of the same samples on the grid of the first, [B,C,N] and [B,C',N] or [B,C,N,F] and [B,C',N,F].
 
     The second is brought to the first's frames and, where both have frequencies, to its frequencies. Where only one has
     them they become channels of it. Channels stay as many as they were.
@@ -55,9 +57,15 @@ class Paired(Method):
         dual_depth: pair the student's deepest layer with all deeper layers of the teacher too, as MV-AT does; without
             it, layers of equal depth only, one to one.
 
+    Attributes:
+        one_span: whether all layers of both networks are cropped to the same samples, because layers of one network
+            are compared or combined too; otherwise each pair is cropped for itself, and less is lost.
+
     Raises:
         ValueError: no such side.
     """
+
+    one_span: ClassVar[bool] = False
 
     def __init__(self, side: Side = "both", dual_depth: bool = False) -> None:
         super().__init__()
@@ -76,12 +84,19 @@ class Paired(Method):
                 do="choose networks that declare such taps",
             )
         self.rows = [ours if ours == theirs else f"{ours} to {theirs}" for ours, theirs in self.pairs]
-        self.student_taps = tuple(dict.fromkeys(ours for ours, _ in self.pairs))
-        self.teacher_taps = tuple(dict.fromkeys(theirs for _, theirs in self.pairs))
+        self.read(student, teacher, *zip(*self.pairs, strict=True))
 
     def features(self, student: View, teacher: View) -> list[tuple[Tensor, Tensor]]:
-        """The features of both networks, pair by pair."""
-        return [(student.feats[ours], teacher.feats[theirs]) for ours, theirs in self.pairs]
+        """The features of both networks, pair by pair, those of a pair for the same samples."""
+        if self.one_span:
+            student, teacher = match_views(student, teacher, self.student_places, self.teacher_places)
+            return [(student.feats[ours], teacher.feats[theirs]) for ours, theirs in self.pairs]
+        pairs = []
+        for ours, theirs in self.pairs:
+            places = self.student_places[ours], self.teacher_places[theirs]
+            here, there = match((student.feats[ours], teacher.feats[theirs]), places)
+            pairs.append((here, there))
+        return pairs
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         pairs = enumerate(self.features(student, teacher))

@@ -67,6 +67,7 @@ class KnowledgeReview(Paired):
     """
 
     zero_when_equal: ClassVar[bool] = False  # the fusion does not begin as the identity
+    one_span: ClassVar[bool] = True
     fusion: Fusion
 
     def __init__(self, side: Side = "encoder", dual_depth: bool = True, width: int = 512, frames: int = 4096) -> None:

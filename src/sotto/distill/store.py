@@ -27,7 +27,8 @@ from sotto.errors import InputError
 from sotto.files import atomic, write_json
 
 HEADER = "cache.json"
-FORMAT = 1
+FORMAT = 2
+"""Of what is kept; another number for any change in what an answer means. Names of answers are mixed with it too."""
 _BLOCK = 4096
 """Bytes in which file systems count, by and large."""
 
@@ -75,7 +76,8 @@ class Store:
         except ValueError as error:
             raise InputError(path, f"not JSON ({error})", "what sotto writes into a teacher's cache") from error
         if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise InputError(path, "a cache of another version", f"format {FORMAT}", "delete the folder")
+            found = "a cache of another version, whose answers mean something else"
+            raise InputError(path, found, f"format {FORMAT}", "delete the folder, or give teacher.cache another one")
         return header
 
     def claim(self, header: Mapping[str, Any]) -> None:

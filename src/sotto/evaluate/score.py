@@ -31,7 +31,7 @@ from sotto.errors import InputError
 from sotto.evaluate.report import grid
 from sotto.evaluate.statistics import Summary, summarise
 from sotto.files import atomic, write_json
-from sotto.metrics import COLUMNS, DEFAULT, Align, Measurement, check, columns, describe, measure
+from sotto.metrics import COLUMNS, DEFAULT, METRICS, Align, Measurement, check, columns, describe, measure
 from sotto.processes import every, launched, rank, ranks, serve
 from sotto.types import Item
 from sotto.version import __version__
@@ -120,7 +120,7 @@ class Scores:
 class _Job(NamedTuple):
     """One recording on its way to the metrics: the arguments of ``sotto.metrics.measure``."""
 
-    clean: np.ndarray
+    clean: np.ndarray | None
     estimate: np.ndarray
     sample_rate: int
     metrics: tuple[str, ...]
@@ -136,11 +136,13 @@ def score(
     progress: Progress | None = None,
     align: Align = "exact",
 ) -> Scores:
-    """Enhance recordings and measure each against its clean reference; called in all processes of a run, if several.
+    """Enhance recordings and measure each, against its clean reference where a metric needs one.
+
+    In a run of several processes, all of them call it.
 
     Args:
         enhance: noisy [T] to estimate [T], called in this process; None scores the noisy input itself.
-        items: the recordings, with references; read one after the other.
+        items: the recordings, with references unless every metric judges the estimate alone; read one after the other.
         metrics: names from ``sotto.metrics.METRICS``.
         sample_rate: of the items, in Hz.
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core, or this
@@ -150,11 +152,14 @@ def score(
         align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths.
 
     Raises:
-        InputError: there is nothing to score, an item has no reference or shares its id, or the lengths differ.
+        InputError: there is nothing to score, a metric's file is not installed, an item has no reference or shares its
+            id, or the lengths differ.
     """
     metrics, total = check(metrics), len(items)
+    methods = {metric: describe(metric) for metric in metrics}  # first: a metric that cannot be computed says so here
     if not total:
         raise InputError("items", "there are no recordings to score", "one or more")
+    compared = any(METRICS[metric].needs_clean for metric in metrics)
     mine = items[rank() :: ranks()]
     here_s = _HERE_S if workers is None else 0.0 if workers else math.inf
     workers = workers or min(_cores(), max(len(mine), 1))
@@ -163,10 +168,9 @@ def score(
     def jobs() -> Iterator[tuple[dict[str, Any], _Job]]:
         for item in mine:
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
-            yield row, _Job(*_enhanced(enhance, item), sample_rate, metrics, align)
+            yield row, _Job(*_enhanced(enhance, item, compared), sample_rate, metrics, align)
 
     rows, failures = _merged(every(lambda: _scored(_measured(jobs(), workers, here_s), told)))
-    methods = {metric: describe(metric) for metric in metrics}
     metadata = {"sotto": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     return Scores(rows, metrics, failures, metadata)
 
@@ -200,12 +204,13 @@ def _merged(
     return list(rows.values()), failures
 
 
-def _enhanced(enhance: Enhance | None, item: Item) -> tuple[np.ndarray, np.ndarray]:
-    """The clean reference and the estimate of one item, without its padding."""
-    if item.clean is None:
+def _enhanced(enhance: Enhance | None, item: Item, compared: bool) -> tuple[np.ndarray | None, np.ndarray]:
+    """The clean reference, which must be there where it is ``compared``, and the estimate, without their padding."""
+    if item.clean is None and compared:
         raise InputError(item.id, "has no clean reference", "a pair of noisy and clean", "score paired recordings")
     noisy = item.noisy[: item.length]
-    return item.clean[: item.length], noisy if enhance is None else np.asarray(enhance(noisy))
+    clean = None if item.clean is None else item.clean[: item.length]
+    return clean, noisy if enhance is None else np.asarray(enhance(noisy))
 
 
 def _measured(

@@ -9,6 +9,9 @@ from __future__ import annotations
 from torch import nn
 
 from sotto.losses.compressed import Compressed
+from sotto.losses.perceptual import Perceptual
+from sotto.losses.si_sdr import SiSdr
+from sotto.losses.snr import Snr
 from sotto.losses.time_frequency import TimeFrequency
 from sotto.losses.waveform import L1, MultiResolution
 from sotto.losses.weighted import Weighted
@@ -19,7 +22,10 @@ LOSSES: dict[str, type[nn.Module]] = {
     "l1": L1,
     "time_frequency": TimeFrequency,
     "compressed": Compressed,
+    "perceptual": Perceptual,
+    "si_sdr": SiSdr,
+    "snr": Snr,
 }
 """The catalogue: name -> class, whose constructor is the recipe's schema."""
 
-__all__ = ["L1", "LOSSES", "Compressed", "MultiResolution", "TimeFrequency", "Weighted"]
+__all__ = ["L1", "LOSSES", "Compressed", "MultiResolution", "Perceptual", "SiSdr", "Snr", "TimeFrequency", "Weighted"]

@@ -2,13 +2,14 @@
 
 A metric is one function ``(clean [T], estimate [T], sample_rate)`` and one line in ``METRICS``. Where it has no value
 for a recording it raises :class:`MetricFailure`, which :func:`measure` records beside the values; nothing is scored as
-zero for want of a value. The packages ``pesq`` and ``pystoi`` are imported when first needed.
+zero for want of a value. The packages ``pesq`` and ``pystoi`` are imported when first needed. A metric that judges the
+estimate alone gets a clean signal all the same, or None, and leaves it.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -16,9 +17,10 @@ import numpy as np
 
 from sotto.errors import InputError
 from sotto.metrics.composite import composite
+from sotto.metrics.dnsmos import dnsmos, fingerprint
 from sotto.metrics.pair import Align, MetricFailure, pair
 from sotto.metrics.perceptual import estoi, pesq_nb, pesq_wb, stoi
-from sotto.metrics.ratios import si_sdr_db, snr_db
+from sotto.metrics.ratios import correlation, si_sdr_above_db, si_sdr_db, snr_db
 
 __all__ = [
     "COLUMNS",
@@ -32,12 +34,16 @@ __all__ = [
     "check",
     "columns",
     "composite",
+    "correlation",
     "describe",
+    "described",
+    "dnsmos",
     "estoi",
     "measure",
     "pair",
     "pesq_nb",
     "pesq_wb",
+    "si_sdr_above_db",
     "si_sdr_db",
     "snr_db",
     "stoi",
@@ -67,6 +73,10 @@ class Metric(NamedTuple):
     package: str = "sotto"
     """The package that computes it; its version travels with the figures."""
     mode: str = ""
+    needs_clean: bool = True
+    """False for one that judges the estimate alone."""
+    release: Callable[[], str] | None = None
+    """What tells its version, where that is not the package's. Raises InputError where it cannot be computed."""
 
 
 class Measurement(NamedTuple):
@@ -96,7 +106,23 @@ METRICS: dict[str, Metric] = {
         mode="16 kHz, PESQ-wb",
     ),
     "si_sdr_db": Metric(lambda clean, estimate, _: si_sdr_db(clean, estimate), {"si_sdr_db": Column("SI-SDR (dB)")}),
+    "si_sdr_120_db": Metric(si_sdr_above_db, {"si_sdr_120_db": Column("SI-SDR >120 Hz (dB)")}, mode="above 120 Hz"),
     "snr_db": Metric(lambda clean, estimate, _: snr_db(clean, estimate), {"snr_db": Column("SNR (dB)")}),
+    "correlation": Metric(
+        lambda clean, estimate, _: correlation(clean, estimate), {"correlation": Column("Correlation")}
+    ),
+    "dnsmos": Metric(
+        lambda _, estimate, sample_rate: dnsmos(estimate, sample_rate),
+        {
+            "dnsmos_ovrl": Column("DNSMOS OVRL"),
+            "dnsmos_sig": Column("DNSMOS SIG"),
+            "dnsmos_bak": Column("DNSMOS BAK"),
+        },
+        package="sig_bak_ovr.onnx",
+        mode="P.835",
+        needs_clean=False,
+        release=fingerprint,
+    ),
 }
 """Metric -> function and columns. PESQ stands before the composite measures, which take it over."""
 
@@ -129,45 +155,67 @@ def columns(metrics: Iterable[str]) -> tuple[str, ...]:
 
 
 def describe(metric: str) -> str:
-    """What computed a metric, for the record: ``"pesq 0.0.4 wb"``."""
+    """What computed a metric, for the record: ``"pesq 0.0.4 wb"``.
+
+    Raises:
+        InputError: a file that the metric needs is not there.
+    """
     line = METRICS[metric]
-    if line.package == "sotto":
+    if line.release is not None:
+        release = line.release()
+    elif line.package == "sotto":
         from sotto.version import __version__ as release
     else:
         release = version(line.package)
     return f"{line.package} {release} {line.mode}".rstrip()
 
 
+def described(scores: Mapping[str, float]) -> str:
+    """The columns of ``scores`` in words: ``PESQ 2.15, ESTOI (%) 70.1, SI-SDR (dB) 9.20``."""
+    shown = [(column, scores[name]) for name, column in COLUMNS.items() if name in scores]
+    return ", ".join(f"{column.label} {column.show(value)}" for column, value in shown)
+
+
 def measure(
-    clean: np.ndarray,
+    clean: np.ndarray | None,
     estimate: np.ndarray,
     sample_rate: int,
     metrics: Iterable[str] = DEFAULT,
     align: Align = "exact",
 ) -> Measurement:
-    """Measure one pair of recordings with several metrics.
+    """Measure one recording with several metrics.
 
     Args:
-        clean: [T].
+        clean: [T]; None where every metric judges the estimate alone.
         estimate: [T].
         sample_rate: in Hz.
         metrics: names from ``METRICS``.
-        align: ``"shorter"`` cuts both signals to the shorter one; ``"exact"`` refuses different lengths.
+        align: ``"shorter"`` cuts both signals to the shorter one; ``"exact"`` refuses different lengths. A metric that
+            judges the estimate alone gets all of it.
 
     Raises:
-        InputError: the arguments are wrong for this metric (lengths, sample rate, name), whatever the recording.
+        InputError: the arguments are wrong for this metric (lengths, sample rate, name, no clean signal), whatever the
+            recording.
     """
     values: dict[str, float] = {}
     failures: dict[str, str] = {}
     metrics = check(metrics)
-    try:
-        clean, estimate = pair(clean, estimate, align)
-    except MetricFailure as failure:
-        return Measurement(values, dict.fromkeys(metrics, str(failure)))
+    comparing = [name for name in metrics if METRICS[name].needs_clean]
+    reference = judged = None
+    if comparing:
+        if clean is None:
+            raise InputError(", ".join(comparing), "there is no clean signal", "one beside the estimate")
+        try:
+            reference, judged = pair(clean, estimate, align)
+        except MetricFailure as failure:
+            failures |= dict.fromkeys(comparing, str(failure))
     for name in metrics:
+        if name in failures:
+            continue
+        signals = (reference, judged) if METRICS[name].needs_clean else (clean, estimate)
         known: dict[str, Any] = {"pesq": values["pesq_wb"]} if name == "composite" and "pesq_wb" in values else {}
         try:
-            found = METRICS[name].function(clean, estimate, sample_rate, **known)
+            found = METRICS[name].function(*signals, sample_rate, **known)
         except MetricFailure as failure:
             failures[name] = str(failure)
         else:

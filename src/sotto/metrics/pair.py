@@ -35,22 +35,29 @@ def pair(clean: ArrayLike, estimate: ArrayLike, align: Align = "exact") -> tuple
         InputError: a signal is not one-dimensional, or the lengths differ.
         MetricFailure: a signal is empty, silent, or holds NaN or infinite samples.
     """
-    signals = {"clean": np.asarray(clean, np.float64), "estimate": np.asarray(estimate, np.float64)}
-    for name, signal in signals.items():
-        if signal.ndim != 1:
-            raise InputError(
-                name, f"an array of shape {signal.shape}", "one channel, of shape [T]", "score each channel"
-            )
+    signals = {"clean": _mono("clean", clean), "estimate": _mono("estimate", estimate)}
     lengths = [len(signal) for signal in signals.values()]
     if align == "exact" and lengths[0] != lengths[1]:
         found = f"{lengths[1]} samples beside {lengths[0]} of the clean signal"
         raise InputError("estimate", found, "equal lengths", "give align='shorter' to cut both to the shorter")
-    for name, signal in signals.items():
-        signals[name] = signal = signal[: min(lengths)]
-        if not signal.size:
-            raise MetricFailure(f"the {name} signal is empty")
-        if not np.isfinite(signal).all():
-            raise MetricFailure(f"the {name} signal holds NaN or infinite samples")
-        if not signal.any():
-            raise MetricFailure(f"the {name} signal is silent")
-    return signals["clean"], signals["estimate"]
+    reference, judged = (usable(name, signal[: min(lengths)]) for name, signal in signals.items())
+    return reference, judged
+
+
+def usable(name: str, signal: ArrayLike) -> Signal:
+    """Check one signal [T] and return it as float64; errors are those of :func:`pair`."""
+    samples = _mono(name, signal)
+    if not samples.size:
+        raise MetricFailure(f"the {name} signal is empty")
+    if not np.isfinite(samples).all():
+        raise MetricFailure(f"the {name} signal holds NaN or infinite samples")
+    if not samples.any():
+        raise MetricFailure(f"the {name} signal is silent")
+    return samples
+
+
+def _mono(name: str, signal: ArrayLike) -> Signal:
+    samples = np.asarray(signal, np.float64)
+    if samples.ndim != 1:
+        raise InputError(name, f"an array of shape {samples.shape}", "one channel, of shape [T]", "score each channel")
+    return samples

@@ -11,6 +11,7 @@ from sotto.errors import InputError
 from sotto.models import weights
 from sotto.models.base import Enhancer, count_parameters
 from sotto.models.demucs import Demucs
+from sotto.models.dualpath import DualPathNetwork
 from sotto.models.manner import manner_base, manner_large, manner_small
 from sotto.models.tstnn import Tstnn
 from sotto.models.unet import UNet
@@ -23,6 +24,7 @@ MODELS: dict[str, Callable[..., Enhancer]] = {
     "demucs": Demucs,
     "tstnn": Tstnn,
     "unet": UNet,
+    "dualpath": DualPathNetwork,
 }
 """The catalogue: name -> constructor, whose signature is the recipe's schema."""
 

@@ -27,7 +27,7 @@ from sotto.models.base import State, StreamingEnhancer
 from sotto.models.blocks import Memory, lags
 from sotto.models.operators import Lstm
 from sotto.models.resample import AROUND_DOUBLE, AROUND_HALVE, double, halve, sinc_kernel
-from sotto.models.strided import SCALE_FLOOR, deviation, rescale, running_scale, valid_length
+from sotto.models.strided import SCALE_FLOOR, deviation, frames_behind, rescale, running_scale, valid_length
 from sotto.types import Tap
 
 Normalisation = Literal["item", "running"]
@@ -180,10 +180,12 @@ class Demucs(StreamingEnhancer):
 
     @property
     def taps(self) -> dict[str, Tap]:
-        depth, taps = len(self.encoder), {"latent": Tap("latent")}
+        depth = len(self.encoder)
+        places = [frames_behind(layers, self.kernel, self.stride, self.resample) for layers in range(depth + 1)]
+        taps = {"latent": Tap("latent", **places[-1])}
         for layer in range(1, depth + 1):
-            taps[f"encoder.{layer}"] = Tap(f"encoder.{layer - 1}")
-            taps[f"decoder.{layer}"] = Tap(f"decoder.{depth - layer}")
+            taps[f"encoder.{layer}"] = Tap(f"encoder.{layer - 1}", **places[layer])
+            taps[f"decoder.{layer}"] = Tap(f"decoder.{depth - layer}", **places[layer - 1])
         return taps
 
     def forward(self, noisy: Tensor) -> Tensor:

@@ -47,3 +47,9 @@ class RealFourier(nn.Module):
         odd = spectrum[..., 1] @ self.sines
         tail = (even + odd)[..., 1:-1].flip(-1)
         return torch.cat([even - odd, tail], dim=-1) * (2 / self.window)
+
+
+def masked(spectrum: Tensor, mask: Tensor) -> Tensor:
+    """Complex product of [B,2,N,F] by [B,2,N,F]."""
+    (real, imaginary), (scale, turn) = spectrum.unbind(1), mask.unbind(1)
+    return torch.stack([real * scale - imaginary * turn, real * turn + imaginary * scale], dim=1)

@@ -22,7 +22,7 @@ from sotto.models.base import Enhancer
 from sotto.models.chunks import ChunkConv, chunk, overlap_add
 from sotto.models.gate import GatedConv
 from sotto.models.operators import attend
-from sotto.models.strided import SCALE_FLOOR, deviation, rescale, valid_length
+from sotto.models.strided import SCALE_FLOOR, deviation, frames_behind, rescale, valid_length
 from sotto.types import Tap
 
 KERNEL, STRIDE, CHUNK, DEPTHWISE = 8, 4, 64, 31
@@ -213,14 +213,18 @@ class Manner(Enhancer):
 
     @property
     def taps(self) -> dict[str, Tap]:
-        taps = {"latent": Tap("latent", "BNC")}
+        places = [frames_behind(layers, KERNEL, STRIDE) for layers in range(self.depth + 1)]
+        taps = {"latent": Tap("latent", "BNC", **places[-1])}
         for layer in range(1, self.depth + 1):
-            for side, index in (("encoder", layer - 1), ("decoder", self.depth - layer)):
+            for side, index, place in (
+                ("encoder", layer - 1, places[layer]),
+                ("decoder", self.depth - layer, places[layer - 1]),
+            ):
                 path = f"{side}.{index}"
-                taps[f"{side}.{layer}"] = Tap(path)
+                taps[f"{side}.{layer}"] = Tap(path, **place)
                 if isinstance(self.get_submodule(path).attention, MultiViewAttention):
                     views = {f"{side}.{layer}.{view}": f"{path}.attention.views.{i}" for i, view in enumerate(VIEWS)}
-                    taps |= {name: Tap(module) for name, module in views.items()}
+                    taps |= {name: Tap(module, **place) for name, module in views.items()}
         return taps
 
     def forward(self, noisy: Tensor) -> Tensor:

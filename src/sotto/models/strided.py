@@ -1,11 +1,12 @@
-"""What networks of strided convolutions on the waveform share: its scale, lengths that divide, and initial weights.
+"""What networks of strided convolutions on the waveform share: scale, lengths, places of frames, initial weights.
 
-DEMUCS (Defossez et al., Interspeech 2020) and MANNER (Park et al., ICASSP 2022) have all three in common.
+DEMUCS (Defossez et al., Interspeech 2020) and MANNER (Park et al., ICASSP 2022) have all of it in common.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,28 @@ def valid_length(length: int, kernel: int, stride: int, depth: int) -> int:
         shortest = (shortest - 1) * stride + kernel
     steps = (length - shortest + step - 1) // step
     return shortest + (steps + abs(steps)) // 2 * step
+
+
+class Frames(TypedDict):
+    """Where the frames of a tap lie; see ``sotto.types.Tap``."""
+
+    stride: float
+    offset: float
+
+
+def frames_behind(layers: int, kernel: int, stride: int, rate: int = 1) -> Frames:
+    """Where the frames of a tap lie behind ``layers`` strided convolutions without padding.
+
+    A transposed convolution undoes one of them: its output lies on the frames of the layer before.
+
+    Args:
+        layers: between the waveform and the tap; 0 is the waveform itself.
+        kernel: of each convolution.
+        stride: of each convolution.
+        rate: multiple of the sampling rate at which they run.
+    """
+    before = sum(stride**layer for layer in range(layers))
+    return {"stride": stride**layers / rate, "offset": (kernel - 1) / 2 * before / rate}
 
 
 def rescale(module: nn.Module) -> None:

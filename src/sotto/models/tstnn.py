@@ -160,7 +160,8 @@ class Tstnn(Enhancer):
         places |= {f"transformer.{block + 1}": f"transformer.{block}" for block in range(blocks)}
         places |= {"decoder.2": "decoder.0", "decoder.1": "decoder.1"}
         places["latent"] = f"transformer.{blocks - 1}"
-        return {name: Tap(path, "BCNF") for name, path in places.items()}
+        centre = (self.frame - 1) / 2
+        return {name: Tap(path, "BCNF", stride=self.frame // 2, offset=centre) for name, path in places.items()}
 
     def forward(self, noisy: Tensor) -> Tensor:
         encoded = self.encoder(self.embed(frames(noisy, self.frame).unsqueeze(1)))

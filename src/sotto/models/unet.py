@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from sotto.models.base import State, StreamingEnhancer
 from sotto.models.bottleneck import LinearBottleneck
 from sotto.models.channels_last import Pointwise, channels_last, on_cpu
-from sotto.models.fourier import RealFourier
-from sotto.models.frames import cut, overlap_add
+from sotto.models.fourier import masked
+from sotto.models.framing import StreamingStft
 from sotto.models.unet_layers import Down, GroupedGru, Up
 from sotto.types import Tap
 
@@ -84,9 +84,7 @@ class UNet(StreamingEnhancer):
         self.decoder = nn.ModuleList(
             Up(width, width if layer else 2, last=layer == 0) for layer in reversed(range(depth))
         )
-        self.fourier = RealFourier(window)
-        self.register_buffer("window", torch.hann_window(window).sqrt(), persistent=False)
-        self.window: Tensor
+        self.stft = StreamingStft(window, hop)
 
     @property
     def taps(self) -> dict[str, Tap]:
@@ -95,10 +93,14 @@ class UNet(StreamingEnhancer):
         A network with a linear bottleneck also shows what comes out of that, ``latent.bottleneck``.
         """
         depth = len(self.encoder)
-        taps = {f"encoder.{i + 1}": Tap(f"encoder.{i}.out", "BCNF") for i in range(depth)}
-        taps |= {f"decoder.{i + 1}": Tap(f"decoder.{depth - 1 - i}.out", "BCNF") for i in range(depth)}
-        taps["latent"] = taps[f"encoder.{depth}"]
-        return taps | ({"latent.bottleneck": Tap("latent", "BCNF")} if self.arguments["bottleneck"] else {})
+        # The first window begins ``delay`` samples before the signal.
+        centre = (len(self.stft.weights) - 1) / 2 - self.delay
+        places = {f"encoder.{i + 1}": f"encoder.{i}.out" for i in range(depth)}
+        places |= {f"decoder.{i + 1}": f"decoder.{depth - 1 - i}.out" for i in range(depth)}
+        places["latent"] = places[f"encoder.{depth}"]
+        if self.arguments["bottleneck"]:
+            places["latent.bottleneck"] = "latent"
+        return {name: Tap(path, "BCNF", stride=self.hop, offset=centre) for name, path in places.items()}
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Enhance ``noisy`` [B,T]; returns [B,T]. It is one step over the whole signal, and silence behind it."""
@@ -112,11 +114,11 @@ class UNet(StreamingEnhancer):
     def initial_state(self, batch: int = 1) -> State:
         """Input before the next frame, output begun there, a frame before each convolution, the bottleneck's memory."""
         width, size = self.arguments["width"], self.bottleneck.size
-        like = self.window
+        like = self.stft.weights
         frames = [(3 if layer == 0 else width, self.bins[layer]) for layer in range(len(self.encoder))]
         frames += [(width, bins) for bins in self.bins[:0:-1]]
         return (
-            *(like.new_zeros(batch, self.delay) for _ in range(2)),
+            *(self.stft.memory(batch) for _ in range(2)),
             *(like.new_zeros(batch, channels, 1, bins) for channels, bins in frames),
             like.new_zeros(batch, len(self.bottleneck.grus), size),
         )
@@ -129,13 +131,9 @@ class UNet(StreamingEnhancer):
         self, block: Tensor, past: Tensor, begun: Tensor, caches: Sequence[Tensor | None], hidden: Tensor
     ) -> tuple[Tensor, State]:
         """One step; a cache of None is silence."""
-        frames, past = cut(past, block, self.hop)
-        spectrum = self.fourier(frames * self.window).movedim(-1, 1)
+        spectrum, past = self.stft.analyse(block, past)
         mask, kept, hidden = self._mask(spectrum, iter(caches), hidden)
-        frames = self.fourier.inverse(_masked(spectrum, mask).movedim(1, -1)) * self.window
-        if self.delay > self.hop:  # the squared windows add up to 1 at half a window, to 2 at a quarter
-            frames = 0.5 * frames
-        estimate, begun = overlap_add(begun, frames, self.hop)
+        estimate, begun = self.stft.synthesise(masked(spectrum, mask), begun)
         return estimate, (past, begun, *kept, hidden)
 
     def _mask(
@@ -159,9 +157,3 @@ def compress(spectrum: Tensor) -> Tensor:
     power = spectrum.square().sum(dim=1, keepdim=True).clamp(min=POWER_FLOOR)
     compressed = spectrum * power.pow((COMPRESSION - 1) / 2)
     return torch.cat([compressed, power.pow(COMPRESSION / 2)], dim=1)
-
-
-def _masked(spectrum: Tensor, mask: Tensor) -> Tensor:
-    """Complex product of [B,2,N,F] by [B,2,N,F]."""
-    (real, imaginary), (scale, turn) = spectrum.unbind(1), mask.unbind(1)
-    return torch.stack([real * scale - imaginary * turn, real * turn + imaginary * scale], dim=1)

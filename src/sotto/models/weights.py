@@ -138,7 +138,7 @@ def _read_published(path: Path) -> tuple[str, dict[str, Any], published.State]:
     if publisher is None:
         raise InputError(path, "no checkpoint of a network that is known here", expected)
     try:
-        return published.read(publisher, state, package)
+        return published.read(publisher, state, package, path)
     except KeyError as error:
         raise InputError(path, f"holds a tensor of an unknown name, {error}", expected) from error
     except ValueError as error:

@@ -14,7 +14,7 @@ from sotto.shelf import locate
 if TYPE_CHECKING:
     from sotto.models.base import StreamingEnhancer
 
-STREAMING = "a network that can: unet, or demucs with normalisation: running"
+STREAMING = "a network that can: dualpath, unet, or demucs with normalisation: running"
 
 
 @runtime_checkable

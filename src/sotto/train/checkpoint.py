@@ -18,7 +18,8 @@ CHECKPOINT = "best.safetensors"
 """The weights of a run to use: its best on the validation recordings."""
 LAST = "last.safetensors"
 """The weights at the end of a run: one that has them has taken all its steps."""
-FORMAT = 1
+FORMAT = 2
+"""Format 1 chose by PESQ alone, and knew neither an average nor refused steps; it is still read."""
 
 
 def chosen(folder: Path) -> Path:
@@ -46,9 +47,16 @@ def load_state(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(folder, "no run to resume here", f"a folder with {STATE}", "start it without --resume")
     state = read_pickled(path, "the state of a training run")
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    if not isinstance(state, dict) or state.get("format") not in (1, FORMAT):
         raise InputError(path, "a training state of another version", f"format {FORMAT}", "start the run anew")
     before = state.get("ranks", 1)
     if before != ranks():
         raise InputError(path, f"a run of {before} process(es), resumed by {ranks()}", "as many, for the same batches")
-    return state
+    return _upgraded(state) if state["format"] == 1 else state
+
+
+def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
+    """A state of format 1 as one of today, which goes on choosing by PESQ alone."""
+    best = state["best"] and (*state["best"], {"pesq_wb": state["best"][0], "score": state["best"][0]})
+    judge = {"select": {"pesq_wb": 1.0}, "best": best}
+    return state | {"judge": judge, "average": None, "stepper": {"refused": 0, "in_a_row": 0}}

@@ -1,20 +1,18 @@
 """The one loop: every teacher, baseline and distilled student trains here, in one process or in many.
 
-A run lives in a folder: ``state.pt`` (everything that a resumed run needs), ``best.safetensors`` (the best wide-band
-PESQ on the validation recordings), ``last.safetensors``, ``log.jsonl`` and ``tensorboard/``. Of several processes the
-first writes them; all take the same steps, and stop at the same one.
+A run lives in a folder: ``state.pt`` (everything that a resumed run needs), ``best.safetensors`` (the best on the
+validation recordings, by ``train.select``), ``last.safetensors``, ``log.jsonl`` and ``tensorboard/``. Of several
+processes the first writes them; all take the same steps, and stop at the same one.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import torch
 
 from sotto import models
@@ -22,34 +20,29 @@ from sotto.data.base import Segments, Source
 from sotto.data.loader import loader
 from sotto.errors import InputError
 from sotto.files import sweep
+from sotto.models import Enhancer
 from sotto.processes import agreed, rank, ranks
 from sotto.train.across import follow_first, mean
+from sotto.train.average import average_of
 from sotto.train.checkpoint import CHECKPOINT, LAST, STATE, load_state, save_state
 from sotto.train.checks import check
 from sotto.train.interrupt import Interruptible
+from sotto.train.judge import Judge
 from sotto.train.log import Log
 from sotto.train.objective import Objective
+from sotto.train.optimizer import Stepper, optimizer_of
+from sotto.train.outcome import Outcome, Progress
 from sotto.train.parallel import open_fabric, wrap
-from sotto.train.polarity import set_upright
+from sotto.train.polarity import Watch, set_upright
 from sotto.train.schedule import schedule
+from sotto.train.select import Selection
 from sotto.train.settings import Settings
 from sotto.train.stages import Stage, leg_at, legs, span_at
-from sotto.train.validation import choose, validate
+from sotto.train.validation import choose
 from sotto.types import Batch
 
-Progress = Callable[[int, int, dict[str, float]], None]
-"""Called with (steps done, steps in all, the latest numbers)."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: steps done, the best validation score with its step, and the checkpoint to use."""
-
-    steps: int
-    best_pesq: float | None
-    best_step: int | None
-    checkpoint: Path
-    seconds: float
+FIRST = 4
+"""Batches on which a network is set upright before it learns."""
 
 
 class Trainer:
@@ -63,6 +56,8 @@ class Trainer:
         folder: of the run.
         about: facts to store in the checkpoints' header, such as the recipe.
         stages: of the run; their weights are the objective's affair.
+        trained: whether the student has learnt already. It is then validated before the first step, so that the best
+            checkpoint is never worse than it.
 
     Raises:
         InputError: data, network and settings that do not fit together.
@@ -77,6 +72,7 @@ class Trainer:
         folder: Path,
         about: dict[str, Any] | None = None,
         stages: Sequence[Stage] = (),
+        trained: bool = False,
     ) -> None:
         if source.sample_rate != student.sample_rate:
             raise InputError(
@@ -84,6 +80,7 @@ class Trainer:
             )
         self.student, self.objective, self.source = student, objective, source
         self.settings, self.folder, self.about = settings, folder, about or {}
+        selection = Selection(settings.select)
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         self.fabric = open_fabric(settings, unused=bool(objective.methods))
@@ -95,21 +92,27 @@ class Trainer:
             raise InputError("data", found, do="take more data or a smaller train.batch_size")
         self.steps = settings.steps if settings.steps is not None else settings.epochs * self.per_epoch
         self.plan = legs(stages, self.steps, self.per_epoch)
-        self.step, self.validated, self.seconds = 0, 0, 0.0
+        self.step, self.validated, self.seconds = 0, -1 if trained else 0, 0.0
         self.sums: dict[str, float] = {}
         self.span = (0, 0)
-        self.best: tuple[float, int] | None = None
-        self._prepare()
+        self._prepare(selection)
 
-    def _prepare(self) -> None:
+    def _prepare(self, selection: Selection) -> None:
         self.objective.to(self.fabric.device)
         if self.objective.teacher is not None:
             self.objective.teacher.to(self.fabric.device)
         self.student.to(self.fabric.device)
-        batch = self.first_batch()
-        set_upright(self.student, batch.noisy)
-        self.objective.prepare(self.student, batch)
+        first = [batch.to(self.fabric.device) for batch in islice(self._loaded(0, 0, 0), FIRST)]
+        set_upright(self.student, [batch.noisy for batch in first])
+        self.objective.prepare(self.student, first[0])
         self.model = wrap(self.fabric, self.student, self.objective, self.settings)
+        self.stepper = Stepper(self.fabric, self.settings.grad_clip)
+        decay = self.settings.ema
+        self.average = None if decay is None else average_of(self.student, decay)
+        items = choose(self.source.valid(), self.settings.validate_items)
+        teacher, average = self.objective.teacher, None if self.average is None else cast(Enhancer, self.average.module)
+        self.judge = Judge(average or self.student, items, selection, teacher, self.fabric, self.folder, self.about)
+        self.watch = Watch(self.student, average, teacher, self.steps, str(self.folder))
         self.enter(0)
 
     def enter(self, step: int) -> None:
@@ -119,7 +122,7 @@ class Trainer:
         if span != self.span:
             self.span = span
             parameters = [*self.student.parameters(), *self.objective.parameters()]
-            optimizer = torch.optim.Adam(parameters, lr=self.settings.max_lr)
+            optimizer = optimizer_of(parameters, self.settings)
             self.schedule = schedule(optimizer, self.settings, span[1] - span[0])
             self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
 
@@ -131,13 +134,19 @@ class Trainer:
         """Check the objective on the first batch, changing nothing; see ``sotto.train.checks``."""
         return check(self.objective, self.student, self.first_batch(), self.source.labels)
 
-    def fit(self, resume: bool = False, progress: Progress | None = None) -> Outcome:
+    def fit(
+        self,
+        resume: bool = False,
+        progress: Progress | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> Outcome:
         """Train to the end.
 
         Args:
             resume: go on from the state in the folder; on a CPU the weights then end up as if never interrupted,
                 bit for bit.
             progress: told of every step, by the first process.
+            tell: given a line when something happens that a person should know, by the first process.
 
         Raises:
             InputError: the folder holds a run already and ``resume`` is not asked for, or none and it is.
@@ -149,13 +158,16 @@ class Trainer:
         else:
             self._restore(state)
         first = rank() == 0
+        if tell is not None and first:
+            self.watch.tell = tell
         with Log(self.folder if first else None, self.step) as log, Interruptible() as signals:
             self._run(log, signals, progress if first else None)
         if first:
-            models.save(self.student, self.folder / LAST, step=self.step, **self.about)
-        pesq, step = self.best if self.best else (None, None)
-        checkpoint = self.folder / (CHECKPOINT if self.best else LAST)
-        return Outcome(self.step, pesq, step, checkpoint, self.seconds)
+            models.save(self.judge.network, self.folder / LAST, step=self.step, **self.about)
+        best = self.judge.best
+        if best is None:
+            return Outcome(self.step, None, None, self.folder / LAST, self.seconds)
+        return Outcome(self.step, best.score, best.step, self.folder / CHECKPOINT, self.seconds, best.scores)
 
     def _state(self, resume: bool) -> dict[str, Any] | None:
         """What to go on from, if anything, in a folder that is cleared of what a killed run left half written."""
@@ -176,6 +188,8 @@ class Trainer:
             self.step += 1
             self.seconds = time.monotonic() - started
             self._record(log, values)
+            if self.step in self.watch.steps:
+                self.watch.look(batch, self.step, self.optimizer, log)
             if progress is not None:
                 progress(self.step, self.steps, values)
             stop = bool(mean(torch.tensor(float(signals.asked), device=self.fabric.device)))  # all at the same step
@@ -204,9 +218,9 @@ class Trainer:
         self.optimizer.zero_grad()
         total, terms = self.model(lambda: batch, self.step)
         self.fabric.backward(total)
-        if self.settings.grad_clip is not None:
-            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.settings.grad_clip)
-        self.optimizer.step()
+        taken = self.stepper.step(self.model, self.optimizer)
+        if taken and self.average is not None:
+            self.average.update_parameters(self.student)
         self.schedule.step()
         values = mean(torch.stack([total, *terms.values()])).tolist()
         return dict(zip(("total", *terms), values, strict=True)) | self.objective.weighting.moving(self.step)
@@ -221,7 +235,8 @@ class Trainer:
             count = (self.step - 1) % self.settings.log_every + 1
             means = {name: total / count for name, total in self.sums.items()}
             rate = float(self.schedule.get_last_lr()[0])
-            log.write(self.step, {**means, "lr": rate, "seconds": round(self.seconds, 1)})
+            pulls = self.objective.weighting.pulls(self.step - 1)
+            log.write(self.step, {**means, **pulls, "lr": rate, "seconds": round(self.seconds, 1)})
             log.draw(self.step, self.objective.active)
             self.sums = {}
 
@@ -236,28 +251,15 @@ class Trainer:
             self._save()
 
     def _validate(self, log: Log) -> None:
-        """Score the validation recordings and keep the weights if they are the best so far."""
-        items = self.source.valid()
-        if not items:
+        """Score the validation recordings, see which way up the network is, and keep the weights if they are best."""
+        if not self.judge.items:
             return
-        self.model.eval()
         follow_first(self.model)
-        chosen = choose(items, self.settings.validate_items)
-        means = validate(self._enhance, chosen, self.student.sample_rate, self.objective.teacher, self.fabric.device)
-        self.model.train()
-        if "pesq_wb" not in means or not math.isfinite(means["pesq_wb"]):
-            raise InputError("data", "PESQ could score no validation recording", "recordings with speech in them")
-        log.write(self.step, {f"valid/{name}": value for name, value in means.items()})
-        if self.best is None or means["pesq_wb"] > self.best[0]:
-            self.best = (means["pesq_wb"], self.step)
-            path = self.folder / CHECKPOINT
-            if rank() == 0:
-                models.save(self.student, path, step=self.step, valid_pesq_wb=means["pesq_wb"], **self.about)
-
-    def _enhance(self, noisy: np.ndarray) -> np.ndarray:
-        with torch.no_grad(), self.fabric.autocast():
-            wave = torch.from_numpy(noisy).to(self.fabric.device).unsqueeze(0)
-            return self.student(wave).float().squeeze(0).cpu().numpy()
+        scores = self.judge.scores()
+        if self.watch.turns(scores.get("correlation"), self.step, self.optimizer, log):
+            scores = self.judge.scores()
+        log.write(self.step, {f"valid/{name}": value for name, value in scores.items()})
+        self.judge.keep(self.step, scores)
 
     def _save(self) -> None:
         if rank() > 0:
@@ -269,9 +271,11 @@ class Trainer:
                 "validated": self.validated,
                 "precision": self.fabric.strategy.precision.state_dict(),
                 "seconds": self.seconds,
-                "best": self.best,
+                "judge": self.judge.state_dict(),
+                "stepper": self.stepper.state_dict(),
                 "sums": self.sums,
                 "student": self.student.state_dict(),
+                "average": None if self.average is None else self.average.state_dict(),
                 "objective": self.objective.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
@@ -281,9 +285,13 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.validated, self.seconds = state["step"], state["validated"], state["seconds"]
-        self.best, self.sums = state["best"], state["sums"]
+        self.sums = state["sums"]
+        self.judge.load_state_dict(state["judge"])
+        self.stepper.load_state_dict(state["stepper"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.student.load_state_dict(state["student"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.objective.load_state_dict(state["objective"])
         self.enter(max(self.step - 1, 0))  # the optimiser that made the last step, also right before a reset
         self.optimizer.load_state_dict(state["optimizer"])

@@ -54,9 +54,23 @@ class Objective(nn.Module):
         terms = [*(f"loss/{name}" for name in losses), *(f"kd/{name}" for name in methods)]
         if not terms:
             raise InputError("loss", "nothing to minimise", "at least one loss or one distillation method")
+        self._check_rate(student)
         self.weighting = Weighting(terms, weights or {}, stages)
         if methods:
             self._connect(student, teacher)
+
+    def _check_rate(self, student: nn.Module) -> None:
+        """Refuse losses that are defined at another sample rate than the student's, inside of methods too."""
+        rate = unwrap(student).sample_rate
+        for term, part in [
+            *((f"loss.{name}", loss) for name, loss in self.losses.items()),
+            *((f"distill.{name}", method) for name, method in self.methods.items()),
+        ]:
+            for module in part.modules():
+                needed = getattr(module, "sample_rate", rate)
+                if needed != rate:
+                    found = f"{type(module).__name__} is defined at {needed} Hz alone"
+                    raise InputError(term, found, f"a loss for {rate} Hz, the student's rate", "take another loss")
 
     def _connect(self, student: nn.Module, teacher: AnyTeacher | None) -> None:
         if teacher is None:

@@ -1,4 +1,4 @@
-"""Validation: which recordings, against what, and with what score."""
+"""Validation: which recordings, against what, and with what scores."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import torch
 
 from sotto.data.base import Lazy
 from sotto.distill import AnyTeacher
+from sotto.evaluate import Scores
 from sotto.evaluate.score import score
 from sotto.types import Batch, Item
-
-METRICS = ("pesq_wb", "si_sdr_db")
 
 
 def choose(items: Sequence[Item], count: int | None) -> Sequence[Item]:
@@ -25,11 +24,12 @@ def choose(items: Sequence[Item], count: int | None) -> Sequence[Item]:
 def validate(
     enhance: Callable[[np.ndarray], np.ndarray],
     items: Sequence[Item],
+    metrics: Sequence[str],
     sample_rate: int,
     teacher: AnyTeacher | None = None,
     device: torch.device | None = None,
-) -> dict[str, float]:
-    """Mean scores of ``enhance`` on ``items``; a score that no item has a value for is left out.
+) -> Scores:
+    """Scores of ``enhance`` on ``items`` by ``metrics``.
 
     An item without a clean reference is compared with the teacher's estimate of it, which is what a student of
     label-free distillation is after; the score is then one of likeness to the teacher, not of quality.
@@ -39,7 +39,7 @@ def validate(
         item = items[index]
         return item if item.clean is not None or teacher is None else _taught(item, teacher, device)
 
-    return score(enhance, Lazy(len(items), compared), metrics=METRICS, sample_rate=sample_rate).means()
+    return score(enhance, Lazy(len(items), compared), metrics=metrics, sample_rate=sample_rate)
 
 
 def _taught(item: Item, teacher: AnyTeacher, device: torch.device | None) -> Item:

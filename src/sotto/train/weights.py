@@ -1,11 +1,9 @@
-"""How much each term weighs: a number, a ramp over steps, or whatever balances it against the rest.
+"""How much each term weighs: a number, a ramp over steps, or whatever balances it against the supervised loss.
 
 Weights published for classification do not carry over to speech, so beside numbers there is ``balance``: the weight
-that makes the gradient of a method's term r times as long as that of the terms which have weights of their own. It is
-measured over the first steps and frozen then, so that the objective stops moving.
-
-Our reading: gradients are compared at the student's parameters, not at its output, because a loss on features reaches
-every layer before them and never the output.
+that makes the gradient of a method's term r times as long as that of the supervised loss. The two drift apart while a
+network learns, by a factor of ten within 400 steps for some methods, so the ratio is measured again and again
+(``pulls.py``), and the weight follows it.
 """
 
 from __future__ import annotations
@@ -17,11 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector
+from torch import nn
 
 from sotto.errors import InputError
-from sotto.train.across import mean
+from sotto.train.pulls import EVERY, Gauge
 from sotto.types import Terms
 
 
@@ -30,16 +27,17 @@ class Balance:
     """A weight found by measurement.
 
     Args:
-        balance: r, the ratio of the weighted term's gradient to that of the terms with weights of their own.
-        steps: over which the weight is measured, after which it stays.
+        balance: r, the ratio of the weighted term's gradient to that of the supervised loss.
+        every: steps between two measurements. Each takes about the time of a step's backward pass for the loss and
+            for every method.
     """
 
     balance: float
-    steps: int = 50
+    every: int = EVERY
 
     def __post_init__(self) -> None:
-        if not self.balance > 0 or self.steps < 1:
-            raise InputError("weights", f"balance {self.balance} over {self.steps} steps", "both above 0")
+        if not self.balance > 0 or self.every < 1:
+            raise InputError("weights", f"balance {self.balance} every {self.every} steps", "both above 0")
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def weight_of(value: float | Mapping[str, Any]) -> Weight:
 
 
 class Weighting(nn.Module):
-    """The weight of every term, in every stage and at every step; it holds what balancing has measured.
+    """The weight of every term, in every stage and at every step; it holds what was measured.
 
     Args:
         terms: their names; a term that is not named below weighs 1.
@@ -90,6 +88,7 @@ class Weighting(nn.Module):
 
     Attributes:
         stage: the index of the present one.
+        gauge: the ratio of gradients of every method's term and every balanced one.
 
     Raises:
         InputError: a weight for a term that does not exist, a stage with nothing to minimise, or one in which every
@@ -113,11 +112,7 @@ class Weighting(nn.Module):
         for stage in self.stages:
             _check(stage)
         balanced = {name for stage in self.stages for name, weight in stage.items() if isinstance(weight, Balance)}
-        self.balanced = sorted(balanced)
-        self.register_buffer("measured", torch.zeros(len(self.balanced), dtype=torch.float64))
-        self.register_buffer("count", torch.zeros(len(self.balanced), dtype=torch.int64))
-        self.measured: Tensor
-        self.count: Tensor
+        self.gauge = Gauge(sorted(balanced | {name for name in base if name.startswith("kd/")}))
 
     @property
     def used(self) -> list[str]:
@@ -129,6 +124,16 @@ class Weighting(nn.Module):
         """The terms of the present stage that need computing: those whose weight is not the number 0."""
         return [name for name, weight in self.stages[self.stage].items() if weight != 0]
 
+    @property
+    def reference(self) -> list[str]:
+        """The terms whose gradient is the measure of the others.
+
+        The losses that have weights of their own; in a stage without any, the methods that have.
+        """
+        stage = self.stages[self.stage]
+        own = [name for name in self.active if not isinstance(stage[name], Balance)]
+        return [name for name in own if name.startswith("loss/")] or own
+
     def at(self, step: int) -> dict[str, float]:
         """The weight of every active term at ``step``; one that is still to be measured weighs 0."""
         weights = {}
@@ -137,7 +142,8 @@ class Weighting(nn.Module):
             if isinstance(weight, Ramp):
                 weights[name] = weight.at(step)
             elif isinstance(weight, Balance):
-                weights[name] = weight.balance * self.measured[self.balanced.index(name)].item()
+                ratio = self.gauge.smooth(name)
+                weights[name] = 0.0 if ratio is None else weight.balance / ratio
             else:
                 weights[name] = weight
         return weights
@@ -147,26 +153,29 @@ class Weighting(nn.Module):
         stage = self.stages[self.stage]
         return {f"weight/{name}": now for name, now in self.at(step).items() if not isinstance(stage[name], float)}
 
+    def pulls(self, step: int) -> dict[str, float]:
+        """How hard every method pulls: its weighted gradient over that of the supervised loss, ``pull/TERM`` -> ratio.
+
+        Gradients are those of the last measurement, weights those of ``step``. A term that was never measured, as for
+        want of a loss beside it, is left out.
+        """
+        last = {name: self.gauge.last(name) for name in self.active}
+        weights = self.at(step)
+        return {f"pull/{name}": weights[name] * ratio for name, ratio in last.items() if ratio is not None}
+
     def measure(self, terms: Terms, parameters: Sequence[nn.Parameter], step: int) -> None:
-        """Compare the gradients of balanced terms with those of the others, unless that has been done often enough."""
-        stage = self.stages[self.stage]
+        """Measure the ratios of gradients that are due at ``step``."""
+        stage, reference = self.stages[self.stage], self.reference
         due = []
         for name in terms:
-            weight = stage[name]
-            if isinstance(weight, Balance) and self.count[self.balanced.index(name)] < weight.steps:
-                due.append(name)
-        if not due:
-            return
-        weights = self.at(step)
-        fixed = [name for name in terms if not isinstance(stage[name], Balance)]
-        task = torch.stack([weights[name] * terms[name] for name in fixed]).sum()
-        wanted = _gradient_norm(task, parameters)
-        for name in due:
-            index, found = self.balanced.index(name), _gradient_norm(terms[name], parameters)
-            # A batch without labels has no task, and half precision may overflow: neither tells how the two compare.
-            if 0 < found < math.inf and 0 < wanted < math.inf:
-                self.count[index] += 1
-                self.measured[index] += (wanted / found - self.measured[index]) / self.count[index]
+            if name in self.gauge.terms and name not in reference:
+                weight = stage[name]
+                if self.gauge.due(name, step, weight.every if isinstance(weight, Balance) else EVERY):
+                    due.append(name)
+        if due and reference:
+            weights = self.at(step)
+            task = torch.stack([weights[name] * terms[name] for name in reference]).sum()
+            self.gauge.measure({name: terms[name] for name in due}, task, parameters, step)
 
 
 def _check(stage: Mapping[str, Weight]) -> None:
@@ -175,10 +184,3 @@ def _check(stage: Mapping[str, Weight]) -> None:
         raise InputError("weights", "nothing to minimise", "at least one loss or one distillation method")
     if all(isinstance(weight, Balance) for weight in active):
         raise InputError("weights", "every term is balanced", "one term with a number, against which to balance")
-
-
-def _gradient_norm(term: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
-    if not term.requires_grad:
-        return term.new_zeros((), dtype=torch.float64)
-    gradients = torch.autograd.grad(term, parameters, retain_graph=True, materialize_grads=True)
-    return torch.linalg.vector_norm(mean(parameters_to_vector(gradients))).double()

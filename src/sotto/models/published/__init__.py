@@ -5,6 +5,7 @@ One file per network, and one entry in ``PUBLISHERS``. The files themselves are 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,18 +54,37 @@ def find(state: Any) -> Publisher | None:
     return next((publisher for publisher in PUBLISHERS if publisher.owns(state)), None)
 
 
-def read(publisher: Publisher, state: State, package: Mapping[str, Any]) -> tuple[str, dict[str, Any], State]:
+def read(
+    publisher: Publisher, state: State, package: Mapping[str, Any], where: object
+) -> tuple[str, dict[str, Any], State]:
     """The network's name, its arguments, and its state under our names.
 
+    Warns where the file, ``where``, leaves open what no tensor tells either.
+
     Raises:
-        ValueError: arguments that our network does not follow.
+        ValueError: arguments that our network does not follow, or that contradict the tensors.
         KeyError: a tensor of a name that is not known.
     """
-    stated: dict[str, Any] = {}
-    if publisher.signature and "class" in package:
-        positional = tuple(package.get("args") or ())
-        if len(positional) > len(publisher.signature):
-            raise ValueError(f"{len(positional)} arguments, where {publisher.network} takes {len(publisher.signature)}")
-        stated = dict(zip(publisher.signature, positional, strict=False)) | dict(package.get("kwargs") or {})
+    stated = _stated(publisher, package) if publisher.signature else {}
     name, arguments = publisher.arguments(state, stated)
+    unknown = [key for key in publisher.untold if key not in stated]
+    if unknown and "class" not in package:  # that class has the default that is taken here
+        taken = ", ".join(f"{key}={arguments[key]}" for key in unknown)
+        warnings.warn(
+            f"{where}: a {publisher.network} that does not state {' and '.join(unknown)}, which no tensor tells:"
+            f" taken for {taken}. If it has others, save it as {{'state': ..., 'kwargs': {{'{unknown[0]}': ...}}}}",
+            stacklevel=2,
+        )
     return name, arguments, publisher.translate(state)
+
+
+def _stated(publisher: Publisher, package: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the constructor that a package states, by position and by name, with or without its class.
+
+    ``args`` that are no sequence are something else, such as the options of a training script.
+    """
+    named, positional = package.get("kwargs"), package.get("args")
+    positional = tuple(positional) if isinstance(positional, tuple | list) else ()
+    if len(positional) > len(publisher.signature):
+        raise ValueError(f"{len(positional)} arguments, where {publisher.network} takes {len(publisher.signature)}")
+    return dict(zip(publisher.signature, positional, strict=False)) | dict(named if isinstance(named, Mapping) else {})

@@ -1,8 +1,8 @@
-"""DEMUCS as its authors publish it: the state itself, or a package ``class``, ``args``, ``kwargs``, ``state``.
+"""DEMUCS as its authors publish it: the state itself, or a package of it with ``class``, ``args`` and ``kwargs``.
 
-What a package states comes first. The rest is read off the tensors: width, kernel and growth off their shapes, depth
-off their number, and that it is not causal off the linear layer behind the LSTM. No tensor tells stride and
-resampling: a bare state is taken for one of the published networks that have 4 and 4.
+Width, kernel and growth are read off the shapes of the tensors, depth off their number, and that it is not causal off
+the linear layer behind the LSTM. No tensor tells stride and resampling: these are what a package states, and otherwise
+4 and 4, which the authors' released networks have; a warning says so.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def arguments(state: State, stated: Mapping[str, Any]) -> tuple[str, dict[str, A
     """The arguments of the network that the state belongs to.
 
     Raises:
-        ValueError: a stated argument that is not known, or a value that our network does not follow.
+        ValueError: a stated argument that is not known, a value that our network does not follow, or one that the
+            tensors contradict.
     """
     for name, value in stated.items():
         if name not in (*_OURS, *_ALWAYS, *_IDLE):
@@ -55,16 +56,19 @@ def arguments(state: State, stated: Mapping[str, Any]) -> tuple[str, dict[str, A
     depth = len({match[1] for name in state if (match := re.match(r"encoder\.(\d+)\.", name))})
     # The LSTM is as wide as the deepest layer: hidden growth^(depth - 1).
     deepest = state["lstm.lstm.weight_hh_l0"].shape[-1]
-    inferred = {
+    shown = {
         "hidden": hidden,
         "depth": depth,
         "kernel": kernel,
-        "stride": 4,
-        "resample": 4,
-        "growth": round((deepest / hidden) ** (1 / (depth - 1))) if depth > 1 else 2,
         "causal": "lstm.linear.weight" not in state,
     }
-    return "demucs", inferred | {ours: stated[name] for name, ours in _OURS.items() if name in stated}
+    if depth > 1:
+        shown["growth"] = round((deepest / hidden) ** (1 / (depth - 1)))
+    told = {ours: stated[name] for name, ours in _OURS.items() if name in stated}
+    for name, ours in _OURS.items():
+        if ours in shown and told.get(ours, shown[ours]) != shown[ours]:
+            raise ValueError(f"{name}={told[ours]!r} beside tensors of a network with {name}={shown[ours]!r}")
+    return "demucs", {"stride": 4, "resample": 4, "growth": 2} | told | shown
 
 
 def translate(state: State) -> dict[str, Tensor]:
@@ -82,5 +86,6 @@ DEMUCS = Publisher(
     arguments=arguments,
     translate=translate,
     signature=_SIGNATURE,
+    untold=("stride", "resample"),
     classes=("denoiser.demucs.Demucs",),
 )

@@ -23,9 +23,12 @@ class Publisher:
         network: what people call it, for messages.
         marks: names of tensors that together no other network's checkpoint has.
         arguments: (state, arguments that the file states) -> the name and the arguments of our constructor. Raises
-            ValueError for a stated argument that is not known, or that our network does not follow.
+            ValueError for a stated argument that is not known, that our network does not follow, or that contradicts
+            the tensors.
         translate: published state -> state under our names. Raises KeyError for a name that is not known.
         signature: the constructor's parameters in their order, where files state its arguments.
+        untold: parameters that no tensor tells; where a file does not state them, those of the published networks are
+            assumed. They have the same name in our constructor.
         classes: full names of the classes that its files pickle beside the tensors; they are never imported.
     """
 
@@ -34,6 +37,7 @@ class Publisher:
     arguments: Callable[[State, Mapping[str, Any]], tuple[str, dict[str, Any]]]
     translate: Callable[[State], dict[str, Tensor]]
     signature: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
 
     def owns(self, state: State) -> bool:
