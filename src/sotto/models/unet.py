@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from sotto.models.base import State, StreamingEnhancer
 from sotto.models.bottleneck import LinearBottleneck
-from sotto.models.channels_last import Pointwise, channels_last, on_cpu
+from sotto.models.channels_last import Pointwise, channels_last
 from sotto.models.fourier import masked
 from sotto.models.framing import StreamingStft
+from sotto.models.placement import on_cpu
 from sotto.models.unet_layers import Down, GroupedGru, Up
 from sotto.types import Tap
 
