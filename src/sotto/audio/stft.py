@@ -79,3 +79,8 @@ def _overlap_add(frames: Tensor, hop: int) -> Tensor:
 def magnitude(spectrum: Tensor) -> Tensor:
     """|spectrum| with its square floored at 1e-7, so that its logarithm and its gradient stay finite."""
     return (spectrum.real.square() + spectrum.imag.square()).clamp(min=POWER_FLOOR).sqrt()
+
+
+def planes(spectrum: Tensor) -> Tensor:
+    """Real and imaginary part of a complex spectrum [...], each by itself in memory: [2,...]."""
+    return torch.view_as_real(spectrum).movedim(-1, 0).contiguous()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sotto.audio.stft import POWER_FLOOR, stft
+from sotto.audio.stft import POWER_FLOOR, planes, stft
 
 # pyright: reportIncompatibleMethodOverride=false
 
@@ -82,7 +82,7 @@ class _Compressed:
 
     def __init__(self, spectrum: Tensor, compression: float) -> None:
         self.compression = compression
-        self.real, self.imaginary = spectrum.real.contiguous(), spectrum.imag.contiguous()
+        self.real, self.imaginary = planes(spectrum)
         self.raw = self.real.square().addcmul_(self.imaginary, self.imaginary)
         self.power = self.raw.clamp(min=POWER_FLOOR)
         self.factor = self.power.log().mul_((compression - 1) / 2).exp_()

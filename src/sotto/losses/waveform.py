@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sotto.audio.stft import magnitude, stft
+from sotto.audio.stft import stft
+from sotto.losses.spectral import spectral_distance
 
 QUIETEST = 0.1
 """Of the noisy signal's magnitudes: the least that spectral convergence is measured against."""
@@ -59,14 +60,3 @@ def spectral_norm(wave: Tensor, fft: int, hop: int, window: int) -> Tensor:
     """About the Frobenius norm [B] of ``stft`` of ``wave`` [B,T] in this resolution: by Parseval, without an STFT."""
     frames = wave.square().sum(dim=-1) * torch.hann_window(window).square().sum().item() / hop
     return (fft / 2 * frames).sqrt()
-
-
-def spectral_distance(reference: Tensor, estimate: Tensor, least: Tensor | float = 0.0) -> Tensor:
-    """Spectral convergence plus log-magnitude distance of two complex spectra [B,F,N]; returns [B].
-
-    The norm that convergence divides by is that of the reference's magnitudes, and ``least`` [B] where that is larger.
-    """
-    target, guess = magnitude(reference), magnitude(estimate)
-    norm = torch.linalg.vector_norm(target, dim=(1, 2)).clamp(min=least)
-    convergence = torch.linalg.vector_norm(target - guess, dim=(1, 2)) / norm
-    return convergence + (target.log() - guess.log()).abs().mean(dim=(1, 2))

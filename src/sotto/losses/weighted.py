@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from sotto.audio.stft import stft
-from sotto.losses.waveform import MultiResolution, spectral_distance
+from sotto.losses.spectral import weighted_distance
+from sotto.losses.waveform import MultiResolution
 
 ENERGY_FLOOR = 2e-7
 
@@ -38,6 +39,4 @@ class Weighted(MultiResolution):
         self, reference: Tensor, estimate: Tensor, noisy: Tensor, share: Tensor, resolution: tuple[int, int, int]
     ) -> Tensor:
         mixture, target, guess = (stft(wave, *resolution) for wave in (noisy, reference, estimate))
-        of_speech = spectral_distance(target, guess)
-        of_noise = spectral_distance(mixture - target, mixture - guess)
-        return share * of_speech + (1 - share) * of_noise
+        return weighted_distance(target, guess, mixture, share)

@@ -11,12 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sotto.models.placement import on_cpu
+
 # pyright: reportIncompatibleMethodOverride=false
-
-
-def on_cpu(x: Tensor) -> bool:
-    """Whether ``x`` is computed by torch on a CPU: not on a GPU, and not in a graph that is being exported."""
-    return x.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
 def channels_last(x: Tensor) -> Tensor:

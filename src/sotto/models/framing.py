@@ -9,7 +9,6 @@ lags the input by ``window - hop`` samples.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sotto.models.fourier import RealFourier
@@ -47,20 +46,24 @@ class StreamingStft(nn.Module):
 
     def analyse(self, block: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """The spectrum [B,2,N,F] of the frames that end in ``block`` [B,N hop], and the samples to remember."""
-        samples = torch.cat([past, block], dim=-1)
-        hops = samples.unflatten(-1, (-1, self.hop))
-        count = hops.shape[1] - self.overlap + 1
-        frames = torch.cat([hops[:, first : first + count] for first in range(self.overlap)], dim=-1)
-        return self.fourier(frames * self.weights).movedim(-1, 1), samples[:, -self.delay :]
+        more = self.overlap - 1
+        hops = torch.cat([past, block], dim=-1).unflatten(-1, (-1, self.hop))
+        frames = torch.cat([hops[:, first : (first - more) or None] for first in range(self.overlap)], dim=-1)
+        spectrum = self.fourier(frames * self.weights).movedim(-1, 1)
+        return spectrum, _joined([hops[:, index] for index in range(-more, 0)])
 
     def synthesise(self, spectrum: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """The samples [B,N hop] that the frames of ``spectrum`` [B,2,N,F] complete, and what they add to later ones."""
-        frames = self.fourier.inverse(spectrum.movedim(1, -1)) * (self.weights * (2 / self.overlap))
-        parts = frames.split(self.hop, dim=-1)
-        after = self.overlap - 1
-        # Part k of a frame falls k hops after the frame's first.
-        total = sum(F.pad(part, (0, 0, place, after - place)) for place, part in enumerate(parts))
-        assert isinstance(total, Tensor)
-        old = tail.unflatten(-1, (after, self.hop))
-        total = torch.cat([total[:, :after] + old, total[:, after:]], dim=1)
-        return total[:, :-after].flatten(1), total[:, -after:].flatten(1)
+        weights = self.weights if self.overlap == 2 else self.weights * (2 / self.overlap)
+        *parts, total = (self.fourier.inverse(spectrum.movedim(1, -1)) * weights).split(self.hop, dim=-1)
+        tails = tail.split(self.hop, dim=-1) if len(parts) > 1 else [tail]
+        kept = []
+        # The last part of a frame falls on the next to last part of the frame behind it, and so on to the first.
+        for part, old in zip(reversed(parts), reversed(tails), strict=True):
+            kept.append(total[:, -1])
+            total = part + torch.cat([old.unsqueeze(1), total[:, :-1]], dim=1)
+        return total.flatten(1), _joined(kept[::-1])
+
+
+def _joined(hops: list[Tensor]) -> Tensor:
+    return hops[0] if len(hops) == 1 else torch.cat(hops, dim=-1)

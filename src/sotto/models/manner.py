@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from sotto.models.base import Enhancer
 from sotto.models.chunks import ChunkConv, chunk, overlap_add
+from sotto.models.depthwise import Depthwise
 from sotto.models.gate import GatedConv
 from sotto.models.operators import attend
 from sotto.models.strided import SCALE_FLOOR, deviation, frames_behind, rescale, valid_length
@@ -46,7 +47,7 @@ class ResCon(nn.Module):
             nn.Conv1d(c_in, 2 * c_in, 1),
             nn.BatchNorm1d(2 * c_in),
             nn.GLU(dim=1),
-            nn.Conv1d(c_in, c_in, DEPTHWISE, padding=DEPTHWISE // 2, groups=c_in, bias=False),
+            Depthwise(c_in, DEPTHWISE),
             nn.BatchNorm1d(c_in),
             nn.SiLU(),
             nn.Conv1d(c_in, c_out, 1),

@@ -13,7 +13,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from sotto.models.channels_last import channels_last, on_cpu
+from sotto.models.channels_last import channels_last
+from sotto.models.placement import on_cpu
 
 BLOCK = 1 << 16
 """Values in a block: 256 KB in single precision, of which a backward pass holds six."""

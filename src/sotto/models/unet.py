@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from sotto.models.base import State, StreamingEnhancer
 from sotto.models.bottleneck import LinearBottleneck
-from sotto.models.channels_last import Pointwise, channels_last, on_cpu
+from sotto.models.channels_last import Pointwise, channels_last
 from sotto.models.fourier import masked
 from sotto.models.framing import StreamingStft
+from sotto.models.placement import on_cpu
 from sotto.models.unet_layers import Down, GroupedGru, Up
 from sotto.types import Tap
 
@@ -153,4 +154,3 @@ def compress(spectrum: Tensor) -> Tensor:
     power = spectrum.square().sum(dim=1, keepdim=True).clamp(min=POWER_FLOOR)
     compressed = spectrum * power.pow((COMPRESSION - 1) / 2)
     return torch.cat([compressed, power.pow(COMPRESSION / 2)], dim=1)
-
