@@ -44,6 +44,7 @@ def train(
     trial_s: float,
     stop_s: float,
     overrides: Sequence[str] = (),
+    most: int | None = None,
     piece_bytes: int = PIECE_BYTES,
 ) -> dict[str, Any]:
     """Train every recipe until ``minutes`` from now at the latest, and leave their weights in ``out``.
@@ -55,6 +56,7 @@ def train(
         trial_s: seconds that the trial takes at most; it ends when every recipe has taken some steps.
         stop_s: seconds before the deadline at which what still runs is asked to stop.
         overrides: ``key=value`` for all recipes.
+        most: steps that no recipe takes more of, whatever the time left.
         piece_bytes: the most that a piece of the weights takes.
 
     Returns:
@@ -73,7 +75,7 @@ def train(
     # Starting takes as long again: all of the trial but the steps that every log tells of.
     starting_s = time.monotonic() - began - min(_log(out / "trial" / name)[-1]["seconds"] for name in named)
     left_s = USED * (deadline - stop_s - max(starting_s, 0) - time.monotonic())
-    planned = {name: max(int(left_s / seconds), 1) for name, seconds in per_step.items()}
+    planned = {name: max(min(int(left_s / seconds), most or TRIAL_STEPS), 1) for name, seconds in per_step.items()}
     whole = {
         name: [*overrides, f"train.steps={steps}", f"train.validate_every={max(steps // VALIDATIONS, 1)}"]
         for name, steps in planned.items()
@@ -170,6 +172,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="folder with clean/, noise/ and pairs/, in the place of the recipes'")
     parser.add_argument("--trial", type=float, default=75.0, help="seconds of the trial (default 75)")
     parser.add_argument("--stop", type=float, default=30.0, help="seconds kept for stopping (default 30)")
+    parser.add_argument("--most", type=int, help="steps that no recipe takes more of")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides for all recipes")
     given = parser.parse_args(words)
     overrides = list(given.set)
@@ -178,7 +181,7 @@ def main(words: Sequence[str] | None = None) -> None:
         places = {"clean": given.data / "clean", "noise": given.data / "noise"}
         places |= {"test_noisy": test / "noisy", "test_clean": test / "clean"}
         overrides += [f"data.{key}={path}" for key, path in places.items()]
-    report = train(given.recipes, given.out, given.minutes, given.trial, given.stop, overrides)
+    report = train(given.recipes, given.out, given.minutes, given.trial, given.stop, overrides, given.most)
     print(json.dumps(report, indent=2))
 
 
