@@ -116,6 +116,7 @@ def recipe(folder: Path, **train: Any) -> Path:
         io.write(folder / "noisy" / f"{index}.wav", wave, 16000)
     settings = {"steps": 6, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1, "log_every": 1}
     settings |= {"validate_every": 6, "validate_items": 3, "save_every": 2, "grad_clip": 1.0}
+    settings |= {"ema": 0.9, "optimizer": "adamw", "select": {"estoi": 1.0, "si_sdr_db": 0.1}}
     values = {
         "data": {"name": "synthetic", "segment_s": 0.5, "epoch_size": 10},
         "unlabelled": {"noisy": str(folder / "noisy"), "share": 0.4},
