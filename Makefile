@@ -3,14 +3,17 @@
 # make check    linters and types
 # make results  every result from the corpus in data/corpus, in hours; what is done stays done. On synthetic data, in
 #               a minute or two: make results LIST=benchmarks/tiny/results.yaml
+# make gpu-pack code and the corpus in data/corpus in one file of less than 64 MiB, for a GPU machine (docs/scale.md)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LIST ?= benchmarks/real/results.yaml
+PACK ?= runs/gpu-pack
+CORPUS ?= data/corpus
 READY := $(VENV)/.ready
 
-.PHONY: demo test check results install clean
+.PHONY: demo test check results gpu-pack install clean
 
 demo: install
 	$(BIN)/sotto demo
@@ -25,6 +28,9 @@ check: install
 
 results: install
 	$(BIN)/python benchmarks/results.py $(LIST)
+
+gpu-pack: install
+	$(BIN)/python benchmarks/gpu_pack.py $(PACK) --corpus $(CORPUS)
 
 install: $(READY)
 

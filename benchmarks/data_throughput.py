@@ -27,6 +27,7 @@ from train_step import prepare
 
 from sotto import data
 from sotto.audio.io import write
+from sotto.data.augmentation import DEFAULT, Augmentation
 from sotto.data.loader import loader
 from sotto.data.render import render
 from sotto.data.shard import shard
@@ -88,8 +89,9 @@ def _sources(clean: str, noise: str, folder: Path, segments: int) -> Mapping[str
         ringing = rng.standard_normal(RATE) * np.exp(-6.9 * np.arange(RATE) / (0.5 * RATE))
         write(folder / "rooms" / f"{number}.wav", ringing / np.abs(ringing).max(), RATE)
 
-    def mix(**arguments: object) -> data.Source:
-        return data.create("mix", clean=clean, noise=noise, segment_s=SEGMENT_S, epoch_size=segments, **arguments)
+    def mix(augment: Augmentation | None = None, **arguments: object) -> data.Source:
+        folders = {"clean": clean, "noise": noise, "augment": augment}
+        return data.create("mix", **folders, segment_s=SEGMENT_S, epoch_size=segments, **arguments)
 
     rooms = {"impulse_responses": str(folder / "rooms"), "reverb": 1.0}
     rendered, shards = folder / "rendered", str(folder / "shards")
@@ -101,6 +103,7 @@ def _sources(clean: str, noise: str, folder: Path, segments: int) -> Mapping[str
     return {
         "mix, from files": mix(cache=False),
         "mix, cached": mix(cache=True),
+        "mix, augmented": mix(DEFAULT, cache=False),
         "mix, tempo": mix(cache=False, tempo=TEMPO),
         "mix, rooms": mix(cache=False, **rooms),
         "mix, babble": mix(cache=False, babble=1.0),

@@ -21,6 +21,7 @@ import yaml
 
 from sotto import data, models, recipes
 from sotto.evaluate.cost import paper_flops
+from sotto.evaluate.training import PERCEPTUAL, card_notes, pesq_trained
 from sotto.files import atomic, write_json, write_text
 from sotto.quantising import export_int8
 from sotto.shelf import INT8
@@ -93,6 +94,7 @@ def trained(checkpoint: Path) -> dict[str, Any]:
     about = models.read_header(checkpoint)["about"]
     seconds = max(record.get("seconds", 0.0) for record in read_log(checkpoint.parent))
     training = {"steps": about["step"], "hours": round(seconds / 3600, 2), "recipe": about["recipe"]}
+    training[PERCEPTUAL] = pesq_trained({"about": about})
     begun = about["recipe"]["model"].get("checkpoint")
     return training | ({"before": trained(Path(begun))} if begun else {})
 
@@ -146,6 +148,7 @@ def page(card: dict) -> str:
     earlier = "".join(
         f"\n  Before it: {leg['steps']} steps, {leg['recipe']['title']} ({leg['recipe']['out']})." for leg in legs[1:]
     )
+    pesq = "".join(f"\n\n{note}" for note in card_notes({card["name"]: card}))
     return f"""# {card["name"]}
 
 {card["summary"]}
@@ -160,7 +163,7 @@ def page(card: dict) -> str:
   {HEARD}: it takes noise down, and blurs the speech a little (see STOI). A network trained for days does better.
 
 Mean over {scores["test"]}. They were used for nothing else: which checkpoint and which student
-ships was decided by PESQ on held-out training speakers and noises.
+ships was decided by PESQ on held-out training speakers and noises.{pesq}
 
 | | noisy input | {card["name"]} |
 |---|---|---|

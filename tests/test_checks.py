@@ -5,15 +5,20 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from tiny import batch_of, objective_of, pair, recipe
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
 
-from sotto import models, recipes
+from sotto import models, recipes, schema
+from sotto.cli import main
 from sotto.distill import METHODS, Method
+from sotto.distill.at import AttentionTransfer, attention_distance
 from sotto.errors import InputError
 from sotto.losses import L1
 from sotto.train import Objective
@@ -66,6 +71,28 @@ def test_a_broken_method_is_named_before_it_trains(fault: str, message: str) -> 
         check(objective, student, batch)
 
 
+class Stretching(AttentionTransfer):
+    """Brings one map to the length of the other, whatever samples their frames stand for."""
+
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        pairs = [attention_distance(student.feats[ours], teacher.feats[theirs]) for ours, theirs in self.pairs]
+        return torch.stack(pairs).sum()
+
+
+@pytest.mark.parametrize("items", [1, 2])
+def test_features_that_are_compared_out_of_place_are_found_before_training(items: int) -> None:
+    student, teacher = pair()
+    batch = batch_of(items)
+    for method, stretches in ((Stretching(), True), (AttentionTransfer(), False)):
+        objective = Objective({"l1": L1()}, {"mine": method}, student, teacher)
+        objective.prepare(student, batch)
+        if not stretches:
+            check(objective, student, batch)
+            continue
+        with pytest.raises(InputError, match=r"kd/mine: .* pads its input less, .* below 2% of that.*match the feat"):
+            check(objective, student, batch)
+
+
 def test_a_batch_that_holds_no_reference_by_chance_passes() -> None:
     student, teacher = pair()
     methods = {"dispatch": METHODS["dispatch"](), "output": METHODS["output"]()}
@@ -109,9 +136,33 @@ def test_dry_run_tells_the_terms_and_leaves_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path / "empty")
     tried = recipes.dry_run(values)
     assert set(tried["terms"]) == {"loss/weighted", "kd/output"}
+    assert tried["pulls"] == {}  # in each of its two stages there is one term alone
     assert tried["parameters"] == models.count_parameters(models.create("unet", width=4, depth=2, groups=1))
     assert tried["steps"] > 2
     assert not list((tmp_path / "empty").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("weight", "pull"), [(2.0, None), ({"balance": 0.5}, 0.5), ({"ramp": "linear", "steps": 4, "end": 2.0}, None)]
+)
+def test_dry_run_tells_how_hard_a_method_pulls(
+    tmp_path: Path, weight: Any, pull: float | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = recipe(tmp_path, stages=[], weights={"loss/weighted": 3.0, "kd/output": weight})
+    tried = recipes.dry_run(values)
+    trainer = recipes.build(schema.read(values), tmp_path / "run")
+    batch, losses = trainer.first_batch(), trainer.objective.losses
+    twin = copy.deepcopy(trainer.student).train()
+    terms = trainer.objective.terms(twin, batch, losses, trainer.objective.methods)
+    long, short = (
+        parameters_to_vector(torch.autograd.grad(terms[name], list(twin.parameters()), retain_graph=True)).norm().item()
+        for name in ("kd/output", "loss/weighted")
+    )
+    assert tried["pulls"]["kd/output"] == pytest.approx(pull or 2 * long / (3 * short), rel=1e-3)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(values))
+    main(["train", str(path), "--dry-run"])
+    assert f"pulls {tried['pulls']['kd/output']:.3g} times as hard as the loss" in capsys.readouterr().out
 
 
 def test_what_methods_tell_is_kept_beside_the_log(tmp_path: Path) -> None:

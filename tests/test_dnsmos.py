@@ -13,10 +13,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from sotto import metrics
-from sotto.audio.io import read_mono
+from sotto import cli, metrics
+from sotto.audio.io import read_mono, write
 from sotto.errors import InputError
-from sotto.evaluate import score
+from sotto.evaluate import Scores, evaluate, score
+from sotto.evaluate.report import Result, table
 from sotto.metrics import MetricFailure, dnsmos, measure
 from sotto.metrics.dnsmos import FILE, model_file
 from sotto.types import Item
@@ -141,7 +142,7 @@ def test_what_cannot_be_judged_has_a_reason(network: Path) -> None:
 def test_without_the_network_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
     item = Item(np.ones(RATE, np.float32), np.ones(RATE, np.float32), RATE, "one")
-    with pytest.raises(InputError, match=r"pip install --no-deps speechmos.*SOTTO_DNSMOS") as error:
+    with pytest.raises(InputError, match=r"pip install speechmos.*SOTTO_DNSMOS") as error:
         score(called.append, [item], ("si_sdr_db", "dnsmos"), workers=0)
     assert "\n" not in str(error.value)
     assert not called  # before anything was enhanced
@@ -161,3 +162,32 @@ def test_another_network_is_refused(network: Path) -> None:
     onnx.save(model, network)
     with pytest.raises(InputError, match=r"DNSMOS P\.835"):
         dnsmos(sound(1.0), RATE, network)
+
+
+def test_a_folder_without_clean_speech_is_scored(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FILE, "")  # the command sets it; this undoes that
+    folder = tmp_path / "noisy"
+    for name in ("a", "b"):
+        write(folder / f"{name}.wav", sound(1.0, ord(name)).astype(np.float32), RATE)
+    out = tmp_path / "scores"
+    words = ["evaluate", "noisy", "--data", str(folder), "--metrics", "dnsmos", "--workers", "0"]
+    cli.main([*words, "--dnsmos", str(network), "--out", str(out)])
+    scores = Scores.from_json(out / "scores.json")
+    assert [row["id"] for row in scores.rows] == ["a.wav", "b.wav"]
+    assert tuple(scores.means()) == NAMES
+    with pytest.raises(InputError, match="no clean reference"):
+        evaluate(None, folder, workers=0)
+
+
+def test_all_measures_stand_in_one_table(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FILE, str(network))
+    clean = sound(2.0)
+    item = Item((clean + 0.01 * sound(2.0, 5)).astype(np.float32), clean.astype(np.float32), len(clean), "one")
+    asked = ("pesq_wb", "estoi", "si_sdr_db", "composite", "dnsmos")
+    scores = score(None, [item], asked, workers=0)
+    scores.metadata["model"] = "noisy"
+    for shown in (scores.table(), table([Result.of(scores)])):
+        for label in ("PESQ", "ESTOI (%)", "SI-SDR (dB)", "COVL", "DNSMOS OVRL", "DNSMOS SIG", "DNSMOS BAK"):
+            assert label in shown

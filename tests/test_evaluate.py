@@ -211,26 +211,8 @@ def test_a_summary_by_hand():
     found = summarise([1.0, 2.0, 3.0, 4.0])
     assert (found.n, found.mean) == (4, 2.5)
     assert found.std == pytest.approx(np.sqrt(5 / 3))
-    assert 1 <= found.low < 2.5 < found.high <= 4
-    assert summarise([2.0]) == (1, 2.0, 0.0, 2.0, 2.0)
-    assert summarise([1.0, 5.0], seed=3) == summarise([1.0, 5.0], seed=3)
-
-
-def test_the_interval_does_not_depend_on_the_memory_at_hand(monkeypatch):
-    values = np.random.default_rng(0).normal(size=50)
-    whole = summarise(values)
-    monkeypatch.setattr("sotto.evaluate.statistics._DRAWN_AT_ONCE", 1000)
-    assert summarise(values) == pytest.approx(whole)
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says():
-    random = np.random.default_rng(0)
-    intervals = [summarise(random.exponential(size=100), resamples=1000) for _ in range(300)]
-    covered = np.mean([found.low <= 1 <= found.high for found in intervals])
-    assert 0.90 < covered < 0.98
-    # For large n the interval tends to mean +- 1.96 standard errors.
-    large = summarise(random.normal(size=2000))
-    assert large.high - large.low == pytest.approx(2 * 1.96 * large.std / np.sqrt(2000), rel=0.05)
+    assert (found.low, found.high) == pytest.approx((2.5 - 2.0543, 2.5 + 2.0543), abs=1e-4)  # t of 3 degrees: 3.1824
+    assert summarise([2.0]) == (1, 2.0, 0.0, None, None)
 
 
 def test_a_paired_difference_sees_what_two_intervals_cannot():
@@ -242,7 +224,10 @@ def test_a_paired_difference_sees_what_two_intervals_cannot():
     assert difference.n == 60
     assert difference.mean == pytest.approx(0.05, abs=0.01)
     assert difference.significant
-    assert summarise(list(base.values())).high > summarise(list(better.values())).low
+    high, low = summarise(list(base.values())).high, summarise(list(better.values())).low
+    assert high is not None
+    assert low is not None
+    assert high > low
     back = paired(base, better)
     assert back.mean == pytest.approx(-difference.mean)
     assert back.significant

@@ -32,10 +32,10 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "demucs-running": ("demucs", {"hidden": 4, "depth": 2, "normalisation": "running"}),
     "unet": ("unet", {"width": 4, "depth": 2, "groups": 2}),
     "unet-bottleneck": ("unet", {"width": 4, "depth": 2, "groups": 1, "bottleneck": 2}),
-    "unet-512-128": ("unet", {"width": 4, "depth": 2, "groups": 2, "window": 512, "hop": 128}),
     "dualpath": ("dualpath", {"width": 4, "blocks": 2, "bands": 41, "window": 256, "hop": 64}),
+    "unet-512-128": ("unet", {"width": 4, "depth": 2, "groups": 2, "window": 512, "hop": 128}),
 }
-STREAM = ("demucs-running", "unet", "unet-bottleneck", "unet-512-128", "dualpath")
+STREAM = ("demucs-running", "unet", "unet-bottleneck", "dualpath", "unet-512-128")
 CLOSE = {"tstnn": 1e-4}
 """What is near enough where 1e-5 is not: this one normalises each frame by itself, and what was rounded with it."""
 

@@ -66,6 +66,16 @@ def test_it_agrees_with_the_public_implementation_and_with_pesq(shared: Path) ->
     assert np.max(np.abs(of_pesq)) < 0.1
 
 
+def test_the_filters_are_those_of_scipy() -> None:
+    scipy_signal = pytest.importorskip("scipy.signal")
+    impulse = np.eye(1, 1024)[0]
+    band = scipy_signal.butter(5, (325, 3250), "bandpass", fs=RATE, output="sos")
+    whole = scipy_signal.lfilter((2.740826, -5.4816519, 2.740826), (1.0, -1.9444777, 0.94597794), impulse)
+    loss = Perceptual()
+    np.testing.assert_allclose(loss.level_response, scipy_signal.sosfilt(band, impulse), atol=1e-7)
+    np.testing.assert_allclose(loss.input_response, whole, atol=1e-6)
+
+
 def test_the_score_of_a_loss_is_pesqs_mapping() -> None:
     """P.862.2: a raw score of 4.5 becomes 4.644, one of 3.8224 / 1.3669 the middle of the scale."""
     assert mos(torch.tensor([0.0, 4.5 - 3.8224 / 1.3669])).tolist() == pytest.approx([4.644, 0.999 + 2], abs=1e-3)

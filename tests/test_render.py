@@ -41,7 +41,9 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def dns(corpus: Path) -> data.Dns:
-    return data.Dns(str(corpus), hours=5 / 3600, segment_s=0.5, valid_items=3)
+    """As the challenge's own synthesiser mixes."""
+    ranges = {"snr_db": (0, 20), "level_db": (-35, -15), "augment": None}
+    return data.Dns(str(corpus), hours=5 / 3600, segment_s=0.5, valid_items=3, **ranges)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

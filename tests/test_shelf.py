@@ -26,7 +26,7 @@ every_student = pytest.mark.parametrize("name", IN_FLOAT)
 def test_a_student_is_one_as_graph_and_as_network(name: str) -> None:
     network, card = sotto.load(name), shipped()[name]
     assert models.count_parameters(network) == card["parameters"]
-    assert network.arguments == card["arguments"]
+    assert card["arguments"].items() <= network.arguments.items()  # cards name no argument that is younger
     assert models.read_header(name)["about"]["step"] == card["training"]["steps"]
     noisy = noise(16000)
     with torch.no_grad():

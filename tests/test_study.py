@@ -196,9 +196,18 @@ def test_lines_by_hand() -> None:
     plain, taught = lines(scores, "none")
     assert (plain.spreads["pesq_wb"].mean, plain.spreads["pesq_wb"].std) == pytest.approx((2.5, 0.5**0.5))
     assert plain.differences == {}
-    assert taught.differences["pesq_wb"] == pytest.approx((3, 1.5, 1.5, 1.5))  # all files differ alike
+    # All files differ alike, so that the interval is that of two means of two seeds: t of two degrees of freedom.
+    half = 4.302653 * (0.5 * (1 / 2 + 4 / 2)) ** 0.5
+    assert taught.differences["pesq_wb"] == pytest.approx((3, 1.5, 1.5 - half, 1.5 + half), rel=1e-6)
+    assert plain.summaries["pesq_wb"].mean == pytest.approx(2.5)
     found = {"here": [plain, taught]}
-    assert "+1.50 [1.50, 1.50]" in table(found, against="none")
+    assert "+1.50 [-3.31, 6.31]" in table(found, against="none")
+    assert "over files and seeds (t with Satterthwaite's" in table(found, against="none", note="Mind row kd.")
+    assert "Mind row kd." in table(found, against="none", note="Mind row kd.")
+    (row,) = (row for row in csv.DictReader(table(found, "csv").splitlines()) if row["method"] == "kd")
+    assert float(row["pesq_wb_low"]) < float(row["pesq_wb"]) < float(row["pesq_wb_high"])
+    single = lines({cell: runs[:1] for cell, runs in scores.items()}, "none")
+    assert "95 % interval over files (Student's t" in table({"": single}, against="none")
     assert "over 2 seed(s), on 3 file(s)" in table(found)
     assert "here" not in table(found)
     assert r"\toprule" in table(found, "latex", "none")

@@ -179,6 +179,7 @@ def test_compression_keeps_phases_and_bends_magnitudes() -> None:
     "arguments",
     [
         {"width": 7},
+        {"window": 320, "hop": 100},
         {"width": 0},
         {"groups": 0},
         {"depth": 0},

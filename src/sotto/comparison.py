@@ -60,7 +60,7 @@ def compare(
     ]
     _same_test(folders, scores)
     titles = _titles(folders, recipes, scores)
-    rows = [Result.of(_noisy(trained[0], _ids(scores[0]), progress), name=NOISY)]
+    rows = [Result.of(_noisy(trained[0], scores, progress), name=NOISY)]
     published: list[PaperRow] = []
     for folder, title, recipe, one in zip(folders, titles, recipes, scores, strict=True):
         if not recipe:
@@ -130,14 +130,15 @@ def _ids(scores: Scores) -> list[str]:
     return sorted(row["id"] for row in scores.rows)
 
 
-def _noisy(folder: Path, ids: list[str], progress: Progress | None) -> Scores:
-    """The scores of the unprocessed input on the same recordings, computed once for a run."""
-    path = folder / NOISY_SCORES
+def _noisy(folder: Path, beside: Sequence[Scores], progress: Progress | None) -> Scores:
+    """The scores of the unprocessed input on the same recordings, by all metrics of ``beside``; once for a run."""
+    path, ids = folder / NOISY_SCORES, _ids(beside[0])
+    wanted = list(dict.fromkeys(metric for one in beside for metric in one.metrics))
     if path.is_file():
         known = Scores.from_json(path)
-        if _ids(known) == ids:
+        if _ids(known) == ids and set(wanted) <= set(known.metrics):
             return known
-    scores = evaluate(NOISY, recipe=folder / RECIPE, progress=progress)
+    scores = evaluate(NOISY, recipe=folder / RECIPE, metrics=wanted, progress=progress)
     if _ids(scores) != ids:
         raise InputError(folder, "was scored on other recordings than its recipe's test set", do="score it again")
     scores.to_json(path)

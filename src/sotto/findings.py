@@ -72,11 +72,11 @@ def summary(study: Study, runs: Sequence[Run], progress: Progress | None = None)
         points = [(record["step"], record[VALID]) for record in read_log(one.folder) if VALID in record]
         curves.setdefault(one.cell, []).append(points)
     for suffix, style in STYLES.items():
-        write_text(out / f"table.{suffix}", table(found, style, study.against, synthetic))  # pyright: ignore[reportArgumentType]
+        write_text(out / f"table.{suffix}", table(found, style, study.against, synthetic, study.note))  # pyright: ignore[reportArgumentType]
     tests = {name: [asdict(line) for line in own] for name, own in found.items()}
     write_json(out / "study.json", {"study": asdict(study), "tests": tests})
-    write_study(out, study.title or out.name, found, study.against, synthetic, curves)
-    return found, table(found, "text", study.against, synthetic)
+    write_study(out, study.title or out.name, found, study.against, synthetic, curves, study.note)
+    return found, table(found, "text", study.against, synthetic, study.note)
 
 
 def teachers(runs: Sequence[Run]) -> dict[Cell, str]:

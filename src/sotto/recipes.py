@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import yaml
@@ -21,7 +21,7 @@ from sotto.errors import InputError
 from sotto.evaluate import Scores
 from sotto.evaluate import evaluate as measure
 from sotto.evaluate.report import NOISY
-from sotto.export import Parity, to_onnx
+from sotto.evaluate.training import PERCEPTUAL, inherits_pesq
 from sotto.files import write_text
 from sotto.metrics import DEFAULT, Align
 from sotto.processes import agreed, join, rank
@@ -31,6 +31,9 @@ from sotto.teachers import cache_plan, draws_of, teacher_of
 from sotto.train import Objective, Outcome, Settings, Stage, Trainer, weight_of
 from sotto.train.checkpoint import CHECKPOINT, STATE
 from sotto.train.checks import pulls
+
+if TYPE_CHECKING:
+    from sotto.export import Parity
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
 """Called with (what is being done, done, in all, the latest numbers); with 0 in all, it is a line to tell."""
@@ -154,12 +157,13 @@ def build(values: Mapping[str, Any], folder: Path) -> Trainer:
     )
     objective = Objective(terms, methods, student, teacher, weights, staged)
     about = {"recipe": plain(values), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
+    about[PERCEPTUAL] = inherits_pesq(values)
     return Trainer(student, objective, source, settings, folder, about, stages, "checkpoint" in values["model"])
 
 
 def evaluate(
     model: str | Path,
-    folders: tuple[str, str] | None = None,
+    folders: tuple[str, str] | str | None = None,
     recipe: str | Path | None = None,
     split: Literal["test", "valid"] = "test",
     metrics: Sequence[str] | None = None,
@@ -170,17 +174,18 @@ def evaluate(
     sample_rate: int | None = None,
     model_rate: int | None = None,
 ) -> Scores:
-    """Score a model on recordings with clean references.
+    """Score a model on recordings, with clean references unless every metric judges the estimate alone.
 
     Args:
         model: a checkpoint, an ONNX file, the name of a shipped model or of a function (``package.module:function``),
             or ``noisy`` for the input itself.
-        folders: (noisy, clean), files paired by name.
+        folders: (noisy, clean), files paired by name; or a folder of noisy recordings.
         recipe: whose data to use instead; a checkpoint's own when both are left out.
         split: of a recipe's data.
         metrics: names from ``sotto.metrics.METRICS``; the paper's and SI-SDR when left out.
         out: folder for ``scores.json`` and ``scores.csv``. When left out, the best checkpoint of a run, scored on its
-            own test set by all metrics, gets them in its folder, and nothing else writes any.
+            own test set by all of ``sotto.metrics.DEFAULT`` at least, gets them in its folder, and nothing else writes
+            any.
         workers: processes that compute the metrics.
         progress: told of every file, by the first of the processes that a launcher started; these share the files.
         align, sample_rate, model_rate: see ``sotto.evaluate``.
@@ -205,7 +210,8 @@ def evaluate(
     if Path(model).suffix == ".safetensors":
         scores.metadata["step"] = models.read_header(model)["about"].get("step")
     # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
-    usual = folders is None and recipe is None and split == "test" and metrics is None and align == "exact"
+    complete = set(DEFAULT) <= set(metrics or DEFAULT)
+    usual = folders is None and recipe is None and split == "test" and complete and align == "exact"
     own = usual and Path(model).name == CHECKPOINT and (Path(model).parent / RECIPE).is_file()
     folder = Path(out) if out else Path(model).parent if own else None
     if folder is not None and rank() == 0:
@@ -257,6 +263,8 @@ def shard(
 
 def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity:
     """Write a checkpoint as ONNX, with what it knows of its training; see ``sotto.export.to_onnx``."""
+    from sotto.export import to_onnx  # onnx and its quantiser, which training has no use for
+
     checkpoint = weights(checkpoint)
     about = models.read_header(checkpoint)["about"] if checkpoint.suffix == ".safetensors" else {}
     return to_onnx(models.load(checkpoint), out, about=about | ({"licence": licence} if licence else {}))

@@ -70,6 +70,7 @@ class Study:
         against: the method that the others are compared with.
         metrics: names from ``sotto.metrics.METRICS``; the paper's and SI-SDR when left out.
         tests: name -> ``sotto.findings.TestSet``; the recipe's own goes first, whether it is named or not.
+        note: what readers of the tables must know of their rows.
         paper: method, ``SCENARIO/METHOD`` or teacher, as the tables call it -> row of the paper that it stands for.
         jobs: runs side by side; one for each GPU, or each core of a CPU, when left out.
     """
@@ -83,6 +84,7 @@ class Study:
     against: str | None = None
     metrics: tuple[str, ...] | None = None
     tests: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
     paper: dict[str, str] = field(default_factory=dict)
     jobs: int | None = None
 

@@ -67,7 +67,7 @@ def tilt(slope_db: float, sample_rate: int) -> np.ndarray:
 
     A chain of gentle low shelves two octaves apart, each worth ``2 slope_db``, with a gain that leaves the pivot alone.
     """
-    centres = [hz for hz in PIVOT_HZ * 4.0 ** np.arange(-1.5, 2) if hz < 0.45 * sample_rate]
+    centres = [hz for hz in PIVOT_HZ * 4.0 ** np.arange(-1, 2) if hz < 0.45 * sample_rate]
     sections = np.concatenate([low_shelf(hz, -2 * slope_db, sample_rate, 0.4) for hz in centres])
     sections[0, :3] /= abs(response(sections, np.array([PIVOT_HZ]), sample_rate)[0])
     return sections

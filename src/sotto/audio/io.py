@@ -19,6 +19,7 @@ import soxr
 
 from sotto.audio.blocks import FORMATS, READABLE, check_finite, opened
 from sotto.audio.encoding import FLOATS, encoder, subtype_for
+from sotto.audio.mix import QUIET_DB, rms_db
 from sotto.errors import InputError
 
 
@@ -104,9 +105,16 @@ def read_compact(path: str | Path) -> np.ndarray:
 
 
 def to_flac(audio: np.ndarray, sample_rate: int) -> bytes:
-    """Encode float ``[T]`` within full scale as a 16-bit FLAC file; what came from 16 bits keeps its values."""
-    encoded, whole = BytesIO(), np.clip(np.rint(audio * 32768.0), -32768, 32767).astype(np.int16)
-    soundfile.write(encoded, whole, sample_rate, "PCM_16", format="FLAC")
+    """Encode float ``[T]`` within full scale as a FLAC file; what came from 16 bits keeps its values.
+
+    It has 16 bits, or 24 where it is quiet and needs them.
+    """
+    encoded, steps = BytesIO(), audio * 32768.0
+    whole = np.clip(np.rint(steps), -32768, 32767)
+    if rms_db(audio) < QUIET_DB and not np.array_equal(whole, steps):
+        soundfile.write(encoded, audio, sample_rate, "PCM_24", format="FLAC")
+    else:
+        soundfile.write(encoded, whole.astype(np.int16), sample_rate, "PCM_16", format="FLAC")
     return encoded.getvalue()
 
 

@@ -13,6 +13,10 @@ import numpy as np
 SILENCE_DB = -65.0
 """A segment whose RMS is below this (dBFS) counts as silent: scaling it would only bring up its background."""
 
+QUIET_DB = -40.0
+"""A mixture below this (dBFS) is kept in 24 bits: in 16 it would leave a noise 40 dB under it less than 20 dB over the
+steps."""
+
 PEAK = 0.99
 """Mixtures whose peak would pass this are turned down as a whole."""
 

@@ -114,6 +114,7 @@ SHOWN = {"pesq_wb": "PESQ-wb", "stoi": "STOI", "csig": "CSIG", "cbak": "CBAK", "
 
 def models(_given: Namespace) -> Answer:
     from sotto.evaluate.report import grid
+    from sotto.evaluate.training import card_notes
     from sotto.shelf import shipped
 
     cards = shipped()
@@ -127,7 +128,7 @@ def models(_given: Namespace) -> Answer:
     rows += [("noisy input", "", "", "", *_figures(noisy)) for noisy in tests.values()]
     told = [f"{name}{' (default)' if card['default'] else ''}: {card['summary']}" for name, card in cards.items()]
     notes = f"Means over {' and '.join(tests)}; GFLOPs on 4 s, as the MV-AT paper counts them; SI-SDR in dB."
-    return cards, "\n".join([grid(head, rows), *told, notes])
+    return cards, "\n".join([grid(head, rows), *told, notes, *card_notes(cards)])
 
 
 def _figures(means: Mapping[str, float]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -22,8 +23,14 @@ STYLE = flag("--style", choices=("text", "markdown", "latex", "csv"), default="t
 def evaluate(given: Namespace) -> Answer:
     needs_training_tier()
     from sotto import recipes
+    from sotto.evaluate.training import PERCEPTUAL, perceptual_notes
+    from sotto.metrics.dnsmos import FILE
 
-    folders = tuple(given.data) if given.data else None
+    if given.data and len(given.data) > 2:
+        raise InputError("--data", f"{len(given.data)} folders", "NOISY CLEAN, or NOISY alone")
+    folders = None if not given.data else given.data[0] if len(given.data) == 1 else tuple(given.data)
+    if given.dnsmos:
+        os.environ[FILE] = given.dnsmos  # the processes that measure inherit it
     with Display() as show:
         scores = recipes.evaluate(
             given.model,
@@ -39,8 +46,9 @@ def evaluate(given: Namespace) -> Answer:
             given.model_rate,
         )
     failures = "".join(f"\n{one.id}: no {one.metric}: {one.reason}" for one in scores.failures)
+    told = perceptual_notes([scores.metadata["model"]] if scores.metadata.get(PERCEPTUAL) else [])
     value = {"metadata": scores.metadata, "means": scores.means(), "rows": scores.rows}
-    return value | {"failures": [asdict(one) for one in scores.failures]}, scores.table() + failures
+    return value | {"failures": [asdict(one) for one in scores.failures]}, "\n".join([scores.table() + failures, *told])
 
 
 def bench(given: Namespace) -> Answer:
@@ -96,14 +104,15 @@ def report(given: Namespace) -> Answer:
 
 
 EVALUATE = Command(
-    "score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR",
+    "score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR, DNSMOS",
     evaluate,
     (
         flag("model", help="a checkpoint, an ONNX file, a shipped model's name, module:function, or noisy: the input"),
-        flag("--data", nargs=2, metavar=("NOISY", "CLEAN"), help="two folders whose files pair by name"),
+        flag("--data", nargs="+", metavar="FOLDER", help="NOISY CLEAN, paired by name; NOISY alone for dnsmos"),
         flag("--recipe", help="score on this recipe's data; a checkpoint's own recipe by default"),
         flag("--split", choices=("test", "valid"), default="test", help="which recordings of the recipe's data"),
         flag("--metrics", nargs="+", help="names of metrics; the paper's and SI-SDR by default"),
+        flag("--dnsmos", metavar="FILE", help="network of the metric dnsmos, unless speechmos is installed"),
         flag("--out", help="folder for scores.json and scores.csv; a checkpoint's own run by default"),
         flag("--workers", type=int, help="processes that compute the metrics; one per core by default"),
         flag("--align", choices=("exact", "shorter"), default="exact", help="shorter cuts what differs in length"),
@@ -113,6 +122,7 @@ EVALUATE = Command(
     "Enhance a test set and score it, with a row per file, means and 95 % intervals.",
     lambda: (
         "examples:\n  sotto evaluate runs/student/best.safetensors\n  sotto evaluate noisy --data noisy/ clean/\n"
+        "  sotto evaluate noisy --data noisy/ --metrics dnsmos\n"
         "  sotto evaluate theirs.onnx --recipe runs/student/recipe.yaml --out scores/theirs"
     ),
 )

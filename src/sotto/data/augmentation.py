@@ -83,6 +83,12 @@ class Augmentation:
             raise InputError("augment.clipping_db", f"{list(self.clipping_db)}", "0 or more dB below the peak")
 
 
+NOTHING = Augmentation(
+    **dict.fromkeys(("shaping", "noises", "bursts", "rumble", "hum", "clean", "noise_only", "rooms"), 0.0),
+    **dict.fromkeys(("band", "clipping", "codec"), 0.0),
+)
+"""No degradation at all; ratio and level may be drawn anew all the same."""
+
 DEFAULT = Augmentation()
 """What ``mix`` and ``dns`` do unless a recipe says otherwise."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -100,10 +99,7 @@ class Mix:
 
     def _mixer(self, valid: bool) -> Mixer:
         speech, noise = ([path for path, held in part if held == valid] for part in self._split)
-        mixing = self.mixing
-        if valid:
-            augment = None if mixing.augment is None else replace(mixing.augment, noise_only=0.0)
-            mixing = Mixing(mixing.snr_db, mixing.level_db, augment=augment)
+        mixing = (self.mixing.for_validation() or self.mixing) if valid else self.mixing
         rooms = [] if valid or self.impulse_responses is None else audio_below(self.impulse_responses)
         return Mixer(
             Recordings(speech, self.sample_rate, self.cache and not valid),

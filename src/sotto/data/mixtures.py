@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -52,7 +52,7 @@ class Mixing:
     """What a mixture is drawn from.
 
     Args:
-        snr_db: lowest and highest signal-to-noise ratio in dB, uniform between.
+        snr_db: lowest and highest signal-to-noise ratio in dB, uniform between; None, for pairs, keeps theirs.
         level_db: lowest and highest RMS of the mixture in dBFS; None keeps the speech at its own level.
         tempo: slowest and fastest tempo of the speech, its pitch kept; None leaves it alone.
         babble: probability that the noise is made of 3 to 8 other talkers.
@@ -64,7 +64,7 @@ class Mixing:
         InputError: a range that is upside down or out of bounds.
     """
 
-    snr_db: tuple[float, float]
+    snr_db: tuple[float, float] | None
     level_db: tuple[float, float] | None = None
     tempo: tuple[float, float] | None = None
     babble: float = 0.0
@@ -82,6 +82,17 @@ class Mixing:
         for name, chance in (("babble", self.babble), ("reverb", self.reverb)):
             if not 0 <= chance <= 1:
                 raise InputError(name, f"{chance}", "a probability between 0 and 1")
+
+    @property
+    def anew(self) -> bool:
+        """Whether pairs that are mixed already are to be mixed anew."""
+        return (self.snr_db, self.level_db, self.augment) != (None, None, None)
+
+    def for_validation(self) -> Mixing | None:
+        """The same without tempo, babble, recorded rooms and items without speech; None where nothing is left to do."""
+        augment = None if self.augment is None else replace(self.augment, noise_only=0.0)
+        mixing = Mixing(self.snr_db, self.level_db, augment=augment)
+        return mixing if mixing.anew else None
 
 
 class Mixer:
@@ -123,6 +134,8 @@ class Mixer:
         if mixing.babble > 0 and len(self.utterances) <= TALKERS[0]:
             found = f"{mixing.babble}, but there are {len(self.utterances)} speakers"
             raise InputError("babble", found, f"more than {TALKERS[0]}", "set babble to 0")
+        assert mixing.snr_db is not None
+        self.snr_db = mixing.snr_db
         self._ends = np.cumsum(speech.lengths)
         self._kinds = _by_kind(self.noise_names if noise_kinds is None else noise_kinds, self.noise_names)
 
@@ -151,7 +164,7 @@ class Mixer:
         first = min(int(np.searchsorted(self._ends, share * self._ends[-1], side="right")), len(self.speech) - 1)
         tempo = 1.0 if self.mixing.tempo is None else rng.uniform(*self.mixing.tempo)
         clean = stretch(self._talk(rng, first, math.ceil(length * tempo) + 1), tempo, self.sample_rate)[:length]
-        return self._mixed(rng, first, clean, rng.uniform(*self.mixing.snr_db))
+        return self._mixed(rng, first, clean, rng.uniform(*self.snr_db))
 
     def whole(self, rng: np.random.Generator, index: int, snr_db: float, noise_index: int | None = None) -> Item:
         """Mix the utterance ``index`` as a whole, up to ``VALID_MAX_S``, with a drawn noise or one of the caller's."""
@@ -239,13 +252,21 @@ class _Fixed:
     count: int
 
     def __call__(self, index: int) -> Item:
-        lowest, highest = self.mixer.mixing.snr_db
-        # Multiples of the golden ratio fall evenly over the range and in no order that utterances could share.
-        share = index * 0.6180339887498949 % 1
         utterance = index * len(self.mixer.speech) // self.count
-        rng = np.random.default_rng([_VALID_SEED, index])
+        snr_db, rng = spread(self.mixer.snr_db, index), valid_generator(index)
         noise = None if self.mixer.mixing.augment is None else self.mixer.noise_in_turn(index)
-        return self.mixer.whole(rng, utterance, lowest + (highest - lowest) * share, noise)
+        return self.mixer.whole(rng, utterance, snr_db, noise)
+
+
+def valid_generator(index: int) -> np.random.Generator:
+    """The generator of a validation item, the same in every run."""
+    return np.random.default_rng([_VALID_SEED, index])
+
+
+def spread(bounds: tuple[float, float], index: int) -> float:
+    """A value between two bounds for each index: evenly spread, and in no order that recordings could share."""
+    share = index * 0.6180339887498949 % 1  # multiples of the golden ratio
+    return bounds[0] + (bounds[1] - bounds[0]) * share
 
 
 def _by_kind(kinds: Sequence[str], names: Sequence[str]) -> list[list[int]]:

@@ -1,22 +1,26 @@
 """Pairs: two folders of noisy and clean recordings that belong together, cut into segments.
 
 With ``tempo``, the speech is played faster or slower and the noise is not: noise = noisy - clean is kept as it is,
-the clean speech is stretched, and the two are added again.
+the clean speech is stretched, and the two are added again. ``augment``, ``snr_db`` and ``level_db`` take the two apart
+in the same way.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from sotto.audio.tempo import stretch
+from sotto.data.augmentation import NOTHING, Augmentation, augmentation
 from sotto.data.base import Lazy, Segments, pad
-from sotto.data.mixtures import Mixing, Pool, samples
+from sotto.data.degrading import Degrader, Sounds
+from sotto.data.mixtures import Mixing, Pool, samples, spread, valid_generator
 from sotto.data.recordings import Recordings, audio_below, held_out, is_synthetic, pair_files, pair_key, speaker_of
 from sotto.errors import InputError
 from sotto.types import Item
@@ -84,11 +88,11 @@ class PairSet:
             raise InputError(pair.noisy, found, "equal lengths", "`sotto data check` lists all such pairs")
         return cls(pairs, noisy, clean, sample_rate)
 
-    def whole(self) -> Lazy:
-        """Every pair at its whole length."""
-        return Lazy(len(self.pairs), self._whole)
+    def whole(self, mixing: Mixing | None = None) -> Lazy:
+        """Every pair at its whole length; with ``mixing``, mixed anew (tempo apart), the same in every run."""
+        return Lazy(len(self.pairs), self._whole if mixing is None else _Whole(self, mixing))
 
-    def segments(self, seed: int, segment_s: float, stride_s: float, tempo: tuple[float, float] | None) -> Segments:
+    def segments(self, seed: int, segment_s: float, stride_s: float, mixing: Mixing) -> Segments:
         """Hand out segments that start every ``stride_s`` seconds; the last one of a file is zero-padded."""
         length, stride = (
             samples(*named, self.sample_rate) for named in (("segment_s", segment_s), ("stride_s", stride_s))
@@ -98,7 +102,7 @@ class PairSet:
             for index, total in enumerate(self.noisy.lengths)
             for step in range(max(0, math.ceil((total - length) / stride)) + 1)
         ]
-        return Segments(len(starts), seed, _Cutting(self, starts, length, tempo))
+        return Segments(len(starts), seed, _Cutting(self, starts, length, mixing))
 
     def cut(self, index: int, start: int, length: int, tempo: float = 1.0) -> Item:
         """Cut a segment out of pair ``index``, zero-padded to ``length``, its speech at another ``tempo``."""
@@ -114,21 +118,57 @@ class PairSet:
             noisy = clean + noise[:shorter]
         return Item(pad(noisy, length), pad(clean, length), min(len(noisy), length), pair.id, pair.speaker)
 
+    def remix(self, rng: np.random.Generator, item: Item, mixing: Mixing, snr_db: float | None) -> Item:
+        """Take noise and speech of a pair apart and mix them anew, at ``snr_db`` or at the ratio that they have."""
+        assert item.clean is not None
+        clean = item.clean[: item.length]
+        level_db = None if mixing.level_db is None else rng.uniform(*mixing.level_db)
+        sounds = Sounds(clean, clean, item.noisy[: item.length] - clean)
+        degrade = Degrader(mixing.augment or NOTHING, self.sample_rate)
+        noisy, clean, _ = degrade(rng, sounds, self._other_noise, snr_db, level_db)
+        return item._replace(noisy=pad(noisy, len(item.noisy)), clean=pad(clean, len(item.noisy)))
+
+    def _other_noise(self, rng: np.random.Generator, length: int) -> np.ndarray:
+        """The noise of another pair, ``length`` samples of it."""
+        assert self.clean is not None
+        index = int(rng.integers(len(self.pairs)))
+        offset = int(rng.integers(self.noisy.lengths[index]))
+        return self.noisy.loop(index, offset, length) - self.clean.loop(index, offset, length)
+
     def _whole(self, index: int) -> Item:
         return self.cut(index, 0, int(self.noisy.lengths[index]))
 
 
+@dataclass(frozen=True)
 class _Cutting:
     """The item of a training index."""
 
-    def __init__(
-        self, pairs: PairSet, starts: list[tuple[int, int]], length: int, tempo: tuple[float, float] | None
-    ) -> None:
-        self.pairs, self.starts, self.length, self.tempo = pairs, starts, length, tempo
+    pairs: PairSet
+    starts: list[tuple[int, int]]
+    length: int
+    mixing: Mixing
 
     def __call__(self, rng: np.random.Generator, index: int) -> Item:
-        tempo = 1.0 if self.tempo is None else rng.uniform(*self.tempo)
-        return self.pairs.cut(*self.starts[index], self.length, tempo)
+        mixing = self.mixing
+        tempo = 1.0 if mixing.tempo is None else rng.uniform(*mixing.tempo)
+        item = self.pairs.cut(*self.starts[index], self.length, tempo)
+        if not mixing.anew:
+            return item
+        snr_db = None if mixing.snr_db is None else rng.uniform(*mixing.snr_db)
+        return self.pairs.remix(rng, item, mixing, snr_db)
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The validation item of an index, mixed anew."""
+
+    pairs: PairSet
+    mixing: Mixing
+
+    def __call__(self, index: int) -> Item:
+        item = self.pairs.cut(index, 0, int(self.pairs.noisy.lengths[index]))
+        snr_db = None if self.mixing.snr_db is None else spread(self.mixing.snr_db, index)
+        return self.pairs.remix(valid_generator(index), item, self.mixing, snr_db)
 
 
 def items_of_test(noisy: str | None, clean: str | None, sample_rate: int) -> Sequence[Item]:
@@ -160,6 +200,10 @@ class Pairs:
         segment_s: length of a training segment in seconds; shorter recordings are zero-padded.
         stride_s: seconds from one segment's start to the next one's.
         tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
+        snr_db: lowest and highest signal-to-noise ratio in dB; none keeps that of each pair.
+        level_db: lowest and highest RMS of the mixtures in dBFS; none keeps the speech at its own level.
+        augment: what else happens to speech, noise and mixture, in validation too, see
+            :class:`sotto.data.augmentation.Augmentation`; none leaves the pairs as they are.
         sample_rate: Hz, of every file.
         cache: keep decoded files in memory.
         manifest: a manifest written by ``sotto data check --fix``; training and validation files that it does not
@@ -180,29 +224,36 @@ class Pairs:
         segment_s: float = 4.0,
         stride_s: float = 1.0,
         tempo: tuple[float, float] | None = None,
+        snr_db: tuple[float, float] | None = None,
+        level_db: tuple[float, float] | None = None,
+        augment: Augmentation | Mapping[str, Any] | None = None,
         sample_rate: int = 16000,
         cache: bool = False,
         manifest: str | None = None,
     ) -> None:
         if not 0 < valid_fraction <= 0.5:
             raise InputError("valid_fraction", f"{valid_fraction}", "above 0, at most 0.5")
-        if tempo is not None and clean is None:
-            raise InputError("tempo", "needs clean recordings to change", do="give clean, or leave tempo out")
+        changes = {"tempo": tempo, "snr_db": snr_db, "level_db": level_db, "augment": augment}
+        for argument, value in changes.items():
+            if value is not None and clean is None:
+                do = f"give clean, or leave {argument} out"
+                raise InputError(argument, "needs clean recordings to change", do=do)
         self.synthetic = is_synthetic(noisy)
         self.labels = "all" if clean is not None else "none"
         self.noisy, self.clean, self.valid_noisy, self.valid_clean = noisy, clean, valid_noisy, valid_clean
         self.valid_fraction, self.test_noisy, self.test_clean = valid_fraction, test_noisy, test_clean
-        self.segment_s, self.stride_s, self.tempo = segment_s, stride_s, Mixing((0, 0), tempo=tempo).tempo
+        self.segment_s, self.stride_s = segment_s, stride_s
+        self.mixing = Mixing(snr_db, level_db, tempo, augment=augmentation(augment))
         self.sample_rate, self.cache, self.manifest = sample_rate, cache, manifest
 
     def train(self, seed: int) -> Segments:
         """Segments of ``segment_s``; see :class:`sotto.data.base.Source`."""
         pairs = PairSet.open(self._split[0], self.sample_rate, self.cache)
-        return pairs.segments(seed, self.segment_s, self.stride_s, self.tempo)
+        return pairs.segments(seed, self.segment_s, self.stride_s, self.mixing)
 
     def valid(self) -> Sequence[Item]:
-        """Whole recordings of held-out speakers, or of ``valid_noisy``."""
-        return PairSet.open(self._split[1], self.sample_rate).whole()
+        """Whole recordings of held-out speakers, or of ``valid_noisy``, augmented as in training; all hold speech."""
+        return PairSet.open(self._split[1], self.sample_rate).whole(self.mixing.for_validation())
 
     def test(self) -> Sequence[Item]:
         """Whole recordings of ``test_noisy``."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sotto.audio.io import list_audio, write
-from sotto.audio.mix import rms_db, within_scale
+from sotto.audio.mix import QUIET_DB, rms_db, within_scale
 from sotto.data.base import Damaged, Segments, Source, order
 from sotto.data.parallel import each
 from sotto.data.recordings import SYNTHETIC_MARK
@@ -56,7 +56,7 @@ def render(
     about: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rendered:
-    """Write ``hours`` of a source's training items, and its validation items, as 16-bit FLAC.
+    """Write ``hours`` of a source's training items, and its validation items, as FLAC: 16 bits, quiet ones 24.
 
     A mixture that is present is whole and is left as it is, so a stopped run goes on where it was.
 
@@ -141,11 +141,12 @@ class _Renderer:
                 raise
             return f"{job.home}: fileid_{job.index}", str(error)
         noisy, clean = item.noisy[: item.length], item.clean
+        subtype = "PCM_24" if rms_db(noisy) < QUIET_DB else "PCM_16"
         if job.paired:
             assert clean is not None
             noisy, clean = within_scale(noisy, clean[: item.length])
-            write(self._path(job, "clean", item, f"clean_fileid_{job.index}"), clean, self.sample_rate)
-        write(self._path(job, "noisy", item, _name(item, job.index)), noisy, self.sample_rate)
+            write(self._path(job, "clean", item, f"clean_fileid_{job.index}"), clean, self.sample_rate, subtype)
+        write(self._path(job, "noisy", item, _name(item, job.index)), noisy, self.sample_rate, subtype)
         return item.id, ""
 
     def _drawn(self, index: int) -> Item:

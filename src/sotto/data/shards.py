@@ -8,11 +8,13 @@ and resumed exactly, as with every other source.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sotto.data.archive import Archive, Sounds, open_archive
+from sotto.data.augmentation import Augmentation, augmentation
 from sotto.data.base import Damaged, Segments
 from sotto.data.mixtures import Mixing
 from sotto.data.pairs import Pair, PairSet, Split, items_of_test
@@ -32,6 +34,9 @@ class Shards:
         segment_s: length of a training segment in seconds; shorter recordings are zero-padded.
         stride_s: seconds from one segment's start to the next one's.
         tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
+        snr_db: lowest and highest signal-to-noise ratio in dB; none keeps that of each pair.
+        level_db: lowest and highest RMS of the mixtures in dBFS; none keeps the speech at its own level.
+        augment: what else happens to speech, noise and mixture, as in ``pairs``; none for nothing.
         sample_rate: Hz, of every recording.
         damaged: ``refuse`` a shard that is missing or damaged, when it is met; or ``skip`` it, whole, with a warning:
             every shard is then read through once, before the run begins.
@@ -47,11 +52,15 @@ class Shards:
         segment_s: float = 4.0,
         stride_s: float = 1.0,
         tempo: tuple[float, float] | None = None,
+        snr_db: tuple[float, float] | None = None,
+        level_db: tuple[float, float] | None = None,
+        augment: Augmentation | Mapping[str, Any] | None = None,
         sample_rate: int = 16000,
         damaged: Damaged = "refuse",
     ) -> None:
         self.root, self.test_noisy, self.test_clean = Path(root), test_noisy, test_clean
-        self.segment_s, self.stride_s, self.tempo = segment_s, stride_s, Mixing((0, 0), tempo=tempo).tempo
+        self.segment_s, self.stride_s = segment_s, stride_s
+        self.mixing = Mixing(snr_db, level_db, tempo, augment=augmentation(augment))
         self.sample_rate, self.damaged = sample_rate, damaged
         self.synthetic = is_synthetic(root)
 
@@ -64,15 +73,16 @@ class Shards:
         """Segments of ``segment_s``; see :class:`sotto.data.base.Source`.
 
         Raises:
-            InputError: a shard is missing, damaged or at another rate; or a tempo is asked for without references.
+            InputError: a shard is missing, damaged or at another rate; or speech is to be changed without references.
         """
-        if self.tempo is not None and self._train.clean is None:
-            raise InputError("tempo", "needs clean recordings to change", do="leave tempo out")
-        return self._train.segments(seed, self.segment_s, self.stride_s, self.tempo)
+        if self._train.clean is None and (self.mixing.tempo is not None or self.mixing.anew):
+            do = "leave tempo, snr_db, level_db and augment out"
+            raise InputError("tempo" if self.mixing.tempo else "augment", "needs clean recordings to change", do=do)
+        return self._train.segments(seed, self.segment_s, self.stride_s, self.mixing)
 
     def valid(self) -> Sequence[Item]:
         """Whole recordings that were kept for validation."""
-        return self._open("valid").whole()
+        return self._open("valid").whole(self.mixing.for_validation())
 
     def test(self) -> Sequence[Item]:
         """Whole test recordings."""

@@ -7,10 +7,12 @@ utterances), the same with ``56spk``, and ``{clean,noisy}_testset_wav`` (824, sp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from sotto.data.augmentation import Augmentation, augmentation
 from sotto.data.base import Segments
 from sotto.data.mixtures import Mixing
 from sotto.data.pairs import Pair, PairSet, Split, list_pairs
@@ -28,6 +30,9 @@ class Valentini:
         segment_s: length of a training segment in seconds; shorter utterances are zero-padded.
         stride_s: seconds from one segment's start to the next one's.
         tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
+        snr_db: lowest and highest signal-to-noise ratio in dB; none, as published, keeps that of each pair.
+        level_db: lowest and highest RMS of the mixtures in dBFS; none, as published, keeps the speech at its own level.
+        augment: what else happens to speech, noise and mixture, as in ``pairs``; none, as published, for nothing.
         sample_rate: Hz, of every file; the corpus comes at 48 kHz, ``sotto data prepare`` resamples it once.
         cache: keep decoded files in memory (28 speakers: 1.1 GB noisy, 1.1 GB clean).
         manifest: a manifest written by ``sotto data check --fix``; files that it does not list are left out.
@@ -45,6 +50,9 @@ class Valentini:
         segment_s: float = 4.0,
         stride_s: float = 1.0,
         tempo: tuple[float, float] | None = None,
+        snr_db: tuple[float, float] | None = None,
+        level_db: tuple[float, float] | None = None,
+        augment: Augmentation | Mapping[str, Any] | None = None,
         sample_rate: int = 16000,
         cache: bool = False,
         manifest: str | None = None,
@@ -52,7 +60,8 @@ class Valentini:
         if speakers not in (28, 56):
             raise InputError("speakers", f"{speakers}", "28 or 56, the two training sets")
         self.root, self.speakers, self.valid_speakers = Path(root), speakers, tuple(valid_speakers)
-        self.segment_s, self.stride_s, self.tempo = segment_s, stride_s, Mixing((0, 0), tempo=tempo).tempo
+        self.segment_s, self.stride_s = segment_s, stride_s
+        self.mixing = Mixing(snr_db, level_db, tempo, augment=augmentation(augment))
         self.sample_rate, self.cache, self.manifest = sample_rate, cache, manifest
 
     def train(self, seed: int) -> Segments:
@@ -62,11 +71,11 @@ class Valentini:
             InputError: a test speaker is in the training set, a validation speaker is not, or the files are unfit.
         """
         chosen = PairSet.open(self.pairs("train"), self.sample_rate, self.cache)
-        return chosen.segments(seed, self.segment_s, self.stride_s, self.tempo)
+        return chosen.segments(seed, self.segment_s, self.stride_s, self.mixing)
 
     def valid(self) -> Sequence[Item]:
         """Whole utterances of the validation speakers; errors as in :meth:`train`."""
-        return PairSet.open(self.pairs("valid"), self.sample_rate).whole()
+        return PairSet.open(self.pairs("valid"), self.sample_rate).whole(self.mixing.for_validation())
 
     def test(self) -> Sequence[Item]:
         """The 824 test utterances."""

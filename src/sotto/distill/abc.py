@@ -2,7 +2,8 @@
 
 Wan, Zhou, Peng, Chang, Lu: "ABC-KD: Attention-Based-Compression Knowledge Distillation for Deep Learning-Based Noise
 Suppression", Interspeech 2023, arXiv 2305.16665. Its abstract, all that was at hand of it, says that the teacher's
-layers are compressed with attention and that clean speech is not needed, without equations. Our reading, with averages
+layers are compressed with attention, that clean speech is not needed, and that the authors' own method outperforms the
+mainstream ones. It has no equations, so it promises nothing of what follows here. Our reading, with averages
 over positions GAP, batch norm BN, learnt maps W and positions p, and energies E(f) = mean_c f^2 at the student layer's
 size:
 

@@ -7,13 +7,16 @@ of its channels and to their number; a direction, read through a linear inverted
 
     Z~_S = W2 (W1 Z_S),   L = 1 - mean over items and frames of cos(Z~_S, Z~_T).
 
-The abstract, all that was at hand of it, names the parts; what follows is our reading. Z is what the networks declare
-as ``latent``, with its frequencies folded into channels, cropped to the samples that both networks show
-(``positions.py``); where one network then has more frames, they are averaged down to the other's. W1 goes from C to
-r C channels and W2 to the teacher's. A bottleneck on the student's side belongs to this method and trains with the
-student. One on the teacher's side was trained as a part of the teacher, for if both trained on this loss alone, both
-latents could shrink to one direction. A frame in which the teacher's latent is zero has no direction and does not
-count; a student that is silent where the teacher is not costs 1 there, without a gradient.
+The abstract, all that was at hand of it, names the parts and says that the whole outperforms another method. It does
+not say that the cosine outperforms a squared difference on the same latents: ``distance: mse`` is our own comparison.
+
+What follows is our reading. Z is what the networks declare as ``latent``, with its frequencies folded into channels,
+cropped to the samples that both networks show (``positions.py``); where one network then has more frames, they are
+averaged down to the other's. W1 goes from C to r C channels and W2 to the teacher's. A bottleneck on the student's side
+belongs to this method and trains with the student. One on the teacher's side was trained as a part of the teacher, for
+if both trained on this loss alone, both latents could shrink to one direction. A frame in which the teacher's latent is
+zero has no direction and does not count; a student that is silent where the teacher is not costs 1 there, without a
+gradient.
 
 It is NOT a loss on the estimate: it says nothing to the student's decoder.
 """

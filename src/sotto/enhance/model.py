@@ -5,9 +5,10 @@ Torch is imported only when a checkpoint or a network is asked for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -102,9 +103,10 @@ def _opened(model: Any, threads: int | None, sample_rate: int) -> Model:
         path = locate(model)
         if path.suffix == ".onnx":
             return _from_onnx(path, threads or 0, sample_rate)
-        from sotto.models import load
+        from sotto.models import load, read_header
 
-        return _from_network(load(path), path.stem)
+        about = {"about": json.dumps(read_header(path)["about"])} if path.suffix == ".safetensors" else {}
+        return replace(_from_network(load(path), path.stem), about=about)
     if hasattr(model, "taps") and hasattr(model, "sample_rate"):
         return _from_network(model, model.name)
     if callable(model):

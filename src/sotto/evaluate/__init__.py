@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sotto.evaluate.report import NOISY
 from sotto.evaluate.score import Enhance, Failure, Progress, Scores, score
+from sotto.evaluate.training import marks
 from sotto.metrics import DEFAULT, Align
 from sotto.types import Item
 from sotto.verb import make_callable
@@ -25,7 +26,7 @@ _LAZY = ("cost", "efficiency", "page", "speed")  # torch and matplotlib behind t
 
 def evaluate(
     model: Any,
-    data: Source | Sequence[Item] | tuple[str | Path, str | Path],
+    data: Source | Sequence[Item] | tuple[str | Path, str | Path] | str | Path,
     *,
     metrics: Sequence[str] = DEFAULT,
     split: Literal["test", "valid"] = "test",
@@ -40,13 +41,14 @@ def evaluate(
     Args:
         model: what ``sotto.enhance.open_model`` takes: a file, the name of a shipped model, a network, or a function
             from noisy [T] to estimate [T] or its name; but None scores the noisy input itself.
-        data: a source, its items, or two folders ``(noisy, clean)`` whose files pair by name.
+        data: a source, its items, two folders ``(noisy, clean)`` whose files pair by name, or one folder of noisy
+            recordings, where every metric judges the estimate alone.
         metrics: names from ``sotto.metrics.METRICS``.
         split: which recordings of a source: ``test`` or ``valid``.
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core.
         progress: called with (files done, files in all).
         align: ``"shorter"`` cuts each clean signal and estimate to the shorter one; ``"exact"`` refuses that.
-        sample_rate: Hz at which the figures hold: that of the items, the model's own by default; or at which two
+        sample_rate: Hz at which the figures hold: that of the items, the model's own by default; or at which
             folders are read, 16000 by default, as most metrics need it. A source has its own.
         model_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out. A model whose
             rate is not the data's hears the data resampled, and its estimate is resampled back.
@@ -63,15 +65,14 @@ def evaluate(
 
     run = None if model is None else open_model(model, sample_rate=model_rate)
     rate = sample_rate or SAMPLE_RATE
-    about: dict[str, Any] = {"model": run.name if run else NOISY}
+    about: dict[str, Any] = {"model": run.name if run else NOISY} | marks(run.about if run else {})
     if isinstance(data, Source):
         items = {"test": data.test, "valid": data.valid}[split]()
         rate = data.sample_rate
         about |= {"data": data.name, "split": split, "synthetic": data.synthetic}
-    elif isinstance(data, tuple) and all(isinstance(folder, str | Path) for folder in data):
-        noisy, clean = cast("tuple[str | Path, str | Path]", data)
-        items = _folders(noisy, clean, rate)
-        about |= {"data": f"{noisy}, {clean}", "synthetic": is_synthetic(clean)}
+    elif folders := _named(data):
+        items = _folders(*folders, rate) if len(folders) == 2 else _folder(folders[0], rate)
+        about |= {"data": ", ".join(map(str, folders)), "synthetic": is_synthetic(folders[-1])}
     else:
         items = cast("Sequence[Item]", data)
         rate = sample_rate or (run.sample_rate if run else SAMPLE_RATE)
@@ -82,6 +83,29 @@ def evaluate(
     scores = score(enhanced, items, metrics, rate, workers, progress, align)
     scores.metadata |= about
     return scores
+
+
+def _named(data: object) -> tuple[Any, ...]:
+    """The one or two folders that ``data`` names; none where it is something else."""
+    if isinstance(data, str | Path):
+        return (data,)
+    return data if isinstance(data, tuple) and all(isinstance(one, str | Path) for one in data) else ()
+
+
+def _folder(noisy: str | Path, sample_rate: int) -> Sequence[Item]:
+    """The recordings below a folder, without references, each read when it is its turn."""
+    from sotto.audio.io import list_audio, read_mono
+    from sotto.data.base import Lazy
+    from sotto.data.recordings import speaker_of
+
+    paths = list_audio(noisy)
+
+    def read(index: int) -> Item:
+        path = paths[index]
+        audio = read_mono(path, sample_rate)
+        return Item(audio, None, len(audio), path.relative_to(noisy).as_posix(), speaker_of(path, noisy))
+
+    return Lazy(len(paths), read)
 
 
 def _folders(noisy: str | Path, clean: str | Path, sample_rate: int) -> Sequence[Item]:

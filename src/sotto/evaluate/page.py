@@ -21,6 +21,7 @@ from sotto.evaluate.drawing import inline, line_style
 from sotto.evaluate.page_methods import heat_maps
 from sotto.evaluate.paper import PaperRow
 from sotto.evaluate.report import SYNTHETIC, Result, cells, notes
+from sotto.evaluate.statistics import OVER_FILES
 from sotto.files import write_text
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def write_page(
     Raises:
         InputError: there are no results, an example has no sound, or the file cannot be written.
     """
-    told = ["Means over files, and below each its 95 % bootstrap interval where there is one."]
+    told = [f"Means over files, and below each its {OVER_FILES} where there is one."]
     told += [note for note in notes(results, paper) if note != SYNTHETIC]  # the banner says that
     header, rows = cells(results, paper)
     sections = {

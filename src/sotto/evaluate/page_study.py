@@ -46,6 +46,7 @@ def write_study(
     against: str | None,
     synthetic: bool,
     curves: Curves | None = None,
+    note: str = "",
 ) -> None:
     """Write ``study.html``, ``plot-pesq_wb.svg`` and the like for the other metrics, and ``plot-learning.svg``.
 
@@ -56,6 +57,7 @@ def write_study(
         against: the method that the others are compared with.
         synthetic: whether the data is; a banner says so.
         curves: the runs' learning curves.
+        note: a further remark below each table.
 
     Raises:
         InputError: a file cannot be written.
@@ -64,7 +66,7 @@ def write_study(
     for index, (name, lines) in enumerate(found.items()):
         plots = _plots(folder / (f"plot-{slug(name)}" if index else "plot"), title, lines, against)
         of = f": {escape(name)}" if len(found) > 1 else ""
-        sections[f"Results{of}"] = _table(lines, against)
+        sections[f"Results{of}"] = _table(lines, against, note)
         sections[f"Methods{of}"] = f'<p class="note">{NOTE}</p>\n{html.grid(plots)}' if plots else ""
     if curves:
         panels, methods = (len(set(names)) for names in zip(*curves, strict=True))
@@ -114,13 +116,13 @@ def draw_curves(drawn: Figure, curves: Curves) -> None:
     drawn.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=8, ncols=3)
 
 
-def _table(found: Sequence[Line], against: str | None) -> str:
+def _table(found: Sequence[Line], against: str | None, note: str) -> str:
     """The table of ``spread.cells`` with scenarios as headings instead of a column."""
     header, rows = cells(found)
     groups: dict[str, list[list[Cell]]] = {}
     for scenario, *row in rows:
         groups.setdefault(scenario, []).append([Cell(text) for text in row])
-    return html.table(header[1:], groups, "Table of the study", notes(found, against))
+    return html.table(header[1:], groups, "Table of the study", notes(found, against, note))
 
 
 def draw(drawn: Figure, found: Sequence[Line], column: str, against: str | None = None) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sotto.errors import InputError
 from sotto.evaluate.paper import PaperRow, source
+from sotto.evaluate.training import PERCEPTUAL, perceptual_notes
 from sotto.metrics import COLUMNS, METRICS, Column
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ Style = Literal["text", "markdown", "latex", "csv"]
 
 NOISY = "noisy"
 SYNTHETIC = "The data is synthetic: these figures say nothing about recordings of real speech."
-SHOWN = ("pesq_wb", "stoi", "csig", "cbak", "covl", "si_sdr_db")
+SHOWN = (
+    *("pesq_wb", "stoi", "estoi", "csig", "cbak", "covl", "si_sdr_db"),
+    *("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak"),
+)
 INNER = METRICS["composite"].columns.keys() - set(SHOWN)  # what CSIG and its like are made of
 
 SIZES = {  # fields of Result and of PaperRow
@@ -49,6 +53,8 @@ class Result:
     flops_paper: float | None = None
     """Floating-point operations on 4 s of audio as the MV-AT paper counts them."""
     synthetic: bool = False
+    perceptual: bool = False
+    """Whether it was trained on a differentiable PESQ."""
     paper: str = ""
     """The paper's name for this model, when it is not ``name``."""
 
@@ -66,12 +72,17 @@ class Result:
         return cls(
             name=name or str(scores.metadata.get("model", "")),
             means={column: summary.mean for column, summary in summaries.items()},
-            intervals={column: (summary.low, summary.high) for column, summary in summaries.items()},
+            intervals={
+                column: (summary.low, summary.high)
+                for column, summary in summaries.items()
+                if summary.low is not None and summary.high is not None
+            },
             n=len(scores.rows),
             failures=len(scores.failures),
             params=params,
             flops_paper=flops_paper,
             synthetic=bool(scores.metadata.get("synthetic", False)),
+            perceptual=bool(scores.metadata.get(PERCEPTUAL, False)),
             paper=paper,
         )
 
@@ -139,8 +150,9 @@ def cells(
 
 
 def notes(results: Sequence[Result], paper: Sequence[PaperRow] = ()) -> list[str]:
-    """What a reader of the table must know: that the data is synthetic, and what the paper's figures are."""
+    """What a reader must know: that data is synthetic, who was trained on PESQ, what the paper's figures are."""
     told = [SYNTHETIC] if any(result.synthetic for result in results) else []
+    told += perceptual_notes(result.name for result in results if result.perceptual)
     return told + printed_notes(_printed(results, paper))
 
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from sotto.errors import InputError
 from sotto.evaluate.report import grid
-from sotto.evaluate.statistics import Summary, summarise
+from sotto.evaluate.statistics import OVER_FILES, Summary, summarise
 from sotto.files import atomic, write_json
 from sotto.metrics import COLUMNS, DEFAULT, METRICS, Align, Measurement, check, columns, describe, measure
 from sotto.processes import every, launched, rank, ranks, serve
@@ -97,7 +97,8 @@ class Scores:
         """Write everything: metadata, summary, rows and failures."""
         summary = {column: found._asdict() for column, found in self.summary().items()}
         failures = [asdict(failure) for failure in self.failures]
-        parts = {"metrics": list(self.metrics), "summary": summary, "failures": failures, "rows": self.rows}
+        parts = {"metrics": list(self.metrics), "summary": summary, "interval": OVER_FILES}
+        parts |= {"failures": failures, "rows": self.rows}
         write_json(path, {"metadata": self.metadata} | parts)
 
     @classmethod

@@ -1,8 +1,8 @@
 """Tables of a study: what each way of training scores in each scenario, over seeds, and how far apart two ways are.
 
 A cell is the mean over seeds of the mean over files, with the standard deviation over seeds. Ways of training are
-compared in pairs, file by file, each file's score being its mean over seeds: the interval then tells what other files
-would have done to the difference, and the standard deviation what other seeds would have.
+compared in pairs, file by file; the interval of a difference tells what other files and other seeds would have done to
+it. Where both ways have one seed each, it can tell of files alone, and so says the table.
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ from sotto.errors import InputError
 from sotto.evaluate.paper import PaperRow
 from sotto.evaluate.report import INNER, SIZES, SYNTHETIC, Style, figure, grid, printed_notes
 from sotto.evaluate.score import Scores
-from sotto.evaluate.statistics import Difference, Spread, over_seeds, paired
+from sotto.evaluate.statistics import (
+    OVER_BOTH,
+    OVER_FILES,
+    Difference,
+    Spread,
+    Summary,
+    over_seeds,
+    paired_seeds,
+    summarise_seeds,
+)
+from sotto.evaluate.training import PERCEPTUAL, perceptual_notes
 from sotto.metrics import COLUMNS, Column, columns
 
 _SIZES = SIZES | {"params": Column("Params (K)", 1, 1e-3, higher_is_better=False)}  # students are small
@@ -47,6 +57,8 @@ class Line:
     """Metric column to mean and deviation over seeds."""
     by_seed: dict[str, list[float]]
     """Metric column to the mean of each seed."""
+    summaries: dict[str, Summary]
+    """Metric column to the mean on the files that all seeds have scores for, and its interval over files and seeds."""
     differences: dict[str, Difference]
     """Metric column to the difference from the reference method in the same scenario; empty for that method, and
     without the columns for which the two share no file."""
@@ -55,6 +67,8 @@ class Line:
     size: Size | None = None
     printed: PaperRow | None = None
     """The row of the paper that it stands for."""
+    perceptual: bool = False
+    """Whether it was trained on a differentiable PESQ."""
 
 
 def lines(
@@ -78,30 +92,41 @@ def lines(
         means = [one.means() for one in runs]
         by_seed = {column: [one[column] for one in means] for column in shown}
         spreads = {column: over_seeds(values) for column, values in by_seed.items()}
+        summaries = {
+            column: summarise_seeds(values)
+            for column in shown
+            if (values := _on_shared([one.values(column) for one in runs]))[0]
+        }
         reference = scores.get(Cell(cell.scenario, against)) if against and against != cell.method else None
         pairs = {column: _difference(runs, reference, column) for column in shown} if reference else {}
         differences = {column: difference for column, difference in pairs.items() if difference is not None}
         files = max(len(one.rows) for one in runs)
         beside = (sizes or {}).get(cell), (printed or {}).get(cell)
-        found.append(Line(cell, spreads, by_seed, differences, len(runs), files, *beside))
+        perceptual = any(one.metadata.get(PERCEPTUAL) for one in runs)
+        found.append(
+            Line(cell, spreads, by_seed, summaries, differences, len(runs), files, *beside, perceptual=perceptual)
+        )
     return found
 
 
 def _difference(runs: Sequence[Scores], reference: Sequence[Scores], column: str) -> Difference | None:
     """Files that some run has no score for are left out on both sides; None where that leaves no file."""
-    ours, theirs = _over_files(runs, column), _over_files(reference, column)
-    shared = ours.keys() & theirs.keys()
-    return paired({name: ours[name] for name in shared}, {name: theirs[name] for name in shared}) if shared else None
+    values = _on_shared([one.values(column) for one in (*runs, *reference)])
+    return paired_seeds(values[: len(runs)], values[len(runs) :]) if values[0] else None
 
 
-def _over_files(runs: Sequence[Scores], column: str) -> dict[str, float]:
-    values = [one.values(column) for one in runs]
-    shared = set.intersection(*(set(one) for one in values))
-    return {name: sum(one[name] for one in values) / len(values) for name in sorted(shared)}
+def _on_shared(values: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """The scores of several runs on the files that all of them have scores for."""
+    shared = sorted(set.intersection(*(set(one) for one in values)))
+    return [{name: one[name] for name in shared} for one in values]
 
 
 def table(
-    found: Mapping[str, Sequence[Line]], style: Style = "text", against: str | None = None, synthetic: bool = False
+    found: Mapping[str, Sequence[Line]],
+    style: Style = "text",
+    against: str | None = None,
+    synthetic: bool = False,
+    note: str = "",
 ) -> str:
     """Write the lines of a study as one table for each test set; CSV is one in all, unrounded, in base units.
 
@@ -110,6 +135,7 @@ def table(
         style: ``text`` (aligned), ``markdown``, ``latex`` (booktabs) or ``csv``.
         against: the method that the others are compared with.
         synthetic: whether the data is.
+        note: a further remark below each table.
 
     Raises:
         InputError: there are no lines, or no such style.
@@ -123,7 +149,7 @@ def table(
     parts = []
     for name, own in found.items():
         heading = {"text": name, "markdown": f"**{name}**", "latex": f"% {name}"}[style] if len(found) > 1 else ""
-        told = notes(own, against) + ([SYNTHETIC] if synthetic else [])
+        told = notes(own, against, note) + ([SYNTHETIC] if synthetic else [])
         if style == "latex":
             parts.append("\n".join(filter(None, [heading, *(f"% {note}" for note in told), grid(*cells(own), style)])))
         else:
@@ -131,12 +157,14 @@ def table(
     return "\n".join(parts)
 
 
-def notes(found: Sequence[Line], against: str | None = None) -> list[str]:
-    """What a reader of the table must know: what stands behind a mean, and what a difference is."""
+def notes(found: Sequence[Line], against: str | None = None, note: str = "") -> list[str]:
+    """What a reader of the table must know: what stands behind a mean, what a difference is, and ``note``."""
     seeds, files = (max(getattr(line, name) for line in found) for name in ("seeds", "files"))
     told = [f"Mean ± standard deviation over {seeds} seed(s), on {files} file(s)."]
     if any(line.differences for line in found):
-        told.append(f"Δ: above {against} on the same files, with its 95 % bootstrap interval over files.")
+        told.append(f"Δ: above {against} on the same files, with its {OVER_BOTH if seeds > 1 else OVER_FILES}.")
+    told += perceptual_notes(line.cell.method for line in found if line.perceptual)
+    told += [note] if note else []
     return told + printed_notes({line.printed.name: line.printed for line in found if line.printed})
 
 
@@ -178,8 +206,10 @@ def _spread(look: Column, spread: Spread | None) -> str:
 def _delta(look: Column, difference: Difference | None) -> str:
     if difference is None:
         return ""
-    sign = "+" if difference.mean >= 0 else ""
-    return f"{sign}{look.show(difference.mean)} [{look.show(difference.low)}, {look.show(difference.high)}]"
+    shown = f"{'+' if difference.mean >= 0 else ''}{look.show(difference.mean)}"
+    if difference.low is None:
+        return shown
+    return f"{shown} [{look.show(difference.low)}, {look.show(difference.high)}]"
 
 
 def _csv(found: Mapping[str, Sequence[Line]]) -> str:
@@ -200,7 +230,9 @@ def _values(line: Line) -> dict[str, object]:
         row |= _beside(line, name)
     for name, spread in line.spreads.items():
         row |= {name: spread.mean, f"{name}_std": spread.std if spread.n > 1 else None, **_beside(line, name)}
-        difference = line.differences.get(name)
+        summary, difference = line.summaries.get(name), line.differences.get(name)
+        if summary is not None:
+            row |= {f"{name}_low": summary.low, f"{name}_high": summary.high}
         if difference is not None:
             row |= {f"{name}_difference": difference.mean, f"{name}_difference_low": difference.low}
             row[f"{name}_difference_high"] = difference.high

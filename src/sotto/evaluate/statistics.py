@@ -1,8 +1,8 @@
-"""How sure a mean is: bootstrap intervals over files (Efron 1979), paired differences, spread over seeds.
+"""How sure a mean is: 95 % intervals over files and seeds, paired differences, spread over seeds.
 
-The files of a test set are a sample of what could have been recorded; drawing them again with replacement shows how
-much a mean depends on which ones they happened to be. Two models scored on the same files share that luck, so they
-are compared file by file.
+The files of a test set are a sample of what could have been recorded, and a seed is one of many trainings. Two models
+scored on the same files share that luck, so they are compared file by file. ``sotto.evaluate.intervals`` says how the
+intervals are made; simulations in the tests show how often they hold the truth.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sotto.errors import InputError
+from sotto.evaluate.intervals import Interval, of_difference, over_files, over_files_and_seeds
 
-RESAMPLES = 10_000
-_DRAWN_AT_ONCE = 4_000_000  # file indices; bounds the memory of one block to some tens of megabytes
+OVER_FILES = "95 % interval over files (Student's t, corrected for skewness after Hall 1992)"
+OVER_BOTH = "95 % interval over files and seeds (t with Satterthwaite's degrees of freedom)"
+"""What the intervals are, for tables and pages."""
 
 
 class Summary(NamedTuple):
@@ -26,9 +28,9 @@ class Summary(NamedTuple):
     mean: float
     std: float
     """Standard deviation over files (n - 1); 0 for a single file."""
-    low: float
-    high: float
-    """The 95 % interval of the mean."""
+    low: float | None
+    high: float | None
+    """The 95 % interval of the mean; None for a single file, which says nothing of others."""
 
 
 class Difference(NamedTuple):
@@ -36,14 +38,14 @@ class Difference(NamedTuple):
 
     n: int
     mean: float
-    low: float
-    high: float
-    """The 95 % interval of the mean difference."""
+    low: float | None
+    high: float | None
+    """The 95 % interval of the mean difference; None for a single file."""
 
     @property
     def significant(self) -> bool:
         """Whether the interval leaves zero out."""
-        return self.low > 0 or self.high < 0
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 class Spread(NamedTuple):
@@ -57,54 +59,70 @@ class Spread(NamedTuple):
     """The lowest and the highest seed."""
 
 
-def summarise(values: ArrayLike, resamples: int = RESAMPLES, level: float = 0.95, seed: int = 0) -> Summary:
+def summarise(values: ArrayLike, level: float = 0.95) -> Summary:
     """Describe the scores of one model on n files.
 
     Args:
         values: [n], one score per file.
-        resamples: how many times the files are drawn again.
-        level: the share of resampled means inside the interval.
-        seed: of the drawing; the same seed gives the same interval.
+        level: the share of intervals that hold the true mean.
 
     Raises:
         InputError: there are no scores, or some are not numbers.
     """
     scores = _scores(values)
-    low, high = _interval(scores, resamples, level, seed)
-    return Summary(len(scores), float(scores.mean()), _deviation(scores), low, high)
+    return Summary(len(scores), float(scores.mean()), _deviation(scores), *_ends(over_files(scores, level)))
 
 
-def paired(
-    model: Mapping[str, float],
-    baseline: Mapping[str, float],
-    resamples: int = RESAMPLES,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Difference:
-    """Compare two models on the same files.
+def summarise_seeds(runs: Sequence[Mapping[str, float]], level: float = 0.95) -> Summary:
+    """Describe the scores of one way of training, run with several seeds, on n files.
+
+    Args:
+        runs: for each seed, file id to score.
+        level: the share of intervals that hold the true mean, of other files and other seeds.
+
+    Returns:
+        The mean and its interval; the standard deviation is that over files of their means over seeds.
+
+    Raises:
+        InputError: the runs were not scored on the same files, there are no scores, or some are not numbers.
+    """
+    scores = _table(runs, _files(runs))
+    per_file = scores.mean(0)
+    ends = _ends(over_files_and_seeds(scores, level))
+    return Summary(len(per_file), float(per_file.mean()), _deviation(per_file), *ends)
+
+
+def paired(model: Mapping[str, float], baseline: Mapping[str, float], level: float = 0.95) -> Difference:
+    """Compare two models on the same files; see :func:`paired_seeds`.
 
     Args:
         model: file id to score.
         baseline: file id to score.
-        resamples: how many times the files are drawn again.
-        level: the share of resampled mean differences inside the interval.
-        seed: of the drawing.
+        level: the share of intervals that hold the true difference.
+    """
+    return paired_seeds([model], [baseline], level)
+
+
+def paired_seeds(
+    model: Sequence[Mapping[str, float]], baseline: Sequence[Mapping[str, float]], level: float = 0.95
+) -> Difference:
+    """Compare two ways of training, run with several seeds, on the same files.
+
+    Args:
+        model: for each seed, file id to score.
+        baseline: likewise; it may have another number of seeds.
+        level: the share of intervals that hold the true difference, of other files and, where there are seeds, of
+            other seeds.
 
     Returns:
         The mean of ``model - baseline`` and its interval.
 
     Raises:
-        InputError: the two were not scored on the same files.
+        InputError: the runs were not scored on the same files, there are no scores, or some are not numbers.
     """
-    odd = sorted(set(model) ^ set(baseline))
-    if odd:
-        found = (
-            f"{len(odd)} files are scored for one model only ({', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''})"
-        )
-        raise InputError("paired comparison", found, "the same files for both", "score both on the same test set")
-    differences = _scores([model[name] - baseline[name] for name in sorted(model)])
-    low, high = _interval(differences, resamples, level, seed)
-    return Difference(len(differences), float(differences.mean()), low, high)
+    names = _files([*model, *baseline])
+    ours, theirs = _table(model, names), _table(baseline, names)
+    return Difference(len(names), float(ours.mean() - theirs.mean()), *_ends(of_difference(ours, theirs, level)))
 
 
 def over_seeds(means: Sequence[float]) -> Spread:
@@ -120,6 +138,24 @@ def over_seeds(means: Sequence[float]) -> Spread:
     return Spread(len(scores), float(scores.mean()), _deviation(scores), float(scores.min()), float(scores.max()))
 
 
+def _files(runs: Sequence[Mapping[str, float]]) -> list[str]:
+    """The files that all runs were scored on."""
+    every: set[str] = set().union(*runs)
+    odd = sorted(name for name in every if not all(name in run for run in runs))
+    if odd:
+        few = ", ".join(odd[:3]) + (", ..." if len(odd) > 3 else "")
+        found = f"{len(odd)} files are scored for some only ({few})"
+        raise InputError("paired comparison", found, "the same files for all", "score all on the same test set")
+    return sorted(every)
+
+
+def _table(runs: Sequence[Mapping[str, float]], names: Sequence[str]) -> NDArray[np.float64]:
+    """[seeds, files]"""
+    if not runs:
+        raise InputError("scores", "no run", "one or more")
+    return np.stack([_scores([run[name] for name in names]) for run in runs])
+
+
 def _scores(values: ArrayLike) -> NDArray[np.float64]:
     scores = np.asarray(values, np.float64)
     if scores.ndim != 1 or not scores.size:
@@ -133,11 +169,6 @@ def _deviation(scores: NDArray[np.float64]) -> float:
     return float(scores.std(ddof=1)) if len(scores) > 1 else 0.0
 
 
-def _interval(scores: NDArray[np.float64], resamples: int, level: float, seed: int) -> tuple[float, float]:
-    """The percentile interval of the mean over files drawn with replacement."""
-    generator, n = np.random.default_rng(seed), len(scores)
-    block = max(1, _DRAWN_AT_ONCE // n)
-    sizes = [min(block, resamples - start) for start in range(0, resamples, block)]
-    means = np.concatenate([scores[generator.integers(n, size=(size, n))].mean(1) for size in sizes])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _ends(interval: Interval) -> tuple[float, float] | tuple[None, None]:
+    low, high = map(float, interval)
+    return (None, None) if np.isnan(low) else (low, high)

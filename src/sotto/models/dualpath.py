@@ -155,8 +155,7 @@ class DualPathNetwork(StreamingEnhancer):
         paths = {f"encoder.{i + 1}": f"encoder.{i}" for i in range(depth)}
         paths |= {f"decoder.{i + 1}": f"decoder.{depth - 1 - i}" for i in range(depth)}
         paths["latent"] = "latent"
-        middle = self.stft.centre - 0.5  # of an even number of samples
-        return {name: Tap(path, "BCNF", stride=self.hop, offset=middle) for name, path in paths.items()}
+        return {name: Tap(path, "BCNF", stride=self.hop, offset=self.stft.centre) for name, path in paths.items()}
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Enhance ``noisy`` [B,T]; returns [B,T]. It is one step over the whole signal, and silence behind it."""

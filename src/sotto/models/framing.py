@@ -36,9 +36,9 @@ class StreamingStft(nn.Module):
         self.weights: Tensor
 
     @property
-    def centre(self) -> int:
-        """The sample of the input around which the first frame lies; it is negative for an overlap above a half."""
-        return self.hop - (self.hop + self.delay) // 2
+    def centre(self) -> float:
+        """The middle of the first frame in samples of the input, which lies between two; see ``sotto.types.Tap``."""
+        return (self.hop - self.delay - 1) / 2
 
     def memory(self, batch: int) -> Tensor:
         """What both directions start from, [B,window-hop]."""

@@ -44,9 +44,8 @@ class UNet(StreamingEnhancer):
         depth: encoder layers, each of which halves the frequencies, of which a window of 320 samples has 161.
         groups: of the recurrent bottleneck; divides ``width``.
         bottleneck: expansion of a linear inverted bottleneck between the encoder and the recurrent layers; 0 is none.
-        window: samples of a frame, a multiple of 4, which is the latency. A long one tells the partials of a voice
-            apart.
-        hop: samples from frame to frame, a half or a quarter of the window; work is proportional to the frames.
+        window: samples of a frame, which is the latency. A long one tells the partials of a voice apart.
+        hop: samples from frame to frame, a half of the window or less; work is proportional to the frames.
 
     Raises:
         ValueError: arguments out of range.
@@ -64,9 +63,8 @@ class UNet(StreamingEnhancer):
         super().__init__()
         if groups < 1 or width < groups or width % groups:
             raise ValueError(f"width is a multiple of groups, not width={width}, groups={groups}")
-        if window < 4 or window % 4 or hop not in (window // 2, window // 4):
-            raise ValueError(f"hop is a half or a quarter of window, a multiple of 4, not {hop=}, {window=}")
-        self.bins = [window // 2 + 1]
+        stft = StreamingStft(window, hop)
+        self.bins = [stft.bins]
         while self.bins[-1] % 2:  # 161 halve to 81, 41, 21, 11 and 6, and 6 do not come back from 3
             self.bins.append(self.bins[-1] // 2 + 1)
         if not 1 <= depth < len(self.bins):
@@ -75,7 +73,7 @@ class UNet(StreamingEnhancer):
         self.name = "unet"
         self.arguments = {"width": width, "depth": depth, "groups": groups, "bottleneck": bottleneck}
         self.arguments |= {"window": window, "hop": hop}
-        self.hop, self.delay = hop, window - hop
+        self.hop, self.delay = hop, stft.delay
         self.last = f"decoder.{depth - 1}.conv"
         channels = [3, *[width] * depth]
         self.encoder = nn.ModuleList(Down(a, b, first=a == 3) for a, b in pairwise(channels))
@@ -85,7 +83,7 @@ class UNet(StreamingEnhancer):
         self.decoder = nn.ModuleList(
             Up(width, width if layer else 2, last=layer == 0) for layer in reversed(range(depth))
         )
-        self.stft = StreamingStft(window, hop)
+        self.stft = stft
 
     @property
     def taps(self) -> dict[str, Tap]:
@@ -94,14 +92,12 @@ class UNet(StreamingEnhancer):
         A network with a linear bottleneck also shows what comes out of that, ``latent.bottleneck``.
         """
         depth = len(self.encoder)
-        # The first window begins ``delay`` samples before the signal.
-        centre = (len(self.stft.weights) - 1) / 2 - self.delay
         places = {f"encoder.{i + 1}": f"encoder.{i}.out" for i in range(depth)}
         places |= {f"decoder.{i + 1}": f"decoder.{depth - 1 - i}.out" for i in range(depth)}
         places["latent"] = places[f"encoder.{depth}"]
         if self.arguments["bottleneck"]:
             places["latent.bottleneck"] = "latent"
-        return {name: Tap(path, "BCNF", stride=self.hop, offset=centre) for name, path in places.items()}
+        return {name: Tap(path, "BCNF", stride=self.hop, offset=self.stft.centre) for name, path in places.items()}
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Enhance ``noisy`` [B,T]; returns [B,T]. It is one step over the whole signal, and silence behind it."""

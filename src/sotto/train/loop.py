@@ -218,8 +218,7 @@ class Trainer:
         self.optimizer.zero_grad()
         total, terms = self.model(lambda: batch, self.step)
         self.fabric.backward(total)
-        taken = self.stepper.step(self.model, self.optimizer)
-        if taken and self.average is not None:
+        if self.stepper.step(self.model, self.optimizer) and self.average is not None:
             self.average.update_parameters(self.student)
         self.schedule.step()
         values = mean(torch.stack([total, *terms.values()])).tolist()
@@ -230,6 +229,8 @@ class Trainer:
 
     def _record(self, log: Log, values: dict[str, float]) -> None:
         """Add ``values`` to the running sums; log their means when a record is due."""
+        if self.stepper.in_a_row:
+            log.write(self.step, {"refused": self.stepper.refused})
         self.sums = {name: self.sums.get(name, 0.0) + value for name, value in values.items()}
         if self._due(self.settings.log_every):
             count = (self.step - 1) % self.settings.log_every + 1

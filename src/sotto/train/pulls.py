@@ -19,9 +19,7 @@ from sotto.train.across import mean
 from sotto.types import Terms
 
 EVERY = 25
-"""Steps between two measurements of a term, by default."""
-EAGER = 5
-"""Measurements at first that are made one step after the other, as networks change fastest there."""
+"""Steps between two measurements of a term, by default, once the run is under way."""
 SMOOTHING = 0.5
 """Share that the smooth ratio keeps of itself when a new one is measured, on a logarithmic scale."""
 
@@ -49,9 +47,13 @@ class Gauge(nn.Module):
         """Of the last measurement."""
 
     def due(self, term: str, step: int, every: int) -> bool:
-        """Whether the term is to be measured at ``step``."""
+        """Whether the term is to be measured at ``step``.
+
+        The steps in between grow by one with each measurement, up to ``every``, as networks change fastest at first.
+        """
         index = self.terms.index(term)
-        return self.counts[index].item() < EAGER or step - self.steps[index].item() >= every
+        count = int(self.counts[index].item())
+        return count == 0 or step - self.steps[index].item() >= min(every, count)
 
     def smooth(self, term: str) -> float | None:
         """The ratio of the term, smoothed over measurements; None before the first."""
@@ -80,8 +82,7 @@ class Gauge(nn.Module):
             if not (0 < ours < math.inf and 0 < theirs < math.inf):
                 continue
             log = math.log(ours / theirs)
-            # The mean of the first few, then one that forgets.
-            share = max(1 / (self.counts[index].item() + 1), 1 - SMOOTHING)
+            share = 1 - SMOOTHING if self.counts[index] else 1.0
             self.logs[0, index] += share * (log - self.logs[0, index])
             self.logs[1, index] = log
             self.counts[index] += 1

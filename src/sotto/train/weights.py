@@ -28,8 +28,8 @@ class Balance:
 
     Args:
         balance: r, the ratio of the weighted term's gradient to that of the supervised loss.
-        every: steps between two measurements. Each takes about the time of a step's backward pass for the loss and
-            for every method.
+        every: steps between two measurements, fewer at first. Each takes about the time of a backward pass of the loss
+            and of every method that is measured.
     """
 
     balance: float

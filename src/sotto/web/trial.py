@@ -13,12 +13,14 @@ import numpy as np
 
 from sotto.errors import InputError
 from sotto.evaluate import html
-from sotto.evaluate.report import SHOWN, Cell
-from sotto.metrics import COLUMNS
+from sotto.evaluate.report import SHOWN as KNOWN
+from sotto.evaluate.report import Cell
+from sotto.metrics import COLUMNS, DEFAULT, columns
 from sotto.web.offers import Offer
 
 MOST = 4
 LETTERS = "ABCD"
+SHOWN = [column for column in KNOWN if column in columns(DEFAULT)]
 NEITHER = "no preference"
 
 

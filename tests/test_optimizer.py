@@ -1,0 +1,111 @@
+"""The optimiser, the average of the weights, and the steps that are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from small import SMALL
+from tiny import recipe
+from torch import nn
+
+import sotto
+from sotto import models, recipes, schema
+from sotto.errors import InputError
+from sotto.models import MODELS
+from sotto.train import Settings, read_log
+from sotto.train.average import average_of
+from sotto.train.objective import Objective
+from sotto.train.optimizer import REFUSALS, optimizer_of
+from sotto.types import Batch
+
+PLAIN = {"distill": {}, "stages": []}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_decay_and_biases_norms_and_slopes_do_not(name: str) -> None:
+    network = models.create(name, **SMALL.get(name, {}))
+    spared = {
+        id(parameter)
+        for module in network.modules()
+        for key, parameter in module.named_parameters(recurse=False)
+        if "bias" in key or isinstance(module, (nn.PReLU, nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm))
+    }
+    optimizer = optimizer_of(network.parameters(), Settings(optimizer="adamw", weight_decay=0.3))
+    decay = {id(one): group["weight_decay"] for group in optimizer.param_groups for one in group["params"]}
+    assert decay == {id(one): 0.0 if id(one) in spared else 0.3 for one in network.parameters()}
+    assert isinstance(optimizer_of(network.parameters(), Settings()), torch.optim.Adam)
+    with pytest.raises(InputError, match=r"train\.weight_decay: adam does not decay weights"):
+        Settings(weight_decay=0.1)
+
+
+def test_the_average_warms_up_and_takes_in_the_statistics_of_norms() -> None:
+    linear = nn.Linear(1, 1, bias=False)
+    network = nn.Sequential(linear, nn.BatchNorm1d(1))
+    average = average_of(network, decay=0.3)
+    expected: dict[str, torch.Tensor] = {}
+    for step in range(6):
+        with torch.no_grad():
+            linear.weight.fill_(float(step**2))
+        network(torch.full((4, 1), 2.0) + torch.arange(4.0)[:, None])
+        average.update_parameters(network)
+        decay = min(0.3, (1 + step) / (10 + step))
+        now = {name: value.clone() for name, value in network.state_dict().items()}
+        expected = {
+            name: value if name.endswith("tracked") or not step else decay * expected[name] + (1 - decay) * value
+            for name, value in now.items()
+        }
+    found = average.module.state_dict()
+    assert found["1.num_batches_tracked"] == 6
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, msg=name)
+    assert not average.module.training
+    assert not any(one.requires_grad for one in average.parameters())
+
+
+def test_the_average_is_what_ships(tmp_path: Path) -> None:
+    values = recipe(tmp_path, **PLAIN)
+    values["train"] |= {"ema": 0.9, "max_lr": 0.05}
+    trainer = recipes.build(schema.read(values), tmp_path / "run")
+    assert trainer.average is not None
+    outcome = trainer.fit()
+    last = sotto.load(tmp_path / "run" / "last.safetensors").state_dict()
+    best = sotto.load(outcome.checkpoint).state_dict()
+    trained, averaged = trainer.student.state_dict(), trainer.average.module.state_dict()
+    assert all(torch.equal(last[name], averaged[name]) and torch.equal(best[name], averaged[name]) for name in averaged)
+    assert not all(torch.equal(last[name], trained[name]) for name in trained)
+
+
+def test_a_gradient_that_is_not_finite_is_passed_over_and_many_in_a_row_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minimise = Objective.forward
+    broken = {3}
+
+    class Kink(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, value: torch.Tensor) -> torch.Tensor:
+            return value.clone()
+
+        @staticmethod
+        def backward(ctx: object, *gradients: torch.Tensor) -> torch.Tensor:
+            return gradients[0] * float("nan")
+
+    def kinked(self: Objective, student: nn.Module, batch: Batch, step: int = 0) -> tuple[torch.Tensor, dict]:
+        total, terms = minimise(self, student, batch, step)
+        return (Kink.apply(total) if step in broken else total), terms  # pyright: ignore[reportReturnType]
+
+    monkeypatch.setattr(Objective, "forward", kinked)
+    values = recipe(tmp_path, **PLAIN)
+    values["train"] |= {"schedule": "constant", "ema": 0.9, "validate_every": 100}
+    outcome = recipes.train(values, out=tmp_path / "run")
+    assert outcome.steps == 6
+    assert [(line["step"], line["refused"]) for line in read_log(tmp_path / "run") if "refused" in line] == [(4, 1)]
+    weights = sotto.load(outcome.checkpoint).state_dict()
+    assert all(torch.isfinite(value).all() for value in weights.values())
+
+    broken |= set(range(100))
+    values["train"] |= {"steps": 2 * REFUSALS, "grad_clip": 1.0}
+    with pytest.raises(InputError, match=f"not finite in {REFUSALS} steps in a row"):
+        recipes.train(values, out=tmp_path / "ends")
