@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import cast
+from typing import Any, cast
 
 import torch
 from eager_manner import eager
@@ -127,18 +127,24 @@ def _measure(name: str, case: Case, prepare: Prepare, repeats: int, threads: int
     return Row(name, case.seconds, case.batch, ours, plain, ratio, ours_mb, eager_mb, eager_mb / ours_mb)
 
 
-def alternate(works: Sequence[Callable[[], object]], repeats: int) -> list[list[float]]:
-    """Time all works once per round, each round in the reverse order of the last, so that a drift favours none."""
+def alternate(
+    works: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], Any] = time.perf_counter
+) -> list[list[Any]]:
+    """Time all works once per round, each round in the reverse order of the last, so that a drift favours none.
+
+    Returns:
+        For each round the difference of two readings of ``clock`` for each work.
+    """
     for work in works:
         work()
     rounds = []
     for index in range(repeats):
         order = range(len(works)) if index % 2 == 0 else reversed(range(len(works)))
-        taken = dict.fromkeys(range(len(works)), 0.0)
+        taken = dict.fromkeys(range(len(works)))
         for which in order:
-            started = time.perf_counter()
+            started = clock()
             works[which]()
-            taken[which] = time.perf_counter() - started
+            taken[which] = clock() - started
         rounds.append(list(taken.values()))
     return rounds
 

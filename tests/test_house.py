@@ -36,6 +36,7 @@ FLOORS = {
             "function",
             "runtime",
             "processes",
+            "placement",
             "__init__",
         ),
         1,

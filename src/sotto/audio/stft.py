@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sotto.errors import InputError
+from sotto.placement import on_cpu
 
 POWER_FLOOR = 1e-7
 
@@ -28,7 +29,7 @@ def stft(wave: Tensor, fft: int, hop: int, window: int) -> Tensor:
         found = f"{wave.shape[-1]} samples, too few for a spectrum of {fft}"
         raise InputError("segment", found, f"more than {fft // 2}", "lengthen data.segment_s")
     hann = torch.hann_window(window, dtype=wave.dtype, device=wave.device)
-    if wave.device.type == "cpu":
+    if on_cpu(wave):
         return _Stft.apply(wave, hann, fft, hop)
     return torch.stft(wave, fft, hop, window, window=hann, return_complex=True)
 

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sotto.audio.stft import POWER_FLOOR, planes, stft
+from sotto.audio.stft import POWER_FLOOR, magnitude, planes, stft
+from sotto.placement import on_cpu
 
 # pyright: reportIncompatibleMethodOverride=false
 
@@ -44,7 +45,17 @@ class Compressed(nn.Module):
     def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
         """``reference``, ``estimate`` [B,T]; ``noisy`` plays no part. Returns [B]."""
         target, guess = stft(reference, *self.resolution), stft(estimate, *self.resolution)
+        if not on_cpu(estimate) or reference.requires_grad:
+            return self._plain(target, guess)
         return _Distance.apply(target.transpose(1, 2), guess.transpose(1, 2), self.compression, self.complex_weight)
+
+    def _plain(self, target: Tensor, guess: Tensor) -> Tensor:
+        """The loss [B] of two complex spectra [B,F,N], for a device on which few large operations are fast."""
+        wanted, found = magnitude(target), magnitude(guess)
+        magnitudes = (wanted.pow(self.compression) - found.pow(self.compression)).square()
+        difference = target * wanted.pow(self.compression - 1) - guess * found.pow(self.compression - 1)
+        phases = difference.real.square() + difference.imag.square()
+        return ((1 - self.complex_weight) * magnitudes + self.complex_weight * phases).mean(dim=(1, 2))
 
 
 class _Distance(torch.autograd.Function):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sotto.audio.stft import POWER_FLOOR, magnitude, planes
+from sotto.placement import on_cpu
 
 # pyright: reportIncompatibleMethodOverride=false
 
@@ -46,7 +47,7 @@ def weighted_distance(reference: Tensor, estimate: Tensor, noisy: Tensor, share:
 
 def _has_fast_gradient(reference: Tensor, estimate: Tensor, *others: Tensor) -> bool:
     """On a CPU, where the estimate alone may want a gradient."""
-    return estimate.device.type == "cpu" and not any(one.requires_grad for one in (reference, *others))
+    return on_cpu(estimate) and not any(one.requires_grad for one in (reference, *others))
 
 
 class _Distance(torch.autograd.Function):

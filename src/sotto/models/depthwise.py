@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sotto.models.placement import on_cpu
+from sotto.placement import on_cpu
 
 SEGMENT = 64
 

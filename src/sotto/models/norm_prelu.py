@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sotto.models.channels_last import channels_last
-from sotto.models.placement import on_cpu
+from sotto.placement import on_cpu
 
 BLOCK = 1 << 17
 """Values in a block: 512 KB in single precision, a quarter of the second cache of a server's core."""

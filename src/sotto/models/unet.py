@@ -25,8 +25,8 @@ from sotto.models.bottleneck import LinearBottleneck
 from sotto.models.channels_last import Pointwise, channels_last
 from sotto.models.fourier import masked
 from sotto.models.framing import StreamingStft
-from sotto.models.placement import on_cpu
 from sotto.models.unet_layers import Down, GroupedGru, Up
+from sotto.placement import on_cpu
 from sotto.types import Tap
 
 COMPRESSION = 0.3

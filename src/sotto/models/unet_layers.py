@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from sotto.models.channels_last import Pointwise, channels_last
 from sotto.models.norm_prelu import NormPRelu
 from sotto.models.operators import Gru
-from sotto.models.placement import on_cpu
 from sotto.models.scan import scan
+from sotto.placement import on_cpu
 
 
 class CausalConv(nn.Module):
