@@ -17,7 +17,7 @@ from sotto.enhance import enhance_file
 from sotto.evaluate.report import table
 from sotto.train.checkpoint import CHECKPOINT, STATE
 
-RUNS = ("teacher", "student", "student-mvat", "student-mvat-kd")
+RUNS = ("teacher", "student", "student-output", "student-cosine")
 
 
 def demo(out: str | Path, progress: recipes.Progress) -> tuple[dict[str, Any], str]:
@@ -51,7 +51,7 @@ def _places(out: Path, name: str) -> list[str]:
         "data.test_noisy": corpus / "test" / "noisy",
         "data.test_clean": corpus / "test" / "clean",
     }
-    if "mvat" in name:
+    if name.startswith("student-"):
         places["teacher.checkpoint"] = out / "teacher" / CHECKPOINT
     # As JSON, which is YAML too, so that a place may hold any character.
     return [f"{key}={json.dumps(str(place))}" for key, place in places.items()]
