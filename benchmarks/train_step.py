@@ -152,7 +152,7 @@ def main() -> None:
     for name in given.cases:
         rows.append(measure(name, given.repeats, given.attention))
         print(line(rows[-1]), flush=True)
-    title, facts = __doc__.partition("\n")[0], f"{machine(1)} Medians of {given.repeats} pairs."
+    title, facts = (__doc__ or "").partition("\n")[0], f"{machine(1)} Medians of {given.repeats} pairs."
     text = "\n".join([f"# {title}", "", *head, *map(line, rows), "", facts, ""])
     print(f"\n{facts}")
     for path in given.out:

@@ -41,6 +41,10 @@ class Plan:
         return f"{self.mode}, {'float in ' + ', '.join(self.kept) if self.kept else 'every part'}"
 
 
+TRANSFORMS = ("fourier", "stft")
+"""Under which names a network keeps a Fourier transform."""
+
+
 def parts(graph: onnx.GraphProto) -> dict[str, list[str]]:
     """Part of the network, such as ``encoder.1`` -> its nodes whose weights can be stored in 8 bits.
 
@@ -55,8 +59,7 @@ def parts(graph: onnx.GraphProto) -> dict[str, list[str]]:
         part = next((match.group(1) for match in named if match), part)
         if node.op_type in {*STATIC, *DYNAMIC} and any(name in weights for name in node.input[1:]):
             found.setdefault(part, []).append(node.name)
-    found.pop("fourier", None)
-    return found
+    return {part: nodes for part, nodes in found.items() if part not in TRANSFORMS}
 
 
 def ranges(path: Path, feeds: Iterable[Feed]) -> TensorsData:

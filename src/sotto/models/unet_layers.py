@@ -33,7 +33,9 @@ class CausalConv(nn.Module):
         self.conv = nn.Conv2d(c_in, c_out, (2, 3), (1, stride), (0, 1), groups=groups, bias=False)
 
     def forward(self, x: Tensor, past: Tensor | None) -> Tensor:
-        return self._convolved(x, past, self.conv.weight, self.conv.bias)
+        if past is None:
+            return F.conv2d(x, self.conv.weight, self.conv.bias, self.conv.stride, (1, 1), groups=self.conv.groups)
+        return self.conv(torch.cat([channels_last(past), x], dim=2))
 
     def interleaved(self, x: Tensor, past: Tensor | None) -> Tensor:
         """The same for a convolution whose output channels are even and odd frequencies in turn: [B,c_out/2,N,2F].
@@ -46,15 +48,11 @@ class CausalConv(nn.Module):
             None if one is None else one.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
             for one in (self.conv.weight, self.conv.bias)
         )
-        x = self._convolved(x, past, cast(Tensor, weight), bias)
+        if past is not None:
+            x = torch.cat([channels_last(past), x], dim=2)
+        groups = 1 if self.conv.groups == 1 else x.shape[1]
+        x = F.conv2d(x, cast(Tensor, weight), bias, padding=(int(past is None), 1), groups=groups)
         return x.movedim(1, -1).unflatten(-1, (2, -1)).flatten(2, 3).movedim(-1, 1)
-
-    def _convolved(self, x: Tensor, past: Tensor | None, weight: Tensor, bias: Tensor | None) -> Tensor:
-        groups = self.conv.groups if self.conv.groups == 1 else x.shape[1]
-        if past is None:
-            return F.conv2d(x, weight, bias, self.conv.stride, (1, 1), groups=groups)
-        x = torch.cat([channels_last(past), x], dim=2)
-        return F.conv2d(x, weight, bias, self.conv.stride, (0, 1), groups=groups)
 
 
 class Down(nn.Module):
