@@ -17,7 +17,7 @@ from sotto.enhance import enhance_file
 from sotto.evaluate.report import table
 from sotto.train.checkpoint import CHECKPOINT, STATE
 
-RUNS = ("teacher", "student", "student-output", "student-cosine")
+RUNS = ("teacher", "student", "student-output", "student-label-free")
 
 
 def demo(out: str | Path, progress: recipes.Progress) -> tuple[dict[str, Any], str]:
