@@ -33,7 +33,8 @@ from sotto.data.recordings import SYNTHETIC_MARK
 from sotto.errors import InputError
 from sotto.evaluate.report import grid
 from sotto.files import write_text
-from sotto.recipes import RECIPE, Progress
+from sotto.recipes import Progress
+from sotto.schema import RECIPE
 from sotto.terminal import Display
 from sotto.train import read_log
 from sotto.train.checkpoint import LAST, chosen
@@ -66,7 +67,7 @@ def train(recipe: Path, number: int, progress: Progress) -> Done:
         raise InputError(recipe, "does not say where its run is", "out: FOLDER")
     folder = Path(values["out"])
     if (folder / LAST).is_file():
-        recipes.same_recipe(folder, values)
+        schema.same_recipe(folder, values)
     else:
         recipes.train(recipe, resume=(folder / RECIPE).is_file(), progress=progress)
     return Done(f"sotto train {recipe}", [folder])

@@ -106,7 +106,7 @@ def test_a_run_with_a_cache_is_the_live_run_and_the_next_one_needs_no_teacher(
     assert not written
     assert len(answers(cache)) == 16
     recipes.train(recipe(checkpoint, None), out=tmp_path / "live")
-    # Two epochs are the same but for half precision, which each step of Adam carries on; from then on, the live run hears
+    # Two epochs are the same but for half precision, which each step of Adam carries on; from then on, the live run has
     # new draws.
     for step, (ours, theirs) in enumerate(zip(logged(tmp_path / "first")[:8], logged(tmp_path / "live"), strict=False)):
         assert ours == pytest.approx(theirs, rel=3e-4 if step == 0 else 3e-3)

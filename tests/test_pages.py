@@ -17,7 +17,7 @@ import torch
 from matplotlib.image import imread
 from reader import labels, whole
 
-from sotto import models, recipes
+from sotto import models, recipes, schema
 from sotto.comparison import NOISY_SCORES, compare
 from sotto.errors import InputError
 from sotto.evaluate import paper
@@ -184,7 +184,7 @@ def test_a_report_says_whose_layers_share_out_attention(tmp_path: Path) -> None:
     run = tmp_path / "run"
     best = recipes.train(recipe, out=run).checkpoint
     recipes.evaluate(best, metrics=("si_sdr_db",), out=run, workers=0)
-    noisy = recipes.evaluate(recipes.NOISY, recipe=run / recipes.RECIPE, metrics=("si_sdr_db",), workers=0)
+    noisy = recipes.evaluate(recipes.NOISY, recipe=run / schema.RECIPE, metrics=("si_sdr_db",), workers=0)
     noisy.to_json(run / NOISY_SCORES)
     compare([run], tmp_path / "report.html", examples=0)
     text = (tmp_path / "report.html").read_text("utf-8")

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from sotto import recipes
 from sotto.files import atomic, sweep
-from sotto.recipes import RECIPE
+from sotto.schema import RECIPE
 from sotto.train import read_log
 from sotto.train.checkpoint import STATE
 

@@ -21,7 +21,8 @@ from sotto.evaluate.page import Example, write_page
 from sotto.evaluate.paper import PaperRow, results
 from sotto.evaluate.report import Result
 from sotto.evaluate.score import Scores
-from sotto.recipes import NOISY, RECIPE, SCORES, Progress, evaluate
+from sotto.recipes import NOISY, SCORES, Progress, evaluate
+from sotto.schema import RECIPE
 from sotto.train import read_log
 from sotto.train.checkpoint import CHECKPOINT
 from sotto.train.log import FIGURES

@@ -20,7 +20,8 @@ from sotto.evaluate.paper import PaperRow, results
 from sotto.evaluate.spread import Cell, Line, Size, lines, table
 from sotto.files import slug, write_json, write_text
 from sotto.metrics import DEFAULT
-from sotto.recipes import NOISY, RECIPE, SCORES, Progress
+from sotto.recipes import NOISY, SCORES, Progress
+from sotto.schema import RECIPE
 from sotto.shelf import CHECKPOINTS, weights
 from sotto.train.checkpoint import chosen
 from sotto.train.log import read_log

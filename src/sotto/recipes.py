@@ -25,7 +25,7 @@ from sotto.evaluate.training import PERCEPTUAL, inherits_pesq
 from sotto.files import write_text
 from sotto.metrics import DEFAULT, Align
 from sotto.processes import agreed, join, rank
-from sotto.schema import flat, plain
+from sotto.schema import RECIPE, plain, same_recipe
 from sotto.shelf import weights
 from sotto.teachers import cache_plan, draws_of, teacher_of
 from sotto.train import Objective, Outcome, Settings, Stage, Trainer, weight_of
@@ -38,17 +38,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int, dict[str, float]], None]
 """Called with (what is being done, done, in all, the latest numbers); with 0 in all, it is a line to tell."""
 
-RECIPE = "recipe.yaml"
 SCORES = "scores.json"
-# What a resumed run may change. Nothing here changes what is computed; other threads or another device round otherwise.
-_FREE = {
-    ("train", "workers"),
-    ("train", "threads"),
-    ("train", "accelerator"),
-    ("train", "log_every"),
-    ("title",),
-    ("out",),
-}
 
 
 def train(
@@ -275,23 +265,6 @@ def _method(name: str, arguments: Mapping[str, Any]) -> distill.Method:
         return distill.METHODS[name](**arguments)
     except ValueError as error:
         raise InputError(f"distill.{name}", str(error)) from error
-
-
-def same_recipe(folder: Path, values: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run by another recipe, which would be neither the one nor the other.
-
-    Raises:
-        InputError: no run there, or one whose recipe differs where it matters; the first difference is named.
-    """
-    path = folder / RECIPE
-    if not path.is_file():
-        raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", "start it without --resume")
-    before, now = flat(yaml.safe_load(path.read_text("utf-8"))), flat(plain(values))
-    changed = [key for key in before | now if before.get(key) != now.get(key) and key not in _FREE]
-    if changed:
-        key = changed[0]
-        found = f"{'.'.join(key)} is {now.get(key)!r}, but the run began with {before.get(key)!r}"
-        raise InputError(folder, found, "the same recipe", "set it back, or choose another --out")
 
 
 def _recipe_of(checkpoint: str | Path) -> dict[str, Any]:

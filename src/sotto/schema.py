@@ -37,6 +37,18 @@ from sotto.errors import InputError
 from sotto.sections import OWN, PARTS, TEACHERS, check
 from sotto.shelf import RECIPES, recipes
 
+RECIPE = "recipe.yaml"
+"""The file in a run's folder that says what it computes."""
+# What a resumed run may change. Nothing here changes what is computed; other threads or another device round otherwise.
+_FREE = {
+    ("train", "workers"),
+    ("train", "threads"),
+    ("train", "accelerator"),
+    ("train", "log_every"),
+    ("title",),
+    ("out",),
+}
+
 
 def read(
     recipe: str | Path | Mapping[str, Any],
@@ -164,3 +176,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
     return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def same_recipe(folder: Path, values: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run by another recipe, which would be neither the one nor the other.
+
+    Raises:
+        InputError: no run there, or one whose recipe differs where it matters; the first difference is named.
+    """
+    path = folder / RECIPE
+    if not path.is_file():
+        raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", "start it without --resume")
+    before, now = flat(yaml.safe_load(path.read_text("utf-8"))), flat(plain(values))
+    changed = [key for key in before | now if before.get(key) != now.get(key) and key not in _FREE]
+    if changed:
+        key = changed[0]
+        found = f"{'.'.join(key)} is {now.get(key)!r}, but the run began with {before.get(key)!r}"
+        raise InputError(folder, found, "the same recipe", "set it back, or choose another --out")

@@ -261,7 +261,7 @@ def _finished(one: Run, study: Study) -> bool:
     """Whether the run has its scores; one of another recipe than the study's is refused."""
     if scored(study, next(iter(study.tests)), one.folder) is None:
         return False
-    recipes.same_recipe(one.folder, one.recipe)
+    schema.same_recipe(one.folder, one.recipe)
     return True
 
 
