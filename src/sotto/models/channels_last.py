@@ -16,9 +16,18 @@ from sotto.placement import on_cpu
 # pyright: reportIncompatibleMethodOverride=false
 
 
+FRAMES = 8
+"""From how many frames on the layout saves more than it takes to prepare; a live stream brings one at a time."""
+
+
+def takes_channels_last(x: Tensor) -> bool:
+    """Whether layers over ``x`` [B,C,N,F] work in this layout: on a CPU, with more than a few frames."""
+    return not torch.compiler.is_exporting() and x.shape[2] >= FRAMES and on_cpu(x)
+
+
 def channels_last(x: Tensor) -> Tensor:
-    """``x`` [B,C,N,F], on a CPU with its channels side by side in memory."""
-    return x.contiguous(memory_format=torch.channels_last) if on_cpu(x) else x
+    """``x`` [B,C,N,F] with its channels side by side in memory."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 class Pointwise(nn.Conv2d):
@@ -29,7 +38,7 @@ class Pointwise(nn.Conv2d):
 
     def forward(self, input: Tensor, copies: int = 1) -> Tensor:
         """``copies``: how many times the output is given, one behind the other as channels [B,copies c_out,N,F]."""
-        if not on_cpu(input):
+        if not takes_channels_last(input):
             return super().forward(input)
         weight, bias = self.weight[:, :, 0, 0], self.bias
         if copies > 1:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from sotto.models.channels_last import channels_last
+from sotto.models.channels_last import channels_last, takes_channels_last
 from sotto.placement import on_cpu
 
 BLOCK = 1 << 17
@@ -33,8 +33,10 @@ class NormPRelu(nn.Sequential):
 
     def forward(self, input: Tensor, frames: int, frequencies: int) -> Tensor:
         """``frames`` and ``frequencies`` say how many of the first ones to read."""
+        if not self.training or not on_cpu(input):
+            return super().forward(_cropped(input, frames, frequencies))
         norm, slope = cast(nn.BatchNorm2d, self[0]), cast(nn.PReLU, self[1]).weight
-        if not norm.training or not on_cpu(input) or input.dtype != slope.dtype:
+        if not norm.training or input.dtype != slope.dtype:
             return super().forward(_cropped(input, frames, frequencies))
         output, mean, variance = _NormPRelu.apply(input, norm.weight, norm.bias, slope, norm.eps, frames, frequencies)
         with torch.no_grad():
@@ -138,4 +140,7 @@ def _blocks(maps: Tensor) -> list[Tensor]:
 
 def _cropped(x: Tensor, frames: int, frequencies: int) -> Tensor:
     """The first frames and frequencies; a graph takes no slice of what is whole."""
-    return x if x.shape[2:] == (frames, frequencies) else channels_last(x[:, :, :frames, :frequencies])
+    if x.shape[2:] == (frames, frequencies):
+        return x
+    cropped = x[:, :, :frames, :frequencies]
+    return channels_last(cropped) if takes_channels_last(cropped) else cropped

@@ -13,7 +13,7 @@ of 128 76 M.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
@@ -22,11 +22,10 @@ from torch import Tensor, nn
 
 from sotto.models.base import State, StreamingEnhancer
 from sotto.models.bottleneck import LinearBottleneck
-from sotto.models.channels_last import Pointwise, channels_last
+from sotto.models.channels_last import Pointwise, channels_last, takes_channels_last
 from sotto.models.fourier import masked
 from sotto.models.framing import StreamingStft
 from sotto.models.unet_layers import Down, GroupedGru, Up
-from sotto.placement import on_cpu
 from sotto.types import Tap
 
 COMPRESSION = 0.3
@@ -103,9 +102,8 @@ class UNet(StreamingEnhancer):
         """Enhance ``noisy`` [B,T]; returns [B,T]. It is one step over the whole signal, and silence behind it."""
         length = noisy.shape[-1]
         whole = (length + self.delay + self.hop - 1) // self.hop * self.hop
-        past, begun, *caches, hidden = self.initial_state(noisy.shape[0])
-        silence = [None] * len(caches) if on_cpu(noisy) else caches
-        estimate, _ = self._enhanced(F.pad(noisy, (0, whole - length)), past, begun, silence, hidden)
+        silence = self.initial_state(noisy.shape[0])
+        estimate, _ = self._enhanced(F.pad(noisy, (0, whole - length)), silence, silent=True)
         return estimate[:, self.delay : self.delay + length]
 
     def initial_state(self, batch: int = 1) -> State:
@@ -121,15 +119,14 @@ class UNet(StreamingEnhancer):
         )
 
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
-        past, begun, *caches, hidden = state
-        return self._enhanced(block, past, begun, caches, hidden)
+        return self._enhanced(block, state, silent=False)
 
-    def _enhanced(
-        self, block: Tensor, past: Tensor, begun: Tensor, caches: Sequence[Tensor | None], hidden: Tensor
-    ) -> tuple[Tensor, State]:
-        """One step; a cache of None is silence."""
+    def _enhanced(self, block: Tensor, state: State, silent: bool) -> tuple[Tensor, State]:
+        """One step; ``silent`` promises that the state is silence, which saves a copy of what a convolution reads."""
+        past, begun, *caches, hidden = state
         spectrum, past = self.stft.analyse(block, past)
-        mask, kept, hidden = self._mask(spectrum, iter(caches), hidden)
+        known = [None] * len(caches) if silent and takes_channels_last(spectrum) else caches
+        mask, kept, hidden = self._mask(spectrum, iter(known), hidden)
         estimate, begun = self.stft.synthesise(masked(spectrum, mask), begun)
         return estimate, (past, begun, *kept, hidden)
 
@@ -137,7 +134,8 @@ class UNet(StreamingEnhancer):
         self, spectrum: Tensor, caches: Iterator[Tensor | None], hidden: Tensor
     ) -> tuple[Tensor, list[Tensor], Tensor]:
         """The complex mask [B,2,N,F] for a spectrum [B,2,N,F], and what to remember."""
-        x, kept, skips = channels_last(compress(spectrum)), [], []
+        x, kept, skips = compress(spectrum), [], []
+        x = channels_last(x) if takes_channels_last(x) else x
         for layer in self.encoder:
             x, past = layer(x, next(caches))
             kept.append(past)

@@ -13,11 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sotto.models.channels_last import Pointwise, channels_last
+from sotto.models.channels_last import Pointwise, channels_last, takes_channels_last
 from sotto.models.norm_prelu import NormPRelu
 from sotto.models.operators import Gru
 from sotto.models.scan import scan
-from sotto.placement import on_cpu
 
 
 class CausalConv(nn.Module):
@@ -35,7 +34,7 @@ class CausalConv(nn.Module):
     def forward(self, x: Tensor, past: Tensor | None) -> Tensor:
         if past is None:
             return F.conv2d(x, self.conv.weight, self.conv.bias, self.conv.stride, (1, 1), groups=self.conv.groups)
-        return self.conv(torch.cat([channels_last(past), x], dim=2))
+        return self.conv(_joined(past, x))
 
     def interleaved(self, x: Tensor, past: Tensor | None) -> Tensor:
         """The same for a convolution whose output channels are even and odd frequencies in turn: [B,c_out/2,N,2F].
@@ -49,7 +48,7 @@ class CausalConv(nn.Module):
             for one in (self.conv.weight, self.conv.bias)
         )
         if past is not None:
-            x = torch.cat([channels_last(past), x], dim=2)
+            x = _joined(past, x)
         groups = 1 if self.conv.groups == 1 else x.shape[1]
         x = F.conv2d(x, cast(Tensor, weight), bias, padding=(int(past is None), 1), groups=groups)
         return x.movedim(1, -1).unflatten(-1, (2, -1)).flatten(2, 3).movedim(-1, 1)
@@ -83,7 +82,7 @@ class Up(nn.Module):
         self.out = nn.Identity() if last else NormPRelu(c_out)
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        if not on_cpu(x):
+        if not takes_channels_last(x):
             return self._plain(x, cast(Tensor, past))
         if isinstance(self.mix, Pointwise):
             x, past = self.mix(x, copies=2), None if past is None else past.repeat(1, 2, 1, 1)
@@ -125,7 +124,7 @@ class GroupedGru(nn.Module):
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """``hidden`` [B,groups,size] is the memory of the block before; returns it anew beside the output."""
         folded = x.transpose(1, 2).flatten(2)
-        if on_cpu(x):
+        if takes_channels_last(x):
             outputs, memory = scan(cast("list[Gru]", list(self.grus)), folded, hidden)
         else:
             outputs, memory = self._in_turn(folded, hidden)
@@ -139,3 +138,8 @@ class GroupedGru(nn.Module):
             *(gru(part, memory.transpose(0, 1).contiguous()) for gru, part, memory in parts), strict=True
         )
         return torch.cat(outputs, dim=-1), torch.cat(memories).transpose(0, 1)
+
+
+def _joined(past: Tensor, x: Tensor) -> Tensor:
+    """A frame and those behind it, in the layout of the latter."""
+    return torch.cat([channels_last(past) if takes_channels_last(x) else past, x], dim=2)
