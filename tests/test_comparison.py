@@ -17,7 +17,7 @@ from sotto.train.checkpoint import CHECKPOINT
 RECIPE = {
     "title": "a student",
     "data": {"name": "synthetic", "segment_s": 0.5},
-    "model": {"name": "manner-s", "hidden": 2, "depth": 3},
+    "model": {"name": "unet", "width": 4, "depth": 2, "groups": 2},
     "train": {"steps": 1, "batch_size": 1, "accelerator": "cpu", "workers": 0, "threads": 1, "validate_items": 1},
 }
 

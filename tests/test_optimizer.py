@@ -32,10 +32,10 @@ def test_weights_decay_and_biases_norms_and_slopes_do_not(name: str) -> None:
         for key, parameter in module.named_parameters(recurse=False)
         if "bias" in key or isinstance(module, (nn.PReLU, nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm))
     }
-    optimizer = optimizer_of(network.parameters(), Settings(optimizer="adamw", weight_decay=0.3))
+    optimizer = optimizer_of([network], Settings(optimizer="adamw", weight_decay=0.3))
     decay = {id(one): group["weight_decay"] for group in optimizer.param_groups for one in group["params"]}
     assert decay == {id(one): 0.0 if id(one) in spared else 0.3 for one in network.parameters()}
-    assert isinstance(optimizer_of(network.parameters(), Settings()), torch.optim.Adam)
+    assert isinstance(optimizer_of([network], Settings()), torch.optim.Adam)
     with pytest.raises(InputError, match=r"train\.weight_decay: adam does not decay weights"):
         Settings(weight_decay=0.1)
 

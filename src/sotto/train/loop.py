@@ -121,8 +121,7 @@ class Trainer:
         span = span_at(self.plan, step)
         if span != self.span:
             self.span = span
-            parameters = [*self.student.parameters(), *self.objective.parameters()]
-            optimizer = optimizer_of(parameters, self.settings)
+            optimizer = optimizer_of([self.student, self.objective], self.settings)
             self.schedule = schedule(optimizer, self.settings, span[1] - span[0])
             self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
 

@@ -2,13 +2,13 @@
 
 ``adamw`` decays weights apart from their gradients (Loshchilov and Hutter, ICLR 2019). Biases, the scales of norms and
 the slopes of PReLU are left out, as is usual: they are few, and pulling them to 0 changes what a layer does rather than
-how much it has learnt by heart. All of them, and nothing else here, have a single axis.
+how much it has learnt by heart. All of them have a single axis, but for norms over several axes at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,14 +24,16 @@ REFUSALS = 20
 """Steps in a row without a finite gradient that end a run. ``16-mixed`` looks for its loss scale so, from 2^16 down."""
 
 
-def optimizer_of(parameters: Iterable[nn.Parameter], settings: Settings) -> Optimizer:
-    """The optimiser that ``settings`` name, for ``parameters``, at the learning rate ``max_lr``."""
-    parameters = list(parameters)
+def optimizer_of(modules: Sequence[nn.Module], settings: Settings) -> Optimizer:
+    """The optimiser that ``settings`` name, for the parameters of ``modules``, at the learning rate ``max_lr``."""
+    parameters = [parameter for module in modules for parameter in module.parameters()]
     if settings.optimizer == "adam":
         return Adam(parameters, lr=settings.max_lr)
     decay = WEIGHT_DECAY if settings.weight_decay is None else settings.weight_decay
-    matrices = [one for one in parameters if one.ndim > 1]
-    others = [one for one in parameters if one.ndim <= 1]
+    norms = [one for module in modules for one in module.modules() if isinstance(one, nn.LayerNorm)]
+    spared = {id(parameter) for norm in norms for parameter in norm.parameters()}
+    matrices = [one for one in parameters if one.ndim > 1 and id(one) not in spared]
+    others = [one for one in parameters if one.ndim <= 1 or id(one) in spared]
     groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
     return AdamW([group for group in groups if group["params"]], lr=settings.max_lr)
 
