@@ -16,7 +16,7 @@ from sotto.errors import InputError
 from sotto.metrics import COLUMNS, correlation, described, estoi, si_sdr_db
 from sotto.metrics.pair import MetricFailure
 from sotto.train import read_log
-from sotto.train.checkpoint import STATE, load_state
+from sotto.train.checkpoint import CHECKPOINT, STATE, load_state
 from sotto.train.select import DEFAULT, Selection
 
 
@@ -94,6 +94,11 @@ def test_recordings_without_a_value_end_the_run_and_silent_estimates_are_never_t
     assert "score" not in scores
     trainer.judge.keep(1, scores)
     assert trainer.judge.best is None
+    assert models.read_header(tmp_path / "run" / CHECKPOINT)["about"]["step"] == 1
+    trainer.judge.keep(2, scores | {"score": -3.0})
+    trainer.judge.keep(3, scores)
+    assert models.read_header(tmp_path / "run" / CHECKPOINT)["about"]["step"] == 2
+    trainer.judge.best = None
     item = trainer.judge.items[0]
     trainer.judge.items = [item._replace(clean=np.zeros_like(item.noisy))]
     with pytest.raises(

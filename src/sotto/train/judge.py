@@ -83,10 +83,17 @@ class Judge:
         return validate(enhance, self.items, metrics, rate, self.teacher, self.fabric.device)
 
     def keep(self, step: int, scores: dict[str, float]) -> None:
-        """Write the weights of ``step`` if they are the best so far."""
-        if "score" not in scores or (self.best is not None and scores["score"] <= self.best.score):
+        """Write the weights of ``step`` if they are the best so far.
+
+        As long as no weights have a score, the latest are written: who asks for a run's checkpoint gets one, even if
+        the run was too short for its network to say anything.
+        """
+        if "score" in scores:
+            if self.best is not None and scores["score"] <= self.best.score:
+                return
+            self.best = Best(scores["score"], step, scores)
+        elif self.best is not None:
             return
-        self.best = Best(scores["score"], step, scores)
         if rank() == 0:
             chosen = {"valid": scores, "select": self.selection.weights}
             models.save(self.network, self.folder / CHECKPOINT, step=step, **chosen, **self.about)

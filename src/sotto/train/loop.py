@@ -24,7 +24,7 @@ from sotto.models import Enhancer
 from sotto.processes import agreed, rank, ranks
 from sotto.train.across import follow_first, mean
 from sotto.train.average import average_of
-from sotto.train.checkpoint import CHECKPOINT, LAST, STATE, load_state, save_state
+from sotto.train.checkpoint import CHECKPOINT, LAST, STATE, chosen, load_state, save_state
 from sotto.train.checks import check
 from sotto.train.interrupt import Interruptible
 from sotto.train.judge import Judge
@@ -165,7 +165,7 @@ class Trainer:
             models.save(self.judge.network, self.folder / LAST, step=self.step, **self.about)
         best = self.judge.best
         if best is None:
-            return Outcome(self.step, None, None, self.folder / LAST, self.seconds)
+            return Outcome(self.step, None, None, chosen(self.folder), self.seconds)
         return Outcome(self.step, best.score, best.step, self.folder / CHECKPOINT, self.seconds, best.scores)
 
     def _state(self, resume: bool) -> dict[str, Any] | None:
