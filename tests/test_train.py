@@ -28,7 +28,7 @@ from sotto.train.schedule import schedule
 from sotto.types import Batch
 
 # The first step of the run below, seed 0: what the networks, the losses, the methods and the data say together.
-PINNED = {"loss/weighted": 1.996, "kd/mvat": 160.164, "kd/output": 0.108}
+PINNED = {"loss/weighted": 1.996, "kd/mvat": 0.634, "kd/output": 0.108}
 
 
 def recipe(**changes: Any) -> dict[str, Any]:
