@@ -11,7 +11,7 @@ import torch
 from small import noise
 
 import sotto
-from sotto import models, recipes, schema
+from sotto import export, models, recipes, schema
 from sotto.errors import InputError
 from sotto.findings import teachers
 from sotto.shelf import INT8, shipped, weights
@@ -47,7 +47,7 @@ def test_a_student_exports_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (out, about["licence"]) == ("again.onnx", "MIT")
         assert about["recipe"] == shipped()["unet-24"]["training"]["recipe"]
 
-    monkeypatch.setattr(recipes, "to_onnx", exported)
+    monkeypatch.setattr(export, "to_onnx", exported)
     recipes.export("unet-24", "again.onnx", "MIT")
 
 

@@ -333,3 +333,13 @@ def test_label_free_batches_train_on_the_teacher_alone() -> None:
     total.backward()
     assert terms.keys() == {"kd/output"}
     assert all(parameter.grad is not None for parameter in student.parameters())
+
+
+def test_a_validation_that_the_state_does_not_know_of_is_recorded_once(tmp_path: Path) -> None:
+    """A run may be killed between the record of a validation and the state that knows of it."""
+    with Log(tmp_path) as log:
+        log.write(8, {"total": 1.0})
+        log.write(8, {"valid/score": 2.0})
+    with Log(tmp_path, step=8, validated=4) as log:
+        log.write(8, {"valid/score": 2.0})
+    assert [sorted(record) for record in read_log(tmp_path)] == [["step", "total"], ["step", "valid/score"]]

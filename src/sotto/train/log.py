@@ -34,13 +34,15 @@ class Log:
     Args:
         folder: of the run; None keeps no log, as in all processes but the first.
         step: the step that the run starts from; records after it, left by an interrupted run, are cut off.
+        validated: the step of the last validation that the run's state knows of; records of later ones are cut off, as
+            a run that was killed before it saved what it found validates again. ``step`` when left out.
     """
 
-    def __init__(self, folder: Path | None, step: int = 0) -> None:
+    def __init__(self, folder: Path | None, step: int = 0, validated: int | None = None) -> None:
         self._files: dict[str, IO[str]] = {}
         self._board: SummaryWriter | None = None
         if folder is not None:
-            self._files = {name: _reopened(folder, name, step) for name in (LOG, FIGURES)}
+            self._files = {name: _reopened(folder, name, step, validated) for name in (LOG, FIGURES)}
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: dict[str, float]) -> None:
@@ -83,7 +85,13 @@ class Log:
                     raise unwritable(getattr(stream, "name", LOG), failure) from failure
 
 
-def _reopened(folder: Path, name: str, step: int) -> IO[str]:
+def _reopened(folder: Path, name: str, step: int, validated: int | None) -> IO[str]:
     kept = [record for record in read_log(folder, name) if record["step"] <= step]
+    if validated is not None:
+        kept = [record for record in kept if record["step"] <= validated or not _of_validation(record)]
     write_text(folder / name, "".join(json.dumps(record) + "\n" for record in kept))
     return open(folder / name, "a", encoding="utf-8")
+
+
+def _of_validation(record: Mapping[str, Any]) -> bool:
+    return any(key.startswith("valid/") for key in record)

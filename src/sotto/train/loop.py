@@ -159,7 +159,7 @@ class Trainer:
         first = rank() == 0
         if tell is not None and first:
             self.watch.tell = tell
-        with Log(self.folder if first else None, self.step) as log, Interruptible() as signals:
+        with Log(self.folder if first else None, self.step, self.validated) as log, Interruptible() as signals:
             self._run(log, signals, progress if first else None)
         if first:
             models.save(self.judge.network, self.folder / LAST, step=self.step, **self.about)
