@@ -14,8 +14,8 @@ else:
 * early in the run, if the network correlates negatively with clean speech, or the teacher's estimate where there is
   none. Every validation sees that in eval mode, as the network will be used, and a few steps on their own batches as
   the network trains, for its statistics may not have settled by then. An untrained estimate may have hardly any
-  correlation with its input, of a sign that the first steps decide: seed 3 of the demo's student began upright, and had
-  -0.1 after 20 steps and -0.5 after 40.
+  correlation with its input, of a sign that the first steps decide: seed 3 of a MANNER-S of 6 channels began upright,
+  and had -0.1 after 20 steps and -0.5 after 40.
 
 Later nothing is turned over, as a network that has learnt for long to be wrong needs a person to look at it.
 """
