@@ -144,8 +144,8 @@ def pack(out: Path, limit_mib: float) -> dict[str, float]:
     sizes[target.name] = target.stat().st_size / MIB
     if sizes[target.name] > limit_mib:
         target.unlink()
-        told = ", ".join(f"{name} {size:.1f}" for name, size in sizes.items())
-        raise InputError(out, f"{told} MiB", f"at most {limit_mib:g}", "lower --kbits, or --exclude sources")
+        listed = ", ".join(f"{name} {size:.1f}" for name, size in sizes.items())
+        raise InputError(out, f"{listed} MiB", f"at most {limit_mib:g}", "lower --kbits, or --exclude sources")
     return sizes
 
 

@@ -148,8 +148,8 @@ def _seconds_per_step(folder: Path) -> float:
     steps = _log(folder)
     if not steps:
         log = folder.with_name(f"{folder.name}.log")
-        told = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or [""]
-        found = f"took no step in the trial: {told[0]}"
+        last_line = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or [""]
+        found = f"took no step in the trial: {last_line[0]}"
         raise InputError(folder.name, found, do=f"give --trial more seconds, or see {log}")
     first, last = steps[0], steps[-1]
     if first is last:

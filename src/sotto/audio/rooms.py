@@ -106,7 +106,7 @@ def direct_first(response: np.ndarray) -> np.ndarray:
 def reverberate(
     speech: np.ndarray, response: np.ndarray, part: Part = "wet", sample_rate: int = 16000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Let speech be heard in a room.
+    """Put speech into a room.
 
     Args:
         speech: float ``[T]``.
@@ -115,16 +115,16 @@ def reverberate(
         sample_rate: Hz.
 
     Returns:
-        ``heard, reference``, float32 ``[T]``: the speech with all of the room, at the level that ``speech`` has, and
-        the wanted part of that sum. What rings on after the end is cut.
+        ``reverberant, reference``, float32 ``[T]``: the speech with all of the room, at the level that ``speech`` has,
+        and the wanted part of that sum. What rings on after the end is cut.
     """
     response = direct_first(response)
     speech = speech.astype(np.float64)
-    heard = fftconvolve(speech, response)[: len(speech)]
-    power = float(np.mean(np.square(heard)))
+    reverberant = fftconvolve(speech, response)[: len(speech)]
+    power = float(np.mean(np.square(reverberant)))
     gain = math.sqrt(float(np.mean(np.square(speech))) / power) if power > 0 else 0.0
-    heard = (heard * gain).astype(np.float32)
+    reverberant = (reverberant * gain).astype(np.float32)
     if part == "wet":
-        return heard, heard
+        return reverberant, reverberant
     kept = response[: 1 if part == "dry" else round(EARLY_S * sample_rate)]
-    return heard, (fftconvolve(speech, kept)[: len(speech)] * gain).astype(np.float32)
+    return reverberant, (fftconvolve(speech, kept)[: len(speech)] * gain).astype(np.float32)

@@ -130,8 +130,8 @@ class Perceptual(nn.Module):
     def _like_in_shape(self, clean: Tensor, guess: Tensor) -> Tensor:
         """``clean`` with its bands' mean powers brought to those of ``guess``, by up to 20 dB."""
         speech = (self._audible(clean, 100) >= 1e7)[..., None]
-        heard = 100 * self.threshold.to(clean.dtype)
-        wanted, found = (torch.where(speech & (power > heard), power, 0.0).mean(1) for power in (clean, guess))
+        audible = 100 * self.threshold.to(clean.dtype)
+        wanted, found = (torch.where(speech & (power > audible), power, 0.0).mean(1) for power in (clean, guess))
         return clean * ((found + 1000) / (wanted + 1000)).clamp(0.01, 100).unsqueeze(1)
 
     def _like_in_level(self, audible: Tensor, guess: Tensor) -> Tensor:

@@ -19,14 +19,15 @@ both.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from sotto.losses.decibels import Decibels
 from sotto.losses.silence import is_silent
 
 TINY = 1e-8  # of the reference's energy: where a silent estimate is held
 
 
-class SiSdr(nn.Module):
+class SiSdr(Decibels):
     """Decibels by which SI-SDR falls short of ``max_db``, a value per item.
 
     An item whose reference is silent has no direction to compare with: its loss is 0, its gradient too.
@@ -34,12 +35,6 @@ class SiSdr(nn.Module):
     Args:
         max_db: SI-SDR that is as good as perfect, and minus the one that is as bad as unrelated.
     """
-
-    def __init__(self, max_db: float = 30.0) -> None:
-        super().__init__()
-        if max_db <= 0:
-            raise ValueError(f"max_db is a positive number of decibels, not {max_db}")
-        self.max_db = max_db
 
     def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
         """``reference``, ``estimate`` [B,T]; ``noisy`` plays no part. Returns [B]."""

@@ -15,12 +15,13 @@ which no network changes; here they make a perfect estimate cost 0 and the value
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from sotto.losses.decibels import Decibels
 from sotto.losses.silence import is_silent
 
 
-class Snr(nn.Module):
+class Snr(Decibels):
     """Decibels by which the SNR of the estimate falls short of ``max_db``, a value per item.
 
     Where reference and noisy signal are both silent, there is nothing to learn: the loss is 0, its gradient too.
@@ -28,12 +29,6 @@ class Snr(nn.Module):
     Args:
         max_db: SNR that is as good as perfect.
     """
-
-    def __init__(self, max_db: float = 30.0) -> None:
-        super().__init__()
-        if max_db <= 0:
-            raise ValueError(f"max_db is a positive number of decibels, not {max_db}")
-        self.max_db = max_db
 
     def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
         """``reference``, ``estimate``, ``noisy`` [B,T]; returns [B]."""

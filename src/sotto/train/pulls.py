@@ -78,10 +78,10 @@ class Gauge(nn.Module):
             index = self.terms.index(name)
             found = _gradients(term, parameters)
             both = [(one, other) for one, other in zip(found, wanted, strict=True) if None not in (one, other)]
-            ours, theirs = (_length([pair[side] for pair in both]) for side in (0, 1))
-            if not (0 < ours < math.inf and 0 < theirs < math.inf):
+            pull, reference = (_length([pair[side] for pair in both]) for side in (0, 1))
+            if not (0 < pull < math.inf and 0 < reference < math.inf):
                 continue
-            log = math.log(ours / theirs)
+            log = math.log(pull / reference)
             share = 1 - SMOOTHING if self.counts[index] else 1.0
             self.logs[0, index] += share * (log - self.logs[0, index])
             self.logs[1, index] = log
