@@ -94,14 +94,14 @@ def same_weights(one: Path, other: Path) -> bool:
 def test_a_run_with_a_cache_is_the_live_run_and_the_next_one_needs_no_teacher(
     tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, told = tmp_path / "cache", []
+    cache, messages = tmp_path / "cache", []
 
     def listen(task: str, _done: int, total: int, _numbers: dict[str, float]) -> None:
         if not total:
-            told.append((task, cache.exists()))
+            messages.append((task, cache.exists()))
 
     recipes.train(recipe(checkpoint, cache), out=tmp_path / "first", progress=listen)
-    ((message, written),) = told
+    message, written = messages[0]
     assert "has 0 of 16 answers" in message
     assert not written
     assert len(answers(cache)) == 16
