@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test check results gpu-pack install clean
 
 demo: install
-	$(BIN)/sotto demo
+	$(BIN)/sordino demo
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15
@@ -36,7 +36,7 @@ install: $(READY)
 
 # torch first, so that what depends on it takes this one and looks no further.
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("sotto needs Python 3.11 or newer: make PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -c 'import sys; sys.exit("sordino needs Python 3.11 or newer: make PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch

@@ -20,12 +20,12 @@ import numpy as np
 from PIL import Image
 from scipy.signal import spectrogram
 
-from sotto.audio.io import read_mono
-from sotto.data.augmentation import NOTHING, Augmentation
-from sotto.data.degrading import Degrader, Sounds
-from sotto.data.voices import KINDS, make_noise
-from sotto.files import atomic
-from sotto.shelf import SPEECH
+from sordino.assets import SPEECH
+from sordino.audio.sound_files import read_mono
+from sordino.data.augmentation import NOTHING, Augmentation
+from sordino.data.degrading import Degrader, Sounds
+from sordino.data.voices import KINDS, make_noise
+from sordino.files import atomic
 
 RATE, SECONDS, SNR_DB, LEVEL_DB, SEED = 16000, 3.0, 20.0, -25.0, 2
 PANELS: dict[str, Augmentation] = {

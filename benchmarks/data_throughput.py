@@ -25,13 +25,13 @@ import torch
 from paired import CASES, machine
 from train_step import prepare
 
-from sotto import data
-from sotto.audio.io import write
-from sotto.data.augmentation import DEFAULT, Augmentation
-from sotto.data.loader import loader
-from sotto.data.render import render
-from sotto.data.shard import shard
-from sotto.files import write_json, write_text
+from sordino.audio.sound_files import write
+from sordino.data import base, sources
+from sordino.data.augmentation import DEFAULT, Augmentation
+from sordino.data.loader import loader
+from sordino.data.tools.render import render
+from sordino.data.tools.shard import shard
+from sordino.files import write_json, write_text
 
 SEGMENT_S, RATE, BATCH = 4.0, 16000, 4
 CORES, WANTED = 8, 200.0
@@ -82,16 +82,16 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _sources(clean: str, noise: str, folder: Path, segments: int) -> Mapping[str, data.Source]:
+def _sources(clean: str, noise: str, folder: Path, segments: int) -> Mapping[str, base.Source]:
     """Every way to come by ``segments`` segments of the same speech and noise."""
     rng = np.random.default_rng(0)
     for number in range(20):  # rooms that ring for half a second
         ringing = rng.standard_normal(RATE) * np.exp(-6.9 * np.arange(RATE) / (0.5 * RATE))
         write(folder / "rooms" / f"{number}.wav", ringing / np.abs(ringing).max(), RATE)
 
-    def mix(augment: Augmentation | None = None, **arguments: object) -> data.Source:
+    def mix(augment: Augmentation | None = None, **arguments: object) -> base.Source:
         folders = {"clean": clean, "noise": noise, "augment": augment}
-        return data.create("mix", **folders, segment_s=SEGMENT_S, epoch_size=segments, **arguments)
+        return sources.create("mix", **folders, segment_s=SEGMENT_S, epoch_size=segments, **arguments)
 
     rooms = {"impulse_responses": str(folder / "rooms"), "reverb": 1.0}
     rendered, shards = folder / "rendered", str(folder / "shards")
@@ -99,7 +99,7 @@ def _sources(clean: str, noise: str, folder: Path, segments: int) -> Mapping[str
     both = {"noisy": f"{rendered}/noisy", "clean": f"{rendered}/clean"}
     valid = {f"valid_{side}": f"{rendered}/valid/{side}" for side in both}
     pairs = {"segment_s": SEGMENT_S, "stride_s": SEGMENT_S}
-    shard(data.create("pairs", **both, **valid), shards)
+    shard(sources.create("pairs", **both, **valid), shards)
     return {
         "mix, from files": mix(cache=False),
         "mix, cached": mix(cache=True),
@@ -108,14 +108,14 @@ def _sources(clean: str, noise: str, folder: Path, segments: int) -> Mapping[str
         "mix, rooms": mix(cache=False, **rooms),
         "mix, babble": mix(cache=False, babble=1.0),
         "mix, tempo and rooms, a fifth babble": mix(cache=False, tempo=TEMPO, babble=0.2, **rooms),
-        "pairs": data.create("pairs", **both, **valid, **pairs),
-        "pairs, tempo": data.create("pairs", **both, **valid, **pairs, tempo=TEMPO),
-        "shards": data.create("shards", root=shards, **pairs),
-        "shards, tempo": data.create("shards", root=shards, **pairs, tempo=TEMPO),
+        "pairs": sources.create("pairs", **both, **valid, **pairs),
+        "pairs, tempo": sources.create("pairs", **both, **valid, **pairs, tempo=TEMPO),
+        "shards": sources.create("shards", root=shards, **pairs),
+        "shards, tempo": sources.create("shards", root=shards, **pairs, tempo=TEMPO),
     }
 
 
-def _measure(name: str, source: data.Source) -> Row:
+def _measure(name: str, source: base.Source) -> Row:
     """Load an epoch with one and with two workers."""
     segments, costs, rates = source.train(0), [], []
     for workers in (1, 2):

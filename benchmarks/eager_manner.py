@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sotto.models.manner import CHUNK, DEPTHWISE, GlobalAttention, LocalAttention, Manner, MultiViewAttention
+from sordino.models.manner import CHUNK, DEPTHWISE, GlobalAttention, LocalAttention, Manner, MultiViewAttention
 
 
 def eager(network: Manner) -> Manner:

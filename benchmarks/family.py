@@ -26,13 +26,15 @@ import numpy as np
 import torch
 from paired import machine
 
-from sotto import data, losses, models, schema
-from sotto.data.base import Source
-from sotto.data.loader import loader
-from sotto.evaluate.cost import macs_per_second
-from sotto.evaluate.score import score
-from sotto.files import write_text
-from sotto.types import Batch, Item
+from sordino import losses, models
+from sordino.data import sources
+from sordino.data.base import Source
+from sordino.data.loader import loader
+from sordino.evaluation.cost import macs_per_second
+from sordino.evaluation.score import score
+from sordino.experiments import recipe as schema
+from sordino.files import write_text
+from sordino.types import Batch, Item
 
 METRICS = ("pesq_wb", "stoi", "estoi", "si_sdr_db")
 RISE = 0.1
@@ -65,7 +67,7 @@ def main() -> None:
     given = parser.parse_args()
     recipe = schema.read(given.recipe)
     torch.set_num_threads(1)
-    source = data.create(**recipe["data"])
+    source = sources.create(**recipe["data"])
     sets = {"validation": source.valid()} | ({"test": source.test()} if given.test else {})
     rows = []
     for text in given.networks:

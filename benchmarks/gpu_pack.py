@@ -31,9 +31,9 @@ from pathlib import Path
 
 import soundfile
 
-from sotto.audio.io import list_audio
-from sotto.errors import InputError
-from sotto.files import atomic
+from sordino.audio.sound_files import list_audio
+from sordino.errors import InputError
+from sordino.files import atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("src", "benchmarks/gpu", "benchmarks/gpu_train.py", "benchmarks/gpu_weights.py", "pyproject.toml", "LICENSE")
@@ -100,7 +100,16 @@ def pack_code(out: Path) -> None:
     """Write what training needs of the project as it is at HEAD."""
     out.mkdir(parents=True, exist_ok=True)
     # Students that ship, fonts and pages are of no use there, and larger than the rest.
-    words = ["git", "-C", str(ROOT), "archive", "HEAD", *CODE, ":!src/sotto/assets/models", ":!src/sotto/assets/site"]
+    words = [
+        "git",
+        "-C",
+        str(ROOT),
+        "archive",
+        "HEAD",
+        *CODE,
+        ":!src/sordino/assets/models",
+        ":!src/sordino/assets/site",
+    ]
     archive = subprocess.run(words, check=True, capture_output=True).stdout
     subprocess.run(["tar", "-x", "-C", str(out)], input=archive, check=True)
 

@@ -24,10 +24,10 @@ from typing import Any
 
 from gpu_weights import PIECE_BYTES, split
 
-from sotto.errors import InputError
-from sotto.files import write_json
-from sotto.train import read_log
-from sotto.train.checkpoint import chosen
+from sordino.errors import InputError
+from sordino.files import write_json
+from sordino.training import read_log
+from sordino.training.state import chosen
 
 BASE = "base"
 USED = 0.85  # of the time left after the trial: the rest is for starting, validating and stopping
@@ -112,7 +112,7 @@ def _run_until(
     out.mkdir(parents=True, exist_ok=True)
     running: dict[str, subprocess.Popen[bytes]] = {}
     for name, path in recipes.items():
-        words = [sys.executable, "-m", "sotto", "train", str(path), *overrides[name], "--out", str(out / name)]
+        words = [sys.executable, "-m", "sordino", "train", str(path), *overrides[name], "--out", str(out / name)]
         with open(out / f"{name}.log", "wb") as log:
             running[name] = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
     try:

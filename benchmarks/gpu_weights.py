@@ -4,7 +4,7 @@
     python benchmarks/gpu_weights.py join weights/teacher.json teacher.safetensors
 
 Splitting writes ``NAME.000``, ``NAME.001``, ... and ``NAME.json``, which lists them with a checksum. Joining checks it,
-goes back to float32 and keeps the header, so that the file is a checkpoint of sotto's again: its weights are those of
+goes back to float32 and keeps the header, so that the file is a checkpoint of sordino's again: its weights are those of
 before, rounded to 11 bits. A tensor with a value beyond the range of float16 stays as it is.
 """
 
@@ -21,8 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import load as parse
 from safetensors.torch import save as serialise
 
-from sotto.errors import InputError
-from sotto.files import atomic, write_json
+from sordino.errors import InputError
+from sordino.files import atomic, write_json
 
 PIECE_BYTES = 16 * 2**20
 

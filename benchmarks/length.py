@@ -21,17 +21,18 @@ from pathlib import Path
 import numpy as np
 from paired import alternate, machine
 
-from sotto.audio import io
-from sotto.audio.encoding import encoder
-from sotto.enhance import enhance_folder, open_model
-from sotto.files import write_text
-from sotto.shelf import SPEECH
+from sordino.assets import SPEECH
+from sordino.audio import sound_files
+from sordino.audio.encoding import encoder
+from sordino.files import write_text
+from sordino.inference.folders import enhance_folder
+from sordino.inference.model import open_model
 
 RATE = 48000
 FOLDER = 12
 PEAK = """
 import sys
-from sotto.enhance import enhance_file
+from sordino.enhance import enhance_file
 enhance_file(*sys.argv[1:])
 (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(line.split()[1])
@@ -83,7 +84,7 @@ def one_folder(model: str, folder: Path, repeats: int) -> str:
     source = folder / "many"
     if not source.exists():
         for index in range(FOLDER):
-            io.write(source / f"{index}.flac", stereo(10.0), RATE)
+            sound_files.write(source / f"{index}.flac", stereo(10.0), RATE)
     opened = open_model(model, threads=1)
     works = [partial(all_of, source, folder / f"by {workers}", opened, workers) for workers in (1, os.cpu_count() or 1)]
     rounds = alternate(works, repeats)
@@ -101,7 +102,7 @@ def all_of(source: Path, target: Path, model: object, workers: int) -> None:
 
 def stereo(seconds: float) -> np.ndarray:
     """Speech, [2,T], repeated until it lasts that long."""
-    speech, rate = io.read(Path(str(SPEECH)), RATE)
+    speech, rate = sound_files.read(Path(str(SPEECH)), RATE)
     return np.resize(speech[0], (2, round(seconds * rate)))
 
 

@@ -24,14 +24,16 @@ from typing import Any
 import torch
 from paired import MEGA, alternate, machine
 
-from sotto import models
-from sotto.distill import METHODS, Method, Teacher
-from sotto.errors import InputError
-from sotto.evaluate.speed import peak_of
-from sotto.files import write_text
-from sotto.losses import Compressed
-from sotto.train import Objective
-from sotto.types import Batch, View
+from sordino import models
+from sordino.distill.base import Method
+from sordino.distill.methods import METHODS
+from sordino.distill.teachers import Teacher
+from sordino.errors import InputError
+from sordino.evaluation.speed import peak_of
+from sordino.files import write_text
+from sordino.losses import Compressed
+from sordino.training import Objective
+from sordino.types import Batch, View
 
 WARM_UP_S = 0.25
 PLAIN, LISTEN = "none", "teacher"

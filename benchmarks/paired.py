@@ -16,11 +16,11 @@ from typing import Any, cast
 import torch
 from eager_manner import eager
 
-from sotto import models
-from sotto.commit import commit
-from sotto.evaluate.speed import peak_of
-from sotto.files import write_json, write_text
-from sotto.models.manner import Manner
+from sordino import models
+from sordino.evaluation.speed import peak_of
+from sordino.files import write_json, write_text
+from sordino.models.manner import Manner
+from sordino.version import commit
 
 MEGA = 2**20
 TOLERANCE = 1e-4

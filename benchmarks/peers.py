@@ -30,19 +30,19 @@ from onnx import TensorProto, helper
 from onnx.numpy_helper import from_array
 from paired import MEGA, alternate, machine
 
-import sotto
-from sotto import models
-from sotto.audio import io
-from sotto.evaluate.cost import macs_per_second
-from sotto.evaluate.speed import peak_of
-from sotto.export import to_int8, to_onnx
-from sotto.export.graphs import IR_VERSION, OPSET
-from sotto.export.onnx import run_whole, speech_signals
-from sotto.files import write_text
-from sotto.models import Enhancer
-from sotto.models.base import StreamingEnhancer
-from sotto.models.manner import Manner
-from sotto.runtime import Graph, stream_file
+import sordino
+from sordino import models
+from sordino.audio import sound_files
+from sordino.evaluation.cost import macs_per_second
+from sordino.evaluation.speed import peak_of
+from sordino.export import to_int8, to_onnx
+from sordino.export.graphs import IR_VERSION, OPSET
+from sordino.export.onnx_files import run_whole, speech_signals
+from sordino.files import write_text
+from sordino.inference.onnx_graph import Graph, stream_file
+from sordino.models import Enhancer
+from sordino.models.base import StreamingEnhancer
+from sordino.models.manner import Manner
 
 NETWORKS = {
     "S-1.5GF": ("manner-s", {"hidden": 12, "depth": 3}),
@@ -75,7 +75,7 @@ def main() -> None:
     text = (
         "# The same network by each way of running it\n\n"
         f"{len(sound)} recordings of {SECONDS:g} s (cut, or repeated); random weights. RTF is the real-time factor, "
-        f"median of {given.rounds} rounds; memory is what one pass adds at its peak; a start is `sotto enhance` on "
+        f"median of {given.rounds} rounds; memory is what one pass adds at its peak; a start is `sordino enhance` on "
         "3 s, cold. Peak is the share of what a matrix product on onnxruntime reaches on this core, the fastest "
         "rounds of both; elementwise operations count as products.\n\n"
         f"{''.join(blocks)}`python benchmarks/peers.py {words}`. {machine(1)}\n"
@@ -90,7 +90,7 @@ def _sound(folder: Path | None) -> list[np.ndarray]:
     if folder is None:
         signals = speech_signals(rate)[-1:]
     else:
-        signals = [io.read_mono(path, rate) for path in islice(io.list_audio(folder), FILES)]
+        signals = [sound_files.read_mono(path, rate) for path in islice(sound_files.list_audio(folder), FILES)]
     # All of one length, as a compiled network is compiled anew for another.
     return [np.resize(signal, round(SECONDS * rate)) for signal in signals]
 
@@ -179,8 +179,8 @@ def _prepare(name: str, way: str, path: str, noisy: np.ndarray) -> Ready:
 def _of_file(path: Path, network: Enhancer, sound: Sequence[np.ndarray]) -> tuple[str, str, str]:
     """Size, seconds from the words typed to the file enhanced, and the slow end of a stream's blocks."""
     noisy, heard = path.parent / "noisy.wav", path.parent / "enhanced.wav"
-    io.write(noisy, np.resize(sound[0], 3 * network.sample_rate), network.sample_rate)
-    words = [sys.executable, "-m", "sotto", "enhance", str(noisy), "-o", str(heard), "--model", str(path)]
+    sound_files.write(noisy, np.resize(sound[0], 3 * network.sample_rate), network.sample_rate)
+    words = [sys.executable, "-m", "sordino", "enhance", str(noisy), "-o", str(heard), "--model", str(path)]
     taken = []
     for _ in range(STARTS):
         started = time.perf_counter()
@@ -188,7 +188,7 @@ def _of_file(path: Path, network: Enhancer, sound: Sequence[np.ndarray]) -> tupl
         taken.append(time.perf_counter() - started)
     block = ""
     if stream_file(path).exists():
-        hop, streamer = cast(StreamingEnhancer, network).hop, sotto.Streamer(path, threads=1)
+        hop, streamer = cast(StreamingEnhancer, network).hop, sordino.Streamer(path, threads=1)
         for noisy_block in np.split(sound[0], range(hop, len(sound[0]), hop)):
             streamer.feed(noisy_block)
         timing = streamer.timing

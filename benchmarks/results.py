@@ -27,17 +27,19 @@ from typing import Any
 
 from paired import machine
 
-from sotto import models, recipes, schema, study
-from sotto.data import Synthetic
-from sotto.data.recordings import SYNTHETIC_MARK
-from sotto.errors import InputError
-from sotto.evaluate.report import grid
-from sotto.files import write_text
-from sotto.recipes import Progress
-from sotto.schema import RECIPE
-from sotto.terminal import Display
-from sotto.train import read_log
-from sotto.train.checkpoint import LAST, chosen
+from sordino import models
+from sordino.cli.progress import Display
+from sordino.data.recordings import SYNTHETIC_MARK
+from sordino.data.sources import Synthetic
+from sordino.errors import InputError
+from sordino.experiments import recipe as schema
+from sordino.experiments import run, study
+from sordino.experiments.recipe import RECIPE
+from sordino.experiments.run import Progress
+from sordino.files import write_text
+from sordino.report.runs import grid
+from sordino.training import read_log
+from sordino.training.state import LAST, chosen
 
 KEYS = {"title", "out", "steps"}
 HEADER = ["Run", "Steps", "Hours", "Seconds a step", "Validation PESQ of the best", "at step", "Commit"]
@@ -57,7 +59,7 @@ def corpus(folder: Path, number: int, progress: Progress) -> Done:
     """Write a synthetic corpus whose voices are those of its number, if it is not there."""
     if not (folder / SYNTHETIC_MARK).is_file():
         Synthetic(seed=number).write(folder)
-    return Done(f"sotto.data.Synthetic(seed={number}).write({str(folder)!r})")
+    return Done(f"sordino.data.sources.Synthetic(seed={number}).write({str(folder)!r})")
 
 
 def train(recipe: Path, number: int, progress: Progress) -> Done:
@@ -69,15 +71,15 @@ def train(recipe: Path, number: int, progress: Progress) -> Done:
     if (folder / LAST).is_file():
         schema.same_recipe(folder, values)
     else:
-        recipes.train(recipe, resume=(folder / RECIPE).is_file(), progress=progress)
-    return Done(f"sotto train {recipe}", [folder])
+        run.train(recipe, resume=(folder / RECIPE).is_file(), progress=progress)
+    return Done(f"sordino train {recipe}", [folder])
 
 
 def run_study(path: Path, number: int, progress: Progress) -> Done:
     """Do what is missing of a study."""
     study.run(path, progress)
     plan, runs = study.read(path)
-    return Done(f"sotto study {path}", [one.folder for one in runs], Path(plan.out), plan.title)
+    return Done(f"sordino study {path}", [one.folder for one in runs], Path(plan.out), plan.title)
 
 
 VERBS: dict[str, Callable[[Path, int, Progress], Done]] = {"corpus": corpus, "train": train, "study": run_study}

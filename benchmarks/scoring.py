@@ -16,11 +16,11 @@ from statistics import median
 
 from paired import alternate, machine
 
-from sotto.data import Synthetic
-from sotto.evaluate import score
-from sotto.evaluate.report import grid
-from sotto.files import write_text
-from sotto.metrics import DEFAULT
+from sordino.data.sources import Synthetic
+from sordino.evaluation.score import score
+from sordino.files import write_text
+from sordino.metrics import DEFAULT
+from sordino.report.runs import grid
 
 COUNTS = (2, 8, 24, 96)
 METRICS = {"of a validation": ("pesq_wb", "si_sdr_db"), "of an evaluation": DEFAULT}

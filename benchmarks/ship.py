@@ -19,15 +19,17 @@ from typing import Any
 import soundfile
 import yaml
 
-from sotto import data, models, recipes
-from sotto.evaluate.cost import paper_flops
-from sotto.evaluate.training import PERCEPTUAL, card_notes, pesq_trained
-from sotto.files import atomic, write_json, write_text
-from sotto.quantising import export_int8
-from sotto.shelf import INT8
-from sotto.train import read_log
+from sordino import models
+from sordino.assets import INT8
+from sordino.data import sources
+from sordino.evaluation.cost import paper_flops
+from sordino.evaluation.pesq_trained import PERCEPTUAL, card_notes, pesq_trained
+from sordino.experiments import run
+from sordino.experiments.export import export_int8
+from sordino.files import atomic, write_json, write_text
+from sordino.training import read_log
 
-MODELS = Path(__file__).resolve().parents[1] / "src" / "sotto" / "assets" / "models"
+MODELS = Path(__file__).resolve().parents[1] / "src" / "sordino" / "assets" / "models"
 MAX_DROP = 0.02  # of PESQ; less than the interval of any figure on the cards
 LICENCE = "MIT"
 DATA = (
@@ -52,9 +54,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("name", help="name of the shipped student")
-    parser.add_argument("--summary", required=True, help="one line for sotto models")
+    parser.add_argument("--summary", required=True, help="one line for sordino models")
     parser.add_argument("--commit", required=True, help="the commit that trained it")
-    parser.add_argument("--default", action="store_true", help="make it the model that sotto enhance takes")
+    parser.add_argument("--default", action="store_true", help="make it the model that sordino enhance takes")
     parser.add_argument("--int8", action="store_true", help="ship it in 8 bits, beside the one in float")
     given = parser.parse_args()
     checkpoint = given.run / "best.safetensors"
@@ -66,10 +68,10 @@ def main() -> None:
         how = quantise(checkpoint, graph, recipe)
     else:
         how = None
-        recipes.export(checkpoint, graph, LICENCE)
+        run.export(checkpoint, graph, LICENCE)
         with atomic(MODELS / f"{name}.safetensors") as file:
             file.write_bytes(checkpoint.read_bytes())
-    means = {model: recipes.evaluate(model, recipe=recipe).means() for model in (str(graph), "noisy")}
+    means = {model: run.evaluate(model, recipe=recipe).means() for model in (str(graph), "noisy")}
     card = {
         "name": name,
         "default": given.default,
@@ -118,7 +120,7 @@ def quantise(checkpoint: Path, graph: Path, recipe: dict[str, Any]) -> str:
         places = [Path(folder) / kind for kind in ("noisy", "clean")]
         for place in places:
             place.mkdir()
-        items = data.create(**recipe["data"]).valid()
+        items = sources.create(**recipe["data"]).valid()
         for item in items:
             for place, wave in zip(places, (item.noisy, item.clean), strict=True):
                 soundfile.write(place / f"{item.id}.wav", wave, 16000, subtype="FLOAT")
@@ -159,7 +161,7 @@ def page(card: dict) -> str:
 * **Training:** {card["training"]["steps"]} steps of the recipe below, at commit {card["training"]["commit"]}.{earlier}
 {eight_bits}* **Data:** {card["data"]}
 * **Licence of the weights:** {card["licence"]}.
-* **Meant for:** trying sotto out. It was trained for {hours:.1f} hours on one processor core and on
+* **Meant for:** trying sordino out. It was trained for {hours:.1f} hours on one processor core and on
   {HEARD}: it takes noise down, and blurs the speech a little (see STOI). A network trained for days does better.
 
 Mean over {scores["test"]}. They were used for nothing else: which checkpoint and which student

@@ -1,7 +1,7 @@
 """What a block of a stream takes: the same network in ONNX and in torch, one thread.
 
-Speech is fed hop by hop to a ``sotto.Streamer`` of each, a hundred blocks in turn; their output, put together, must be
-the same. What is counted is processor time, which on an idle core is the time that a block takes, and on a busy one
+Speech is fed hop by hop to a ``sordino.Streamer`` of each, a hundred blocks in turn; their output, put together, must
+be the same. What is counted is processor time, which on an idle core is the time that a block takes, and on a busy one
 leaves out the wait.
 
     python benchmarks/streaming.py runs/real/unet/best.safetensors unet-24 --out benchmarks/results/streaming.md
@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from paired import TOLERANCE, machine
 
-import sotto
-from sotto.export.onnx import speech_signals
-from sotto.files import write_text
+import sordino
+from sordino.export.onnx_files import speech_signals
+from sordino.files import write_text
 
 THREADS, TURN = 1, 100
 
@@ -28,14 +28,14 @@ def main() -> None:
     """Read the words typed, measure, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="of a network that streams")
-    parser.add_argument("student", help="what sotto export made of it: a file, or the name of a shipped model")
+    parser.add_argument("student", help="what sordino export made of it: a file, or the name of a shipped model")
     parser.add_argument("--rounds", type=int, default=10, help="passes over the speech")
     parser.add_argument("--out", type=Path, help="where to write the table as Markdown")
     given = parser.parse_args()
-    network = sotto.load(given.checkpoint)
+    network = sordino.load(given.checkpoint)
     streamers = {
-        "onnxruntime": sotto.Streamer(given.student, threads=THREADS),
-        "torch": sotto.Streamer(network, threads=THREADS),
+        "onnxruntime": sordino.Streamer(given.student, threads=THREADS),
+        "torch": sordino.Streamer(network, threads=THREADS),
     }
     block_s = network.hop / network.sample_rate
     spent = measure(streamers, np.tile(speech_signals(network.sample_rate)[-1], given.rounds), network.hop)
@@ -45,7 +45,7 @@ def main() -> None:
         write_text(given.out, text)
 
 
-def measure(streamers: dict[str, sotto.Streamer], noisy: np.ndarray, hop: int) -> dict[str, np.ndarray]:
+def measure(streamers: dict[str, sordino.Streamer], noisy: np.ndarray, hop: int) -> dict[str, np.ndarray]:
     """Feed all streamers in turn; seconds of processor time of each block, once their outputs were found to agree."""
     said: dict[str, list[np.ndarray]] = {name: [] for name in streamers}
     spent: dict[str, list[float]] = {name: [] for name in streamers}

@@ -18,11 +18,12 @@ from statistics import median
 import torch
 from paired import CASES, alternate, machine
 
-from sotto.distill import METHODS, AnyTeacher, CachedTeacher, Teacher
-from sotto.files import write_text
-from sotto.losses import Weighted
-from sotto.train import Objective
-from sotto.types import Batch
+from sordino.distill.methods import METHODS
+from sordino.distill.teachers import AnyTeacher, CachedTeacher, Teacher
+from sordino.files import write_text
+from sordino.losses import Weighted
+from sordino.training import Objective
+from sordino.types import Batch
 
 STUDENT, TEACHER = "S12/3", "B60/4"
 

@@ -28,12 +28,12 @@ from eager_manner import eager
 from paired import MEGA, alternate, machine
 from torch import Tensor
 
-from sotto import models
-from sotto.evaluate.speed import peak_of
-from sotto.files import write_json, write_text
-from sotto.losses import LOSSES
-from sotto.models.manner import Manner
-from sotto.placement import plain_operators
+from sordino import models
+from sordino.evaluation.speed import peak_of
+from sordino.files import write_json, write_text
+from sordino.losses import LOSSES
+from sordino.models.manner import Manner
+from sordino.placement import plain_operators
 
 TOLERANCE = 1e-9
 """Of the largest gradient, in double precision."""

@@ -24,11 +24,12 @@ import torch
 from paired import MEGA, machine
 from torch import Tensor, nn
 
-from sotto import models, schema
-from sotto.evaluate.cost import macs_per_second
-from sotto.evaluate.speed import peak_of
-from sotto.files import write_text
-from sotto.losses import LOSSES
+from sordino import models
+from sordino.evaluation.cost import macs_per_second
+from sordino.evaluation.speed import peak_of
+from sordino.experiments import recipe as schema
+from sordino.files import write_text
+from sordino.losses import LOSSES
 
 SIZES = ("1.5gf", "5.3gf", "8.1gf", "38gf")
 RECIPES = (

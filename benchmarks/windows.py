@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from paired import machine
 
-from sotto.audio import io
-from sotto.data.pairs import Pair, list_pairs
-from sotto.enhance import open_model
-from sotto.enhance.windows import CONTEXT_S, FADE_S, WINDOW_S, Windows
-from sotto.files import write_text
-from sotto.metrics.perceptual import pesq_wb
+from sordino.audio import sound_files
+from sordino.data.sources.pairs import Pair, list_pairs
+from sordino.files import write_text
+from sordino.inference.model import open_model
+from sordino.inference.windows import CONTEXT_S, FADE_S, WINDOW_S, Windows
+from sordino.metrics.perceptual import pesq_wb
 
 RATE = 16000
 HEAD = "| Model | Window | Context | Fade | PESQ | Less whole | Largest of a pair |\n" + "|---" * 3 + "|---:" * 4 + "|"
@@ -70,7 +70,7 @@ def joined(folder: Path) -> Iterator[Joined]:
 
         for _, group in groupby(sorted(found, key=speaker), key=speaker):
             files = [(pair.noisy, pair.clean) for pair in group if pair.clean]
-            yield [(io.read_mono(noisy, RATE), io.read_mono(clean, RATE)) for noisy, clean in files]
+            yield [(sound_files.read_mono(noisy, RATE), sound_files.read_mono(clean, RATE)) for noisy, clean in files]
 
 
 def measure(name: str, signals: Sequence[Joined], kinds: Sequence[tuple[float, float, float]]) -> Iterator[str]:

@@ -11,9 +11,10 @@ import torch
 from places import anywhere, places
 from torch import Tensor, nn
 
-from sotto.distill import METHODS, Method
-from sotto.distill.layer_attention import Summaries
-from sotto.types import Batch, Tap, View
+from sordino.distill.base import Method
+from sordino.distill.layers.attention import Summaries
+from sordino.distill.methods import METHODS
+from sordino.types import Batch, Tap, View
 
 FAMILY = ("abc", "afd", "semckd", "alp")
 NAMES = (*FAMILY, "reviewkd")

@@ -6,8 +6,8 @@ import torch
 from places import places
 from torch import Tensor
 
-from sotto.distill import Method
-from sotto.types import Batch, View
+from sordino.distill.base import Method
+from sordino.types import Batch, View
 
 SIZES = {
     "spectra": ((2, 9, 6), (3, 9, 4), (2, 9, 6)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from sotto.types import Tap
+from sordino.types import Tap
 
 SPAN = 120.0
 """Samples of the signal."""

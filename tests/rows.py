@@ -6,8 +6,8 @@ import torch
 from places import anywhere, places
 from torch import Tensor
 
-from sotto.distill import Method
-from sotto.types import Batch, View
+from sordino.distill.base import Method
+from sordino.types import Batch, View
 
 TAPS = {name: anywhere(axes="BCNF") for name in ("encoder.1", "encoder.2", "decoder.1")}
 FLAT = {name: anywhere() for name in TAPS}

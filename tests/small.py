@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sotto import models
-from sotto.models import Enhancer
-from sotto.types import Batch
+from sordino import models
+from sordino.models import Enhancer
+from sordino.types import Batch
 
 # Of each network; one that is not named is small enough at its default size.
 SMALL: dict[str, dict[str, Any]] = {name: {"hidden": 12, "depth": 2} for name in ("manner-b", "manner-s", "manner-l")}

@@ -11,11 +11,21 @@ import numpy as np
 import pytest
 import soundfile
 
-from sotto.audio import encoding
-from sotto.audio.io import FORMATS, info, list_audio, read, read_compact, read_mono, read_segment, resample, write
-from sotto.audio.mix import PEAK, fit_noise, mix, rms_db
-from sotto.audio.tempo import stretch
-from sotto.errors import InputError
+from sordino.audio import encoding
+from sordino.audio.mix import PEAK, fit_noise, mix, rms_db
+from sordino.audio.sound_files import (
+    FORMATS,
+    info,
+    list_audio,
+    read,
+    read_compact,
+    read_mono,
+    read_segment,
+    resample,
+    write,
+)
+from sordino.audio.tempo import stretch
+from sordino.errors import InputError
 
 
 def tone(hertz: float, seconds: float = 1.0, rate: int = 16000, level: float = 0.5) -> np.ndarray:

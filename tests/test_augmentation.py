@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sotto import data, schema
-from sotto.audio.io import info, write
-from sotto.audio.mix import rms_db
-from sotto.audio.rooms import reverberate
-from sotto.data.augmentation import DEFAULT, NOTHING, Augmentation
-from sotto.data.degrading import Degrader, Sounds
-from sotto.data.render import render
-from sotto.errors import InputError
-from sotto.types import Item
+from sordino.audio.mix import rms_db
+from sordino.audio.rooms import reverberate
+from sordino.audio.sound_files import info, write
+from sordino.data import sources
+from sordino.data.augmentation import DEFAULT, NOTHING, Augmentation
+from sordino.data.degrading import Degrader, Sounds
+from sordino.data.tools.render import render
+from sordino.errors import InputError
+from sordino.experiments import recipe as schema
+from sordino.types import Item
 
 RATE = 16000
 CORPUS = Path(__file__).resolve().parents[1] / "data" / "corpus"
@@ -30,13 +31,13 @@ UNTRIED = ("clean", "codec")  # the one makes nothing, the other takes its time
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("embedded")
-    data.Synthetic().write(folder)
+    sources.Synthetic().write(folder)
     return folder
 
 
-def mix(folders: Path, **arguments: object) -> data.Mix:
+def mix(folders: Path, **arguments: object) -> sources.Mix:
     defaults = {"segment_s": 1.0, "epoch_size": 200}
-    return data.Mix(f"{folders}/clean", f"{folders}/noise", **(defaults | arguments))  # pyright: ignore[reportArgumentType]
+    return sources.Mix(f"{folders}/clean", f"{folders}/noise", **(defaults | arguments))  # pyright: ignore[reportArgumentType]
 
 
 def parts(item: Item) -> tuple[np.ndarray, np.ndarray]:
@@ -68,8 +69,8 @@ def test_a_recipe_states_what_it_changes_and_mistakes_are_named() -> None:
     assert "augment" not in schema.read(recipe)["data"]
     changed = schema.read(recipe, ["data.augment.rumble=0.9", "data.augment.bursts_db=[0, 6]"])["data"]
     assert changed["augment"] == {"rumble": 0.9, "bursts_db": (0.0, 6.0)}
-    assert data.create(**changed).mixing.augment == replace(DEFAULT, rumble=0.9, bursts_db=(0, 6))  # pyright: ignore[reportAttributeAccessIssue]
-    assert data.create(**schema.read(recipe, ["data.augment=null"])["data"]).mixing.augment is None  # pyright: ignore[reportAttributeAccessIssue]
+    assert sources.create(**changed).mixing.augment == replace(DEFAULT, rumble=0.9, bursts_db=(0, 6))  # pyright: ignore[reportAttributeAccessIssue]
+    assert sources.create(**schema.read(recipe, ["data.augment=null"])["data"]).mixing.augment is None  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(InputError, match=r"data\.augment\.rumbel: no such key; did you mean rumble"):
         schema.read(recipe, ["data.augment.rumbel=0.9"])
     with pytest.raises(InputError, match=r"data\.augment\.hum: 'loud' is no float"):
@@ -96,7 +97,7 @@ def test_chances_and_ranges_that_make_no_sense_are_refused(arguments: dict[str, 
 
 def test_published_recipes_are_not_augmented() -> None:
     for name in ("valentini/manner-s-1.5gf", "dns/manner-s-1.5gf"):
-        source = data.create(**schema.read(name)["data"])
+        source = sources.create(**schema.read(name)["data"])
         assert source.mixing.augment is None  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -289,8 +290,8 @@ def pairs(tmp_path: Path) -> Path:
 
 def test_pairs_are_taken_apart_and_mixed_anew(pairs: Path) -> None:
     folders = {"noisy": f"{pairs}/noisy", "clean": f"{pairs}/clean", "segment_s": 0.5, "stride_s": 0.5}
-    plain = data.Pairs(**folders)  # pyright: ignore[reportArgumentType]
-    anew = data.Pairs(**folders, snr_db=(0, 0), level_db=(-40, -40))  # pyright: ignore[reportArgumentType]
+    plain = sources.Pairs(**folders)  # pyright: ignore[reportArgumentType]
+    anew = sources.Pairs(**folders, snr_db=(0, 0), level_db=(-40, -40))  # pyright: ignore[reportArgumentType]
     for index in range(4):
         speech, noise = parts(anew.train(0)[0, index])
         assert rms_db(speech) == pytest.approx(rms_db(noise), abs=0.05)
@@ -298,13 +299,13 @@ def test_pairs_are_taken_apart_and_mixed_anew(pairs: Path) -> None:
         old_speech, old_noise = parts(plain.train(0)[0, index])
         assert np.corrcoef(noise, old_noise)[0, 1] > 0.999
         assert np.corrcoef(speech, old_speech)[0, 1] > 0.999
-    low = data.Pairs(**folders, augment={"rumble": 1.0, "noise_only": 1.0, "clean": 0.0})  # pyright: ignore[reportArgumentType]
+    low = sources.Pairs(**folders, augment={"rumble": 1.0, "noise_only": 1.0, "clean": 0.0})  # pyright: ignore[reportArgumentType]
     assert not parts(low.train(0)[0, 0])[0].any()
     for item, other in zip(low.valid(), plain.valid(), strict=True):
         assert parts(item)[0].any()
         assert share_below(parts(item)[1]) > share_below(parts(other)[1])
     with pytest.raises(InputError, match=r"augment: needs clean recordings"):
-        data.Pairs(f"{pairs}/noisy", augment=DEFAULT)
+        sources.Pairs(f"{pairs}/noisy", augment=DEFAULT)
 
 
 def test_quiet_mixtures_are_rendered_in_24_bits(folders: Path, tmp_path: Path) -> None:
@@ -323,7 +324,7 @@ def test_quiet_mixtures_are_rendered_in_24_bits(folders: Path, tmp_path: Path) -
 @pytest.mark.skipif(not (CORPUS / "noise").is_dir(), reason="needs the corpus of real speech and noise in data/corpus")
 def test_real_noise_gets_as_low_as_real_recordings_have_it() -> None:
     def shares(augment: Augmentation | None) -> np.ndarray:
-        source = data.Mix(
+        source = sources.Mix(
             f"{CORPUS}/clean", f"{CORPUS}/noise", segment_s=2.0, augment=augment, epoch_size=160, cache=False
         )
         train = source.train(0)

@@ -11,15 +11,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from sotto import benchmark, models, schema
-from sotto.benchmark import TOYS, bench, bench_all
-from sotto.cli import main
-from sotto.errors import InputError
-from sotto.evaluate import cost, paper
-from sotto.evaluate.efficiency import Cost, Line, as_json, notes, table
-from sotto.evaluate.paper import PaperRow
-from sotto.evaluate.speed import RealTimeFactor
-from sotto.shelf import locate, recipes, shipped
+from sordino import models
+from sordino.assets import locate, recipes, shipped
+from sordino.cli.main import main
+from sordino.errors import InputError
+from sordino.evaluation import cost
+from sordino.evaluation.efficiency import Cost, Line, as_json, notes, table
+from sordino.evaluation.speed import RealTimeFactor
+from sordino.experiments import bench as benchmark
+from sordino.experiments import recipe
+from sordino.experiments.bench import TOYS, bench, bench_all
+from sordino.report import paper
+from sordino.report.paper import PaperRow
 
 SPEED = RealTimeFactor(0.25, 0.2, 0.3, 1.0, 1.0, 4.0, 5, 1)
 ROW = PaperRow("1", "PRINTED", "test set", 2.5e6, 3e9, {"pesq_wb": 3.0}, "counted otherwise")
@@ -69,14 +72,14 @@ def test_table_leaves_out_what_nobody_knows_and_says_what_is_not_comparable() ->
 def counted() -> list[Line]:
     """All that ships, counted; to count the multiply-accumulates of one is a test of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sotto.evaluate.efficiency.macs_per_second", lambda network, seconds: seconds)
+        patch.setattr("sordino.evaluation.efficiency.macs_per_second", lambda network, seconds: seconds)
         return bench_all(seconds=2.0, clocked=False)
 
 
 def test_every_network_of_a_recipe_is_one_line(counted: list[Line]) -> None:
     networks = [(line.cost.name, json.dumps(line.cost.arguments)) for line in counted]
     assert len(set(networks)) == len(networks)
-    sections = [schema.read(name)["model"] for name in recipes() if not name.startswith(TOYS)]
+    sections = [recipe.read(name)["model"] for name in recipes() if not name.startswith(TOYS)]
     built = {json.dumps(section): models.create(**section) for section in sections}
     assert {(network.name, json.dumps(network.arguments)) for network in built.values()} == set(networks)
     assert all((line.cost.speed, line.cost.macs_per_second) == (None, 2.0) for line in counted)
@@ -89,7 +92,7 @@ def test_rows_of_the_paper_come_in_its_order_with_its_sizes(counted: list[Line])
     assert [order.index(row.name) for row in shown] == sorted(order.index(row.name) for row in shown)
     # Of the rows that are one network, the plain one speaks for all.
     assert not any("MV-AT" in row.name for row in shown)
-    claimed = [schema.read(name).get("paper", {}) for name in recipes()]
+    claimed = [recipe.read(name).get("paper", {}) for name in recipes()]
     rows = {entry["row"] for entry in claimed if entry.get("table") == 1}
     assert {row.name for row in shown} == {name for name in rows if "MV-AT" not in name}
 

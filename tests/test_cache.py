@@ -11,15 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sotto import models
-from sotto.distill import METHODS, CachedTeacher, Method, OutsideTeacher, Teacher, observe
-from sotto.distill.at import AttentionMap, attention_map
-from sotto.distill.cached import WAVE, Whole, needs
-from sotto.distill.store import Store, size_of
-from sotto.errors import InputError
-from sotto.files import write_json
-from sotto.models import Enhancer
-from sotto.types import Batch, View
+from sordino import models
+from sordino.distill.base import Method
+from sordino.distill.methods import METHODS
+from sordino.distill.methods.at import AttentionMap, attention_map
+from sordino.distill.teachers import CachedTeacher, OutsideTeacher, Teacher, observe
+from sordino.distill.teachers.cached import WAVE, Whole, needs
+from sordino.distill.teachers.store import Store, size_of
+from sordino.errors import InputError
+from sordino.files import write_json
+from sordino.models import Enhancer
+from sordino.types import Batch, View
 
 HALF_PRECISION = 2e-4
 """Share of a loss by which one from half-precision answers may differ from the live one."""
@@ -211,7 +213,7 @@ def test_answers_of_another_format_are_never_found(tmp_path: Path, monkeypatch: 
     batch, method = batch_of(), ready("mvat", student, teacher, batch_of())
     with monkeypatch.context() as before:
         for module in ("store", "cached"):
-            before.setattr(f"sotto.distill.{module}.FORMAT", 1)
+            before.setattr(f"sordino.distill.{module}.FORMAT", 1)
         kept(tmp_path, teacher, method, batch=batch)(batch, method.teacher_taps)
     (tmp_path / "cache.json").unlink()  # as if the old header had been lost or overwritten
     kept(tmp_path, teacher, method, batch=batch)(batch, method.teacher_taps)

@@ -15,12 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sotto import data, models, recipes
-from sotto.data import PartlyLabelled, Synthetic
-from sotto.data.loader import loader
-from sotto.errors import InputError
-from sotto.train import read_log
-from sotto.train.checkpoint import STATE
+from sordino import models
+from sordino.data import sources
+from sordino.data.loader import loader
+from sordino.data.sources import PartlyLabelled, Synthetic
+from sordino.errors import InputError
+from sordino.experiments import run
+from sordino.training import read_log
+from sordino.training.state import STATE
 
 
 def answers(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
@@ -35,7 +37,7 @@ def never(_path: str) -> None:
 
 
 def test_draws_of_items_come_back_in_another_order() -> None:
-    segments = data.Repeating(Synthetic(segment_s=0.25, epoch_size=6, tempo=(0.9, 1.1)), 2).train(0)
+    segments = sources.Repeating(Synthetic(segment_s=0.25, epoch_size=6, tempo=(0.9, 1.1)), 2).train(0)
     assert np.array_equal(segments[0, 3].noisy, segments[2, 3].noisy)
     assert np.array_equal(segments[1, 3].noisy, segments[5, 3].noisy)
     assert not np.array_equal(segments[0, 3].noisy, segments[1, 3].noisy)
@@ -47,7 +49,7 @@ def test_draws_of_items_come_back_in_another_order() -> None:
 def test_draws_of_partly_labelled_data_come_back_too(tmp_path: Path) -> None:
     Synthetic(segment_s=0.25).write(tmp_path)
     source = PartlyLabelled(Synthetic(segment_s=0.25, epoch_size=4), str(tmp_path / "test" / "noisy"), 0.5)
-    segments = data.Repeating(source, 3).train(0)
+    segments = sources.Repeating(source, 3).train(0)
     assert len(segments) == 8
     for index in (0, 7):
         assert np.array_equal(segments[1, index].noisy, segments[4, index].noisy)
@@ -100,18 +102,18 @@ def test_a_run_with_a_cache_is_the_live_run_and_the_next_one_needs_no_teacher(
         if not total:
             messages.append((task, cache.exists()))
 
-    recipes.train(recipe(checkpoint, cache), out=tmp_path / "first", progress=listen)
+    run.train(recipe(checkpoint, cache), out=tmp_path / "first", progress=listen)
     message, written = messages[0]
     assert "has 0 of 16 answers" in message
     assert not written
     assert len(answers(cache)) == 16
-    recipes.train(recipe(checkpoint, None), out=tmp_path / "live")
+    run.train(recipe(checkpoint, None), out=tmp_path / "live")
     # Two epochs are the same but for half precision, which each step of Adam carries on; from then on, the live run has
     # new draws.
     for step, (ours, theirs) in enumerate(zip(logged(tmp_path / "first")[:8], logged(tmp_path / "live"), strict=False)):
         assert ours == pytest.approx(theirs, rel=3e-4 if step == 0 else 3e-3)
     monkeypatch.setattr(models, "load", never)
-    recipes.train(recipe(checkpoint, cache), out=tmp_path / "second")
+    run.train(recipe(checkpoint, cache), out=tmp_path / "second")
     assert same_weights(tmp_path / "first", tmp_path / "second")
     assert logged(tmp_path / "first") == logged(tmp_path / "second")
 
@@ -123,7 +125,7 @@ def test_partly_labelled_data_are_cached_too(tmp_path: Path, checkpoint: Path) -
     for name, cache in (("cached", tmp_path / "cache"), ("live", None)):
         values = recipe(checkpoint, cache, **changes)
         values["train"] |= {"steps": 4, "validate_every": 100}
-        recipes.train(values, out=tmp_path / name)
+        run.train(values, out=tmp_path / name)
     for ours, theirs in zip(logged(tmp_path / "cached"), logged(tmp_path / "live"), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
 
@@ -131,18 +133,18 @@ def test_partly_labelled_data_are_cached_too(tmp_path: Path, checkpoint: Path) -
 def test_a_dry_run_with_a_cache_tells_its_size_and_leaves_no_trace(tmp_path: Path, checkpoint: Path) -> None:
     cache = tmp_path / "cache"
     values = recipe(checkpoint, cache, distill={"mvat": {}}, weights={})
-    assert "has 0 of 16 answers" in recipes.dry_run(values)["cache"]
+    assert "has 0 of 16 answers" in run.dry_run(values)["cache"]
     assert not cache.exists()
-    recipes.train(values, ["train.steps=2"], out=tmp_path / "run")
+    run.train(values, ["train.steps=2"], out=tmp_path / "run")
     before = answers(cache).keys()
-    assert f"has {len(before)} of 16 answers" in recipes.dry_run(values)["cache"]
+    assert f"has {len(before)} of 16 answers" in run.dry_run(values)["cache"]
     assert answers(cache).keys() == before
     with pytest.raises(InputError, match=r"data\.segment_s was 0\.5"):
-        recipes.dry_run(values, ["data.segment_s=1.0"])
+        run.dry_run(values, ["data.segment_s=1.0"])
     torch.manual_seed(2)
     models.save(models.create("manner-b", hidden=6, depth=4), tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="teacher was "):
-        recipes.train(values, [f"teacher.checkpoint={tmp_path / 'other.safetensors'}"], out=tmp_path / "run2")
+        run.train(values, [f"teacher.checkpoint={tmp_path / 'other.safetensors'}"], out=tmp_path / "run2")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_mistakes_are_told(section: dict[str, Any], message: str, tmp_path: Path
     values = recipe(checkpoint, None)
     values["teacher"] |= section
     with pytest.raises(InputError, match=message):
-        recipes.train(values, out=tmp_path / "run")
+        run.train(values, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -165,7 +167,7 @@ def test_mistakes_are_told(section: dict[str, Any], message: str, tmp_path: Path
 
 
 def _train(values: dict[str, Any], out: Path) -> None:
-    recipes.train(values, out=out, resume=(out / STATE).is_file())
+    run.train(values, out=out, resume=(out / STATE).is_file())
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -14,16 +14,19 @@ import yaml
 from tiny import batch_of, objective_of, pair, recipe
 from torch import Tensor, nn
 
-from sotto import models, recipes, schema
-from sotto.cli import main
-from sotto.distill import METHODS, Method
-from sotto.distill.at import AttentionTransfer, attention_distance
-from sotto.errors import InputError
-from sotto.losses import L1
-from sotto.train import Objective
-from sotto.train.checks import check
-from sotto.train.log import FIGURES
-from sotto.types import Batch, View
+from sordino import models
+from sordino.cli.main import main
+from sordino.distill.base import Method
+from sordino.distill.methods import METHODS
+from sordino.distill.methods.at import AttentionTransfer, attention_distance
+from sordino.errors import InputError
+from sordino.experiments import recipe as schema
+from sordino.experiments import run
+from sordino.losses import L1
+from sordino.training import Objective
+from sordino.training.checks import check
+from sordino.training.log import FIGURES
+from sordino.types import Batch, View
 
 # Checks
 
@@ -133,7 +136,7 @@ def test_dry_run_tells_the_terms_and_leaves_nothing(tmp_path: Path, monkeypatch:
     values["stages"][0] = {"epochs": 1, "weights": {"loss/weighted": 0.0}}
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    tried = recipes.dry_run(values)
+    tried = run.dry_run(values)
     assert set(tried["terms"]) == {"loss/weighted", "kd/output"}
     assert tried["pulls"] == {}  # in each of its two stages there is one term alone
     assert tried["parameters"] == models.count_parameters(models.create("unet", width=4, depth=2, groups=1))
@@ -148,8 +151,8 @@ def test_dry_run_tells_how_hard_a_method_pulls(
     tmp_path: Path, weight: Any, pull: float | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = recipe(tmp_path, stages=[], weights={"loss/weighted": 3.0, "kd/output": weight})
-    tried = recipes.dry_run(values)
-    trainer = recipes.build(schema.read(values), tmp_path / "run")
+    tried = run.dry_run(values)
+    trainer = run.build(schema.read(values), tmp_path / "run")
     batch, losses = trainer.first_batch(), trainer.objective.losses
     twin = copy.deepcopy(trainer.student).train()
     terms = trainer.objective.terms(twin, batch, losses, trainer.objective.methods)
@@ -170,7 +173,7 @@ def test_what_methods_tell_is_kept_beside_the_log(tmp_path: Path) -> None:
     for name in sorted(telling):
         values = recipe(tmp_path, stages=[], distill={name: {}})
         values["train"] = {**values["train"], "steps": 2, "validate_every": 2}
-        recipes.train(values, out=tmp_path / name)
+        run.train(values, out=tmp_path / name)
         tables = [json.loads(line) for line in (tmp_path / name / FIGURES).read_text().splitlines()]
         assert [table["step"] for table in tables] == [1, 2]
         for table in tables:

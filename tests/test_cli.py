@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from sotto import models
-from sotto.cli import main
-from sotto.shelf import shipped
+from sordino import models
+from sordino.assets import shipped
+from sordino.cli.main import main
 
 RATE = 16000
 
@@ -46,7 +46,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
         assert left.value.code == 2
         printed = capsys.readouterr()
         assert printed.out == ""
-        (line,) = [line for line in printed.err.splitlines() if line.startswith("sotto: ")]
+        (line,) = [line for line in printed.err.splitlines() if line.startswith("sordino: ")]
         assert "Traceback" not in printed.err
         return line
 
@@ -95,7 +95,7 @@ def test_eight_kilohertz_stereo(here: Path, refused: Refused, capsys: pytest.Cap
     (here / "r.yaml").write_text(RECIPE)
     line = refused("train", "r.yaml", "--out", "run")
     assert "8000 Hz" in line
-    assert "sotto data prepare" in line
+    assert "sordino data prepare" in line
     assert not (here / "run").exists()
 
 
@@ -129,7 +129,7 @@ def test_checkpoint_of_another_network(here: Path, refused: Refused) -> None:
     from safetensors.torch import load_file, save_file
 
     models.save(models.create("manner-s", hidden=4, depth=3), "small.safetensors")
-    header = {"format": "sotto-network-1", "sotto": "0", "name": "manner-s", "sample_rate": "16000", "about": "{}"}
+    header = {"format": "sordino-network-1", "sordino": "0", "name": "manner-s", "sample_rate": "16000", "about": "{}"}
     save_file(load_file("small.safetensors"), "other.safetensors", header | {"arguments": '{"hidden": 6, "depth": 3}'})
     soundfile.write("in.wav", tone(), RATE)
     line = refused("enhance", "in.wav", "-o", "out.wav", "--model", "other.safetensors")
@@ -150,7 +150,7 @@ def test_full_disk(here: Path, target: str) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    words = [sys.executable, "-B", "-m", "sotto", "enhance", "in.wav", "-o", target]
+    words = [sys.executable, "-B", "-m", "sordino", "enhance", "in.wav", "-o", target]
     done = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit, timeout=120)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -223,7 +223,7 @@ def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
         "data: {name: synthetic, segment_s: 0.5}\nmodel: {name: manner-s, hidden: 2, depth: 3}\n"
         "train: {steps: 100000, batch_size: 1, accelerator: cpu, workers: 0, threads: 1, log_every: 1}\n"
     )
-    words = [sys.executable, "-m", "sotto", "train", "r.yaml", "--out", "run"]
+    words = [sys.executable, "-m", "sordino", "train", "r.yaml", "--out", "run"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         log = here / "run" / "log.jsonl"
@@ -233,6 +233,6 @@ def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert told.splitlines()[-1] == "sotto: stopped"
+    assert told.splitlines()[-1] == "sordino: stopped"
     assert (here / "run" / "state.pt").is_file()
     assert not list((here / "run").glob(".*"))

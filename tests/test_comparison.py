@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sotto import recipes
-from sotto.comparison import compare
-from sotto.errors import InputError
-from sotto.evaluate.score import Scores
-from sotto.recipes import SCORES
-from sotto.train.checkpoint import CHECKPOINT
+from sordino.errors import InputError
+from sordino.evaluation.score import Scores
+from sordino.experiments import run
+from sordino.experiments.compare import compare
+from sordino.experiments.run import SCORES
+from sordino.training.state import CHECKPOINT
 
 RECIPE = {
     "title": "a student",
@@ -26,17 +26,17 @@ RECIPE = {
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("runs")
     for seed in (0, 1):
-        recipes.train(RECIPE, [f"train.seed={seed}"], folder / f"seed{seed}")
+        run.train(RECIPE, [f"train.seed={seed}"], folder / f"seed{seed}")
     return [folder / "seed0", folder / "seed1"]
 
 
 def test_only_the_usual_evaluation_becomes_a_runs_scores(runs: list[Path]) -> None:
     best = runs[0] / CHECKPOINT
-    recipes.evaluate(best, split="valid", metrics=("si_sdr_db",))
-    recipes.evaluate(best, metrics=("si_sdr_db",))
-    recipes.evaluate(runs[0] / "last.safetensors", split="valid", metrics=("si_sdr_db",))
+    run.evaluate(best, split="valid", metrics=("si_sdr_db",))
+    run.evaluate(best, metrics=("si_sdr_db",))
+    run.evaluate(runs[0] / "last.safetensors", split="valid", metrics=("si_sdr_db",))
     assert not (runs[0] / SCORES).exists()
-    assert recipes.evaluate(best).metadata["step"] == 1
+    assert run.evaluate(best).metadata["step"] == 1
     assert (runs[0] / SCORES).is_file()
 
 
@@ -62,8 +62,8 @@ def test_scores_of_other_weights_are_measured_again(runs: list[Path]) -> None:
 
 
 def test_runs_on_other_recordings_are_refused(runs: list[Path], tmp_path: Path) -> None:
-    recipes.train(RECIPE, [], tmp_path / "other")
-    scores = recipes.evaluate(tmp_path / "other" / CHECKPOINT)
+    run.train(RECIPE, [], tmp_path / "other")
+    scores = run.evaluate(tmp_path / "other" / CHECKPOINT)
     scores.rows = scores.rows[1:]
     scores.to_json(tmp_path / "other" / SCORES)
     with pytest.raises(InputError, match="other recordings"):
@@ -78,7 +78,7 @@ def as_it_is(noisy: np.ndarray) -> np.ndarray:
 
 def test_a_scored_model_from_elsewhere_is_a_row(runs: list[Path], tmp_path: Path) -> None:
     scored, model = tmp_path / "theirs", f"{__name__}:as_it_is"
-    recipes.evaluate(model, recipe=runs[0] / "recipe.yaml", out=scored, workers=0)
+    run.evaluate(model, recipe=runs[0] / "recipe.yaml", out=scored, workers=0)
     rows, _ = compare([scored, runs[0]], tmp_path / "report.html", examples=1)
     assert [row.name for row in rows] == ["noisy", model, "a student"]
     assert (rows[1].params, rows[1].flops_paper, rows[1].synthetic) == (None, None, True)

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from sotto import data
-from sotto.audio.io import info, read_mono, write
-from sotto.audio.mix import rms_db
-from sotto.audio.tempo import stretch
-from sotto.data.base import Lazy, Segments
-from sotto.data.loader import Order, collate, loader
-from sotto.data.mixtures import Mixer, Mixing
-from sotto.data.recordings import Recordings, audio_below, held_out, pair_files, recording_of, speaker_of
-from sotto.data.synthetic import Sounds
-from sotto.data.voices import KINDS, Voice, make_noise, speak
-from sotto.errors import InputError
-from sotto.types import Item
+from sordino.audio.mix import rms_db
+from sordino.audio.sound_files import info, read_mono, write
+from sordino.audio.tempo import stretch
+from sordino.data import base, sources
+from sordino.data.base import Lazy, Segments
+from sordino.data.loader import Order, collate, loader
+from sordino.data.mixing import Mixer, Mixing
+from sordino.data.recordings import Recordings, audio_below, held_out, pair_files, recording_of, speaker_of
+from sordino.data.sources.synthetic import Sounds
+from sordino.data.voices import KINDS, Voice, make_noise, speak
+from sordino.errors import InputError
+from sordino.types import Item
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 
@@ -42,8 +42,8 @@ def same(first: Item, second: Item) -> bool:
 
 
 @pytest.fixture(scope="module")
-def embedded() -> data.Synthetic:
-    return data.Synthetic(segment_s=1.0, tempo=(0.9, 1.1))
+def embedded() -> sources.Synthetic:
+    return sources.Synthetic(segment_s=1.0, tempo=(0.9, 1.1))
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def folders(tmp_path_factory, embedded) -> Path:
 
 
 @pytest.fixture
-def mix(folders) -> data.Mix:
-    return data.Mix(
+def mix(folders) -> sources.Mix:
+    return sources.Mix(
         f"{folders}/clean", f"{folders}/noise", f"{folders}/test/noisy", f"{folders}/test/clean",
         segment_s=1.0, tempo=(0.9, 1.1), babble=0.3, valid_items=5,
     )  # fmt: skip
@@ -80,19 +80,19 @@ def valentini(tmp_path) -> Path:
 # ---- what every source promises
 
 
-def sources(mix: data.Mix, embedded: data.Synthetic, valentini: Path) -> list[data.Source]:
+def every_source(mix: sources.Mix, embedded: sources.Synthetic, valentini: Path) -> list[base.Source]:
     pairs = valentini / "noisy_trainset_28spk_wav", valentini / "clean_trainset_28spk_wav"
     return [
         mix,
         embedded,
-        data.Valentini(str(valentini), tempo=(0.9, 1.1)),
-        data.Pairs(str(pairs[0]), str(pairs[1]), tempo=(0.8, 1.2)),
+        sources.Valentini(str(valentini), tempo=(0.9, 1.1)),
+        sources.Pairs(str(pairs[0]), str(pairs[1]), tempo=(0.8, 1.2)),
     ]
 
 
 def test_items_depend_on_seed_epoch_and_index_alone(mix, embedded, valentini):
-    for source in sources(mix, embedded, valentini):
-        assert isinstance(source, data.Source)
+    for source in every_source(mix, embedded, valentini):
+        assert isinstance(source, base.Source)
         train = source.train(seed=3)
         chosen = list(range(min(4, len(train))))
         first = [train[2, index] for index in chosen]
@@ -113,7 +113,7 @@ def test_items_depend_on_seed_epoch_and_index_alone(mix, embedded, valentini):
 
 
 def test_validation_and_test_items_never_change(mix, embedded, valentini):
-    for source in sources(mix, embedded, valentini)[:3]:
+    for source in every_source(mix, embedded, valentini)[:3]:
         for part in (source.valid, source.test):
             items = list(part())
             assert items
@@ -137,9 +137,9 @@ def test_lazy_items_are_a_sequence():
 
 
 def test_create_names_the_nearest_source():
-    assert isinstance(data.create("synthetic", segment_s=1.0), data.Synthetic)
+    assert isinstance(sources.create("synthetic", segment_s=1.0), sources.Synthetic)
     with pytest.raises(InputError, match="did you mean 'valentini'"):
-        data.create("valentiny")
+        sources.create("valentiny")
 
 
 # ---- order and batches
@@ -213,7 +213,7 @@ def test_a_broken_recording_is_told_from_a_worker_too(workers: int) -> None:
 
 def test_mixtures_hold_their_ratio_and_level(folders):
     ranges = {"snr_db": (-5, 20), "level_db": (-30, -20), "augment": None}
-    source = data.Mix(f"{folders}/clean", f"{folders}/noise", segment_s=1.5, **ranges)
+    source = sources.Mix(f"{folders}/clean", f"{folders}/noise", segment_s=1.5, **ranges)
     train = source.train(0)
     for index in range(len(train)):
         item = train[0, index]
@@ -226,18 +226,18 @@ def test_mixtures_hold_their_ratio_and_level(folders):
 
 
 def test_an_epoch_sweeps_over_all_speech(folders):
-    source = data.Mix(f"{folders}/clean", f"{folders}/noise", segment_s=1.0, augment=None)
+    source = sources.Mix(f"{folders}/clean", f"{folders}/noise", segment_s=1.0, augment=None)
     train = source.train(0)
     heard = {train[0, index].id.partition("+")[0] for index in range(len(train))}
     held = {item.speaker for item in source.valid()}
     expected = {path.stem for path in audio_below(f"{folders}/clean") if path.parent.name not in held}
     assert heard == expected
-    assert len(data.Mix(f"{folders}/clean", f"{folders}/noise", epoch_size=7).train(0)) == 7
+    assert len(sources.Mix(f"{folders}/clean", f"{folders}/noise", epoch_size=7).train(0)) == 7
 
 
 def test_cache_changes_nothing(folders):
     kept, read = (
-        data.Mix(f"{folders}/clean", f"{folders}/noise", segment_s=1.0, cache=cache) for cache in (True, False)
+        sources.Mix(f"{folders}/clean", f"{folders}/noise", segment_s=1.0, cache=cache) for cache in (True, False)
     )
     assert all(same(kept.train(0)[0, index], read.train(0)[0, index]) for index in (0, 5, 9))
 
@@ -262,11 +262,11 @@ def test_one_voice_is_split_by_utterance_and_one_noise_is_refused(tmp_path):
         write(tmp_path / "clean" / "me" / f"{number}.wav", white(1, number), 16000)
     write(tmp_path / "noise" / "fan_00.wav", white(1, 50), 16000)
     write(tmp_path / "noise" / "fan_01.wav", white(1, 51), 16000)
-    source = data.Mix(f"{tmp_path}/clean", f"{tmp_path}/noise", segment_s=0.5)
+    source = sources.Mix(f"{tmp_path}/clean", f"{tmp_path}/noise", segment_s=0.5)
     with pytest.raises(InputError, match="one noise recording"):
         source.train(0)
     write(tmp_path / "noise" / "rain.wav", white(1, 52), 16000)
-    source = data.Mix(f"{tmp_path}/clean", f"{tmp_path}/noise", segment_s=0.5)
+    source = sources.Mix(f"{tmp_path}/clean", f"{tmp_path}/noise", segment_s=0.5)
     train = source.train(0)
     heard = {train[0, index].id.partition("+")[0] for index in range(len(train))}
     assert heard.isdisjoint({item.id.partition("+")[0] for item in source.valid()})
@@ -323,28 +323,28 @@ def test_excluded_names_and_unlisted_files_are_left_out(folders, tmp_path):
 )
 def test_ranges_that_make_no_sense_are_told_at_once(arguments, words):
     with pytest.raises(InputError, match=words):
-        data.Mix("clean", "noise", **arguments)
+        sources.Mix("clean", "noise", **arguments)
 
 
 def test_other_rates_and_missing_folders_are_told(folders, tmp_path):
     write(tmp_path / "a_1.wav", np.stack([white(1), white(1)]), 8000)
-    with pytest.raises(InputError, match=r"8000 Hz; expected 16000 Hz; .*sotto data prepare"):
+    with pytest.raises(InputError, match=r"8000 Hz; expected 16000 Hz; .*sordino data prepare"):
         Recordings([tmp_path / "a_1.wav"], 16000)
     with pytest.raises(InputError, match="no such folder"):
-        data.Mix("/absent/clean", "/absent/noise").train(0)
+        sources.Mix("/absent/clean", "/absent/noise").train(0)
     for name, value in (("segment_s", 0.0), ("epoch_size", 0), ("valid_items", 0)):
-        source = data.Mix(f"{folders}/clean", f"{folders}/noise", **{name: value})
+        source = sources.Mix(f"{folders}/clean", f"{folders}/noise", **{name: value})
         with pytest.raises(InputError, match=name):
             _ = source.train(0), source.valid()
     with pytest.raises(InputError, match="no test set"):
-        data.Mix(f"{folders}/clean", f"{folders}/noise").test()
+        sources.Mix(f"{folders}/clean", f"{folders}/noise").test()
 
 
 # ---- pairs
 
 
 def test_segments_are_four_seconds_every_second_as_published(valentini):
-    source = data.Valentini(str(valentini))
+    source = sources.Valentini(str(valentini))
     train = source.train(0)
     # 2 s, 4 s: one padded or exact segment each; 4.5 s: two; 6.2 s: four, as ceil((T - 4) / 1) + 1 says.
     items = [train[0, index] for index in range(len(train))]
@@ -359,8 +359,8 @@ def test_segments_are_four_seconds_every_second_as_published(valentini):
 
 @pytest.mark.parametrize("tempo", [0.9, 1.1])
 def test_tempo_changes_the_speech_and_keeps_the_noise(valentini, tempo):
-    train = data.Valentini(str(valentini), tempo=(tempo, tempo)).train(0)
-    plain = data.Valentini(str(valentini)).train(0)
+    train = sources.Valentini(str(valentini), tempo=(tempo, tempo)).train(0)
+    plain = sources.Valentini(str(valentini)).train(0)
     for index in (0, 1, 4):
         changed, kept = train[0, index], plain[0, index]
         assert changed.clean is not None
@@ -380,22 +380,22 @@ def test_tempo_changes_the_speech_and_keeps_the_noise(valentini, tempo):
 def test_leaks_between_the_sets_are_errors(valentini):
     write_pair(valentini, "testset", "p227_009", 1.0)
     with pytest.raises(InputError, match="p227 speak in the training set and in the test set"):
-        data.Valentini(str(valentini)).train(0)
+        sources.Valentini(str(valentini)).train(0)
     with pytest.raises(InputError, match="p232 not among the training speakers"):
-        data.Valentini(str(valentini), valid_speakers=("p232",)).valid()
+        sources.Valentini(str(valentini), valid_speakers=("p232",)).valid()
     with pytest.raises(InputError, match="28 or 56"):
-        data.Valentini(str(valentini), speakers=30)
+        sources.Valentini(str(valentini), speakers=30)
 
 
 def test_a_missing_partner_and_unequal_lengths_are_told(valentini):
     orphan = valentini / "noisy_trainset_28spk_wav" / "p226_001.wav"
     (valentini / "clean_trainset_28spk_wav" / "p226_001.wav").unlink()
     with pytest.raises(InputError, match=r"no partner.*1 of 6") as caught:
-        data.Valentini(str(valentini)).train(0)
+        sources.Valentini(str(valentini)).train(0)
     assert str(caught.value).startswith(str(orphan))
     write(valentini / "clean_trainset_28spk_wav" / "p226_001.wav", white(1.0), 16000)
     with pytest.raises(InputError, match="32000 samples long and its clean partner 16000"):
-        data.Valentini(str(valentini)).train(0)
+        sources.Valentini(str(valentini)).train(0)
 
 
 def test_pairs_hold_out_speakers_or_else_recordings(tmp_path):
@@ -403,7 +403,7 @@ def test_pairs_hold_out_speakers_or_else_recordings(tmp_path):
         for number in range(2):
             for side in ("noisy", "clean"):
                 write(tmp_path / side / f"s{speaker}_{number}.flac", white(0.5, speaker), 16000)
-    source = data.Pairs(f"{tmp_path}/noisy", f"{tmp_path}/clean", valid_fraction=0.25, segment_s=0.5)
+    source = sources.Pairs(f"{tmp_path}/noisy", f"{tmp_path}/clean", valid_fraction=0.25, segment_s=0.5)
     train = source.train(0)
     trained = {train[0, index].speaker for index in range(len(train))}
     validated = {item.speaker for item in source.valid()}
@@ -411,11 +411,11 @@ def test_pairs_hold_out_speakers_or_else_recordings(tmp_path):
     assert validated
     assert trained.isdisjoint(validated)
     assert trained | validated == {f"s{number}" for number in range(12)}
-    alone = data.Pairs(f"{tmp_path}/noisy", segment_s=0.5)
+    alone = sources.Pairs(f"{tmp_path}/noisy", segment_s=0.5)
     assert alone.train(0)[0, 0].clean is None
     assert collate([alone.train(0)[0, 0]]).clean is None
     with pytest.raises(InputError, match="tempo"):
-        data.Pairs("noisy", tempo=(0.9, 1.1))
+        sources.Pairs("noisy", tempo=(0.9, 1.1))
 
 
 def test_dns_names_pair_by_file_id(tmp_path):
@@ -441,7 +441,7 @@ def test_dns_reads_its_layout(tmp_path, home):
         write(tmp_path / "datasets" / "noise" / f"door_{number}.wav", white(0.3, 70 + number), 16000)
     for side, name in (("noisy", "clnsp_snr5_fileid_0.wav"), ("clean", "clean_fileid_0.wav")):
         write(tmp_path / home / "synthetic" / "no_reverb" / side / name, white(0.5), 16000)
-    source = data.Dns(str(tmp_path), hours=0.01, segment_s=1.0, valid_items=3)
+    source = sources.Dns(str(tmp_path), hours=0.01, segment_s=1.0, valid_items=3)
     train = source.train(0)
     assert len(train) == 36
     assert {train[0, index].speaker for index in range(36)}.isdisjoint({item.speaker for item in source.valid()})
@@ -460,7 +460,7 @@ def test_the_embedded_corpus_says_what_it_is_and_shares_no_voice(embedded):
     assert heard.isdisjoint(validated)
     assert (heard | validated).isdisjoint(tested)
     assert len(heard) == 10
-    assert not same(embedded.test()[0], data.Synthetic(seed=1).test()[0])
+    assert not same(embedded.test()[0], sources.Synthetic(seed=1).test()[0])
 
 
 def test_the_embedded_corpus_on_disk_is_read_by_mix(mix, embedded, folders):
@@ -508,7 +508,7 @@ def test_noises_have_one_level_and_differ(kind):
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="needs the shared corpus beside the project")
 def test_the_shared_corpus_is_split_as_its_readme_says():
-    source = data.Mix(
+    source = sources.Mix(
         str(CORPUS / "clean"), str(CORPUS / "noise"), exclude=("esc50-cc0",), segment_s=2.0, valid_items=8
     )
     speech, noise = source._split

@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from sotto import data
-from sotto.audio.io import info, list_audio, read, resample, write
-from sotto.data import manifest
-from sotto.data.check import check
-from sotto.data.inspection import clipped_share
-from sotto.data.layouts import detect
-from sotto.data.manifest import Entry
-from sotto.data.prepare import prepare
-from sotto.data.published import measure_noisy
-from sotto.errors import InputError
+from sordino.audio.sound_files import info, list_audio, read, resample, write
+from sordino.data import manifest, sources
+from sordino.data.manifest import Entry
+from sordino.data.tools.check import check
+from sordino.data.tools.inspection import clipped_share
+from sordino.data.tools.layouts import detect
+from sordino.data.tools.prepare import prepare
+from sordino.data.tools.published import measure_noisy
+from sordino.errors import InputError
 
 
 def white(seconds: float, seed: int, rate: int = 16000, level: float = 0.05) -> np.ndarray:
@@ -127,9 +126,9 @@ def test_training_reads_the_fixed_manifest(corpus, tmp_path):
     (corpus / "clean" / "s1_a.wav").unlink()
     folders = str(corpus / "noisy"), str(corpus / "clean")
     with pytest.raises(InputError, match="no partner"):
-        data.Pairs(*folders, segment_s=0.5).train(0)
+        sources.Pairs(*folders, segment_s=0.5).train(0)
     check(corpus, fix=tmp_path / "fixed.csv")
-    source = data.Pairs(*folders, segment_s=0.5, manifest=str(tmp_path / "fixed.csv"))
+    source = sources.Pairs(*folders, segment_s=0.5, manifest=str(tmp_path / "fixed.csv"))
     train = source.train(0)
     heard = {train[0, index].id for index in range(len(train))} | {item.id for item in source.valid()}
     assert heard == {f"s{number}_a" for number in range(8) if number != 1}

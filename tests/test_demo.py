@@ -6,7 +6,7 @@ from pathlib import Path
 
 import soundfile
 
-from sotto.demo import RUNS, demo
+from sordino.app.demo import RUNS, demo
 
 NAMES = ("pesq_wb", "stoi", "si_sdr_db")
 

@@ -20,14 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sotto import models
-from sotto.distill import observe
-from sotto.errors import InputError
-from sotto.evaluate import cost
-from sotto.export import to_onnx
-from sotto.models import demucs as demucs_file
-from sotto.models.demucs import Demucs
-from sotto.models.resample import AROUND_DOUBLE, AROUND_HALVE, ZEROS, double, halve, sinc_kernel
+from sordino import models
+from sordino.distill.teachers import observe
+from sordino.errors import InputError
+from sordino.evaluation import cost
+from sordino.export import to_onnx
+from sordino.models import demucs as demucs_file
+from sordino.models.demucs import Demucs
+from sordino.models.layers.resample import AROUND_DOUBLE, AROUND_HALVE, ZEROS, double, halve, sinc_kernel
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "demucs.json").read_text())
 S4, S2 = "demucs/H8-U4-S4-causal", "demucs/H8-U2-S2-causal"

@@ -9,12 +9,14 @@ import torch
 from small import batch_of, network, noise
 from torch import Tensor
 
-from sotto import models
-from sotto.distill import METHODS, Method, Teacher, observe
-from sotto.errors import InputError
-from sotto.models import Enhancer
-from sotto.train import Objective
-from sotto.types import Batch, View
+from sordino import models
+from sordino.distill.base import Method
+from sordino.distill.methods import METHODS
+from sordino.distill.teachers import Teacher, observe
+from sordino.errors import InputError
+from sordino.models import Enhancer
+from sordino.training import Objective
+from sordino.types import Batch, View
 
 every_method = pytest.mark.parametrize("name", METHODS)
 

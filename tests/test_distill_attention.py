@@ -29,13 +29,13 @@ from layers import (
 )
 from torch import Tensor
 
-from sotto.distill.abc import AttentionCompression, Compression, compressed_distance
-from sotto.distill.afd import AttentionFeatureDistillation, FeatureMatching, map_distances
-from sotto.distill.alp import AttentionLayerProjection, LayerProjection, fuse
-from sotto.distill.features import alike, resize_planes
-from sotto.distill.layer_attention import meet, shorten
-from sotto.distill.semckd import SemanticCalibration, SemanticCalibrationDistillation
-from sotto.errors import InputError
+from sordino.distill.layers.attention import meet, shorten
+from sordino.distill.layers.resize import alike, resize_planes
+from sordino.distill.methods.abc_kd import AttentionCompression, Compression, compressed_distance
+from sordino.distill.methods.afd import AttentionFeatureDistillation, FeatureMatching, map_distances
+from sordino.distill.methods.alp import AttentionLayerProjection, LayerProjection, fuse
+from sordino.distill.methods.semckd import SemanticCalibration, SemanticCalibrationDistillation
+from sordino.errors import InputError
 
 
 @pytest.mark.parametrize(("frames", "bins"), [(3, 2), (12, 10), (20, 4), (5, 17), (1, 1)])

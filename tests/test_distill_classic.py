@@ -10,18 +10,19 @@ import pytest
 import torch
 from pairs import SIZES, batch_of, noise, ready, view_of
 
-from sotto import models
-from sotto.distill import METHODS, Teacher
-from sotto.distill.bounded import Bounded, bounded
-from sotto.distill.channel_time import ChannelTime
-from sotto.distill.dispatch import Dispatch
-from sotto.distill.factor import FactorTransfer
-from sotto.distill.fitnets import FitNets
-from sotto.distill.paired import aligned
-from sotto.distill.vid import Variational, negative_log_likelihood
-from sotto.losses import LOSSES
-from sotto.train import Objective
-from sotto.types import View
+from sordino import models
+from sordino.distill.layers.layer_loss import aligned
+from sordino.distill.methods import METHODS
+from sordino.distill.methods.bounded import Bounded, bounded
+from sordino.distill.methods.channel_time import ChannelTime
+from sordino.distill.methods.dispatch import Dispatch
+from sordino.distill.methods.factor import FactorTransfer
+from sordino.distill.methods.fitnets import FitNets
+from sordino.distill.methods.vid import Variational, negative_log_likelihood
+from sordino.distill.teachers import Teacher
+from sordino.losses import LOSSES
+from sordino.training import Objective
+from sordino.types import View
 
 PAIRED = ("fitnets", "vid", "fsp", "factor", "channel_time")
 LEARNING = ("clskd", *PAIRED)

@@ -11,14 +11,15 @@ import torch
 from places import anywhere, place
 from torch import Tensor
 
-from sotto import models
-from sotto.distill import METHODS, OutsideTeacher, Teacher
-from sotto.distill.cosine import CosineAlignment, Mode, cosine_distance
-from sotto.errors import InputError
-from sotto.losses import LOSSES
-from sotto.models import Enhancer
-from sotto.train import Objective
-from sotto.types import Batch, View
+from sordino import models
+from sordino.distill.methods import METHODS
+from sordino.distill.methods.cosine import CosineAlignment, Mode, cosine_distance
+from sordino.distill.teachers import OutsideTeacher, Teacher
+from sordino.errors import InputError
+from sordino.losses import LOSSES
+from sordino.models import Enhancer
+from sordino.training import Objective
+from sordino.types import Batch, View
 
 MODES: list[Mode] = ["frame", "utterance", "channel"]
 every_mode = pytest.mark.parametrize("mode", MODES)

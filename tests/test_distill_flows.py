@@ -12,12 +12,12 @@ from pairs import batch_of, noise, ready, view_of
 from places import anywhere
 from torch import Tensor, nn
 
-from sotto.distill.channel_time import ChannelTime, channel_energy, divergence, time_energy
-from sotto.distill.dispatch import Dispatch, patch_errors, patch_heights, select
-from sotto.distill.factor import Factors, FactorTransfer, factor_distance
-from sotto.distill.fsp import Flow, flow
-from sotto.errors import InputError
-from sotto.types import View
+from sordino.distill.methods.channel_time import ChannelTime, channel_energy, divergence, time_energy
+from sordino.distill.methods.dispatch import Dispatch, patch_errors, patch_heights, select
+from sordino.distill.methods.factor import Factors, FactorTransfer, factor_distance
+from sordino.distill.methods.fsp import Flow, flow
+from sordino.errors import InputError
+from sordino.types import View
 
 # FSP
 

@@ -24,9 +24,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sotto.distill import METHODS
-from sotto.distill.layer_attention import LayerAttention
-from sotto.errors import InputError
+from sordino.distill.layers.attention import LayerAttention
+from sordino.distill.methods import METHODS
+from sordino.errors import InputError
 
 # All of them
 

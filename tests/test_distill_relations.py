@@ -11,11 +11,11 @@ import torch
 from places import anywhere
 from rows import TAPS, batch_of, noise, ready, view_of
 
-from sotto.distill.clskd import CrossLayerSimilarity
-from sotto.distill.pkt import divergence, neighbours
-from sotto.distill.rkd import Relational, angles, distances
-from sotto.distill.similarity import similarity_distance
-from sotto.types import View
+from sordino.distill.methods.clskd import CrossLayerSimilarity
+from sordino.distill.methods.pkt import divergence, neighbours
+from sordino.distill.methods.rkd import Relational, angles, distances
+from sordino.distill.methods.similarity import similarity_distance
+from sordino.types import View
 
 # CLSKD
 

@@ -19,8 +19,8 @@ from layers import (
     views,
 )
 
-from sotto.distill.fusion import Fusion
-from sotto.distill.reviewkd import KnowledgeReview, context_distance
+from sordino.distill.layers.fusion import Fusion
+from sordino.distill.methods.reviewkd import KnowledgeReview, context_distance
 
 # ReviewKD
 

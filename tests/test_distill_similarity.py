@@ -11,13 +11,14 @@ import torch
 from places import anywhere
 from rows import FLAT, NAMES, SIZES, TAPS, batch_of, noise, ready, view_of
 
-from sotto.distill import METHODS, Method
-from sotto.distill.clskd import CrossLayerSimilarity
-from sotto.distill.pkt import Probabilistic
-from sotto.distill.rkd import Relational, distances
-from sotto.distill.similarity import Axis, Similarity, TwoStep, rows, similarity, similarity_distance
-from sotto.errors import InputError
-from sotto.types import View
+from sordino.distill.base import Method
+from sordino.distill.methods import METHODS
+from sordino.distill.methods.clskd import CrossLayerSimilarity
+from sordino.distill.methods.pkt import Probabilistic
+from sordino.distill.methods.rkd import Relational, distances
+from sordino.distill.methods.similarity import Axis, Similarity, TwoStep, rows, similarity, similarity_distance
+from sordino.errors import InputError
+from sordino.types import View
 
 # Similarity matrices
 

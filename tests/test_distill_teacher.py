@@ -14,13 +14,14 @@ from places import anywhere
 from small import batch_of, network, noise
 from torch import Tensor, nn
 
-from sotto.distill import METHODS, Teacher, observe, unwrap
-from sotto.distill.output import Output
-from sotto.errors import InputError
-from sotto.losses import LOSSES
-from sotto.models import Enhancer
-from sotto.train import Objective
-from sotto.types import Tap
+from sordino.distill.methods import METHODS
+from sordino.distill.methods.output import Output
+from sordino.distill.teachers import Teacher, observe, unwrap
+from sordino.errors import InputError
+from sordino.losses import LOSSES
+from sordino.models import Enhancer
+from sordino.training import Objective
+from sordino.types import Tap
 
 # The teacher
 

@@ -11,15 +11,16 @@ import pytest
 import torch
 from small import batch_of, network, noise
 
-from sotto import models
-from sotto.distill import METHODS, Teacher, observe
-from sotto.distill.at import AttentionTransfer, attention_distance, attention_map
-from sotto.distill.mvat import MultiViewAttentionTransfer
-from sotto.distill.output import Output
-from sotto.distill.positions import match
-from sotto.errors import InputError
-from sotto.losses import LOSSES
-from sotto.types import Tap, View
+from sordino import models
+from sordino.distill.layers.positions import match
+from sordino.distill.methods import METHODS
+from sordino.distill.methods.at import AttentionTransfer, attention_distance, attention_map
+from sordino.distill.methods.mvat import MultiViewAttentionTransfer
+from sordino.distill.methods.output import Output
+from sordino.distill.teachers import Teacher, observe
+from sordino.errors import InputError
+from sordino.losses import LOSSES
+from sordino.types import Tap, View
 
 VIEWS = ("channel", "global", "local")
 

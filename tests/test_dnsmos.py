@@ -13,14 +13,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from sotto import cli, metrics
-from sotto.audio.io import read_mono, write
-from sotto.errors import InputError
-from sotto.evaluate import Scores, evaluate, score
-from sotto.evaluate.report import Result, table
-from sotto.metrics import MetricFailure, dnsmos, measure
-from sotto.metrics.dnsmos import FILE, model_file
-from sotto.types import Item
+from sordino import metrics
+from sordino.audio.sound_files import read_mono, write
+from sordino.cli import main
+from sordino.errors import InputError
+from sordino.evaluation.evaluate import evaluate
+from sordino.evaluation.score import Scores, score
+from sordino.metrics import MetricFailure, dnsmos, measure
+from sordino.metrics.dnsmos import FILE, model_file
+from sordino.report.runs import Result, table
+from sordino.types import Item
 
 RATE = 16000
 WINDOW = 144_160
@@ -52,7 +54,7 @@ def network(tmp_path: Path) -> Path:
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(FILE, raising=False)
-    monkeypatch.setattr(importlib.import_module("sotto.metrics.dnsmos"), "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.import_module("sordino.metrics.dnsmos"), "find_spec", lambda name: None)
 
 
 def published(monkeypatch: pytest.MonkeyPatch):
@@ -142,7 +144,7 @@ def test_what_cannot_be_judged_has_a_reason(network: Path) -> None:
 def test_without_the_network_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
     item = Item(np.ones(RATE, np.float32), np.ones(RATE, np.float32), RATE, "one")
-    with pytest.raises(InputError, match=r"pip install speechmos.*SOTTO_DNSMOS") as error:
+    with pytest.raises(InputError, match=r"pip install speechmos.*SORDINO_DNSMOS") as error:
         score(called.append, [item], ("si_sdr_db", "dnsmos"), workers=0)
     assert "\n" not in str(error.value)
     assert not called  # before anything was enhanced
@@ -173,7 +175,7 @@ def test_a_folder_without_clean_speech_is_scored(
         write(folder / f"{name}.wav", sound(1.0, ord(name)).astype(np.float32), RATE)
     out = tmp_path / "scores"
     words = ["evaluate", "noisy", "--data", str(folder), "--metrics", "dnsmos", "--workers", "0"]
-    cli.main([*words, "--dnsmos", str(network), "--out", str(out)])
+    main.main([*words, "--dnsmos", str(network), "--out", str(out)])
     scores = Scores.from_json(out / "scores.json")
     assert [row["id"] for row in scores.rows] == ["a.wav", "b.wav"]
     assert tuple(scores.means()) == NAMES

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sotto import models
-from sotto.distill import observe
-from sotto.evaluate.cost import macs_per_second
-from sotto.models.bands import Bands
-from sotto.models.base import StreamingEnhancer
-from sotto.models.dualpath import LEVEL_S, DualPathNetwork, Level
-from sotto.models.framing import StreamingStft
-from sotto.models.operators import Gru
+from sordino import models
+from sordino.distill.teachers import observe
+from sordino.evaluation.cost import macs_per_second
+from sordino.models.base import StreamingEnhancer
+from sordino.models.dualpath import LEVEL_S, DualPathNetwork, Level
+from sordino.models.layers.bands import Bands
+from sordino.models.layers.framing import StreamingStft
+from sordino.models.layers.onnx_ops import Gru
 
 SMALL: dict[str, Any] = {"width": 4, "blocks": 1, "bands": 41, "window": 256, "hop": 128}
 FRAMES = [(320, 160), (512, 256), (512, 128), (96, 32)]

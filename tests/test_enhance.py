@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import sotto
-from sotto import models
-from sotto.audio import io
-from sotto.enhance import Model, enhance_file, enhance_folder, open_model
-from sotto.enhance.windows import CONTEXT_S, WINDOW_S
-from sotto.errors import InputError
-from sotto.shelf import shipped
+import sordino
+from sordino import models
+from sordino.assets import shipped
+from sordino.audio import sound_files
+from sordino.errors import InputError
+from sordino.inference.files import enhance_file
+from sordino.inference.folders import enhance_folder
+from sordino.inference.model import Model, open_model
+from sordino.inference.windows import CONTEXT_S, WINDOW_S
 
 
 def same(noisy: np.ndarray) -> np.ndarray:
@@ -32,7 +34,7 @@ def tone(seconds: float, rate: int, hz: float = 440.0) -> np.ndarray:
 @pytest.mark.parametrize("length", [1, 77, 8001])
 def test_shape_rate_and_content_are_kept(rate: int, length: int) -> None:
     noisy = np.stack([tone(1, rate)[:length], tone(1, rate, 200)[:length]])
-    estimate = sotto.enhance(noisy, rate, same)
+    estimate = sordino.enhance(noisy, rate, same)
     assert estimate.shape == noisy.shape
     assert estimate.dtype == noisy.dtype
     if length > 1000:  # the resampler rings at the ends
@@ -41,11 +43,11 @@ def test_shape_rate_and_content_are_kept(rate: int, length: int) -> None:
 
 def test_mono_int16_and_float64() -> None:
     noisy = tone(0.5, 16000)
-    assert np.array_equal(sotto.enhance(noisy, 16000, same), noisy)
-    assert sotto.enhance(noisy.astype(np.float64), 16000, same).dtype == np.float64
+    assert np.array_equal(sordino.enhance(noisy, 16000, same), noisy)
+    assert sordino.enhance(noisy.astype(np.float64), 16000, same).dtype == np.float64
     whole = (noisy * 32767).astype(np.int16)
-    assert np.abs(sotto.enhance(whole, 16000, same).astype(int) - whole).max() <= 1
-    loud = sotto.enhance(np.full(1000, 32767, np.int16), 16000, lambda wave: 2 * wave)
+    assert np.abs(sordino.enhance(whole, 16000, same).astype(int) - whole).max() <= 1
+    loud = sordino.enhance(np.full(1000, 32767, np.int16), 16000, lambda wave: 2 * wave)
     assert loud.max() == 32767  # clipped at full scale, never wrapped around
 
 
@@ -83,16 +85,16 @@ def test_windows_are_no_longer_than_they_say() -> None:
 )
 def test_what_is_no_audio_is_refused(noisy: np.ndarray, rate: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        sotto.enhance(noisy, rate, same)
+        sordino.enhance(noisy, rate, same)
 
 
 def test_networks_checkpoints_and_functions_are_models(tmp_path: Path) -> None:
     network = models.create("manner-s", hidden=2, depth=3).eval()
     models.save(network, tmp_path / "student.safetensors")
     noisy = tone(0.3, 16000)
-    by_network = sotto.enhance(noisy, 16000, network)
-    assert np.array_equal(by_network, sotto.enhance(noisy, 16000, tmp_path / "student.safetensors"))
-    assert np.array_equal(by_network, sotto.enhance(noisy, 16000, str(tmp_path / "student.safetensors")))
+    by_network = sordino.enhance(noisy, 16000, network)
+    assert np.array_equal(by_network, sordino.enhance(noisy, 16000, tmp_path / "student.safetensors"))
+    assert np.array_equal(by_network, sordino.enhance(noisy, 16000, str(tmp_path / "student.safetensors")))
     assert open_model(network).name == "manner-s"
     with pytest.raises(InputError, match="a int; expected"):
         open_model(3)
@@ -112,41 +114,43 @@ def test_the_default_student_ships_and_enhances() -> None:
     assert card["default"]
     assert [other for other in cards.values() if other["default"]] == [card]
     noisy = tone(1, 16000)
-    estimate = sotto.enhance(noisy, 16000)
+    estimate = sordino.enhance(noisy, 16000)
     assert estimate.shape == noisy.shape
     assert np.isfinite(estimate).all()
-    assert np.array_equal(estimate, sotto.enhance(noisy, 16000, name))
+    assert np.array_equal(estimate, sordino.enhance(noisy, 16000, name))
     assert card["scores"]["model"]["pesq_wb"] > card["scores"]["noisy"]["pesq_wb"]
 
 
 def test_the_default_student_improves_real_recordings(shared: Path) -> None:
-    from sotto.metrics import si_sdr_db
+    from sordino.metrics import si_sdr_db
 
     pairs = shared / "corpus" / "pairs" / "voicebank-demand-test"
     gains = []
     for path in sorted((pairs / "noisy").glob("*.flac"))[:6]:
-        noisy, clean = (io.read_mono(folder / path.name, 16000) for folder in (pairs / "noisy", pairs / "clean"))
+        noisy, clean = (
+            sound_files.read_mono(folder / path.name, 16000) for folder in (pairs / "noisy", pairs / "clean")
+        )
         length = min(len(noisy), len(clean))
-        estimate = sotto.enhance(noisy, 16000)
+        estimate = sordino.enhance(noisy, 16000)
         gains.append(si_sdr_db(clean[:length], estimate[:length]) - si_sdr_db(clean[:length], noisy[:length]))
     assert np.mean(gains) > 0.5
 
 
 def test_files_keep_rate_channels_length_and_sample_type(tmp_path: Path) -> None:
     stereo = np.stack([tone(0.7, 44100), tone(0.7, 44100, 300)])
-    io.write(tmp_path / "in.wav", stereo, 44100, "PCM_24")
+    sound_files.write(tmp_path / "in.wav", stereo, 44100, "PCM_24")
     report = enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", same)
-    before, after = io.info(tmp_path / "in.wav"), io.info(tmp_path / "out.wav")
+    before, after = sound_files.info(tmp_path / "in.wav"), sound_files.info(tmp_path / "out.wav")
     assert before == after
     assert (report["channels"], report["sample_rate"], report["gain_db"]) == (2, 44100, 0.0)
     enhance_file(tmp_path / "in.wav", tmp_path / "out.flac", same)
-    assert io.info(tmp_path / "out.flac").length == before.length
+    assert sound_files.info(tmp_path / "out.flac").length == before.length
 
 
 def test_a_folder_goes_on_past_a_broken_file(tmp_path: Path) -> None:
-    io.write(tmp_path / "in" / "a.wav", tone(0.2, 16000), 16000)
+    sound_files.write(tmp_path / "in" / "a.wav", tone(0.2, 16000), 16000)
     (tmp_path / "in" / "b.wav").write_text("these are words")
-    io.write(tmp_path / "in" / "deep" / "c.flac", tone(0.2, 8000), 8000)
+    sound_files.write(tmp_path / "in" / "deep" / "c.flac", tone(0.2, 8000), 8000)
     reports = list(enhance_folder(tmp_path / "in", tmp_path / "out", same))
     assert [Path(report["input"]).name for report in reports if "error" in report] == ["b.wav"]
     written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
@@ -159,6 +163,6 @@ def test_nothing_is_reported_to_anyone(tmp_path: Path) -> None:
     """onnxruntime's reporter, where it runs, keeps a file of its session in the folder for temporary files."""
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
     environment = kept | {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
-    code = "import numpy, sotto; sotto.enhance(numpy.zeros(8000, 'float32'), 16000)"
+    code = "import numpy, sordino; sordino.enhance(numpy.zeros(8000, 'float32'), 16000)"
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=300)
     assert list(tmp_path.iterdir()) == []

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from sotto.audio import encoding, io
-from sotto.cli import main
-from sotto.enhance import Model, enhance_file, enhance_folder
-from sotto.enhance.file import ahead
-from sotto.errors import InputError
+from sordino.audio import encoding, sound_files
+from sordino.cli.main import main
+from sordino.errors import InputError
+from sordino.inference.files import ahead, enhance_file
+from sordino.inference.folders import enhance_folder
+from sordino.inference.model import Model
 
 RATE = 16000
 
@@ -51,7 +52,7 @@ def wav_that_promises(seconds: float, holds_s: float) -> bytes:
 
 PEAK = """
 import sys
-from sotto.enhance import enhance_file
+from sordino.enhance import enhance_file
 enhance_file(sys.argv[1], sys.argv[2], lambda noisy: noisy)
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(int(peak.split()[1]) // 1024)
@@ -63,10 +64,10 @@ def test_ten_minutes_need_no_more_memory_than_one(tmp_path: Path) -> None:
     peaks = []
     for minutes in (1, 10):
         path = tmp_path / f"{minutes}.flac"
-        io.write(path, np.tile(tone(60), (2, minutes)), RATE)
+        sound_files.write(path, np.tile(tone(60), (2, minutes)), RATE)
         words = [sys.executable, "-c", PEAK, str(path), str(tmp_path / "out.wav")]
         peaks.append(int(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
-        assert io.info(tmp_path / "out.wav").length == minutes * 60 * RATE
+        assert sound_files.info(tmp_path / "out.wav").length == minutes * 60 * RATE
     # The sound alone is 69 MB longer.
     assert peaks[1] - peaks[0] < 15, f"{peaks} MB"
 
@@ -74,10 +75,10 @@ def test_ten_minutes_need_no_more_memory_than_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
 def test_long_files_come_out_whole(tmp_path: Path, suffix: str) -> None:
     noisy = np.stack([tone(70, 22050), tone(70, 22050, 300)])
-    io.write(tmp_path / f"in{suffix}", noisy, 22050)
+    sound_files.write(tmp_path / f"in{suffix}", noisy, 22050)
     told: list[tuple[float, float]] = []
     enhance_file(tmp_path / f"in{suffix}", tmp_path / "out.wav", same, progress=lambda *now: told.append(now))
-    audio, _ = io.read(tmp_path / "out.wav")
+    audio, _ = sound_files.read(tmp_path / "out.wav")
     assert audio.shape == noisy.shape
     assert np.abs(audio - noisy)[:, 1000:-1000].max() < (0.005 if suffix in (".wav", ".flac") else 0.1)
     assert len(told) == 70
@@ -86,14 +87,14 @@ def test_long_files_come_out_whole(tmp_path: Path, suffix: str) -> None:
 
 def test_what_does_not_fit_is_turned_down_as_a_whole(tmp_path: Path) -> None:
     noisy = np.concatenate([tone(3), 0.1 * tone(3)])
-    io.write(tmp_path / "in.wav", noisy, RATE)
+    sound_files.write(tmp_path / "in.wav", noisy, RATE)
     report = enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", lambda heard: 4 * heard)
-    audio, _ = io.read(tmp_path / "out.wav")
+    audio, _ = sound_files.read(tmp_path / "out.wav")
     np.testing.assert_allclose(audio[0], 2 * noisy, atol=1e-4)
     assert report["gain_db"] == pytest.approx(-20 * np.log10(2), abs=1e-3)
-    io.write(tmp_path / "in.wav", noisy, RATE, "FLOAT")
+    sound_files.write(tmp_path / "in.wav", noisy, RATE, "FLOAT")
     assert enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", lambda heard: 4 * heard)["gain_db"] == 0
-    np.testing.assert_allclose(io.read(tmp_path / "out.wav")[0][0], 4 * noisy, atol=1e-6)
+    np.testing.assert_allclose(sound_files.read(tmp_path / "out.wav")[0][0], 4 * noisy, atol=1e-6)
 
 
 def test_work_is_done_ahead_and_its_errors_come_out() -> None:
@@ -166,13 +167,16 @@ def test_files_of_recorders_that_could_not_know_the_length_are_read(tmp_path: Pa
 
 def test_one_sample_is_a_sound(tmp_path: Path) -> None:
     for rate in (8000, 16000, 44100, 192000):
-        io.write(tmp_path / "one.wav", np.array([0.25]), rate, "FLOAT")
+        sound_files.write(tmp_path / "one.wav", np.array([0.25]), rate, "FLOAT")
         enhance_file(tmp_path / "one.wav", tmp_path / "out.wav")
-        assert (io.info(tmp_path / "out.wav").length, io.info(tmp_path / "out.wav").sample_rate) == (1, rate)
+        assert (sound_files.info(tmp_path / "out.wav").length, sound_files.info(tmp_path / "out.wav").sample_rate) == (
+            1,
+            rate,
+        )
 
 
 def test_a_disk_that_fills_up_while_the_sound_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    io.write(tmp_path / "in.wav", tone(5), RATE)
+    sound_files.write(tmp_path / "in.wav", tone(5), RATE)
 
     class Full:
         """A file that takes no more than it has room for."""
@@ -210,7 +214,7 @@ def test_a_folder_is_worked_at_by_several_threads_at_once(tmp_path: Path) -> Non
         return noisy
 
     for name in "abc":
-        io.write(tmp_path / "in" / f"{name}.wav", tone(0.2), RATE)
+        sound_files.write(tmp_path / "in" / f"{name}.wav", tone(0.2), RATE)
     reports = list(enhance_folder(tmp_path / "in", tmp_path / "out", Model("meet", RATE, meet), workers=3))
     assert sorted(Path(report["output"]).name for report in reports) == ["a.wav", "b.wav", "c.wav"]
     assert not together.broken
@@ -225,15 +229,15 @@ def test_functions_are_called_by_one_thread_at_a_time_unless_asked(tmp_path: Pat
         return noisy
 
     for index in range(6):
-        io.write(tmp_path / "in" / f"{index}.wav", tone(0.2), RATE)
+        sound_files.write(tmp_path / "in" / f"{index}.wav", tone(0.2), RATE)
     assert all("error" not in report for report in enhance_folder(tmp_path / "in", tmp_path / "out", alone))
 
 
 def test_who_leaves_a_folder_half_done_leaves_no_half_file(tmp_path: Path) -> None:
     for index in range(4):
-        io.write(tmp_path / "in" / f"{index}.wav", tone(40 if index else 0.1), RATE)
+        sound_files.write(tmp_path / "in" / f"{index}.wav", tone(40 if index else 0.1), RATE)
     going = enhance_folder(tmp_path / "in", tmp_path / "out", same)
     next(going)
     going.close()
-    whole = [path for path in (tmp_path / "out").iterdir() if io.info(path).length in (1600, 640_000)]
+    whole = [path for path in (tmp_path / "out").iterdir() if sound_files.info(path).length in (1600, 640_000)]
     assert len(whole) == len(list((tmp_path / "out").iterdir())) < 4

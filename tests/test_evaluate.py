@@ -9,17 +9,17 @@ import json
 import numpy as np
 import pytest
 
-import sotto
-from sotto.audio import io
-from sotto.enhance import Model
-from sotto.errors import InputError
-from sotto.evaluate import Scores, score
-from sotto.evaluate.statistics import over_seeds, paired, summarise
-from sotto.metrics import si_sdr_db
-from sotto.types import Item
+import sordino
+from sordino.audio import sound_files
+from sordino.errors import InputError
+from sordino.evaluation.score import Scores, score
+from sordino.evaluation.statistics import over_seeds, paired, summarise
+from sordino.inference.model import Model
+from sordino.metrics import si_sdr_db
+from sordino.types import Item
 
 RATE = 16000
-SCORING = importlib.import_module("sotto.evaluate.score")  # whose name is that of its function, too
+SCORING = importlib.import_module("sordino.evaluation.score")  # whose name is that of its function, too
 
 
 def recording(name: str, seconds: float = 1.5, seed: int = 0) -> Item:
@@ -147,17 +147,17 @@ def folders(tmp_path):
     for item in ITEMS[:2]:
         for kind, audio in (("noisy", item.noisy), ("clean", item.clean)):
             (tmp_path / kind).mkdir(exist_ok=True)
-            io.write(tmp_path / kind / f"{item.id}.wav", audio[: item.length], RATE, subtype="FLOAT")
+            sound_files.write(tmp_path / kind / f"{item.id}.wav", audio[: item.length], RATE, subtype="FLOAT")
     return tmp_path / "noisy", tmp_path / "clean"
 
 
 def test_the_verb_scores_two_folders(folders):
-    scores = sotto.evaluate(attenuate, folders, metrics=("si_sdr_db",), workers=0)
+    scores = sordino.evaluate(attenuate, folders, metrics=("si_sdr_db",), workers=0)
     expected = score(attenuate, ITEMS[:2], ("si_sdr_db",), workers=0)
     assert scores.values("si_sdr_db") == pytest.approx(expected.values("si_sdr_db"), abs=1e-5)  # a model is float32
     assert [row["speaker"] for row in scores.rows] == ["a", "a"]
     assert scores.metadata["model"] == "attenuate"
-    noisy = sotto.evaluate(None, ITEMS, metrics=("si_sdr_db",), workers=0)
+    noisy = sordino.evaluate(None, ITEMS, metrics=("si_sdr_db",), workers=0)
     assert noisy.metadata["model"] == "noisy"
     assert noisy.rows == score(None, ITEMS, ("si_sdr_db",), workers=0).rows
 
@@ -178,11 +178,11 @@ class Tiny:
 
 
 def test_the_verb_scores_a_split_of_a_source():
-    scores = sotto.evaluate(None, Tiny(), metrics=("snr_db",), workers=0)
+    scores = sordino.evaluate(None, Tiny(), metrics=("snr_db",), workers=0)
     assert [row["id"] for row in scores.rows] == ["a_1", "a_2"]
     assert scores.metadata["synthetic"] is True
     assert scores.metadata["data"] == "tiny"
-    valid = sotto.evaluate(None, Tiny(), metrics=("snr_db",), split="valid", workers=0)
+    valid = sordino.evaluate(None, Tiny(), metrics=("snr_db",), split="valid", workers=0)
     assert [row["id"] for row in valid.rows] == ["b_1"]
 
 
@@ -193,18 +193,18 @@ def test_a_model_at_another_rate_hears_the_data_resampled(folders):
         heard.append(len(noisy))
         return noisy
 
-    scores = sotto.evaluate(spy, Tiny(), metrics=("si_sdr_db",), workers=0, model_rate=8000)
+    scores = sordino.evaluate(spy, Tiny(), metrics=("si_sdr_db",), workers=0, model_rate=8000)
     assert heard == [item.length // 2 for item in ITEMS[:2]]
     assert (scores.metadata["model_rate"], scores.metadata["sample_rate"]) == (8000, RATE)
     both_ways = [
-        sotto.enhance(item.noisy[: item.length], RATE, Model("", 8000, lambda noisy: noisy)) for item in ITEMS[:2]
+        sordino.enhance(item.noisy[: item.length], RATE, Model("", 8000, lambda noisy: noisy)) for item in ITEMS[:2]
     ]
     expected = [si_sdr_db(item.clean[: item.length], wave) for item, wave in zip(ITEMS, both_ways, strict=False)]
     assert list(scores.values("si_sdr_db").values()) == pytest.approx(expected)
-    assert sotto.evaluate(spy, folders, metrics=("si_sdr_db",), workers=0, model_rate=8000).rows[0][
+    assert sordino.evaluate(spy, folders, metrics=("si_sdr_db",), workers=0, model_rate=8000).rows[0][
         "si_sdr_db"
     ] == pytest.approx(expected[0], abs=1e-3)
-    assert "model_rate" not in sotto.evaluate(spy, Tiny(), metrics=("snr_db",), workers=0).metadata
+    assert "model_rate" not in sordino.evaluate(spy, Tiny(), metrics=("snr_db",), workers=0).metadata
 
 
 def test_a_summary_by_hand():

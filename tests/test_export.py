@@ -13,14 +13,15 @@ import onnx
 import pytest
 import torch
 
-import sotto
-from sotto import models, recipes
-from sotto.cli import main
-from sotto.errors import InputError
-from sotto.export import Parity, to_onnx
-from sotto.export import onnx as exporter
-from sotto.models import MODELS, Enhancer
-from sotto.runtime import Graph, stream_file
+import sordino
+from sordino import models
+from sordino.cli.main import main
+from sordino.errors import InputError
+from sordino.experiments import run
+from sordino.export import Parity, to_onnx
+from sordino.export import onnx_files as exporter
+from sordino.inference.onnx_graph import Graph, stream_file
+from sordino.models import MODELS, Enhancer
 
 RATE = 16000
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -98,14 +99,14 @@ def test_parity_is_told_and_true(exported: Exported) -> None:
 def test_runs_as_a_model_and_as_a_stream(exported: Exported) -> None:
     noisy = np.stack([noise(9001, 1), noise(9001, 2)])
     wanted = np.stack([whole(exported.network, channel) for channel in noisy])
-    assert np.abs(sotto.enhance(noisy, RATE, exported.path) - wanted).max() < exported.close
+    assert np.abs(sordino.enhance(noisy, RATE, exported.path) - wanted).max() < exported.close
     if not exported.streams:
         with pytest.raises(InputError, match=r"student\.stream\.onnx beside it; expected .*unet"):
-            sotto.Streamer(exported.path)
+            sordino.Streamer(exported.path)
         return
-    torch_streamer = sotto.Streamer(exported.network)
+    torch_streamer = sordino.Streamer(exported.network)
     for path in (exported.path, stream_file(exported.path)):
-        streamer = sotto.Streamer(path, RATE, channels=2)
+        streamer = sordino.Streamer(path, RATE, channels=2)
         assert streamer.latency_s == torch_streamer.latency_s
         for cuts in ((1, 2, 900, 8000), (5000,)):
             parts = [streamer.feed(block) for block in np.split(noisy, cuts, axis=1)]
@@ -182,7 +183,7 @@ def test_the_answer_for_people_names_each_file(tmp_path: Path, capsys: pytest.Ca
     parity = {"whole": Parity(2e-7, (256,), 1e-4), "both": Parity(2e-7, (256,), 1e-4, 3e-7)}
     for name, lines in (("whole", 1), ("both", 2)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(recipes, "export", lambda *_, name=name: parity[name])
+            patch.setattr(run, "export", lambda *_, name=name: parity[name])
             main(["export", "best.safetensors", "-o", "student.onnx"])
         told = capsys.readouterr().out.splitlines()
         assert told[0] == "student.onnx: differs from the network by at most 2.0e-07 on speech"

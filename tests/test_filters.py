@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sotto.audio import filters
-from sotto.audio.codecs import codecs_at, round_trip
-from sotto.audio.disturbances import fade, hum, lay, loudest, rumble, rumble_samples
-from sotto.audio.mix import clip, rms_db
-from sotto.audio.rooms import EARLY_S, Shoebox, reverberate, synthetic_response
+from sordino.audio import filters
+from sordino.audio.codecs import codecs_at, round_trip
+from sordino.audio.disturbances import fade, hum, lay, loudest, rumble, rumble_samples
+from sordino.audio.mix import clip, rms_db
+from sordino.audio.rooms import EARLY_S, Shoebox, reverberate, synthetic_response
 
 RATE = 16000
 

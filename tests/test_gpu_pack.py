@@ -16,9 +16,9 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from sotto import models
-from sotto.data import Synthetic
-from sotto.errors import InputError
+from sordino import models
+from sordino.data.sources import Synthetic
+from sordino.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 CLONE = (ROOT / ".git").exists()
@@ -53,7 +53,7 @@ def test_the_pack_holds_code_and_corpus_and_is_small(script: Any, corpus: Path, 
     script("gpu_pack")["main"]([str(out), "--corpus", str(corpus), "--kbits", "24"])
     with tarfile.open(out / "pack.tar") as tar:
         names = tar.getnames()
-    assert "code/src/sotto/__init__.py" in names
+    assert "code/src/sordino/__init__.py" in names
     assert "code/benchmarks/gpu_train.py" in names
     assert "corpus/README.md" in names
     assert not [name for name in names if "assets/models/" in name]
@@ -164,11 +164,11 @@ def test_a_recipe_that_takes_no_step_in_the_trial_is_named(script: Any, tmp_path
 
 
 def test_the_recipes_for_a_gpu_are_valid() -> None:
-    from sotto import schema
+    from sordino.experiments import recipe
 
     paths = [path for path in (ROOT / "benchmarks" / "gpu").glob("*.yaml") if path.stem != "base"]
     assert paths
-    assert all(schema.read(path)["model"] for path in paths)
+    assert all(recipe.read(path)["model"] for path in paths)
 
 
 def test_make_has_the_target() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1] / "src" / "sotto"
+ROOT = Path(__file__).resolve().parents[1] / "src" / "sordino"
 FILES = sorted(ROOT.rglob("*.py"))
 
 # Room -> floor. A line may import from lower floors and from its own room, never from a sibling or from above.
@@ -80,8 +80,8 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"sotto.{alias.name}" for alias in node.names] if node.module == "sotto" else [node.module]
-        found |= {name.split(".")[1] for name in names if name.startswith("sotto.")}
+            names = [f"sordino.{alias.name}" for alias in node.names] if node.module == "sordino" else [node.module]
+        found |= {name.split(".")[1] for name in names if name.startswith("sordino.")}
     return found
 
 
@@ -124,10 +124,10 @@ def test_every_module_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["-c", "import sotto, sotto.enhance, sotto.stream, sotto.cli; sotto.Streamer"],
-        ["-m", "sotto", "enhance", "--help"],
-        ["-m", "sotto", "--version"],
-        ["-m", "sotto", "models"],
+        ["-c", "import sordino, sordino.enhance, sordino.inference, sordino.cli.main; sordino.Streamer"],
+        ["-m", "sordino", "enhance", "--help"],
+        ["-m", "sordino", "--version"],
+        ["-m", "sordino", "models"],
     ],
     ids=" ".join,
 )
@@ -135,5 +135,5 @@ def test_the_first_tier_imports_no_torch(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-X", "importtime", *words], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
-    assert "sotto" in imported
+    assert "sordino" in imported
     assert imported.isdisjoint({"torch", "lightning_fabric", "scipy", "matplotlib", "onnx", "jsonargparse", "yaml"})

@@ -14,15 +14,15 @@ import onnx
 import pytest
 import torch
 
-import sotto
-from sotto import models
-from sotto.audio import io
-from sotto.cli import main
-from sotto.errors import InputError
-from sotto.export import to_int8, to_onnx
-from sotto.export.onnx import Run, run_stream, run_whole, speech_signals
-from sotto.export.quantise import Plan, feeds_of_recordings, parts, quantised, ranges
-from sotto.runtime import Graph, stream_file
+import sordino
+from sordino import models
+from sordino.audio import sound_files
+from sordino.cli.main import main
+from sordino.errors import InputError
+from sordino.export import to_int8, to_onnx
+from sordino.export.onnx_files import Run, run_stream, run_whole, speech_signals
+from sordino.export.quantise import Plan, feeds_of_recordings, parts, quantised, ranges
+from sordino.inference.onnx_graph import Graph, stream_file
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "manner-s": ("manner-s", {"hidden": 6, "depth": 1}),
@@ -122,7 +122,7 @@ def test_a_recording_that_cannot_be_scored_any_more_is_a_loss(tmp_path: Path) ->
 
 
 def test_matrices_with_ranges_found_in_each_call(tmp_path: Path) -> None:
-    path, student = tmp_path / "dynamic.onnx", sotto.shelf.locate("manner-s-1.5gf")
+    path, student = tmp_path / "dynamic.onnx", sordino.assets.locate("manner-s-1.5gf")
     reach = ranges(student, feeds_of_recordings(student, SIGNALS))
     onnx.save(quantised(onnx.load(student), Plan("dynamic"), reach), path)
     assert "MatMulInteger" in {node.op_type for node in onnx.load(path).graph.node}
@@ -132,10 +132,10 @@ def test_matrices_with_ranges_found_in_each_call(tmp_path: Path) -> None:
 def test_a_checkpoint_is_quantised_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint, student = tmp_path / "best.safetensors", tmp_path / "student.onnx"
     models.save(models.create("unet", width=4, depth=1, groups=1), checkpoint)
-    clean = io.read_mono(sotto.shelf.SPEECH, 16000)[:48000]
+    clean = sound_files.read_mono(sordino.assets.SPEECH, 16000)[:48000]
     noise = 0.02 * np.random.default_rng(0).standard_normal(clean.shape).astype(np.float32)
     for side, sound in (("noisy", clean + noise), ("clean", clean)):
-        io.write(tmp_path / side / "1.wav", sound, 16000)
+        sound_files.write(tmp_path / side / "1.wav", sound, 16000)
     folders = [str(tmp_path / side) for side in ("noisy", "clean")]
     words = ["export", str(checkpoint), "-o", str(student)]
     main([*words, "--int8", "--data", *folders, "--max-drop", "3", "--json"])
@@ -144,7 +144,7 @@ def test_a_checkpoint_is_quantised_by_the_command(tmp_path: Path, capsys: pytest
     assert answer["stream_output"] == str(stream_file(student))
     assert abs(answer["attempts"][0]["drop"]) < 1
     assert told.err.startswith("static, every part: ")
-    sotto.enhance(clean, 16000, student)
+    sordino.enhance(clean, 16000, student)
     for wrong in (["--int8"], ["--data", *folders], ["--max-drop", "1"]):
         with pytest.raises(SystemExit) as left:
             main([*words, *wrong])

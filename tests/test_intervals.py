@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from sotto.errors import InputError
-from sotto.evaluate.intervals import of_difference, over_files, over_files_and_seeds
-from sotto.evaluate.statistics import paired, paired_seeds, summarise, summarise_seeds
+from sordino.errors import InputError
+from sordino.evaluation.intervals import of_difference, over_files, over_files_and_seeds
+from sordino.evaluation.statistics import paired, paired_seeds, summarise, summarise_seeds
 
 TRIALS = 20_000
 Draw = Callable[..., np.ndarray]

@@ -11,14 +11,16 @@ import torch
 from safetensors.torch import load_file
 from small import batch_of, network
 
-from sotto import models, recipes, schema
-from sotto.distill import JointTeacher, OutsideTeacher, Teacher
-from sotto.distill.cached import WAVE
-from sotto.errors import InputError
-from sotto.findings import teachers
-from sotto.study import read
-from sotto.teachers import teacher_of
-from sotto.train import read_log
+from sordino import models
+from sordino.distill.teachers import JointTeacher, OutsideTeacher, Teacher
+from sordino.distill.teachers.cached import WAVE
+from sordino.errors import InputError
+from sordino.experiments import recipe as schema
+from sordino.experiments import run as recipes
+from sordino.experiments.study import read
+from sordino.experiments.study_results import teachers
+from sordino.experiments.teacher import teacher_of
+from sordino.training import read_log
 
 
 def quiet(noisy: np.ndarray) -> np.ndarray:

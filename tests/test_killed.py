@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sotto.audio.io import write
+from sordino.audio.sound_files import write
 
 RATE, KILLS = 16000, 5
 
 VERBS = {
-    "prepare": "from sotto.data.prepare import prepare\nprepare('noisy', out, 8000, workers=2)",
-    "render": """from sotto.data import Mix
-from sotto.data.render import render
+    "prepare": "from sordino.data.tools.prepare import prepare\nprepare('noisy', out, 8000, workers=2)",
+    "render": """from sordino.data import Mix
+from sordino.data.tools.render import render
 render(Mix('clean', 'noise', segment_s=0.5, valid_items=4), out, 40 / 3600, workers=2)""",
-    "shard": """from sotto.data import Pairs
-from sotto.data.shard import shard
+    "shard": """from sordino.data import Pairs
+from sordino.data.tools.shard import shard
 shard(Pairs('noisy', 'clean'), out, per_shard=3, workers=2)""",
 }
 

@@ -11,12 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from test_stream import Identity, Smoother, partition, streamed
 
-import sotto
-from sotto.audio import io
-from sotto.enhance import Model, enhance_file, enhance_folder
-from sotto.enhance.windows import WINDOW_S, Windows
-from sotto.errors import InputError
-from sotto.stream import Streamer
+import sordino
+from sordino.audio import sound_files
+from sordino.errors import InputError
+from sordino.inference.files import enhance_file
+from sordino.inference.folders import enhance_folder
+from sordino.inference.model import Model
+from sordino.inference.streamer import Streamer
+from sordino.inference.windows import WINDOW_S, Windows
 
 RATE = 16000
 RATES = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000)
@@ -73,7 +75,7 @@ def test_the_state_of_a_causal_network_is_carried_through_any_length() -> None:
     network = Smoother((0.5, 0.3, -0.2))
     noisy = noise(round((WINDOW_S + 5) * RATE))
     by_hand = np.convolve(noisy, [0.5, 0.3, -0.2])[: len(noisy)]
-    np.testing.assert_allclose(sotto.enhance(noisy, RATE, network), by_hand, atol=1e-6)
+    np.testing.assert_allclose(sordino.enhance(noisy, RATE, network), by_hand, atol=1e-6)
     assert max(length for _, length in network.seen) <= RATE
 
 
@@ -84,10 +86,10 @@ def test_the_state_of_a_causal_network_is_carried_through_any_length() -> None:
 @pytest.mark.parametrize("strength_db", [0.0, 6.0, 20.0])
 def test_strength_is_an_attenuation_limit(rate: int, strength_db: float) -> None:
     noisy = noise(2, rate)
-    estimate = sotto.enhance(noisy, rate, silent, strength_db=strength_db)
+    estimate = sordino.enhance(noisy, rate, silent, strength_db=strength_db)
     np.testing.assert_allclose(estimate, noisy * 10 ** (-strength_db / 20), atol=1e-7)
-    halved = sotto.enhance(noisy, rate, lambda heard: heard / 2)
-    limited = sotto.enhance(noisy, rate, lambda heard: heard / 2, strength_db=strength_db)
+    halved = sordino.enhance(noisy, rate, lambda heard: heard / 2)
+    limited = sordino.enhance(noisy, rate, lambda heard: heard / 2, strength_db=strength_db)
     left_in = 10 ** (-strength_db / 20)
     np.testing.assert_allclose(limited, halved + left_in * (noisy - halved), atol=1e-6)
 
@@ -95,22 +97,22 @@ def test_strength_is_an_attenuation_limit(rate: int, strength_db: float) -> None
 def test_the_high_band_is_dropped_or_kept() -> None:
     low, high = tone(1, 48000, 1000), tone(1, 48000, 15000)
     inner = slice(4800, -4800)
-    dropped = sotto.enhance(low + high, 48000, same)
+    dropped = sordino.enhance(low + high, 48000, same)
     np.testing.assert_allclose(dropped[inner], low[inner], atol=1e-3)
-    kept = sotto.enhance(low + high, 48000, same, high_band="keep")
+    kept = sordino.enhance(low + high, 48000, same, high_band="keep")
     np.testing.assert_allclose(kept, low + high, atol=1e-6)
-    gone = sotto.enhance(low + high, 48000, silent, high_band="keep")
+    gone = sordino.enhance(low + high, 48000, silent, high_band="keep")
     np.testing.assert_allclose(gone[inner], high[inner], atol=1e-3)
-    half = sotto.enhance(low + high, 48000, silent, high_band="keep", strength_db=20 * np.log10(2))
+    half = sordino.enhance(low + high, 48000, silent, high_band="keep", strength_db=20 * np.log10(2))
     np.testing.assert_allclose(half[inner], (high + low / 2)[inner], atol=1e-3)
     # A model that hears everything has no band above it.
-    assert not sotto.enhance(low + high, 48000, Model("", 48000, silent), high_band="keep").any()
+    assert not sordino.enhance(low + high, 48000, Model("", 48000, silent), high_band="keep").any()
 
 
 def test_streams_blend_as_files_do() -> None:
     noisy = noise(2, 48000)
     options = {"strength_db": 9.0, "high_band": "keep"}
-    whole = sotto.enhance(noisy, 48000, Smoother(), **options)
+    whole = sordino.enhance(noisy, 48000, Smoother(), **options)
     estimate = streamed(Streamer(Smoother(), 48000, 2, **options), noisy, partition(48000, 0, 2000))
     np.testing.assert_allclose(estimate, whole, atol=1e-5)
     short = streamed(Streamer(Identity(), 48000, 2, low_delay=True, **options), noisy, partition(48000, 0, 2000))
@@ -118,10 +120,10 @@ def test_streams_blend_as_files_do() -> None:
 
 
 def test_options_that_cannot_be_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    io.write(tmp_path / "a.wav", tone(0.1), RATE)
+    sound_files.write(tmp_path / "a.wav", tone(0.1), RATE)
     for options in ({"strength_db": -1.0}, {"strength_db": np.nan}, {"high_band": "both"}):
         with pytest.raises(InputError, match=r"strength|high band"):
-            sotto.enhance(tone(0.1), RATE, same, **options)
+            sordino.enhance(tone(0.1), RATE, same, **options)
         with pytest.raises(InputError, match=r"strength|high band"):
             next(enhance_folder(tmp_path, tmp_path / "out", same, **options))
     with pytest.raises(InputError, match="model's rate"):
@@ -130,10 +132,10 @@ def test_options_that_cannot_be_are_refused_before_anything_is_written(tmp_path:
 
 
 def test_files_stay_at_the_rate_of_the_model_if_asked(tmp_path: Path) -> None:
-    io.write(tmp_path / "a.wav", np.stack([tone(2, 48000), tone(2, 48000, 200)]), 48000)
+    sound_files.write(tmp_path / "a.wav", np.stack([tone(2, 48000), tone(2, 48000, 200)]), 48000)
     report = enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", same, keep_rate=False, strength_db=3.0)
     assert (report["sample_rate"], report["seconds"]) == (RATE, 2.0)
-    audio, rate = io.read(tmp_path / "b.wav")
+    audio, rate = sound_files.read(tmp_path / "b.wav")
     assert rate == RATE
     np.testing.assert_allclose(audio[0, 400:-400], tone(2)[400:-400], atol=1e-3)
 
@@ -155,7 +157,7 @@ def test_any_sound_comes_back_as_it_was_but_for_its_noise(
 ) -> None:
     noisy = noise(channels, length)
     noisy = (noisy * 2**15).astype(np.int16) if dtype is np.int16 else noisy.astype(dtype)
-    estimate = sotto.enhance(noisy, rate, same, high_band=high_band, strength_db=strength_db)
+    estimate = sordino.enhance(noisy, rate, same, high_band=high_band, strength_db=strength_db)
     assert estimate.shape == noisy.shape
     assert estimate.dtype == noisy.dtype
     assert np.isfinite(estimate).all()

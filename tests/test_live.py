@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sotto.cli import main
-from sotto.errors import InputError
-from sotto.stream import live as room
-from sotto.stream.live import devices, live
+from sordino.cli.main import main
+from sordino.errors import InputError
+from sordino.inference import live as room
+from sordino.inference.live import devices, live
 
 DEVICES = [
     {"index": 0, "name": "USB Mic", "max_input_channels": 1, "max_output_channels": 0, "default_samplerate": 44100.0},
@@ -153,7 +153,7 @@ def test_a_rate_that_no_device_takes_is_resampled(fake: Fake) -> None:
     assert live(Halve(), limit_s=0.1)["sample_rate"] == 44100
     fake.rates = (16000,)
     assert live(Halve(), limit_s=0.1)["sample_rate"] == 16000
-    with pytest.raises(InputError, match="Invalid sample rate; sotto live --devices"):
+    with pytest.raises(InputError, match="Invalid sample rate; sordino live --devices"):
         live(Halve(), sample_rate=96000)
 
 
@@ -161,7 +161,9 @@ def test_devices_are_chosen_by_index_or_name(fake: Fake) -> None:
     live(Halve(), microphone=0, speaker="Head", limit_s=0.05)
     assert fake.opened is not None
     assert fake.opened.device == (0, 1)
-    with pytest.raises(InputError, match="input device: No input device matching 'Piano'; sotto live --devices lists"):
+    with pytest.raises(
+        InputError, match="input device: No input device matching 'Piano'; sordino live --devices lists"
+    ):
         live(Halve(), microphone="Piano")
     with pytest.raises(InputError, match="output device"):
         live(Halve(), speaker=0)
@@ -176,7 +178,7 @@ def test_what_cannot_be(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
             live(Halve(), **wrong)
     assert fake.heard == 0
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(InputError, match=r"pip install 'sotto\[live\]'"):
+    with pytest.raises(InputError, match=r"pip install 'sordino\[live\]'"):
         devices()
 
 

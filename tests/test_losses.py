@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sotto.audio.stft import stft
-from sotto.losses import L1, LOSSES, MultiResolution, TimeFrequency, Weighted
-from sotto.losses.waveform import RESOLUTIONS, spectral_norm
+from sordino.audio.stft import stft
+from sordino.losses import L1, LOSSES, MultiResolution, TimeFrequency, Weighted
+from sordino.losses.waveform import RESOLUTIONS, spectral_norm
 
 SHORT = ((32, 8, 24), (64, 12, 40), (16, 4, 16))
 GRADIENTS = [L1(), MultiResolution(SHORT), Weighted(SHORT), TimeFrequency(resolution=SHORT[1][:2])]

@@ -11,13 +11,13 @@ import soundfile
 import torch
 from torch import Tensor
 
-from sotto import models
-from sotto.distill import Teacher
-from sotto.distill.output import Output
-from sotto.errors import InputError
-from sotto.losses import Perceptual
-from sotto.losses.perceptual import mos
-from sotto.train import Objective
+from sordino import models
+from sordino.distill.methods.output import Output
+from sordino.distill.teachers import Teacher
+from sordino.errors import InputError
+from sordino.losses import Perceptual
+from sordino.losses.perceptual import mos
+from sordino.training import Objective
 
 RATE = 16000
 REFERENCE = json.loads((Path(__file__).parent / "data" / "perceptual.json").read_text())

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sotto.losses import SiSdr, Snr
-from sotto.metrics import si_sdr_db, snr_db
+from sordino.losses import SiSdr, Snr
+from sordino.metrics import si_sdr_db, snr_db
 
 LOSSES = [SiSdr(), Snr()]
 both = pytest.mark.parametrize("loss", LOSSES, ids=["si_sdr", "snr"])

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from scipy.linalg import solve_toeplitz, toeplitz
 
-from sotto import metrics
-from sotto.audio.io import read_mono
-from sotto.errors import InputError
-from sotto.metrics import METRICS, MetricFailure, composite, measure, si_sdr_above_db, si_sdr_db, snr_db
-from sotto.metrics.composite import (
+from sordino import metrics
+from sordino.audio.sound_files import read_mono
+from sordino.errors import InputError
+from sordino.metrics import METRICS, MetricFailure, composite, measure, si_sdr_above_db, si_sdr_db, snr_db
+from sordino.metrics.composite import (
     BANDWIDTHS,
     CENTRES,
     log_likelihood_ratio,
@@ -277,5 +277,5 @@ def test_a_wrong_name_is_told_with_the_right_one():
 
 
 def test_importing_the_metrics_imports_nothing_heavy():
-    code = "import sys, sotto.metrics; print([m for m in ('torch', 'pesq', 'pystoi', 'scipy') if m in sys.modules])"
+    code = "import sys, sordino.metrics; print([m for m in ('torch', 'pesq', 'pystoi', 'scipy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

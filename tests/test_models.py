@@ -18,15 +18,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sotto import models
-from sotto.distill import observe
-from sotto.distill.at import attention_map
-from sotto.errors import InputError
-from sotto.evaluate.cost import macs_per_second, paper_flops
-from sotto.models import MODELS, Enhancer
-from sotto.models import manner as manner_file
-from sotto.models.chunks import chunk, overlap_add
-from sotto.models.strided import valid_length
+from sordino import models
+from sordino.distill.methods.at import attention_map
+from sordino.distill.teachers import observe
+from sordino.errors import InputError
+from sordino.evaluation.cost import macs_per_second, paper_flops
+from sordino.models import MODELS, Enhancer
+from sordino.models import manner as manner_file
+from sordino.models.layers.chunks import chunk, overlap_add
+from sordino.models.layers.strided import valid_length
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "manner.json").read_text())
 LENGTHS = [*range(2, 40), 63, 64, 65, 127, 255, 257, 1023, 1024, 1365, 4999, 5000]

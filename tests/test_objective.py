@@ -15,17 +15,19 @@ from safetensors.torch import load_file
 from tiny import batch_of, objective_of, pair, recipe
 from torch import nn
 
-from sotto import data, recipes, schema
-from sotto.audio import io
-from sotto.data import PartlyLabelled, Synthetic
-from sotto.distill import METHODS
-from sotto.errors import InputError
-from sotto.losses import L1, LOSSES
-from sotto.train import Balance, Objective, Ramp, Stage, Weight, read_log
-from sotto.train.checks import check
-from sotto.train.pulls import Gauge
-from sotto.train.stages import leg_at, legs, span_at
-from sotto.types import Batch, Terms
+from sordino.audio import sound_files
+from sordino.data import sources
+from sordino.data.sources import PartlyLabelled, Synthetic
+from sordino.distill.methods import METHODS
+from sordino.errors import InputError
+from sordino.experiments import recipe as schema
+from sordino.experiments import run as recipes
+from sordino.losses import L1, LOSSES
+from sordino.training import Balance, Objective, Ramp, Stage, Weight, read_log
+from sordino.training.checks import check
+from sordino.training.pulls import Gauge
+from sordino.training.stages import leg_at, legs, span_at
+from sordino.types import Batch, Terms
 
 # Weights
 
@@ -242,8 +244,8 @@ def test_a_run_resumed_before_at_or_after_a_reset_is_the_uninterrupted_one(tmp_p
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
-    for index, item in enumerate(data.create("synthetic", valid_items=3).valid()):
-        io.write(folder / f"{index}.wav", item.noisy[None], 16000)
+    for index, item in enumerate(sources.create("synthetic", valid_items=3).valid()):
+        sound_files.write(folder / f"{index}.wav", item.noisy[None], 16000)
     return folder
 
 
@@ -278,7 +280,7 @@ def test_partly_labelled_data_have_the_share_that_was_asked_for(recordings: Path
         with pytest.raises(InputError, match="share"):
             PartlyLabelled(Synthetic(), str(recordings), share)
     assert source.labels == "some"
-    assert PartlyLabelled(data.create("pairs", noisy=str(recordings)), str(recordings), 0.5).labels == "none"
+    assert PartlyLabelled(sources.create("pairs", noisy=str(recordings)), str(recordings), 0.5).labels == "none"
 
 
 @pytest.mark.parametrize("mixed", [True, False])

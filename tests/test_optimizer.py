@@ -10,15 +10,17 @@ from small import SMALL
 from tiny import recipe
 from torch import nn
 
-import sotto
-from sotto import models, recipes, schema
-from sotto.errors import InputError
-from sotto.models import MODELS
-from sotto.train import Settings, read_log
-from sotto.train.average import average_of
-from sotto.train.objective import Objective
-from sotto.train.optimizer import REFUSALS, optimizer_of
-from sotto.types import Batch
+import sordino
+from sordino import models
+from sordino.errors import InputError
+from sordino.experiments import recipe as schema
+from sordino.experiments import run
+from sordino.models import MODELS
+from sordino.training import Settings, read_log
+from sordino.training.average import average_of
+from sordino.training.objective import Objective
+from sordino.training.optimizer import REFUSALS, optimizer_of
+from sordino.types import Batch
 
 PLAIN = {"distill": {}, "stages": []}
 
@@ -67,11 +69,11 @@ def test_the_average_warms_up_and_takes_in_the_statistics_of_norms() -> None:
 def test_the_average_is_what_ships(tmp_path: Path) -> None:
     values = recipe(tmp_path, **PLAIN)
     values["train"] |= {"ema": 0.9, "max_lr": 0.05}
-    trainer = recipes.build(schema.read(values), tmp_path / "run")
+    trainer = run.build(schema.read(values), tmp_path / "run")
     assert trainer.average is not None
     outcome = trainer.fit()
-    last = sotto.load(tmp_path / "run" / "last.safetensors").state_dict()
-    best = sotto.load(outcome.checkpoint).state_dict()
+    last = sordino.load(tmp_path / "run" / "last.safetensors").state_dict()
+    best = sordino.load(outcome.checkpoint).state_dict()
     trained, averaged = trainer.student.state_dict(), trainer.average.module.state_dict()
     assert all(torch.equal(last[name], averaged[name]) and torch.equal(best[name], averaged[name]) for name in averaged)
     assert not all(torch.equal(last[name], trained[name]) for name in trained)
@@ -99,13 +101,13 @@ def test_a_gradient_that_is_not_finite_is_passed_over_and_many_in_a_row_end_the_
     monkeypatch.setattr(Objective, "forward", kinked)
     values = recipe(tmp_path, **PLAIN)
     values["train"] |= {"schedule": "constant", "ema": 0.9, "validate_every": 100}
-    outcome = recipes.train(values, out=tmp_path / "run")
+    outcome = run.train(values, out=tmp_path / "run")
     assert outcome.steps == 6
     assert [(line["step"], line["refused"]) for line in read_log(tmp_path / "run") if "refused" in line] == [(4, 1)]
-    weights = sotto.load(outcome.checkpoint).state_dict()
+    weights = sordino.load(outcome.checkpoint).state_dict()
     assert all(torch.isfinite(value).all() for value in weights.values())
 
     broken |= set(range(100))
     values["train"] |= {"steps": 2 * REFUSALS, "grad_clip": 1.0}
     with pytest.raises(InputError, match=f"not finite in {REFUSALS} steps in a row"):
-        recipes.train(values, out=tmp_path / "ends")
+        run.train(values, out=tmp_path / "ends")

@@ -17,16 +17,20 @@ import torch
 from onnx import TensorProto, helper
 from safetensors.torch import load_file
 
-import sotto
-from sotto import function, models, recipes, schema
-from sotto.audio import io
-from sotto.cli import main
-from sotto.distill import METHODS, OutsideTeacher
-from sotto.enhance import LOST_S, Model, open_model
-from sotto.errors import InputError
-from sotto.losses import LOSSES
-from sotto.train import Objective, read_log
-from sotto.types import Batch
+import sordino
+from sordino import models
+from sordino.audio import sound_files
+from sordino.cli.main import main
+from sordino.distill.methods import METHODS
+from sordino.distill.teachers import OutsideTeacher
+from sordino.errors import InputError
+from sordino.experiments import recipe as schema
+from sordino.experiments import run as recipes
+from sordino.inference import import_string
+from sordino.inference.model import LOST_S, Model, open_model
+from sordino.losses import LOSSES
+from sordino.training import Objective, read_log
+from sordino.types import Batch
 
 RATE = 16000
 HERE = __name__
@@ -75,16 +79,16 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def test_a_function_is_found_by_its_name() -> None:
-    assert function.find(f"{HERE}:halve") is halve
-    assert function.find(f"{HERE}:HALVER.enhance") == HALVER.enhance
-    assert function.find("os.path:join") is os.path.join
+    assert import_string.find(f"{HERE}:halve") is halve
+    assert import_string.find(f"{HERE}:HALVER.enhance") == HALVER.enhance
+    assert import_string.find("os.path:join") is os.path.join
 
 
 @pytest.mark.parametrize("word", ["halve", "a.onnx", "C:\\a.onnx", "a:b:c", "a:", ":b", "runs/a:b", "a.1:b", ""])
 def test_other_words_name_no_function(word: str) -> None:
-    assert not function.is_name(word)
+    assert not import_string.is_name(word)
     with pytest.raises(InputError, match=r"package\.module:function"):
-        function.find(word)
+        import_string.find(word)
 
 
 @pytest.mark.parametrize(
@@ -157,10 +161,10 @@ def test_a_graph_that_fails_on_some_length_is_told(tmp_path: Path) -> None:
 
 def test_the_last_incomplete_frame_may_be_missing_and_no_more() -> None:
     lost = round(LOST_S * RATE)
-    assert sotto.enhance(noise(8000), RATE, lambda noisy: noisy[:-lost])[-lost:].tolist() == [0.0] * lost
+    assert sordino.enhance(noise(8000), RATE, lambda noisy: noisy[:-lost])[-lost:].tolist() == [0.0] * lost
     assert open_model(lambda noisy: np.append(noisy, 1.0))(noise(8000)).shape == (8000,)
     with pytest.raises(InputError, match=r"shape \(6399,\) for 8000 samples; expected as many samples"):
-        sotto.enhance(noise(8000), RATE, lambda noisy: noisy[: -lost - 1])
+        sordino.enhance(noise(8000), RATE, lambda noisy: noisy[: -lost - 1])
 
 
 # A row of an evaluation
@@ -170,15 +174,15 @@ def test_the_last_incomplete_frame_may_be_missing_and_no_more() -> None:
 def pairs(tmp_path: Path) -> tuple[str, str]:
     for kind, seed in (("noisy", 1), ("clean", 2)):
         wave = noise(12000, seed=2) + (noise(12000, seed=seed) if kind == "noisy" else 0)
-        io.write(tmp_path / kind / "a.wav", wave, RATE, "FLOAT")
+        sound_files.write(tmp_path / kind / "a.wav", wave, RATE, "FLOAT")
     return str(tmp_path / "noisy"), str(tmp_path / "clean")
 
 
 def test_models_from_elsewhere_are_scored(tmp_path: Path, pairs: tuple[str, str]) -> None:
     ratios = ("si_sdr_db", "snr_db")
-    noisy = sotto.evaluate(None, pairs, metrics=ratios, workers=0).means()
+    noisy = sordino.evaluate(None, pairs, metrics=ratios, workers=0).means()
     for model in (foreign(tmp_path / "theirs.onnx"), f"{HERE}:halve", halve):
-        scores = sotto.evaluate(model, pairs, metrics=ratios, workers=0)
+        scores = sordino.evaluate(model, pairs, metrics=ratios, workers=0)
         assert scores.means()["si_sdr_db"] == pytest.approx(noisy["si_sdr_db"], abs=1e-4)  # whatever the scale
         assert scores.means()["snr_db"] > noisy["snr_db"] + 1
 
@@ -302,7 +306,9 @@ def test_a_teacher_at_another_rate_hears_the_student_s_sound_resampled(tmp_path:
     batch = batch_of(4001)
     wave = teacher(batch).wave
     assert HEARD == [2001, 2001] or HEARD == [2000, 2000]
-    expected = [io.resample(io.resample(noisy, RATE, 8000), 8000, RATE) for noisy in batch.noisy.numpy()]
+    expected = [
+        sound_files.resample(sound_files.resample(noisy, RATE, 8000), 8000, RATE) for noisy in batch.noisy.numpy()
+    ]
     assert wave.shape == batch.noisy.shape
     assert np.allclose(wave.numpy()[:, :4000], np.stack(expected)[:, :4000], atol=1e-6)
 

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from reader import labels, whole
 
-from sotto.evaluate import Scores
-from sotto.evaluate.page_study import draw, draw_curves, write_study
-from sotto.evaluate.report import SYNTHETIC
-from sotto.evaluate.spread import Cell, Line, cells, lines
+from sordino.evaluation.score import Scores
+from sordino.report.pages.study import draw, draw_curves, write_study
+from sordino.report.runs import SYNTHETIC
+from sordino.report.studies import Cell, Line, cells, lines
 
 # Studies
 

@@ -17,15 +17,17 @@ import torch
 from matplotlib.image import imread
 from reader import labels, whole
 
-from sotto import models, recipes, schema
-from sotto.comparison import NOISY_SCORES, compare
-from sotto.errors import InputError
-from sotto.evaluate import paper
-from sotto.evaluate.page import Example, write_page
-from sotto.evaluate.page_methods import evenly, heat_maps
-from sotto.evaluate.report import SYNTHETIC, Result
-from sotto.train import read_log
-from sotto.train.log import FIGURES
+from sordino import models
+from sordino.errors import InputError
+from sordino.experiments import recipe as schema
+from sordino.experiments import run as recipes
+from sordino.experiments.compare import NOISY_SCORES, compare
+from sordino.report import paper
+from sordino.report.pages.methods import evenly, heat_maps
+from sordino.report.pages.runs import Example, write_page
+from sordino.report.runs import SYNTHETIC, Result
+from sordino.training import read_log
+from sordino.training.log import FIGURES
 
 RESULTS = [
     Result("MANNER-S-1.5GF + MV-AT", {"pesq_wb": 2.9412}, {"pesq_wb": (2.9, 2.98)}, n=824, params=262_000),

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sotto.audio.io import info
-from sotto.data.parallel import each
-from sotto.errors import InputError
+from sordino.audio.sound_files import info
+from sordino.data.tools.pool import each
+from sordino.errors import InputError
 
 
 @pytest.mark.parametrize("workers", [1, 2, 9])
@@ -48,7 +48,7 @@ def running(process: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of processes")
 def test_no_process_outlives_a_parent_that_was_killed() -> None:
-    script = "import time\nfrom sotto.data.parallel import each\nlist(each(time.sleep, [300] * 4, 2))"
+    script = "import time\nfrom sordino.data.tools.pool import each\nlist(each(time.sleep, [300] * 4, 2))"
     with subprocess.Popen([sys.executable, "-c", script]) as parent:
         deadline = time.monotonic() + 60
         while len(children(parent.pid)) < 3 and time.monotonic() < deadline:  # two workers, and Python's tracker

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from tiny import recipe
 
-from sotto import comparison, models, recipes, shelf
-from sotto.cli import main
-from sotto.evaluate import Scores
-from sotto.evaluate.report import Result, table
-from sotto.evaluate.spread import Cell, lines
-from sotto.evaluate.spread import table as study_table
-from sotto.evaluate.training import card_notes, inherits_pesq, pesq_trained, trains_on_pesq
+from sordino import assets, models
+from sordino.cli.main import main
+from sordino.evaluation.pesq_trained import card_notes, inherits_pesq, pesq_trained, trains_on_pesq
+from sordino.evaluation.score import Scores
+from sordino.experiments import compare
+from sordino.experiments import run as recipes
+from sordino.report.runs import Result, table
+from sordino.report.studies import Cell, lines
+from sordino.report.studies import table as study_table
 
 SENTENCE = "trained on a differentiable PESQ; read ESTOI, SI-SDR and DNSMOS beside its PESQ."
 
@@ -99,13 +101,13 @@ def test_reports_and_the_command_that_scores_say_so(run: Path, capsys: pytest.Ca
     main(["evaluate", str(run / "best.safetensors"), "--workers", "0"])
     assert f"best: {SENTENCE}" in capsys.readouterr().out
     page = run / "report.html"
-    rows, _ = comparison.compare([run], page, examples=1)
+    rows, _ = compare.compare([run], page, examples=1)
     assert [row.perceptual for row in rows] == [False, True]
     assert SENTENCE in page.read_text("utf-8")
 
 
 def test_cards_of_students_that_ship_say_so() -> None:
-    cards = json.loads(json.dumps(shelf.shipped()))
+    cards = json.loads(json.dumps(assets.shipped()))
     before = card_notes(cards)
     name = next(iter(cards))
     cards[name]["training"]["recipe"]["loss"]["perceptual"] = {}

@@ -1,4 +1,4 @@
-"""Sound through a pipe: samples as bytes, WAV headers, from file to file, and ``sotto enhance --stream``."""
+"""Sound through a pipe: samples as bytes, WAV headers, from file to file, and ``sordino enhance --stream``."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pytest
 import soundfile
 import torch
 
-import sotto
-from sotto import models
-from sotto.audio.pcm import BITS, decode, encode
-from sotto.audio.pipe import UNKNOWN, Reader, Writer
-from sotto.errors import InputError
-from sotto.stream import enhance_stream
+import sordino
+from sordino import models
+from sordino.audio.pcm import BITS, decode, encode
+from sordino.audio.pipe import UNKNOWN, Reader, Writer
+from sordino.errors import InputError
+from sordino.inference.pipe import enhance_stream
 
 RATE = 16000
 
@@ -236,14 +236,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(checkpoint: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "sotto", "enhance", "--stream", "--model", str(checkpoint), *words]
+    return [sys.executable, "-m", "sordino", "enhance", "--stream", "--model", str(checkpoint), *words]
 
 
 def test_command_raw_and_wav(checkpoint: Path, tmp_path: Path) -> None:
     noisy = noise(8001)
     soundfile.write(tmp_path / "in.wav", noisy, RATE)
     whole, _ = soundfile.read(tmp_path / "in.wav", dtype="float32")
-    expected = sotto.enhance(whole, RATE, checkpoint)
+    expected = sordino.enhance(whole, RATE, checkpoint)
     raw = encode(whole[None], "f32le")
     words = command(checkpoint, "-", "-o", "-", "--format", "f32le", "--json", "--block-ms", "13")
     done = subprocess.run(words, input=raw, capture_output=True, timeout=120, check=True)
@@ -267,12 +267,12 @@ def test_command_says_what_is_wrong_in_one_line(checkpoint: Path, tmp_path: Path
         (command(checkpoint), encode(noise(1, 700), "s16le")[:-1], "was it cut short?"),
         (command("manner-s-1.5gf"), b"\0\0", "cannot run block by block"),
         (command(checkpoint, "noisy.wav"), b"", "is a name"),
-        ([sys.executable, "-m", "sotto", "enhance", "a.wav", "-o", "b.wav", "--rate", "8000"], b"", "add --stream"),
+        ([sys.executable, "-m", "sordino", "enhance", "a.wav", "-o", "b.wav", "--rate", "8000"], b"", "add --stream"),
     ):
         done = subprocess.run(words, input=data, capture_output=True, timeout=120, cwd=tmp_path)
         assert done.returncode == 2
         (line,) = done.stderr.decode().splitlines()
-        assert line.startswith("sotto: ")
+        assert line.startswith("sordino: ")
         assert message in line
 
 
@@ -282,7 +282,7 @@ def test_command_on_a_full_disk(checkpoint: Path) -> None:
         done = subprocess.run(command(checkpoint), input=bytes(64000), stdout=full, stderr=subprocess.PIPE, timeout=120)
     assert done.returncode == 2
     assert done.stderr.decode().splitlines() == [
-        "sotto: standard output: the disk is full; free some space and run again"
+        "sordino: standard output: the disk is full; free some space and run again"
     ]
 
 

@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sotto import models
-from sotto.audio.stft import stft
-from sotto.losses import LOSSES
-from sotto.models import norm_prelu
-from sotto.models.channels_last import Pointwise, channels_last
-from sotto.models.depthwise import Depthwise
-from sotto.models.norm_prelu import NormPRelu
-from sotto.models.operators import Gru
-from sotto.models.scan import scan
-from sotto.placement import on_cpu, plain_operators
+from sordino import models
+from sordino.audio.stft import stft
+from sordino.losses import LOSSES
+from sordino.models.layers import norm_prelu
+from sordino.models.layers.channels_last import Pointwise, channels_last
+from sordino.models.layers.depthwise import Depthwise
+from sordino.models.layers.norm_prelu import NormPRelu
+from sordino.models.layers.onnx_ops import Gru
+from sordino.models.layers.scan import scan
+from sordino.placement import on_cpu, plain_operators
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "unet": ("unet", {"width": 8}),

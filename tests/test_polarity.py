@@ -11,14 +11,16 @@ import torch
 from small import SMALL, noise
 from tiny import recipe
 
-from sotto import models, recipes, schema
-from sotto.audio import io
-from sotto.data import Synthetic
-from sotto.metrics import correlation
-from sotto.models import MODELS, Enhancer
-from sotto.train import Trainer, read_log
-from sotto.train.average import average_of
-from sotto.train.polarity import seen, set_upright, turn
+from sordino import models
+from sordino.audio import sound_files
+from sordino.data.sources import Synthetic
+from sordino.experiments import recipe as schema
+from sordino.experiments import run
+from sordino.metrics import correlation
+from sordino.models import MODELS, Enhancer
+from sordino.training import Trainer, read_log
+from sordino.training.average import average_of
+from sordino.training.polarity import seen, set_upright, turn
 
 
 def born(name: str, seed: int) -> Enhancer:
@@ -97,7 +99,7 @@ def upside_down(tmp_path: Path, **train: object) -> tuple[Trainer, list[str]]:
     values = recipe(tmp_path, stages=[], distill={})
     del values["teacher"]
     values["train"] |= {"steps": 4, "ema": 0.9, "max_lr": 1e-5, "validate_every": 1, "validate_items": 2, **train}
-    trainer = recipes.build(schema.read(values), tmp_path / "run")
+    trainer = run.build(schema.read(values), tmp_path / "run")
     assert trainer.average is not None
     turn(trainer.student, trainer.optimizer, trainer.average.module)  # pyright: ignore[reportArgumentType]
     return trainer, []
@@ -132,9 +134,9 @@ def test_later_it_is_told_and_logged_and_left(tmp_path: Path) -> None:
 def test_a_student_without_references_is_held_against_its_teacher(tmp_path: Path) -> None:
     folder = tmp_path / "noisy"
     for index in range(3):
-        io.write(folder / f"{index}.wav", noise(1, 16000, seed=index).numpy(), 16000)
+        sound_files.write(folder / f"{index}.wav", noise(1, 16000, seed=index).numpy(), 16000)
     values = recipe(tmp_path, stages=[], loss={}, data={"name": "pairs", "noisy": str(folder), "segment_s": 0.5})
-    trainer = recipes.build(schema.read(values), tmp_path / "run")
+    trainer = run.build(schema.read(values), tmp_path / "run")
     batch, teacher = trainer.first_batch(), trainer.objective.teacher
     assert teacher is not None
     upright = seen(trainer.student, batch, teacher)
@@ -166,7 +168,7 @@ def test_after_a_little_training_every_seed_is_upright(
     for seed in range(8):
         data = {"name": "synthetic", "segment_s": 0.5}
         short = {"data": data, "model": values["model"], "loss": values["loss"], "train": {**train, "seed": seed}}
-        trainer = recipes.build(short, tmp_path / str(seed))
+        trainer = run.build(short, tmp_path / str(seed))
         trainer.judge.items = []  # nothing is chosen here, and PESQ would take longer than the steps
         trainer.fit()
         trainer.student.eval()

@@ -14,15 +14,18 @@ import torch.nn.functional as F
 from small import noise
 from torch import Tensor
 
-from sotto import models
-from sotto.audio import io
-from sotto.distill import METHODS, Method, observe
-from sotto.distill.at import attention_distance
-from sotto.distill.features import resample_time
-from sotto.distill.positions import common_frames, match
-from sotto.errors import InputError
-from sotto.models import Enhancer, strided
-from sotto.types import Batch, Tap, View
+from sordino import models
+from sordino.audio import sound_files
+from sordino.distill.base import Method
+from sordino.distill.layers.positions import common_frames, match
+from sordino.distill.layers.resize import resample_time
+from sordino.distill.methods import METHODS
+from sordino.distill.methods.at import attention_distance
+from sordino.distill.teachers import observe
+from sordino.errors import InputError
+from sordino.models import Enhancer
+from sordino.models.layers import strided
+from sordino.types import Batch, Tap, View
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "manner-b": {"hidden": 6, "depth": 4},
@@ -240,7 +243,7 @@ real_speech = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"needs the recordi
 
 @cache
 def recordings(count: int = 4, samples: int = 64000) -> Tensor:
-    waves = [torch.from_numpy(io.read(path)[0][0]).float() for path in sorted(CORPUS.iterdir())[:count]]
+    waves = [torch.from_numpy(sound_files.read(path)[0][0]).float() for path in sorted(CORPUS.iterdir())[:count]]
     return torch.stack([wave.repeat(-(-samples // len(wave)))[:samples] for wave in waves])
 
 
@@ -263,7 +266,7 @@ def padded_further(kind: str, noisy: Tensor, patch: pytest.MonkeyPatch) -> View:
         return strided.valid_length(length, kernel, stride, depth + 1)
 
     with patch.context() as inside:
-        inside.setattr(f"sotto.models.{kind}.valid_length", deeper)
+        inside.setattr(f"sordino.models.{kind}.valid_length", deeper)
         return observe(one, noisy, one.taps)
 
 

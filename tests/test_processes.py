@@ -20,17 +20,19 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from sotto import models, processes, recipes
-from sotto.audio import io
-from sotto.data import Synthetic
-from sotto.distill import METHODS, Teacher
-from sotto.errors import InputError
-from sotto.losses import L1
-from sotto.train import Balance, Objective, Settings, read_log
-from sotto.train.across import mean
-from sotto.train.checkpoint import STATE
-from sotto.train.parallel import open_fabric, wrap
-from sotto.types import Batch
+from sordino import distributed, models
+from sordino.audio import sound_files
+from sordino.data.sources import Synthetic
+from sordino.distill.methods import METHODS
+from sordino.distill.teachers import Teacher
+from sordino.errors import InputError
+from sordino.experiments import run
+from sordino.losses import L1
+from sordino.training import Balance, Objective, Settings, read_log
+from sordino.training.collectives import mean
+from sordino.training.fabric import open_fabric, wrap
+from sordino.training.state import STATE
+from sordino.types import Batch
 
 RANKS = 2
 PATIENCE_S = 300
@@ -58,7 +60,7 @@ def gradients() -> dict[str, Tensor]:
     """Method -> loss and gradient of the whole batch, of which this process sees its part."""
     settings = Settings(accelerator="cpu", threads=1)
     fabric, found, whole = open_fabric(settings, unused=True), {}, whole_batch()
-    mine = slice(processes.rank() * 4 // processes.ranks(), (processes.rank() + 1) * 4 // processes.ranks())
+    mine = slice(distributed.rank() * 4 // distributed.ranks(), (distributed.rank() + 1) * 4 // distributed.ranks())
     batch = Batch(**{name: None if value is None else value[mine] for name, value in vars(whole).items()})
     for name, method in METHODS.items():
         torch.manual_seed(0)
@@ -113,7 +115,7 @@ def recipe(folder: Path, **train: Any) -> Path:
     for index in range(3):
         wave = 0.1 * torch.randn(16000, generator=torch.Generator().manual_seed(index)).numpy()
         (folder / "noisy").mkdir(exist_ok=True)
-        io.write(folder / "noisy" / f"{index}.wav", wave, 16000)
+        sound_files.write(folder / "noisy" / f"{index}.wav", wave, 16000)
     settings = {"steps": 6, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1, "log_every": 1}
     settings |= {"validate_every": 6, "validate_items": 3, "save_every": 2, "grad_clip": 1.0}
     settings |= {"ema": 0.9, "optimizer": "adamw", "select": {"estoi": 1.0, "si_sdr_db": 0.1}}
@@ -133,8 +135,8 @@ def recipe(folder: Path, **train: Any) -> Path:
 
 
 def torchrun(*words: object) -> subprocess.Popen[str]:
-    """``sotto`` with ``words`` in two processes."""
-    module = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}", "-m", "sotto"]
+    """``sordino`` with ``words`` in two processes."""
+    module = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}", "-m", "sordino"]
     where = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -168,7 +170,7 @@ def test_two_processes_train_to_the_weights_of_one_with_twice_the_batch(tmp_path
     path = recipe(tmp_path)
     out, _ = told(torchrun("train", path, "--out", tmp_path / "two", "--json"))
     answer = json.loads(out)  # said once
-    alone = recipes.train(path, ["train.batch_size=4"], out=tmp_path / "one")
+    alone = run.train(path, ["train.batch_size=4"], out=tmp_path / "one")
     assert answer["steps"] == alone.steps == 6
     assert answer["valid"] == pytest.approx(alone.valid, rel=1e-3, abs=1e-3)
     one, two = (torch.load(tmp_path / name / STATE) for name in ("one", "two"))
@@ -194,7 +196,7 @@ def test_two_processes_train_to_the_weights_of_one_with_twice_the_batch(tmp_path
     assert cut.returncode != 0
     assert 2 <= torch.load(tmp_path / "cut" / STATE)["step"] < 6
     with pytest.raises(InputError, match=r"a run of 2 process\(es\), resumed by 1"):
-        recipes.train(path, out=tmp_path / "cut", resume=True)
+        run.train(path, out=tmp_path / "cut", resume=True)
     told(torchrun("train", path, "--out", tmp_path / "cut", "--resume"))
     resumed, whole = weights(tmp_path / "cut"), weights(tmp_path / "two")
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
@@ -202,7 +204,7 @@ def test_two_processes_train_to_the_weights_of_one_with_twice_the_batch(tmp_path
 
 def falls_silent(noisy: Any) -> Any:
     """A teacher that fails in one process."""
-    if processes.rank() == 1:
+    if distributed.rank() == 1:
         raise InputError("teacher", "has failed in the second process")
     return 0.5 * noisy
 
@@ -212,7 +214,7 @@ def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
     changes += ["distill.similarity=null", "distill.fitnets=null"]
     running = torchrun("train", recipe(tmp_path), *changes, "--out", tmp_path / "run")
     _, err = told(running, code=1)
-    assert "sotto: teacher: has failed in the second process" in err
+    assert "sordino: teacher: has failed in the second process" in err
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
@@ -228,16 +230,16 @@ def test_an_evaluation_shares_out_its_files(tmp_path: Path) -> None:
         assert item.clean is not None
         for kind, wave in (("noisy", item.noisy), ("clean", item.clean * (index != 2))):
             (tmp_path / kind).mkdir(exist_ok=True)
-            io.write(tmp_path / kind / f"{item.id}.wav", wave[:16000], 16000)
+            sound_files.write(tmp_path / kind / f"{item.id}.wav", wave[:16000], 16000)
     folders = str(tmp_path / "noisy"), str(tmp_path / "clean")
-    wanted = recipes.evaluate("noisy", folders, metrics=["pesq_wb", "si_sdr_db"], out=tmp_path / "one", workers=0)
+    wanted = run.evaluate("noisy", folders, metrics=["pesq_wb", "si_sdr_db"], out=tmp_path / "one", workers=0)
     words = ["evaluate", "noisy", "--data", *folders, "--out", str(tmp_path / "two"), "--workers", "0", "--json"]
     words += ["--metrics", "pesq_wb", "si_sdr_db"]
     step = {"SLURM_NTASKS": RANKS, "SLURM_STEP_NUM_TASKS": RANKS, "SLURM_STEP_NUM_NODES": 1, "SLURM_NNODES": 1}
     step |= {"SLURM_NTASKS_PER_NODE": RANKS, "SLURM_NODEID": 0, "MASTER_PORT": free_port()}
     runs = [
         subprocess.Popen(
-            [sys.executable, "-m", "sotto", *words],
+            [sys.executable, "-m", "sordino", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -261,15 +263,15 @@ def test_a_launch_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_NTASKS", "8")  # in a batch script, before any srun
-    assert processes.launched() == (1, 1)
+    assert distributed.launched() == (1, 1)
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "32")
     monkeypatch.setenv("SLURM_STEP_NUM_NODES", "4")
-    assert processes.launched() == (8, 4)
+    assert distributed.launched() == (8, 4)
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "7")
     with pytest.raises(InputError, match="7 tasks on 4 nodes; expected as many on each"):
-        processes.launched()
+        distributed.launched()
 
 
 def test_synchronised_batch_norm_needs_gpus(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train\.sync_batch_norm: PyTorch has no such batch norm on cpu"):
-        recipes.train(recipe(tmp_path, sync_batch_norm=True), out=tmp_path / "run")
+        run.train(recipe(tmp_path, sync_batch_norm=True), out=tmp_path / "run")

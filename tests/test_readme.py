@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from sotto.audio.mix import mix
-from sotto.cli import main
-from sotto.data.voices import KINDS, Voice, make_noise, speak
+from sordino.audio.mix import mix
+from sordino.cli.main import main
+from sordino.data.voices import KINDS, Voice, make_noise, speak
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -66,8 +66,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_is_of_a_known_kind() -> None:
-    assert {shlex.split(command)[0] for command in COMMANDS} == {"make", "pip", "sotto"}
-    assert sum(command.startswith("sotto train") for command in COMMANDS) >= 3
+    assert {shlex.split(command)[0] for command in COMMANDS} == {"make", "pip", "sordino"}
+    assert sum(command.startswith("sordino train") for command in COMMANDS) >= 3
 
 
 def test_make_and_pip_name_what_exists() -> None:
@@ -80,14 +80,16 @@ def test_make_and_pip_name_what_exists() -> None:
             assert set(re.findall(r"\[(\w+)\]", command)) <= extras.keys()
 
 
-def test_sotto_commands_run_in_their_order(reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sordino_commands_run_in_their_order(reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
     for command in COMMANDS:
         words = shlex.split(command)
-        if words[0] != "sotto" or words[1] == "serve":  # which runs until it is stopped; tests/test_serve.py does that
+        if (
+            words[0] != "sordino" or words[1] == "serve"
+        ):  # which runs until it is stopped; tests/test_serve.py does that
             continue
         if "<" in words:
-            in_shell = command.replace("sotto", f"{shlex.quote(sys.executable)} -m sotto", 1)
+            in_shell = command.replace("sordino", f"{shlex.quote(sys.executable)} -m sordino", 1)
             subprocess.run(in_shell, shell=True, check=True, capture_output=True)
             continue
         if words[1] == "train" and words[2].startswith("unet/"):

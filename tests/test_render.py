@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import yaml
 
-from sotto import data
-from sotto.audio.io import info, list_audio, read_mono, write
-from sotto.audio.mix import rms_db
-from sotto.cli import main
-from sotto.data.base import Source
-from sotto.data.check import check
-from sotto.data.loader import loader
-from sotto.data.recordings import pair_files
-from sotto.data.render import render
-from sotto.data.shard import shard
-from sotto.errors import InputError
+from sordino.audio.mix import rms_db
+from sordino.audio.sound_files import info, list_audio, read_mono, write
+from sordino.cli.main import main
+from sordino.data import sources
+from sordino.data.base import Source
+from sordino.data.loader import loader
+from sordino.data.recordings import pair_files
+from sordino.data.tools.check import check
+from sordino.data.tools.render import render
+from sordino.data.tools.shard import shard
+from sordino.errors import InputError
 
 RATE = 16000
 
@@ -40,10 +40,10 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path / "dns"
 
 
-def dns(corpus: Path) -> data.Dns:
+def dns(corpus: Path) -> sources.Dns:
     """As the challenge's own synthesiser mixes."""
     ranges = {"snr_db": (0, 20), "level_db": (-35, -15), "augment": None}
-    return data.Dns(str(corpus), hours=5 / 3600, segment_s=0.5, valid_items=3, **ranges)
+    return sources.Dns(str(corpus), hours=5 / 3600, segment_s=0.5, valid_items=3, **ranges)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -85,7 +85,7 @@ def test_names_carry_ratio_level_and_file_id_as_the_challenges_own(corpus: Path,
 def test_pairs_reads_it_and_its_validation_set(corpus: Path, tmp_path: Path) -> None:
     source, out = dns(corpus), tmp_path / "out"
     render(source, out, 5 / 3600, workers=1)
-    read = data.Pairs(
+    read = sources.Pairs(
         f"{out}/noisy", f"{out}/clean", f"{out}/valid/noisy", f"{out}/valid/clean", segment_s=0.5, stride_s=0.5
     )
     assert len(read.train(0)) == 10
@@ -135,8 +135,8 @@ def test_noisy_only_for_label_free_training(corpus: Path, tmp_path: Path) -> Non
     render(dns(corpus), tmp_path / "out", 2 / 3600, noisy_only=True, workers=1)
     assert not (tmp_path / "out" / "clean").exists()
     assert len(list_audio(tmp_path / "out" / "valid" / "clean")) == 3
-    assert data.Pairs(f"{tmp_path}/out/noisy").labels == "none"
-    alone = data.Pairs(f"{tmp_path}/out/noisy", segment_s=0.5)
+    assert sources.Pairs(f"{tmp_path}/out/noisy").labels == "none"
+    alone = sources.Pairs(f"{tmp_path}/out/noisy", segment_s=0.5)
     with pytest.raises(InputError, match="--noisy-only"):
         render(alone, tmp_path / "again", 1 / 3600)
     render(alone, tmp_path / "again", 1 / 3600, noisy_only=True, workers=1)
@@ -173,7 +173,7 @@ def test_what_is_too_loud_is_turned_down_with_its_partner(tmp_path: Path) -> Non
         loud = white(0.5, number, 0.6)
         write(tmp_path / "noisy" / f"s{number}_a.wav", loud, RATE, "FLOAT")
         write(tmp_path / "clean" / f"s{number}_a.wav", loud / 2, RATE, "FLOAT")
-    source: Source = data.Pairs(f"{tmp_path}/noisy", f"{tmp_path}/clean", segment_s=0.5)
+    source: Source = sources.Pairs(f"{tmp_path}/noisy", f"{tmp_path}/clean", segment_s=0.5)
     render(source, tmp_path / "out", 1 / 3600, workers=1)
     for _, noisy, clean in pair_files(tmp_path / "out" / "noisy", tmp_path / "out" / "clean"):
         assert np.abs(read_mono(noisy, RATE)).max() == pytest.approx(1, abs=1e-3)
@@ -184,10 +184,10 @@ def test_synthetic_sound_stays_marked(corpus: Path, tmp_path: Path) -> None:
     render(dns(corpus), tmp_path / "real", 1 / 3600, workers=1)
     (corpus / "SYNTHETIC.md").touch()
     render(dns(corpus), tmp_path / "out", 1 / 3600, workers=1)
-    pairs = [data.Pairs(f"{tmp_path}/{name}/noisy", f"{tmp_path}/{name}/clean") for name in ("real", "out")]
+    pairs = [sources.Pairs(f"{tmp_path}/{name}/noisy", f"{tmp_path}/{name}/clean") for name in ("real", "out")]
     assert [source.synthetic for source in pairs] == [False, True]
     shard(pairs[1], tmp_path / "shards", workers=1)
-    assert data.Shards(f"{tmp_path}/shards").synthetic
+    assert sources.Shards(f"{tmp_path}/shards").synthetic
 
 
 def test_the_command(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,10 @@ import re
 
 import pytest
 
-from sotto.errors import InputError
-from sotto.evaluate import Scores, paper
-from sotto.evaluate.report import SYNTHETIC, Result, table
+from sordino.errors import InputError
+from sordino.evaluation.score import Scores
+from sordino.report import paper
+from sordino.report.runs import SYNTHETIC, Result, table
 
 STUDENT = Result(
     "MANNER-S-1.5GF + MV-AT",

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sotto.audio.io import resample
-from sotto.audio.resampling import ShortFilter, Soxr, open_resampler
+from sordino.audio.resampling import ShortFilter, Soxr, open_resampler
+from sordino.audio.sound_files import resample
 
 
 def noise(*shape: int) -> np.ndarray:

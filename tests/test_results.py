@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from sotto.commit import commit
-from sotto.errors import InputError
-from sotto.evaluate.report import SYNTHETIC
+from sordino.errors import InputError
+from sordino.report.runs import SYNTHETIC
+from sordino.version import commit
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "benchmarks" / "tiny" / "results.yaml"
@@ -98,7 +98,7 @@ def test_a_commit_is_told_of_our_own_source_alone(tmp_path: Path, monkeypatch: p
         done = subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
-    module = importlib.import_module("sotto.commit")
+    module = importlib.import_module("sordino.version")
     copy = Path(shutil.copy(str(module.__file__), tmp_path))
     monkeypatch.setattr(module, "__file__", str(copy))
     assert commit() is None  # no repository

@@ -12,8 +12,8 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from sotto.export.rewrite import rewrite
-from sotto.runtime import Graph
+from sordino.export.rewrite import rewrite
+from sordino.inference.onnx_graph import Graph
 
 
 def graph_of(layer: nn.Conv1d | nn.ConvTranspose1d, relu: bool) -> onnx.ModelProto:

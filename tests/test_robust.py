@@ -15,11 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sotto import recipes
-from sotto.files import atomic, sweep
-from sotto.schema import RECIPE
-from sotto.train import read_log
-from sotto.train.checkpoint import STATE
+from sordino.experiments import run
+from sordino.experiments.recipe import RECIPE
+from sordino.files import atomic, sweep
+from sordino.training import read_log
+from sordino.training.state import STATE
 
 STEPS, PATIENCE_S = 16, 300
 KILLS = (0, 3, 8, 10, 12)
@@ -38,7 +38,7 @@ def train(folder: Path) -> None:
     os.setsid()  # so that all its helpers can be found
     set_start_method("fork", force=True)  # of loaders, as in a process that a user starts
     torch.set_num_threads(1)
-    recipes.train(VALUES, out=folder, resume=(folder / RECIPE).exists())
+    run.train(VALUES, out=folder, resume=(folder / RECIPE).exists())
 
 
 def alive(group: int) -> list[int]:
@@ -61,9 +61,9 @@ def timeless(folder: Path) -> list[dict[str, float]]:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     context, chance = get_context("forkserver"), random.Random(0)
-    context.set_forkserver_preload(["sotto.recipes", "lightning_fabric"])
+    context.set_forkserver_preload(["sordino.experiments.run", "lightning_fabric"])
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    recipes.train(VALUES, out=whole)
+    run.train(VALUES, out=whole)
     for records in KILLS:
         running = context.Process(target=train, args=(cut,))
         running.start()
@@ -92,9 +92,9 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(tmp_p
 
 
 def test_a_run_killed_before_its_first_save_begins_anew(tmp_path: Path) -> None:
-    recipes.train(VALUES, ["train.steps=2"], out=tmp_path)
+    run.train(VALUES, ["train.steps=2"], out=tmp_path)
     (tmp_path / STATE).unlink()
-    assert recipes.train(VALUES, ["train.steps=2"], out=tmp_path, resume=True).steps == 2
+    assert run.train(VALUES, ["train.steps=2"], out=tmp_path, resume=True).steps == 2
 
 
 def test_what_a_killed_writer_leaves_is_swept_up(tmp_path: Path) -> None:

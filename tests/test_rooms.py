@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sotto import data
-from sotto.audio.io import write
-from sotto.audio.mix import rms_db
-from sotto.audio.rooms import reverberate
-from sotto.errors import InputError
+from sordino.audio.mix import rms_db
+from sordino.audio.rooms import reverberate
+from sordino.audio.sound_files import write
+from sordino.data import sources
+from sordino.errors import InputError
 
 RATE = 16000
 
@@ -61,7 +61,7 @@ def corpus(tmp_path: Path) -> Path:
 
 def test_rooms_are_in_the_reference_too_and_keep_ratio_and_level(corpus: Path) -> None:
     wet, dry = (
-        data.Dns(str(corpus), reverb=reverb, level_db=None, augment=None, hours=0.002, segment_s=1.0)
+        sources.Dns(str(corpus), reverb=reverb, level_db=None, augment=None, hours=0.002, segment_s=1.0)
         for reverb in (1.0, 0.0)
     )
     for index in range(5):
@@ -78,14 +78,14 @@ def test_rooms_are_in_the_reference_too_and_keep_ratio_and_level(corpus: Path) -
 
 def test_reverb_is_a_probability(corpus: Path) -> None:
     folder = corpus / "datasets"
-    some = data.Mix(
+    some = sources.Mix(
         f"{folder}/clean", f"{folder}/noise", impulse_responses=f"{folder}/impulse_responses", reverb=0.4,
         level_db=None, augment=None, epoch_size=200, segment_s=0.2,
     )  # fmt: skip
-    none = data.Mix(f"{folder}/clean", f"{folder}/noise", level_db=None, augment=None, epoch_size=200, segment_s=0.2)
+    none = sources.Mix(f"{folder}/clean", f"{folder}/noise", level_db=None, augment=None, epoch_size=200, segment_s=0.2)
     changed = [not np.array_equal(some.train(0)[0, i].clean, none.train(0)[0, i].clean) for i in range(200)]
     assert 0.3 < np.mean(changed) < 0.5
     with pytest.raises(InputError, match="reverb"):
-        data.Dns(str(corpus), reverb=1.1)
+        sources.Dns(str(corpus), reverb=1.1)
     with pytest.raises(InputError, match="impulse_responses: there is no such folder"):
-        data.Mix(f"{folder}/clean", f"{folder}/noise", impulse_responses=f"{corpus}/impulse_responses").train(0)
+        sources.Mix(f"{folder}/clean", f"{folder}/noise", impulse_responses=f"{corpus}/impulse_responses").train(0)

@@ -13,20 +13,19 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-import sotto
-from sotto.audio import io
-from sotto.enhance import open_model
-from sotto.errors import InputError
-from sotto.runtime import StreamGraph, open_graph, stream_file
-from sotto.shelf import SPEECH, locate
-from sotto.stream import Engine
-from sotto.stream.engine import open_engine
+import sordino
+from sordino.assets import SPEECH, locate
+from sordino.audio import sound_files
+from sordino.errors import InputError
+from sordino.inference.engine import Engine, open_engine
+from sordino.inference.model import open_model
+from sordino.inference.onnx_graph import StreamGraph, open_graph, stream_file
 
 RATE = 16000
 
 
 def speech(length: int = 3 * RATE) -> np.ndarray:
-    clean, _ = io.read(Path(str(SPEECH)), RATE)
+    clean, _ = sound_files.read(Path(str(SPEECH)), RATE)
     return clean[0, :length] + 0.01 * np.random.default_rng(0).standard_normal(length).astype(np.float32)
 
 
@@ -66,22 +65,22 @@ def graph(path: Path, inputs: dict[str, list[int | str]], outputs: list[str]) ->
 def test_the_default_student_streams_as_it_enhances() -> None:
     noisy = speech()
     for rate, channels in ((RATE, 1), (48000, 2)):
-        heard = np.stack([io.resample(noisy, RATE, rate)] * channels)
-        streamer = sotto.Streamer(sample_rate=rate, channels=channels)
+        heard = np.stack([sound_files.resample(noisy, RATE, rate)] * channels)
+        streamer = sordino.Streamer(sample_rate=rate, channels=channels)
         parts = [streamer.feed(block) for block in np.array_split(heard, 97, axis=1)]
         found = np.concatenate([*parts, streamer.flush()], axis=1)
-        np.testing.assert_allclose(found, sotto.enhance(heard, rate), atol=1e-5)
-    assert sotto.Streamer().latency_s == 0.02
+        np.testing.assert_allclose(found, sordino.enhance(heard, rate), atol=1e-5)
+    assert sordino.Streamer().latency_s == 0.02
 
 
 def test_standard_input_is_enhanced_by_the_default_student(tmp_path: Path) -> None:
     noisy = speech(RATE)
-    io.write(tmp_path / "noisy.wav", noisy[None], RATE, "FLOAT")
+    sound_files.write(tmp_path / "noisy.wav", noisy[None], RATE, "FLOAT")
     with open(tmp_path / "noisy.wav", "rb") as source, open(tmp_path / "clean.wav", "wb") as target:
-        words = [sys.executable, "-m", "sotto", "enhance", "--stream"]
+        words = [sys.executable, "-m", "sordino", "enhance", "--stream"]
         done = subprocess.run(words, stdin=source, stdout=target, stderr=subprocess.PIPE, text=True, check=True)
     assert "latency 20.0 ms" in done.stderr
-    np.testing.assert_allclose(io.read(tmp_path / "clean.wav")[0][0], sotto.enhance(noisy, RATE), atol=1e-5)
+    np.testing.assert_allclose(sound_files.read(tmp_path / "clean.wav")[0][0], sordino.enhance(noisy, RATE), atol=1e-5)
 
 
 def test_streams_share_a_graph_and_nothing_else() -> None:
@@ -118,7 +117,7 @@ def test_many_hops_at_once_say_what_they_say_one_by_one() -> None:
 def test_memory_of_long_passes_goes_back_when_the_sound_is_done() -> None:
     script = """
 import numpy as np
-from sotto.enhance import open_model
+from sordino.enhance import open_model
 model = open_model("manner-s-1.5gf", threads=1)
 def resident():
     (line,) = [line for line in open("/proc/self/status") if line.startswith("VmRSS")]
@@ -152,10 +151,10 @@ def test_half_a_file_is_told(tmp_path: Path, share: float) -> None:
 @pytest.mark.parametrize("content", [b"these are words\n", b"\x00" * 5000, b"RIFF\x24\x00\x00\x00WAVEfmt "])
 def test_another_file_under_the_name_of_one_is_told_by_the_command(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "student.onnx").write_bytes(content)
-    io.write(tmp_path / "noisy.wav", speech(RATE)[None], RATE)
+    sound_files.write(tmp_path / "noisy.wav", speech(RATE)[None], RATE)
     words = ["enhance", str(tmp_path / "noisy.wav"), "-o", str(tmp_path / "clean.wav")]
     done = subprocess.run(
-        [sys.executable, "-m", "sotto", *words, "--model", str(tmp_path / "student.onnx")],
+        [sys.executable, "-m", "sordino", *words, "--model", str(tmp_path / "student.onnx")],
         capture_output=True,
         text=True,
     )

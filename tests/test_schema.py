@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from sotto import distill, losses, models, schema
-from sotto.data import SOURCES, Dns
-from sotto.errors import InputError
-from sotto.evaluate import paper
-from sotto.shelf import recipes
-from sotto.train import Objective, Settings
+from sordino import losses, models
+from sordino.assets import recipes
+from sordino.data.sources import SOURCES, Dns
+from sordino.distill import methods, teachers
+from sordino.errors import InputError
+from sordino.experiments import recipe as schema
+from sordino.report import paper
+from sordino.training import Objective, Settings
 
 PLAIN: dict[str, Any] = {"data": {"name": "synthetic"}, "model": {"name": "manner-s", "hidden": 12, "depth": 3}}
 DISTILLED: dict[str, Any] = {
@@ -58,7 +60,7 @@ def test_shipped_recipe_names_arguments_of_the_right_constructors(name: str) -> 
     recipe = schema.read(name)
     called = [(models.MODELS, recipe["model"]), (SOURCES, recipe["data"])]
     called += [(losses.LOSSES, {"name": part, **values}) for part, values in recipe["loss"].items()]
-    called += [(distill.METHODS, {"name": part, **values}) for part, values in recipe.get("distill", {}).items()]
+    called += [(methods.METHODS, {"name": part, **values}) for part, values in recipe.get("distill", {}).items()]
     for catalogue, section in called:
         constructor = catalogue[section["name"]]
         inspect.signature(constructor).bind(**arguments(section))
@@ -146,8 +148,8 @@ def test_ablation_changes_the_distillation_and_nothing_else(
     recipe, student = shipped[name], shipped["valentini/manner-s-1.5gf"]
     assert recipe.get("distill", {}) == methods
     assert all(recipe[key] == student[key] for key in ("data", "model", "loss", "train"))
-    built = {part: distill.METHODS[part](**values) for part, values in methods.items()}
-    teacher = distill.Teacher(models.create("manner-b", hidden=6, depth=4))
+    built = {part: methods.METHODS[part](**values) for part, values in methods.items()}
+    teacher = teachers.Teacher(models.create("manner-b", hidden=6, depth=4))
     objective = Objective({"l1": losses.L1()}, built, models.create("manner-s", hidden=6, depth=3), teacher)
     assert set(objective.weighting.active) == {"loss/l1", *(f"kd/{part}" for part in methods)}
 

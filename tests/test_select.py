@@ -10,14 +10,16 @@ import pytest
 import torch
 from tiny import recipe
 
-import sotto
-from sotto import models, recipes, schema
-from sotto.errors import InputError
-from sotto.metrics import COLUMNS, correlation, described, estoi, si_sdr_db
-from sotto.metrics.pair import MetricFailure
-from sotto.train import read_log
-from sotto.train.checkpoint import CHECKPOINT, STATE, load_state
-from sotto.train.select import DEFAULT, Selection
+import sordino
+from sordino import models
+from sordino.errors import InputError
+from sordino.experiments import recipe as schema
+from sordino.experiments import run
+from sordino.metrics import COLUMNS, correlation, described, estoi, si_sdr_db
+from sordino.metrics.pair import MetricFailure
+from sordino.training import read_log
+from sordino.training.selection import DEFAULT, Selection
+from sordino.training.state import CHECKPOINT, STATE, load_state
 
 
 def plain(folder: Path, **train: Any) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def test_one_measure_or_a_weighted_sum_each_in_its_better_direction() -> None:
 )
 def test_what_cannot_choose_is_told_before_anything_starts(tmp_path: Path, given: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        recipes.train(plain(tmp_path, select=given), out=tmp_path / "run")
+        run.train(plain(tmp_path, select=given), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -66,7 +68,7 @@ def test_recipes_carry_a_name_or_weights(tmp_path: Path) -> None:
 
 def test_the_best_checkpoint_is_the_one_with_the_highest_sum(tmp_path: Path) -> None:
     weights = {"si_sdr_db": 1.0, "snr_db": 0.1}
-    outcome = recipes.train(plain(tmp_path, steps=3, select=weights, validate_every=1), out=tmp_path / "run")
+    outcome = run.train(plain(tmp_path, steps=3, select=weights, validate_every=1), out=tmp_path / "run")
     log = [line for line in read_log(tmp_path / "run") if "valid/score" in line]
     assert [line["step"] for line in log] == [1, 2, 3]
     for line in log:
@@ -87,7 +89,7 @@ def silent(self: torch.nn.Module, noisy: torch.Tensor) -> torch.Tensor:
 def test_recordings_without_a_value_end_the_run_and_silent_estimates_are_never_the_best(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = recipes.build(schema.read(plain(tmp_path)), tmp_path / "run")
+    trainer = run.build(schema.read(plain(tmp_path)), tmp_path / "run")
     monkeypatch.setattr(type(trainer.student), "forward", silent)
     scores = trainer.judge.scores()
     assert scores["unscored"] == 1
@@ -110,12 +112,12 @@ def test_recordings_without_a_value_end_the_run_and_silent_estimates_are_never_t
 def test_a_network_that_goes_on_is_scored_before_it_does(tmp_path: Path) -> None:
     values = plain(tmp_path, steps=2, validate_every=2, max_lr=10.0)  # which ruins it
     values |= {"model": {"checkpoint": "unet-24"}, "data": {"name": "synthetic", "segment_s": 0.5, "valid_items": 1}}
-    outcome = recipes.train(values, out=tmp_path / "run")
+    outcome = run.train(values, out=tmp_path / "run")
     log = [line for line in read_log(tmp_path / "run") if "valid/score" in line]
     assert [line["step"] for line in log] == [0, 2]
     assert log[0]["valid/score"] > log[1]["valid/score"]
     assert (outcome.best_step, outcome.best_score) == (0, log[0]["valid/score"])
-    shipped, kept = sotto.load("unet-24").state_dict(), sotto.load(outcome.checkpoint).state_dict()
+    shipped, kept = sordino.load("unet-24").state_dict(), sordino.load(outcome.checkpoint).state_dict()
     assert all(torch.equal(kept[name], value) for name, value in shipped.items())
 
 
@@ -127,13 +129,13 @@ def test_a_state_of_an_older_version_goes_on_choosing_by_pesq(tmp_path: Path) ->
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        recipes.train(values, out=tmp_path / "run", progress=stop)
+        run.train(values, out=tmp_path / "run", progress=stop)
     state = torch.load(tmp_path / "run" / STATE, weights_only=True)
     assert (state["step"], state["format"]) == (2, 2)
     for new in ("judge", "stepper", "average"):
         del state[new]
     torch.save(state | {"format": 1, "best": (0.5, 2)}, tmp_path / "run" / STATE)
-    outcome = recipes.train(values, out=tmp_path / "run", resume=True)
+    outcome = run.train(values, out=tmp_path / "run", resume=True)
     (last,) = [line for line in read_log(tmp_path / "run") if line["step"] == 4 and "valid/score" in line]
     assert last["valid/score"] == last["valid/pesq_wb"] == outcome.best_score
     assert load_state(tmp_path / "run")["judge"]["select"] == {"pesq_wb": 1.0}

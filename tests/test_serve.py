@@ -1,4 +1,5 @@
-"""``sotto serve`` under what happens to a server: many at once, far too long, no sound at all, and tabs that close."""
+"""``sordino serve`` under what happens to a server: many at once, far too long, no sound at all, and tabs that
+close."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from sotto.cli import main
-from sotto.enhance import enhance_file
+from sordino.cli.main import main
+from sordino.inference.files import enhance_file
 
-pytest.importorskip("gradio", reason="needs sotto[web]")
+pytest.importorskip("gradio", reason="needs sordino[web]")
 
 import httpx
 from gradio_client import Client, handle_file
@@ -44,7 +45,7 @@ class Server(NamedTuple):
 
     def left(self) -> list[Path]:
         """The files that it keeps of its visitors."""
-        return [path for path in self.folder.rglob("*") if path.is_file() and "sotto-serve-" in str(path)]
+        return [path for path in self.folder.rglob("*") if path.is_file() and "sordino-serve-" in str(path)]
 
     def resident_mib(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -62,12 +63,12 @@ def free_port() -> int:
 
 def start(folder: Path, *words: str) -> Server:
     port = free_port()
-    command = [sys.executable, "-m", "sotto", "serve", "--port", str(port), *words]
+    command = [sys.executable, "-m", "sordino", "serve", "--port", str(port), *words]
     environment = {**os.environ, "TMPDIR": str(folder)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
     told = process.stderr.readline()
-    assert f"sotto listens on http://127.0.0.1:{port}/" in told, told + process.stderr.read()
+    assert f"sordino listens on http://127.0.0.1:{port}/" in told, told + process.stderr.read()
     return Server(f"http://127.0.0.1:{port}", process, folder)
 
 
@@ -191,9 +192,9 @@ def test_the_server_fetches_nothing_from_elsewhere(server: Server) -> None:
 def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture[str], server: Server) -> None:
     port = server.address.rpartition(":")[2]
     for words, told in {
-        ("--port", port): f"sotto: port: {port} is not free",
-        ("--minutes", "0"): "sotto: minutes: 0.0; expected a number above 0",
-        ("none.onnx",): "sotto: none.onnx: no such model",
+        ("--port", port): f"sordino: port: {port} is not free",
+        ("--minutes", "0"): "sordino: minutes: 0.0; expected a number above 0",
+        ("none.onnx",): "sordino: none.onnx: no such model",
     }.items():
         with pytest.raises(SystemExit) as left:
             main(["serve", *words])

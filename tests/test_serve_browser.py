@@ -12,19 +12,19 @@ import pytest
 import soundfile
 from chromium import CHROMIUM, CONTRAST, LACKING, PHONE, WORDS, opened
 
-from sotto.audio.mix import mix
-from sotto.cli import main
-from sotto.data.voices import Voice, make_noise, speak
-from sotto.evaluate.page import Example, write_page
-from sotto.evaluate.report import Result
-from sotto.shelf import shipped
+from sordino.assets import shipped
+from sordino.audio.mix import mix
+from sordino.cli.main import main
+from sordino.data.voices import Voice, make_noise, speak
+from sordino.report.pages.runs import Example, write_page
+from sordino.report.runs import Result
 
 if CHROMIUM is None:
     pytest.skip(LACKING, allow_module_level=True)
-pytest.importorskip("gradio", reason="needs sotto[web]")
+pytest.importorskip("gradio", reason="needs sordino[web]")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from sotto.web import Limits, serving  # noqa: E402
+from sordino.app.serve import Limits, serving  # noqa: E402
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

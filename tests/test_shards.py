@@ -13,14 +13,14 @@ import torch
 import webdataset
 import yaml
 
-from sotto import data
-from sotto.audio.io import write
-from sotto.cli import main
-from sotto.data.loader import loader
-from sotto.data.shard import shard
-from sotto.errors import InputError
-from sotto.evaluate import evaluate
-from sotto.types import Batch, Item
+from sordino.audio.sound_files import write
+from sordino.cli.main import main
+from sordino.data import base, sources
+from sordino.data.loader import loader
+from sordino.data.tools.shard import shard
+from sordino.errors import InputError
+from sordino.evaluation.evaluate import evaluate
+from sordino.types import Batch, Item
 
 RATE = 16000
 
@@ -41,16 +41,16 @@ def corpus(tmp_path: Path) -> Path:
     return root
 
 
-def pairs(corpus: Path) -> data.Pairs:
+def pairs(corpus: Path) -> sources.Pairs:
     folders = (f"{corpus}/{part}" for part in ("noisy", "clean", "test/noisy", "test/clean"))
     noisy, clean, test_noisy, test_clean = folders
-    return data.Pairs(
+    return sources.Pairs(
         noisy, clean, test_noisy=test_noisy, test_clean=test_clean, segment_s=0.25, stride_s=0.1, tempo=(0.9, 1.1)
     )
 
 
-def shards(out: Path, **arguments: object) -> data.Shards:
-    return data.create("shards", root=str(out), segment_s=0.25, stride_s=0.1, **arguments)  # pyright: ignore[reportReturnType]
+def shards(out: Path, **arguments: object) -> sources.Shards:
+    return sources.create("shards", root=str(out), segment_s=0.25, stride_s=0.1, **arguments)  # pyright: ignore[reportReturnType]
 
 
 def same(first: Item, second: Item) -> bool:
@@ -71,7 +71,7 @@ def test_a_run_on_shards_is_given_what_a_run_on_the_files_is(corpus: Path, tmp_p
     assert result.written == -(-train // 5) + -(-valid // 5) + 1
     assert seen == [(done, result.written) for done in range(1, result.written + 1)]
     source = shards(out, tempo=(0.9, 1.1))
-    assert isinstance(source, data.Source)
+    assert isinstance(source, base.Source)
     assert (source.labels, source.synthetic) == ("all", False)
     assert len(source.train(3)) == len(files.train(3))
     assert all(same(source.train(3)[2, index], files.train(3)[2, index]) for index in range(0, len(files.train(3)), 3))
@@ -80,7 +80,7 @@ def test_a_run_on_shards_is_given_what_a_run_on_the_files_is(corpus: Path, tmp_p
         assert all(map(same, here, there))
 
 
-def batches(source: data.Shards, start: int = 0, workers: int = 0, rank: int = 0, ranks: int = 1) -> list[Batch]:
+def batches(source: sources.Shards, start: int = 0, workers: int = 0, rank: int = 0, ranks: int = 1) -> list[Batch]:
     return list(loader(source.train(1), 4, 1, 5, start, workers, rank, ranks))
 
 
@@ -120,7 +120,7 @@ def test_webdataset_reads_them(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_recordings_without_references(corpus: Path, tmp_path: Path) -> None:
-    shard(data.Pairs(f"{corpus}/noisy"), tmp_path / "out", 10, workers=1)
+    shard(sources.Pairs(f"{corpus}/noisy"), tmp_path / "out", 10, workers=1)
     source = shards(tmp_path / "out")
     assert source.labels == "none"
     assert source.train(0)[0, 0].clean is None
@@ -153,8 +153,8 @@ def test_a_folder_takes_the_shards_of_one_source(corpus: Path, tmp_path: Path) -
         path.rename(path.with_name("s0_zero.wav"))
     with pytest.raises(InputError, match="other recordings"):
         shard(pairs(corpus), out, 10, workers=1)
-    with pytest.raises(InputError, match="sotto data render"):
-        shard(data.Synthetic(), tmp_path / "new")
+    with pytest.raises(InputError, match="sordino data render"):
+        shard(sources.Synthetic(), tmp_path / "new")
     with pytest.raises(InputError, match="at least 1"):
         shard(pairs(corpus), tmp_path / "new", 0)
     with pytest.raises(InputError, match="no shard"):
@@ -177,7 +177,7 @@ def test_a_recording_that_cannot_be_read_is_refused_or_left_out(corpus: Path, tm
     }
 
 
-def read_all(source: data.Source) -> None:
+def read_all(source: base.Source) -> None:
     train = source.train(0)
     for index in range(len(train)):
         _ = train[0, index]

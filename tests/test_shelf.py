@@ -10,13 +10,14 @@ import pytest
 import torch
 from small import noise
 
-import sotto
-from sotto import export, models, recipes, schema
-from sotto.errors import InputError
-from sotto.findings import teachers
-from sotto.shelf import INT8, shipped, weights
-from sotto.study import read
-from sotto.teachers import teacher_of
+import sordino
+from sordino import export, models
+from sordino.assets import INT8, shipped, weights
+from sordino.errors import InputError
+from sordino.experiments import recipe, run
+from sordino.experiments.study import read
+from sordino.experiments.study_results import teachers
+from sordino.experiments.teacher import teacher_of
 
 IN_FLOAT = [name for name in shipped() if not name.endswith(INT8)]
 every_student = pytest.mark.parametrize("name", IN_FLOAT)
@@ -24,18 +25,18 @@ every_student = pytest.mark.parametrize("name", IN_FLOAT)
 
 @every_student
 def test_a_student_is_one_as_graph_and_as_network(name: str) -> None:
-    network, card = sotto.load(name), shipped()[name]
+    network, card = sordino.load(name), shipped()[name]
     assert models.count_parameters(network) == card["parameters"]
     assert card["arguments"].items() <= network.arguments.items()  # cards name no argument that is younger
     assert models.read_header(name)["about"]["step"] == card["training"]["steps"]
     noisy = noise(16000)
     with torch.no_grad():
         estimate = network(noisy[None])[0].numpy()
-    np.testing.assert_allclose(sotto.enhance(noisy.numpy(), 16000, name), estimate, atol=1e-4)
+    np.testing.assert_allclose(sordino.enhance(noisy.numpy(), 16000, name), estimate, atol=1e-4)
 
 
 def test_a_student_in_8_bits_says_whose_weights_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sotto.shelf.shipped", lambda: {"unet-24-int8": {}})
+    monkeypatch.setattr("sordino.assets.shipped", lambda: {"unet-24-int8": {}})
     with pytest.raises(InputError, match=r"unet-24-int8: ships as ONNX alone.*take unet-24"):
         weights("unet-24-int8")
     assert weights("elsewhere.safetensors") == Path("elsewhere.safetensors")
@@ -48,12 +49,12 @@ def test_a_student_exports_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         assert about["recipe"] == shipped()["unet-24"]["training"]["recipe"]
 
     monkeypatch.setattr(export, "to_onnx", exported)
-    recipes.export("unet-24", "again.onnx", "MIT")
+    run.export("unet-24", "again.onnx", "MIT")
 
 
 def test_a_student_teaches_by_name(tmp_path: Path) -> None:
     for cache in ({}, {"cache": str(tmp_path / "cache")}):
-        values = schema.read(
+        values = recipe.read(
             {
                 "data": {"name": "synthetic"},
                 "model": {"name": "unet", "width": 8},

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from sotto import recipes
-from sotto.cli import main
-from sotto.errors import InputError
-from sotto.export import Parity
-from sotto.runtime import Graph, stream_file
-from sotto.shelf import STUDENTS
-from sotto.site import npm, write_site
+from sordino.app.site import npm, write_site
+from sordino.assets import STUDENTS
+from sordino.cli.main import main
+from sordino.errors import InputError
+from sordino.experiments import run
+from sordino.export import Parity
+from sordino.inference.onnx_graph import Graph, stream_file
 
 STUDENT = Path(str(STUDENTS / "unet-24.onnx"))
 PARTS = {name: f"made for this test: {name}".encode() for name in npm.MEMBERS}
@@ -64,7 +64,7 @@ def read(folder: Path) -> dict[str, bytes]:
 
 def test_the_runtime_is_fetched_once_and_checked(registry: Path, tmp_path: Path) -> None:
     assert npm.runtime() == PARTS
-    (kept,) = (tmp_path / "cache" / "sotto").iterdir()
+    (kept,) = (tmp_path / "cache" / "sordino").iterdir()
     registry.write_bytes(b"another package")
     assert npm.runtime() == PARTS
     # What was spoilt in the cache is fetched again, and what the registry spoils is not taken.
@@ -145,7 +145,7 @@ def test_the_command_takes_checkpoints_and_says_how_to_look(
         return Parity(2e-7, (256,), 1e-4, 3e-7)
 
     given: list[tuple[Path, str]] = []
-    monkeypatch.setattr(recipes, "export", export)
+    monkeypatch.setattr(run, "export", export)
     checkpoint, page, student = tmp_path / "best.safetensors", tmp_path / "page", tmp_path / "student.onnx"
     checkpoint.write_bytes(b"as told, its export is the student that ships")
     main(["export", str(checkpoint), "--web", str(page), "--licence", "CC0"])

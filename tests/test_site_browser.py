@@ -17,16 +17,16 @@ import pytest
 import soundfile
 from chromium import CHROMIUM, CONTRAST, LACKING, PATIENCE_MS, PHONE, WORDS, opened
 
-import sotto
-from sotto.audio import io
-from sotto.errors import InputError
-from sotto.shelf import SPEECH
-from sotto.site import npm, write_site
+import sordino
+from sordino.app.site import npm, write_site
+from sordino.assets import SPEECH
+from sordino.audio import sound_files
+from sordino.errors import InputError
 
 if CHROMIUM is None:
     pytest.skip(LACKING, allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-onnx = pytest.importorskip("onnx", reason="needs sotto[train]")
+onnx = pytest.importorskip("onnx", reason="needs sordino[train]")
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -117,7 +117,7 @@ def enhanced(page: Page, path: Path) -> np.ndarray:
 
 def check(estimate: np.ndarray, noisy: np.ndarray, model: str | Path) -> None:
     """Equal to what Python makes of it, and no copy of the input."""
-    wanted = sotto.enhance(noisy.T, RATE, model).T
+    wanted = sordino.enhance(noisy.T, RATE, model).T
     assert estimate.shape == wanted.shape
     assert np.abs(estimate - wanted).max() < CLOSE < 20 * CLOSE < np.abs(noisy - wanted).max()
 
@@ -146,10 +146,10 @@ def test_other_formats_and_rates_are_brought_to_the_students(
     page: Page, site: Server, talk: np.ndarray, tmp_path: Path
 ) -> None:
     rate = 44100
-    soundfile.write(tmp_path / "talk.flac", io.resample(talk, RATE, rate), rate)
+    soundfile.write(tmp_path / "talk.flac", sound_files.resample(talk, RATE, rate), rate)
     visit(page, site)
     estimate = enhanced(page, tmp_path / "talk.flac")
-    wanted = sotto.enhance(io.read(tmp_path / "talk.flac", RATE)[0][0], RATE)
+    wanted = sordino.enhance(sound_files.read(tmp_path / "talk.flac", RATE)[0][0], RATE)
     length = min(len(estimate), len(wanted))
     assert max(len(estimate), len(wanted)) <= length + 1
     assert np.corrcoef(estimate[:length], wanted[:length])[0, 1] > 0.99

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sotto.enhance import Model
-from sotto.errors import InputError
-from sotto.evaluate.speed import peak_memory, peak_of, real_time_factor
+from sordino.errors import InputError
+from sordino.evaluation.speed import peak_memory, peak_of, real_time_factor
+from sordino.inference.model import Model
 
 MEGA = 2**20
 
@@ -44,7 +44,7 @@ def die() -> partial[None]:
 
 
 def network() -> Any:
-    from sotto import models
+    from sordino import models
 
     return models.create("manner-s", hidden=12, depth=2)
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_measured_is_told() -> None:
 
 def test_measuring_needs_no_torch() -> None:
     code = (
-        "import sys; from sotto.evaluate.speed import real_time_factor\n"
+        "import sys; from sordino.evaluation.speed import real_time_factor\n"
         "real_time_factor(lambda noisy: noisy, seconds=0.1, repeats=1); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

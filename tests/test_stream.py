@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-import sotto
-from sotto import models
-from sotto.errors import InputError
-from sotto.models.base import State, StreamingEnhancer
-from sotto.stream import Engine, Streamer
-from sotto.stream.streamer import REMEMBERED
+import sordino
+from sordino import models
+from sordino.errors import InputError
+from sordino.inference.engine import Engine
+from sordino.inference.streamer import REMEMBERED, Streamer
+from sordino.models.base import State, StreamingEnhancer
 
 RATE = 16000
 
@@ -105,7 +105,7 @@ def test_resampled_streams_equal_enhance(rate: int, channels: int) -> None:
     for seed in range(3):
         blocks = partition(noisy.shape[1], seed, rate // 30)
         estimate = streamed(Streamer(network, rate, channels), noisy, blocks)
-        np.testing.assert_allclose(estimate, sotto.enhance(noisy, rate, network), atol=1e-5)
+        np.testing.assert_allclose(estimate, sordino.enhance(noisy, rate, network), atol=1e-5)
 
 
 def test_low_delay_is_near_enhance_in_its_band() -> None:
@@ -116,7 +116,7 @@ def test_low_delay_is_near_enhance_in_its_band() -> None:
         noisy = 0.02 * np.cos(2 * np.pi * hertz * t + hertz).sum(axis=0)
         estimate = streamed(Streamer(Smoother(), rate, low_delay=True), noisy, partition(rate, 0, rate // 20))
         inner = slice(rate // 10, -rate // 10)
-        assert np.abs(estimate - sotto.enhance(noisy, rate, Smoother()))[inner].max() < 1e-4
+        assert np.abs(estimate - sordino.enhance(noisy, rate, Smoother()))[inner].max() < 1e-4
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 48000])
@@ -143,7 +143,7 @@ def test_networks_block_by_block_equal_themselves(make: Any) -> None:
     noisy = noise(1, 2, 9001)
     for seed in range(3):
         estimate = streamed(Streamer(network, RATE, 2), noisy, partition(9001, seed, 400))
-        whole = sotto.enhance(noisy, RATE, network)
+        whole = sordino.enhance(noisy, RATE, network)
         assert np.abs(whole).max() > 1e-3
         np.testing.assert_allclose(estimate, whole, atol=1e-5)
 
@@ -153,7 +153,7 @@ def test_types_and_shapes_come_back_as_fed() -> None:
     network = Smoother()
     estimate = streamed(Streamer(network), whole, partition(4000, 0, 200))
     assert estimate.dtype == np.int16
-    assert np.abs(estimate.astype(int) - sotto.enhance(whole, RATE, network)).max() <= 1
+    assert np.abs(estimate.astype(int) - sordino.enhance(whole, RATE, network)).max() <= 1
     streamer = Streamer(network)
     assert streamer.feed(np.zeros(100)).dtype == np.float64
     assert streamer.feed(np.zeros((1, 100), np.float32)).shape == (1, 100 - 100 % 24)
@@ -176,7 +176,7 @@ def test_what_is_no_block_is_refused_and_changes_nothing() -> None:
         with pytest.raises(InputError, match=message):
             streamer.feed(block)
     parts += [streamer.feed(noisy[:, 500:]), streamer.flush()]
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), sotto.enhance(noisy, RATE, Smoother()), atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), sordino.enhance(noisy, RATE, Smoother()), atol=1e-6)
 
 
 def test_a_flushed_stream_is_closed_until_reset() -> None:
@@ -195,7 +195,7 @@ def test_long_blocks_go_through_in_parts() -> None:
     network = Smoother()
     noisy = noise(0, 5 * RATE)
     estimate = streamed(Streamer(network), noisy, [slice(0, 5 * RATE)])
-    np.testing.assert_allclose(estimate, sotto.enhance(noisy, RATE, network), atol=1e-6)
+    np.testing.assert_allclose(estimate, sordino.enhance(noisy, RATE, network), atol=1e-6)
     assert max(length for _, length in network.seen) <= RATE
 
 
@@ -255,7 +255,7 @@ def test_what_cannot_stream_says_so(tmp_path: Path) -> None:
     models.save(manner, tmp_path / "manner.safetensors")
     whole = models.create("demucs", hidden=4, depth=3)
     shipped = "manner-s-1.5gf"
-    for model in (shipped, manner, tmp_path / "manner.safetensors", whole, np.tanh, "numpy:tanh", 3, sotto.enhance):
+    for model in (shipped, manner, tmp_path / "manner.safetensors", whole, np.tanh, "numpy:tanh", 3, sordino.enhance):
         with pytest.raises(InputError, match=r"cannot run block by block.*; expected .*unet, or demucs with norm"):
             Streamer(model)
     for wrong in ({"sample_rate": 0}, {"channels": 0}):

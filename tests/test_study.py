@@ -12,14 +12,15 @@ import pytest
 import torch
 import yaml
 
-from sotto import findings, models, recipes, study
-from sotto.data import Synthetic
-from sotto.distill import METHODS
-from sotto.errors import InputError
-from sotto.evaluate import Scores
-from sotto.evaluate.paper import results
-from sotto.evaluate.spread import Cell, Line, Size, lines, table
-from sotto.shelf import studies
+from sordino import models
+from sordino.assets import studies
+from sordino.data.sources import Synthetic
+from sordino.distill.methods import METHODS
+from sordino.errors import InputError
+from sordino.evaluation.score import Scores
+from sordino.experiments import run, study, study_results
+from sordino.report.paper import results
+from sordino.report.studies import Cell, Line, Size, lines, table
 
 RECIPE = {
     "data": {"name": "synthetic", "segment_s": 0.5, "valid_items": 2},
@@ -132,7 +133,7 @@ def test_each_teacher_keeps_its_own_scores(tmp_path: Path, monkeypatch: pytest.M
     def evaluate(model: str | Path, *_: Any, **__: Any) -> Scores:
         return fake(float(len(str(model))))
 
-    monkeypatch.setattr(recipes, "evaluate", evaluate)
+    monkeypatch.setattr(run, "evaluate", evaluate)
     # Two teachers in folders of one name, of which one is known when the second joins before it.
     teachers = ["elsewhere/teacher/best.safetensors", "here/teacher/best.safetensors"]
     methods = {name: {"teacher": {"checkpoint": name}} for name in teachers}
@@ -140,7 +141,7 @@ def test_each_teacher_keeps_its_own_scores(tmp_path: Path, monkeypatch: pytest.M
     for one in runs:
         fake(1.0).to_json(one.folder / "scores.json")
     for chosen in (runs[1:], runs):
-        [found] = findings.summary(plan, chosen)[0].values()
+        [found] = study_results.summary(plan, chosen)[0].values()
     shown = {line.cell.method: line.by_seed["pesq_wb"] for line in found if not line.cell.scenario}
     assert shown == {
         "noisy": [6.0],
@@ -248,12 +249,12 @@ def test_a_table_for_each_test_set_with_the_papers_figures_beside_ours() -> None
 def test_the_paper_stands_beside_what_its_names_say() -> None:
     cells = [Cell("a", "none"), Cell("b", "none"), Cell("b", "kd"), Cell("", "big (teacher)"), Cell("", "noisy")]
     rows = {"none": BASELINE, "b/none": "MANNER-S-5.3GF (Baseline)", "big (teacher)": "MANNER-B-Teacher"}
-    first, second = (findings.printed(rows, findings.TestSet(paper=table), cells) for table in (1, 2))
+    first, second = (study_results.printed(rows, study_results.TestSet(paper=table), cells) for table in (1, 2))
     assert {cell: row.name for cell, row in first.items()} == dict(
         zip(cells[:2] + cells[3:4], rows.values(), strict=True)
     )
     assert {row.means["pesq_wb"] for row in second.values()} == {2.47, 2.70}  # table 2 has another teacher
-    assert findings.printed(rows, findings.TestSet(), cells) == {}
+    assert study_results.printed(rows, study_results.TestSet(), cells) == {}
 
 
 def test_a_figure_that_one_side_lacks_has_no_difference() -> None:
@@ -269,7 +270,7 @@ def test_a_figure_that_one_side_lacks_has_no_difference() -> None:
 def test_results_are_those_that_evaluate_gives(tmp_path: Path) -> None:
     study.run(write(tmp_path, seeds=[3], methods={"none": {}}))
     folder = tmp_path / "study" / "whole" / "none" / "seed-3"
-    measured = recipes.evaluate(folder / "best.safetensors", metrics=("si_sdr_db",), out=tmp_path / "again")
+    measured = run.evaluate(folder / "best.safetensors", metrics=("si_sdr_db",), out=tmp_path / "again")
     assert measured.means()["si_sdr_db"] == Scores.from_json(folder / "scores.json").means()["si_sdr_db"]
 
     # A metric more is scored, and nothing trained.
@@ -295,7 +296,7 @@ def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:
     (own, other) = found.values()
     assert [line.cell for line in own] == [line.cell for line in other]
     assert all(line.files == 12 for line in other)
-    measured = recipes.evaluate(folder / "best.safetensors", (pairs["noisy"], pairs["clean"]), metrics=("si_sdr_db",))
+    measured = run.evaluate(folder / "best.safetensors", (pairs["noisy"], pairs["clean"]), metrics=("si_sdr_db",))
     assert other[-1].spreads["si_sdr_db"].mean == measured.means()["si_sdr_db"]
     assert own[-1].spreads["si_sdr_db"].mean == Scores.from_json(folder / "scores.json").means()["si_sdr_db"]
     assert text.count("synthetic") == 2
@@ -306,7 +307,7 @@ def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:
 
     # Other folders under the same name are another test set.
     plan, (one,) = study.read(path)
-    assert findings.scored(plan, "Other voices", folder) is not None
+    assert study_results.scored(plan, "Other voices", folder) is not None
     plan, _ = study.read(write(tmp_path, **changes, tests={"Other voices": {**pairs, "noisy": pairs["clean"]}}))
-    assert findings.scored(plan, "Other voices", one.folder) is None
-    assert findings.scored(plan, study.OWN, one.folder) is not None
+    assert study_results.scored(plan, "Other voices", one.folder) is None
+    assert study_results.scored(plan, study.OWN, one.folder) is not None

@@ -13,23 +13,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sotto.audio import io
-from sotto.shelf import SPEECH
+from sordino.assets import SPEECH
+from sordino.audio import sound_files
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 48000
 PROGRAM = """
 import importlib.util, json, sys
-import numpy as np, soundfile, sotto
+import numpy as np, soundfile, sordino
 
 noisy, rate = soundfile.read("noisy.wav", dtype="float32")
-estimate = sotto.enhance(noisy.T, rate)
-streamer = sotto.Streamer(sample_rate=rate, channels=2)
+estimate = sordino.enhance(noisy.T, rate)
+streamer = sordino.Streamer(sample_rate=rate, channels=2)
 parts = [streamer.feed(block) for block in np.array_split(noisy.T, 50, axis=1)]
 streamed = np.concatenate([*parts, streamer.flush()], axis=1)
 print(json.dumps({
     "torch": importlib.util.find_spec("torch") is not None,
-    "place": sotto.__file__,
+    "place": sordino.__file__,
     "onnx": "onnx" in sys.modules,
     "apart": float(np.abs(streamed - estimate).max()),
     "changed": float(np.abs(estimate - noisy.T).max()),
@@ -59,26 +59,26 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound")
-    clean, rate = io.read(Path(str(SPEECH)), RATE)
+    clean, rate = sound_files.read(Path(str(SPEECH)), RATE)
     noise = np.random.default_rng(0).standard_normal((2, clean.shape[1])).astype(np.float32)
-    io.write(folder / "noisy.wav", clean + 0.02 * noise, rate, "FLOAT")
+    sound_files.write(folder / "noisy.wav", clean + 0.02 * noise, rate, "FLOAT")
     return folder / "noisy.wav"
 
 
-def sotto(python: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+def sordino(python: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
     # -I: neither the sources nor what PYTHONPATH names.
-    return subprocess.run([str(python), "-I", "-m", "sotto", *words], stderr=subprocess.PIPE, **options)
+    return subprocess.run([str(python), "-I", "-m", "sordino", *words], stderr=subprocess.PIPE, **options)
 
 
 def test_files_and_streams_are_enhanced_without_torch(python: Path, noisy: Path) -> None:
     folder = noisy.parent
-    done = sotto(python, "enhance", "noisy.wav", "-o", "clean.wav", cwd=folder)
+    done = sordino(python, "enhance", "noisy.wav", "-o", "clean.wav", cwd=folder)
     assert done.returncode == 0, done.stderr
     with open(noisy, "rb") as source, open(folder / "streamed.wav", "wb") as target:
-        done = sotto(python, "enhance", "--stream", stdin=source, stdout=target, cwd=folder)
+        done = sordino(python, "enhance", "--stream", stdin=source, stdout=target, cwd=folder)
     assert done.returncode == 0, done.stderr
-    clean, streamed = (io.read(folder / name)[0] for name in ("clean.wav", "streamed.wav"))
-    assert clean.shape == streamed.shape == io.read(noisy)[0].shape
+    clean, streamed = (sound_files.read(folder / name)[0] for name in ("clean.wav", "streamed.wav"))
+    assert clean.shape == streamed.shape == sound_files.read(noisy)[0].shape
     np.testing.assert_allclose(streamed, clean, atol=1e-5)
 
 
@@ -94,8 +94,8 @@ def test_the_same_in_python(python: Path, noisy: Path) -> None:
 
 @pytest.mark.parametrize("words", [["export", "best.safetensors", "-o", "student.onnx"], ["train", "unet/student"]])
 def test_what_needs_torch_says_so_in_one_line(python: Path, tmp_path: Path, words: list[str]) -> None:
-    done = sotto(python, *words, cwd=tmp_path)
+    done = sordino(python, *words, cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.decode().splitlines()
-    assert "pip install 'sotto[train]'" in line
+    assert "pip install 'sordino[train]'" in line
     assert list(tmp_path.iterdir()) == []

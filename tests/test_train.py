@@ -14,18 +14,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import sotto
-from sotto import models, recipes, schema
-from sotto.data import Synthetic
-from sotto.data.loader import loader
-from sotto.distill import METHODS, Teacher
-from sotto.errors import InputError
-from sotto.losses import LOSSES
-from sotto.train import Objective, Settings, read_log
-from sotto.train.checkpoint import STATE, load_state, save_state
-from sotto.train.log import Log
-from sotto.train.schedule import schedule
-from sotto.types import Batch
+import sordino
+from sordino import models
+from sordino.data.loader import loader
+from sordino.data.sources import Synthetic
+from sordino.distill.methods import METHODS
+from sordino.distill.teachers import Teacher
+from sordino.errors import InputError
+from sordino.experiments import recipe as schema
+from sordino.experiments import run
+from sordino.losses import LOSSES
+from sordino.training import Objective, Settings, read_log
+from sordino.training.log import Log
+from sordino.training.schedule import schedule
+from sordino.training.state import STATE, load_state, save_state
+from sordino.types import Batch
 
 # The first step of the run below, seed 0: what the networks, the losses, the methods and the data say together.
 PINNED = {"loss/weighted": 1.996, "kd/mvat": 0.634, "kd/output": 0.108}
@@ -57,7 +60,7 @@ def distilled(teacher: str, **changes: Any) -> dict[str, Any]:
 
 
 def test_first_losses_are_pinned(tmp_path: Path, teacher: str) -> None:
-    recipes.train(distilled(teacher, train={"log_every": 1, "validate_every": 100}), out=tmp_path / "run")
+    run.train(distilled(teacher, train={"log_every": 1, "validate_every": 100}), out=tmp_path / "run")
     first = read_log(tmp_path / "run")[0]
     assert {name: round(first[name], 3) for name in ("loss/weighted", "kd/mvat", "kd/output")} == PINNED
     assert first["total"] == pytest.approx(first["loss/weighted"] + first["kd/mvat"] + first["kd/output"], rel=1e-6)
@@ -65,13 +68,13 @@ def test_first_losses_are_pinned(tmp_path: Path, teacher: str) -> None:
 
 def test_a_student_that_ships_goes_on_learning(tmp_path: Path) -> None:
     values = recipe(model={"checkpoint": "unet-24"}, loss={"compressed": {}}, train={"steps": 2})
-    student = recipes.build(values, tmp_path / "none").student
-    shipped = sotto.load("unet-24").state_dict()
+    student = run.build(values, tmp_path / "none").student
+    shipped = sordino.load("unet-24").state_dict()
     assert student.training
     torch.testing.assert_close(student.state_dict(), shipped, rtol=0, atol=0)
-    outcome = recipes.train(values, out=tmp_path / "run")
+    outcome = run.train(values, out=tmp_path / "run")
     assert outcome.checkpoint.is_file()
-    learnt = sotto.load(tmp_path / "run" / "last.safetensors")
+    learnt = sordino.load(tmp_path / "run" / "last.safetensors")
     assert learnt.arguments == student.arguments
     assert any(not torch.equal(value, shipped[name]) for name, value in learnt.state_dict().items())
 
@@ -98,7 +101,7 @@ CRAFT = {
 def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str, craft: str) -> None:
     model = {"name": "manner-s", "hidden": 6, "depth": 3}
     values = distilled(teacher, model=model, train={"steps": 6, **CRAFT[craft]})
-    whole = recipes.train(values, out=tmp_path / "whole")
+    whole = run.train(values, out=tmp_path / "whole")
 
     def interrupt(_task: str, done: int, _total: int, _numbers: dict[str, float]) -> None:
         if done == 3:
@@ -106,10 +109,10 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str, craf
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        recipes.train(values, out=tmp_path / "cut", progress=interrupt)
+        run.train(values, out=tmp_path / "cut", progress=interrupt)
     assert signal.getsignal(signal.SIGINT) is before
     assert load_state(tmp_path / "cut")["step"] == 3
-    resumed = recipes.train(values, out=tmp_path / "cut", resume=True)
+    resumed = run.train(values, out=tmp_path / "cut", resume=True)
 
     assert (resumed.steps, resumed.best_step, resumed.valid) == (whole.steps, whole.best_step, whole.valid)
     for name in ("last.safetensors", "best.safetensors"):
@@ -160,7 +163,7 @@ def test_loss_falls_and_best_checkpoint_describes_itself(tmp_path: Path) -> None
     train = {"steps": 40, "batch_size": 4, "max_lr": 1e-2, "log_every": 20, "validate_every": 40}
     model = {"name": "manner-s", "hidden": 6, "depth": 3}
     values = recipe(data={"name": "synthetic", "segment_s": 1.0}, model=model, train=train)
-    outcome = recipes.train(values, out=tmp_path / "run")
+    outcome = run.train(values, out=tmp_path / "run")
     losses = [line["total"] for line in read_log(tmp_path / "run") if "total" in line]
     assert losses[-1] < 0.9 * losses[0]
     header = models.read_header(outcome.checkpoint)
@@ -175,7 +178,7 @@ def test_loss_falls_and_best_checkpoint_describes_itself(tmp_path: Path) -> None
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_precision_and_gradient_clip(tmp_path: Path, teacher: str, precision: str) -> None:
     changes = {"steps": 2, "precision": precision, "grad_clip": 1e-6, "validate_every": 100}
-    outcome = recipes.train(distilled(teacher, train=changes), out=tmp_path / "run")
+    outcome = run.train(distilled(teacher, train=changes), out=tmp_path / "run")
     assert outcome.steps == 2
     assert all(tensor.dtype != torch.bfloat16 for tensor in load_file(outcome.checkpoint).values())
 
@@ -196,13 +199,13 @@ def test_mixed_precision_leaves_the_sound_alone(
     values = distilled(teacher, train={"steps": 2, "precision": "bf16-mixed", "validate_every": 100})
     if cache:
         values["teacher"] |= {"cache": str(tmp_path / "cache"), "draws": 1}
-    recipes.train(values, out=tmp_path / "run")
+    run.train(values, out=tmp_path / "run")
     assert heard == [(torch.float32, torch.float32)] * 2
 
 
 def test_teacher_stays_as_it_was(tmp_path: Path, teacher: str) -> None:
     values = schema.read(distilled(teacher))
-    trainer = recipes.build(values, tmp_path / "run")
+    trainer = run.build(values, tmp_path / "run")
     assert trainer.objective.teacher is not None
     network = trainer.objective.teacher.network
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -217,14 +220,14 @@ def test_teacher_stays_as_it_was(tmp_path: Path, teacher: str) -> None:
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
-    recipes.train(recipe(), out=tmp_path / "run")
+    run.train(recipe(), out=tmp_path / "run")
     with pytest.raises(InputError, match="holds a run already"):
-        recipes.train(recipe(), out=tmp_path / "run")
+        run.train(recipe(), out=tmp_path / "run")
     with pytest.raises(InputError, match=r"model\.hidden is 3, but the run began with 2"):
-        recipes.train(recipe(), ["model.hidden=3"], out=tmp_path / "run", resume=True)
+        run.train(recipe(), ["model.hidden=3"], out=tmp_path / "run", resume=True)
     with pytest.raises(InputError, match="no run to resume"):
-        recipes.train(recipe(), out=tmp_path / "other", resume=True)
-    again = recipes.train(recipe(), ["train.threads=2"], out=tmp_path / "run", resume=True)
+        run.train(recipe(), out=tmp_path / "other", resume=True)
+    again = run.train(recipe(), ["train.threads=2"], out=tmp_path / "run", resume=True)
     assert again.steps == 4
 
 
@@ -273,7 +276,7 @@ def test_a_state_that_is_none_is_told(tmp_path: Path) -> None:
 )
 def test_settings_out_of_range_are_told(key: str, value: float) -> None:
     with pytest.raises(InputError, match=rf"train\.{key}: {value}"):
-        recipes.train(recipe(train={key: value}))
+        run.train(recipe(train={key: value}))
 
 
 def test_a_schedule_that_is_none_is_told() -> None:
@@ -283,9 +286,9 @@ def test_a_schedule_that_is_none_is_told() -> None:
 
 def test_too_little_data_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="fewer than one batch of 64"):
-        recipes.train(recipe(data={"name": "synthetic", "epoch_size": 3}, train={"batch_size": 64}), out=tmp_path / "r")
+        run.train(recipe(data={"name": "synthetic", "epoch_size": 3}, train={"batch_size": 64}), out=tmp_path / "r")
     with pytest.raises(InputError, match=r"lengthen data\.segment_s"):
-        recipes.train(recipe(data={"name": "synthetic", "segment_s": 0.05}), out=tmp_path / "r")
+        run.train(recipe(data={"name": "synthetic", "segment_s": 0.05}), out=tmp_path / "r")
 
 
 def test_unfinished_last_line_of_a_log_is_passed_over(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sotto import models
-from sotto.distill import observe
-from sotto.errors import InputError
-from sotto.evaluate.cost import macs_per_second, paper_flops
-from sotto.models.tstnn import Tstnn, frames, overlap_mean
+from sordino import models
+from sordino.distill.teachers import observe
+from sordino.errors import InputError
+from sordino.evaluation.cost import macs_per_second, paper_flops
+from sordino.models.tstnn import Tstnn, frames, overlap_mean
 
 FIGURES = json.loads((Path(__file__).parent / "data" / "tstnn.json").read_text())
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sotto import models
-from sotto.distill import observe
-from sotto.evaluate.cost import macs_per_second
-from sotto.export import to_onnx
-from sotto.models.bottleneck import LinearBottleneck
-from sotto.models.fourier import RealFourier
-from sotto.models.operators import Gru, Lstm
-from sotto.models.unet import COMPRESSION, UNet, compress
+from sordino import models
+from sordino.distill.teachers import observe
+from sordino.evaluation.cost import macs_per_second
+from sordino.export import to_onnx
+from sordino.models.layers.bottleneck import LinearBottleneck
+from sordino.models.layers.fourier import RealFourier
+from sordino.models.layers.onnx_ops import Gru, Lstm
+from sordino.models.unet import COMPRESSION, UNet, compress
 
 
 def network(**arguments: int) -> UNet:

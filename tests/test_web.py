@@ -17,14 +17,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from sotto.enhance import Model, enhance, enhance_file, open_model
-from sotto.errors import InputError
-from sotto.shelf import shipped
-from sotto.web import work
-from sotto.web.desk import WITHOUT_LIMIT_DB, Desk, Left
-from sotto.web.offers import Offer, offers
-from sotto.web.trial import NEITHER, Trial, scores_table, tally
-from sotto.web.visitors import Visitors
+from sordino.app.serve import jobs
+from sordino.app.serve.blind_test import NEITHER, Trial, scores_table, tally
+from sordino.app.serve.models import Offer, offers
+from sordino.app.serve.service import WITHOUT_LIMIT_DB, Desk, Left
+from sordino.app.serve.sessions import Visitors
+from sordino.assets import shipped
+from sordino.errors import InputError
+from sordino.inference.enhance import enhance
+from sordino.inference.files import enhance_file
+from sordino.inference.model import Model, open_model
 
 RATE = 16000
 HALF = Offer("half", Model("half", RATE, lambda noisy: noisy / 2), parameters=1_000_000, test="ours", scores={})
@@ -43,7 +45,7 @@ def silent(*_: object) -> None:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    return Desk({"half": HALF, "quarter": QUARTER}, work.Limits(minutes=0.1), Visitors(tmp_path))
+    return Desk({"half": HALF, "quarter": QUARTER}, jobs.Limits(minutes=0.1), Visitors(tmp_path))
 
 
 def drop(desk: Desk, session: str, name: str = "talk.wav", **form: Any) -> str:
@@ -62,7 +64,7 @@ def files(desk: Desk) -> list[str]:
 def test_an_enhanced_file_is_the_one_that_the_command_line_makes(tmp_path: Path) -> None:
     source = write(tmp_path / "noisy.wav", 1.3, 44100, 2)
     heard: list[float] = []
-    work.enhanced(source, tmp_path / "page.wav", open_model(), None, heard.append)
+    jobs.enhanced(source, tmp_path / "page.wav", open_model(), None, heard.append)
     enhance_file(source, tmp_path / "line.wav")
     assert (tmp_path / "page.wav").read_bytes() == (tmp_path / "line.wav").read_bytes()
     assert heard == sorted(heard)
@@ -73,7 +75,7 @@ def test_an_enhanced_file_is_the_one_that_the_command_line_makes(tmp_path: Path)
 def test_a_limit_lowers_noise_by_no_more_than_it_says(tmp_path: Path, limit_db: float) -> None:
     source = write(tmp_path / "noisy.wav")
     silence = Model("silence", RATE, np.zeros_like)
-    work.enhanced(source, tmp_path / "limited.wav", silence, limit_db, silent)
+    jobs.enhanced(source, tmp_path / "limited.wav", silence, limit_db, silent)
     noisy, limited = soundfile.read(source)[0], soundfile.read(tmp_path / "limited.wav")[0]
     assert np.allclose(limited, noisy * 10 ** (-limit_db / 20), atol=1e-4)
 
@@ -81,17 +83,17 @@ def test_a_limit_lowers_noise_by_no_more_than_it_says(tmp_path: Path, limit_db: 
 def test_a_recording_over_the_limits_or_none_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("not sound\n" * 50)
     with pytest.raises(InputError, match=r"^text.wav: cannot be read as audio"):
-        work.look(tmp_path / "text.wav", work.Limits())
+        jobs.look(tmp_path / "text.wav", jobs.Limits())
     long = write(tmp_path / "long.wav", 7)
     with pytest.raises(InputError, match=r"^long.wav: lasts 0.1 minutes; expected 0.1 at most"):
-        work.look(long, work.Limits(minutes=0.1))
+        jobs.look(long, jobs.Limits(minutes=0.1))
     with pytest.raises(InputError, match="has 0 MB"):
-        work.look(long, work.Limits(megabytes=0.1))
+        jobs.look(long, jobs.Limits(megabytes=0.1))
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
     with pytest.raises(InputError, match="holds no sound"):
-        work.look(tmp_path / "empty.wav", work.Limits())
+        jobs.look(tmp_path / "empty.wav", jobs.Limits())
     with pytest.raises(InputError, match="above 0"):
-        work.Limits(minutes=0)
+        jobs.Limits(minutes=0)
 
 
 def test_the_desk_enhances_and_keeps_only_the_last_result(desk: Desk) -> None:
@@ -114,7 +116,7 @@ def test_the_desk_enhances_and_keeps_only_the_last_result(desk: Desk) -> None:
 
 
 def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(desk: Desk) -> None:
-    desk.limits = work.Limits()
+    desk.limits = jobs.Limits()
     upload, calls = drop(desk, "one", seconds=70), []
 
     def run(noisy: np.ndarray) -> np.ndarray:
@@ -146,7 +148,7 @@ def test_one_thread_makes_all_answers_whoever_asks(desk: Desk) -> None:
 
 
 def test_a_desk_that_closes_stops_its_work(desk: Desk) -> None:
-    desk.limits = work.Limits()
+    desk.limits = jobs.Limits()
     upload, calls = drop(desk, "one", seconds=70), []
     begun, gone = threading.Event(), threading.Event()
 
@@ -181,7 +183,7 @@ def test_an_upload_of_two_visitors_goes_with_the_second(desk: Desk) -> None:
 
 
 def test_a_sweep_takes_what_nobody_asks_for(tmp_path: Path) -> None:
-    desk = Desk({"half": HALF}, work.Limits(), Visitors(tmp_path, keep_s=3600, stray_s=60))
+    desk = Desk({"half": HALF}, jobs.Limits(), Visitors(tmp_path, keep_s=3600, stray_s=60))
     drop(desk, "one", "claimed.wav")
     for name, age in (("old", 61), ("new", 0)):
         stray = desk.visitors.uploads / name
@@ -256,7 +258,7 @@ def test_offers_say_size_cost_and_latency(tmp_path: Path) -> None:
     run = tmp_path / "mine"
     run.mkdir()
     (run / "best.onnx").write_bytes(
-        Path(str(work.__file__)).parents[1].joinpath("assets/models/unet-24.onnx").read_bytes()
+        Path(str(jobs.__file__)).parents[1].joinpath("assets/models/unet-24.onnx").read_bytes()
     )
     found = offers([str(run / "best.onnx")])
     assert next(iter(found)) == "unet-24"
@@ -269,9 +271,8 @@ def test_offers_say_size_cost_and_latency(tmp_path: Path) -> None:
 
 
 def test_the_page_needs_no_torch() -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None; from sotto.web import offers, page, server; print(*offers.offers())"
-    )
+    code = "import sys; sys.modules['torch'] = None; from sordino.app.serve import models, page, server"
+    code += "; print(*models.offers())"
     pytest.importorskip("gradio")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

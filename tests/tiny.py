@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-from sotto import models
-from sotto.data import Synthetic
-from sotto.data.loader import loader
-from sotto.distill import METHODS, Teacher
-from sotto.losses import L1
-from sotto.train import Objective
-from sotto.types import Batch
+from sordino import models
+from sordino.data.loader import loader
+from sordino.data.sources import Synthetic
+from sordino.distill.methods import METHODS
+from sordino.distill.teachers import Teacher
+from sordino.losses import L1
+from sordino.training import Objective
+from sordino.types import Batch
 
 
 def batch_of(count: int = 2, seconds: float = 0.5) -> Batch:

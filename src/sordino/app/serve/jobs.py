@@ -1,0 +1,117 @@
+"""What is done with a recording that someone dropped on the page: looked at, enhanced, made ready to hear, scored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sordino.audio import sound_files
+from sordino.errors import InputError
+from sordino.evaluation.score import Scores, score
+from sordino.inference.files import enhance_file
+from sordino.inference.model import Model
+from sordino.report.pages import listen, parts
+from sordino.types import Item
+
+SCORED_RATE = 16000
+"""Hz, which PESQ needs."""
+APART_S = 0.1
+"""By how much a clean reference may be longer or shorter."""
+
+Told = Callable[[float], object]
+"""Hears which part of the work is done, 0 to 1; may raise to stop it."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the page takes."""
+
+    minutes: float = 10.0
+    megabytes: float = 100.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("minutes", self.minutes), ("megabytes", self.megabytes)):
+            if not 0 < value < math.inf:
+                raise InputError(name, str(value), "a number above 0")
+
+
+def look(path: Path, limits: Limits) -> sound_files.Info:
+    """What the header of a recording says, without reading the rest.
+
+    Raises:
+        InputError: it is no audio, holds no sound, or more than the limits allow.
+    """
+    try:
+        about = sound_files.info(path)
+    except InputError as error:
+        raise InputError(path.name, error.found, error.expected, error.do) from error
+    if not about.length:
+        raise InputError(path.name, "holds no sound", "a recording")
+    if about.seconds > 60 * limits.minutes:
+        found = f"lasts {about.seconds / 60:.1f} minutes"
+        raise InputError(path.name, found, f"{limits.minutes:g} at most", "cut it, or use sordino enhance")
+    if path.stat().st_size > limits.megabytes * 1e6:
+        raise InputError(path.name, f"has {path.stat().st_size / 1e6:.0f} MB", f"{limits.megabytes:g} at most")
+    return about
+
+
+def enhanced(source: Path, target: Path, model: Model, limit_db: float | None, told: Told) -> dict[str, Any]:
+    """Enhance a file as ``sordino enhance`` does; returns what ``enhance_file`` does.
+
+    Args:
+        source: a file that ``look`` has let pass.
+        target: where to.
+        model: ready to run.
+        limit_db: by how much the noise is lowered at most; None for as much as the model can.
+        told: hears how far the work is.
+    """
+    told(0.0)
+    return enhance_file(
+        source, target, model, strength_db=limit_db, progress=lambda done_s, all_s: told(min(done_s / all_s, 1.0))
+    )
+
+
+def heard(label: str, files: Mapping[str, Path], folder: Path) -> str:
+    """A player of several versions, as HTML whose addresses hold on the page.
+
+    Args:
+        label: what the recording is called.
+        files: what a version is called to its file, all of one length; the first sets the sample rate.
+        folder: where copies that every browser plays go, 16-bit WAV, all turned down alike if one would be clipped.
+    """
+    _, rate = sound_files.read(next(iter(files.values())))
+    waves = {name: sound_files.read(path, rate)[0] for name, path in files.items()}
+    pictures = listen.pictures(label, {name: wave.mean(axis=0) for name, wave in waves.items()}, rate)
+    gain = listen.common_gain(list(waves.values()))
+    versions = []
+    for index, (name, wave) in enumerate(waves.items()):
+        copy = folder / f"heard-{index}.wav"
+        sound_files.write(copy, wave * gain, rate, "PCM_16")
+        versions.append(listen.Version(name, f"gradio_api/file={copy.as_posix()}", pictures[name]))
+    note = f'<p class="note">{listen.NOTE}</p>'
+    return parts.unique_names(f"{listen.player(label, versions)}\n{note}", f"{folder.name}-")
+
+
+def scored(clean: Path, files: Mapping[str, Path], told: Told) -> Scores:
+    """Measure each version against the clean recording, in a process of its own: a row per version, named by it.
+
+    Raises:
+        InputError: the clean recording is longer or shorter than the others.
+    """
+    seconds = sound_files.info(clean).seconds, sound_files.info(next(iter(files.values()))).seconds
+    if abs(seconds[0] - seconds[1]) > APART_S:
+        raise InputError("clean reference", f"lasts {seconds[0]:.2f} s", f"{seconds[1]:.2f} s, as the noisy recording")
+    reference = sound_files.read_mono(clean, SCORED_RATE)
+    items = []
+    for name, path in files.items():
+        wave = sound_files.read_mono(path, SCORED_RATE)
+        length = min(len(wave), len(reference))
+        items.append(Item(wave[:length], reference[:length], length, name))
+
+    def progress(done: int, total: int) -> None:
+        told(done / total)
+
+    return score(None, items, sample_rate=SCORED_RATE, workers=1, progress=progress)

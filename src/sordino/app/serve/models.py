@@ -1,0 +1,109 @@
+"""The models that the page offers: the students that ship, and those that were named when the server was started."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sordino.assets import CHECKPOINTS, locate, shipped
+from sordino.evaluation.speed import real_time_factor
+from sordino.inference.model import Model, open_model
+
+BEST = "best"
+"""Checkpoints of runs are all called so; the run's folder names them."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One model, open and ready."""
+
+    name: str
+    model: Model
+    summary: str = ""
+    parameters: int | None = None
+    flops: float | None = None
+    """On 4 s of audio, as the MV-AT paper counts them."""
+    file_bytes: int | None = None
+    latency_s: float | None = None
+    """Algorithmic latency of a model that streams; None for one that hears the whole first."""
+    test: str = ""
+    """What its card was scored on."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Metric column to mean, from its card."""
+
+    @cached_property
+    def real_time_factor(self) -> float:
+        """Seconds of work per second of sound on this machine; measured once, which takes a moment."""
+        return real_time_factor(self.model, seconds=2.0, repeats=1).median
+
+    def __str__(self) -> str:
+        """Size, cost and latency in words; what is not known is left out."""
+        size = [
+            "" if self.parameters is None else f"{self.parameters:,} parameters",
+            "" if self.file_bytes is None else f"{self.file_bytes / 1e6:.2f} MB",
+            "" if self.flops is None else f"{self.flops / 1e9:.2f} G operations on 4 s of sound",
+        ]
+        hears = "hears all before it answers"
+        if self.latency_s is not None:
+            hears = f"hears {self.latency_s * 1000:.0f} ms ahead"
+        size += [hears, f"{self.real_time_factor:.3f} s of work per second of sound here"]
+        told = ", ".join(part for part in size if part)
+        return f"{self.summary}: {told}" if self.summary else told
+
+
+def offers(models: Sequence[str] = ()) -> dict[str, Offer]:
+    """Open every model: name on the page to what is offered, the default student first.
+
+    Args:
+        models: files, or names of functions, beside the students that ship.
+
+    Raises:
+        InputError: one cannot be opened.
+    """
+    found = {name: _shipped(name, card) for name, card in shipped().items()}
+    for model in models:
+        name = _name(model)
+        found[name if name not in found else model] = _other(model, name if name not in found else model)
+    return found
+
+
+def _shipped(name: str, card: Mapping[str, Any]) -> Offer:
+    return Offer(
+        name,
+        open_model(name),
+        card["summary"],
+        card["parameters"],
+        card["flops_paper"],
+        locate(name).stat().st_size,
+        card["latency_s"],
+        card["scores"]["test"],
+        card["scores"]["model"],
+    )
+
+
+def _other(model: str, name: str) -> Offer:
+    """What a file or a function tells of itself; without torch an ONNX file tells its size alone."""
+    opened = open_model(model)
+    if importlib.util.find_spec("torch") is None:
+        return Offer(name, opened, file_bytes=locate(model).stat().st_size if Path(model).is_file() else None)
+    from sordino.experiments.bench import bench
+
+    cost = bench(model, clocked=False)
+    return Offer(name, opened, "", cost.parameters, cost.flops_paper, cost.file_bytes, _latency_s(model))
+
+
+def _latency_s(model: str) -> float | None:
+    from sordino.models import load
+
+    return load(model).latency_s if Path(model).suffix in CHECKPOINTS else None
+
+
+def _name(model: str) -> str:
+    path = Path(model)
+    if not path.is_file():
+        return model
+    return path.absolute().parent.name if path.stem == BEST else path.stem

@@ -1,0 +1,168 @@
+"""The page itself, in Gradio: two tabs, what stands on them, and which answer of the desk goes where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from gradio.themes import Base, colors
+
+from sordino.app.serve.blind_test import LETTERS, MOST, NEITHER, Trial
+from sordino.app.serve.service import WITHOUT_LIMIT_DB, Desk, Left, note, problem
+from sordino.assets import PAGE
+from sordino.errors import InputError
+from sordino.report.pages import listen, parts
+
+TITLE = "sordino"
+INTRODUCTION = """<h1>Hear what a denoiser does</h1>
+<p>Recordings stay on this machine, and are deleted when you close the page.</p>
+<p class="banner no-microphone" role="alert" hidden></p>"""
+HEAD = "".join(
+    f"<script>\n{script}</script>" for script in (listen.SCRIPT, (PAGE / "microphone.js").read_text("utf-8"))
+)
+STYLE = parts.PARTS + (PAGE / "serve.css").read_text("utf-8")
+
+DARKER, LIGHTER = "*primary_700", "*primary_300"
+CONTRAST = {
+    "body_text_color_subdued": "*neutral_600",
+    "body_text_color_subdued_dark": "*neutral_300",
+    "block_label_text_color": "*neutral_700",
+    "block_label_text_color_dark": "*neutral_200",
+    "block_title_text_color": "*neutral_700",
+    "block_title_text_color_dark": "*neutral_200",
+    "color_accent": DARKER,
+    "button_primary_background_fill": DARKER,
+    "button_primary_background_fill_hover": "*primary_800",
+    "button_primary_background_fill_dark": DARKER,
+    "button_primary_background_fill_hover_dark": "*primary_800",
+    "slider_color": DARKER,
+    "slider_color_dark": LIGHTER,
+}
+"""Where Gradio's own colours are too faint to be read by all: 4.5 to 1 at least."""
+
+JOBS = "jobs"
+"""The queue of all that computes: one thing at a time, so that twenty visitors do not take the memory of twenty."""
+
+
+def theme() -> Base:
+    """The fonts and colours of the reader's system; nothing is fetched for them."""
+    return Base(
+        primary_hue=colors.blue,
+        neutral_hue=colors.slate,
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(**CONTRAST)
+
+
+def build(desk: Desk) -> gr.Blocks:
+    """Put the page together."""
+
+    def leave(request: gr.Request) -> None:
+        desk.visitors.leave(_session(request))
+        page.state_holder.session_data.pop(_session(request), None)  # where Gradio would keep the answers
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        _html(INTRODUCTION)
+        with gr.Tab("Enhance"):
+            _enhance_tab(page, desk)
+        with gr.Tab("Compare"):
+            _compare_tab(desk)
+        page.unload(leave)
+    return page
+
+
+def _enhance_tab(page: gr.Blocks, desk: Desk) -> None:
+    def enhance(upload: str | None, name: str, limit_db: float, request: gr.Request, progress=gr.Progress()):  # noqa: B008
+        return _answer(lambda: desk.enhance(_session(request), upload, name, limit_db, _steps(progress)))
+
+    recording = _recording("Noisy recording", desk)
+    names = list(desk.offers)
+    student = gr.Dropdown(names, value=names[0], label="Student", filterable=False)
+    about = _html()
+    limit = gr.Slider(
+        0,
+        WITHOUT_LIMIT_DB,
+        WITHOUT_LIMIT_DB,
+        step=1,
+        label="Strength in dB",
+        info=f"By how much the noise is lowered at most; {WITHOUT_LIMIT_DB:g} is without limit.",
+    )
+    start = gr.Button("Enhance", variant="primary")
+    result = _html()
+    for happening in (page.load, student.change):
+        happening(desk.about, student, about, concurrency_id=JOBS, show_progress="hidden")
+    start.click(enhance, [recording, student, limit], result, concurrency_id=JOBS)
+
+
+def _compare_tab(desk: Desk) -> None:
+    names = list(desk.offers)
+    trial = gr.State(Trial())
+    noisy = _recording("Noisy recording", desk)
+    clean = _recording("Clean reference, if there is one", desk)
+    chosen = gr.CheckboxGroup(names, value=names[:MOST], label=f"Models, up to {MOST}")
+    blind = gr.Checkbox(value=True, label="Blind: shuffle the models and hide their names")
+    start = gr.Button("Compare", variant="primary")
+    players = _html()
+    with gr.Group(visible=False) as ballot:
+        preferred = gr.Radio([], label="Which one do you prefer?")
+        vote = gr.Button("Vote", variant="primary")
+        show = gr.Button("Show the tally")
+    told = _html()
+
+    def compare(one, other, names, blind, before, request: gr.Request, progress=gr.Progress()):  # noqa: B008
+        try:
+            found, after = desk.compare(_session(request), (one, other), names, blind, before, _steps(progress))
+        except (InputError, Left) as error:
+            return _told(error), before, gr.skip(), gr.skip(), ""
+        choices = [*list(LETTERS)[: len(names)], NEITHER]
+        return found, after, gr.update(choices=choices, value=None), gr.update(visible=blind), ""
+
+    def count(letter: str | None, before: Trial) -> tuple[Trial, str]:
+        try:
+            after = before.vote(letter)
+        except InputError as error:
+            return before, problem(error)
+        told = f"Counted: {len(after.votes)} so far. Press Compare for another round, or show the tally."
+        return after, note(told)
+
+    inputs = [noisy, clean, chosen, blind, trial]
+    start.click(compare, inputs, [players, trial, preferred, ballot, told], concurrency_id=JOBS)
+    vote.click(count, [preferred, trial], [trial, told])
+    show.click(lambda trial: _answer(lambda: desk.tally(trial)), trial, told)
+
+
+def _recording(label: str, desk: Desk) -> gr.Audio:
+    """Where a file is dropped or recorded, and below it what was found, or what is wrong with it."""
+
+    def admit(upload: str | None, request: gr.Request) -> str:
+        return _answer(lambda: desk.admit(_session(request), upload))
+
+    recording = gr.Audio(sources=["upload", "microphone"], type="filepath", label=label, editable=False, buttons=[])
+    found = _html()
+    recording.change(admit, recording, found, concurrency_limit=None, show_progress="hidden")
+    return recording
+
+
+def _html(content: str = "") -> gr.HTML:
+    return gr.HTML(content, elem_classes="sordino", apply_default_css=False, js_on_load=None)
+
+
+def _steps(progress: Any) -> Callable[[float, str], object]:
+    return lambda done, what: progress(done, desc=what)
+
+
+def _session(request: gr.Request) -> str:
+    return request.session_hash or ""
+
+
+def _answer(work: Callable[[], str]) -> str:
+    try:
+        return work()
+    except (InputError, Left) as error:
+        return _told(error)
+
+
+def _told(error: InputError | Left) -> str:
+    """What stands on the page; whoever has left reads nothing."""
+    return problem(error) if isinstance(error, InputError) else ""

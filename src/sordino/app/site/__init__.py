@@ -1,0 +1,5 @@
+"""A page of plain files on which a student works in the reader's browser: ``sordino export STUDENT --web FOLDER``."""
+
+from sordino.app.site.build import Site, write_site
+
+__all__ = ["Site", "write_site"]

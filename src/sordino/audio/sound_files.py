@@ -1,0 +1,203 @@
+"""Sound in and out: everything that libsndfile reads, resampled with soxr, and errors that name the file.
+
+Whole files and parts of them; block by block they are read by ``audio/blocks`` and written by ``audio/encoding``. No
+other room of the library touches sound files. Arrays are float32 with full scale at +-1, channels
+first. Nothing is clipped silently and nothing is half written. Torch-free.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+import soxr
+
+from sordino.audio.blocks import FORMATS, READABLE, check_finite, opened
+from sordino.audio.encoding import FLOATS, encoder, subtype_for
+from sordino.audio.mix import QUIET_DB, rms_db
+from sordino.errors import InputError
+
+
+@dataclass(frozen=True)
+class Info:
+    """What the header of a sound file says."""
+
+    sample_rate: int
+    channels: int
+    length: int
+    """Samples per channel."""
+    seconds: float
+    format: str
+    subtype: str
+
+
+def info(path: str | Path) -> Info:
+    """Read the header of a sound file.
+
+    Raises:
+        InputError: the file is missing, empty or not audio.
+    """
+    with opened(path) as file:
+        return Info(
+            file.samplerate, file.channels, file.frames, file.frames / file.samplerate, file.format, file.subtype
+        )
+
+
+def read(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """Read a whole sound file.
+
+    Args:
+        path: any file that libsndfile reads.
+        sample_rate: resample to this rate in Hz; None keeps the file's own.
+
+    Returns:
+        float32 ``[C,T]`` and its sample rate in Hz.
+
+    Raises:
+        InputError: the file is missing, not audio, without samples, or holds NaN or infinite samples.
+    """
+    with opened(path) as file:
+        rate = file.samplerate
+        audio = _samples(file, path)
+    audio = audio.T
+    if audio.shape[1] == 0:
+        raise InputError(path, "holds no samples (0 frames)", "a recording", "remove the file or record it again")
+    if sample_rate is not None and sample_rate != rate:
+        audio, rate = resample(audio, rate, sample_rate), sample_rate
+    return np.ascontiguousarray(audio), rate
+
+
+def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
+    """Read a whole file as the mean of its channels at ``sample_rate``: float32 ``[T]``. Errors as in :func:`read`."""
+    audio, rate = read(path)
+    return resample(audio.mean(axis=0), rate, sample_rate)
+
+
+def read_segment(path: str | Path, start: int = 0, length: int | None = None) -> np.ndarray:
+    """Read part of a file without decoding the rest, at the file's own rate, as the mean of its channels.
+
+    Args:
+        path: a sound file that can be sought in (every format here).
+        start: first sample.
+        length: number of samples; None reads to the end.
+
+    Returns:
+        float32 ``[T]``, shorter than ``length`` where the file ends earlier.
+    """
+    with opened(path) as file:
+        return _segment(file, path, start, length)
+
+
+def read_compact(path: str | Path) -> np.ndarray:
+    """Read a whole mono file in the smallest exact form, for caches: int16 ``[T]`` if it is 16-bit mono, else float32.
+
+    ``int16 / 32768`` are the very samples that :func:`read_segment` gives.
+    """
+    with opened(path) as file:
+        if file.subtype == "PCM_16" and file.channels == 1:
+            return _decode(file, path, -1, "int16")[:, 0]
+    return read_segment(path)
+
+
+def to_flac(audio: np.ndarray, sample_rate: int) -> bytes:
+    """Encode float ``[T]`` within full scale as a FLAC file; what came from 16 bits keeps its values.
+
+    It has 16 bits, or 24 where it is quiet and needs them.
+    """
+    encoded, steps = BytesIO(), audio * 32768.0
+    whole = np.clip(np.rint(steps), -32768, 32767)
+    if rms_db(audio) < QUIET_DB and not np.array_equal(whole, steps):
+        soundfile.write(encoded, audio, sample_rate, "PCM_24", format="FLAC")
+    else:
+        soundfile.write(encoded, whole.astype(np.int16), sample_rate, "PCM_16", format="FLAC")
+    return encoded.getvalue()
+
+
+def decode(content: bytes, where: object, start: int = 0, length: int | None = None) -> np.ndarray:
+    """Decode part of a sound file that is in memory, as :func:`read_segment` does; ``where`` names it in an error."""
+    try:
+        with soundfile.SoundFile(BytesIO(content)) as file:
+            return _segment(file, where, start, length)
+    except soundfile.LibsndfileError as error:
+        raise InputError(where, "cannot be read as audio", READABLE) from error
+
+
+def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> float:
+    """Write a sound file, all of it or none.
+
+    Sound beyond full scale is not clipped: unless the subtype holds floats, the whole file is turned down to fit.
+
+    Args:
+        path: where to; the suffix chooses the format.
+        audio: float ``[C,T]`` or ``[T]``, full scale at +-1.
+        sample_rate: Hz.
+        subtype: libsndfile's name of the encoding, such as ``PCM_24`` or ``FLOAT``; None takes the format's default.
+
+    Returns:
+        The gain applied in dB: 0.0, or below it where the sound did not fit.
+
+    Raises:
+        InputError: unknown suffix, a rate or subtype that the format cannot hold, integer, NaN or infinite samples,
+            or a place that cannot be written, such as a full disk.
+    """
+    audio = np.asarray(audio)
+    if not np.issubdtype(audio.dtype, np.floating) or audio.ndim not in (1, 2):
+        raise InputError(path, f"cannot write a {audio.ndim}-d array of {audio.dtype}", "floats [C,T] or [T]")
+    check_finite(audio, path)
+    peak = float(np.abs(audio).max(initial=0.0))
+    gain = 1 / peak if peak > 1 and subtype_for(path, subtype) not in FLOATS else 1.0
+    audio = np.atleast_2d(audio)
+    with encoder(path, sample_rate, len(audio), subtype, audio.shape[1]) as put:
+        put(audio * gain)
+    return 20 * math.log10(gain)
+
+
+def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
+    """Resample float ``[...,T]`` along its last axis with soxr's HQ filter; equal rates give the input itself."""
+    if rate_in == rate_out:
+        return audio
+    if audio.ndim == 1:
+        return soxr.resample(audio, rate_in, rate_out, quality="HQ")
+    flat = audio.reshape(-1, audio.shape[-1])
+    resampled = soxr.resample(np.ascontiguousarray(flat.T), rate_in, rate_out, quality="HQ").T
+    return np.ascontiguousarray(resampled).reshape(*audio.shape[:-1], -1)
+
+
+def list_audio(folder: str | Path) -> list[Path]:
+    """List the sound files below ``folder``, sorted, hidden ones left out.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(folder, "there is no such folder", do="check the path")
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in FORMATS and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | None) -> np.ndarray:
+    file.seek(min(start, file.frames))
+    audio = _samples(file, path, -1 if length is None else length)
+    return audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
+
+
+def _samples(file: soundfile.SoundFile, path: object, length: int = -1) -> np.ndarray:
+    audio = _decode(file, path, length, "float32")
+    check_finite(audio, path)
+    return audio
+
+
+def _decode(file: soundfile.SoundFile, path: object, length: int, dtype: Literal["int16", "float32"]) -> np.ndarray:
+    try:
+        return file.read(length, dtype=dtype, always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise InputError(path, f"is damaged ({error})", do="copy or download it again") from error

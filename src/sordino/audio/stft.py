@@ -1,0 +1,87 @@
+"""Short-time spectra of batches of waveforms, in torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sordino.errors import InputError
+from sordino.placement import on_cpu
+
+POWER_FLOOR = 1e-7
+
+# pyright: reportIncompatibleMethodOverride=false
+
+
+def stft(wave: Tensor, fft: int, hop: int, window: int) -> Tensor:
+    """Complex spectrum of ``wave`` [B,T] -> [B,F,N], F = fft // 2 + 1.
+
+    A periodic Hann window of ``window`` samples, centred in the frame; frames are centred on multiples of ``hop`` and
+    the ends are mirrored.
+
+    Raises:
+        InputError: ``wave`` is not longer than fft // 2 samples.
+    """
+    if wave.shape[-1] <= fft // 2:
+        found = f"{wave.shape[-1]} samples, too few for a spectrum of {fft}"
+        raise InputError("segment", found, f"more than {fft // 2}", "lengthen data.segment_s")
+    hann = torch.hann_window(window, dtype=wave.dtype, device=wave.device)
+    if on_cpu(wave):
+        return _Stft.apply(wave, hann, fft, hop)
+    return torch.stft(wave, fft, hop, window, window=hann, return_complex=True)
+
+
+class _Stft(torch.autograd.Function):
+    """``torch.stft`` with a backward pass for CPUs: a real transform, and frames overlapped hop by hop.
+
+    torch's own transforms complex frames of which half is zero, and adds the frames sample by sample.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, wave: Tensor, window: Tensor, fft: int, hop: int) -> Tensor:
+        first = (fft - len(window)) // 2
+        middle = slice(first, first + len(window))
+        parts = F.pad(wave.unsqueeze(1), (fft // 2, fft // 2), mode="reflect")[:, 0].unfold(-1, fft, hop)
+        frames = parts.new_zeros(parts.shape)
+        torch.mul(parts[..., middle], window, out=frames[..., middle])
+        ctx.save_for_backward(window)
+        ctx.fft, ctx.hop, ctx.middle, ctx.length = fft, hop, middle, wave.shape[-1]
+        return torch.fft.rfft(frames).transpose(1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (window,), fft, length = ctx.saved_tensors, ctx.fft, ctx.length
+        # The inverse counts every bin but the first and the last twice, as it stands for two of a complex transform.
+        shares = window.new_full((fft // 2 + 1,), 0.5)
+        shares[0] = shares[-1] = 1
+        frames = torch.fft.irfft(gradients[0].transpose(1, 2) * shares, fft, norm="forward")
+        added = _overlap_add(frames[..., ctx.middle] * window, ctx.hop)
+        padded = F.pad(added, (ctx.middle.start, length + fft - ctx.middle.start - added.shape[-1]))
+        left, wave, right = padded.split([fft // 2, length, fft // 2], dim=-1)
+        wave = wave.clone()
+        wave[:, 1 : fft // 2 + 1] += left.flip(-1)
+        wave[:, -fft // 2 - 1 : -1] += right.flip(-1)
+        return wave, None, None, None
+
+
+def _overlap_add(frames: Tensor, hop: int) -> Tensor:
+    """Sum of frames [B,N,W] that begin ``hop`` samples apart: [B,(N - 1) hop + W]."""
+    batch, count, width = frames.shape
+    hops = -(-width // hop)
+    added = frames.new_zeros(batch, count - 1 + hops, hop)
+    for index, part in enumerate(frames.split(hop, dim=-1)):
+        added[:, index : index + count, : part.shape[-1]] += part
+    return added.flatten(1)[:, : (count - 1) * hop + width]
+
+
+def magnitude(spectrum: Tensor) -> Tensor:
+    """|spectrum| with its square floored at 1e-7, so that its logarithm and its gradient stay finite."""
+    return (spectrum.real.square() + spectrum.imag.square()).clamp(min=POWER_FLOOR).sqrt()
+
+
+def planes(spectrum: Tensor) -> Tensor:
+    """Real and imaginary part of a complex spectrum [...], each by itself in memory: [2,...]."""
+    return torch.view_as_real(spectrum).movedim(-1, 0).contiguous()

@@ -1,0 +1,41 @@
+"""What a command is made of: its words, its help, and the function that answers.
+
+An answer is given twice, as a value for ``--json`` and as text.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sordino.errors import InputError
+
+Answer = tuple[Any, str]
+Flag = tuple[tuple[str, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its line in the overview, its help, its arguments and the function that runs it."""
+
+    summary: str
+    run: Callable[[Namespace], Answer]
+    arguments: tuple[Flag, ...]
+    description: str
+    epilog: Callable[[], str] = str
+    """Examples; a function, so that only the help that is asked for is put together."""
+
+
+def flag(*names: str, **options: Any) -> Flag:
+    """One argument of a command, in the words of ``ArgumentParser.add_argument``."""
+    return names, options
+
+
+def needs_training_tier() -> None:
+    """Say in one line what is missing, where the package was installed for use only."""
+    missing = [name for name in ("torch", "lightning_fabric", "pesq") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError("sordino", f"this command needs {', '.join(missing)}", do="run pip install 'sordino[train]'")

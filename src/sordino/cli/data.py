@@ -1,0 +1,175 @@
+"""``sordino data``: corpora checked, prepared, rendered and put into shards."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from sordino.cli.base import Answer, Command, Flag, flag, needs_training_tier
+from sordino.cli.progress import Display
+
+
+def check(given: Namespace) -> Answer:
+    from sordino.data.tools.check import check
+    from sordino.metrics import measure as score
+
+    def measure(clean: np.ndarray, noisy: np.ndarray, sample_rate: int) -> dict[str, float]:
+        return score(clean, noisy, sample_rate, ("pesq_wb", "stoi"), "shorter").values
+
+    if given.measure:
+        needs_training_tier()
+    with Display() as show:
+        report = check(
+            given.root,
+            given.sample_rate,
+            measure if given.measure else None,
+            given.measure,
+            fix=given.fix,
+            progress=lambda done, total: show("checking", done, total),
+        )
+    return report, _checked(report)
+
+
+def _checked(report: dict[str, Any]) -> str:
+    """A corpus check as text: what is there, every problem, and what the noisy test set scores."""
+    lines = [f"{report['root']}: {report['layout']}, {report['files']} files, {report['seconds'] / 3600:.2f} h"]
+    lines += [
+        f"  {part['split']:8} {part['entries']:6} entries {part['seconds'] / 60:8.1f} min" for part in report["parts"]
+    ]
+    lines += [f"{problem['kind']}: {problem['path']}: {problem['detail']}" for problem in report["problems"]]
+    measured = report["measured"] or {"means": {}, "off": []}
+    lines += [f"noisy input, {name}: {mean:.3f} over {measured['count']}" for name, mean in measured["means"].items()]
+    lines += measured["off"]
+    found = ", ".join(f"{count} {kind}" for kind, count in report["counts"].items())
+    lines.append("nothing wrong" if report["ok"] else f"problems: {found}" if found else "the figures are off")
+    return "\n".join(lines)
+
+
+def prepare(given: Namespace) -> Answer:
+    from sordino.data.tools.prepare import prepare
+
+    with Display() as show:
+        result = prepare(
+            given.root,
+            given.out,
+            given.sample_rate,
+            given.workers,
+            given.damaged,
+            lambda done, total: show("preparing", done, total),
+        )
+    lines = [f"{given.out}: {result.written} files written, {result.present} there before, {len(result.failed)} failed"]
+    lines += [f"{path}: {reason}" for path, reason in result.failed]
+    lines += [f"{path}: turned down by {-gain_db:.1f} dB to avoid clipping" for path, gain_db in result.turned_down]
+    return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
+
+
+def render(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sordino.experiments import run
+
+    with Display() as show:
+        result = run.render(
+            given.recipe,
+            given.out,
+            given.hours,
+            given.overrides,
+            given.seed,
+            given.noisy_only,
+            given.workers,
+            given.damaged,
+            lambda done, total: show("rendering", done, total),
+        )
+    counts = f"{result.written} mixtures written, {result.present} there before, {len(result.failed)} failed"
+    lines = [f"{given.out}: {counts}", *(f"{name}: {reason}" for name, reason in result.failed)]
+    return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
+
+
+def shard(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sordino.experiments import run
+
+    with Display() as show:
+        result = run.shard(
+            given.recipe,
+            given.out,
+            given.overrides,
+            given.per_shard,
+            given.workers,
+            given.damaged,
+            lambda done, total: show("sharding", done, total),
+        )
+    counts = f"{result.written} shards written, {result.present} there before, {len(result.failed)} recordings left out"
+    lines = [f"{given.out}: {counts}", *(f"{name}: {reason}" for name, reason in result.failed)]
+    return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
+
+
+def _damaged(default: str) -> Flag:
+    told = f"refuse a recording that cannot be read, or skip and report it (default {default})"
+    return flag("--damaged", choices=("refuse", "skip"), default=default, help=told)
+
+
+RECIPE = flag("recipe", help="a YAML file with a section data, or the name of a shipped recipe")
+OUT = flag("out", help="the folder to write to")
+WORKERS = flag("--workers", type=int, help="processes; one per core by default")
+
+CHECK = Command(
+    "find what is wrong with a corpus",
+    check,
+    (
+        flag("root", help="the corpus: Valentini, DNS, noisy/ and clean/, or clean/ and noise/"),
+        flag("--sample-rate", type=int, default=16000, help="Hz that files should have (default 16000)"),
+        flag("--measure", type=int, default=50, help="test pairs to measure PESQ and STOI on (default 50; 0: none)"),
+        flag("--fix", metavar="CSV", help="write a manifest without the faulty entries; audio is never touched"),
+    ),
+    "Look at every file: unreadable, no partner, other length or rate, silent, clipped, twice, leaking speakers.",
+    lambda: "example:\n  sordino data check data/valentini",
+)
+
+PREPARE = Command(
+    "resample a corpus once, to FLAC",
+    prepare,
+    (
+        flag("root", help="the corpus as downloaded"),
+        OUT,
+        flag("--sample-rate", type=int, default=16000, help="Hz (default 16000)"),
+        WORKERS,
+        _damaged("skip"),
+    ),
+    "Resample every file, in parallel; a stopped run goes on where it was.",
+    lambda: "example:\n  sordino data prepare downloads/valentini data/valentini",
+)
+
+RENDER = Command(
+    "write hours of mixtures as files, once",
+    render,
+    (
+        RECIPE,
+        OUT,
+        flag("--hours", type=float, required=True, help="of training mixtures"),
+        flag("--seed", type=int, default=0, help="of the draws (default 0)"),
+        flag("--noisy-only", action="store_true", help="no clean training files, for label-free distillation"),
+        WORKERS,
+        _damaged("refuse"),
+    ),
+    "Write what a recipe's data would mix on the fly, in parallel, to noisy/, clean/ and valid/, which the source\n"
+    "pairs reads. key=value change the recipe, such as data.root=FOLDER. A stopped run goes on where it was.",
+    lambda: "example:\n  sordino data render dns/manner-s-1.5gf data/dns-50h --hours 50 data.segment_s=30",
+)
+
+SHARD = Command(
+    "put a corpus into a few large tar files",
+    shard,
+    (
+        RECIPE,
+        OUT,
+        flag("--per-shard", type=int, default=1000, help="recordings in each (default 1000)"),
+        WORKERS,
+        _damaged("refuse"),
+    ),
+    "Write the recordings of a recipe's data as WebDataset tar files, in parallel; the source shards reads them.\n"
+    "key=value change the recipe, such as data.root=FOLDER. A stopped run goes on where it was.",
+    lambda: "example:\n  sordino data shard valentini/manner-s-1.5gf data/valentini-shards",
+)

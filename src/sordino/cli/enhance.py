@@ -1,0 +1,175 @@
+"""``sordino enhance`` and ``sordino models``: noise out of a file, a folder or a stream."""
+
+from __future__ import annotations
+
+import sys
+from argparse import BooleanOptionalAction, Namespace
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sordino.cli.base import Answer, Command, flag
+from sordino.cli.progress import Display
+from sordino.errors import InputError
+
+ENHANCE_EXAMPLES = """examples:
+  sordino enhance noisy.wav -o clean.wav
+  sordino enhance recordings/ -o enhanced/
+  sordino enhance talk.flac -o clean.flac --strength 12 --high-band keep
+  arecord -f S16_LE -r 16000 -t wav | sordino enhance --stream | aplay
+"""
+
+LONG_S = 60.0
+
+STREAM = (
+    flag("--rate", type=int, help="with --stream: Hz of raw samples (default 16000)"),
+    flag("--channels", type=int, help="with --stream: of raw samples (default 1)"),
+    flag("--format", choices=("wav", "s16le", "f32le"), help="with --stream: of the output, and of raw samples"),
+    flag("--block-ms", type=float, help="with --stream: milliseconds that are read at once (default 20)"),
+    flag("--low-delay", action="store_true", default=None, help="with --stream: resample by short filters"),
+)
+
+
+def enhance(given: Namespace) -> Answer:
+    from sordino.inference.files import enhance_file
+    from sordino.inference.folders import enhance_folder
+
+    if given.stream:
+        return _stream(given)
+    for option in ("rate", "channels", "format", "block_ms", "low_delay"):
+        if getattr(given, option) is not None:
+            raise InputError(f"--{option.replace('_', '-')}", "is for streams alone", do="add --stream")
+    if not {None, "-"}.isdisjoint((given.input, given.output)):
+        do = "add --stream for standard input and output"
+        raise InputError("sordino enhance", "nothing to read, or nowhere to write to", "INPUT -o OUTPUT", do)
+    source, target = Path(given.input), Path(given.output)
+    blend = {"strength_db": given.strength, "high_band": given.high_band, "keep_rate": given.keep_rate}
+    if not source.is_dir():
+        with Display() as show:
+            told = partial(_seconds, show)
+            report = enhance_file(source, target, given.model, **blend, progress=told)
+        return report, f"{report['output']}: {report['seconds']:.2f} s at {report['sample_rate']} Hz{_turned(report)}"
+    count = len(_audio(source))
+    reports = []
+    with Display() as show:
+        for report in enhance_folder(source, target, given.model, **blend, workers=given.workers):
+            reports.append(report)
+            show("enhancing", len(reports), count)
+    reports.sort(key=lambda report: report["input"])
+    failed = [report for report in reports if "error" in report]
+    text = f"{target}: {len(reports) - len(failed)} files" + "".join(f"\n{report['error']}" for report in failed)
+    return {"files": reports, "failed": len(failed), "ok": not failed}, text
+
+
+def _stream(given: Namespace) -> Answer:
+    """Standard input to standard output; what is written is at once with whoever reads it, hence no buffer."""
+    from sordino.inference.pipe import enhance_stream
+
+    for option, usual in (("keep_rate", True), ("workers", None)):
+        if getattr(given, option) != usual:
+            raise InputError(f"--{option.replace('_', '-')}", "is for files and folders alone", do="leave it out")
+    for name in (given.input, given.output):
+        if name not in (None, "-"):
+            raise InputError(name, "is a name", "a stream", "write sordino enhance --stream < noisy.wav > clean.wav")
+    for file, name in ((sys.stdin, "standard input"), (sys.stdout, "standard output")):
+        if file.isatty():
+            raise InputError(name, "is a terminal", "sound", "write < noisy.wav > clean.wav, or use a pipe")
+    with (
+        open(sys.stdin.fileno(), "rb", closefd=False) as source,
+        open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as target,
+    ):
+        block_s = 0.02 if given.block_ms is None else given.block_ms / 1000
+        raw = given.rate, given.channels, given.format
+        blend = {"strength_db": given.strength, "high_band": given.high_band, "low_delay": bool(given.low_delay)}
+        report = enhance_stream(source, target, given.model, *raw, block_s, **blend, threads=1)
+    text = f"{report['seconds']:.2f} s at {report['sample_rate']} Hz, latency {report['latency_s'] * 1000:.1f} ms"
+    if timing := report["timing"]:
+        times = "p50 {p50_ms:.2f}, p95 {p95_ms:.2f}, p99 {p99_ms:.2f}, longest {max_ms:.2f} ms".format(**timing)
+        text += f", blocks of {report['block_s'] * 1000:g} ms: {times}"
+        text += f", RTF {timing['real_time_factor']:.3f}"
+    return report, text + (f", {report['clipped']} samples clipped" if report["clipped"] else "")
+
+
+def _seconds(show: Display, done_s: float, total_s: float) -> None:
+    """Seconds are told only of what takes long enough to wonder."""
+    if total_s >= LONG_S:
+        show("enhancing, seconds", round(done_s), round(total_s))
+
+
+def _audio(folder: Path) -> list[Path]:
+    from sordino.audio.sound_files import list_audio
+
+    files = list_audio(folder)
+    if not files:
+        raise InputError(folder, "holds no audio files", do="name a file, or a folder with audio in it")
+    return files
+
+
+def _turned(report: dict[str, Any]) -> str:
+    return f", turned down by {-report['gain_db']:.1f} dB to avoid clipping" if report["gain_db"] < 0 else ""
+
+
+SHOWN = {"pesq_wb": "PESQ-wb", "stoi": "STOI", "csig": "CSIG", "cbak": "CBAK", "covl": "COVL", "si_sdr_db": "SI-SDR"}
+
+
+def models(_given: Namespace) -> Answer:
+    from sordino.assets import shipped
+    from sordino.evaluation.pesq_trained import card_notes
+    from sordino.report.runs import grid
+
+    cards = shipped()
+    head, rows = ("", "parameters", "GFLOPs", "latency", *SHOWN.values()), []
+    tests: dict[str, dict[str, float]] = {}
+    for name, card in cards.items():
+        latency = "whole file" if card["latency_s"] is None else f"{1000 * card['latency_s']:g} ms"
+        size = f"{card['parameters']:,}", f"{card['flops_paper'] / 1e9:.2f}", latency
+        rows.append((name, *size, *_figures(card["scores"]["model"])))
+        tests[card["scores"]["test"]] = card["scores"]["noisy"]
+    rows += [("noisy input", "", "", "", *_figures(noisy)) for noisy in tests.values()]
+    told = [f"{name}{' (default)' if card['default'] else ''}: {card['summary']}" for name, card in cards.items()]
+    notes = f"Means over {' and '.join(tests)}; GFLOPs on 4 s, as the MV-AT paper counts them; SI-SDR in dB."
+    return cards, "\n".join([grid(head, rows), *told, notes, *card_notes(cards)])
+
+
+def _figures(means: Mapping[str, float]) -> list[str]:
+    return [f"{means[column]:.3f}" if column in means else "" for column in SHOWN]
+
+
+BLEND = (
+    flag("--strength", type=float, metavar="DB", help="lower the noise by at most this many dB (default: no limit)"),
+    flag(
+        "--high-band",
+        choices=("drop", "keep"),
+        default="drop",
+        help="what lies above half the model's rate, 8 kHz for those that ship: left out (default), or kept as it came",
+    ),
+)
+
+ENHANCE = Command(
+    "take the noise out of a file, a folder or a stream",
+    enhance,
+    (
+        flag("input", nargs="?", help="an audio file, or a folder of them"),
+        flag("-o", "--output", help="the file or folder to write"),
+        flag("--model", help="a shipped model's name, an ONNX file or a checkpoint; the best small one by default"),
+        *BLEND,
+        flag(
+            "--keep-rate",
+            action=BooleanOptionalAction,
+            default=True,
+            help="write at the rate of the input, which is the default, or at the model's (--no-keep-rate)",
+        ),
+        flag("--workers", type=int, help="files of a folder at once (default: one per core with a model in ONNX)"),
+        flag("--stream", action="store_true", help="standard input to standard output, as it comes"),
+        *STREAM,
+    ),
+    "Enhance recordings of any length, sample rate and number of channels; the output keeps all three. A model hears\n"
+    "nothing above half its own rate: that band is left out unless --high-band keep hands it on, noise and all.\n"
+    "With --stream, WAV or raw samples pass through as they come, and the answer goes to standard error.",
+    lambda: ENHANCE_EXAMPLES,
+)
+
+MODELS = Command(
+    "list the students that ship with sordino", models, (), "List the shipped students, the default first."
+)

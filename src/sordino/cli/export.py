@@ -1,0 +1,105 @@
+"""``sordino export``: a checkpoint as ONNX, in float or in 8 bits, and a page on which a student works in the
+browser."""
+
+from __future__ import annotations
+
+import tempfile
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sordino.assets import locate
+from sordino.cli.base import Answer, Command, flag, needs_training_tier
+from sordino.cli.progress import Display
+from sordino.errors import InputError
+
+
+def export(given: Namespace) -> Answer:
+    if not (given.output or given.web):
+        raise InputError("export", "nothing to write", "-o FILE.onnx, --web FOLDER, or both")
+    if not given.int8 and (given.data or given.calibrate or given.max_drop is not None):
+        raise InputError("export", "--data, --calibrate or --max-drop without --int8", "--int8, or none of them")
+    if not given.web:
+        return _export(given, given.student, given.output)
+    if given.output:
+        (value, text), (page, more) = (
+            _export(given, given.student, given.output),
+            _page(given.output, given.web),
+        )
+        return value | {"page": page}, f"{text}\n{more}"
+    source = locate(given.student)
+    if source.suffix == ".onnx":
+        if given.int8:
+            raise InputError(source, "is exported already", "a checkpoint for --int8")
+        return _page(source, given.web)
+    with tempfile.TemporaryDirectory() as folder:
+        student = Path(folder) / f"{source.stem}.onnx"
+        _export(given, source, student)
+        return _page(student, given.web)
+
+
+def _export(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple[dict[str, Any], str]:
+    needs_training_tier()
+    if given.int8:
+        return _int8(given, checkpoint, output)
+    from sordino.experiments import run
+    from sordino.inference.onnx_graph import stream_file
+
+    parity = run.export(checkpoint, output, given.licence)
+    text = f"{output}: differs from the network by at most {parity.largest_difference:.1e} on speech"
+    streamed = None
+    if parity.stream_difference is not None:
+        streamed = str(stream_file(output))
+        text += f"\n{streamed}: block by block, by at most {parity.stream_difference:.1e}"
+    return asdict(parity) | {"output": str(output), "stream_output": streamed}, text
+
+
+def _int8(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple[dict[str, Any], str]:
+    if not given.data:
+        raise InputError("export", "--int8 has nothing to be judged on", "--data NOISY CLEAN")
+    from sordino.experiments.export import export_int8
+    from sordino.export.int8 import MAX_DROP
+    from sordino.inference.onnx_graph import stream_file
+
+    max_drop = MAX_DROP if given.max_drop is None else given.max_drop
+    data = tuple(given.data)
+    with Display() as show:
+        done = export_int8(checkpoint, output, data, given.calibrate, max_drop, given.licence, progress=show)
+    text = f"{output}: {done.attempts[-1]}; in float {done.score:.3f} PESQ, {done.bytes / 1e6:.2f} MB"
+    streamed = str(stream_file(output)) if done.streams else None
+    return asdict(done) | {"output": str(output), "stream_output": streamed}, text
+
+
+def _page(student: str | Path, folder: str) -> tuple[dict[str, Any], str]:
+    from sordino.app.site import write_site
+
+    site = write_site(student, folder)
+    works = "files and the microphone" if site.streams else "files; this student cannot run live"
+    text = f"{folder}: a page of {site.megabytes:.1f} MB, for {works}"
+    return asdict(site), f"{text}\ntry it: python -m http.server --bind 127.0.0.1 --directory {folder}"
+
+
+EXPORT = Command(
+    "write a checkpoint as ONNX, or a page for browsers",
+    export,
+    (
+        flag("student", help="a checkpoint, or the name of a student that ships; for --web alone also an ONNX file"),
+        flag("-o", "--output", help="the .onnx file to write"),
+        flag("--web", metavar="FOLDER", help="write a page that runs the student in the browser, as plain files"),
+        flag("--licence", default="", help="licence of the weights, for the file's metadata"),
+        flag("--int8", action="store_true", help="in 8 bits, if PESQ on --data drops by --max-drop at most"),
+        flag("--data", nargs=2, metavar=("NOISY", "CLEAN"), help="two folders whose files pair by name"),
+        flag("--calibrate", help="folder of noisy recordings to calibrate on; that of --data by default"),
+        flag("--max-drop", type=float, help="largest loss of mean PESQ (default 0.05)"),
+    ),
+    "Export a network for any input length; one that streams gets a second file, .stream.onnx, for blocks.\n"
+    "What is written equals the network on real speech to 1e-4, or nothing is; with --int8 it scores nearly as well.\n"
+    "With --web, a page that enhances files and the microphone in the browser; it needs onnxruntime-web from the npm\n"
+    "registry, once.",
+    lambda: (
+        "examples:\n  sordino export runs/student/best.safetensors -o student.onnx\n"
+        "  sordino export unet-24 --web page\n"
+        "  sordino export runs/student/best.safetensors -o student.onnx --int8 --data noisy/ clean/"
+    ),
+)

@@ -1,0 +1,160 @@
+"""``sordino evaluate``, ``bench`` and ``report``: figures, and models side by side."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from sordino.cli.base import Answer, Command, flag, needs_training_tier
+from sordino.cli.progress import Display
+from sordino.errors import InputError
+
+if TYPE_CHECKING:
+    from sordino.evaluation.efficiency import Cost
+
+
+MODEL_RATE = flag("--model-rate", type=int, help="Hz of a model that does not say its own (default 16000)")
+
+STYLE = flag("--style", choices=("text", "markdown", "latex", "csv"), default="text", help="of the table")
+
+
+def evaluate(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sordino.evaluation.pesq_trained import PERCEPTUAL, perceptual_notes
+    from sordino.experiments import run
+    from sordino.metrics.dnsmos import FILE
+
+    if given.data and len(given.data) > 2:
+        raise InputError("--data", f"{len(given.data)} folders", "NOISY CLEAN, or NOISY alone")
+    folders = None if not given.data else given.data[0] if len(given.data) == 1 else tuple(given.data)
+    if given.dnsmos:
+        os.environ[FILE] = given.dnsmos  # the processes that measure inherit it
+    with Display() as show:
+        scores = run.evaluate(
+            given.model,
+            folders,
+            given.recipe,
+            given.split,
+            given.metrics,
+            given.out,
+            given.workers,
+            show,
+            given.align,
+            given.sample_rate,
+            given.model_rate,
+        )
+    failures = "".join(f"\n{one.id}: no {one.metric}: {one.reason}" for one in scores.failures)
+    told = perceptual_notes([scores.metadata["model"]] if scores.metadata.get(PERCEPTUAL) else [])
+    value = {"metadata": scores.metadata, "means": scores.means(), "rows": scores.rows}
+    return value | {"failures": [asdict(one) for one in scores.failures]}, "\n".join([scores.table() + failures, *told])
+
+
+def bench(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sordino.evaluation.efficiency import as_json, notes, table
+    from sordino.experiments import bench as benchmark
+
+    if (given.model is None) != given.all:
+        raise InputError("bench", "both a model and --all" if given.all else "no model", "MODEL, or --all")
+    if not given.all:
+        cost = benchmark.bench(
+            given.model, given.seconds, given.repeats, given.threads, not given.counts, given.model_rate
+        )
+        return asdict(cost), _costs(cost)
+    with Display() as show:
+        lines = benchmark.bench_all(given.seconds, given.repeats, given.threads, not given.counts, show)
+    told = notes(lines, given.seconds)
+    return {"models": [as_json(line) for line in lines], "notes": told}, "\n".join([table(lines, given.style), *told])
+
+
+def _costs(cost: Cost) -> str:
+    """What one model costs, a figure a line; what is not known says so, and what was not measured is left out."""
+
+    def show(value: float | None, unit: float, form: str) -> str:
+        return "unknown" if value is None else form.format(value / unit)
+
+    lines = [
+        cost.name if cost.arguments is None else f"{cost.name} {cost.arguments}",
+        f"parameters               {show(cost.parameters, 1, '{:,.0f}')}",
+        f"FLOPs, paper (4 s)       {show(cost.flops_paper, 1e9, '{:.2f} G')}",
+        f"multiply-accumulates     {show(cost.macs_per_second, 1e9, '{:.3f} G per second of audio')}",
+    ]
+    if cost.file_bytes is not None:
+        lines.append(f"file                     {cost.file_bytes / 1e6:.2f} MB")
+    if cost.speed is not None:
+        speed = cost.speed
+        spread = f"({speed.fastest:.4f} to {speed.slowest:.4f}), {speed.threads} thread(s)"
+        lines.append(f"real-time factor         {speed.median:.4f} {spread}")
+    if cost.speed is not None and cost.peak_memory_bytes is not None:
+        lines.append(f"peak memory              {cost.peak_memory_bytes / 2**20:.0f} MiB for {cost.speed.seconds:g} s")
+    return "\n".join(lines)
+
+
+def report(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sordino.experiments.compare import compare
+    from sordino.report.runs import table
+
+    with Display() as show:
+        rows, published = compare(given.runs, given.output, given.paper, given.examples, show)
+    value = {"rows": [asdict(row) for row in rows], "paper": [row._asdict() for row in published]}
+    return value, table(rows, given.style, published, intervals=given.intervals)
+
+
+EVALUATE = Command(
+    "score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR, DNSMOS",
+    evaluate,
+    (
+        flag("model", help="a checkpoint, an ONNX file, a shipped model's name, module:function, or noisy: the input"),
+        flag("--data", nargs="+", metavar="FOLDER", help="NOISY CLEAN, paired by name; NOISY alone for dnsmos"),
+        flag("--recipe", help="score on this recipe's data; a checkpoint's own recipe by default"),
+        flag("--split", choices=("test", "valid"), default="test", help="which recordings of the recipe's data"),
+        flag("--metrics", nargs="+", help="names of metrics; the paper's and SI-SDR by default"),
+        flag("--dnsmos", metavar="FILE", help="network of the metric dnsmos, unless speechmos is installed"),
+        flag("--out", help="folder for scores.json and scores.csv; a checkpoint's own run by default"),
+        flag("--workers", type=int, help="processes that compute the metrics; one per core by default"),
+        flag("--align", choices=("exact", "shorter"), default="exact", help="shorter cuts what differs in length"),
+        flag("--sample-rate", type=int, help="Hz to read --data at (default 16000)"),
+        MODEL_RATE,
+    ),
+    "Enhance a test set and score it, with a row per file, means and 95 % intervals.",
+    lambda: (
+        "examples:\n  sordino evaluate runs/student/best.safetensors\n  sordino evaluate noisy --data noisy/ clean/\n"
+        "  sordino evaluate noisy --data noisy/ --metrics dnsmos\n"
+        "  sordino evaluate theirs.onnx --recipe runs/student/recipe.yaml --out scores/theirs"
+    ),
+)
+
+BENCH = Command(
+    "parameters, FLOPs, speed and memory of a network",
+    bench,
+    (
+        flag("model", nargs="?", help="a recipe, a checkpoint, an ONNX file, a shipped model's name, module:function"),
+        flag("--all", action="store_true", help="every network of the recipes that ship, as a table"),
+        flag("--counts", action="store_true", help="count only, without speed and memory"),
+        flag("--seconds", type=float, default=4.0, help="of audio in one pass (default 4)"),
+        flag("--repeats", type=int, default=5, help="timed passes (default 5)"),
+        flag("--threads", type=int, default=1, help="of arithmetic (default 1)"),
+        MODEL_RATE,
+        STYLE,
+    ),
+    "Measure what a network costs: FLOPs as the paper counts them, and all that it really does.",
+    lambda: "examples:\n  sordino bench valentini/manner-s-1.5gf\n  sordino bench --all --counts --style markdown",
+)
+
+REPORT = Command(
+    "put runs side by side, and beside the paper",
+    report,
+    (
+        flag("runs", nargs="+", help="folders of runs; and of scores alone, from sordino evaluate --out"),
+        flag("-o", "--output", help="write an HTML page with curves, spectrograms and sound"),
+        flag("--paper", action="store_true", help="add the published figures that the recipes name"),
+        STYLE,
+        flag("--intervals", action="store_true", help="follow each mean by its 95 %% interval"),
+        flag("--examples", type=int, default=3, help="recordings on the page (default 3)"),
+    ),
+    "Compare runs on one test set, the noisy input first. Runs without scores are scored on the way.",
+    lambda: "example:\n  sordino report runs/baseline runs/mvat -o report.html --paper",
+)

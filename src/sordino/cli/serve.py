@@ -1,0 +1,47 @@
+"""``sordino serve``: a page on this machine, to hear what models do."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from argparse import Namespace
+
+from sordino.cli.base import Answer, Command, flag
+from sordino.cli.progress import say
+
+
+def serve(given: Namespace) -> Answer:
+    from sordino.app.serve import Limits, serving
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # A server that is told to end cleans up as one that is interrupted does.
+    before = signal.signal(signal.SIGTERM, stop)
+    address = ""
+    try:
+        with serving(given.models, given.host, given.port, Limits(given.minutes, given.megabytes)) as address:
+            say(f"sordino listens on {address} (Ctrl-C ends it)")
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        if not address:
+            raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return {"address": address}, "stopped; no recording is kept"
+
+
+SERVE = Command(
+    "a page on this machine, to hear what models do",
+    serve,
+    (
+        flag("models", nargs="*", help="checkpoints, ONNX files or module:function beside the students that ship"),
+        flag("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine alone)"),
+        flag("--port", type=int, help="port to listen on; the first free one from 7860 by default"),
+        flag("--minutes", type=float, default=10.0, help="how long a recording may be (default 10)"),
+        flag("--megabytes", type=float, default=100.0, help="how large a file may be (default 100)"),
+    ),
+    "Show a page on which recordings are enhanced, and models compared, blind or open. Nothing leaves this machine,\n"
+    "and files are deleted when the page is closed.",
+    lambda: "examples:\n  sordino serve\n  sordino serve runs/teacher/best.safetensors theirs.onnx",
+)

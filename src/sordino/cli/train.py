@@ -1,0 +1,101 @@
+"""``sordino train``, ``study`` and ``demo``: teachers, baselines and distilled students."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+from typing import Any
+
+from sordino.assets import recipes, studies
+from sordino.cli.base import Answer, Command, flag, needs_training_tier
+from sordino.cli.progress import Display
+
+TRAIN_EXAMPLES = """examples:
+  sordino train valentini/manner-s-1.5gf data.root=data/valentini
+  sordino train my-recipe.yaml train.steps=1000 model.hidden=24 --out runs/trial
+  sordino train my-recipe.yaml --resume
+"""
+
+
+def _shipped_recipes() -> str:
+    return f"{TRAIN_EXAMPLES}\nRecipes that ship with sordino:\n" + "\n".join(f"  {name}" for name in recipes())
+
+
+def train(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sordino.experiments import run
+    from sordino.metrics import described
+
+    if given.dry_run:
+        tried = run.dry_run(given.recipe, given.overrides)
+        return tried, _tried(tried)
+    with Display() as show:
+        outcome = run.train(given.recipe, given.overrides, given.out, given.resume, show)
+    value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
+    best = "" if outcome.best_step is None else f"; best at step {outcome.best_step}: {described(outcome.valid)}"
+    return value, f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s{best}"
+
+
+def _tried(tried: dict[str, Any]) -> str:
+    lines = [f"{name:24} {value:.4g} at the start{_pull(name, tried)}" for name, value in tried["terms"].items()]
+    hours = tried["seconds_per_step"] * tried["steps"] / 3600
+    learnt = f", and {tried['learnt']:,} of the methods" if tried["learnt"] else ""
+    lines.append(f"trains {tried['parameters']:,} parameters of the student{learnt}")
+    lines.append(f"{tried['steps']} steps, about {hours:.2g} hours here; validation, save and resume work")
+    return "\n".join(filter(None, [*lines, tried["cache"]]))
+
+
+def _pull(name: str, tried: dict[str, Any]) -> str:
+    if not name.startswith("kd/"):
+        return ""
+    pull = tried["pulls"].get(name)
+    return f", pulls {pull:.3g} times as hard as the loss" if pull is not None else ", with no loss beside it"
+
+
+def study(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sordino.experiments import study
+
+    with Display() as show:
+        found, text = study.run(given.study, show)
+    return {name: [asdict(line) for line in lines] for name, lines in found.items()}, text
+
+
+def demo(given: Namespace) -> Answer:
+    needs_training_tier()
+    from sordino.app.demo import demo
+
+    with Display() as show:
+        return demo(given.out, show)
+
+
+TRAIN = Command(
+    "train a teacher, a baseline or a distilled student",
+    train,
+    (
+        flag("recipe", help="a YAML file, or the name of a shipped recipe"),
+        flag("--out", help="folder of the run; the recipe's own by default"),
+        flag("--resume", action="store_true", help="go on with the run in that folder"),
+        flag("--dry-run", action="store_true", help="check everything, try a few steps, and leave no trace"),
+    ),
+    "Train what a recipe describes. Behind it, key=value or --key value change the recipe, such as\n"
+    "train.steps=1000. Ctrl-C saves the run; --resume goes on with it exactly.",
+    _shipped_recipes,
+)
+
+STUDY = Command(
+    "train methods x scenarios x seeds, and compare them",
+    study,
+    (flag("study", help="a YAML file, or the name of a study that ships"),),
+    "Train every run of a study that is missing, several side by side, and write its tables. A run that has its\n"
+    "scores is not done again, and a stopped one goes on where it was.",
+    lambda: "example:\n  sordino study mismatch\n\nStudies that ship with sordino:\n  " + "\n  ".join(studies()),
+)
+
+DEMO = Command(
+    "the whole road in a few minutes, on synthetic data",
+    demo,
+    (flag("--out", default="runs/demo", help="folder to write to (default runs/demo)"),),
+    "Train a small teacher and three students on a synthetic corpus, score them and write a report.",
+    lambda: "example:\n  sordino demo",
+)

@@ -1,0 +1,100 @@
+"""Draws: the numbers behind a filter, a rumble, a hum, a short sound, a room and a band, and what is made of them.
+
+Each function draws all that it needs from the generator given and hands it to a pure function of ``audio``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from sordino.audio.disturbances import fade, hum, lay, loudest, rumble, rumble_samples
+from sordino.audio.filters import (
+    RANDOM_MAX,
+    high_pass,
+    high_shelf,
+    low_pass,
+    low_shelf,
+    peak,
+    random_section,
+    steep_low_pass,
+    telephone,
+    tilt,
+)
+from sordino.audio.rooms import Shoebox, synthetic_response
+
+More = Callable[[np.random.Generator, int], np.ndarray]
+"""Draws another noise of so many samples: float32 [T]."""
+
+
+def draw_shape(rng: np.random.Generator, most_db: float, sample_rate: int) -> np.ndarray:
+    """Draw a chain of filters such as microphones, rooms and recorders make: sections ``[K,6]``.
+
+    Valin's random section always; a tilt, shelves, peaks, a high-pass and a low-pass by chance.
+    """
+    top = 0.45 * sample_rate
+
+    def hertz(lowest: float, highest: float) -> float:
+        return min(math.exp(rng.uniform(math.log(lowest), math.log(highest))), top)
+
+    def gain() -> float:
+        return rng.uniform(-most_db, most_db)
+
+    chain = [random_section(rng.uniform(-RANDOM_MAX, RANDOM_MAX, 4).tolist())]
+    if rng.random() < 0.4:
+        chain.append(tilt(rng.uniform(-most_db, most_db) / 4, sample_rate))
+    if rng.random() < 0.3:
+        chain.append(low_shelf(hertz(80, 500), gain(), sample_rate))
+    if rng.random() < 0.3:
+        chain.append(high_shelf(hertz(1500, 6000), gain(), sample_rate))
+    for _ in range(int(rng.integers(3))):
+        chain.append(peak(hertz(100, 6000), gain(), sample_rate, rng.uniform(0.5, 3)))
+    if rng.random() < 0.25:
+        chain.append(high_pass(hertz(30, 250), sample_rate))
+    if rng.random() < 0.15:
+        chain.append(low_pass(hertz(2500, 7000), sample_rate))
+    return np.concatenate(chain)
+
+
+def draw_rumble(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray:
+    """Draw low-frequency noise below 30 to 200 Hz that swells and ebbs by some dB: float32 ``[T]``."""
+    band_hz = rng.uniform(8, 25), math.exp(rng.uniform(math.log(30), math.log(200)))
+    swell_db = rng.uniform(0, 8) * rng.uniform(-1, 1, 2 + math.ceil(2 * length / sample_rate))  # two turns a second
+    white = rng.standard_normal(rumble_samples(length, sample_rate))
+    return rumble(white, swell_db, band_hz, sample_rate)[:length]
+
+
+def draw_hum(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray:
+    """Draw mains hum of 50 or 60 Hz with 1 to 10 harmonics that grow weaker upwards: float32 ``[T]``."""
+    mains_hz, count = int(rng.choice((50, 60))), int(rng.integers(1, 11))
+    amplitudes = rng.uniform(0.2, 1, count) / np.arange(1, count + 1) ** rng.uniform(0.5, 2)
+    return hum(mains_hz, amplitudes.tolist(), rng.uniform(0, 2 * math.pi, count).tolist(), length, sample_rate)
+
+
+def draw_bursts(rng: np.random.Generator, more: More, length: int, sample_rate: int) -> np.ndarray:
+    """Draw a short sound, the loudest 50 to 500 ms of another noise, heard one to five times: float32 ``[T]``."""
+    seconds = math.exp(rng.uniform(math.log(0.05), math.log(0.5)))
+    source = more(rng, min(length, sample_rate))
+    sound = fade(loudest(source, round(seconds * sample_rate)), sample_rate)
+    return lay(sound, rng.integers(length, size=int(rng.integers(1, 6))).tolist(), length)
+
+
+def draw_room(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
+    """Draw the impulse response of a room of 3 to 10 m with a talker 0.3 to 2.5 m from the microphone: ``[R]``."""
+    size = rng.uniform((3, 3, 2.4), (10, 8, 4))
+    talker = rng.uniform(0.5, size - 0.5)
+    away = rng.standard_normal(3)
+    microphone = np.clip(talker + rng.uniform(0.3, 2.5) * away / np.linalg.norm(away), 0.2, size - 0.2)
+    decay_s = rng.uniform(0.15, 0.8)
+    white = rng.standard_normal(math.ceil(decay_s * sample_rate))
+    return synthetic_response(Shoebox(size, talker, microphone, decay_s), white, sample_rate)
+
+
+def draw_band(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
+    """Draw a narrower band: a telephone's, about 300 to 3400 Hz, or all below a cut from 3 to 7.5 kHz."""
+    top = 0.45 * sample_rate
+    if rng.random() < 0.5:
+        return telephone(rng.uniform(200, 400), min(rng.uniform(3000, 3800), top), sample_rate)
+    return steep_low_pass(min(rng.uniform(3000, 7500), top), sample_rate)

@@ -1,0 +1,137 @@
+"""From items to batches: the order of an epoch, exact to resume, and torch's loader around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from sordino.data.base import Segments, order, pad
+from sordino.errors import InputError
+from sordino.types import Batch, Item
+
+
+class Order(Sampler[list[tuple[int, int]]]):
+    """The batches of one epoch as lists of ``(epoch, index)``, shuffled by (seed, epoch); a last short one is dropped.
+
+    Args:
+        length: items per epoch.
+        batch_size: items per batch of one process.
+        seed: of the run.
+        epoch: counted from 0.
+        start_batch: batches of this epoch that were done before; the first one yielded is this one.
+        rank: of this process among ``ranks``: it gets every ``ranks``-th batch, all processes the same number.
+        ranks: number of processes.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        start_batch: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.length, self.batch_size, self.seed, self.epoch = length, batch_size, seed, epoch
+        self.start_batch, self.rank, self.ranks = start_batch, rank, ranks
+
+    def __len__(self) -> int:
+        return max(0, self.length // (self.batch_size * self.ranks) - self.start_batch)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        shuffled = order(self.length, self.seed, self.epoch)
+        for batch in range(self.start_batch, self.start_batch + len(self)):
+            first = (batch * self.ranks + self.rank) * self.batch_size
+            yield [(self.epoch, index) for index in shuffled[first : first + self.batch_size]]
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Stack items into a batch, zero-padded to the longest; some or all of them may lack references."""
+    longest = max(len(item.noisy) for item in items)
+    has_clean = [item.clean is not None for item in items]
+    clean = [np.zeros(0, np.float32) if item.clean is None else item.clean for item in items]
+    return Batch(
+        noisy=_stack([item.noisy for item in items], longest),
+        clean=_stack(clean, longest) if any(has_clean) else None,
+        lengths=torch.tensor([item.length for item in items]),
+        ids=tuple(item.id for item in items),
+        has_clean=torch.tensor(has_clean) if any(has_clean) and not all(has_clean) else None,
+    )
+
+
+def loader(
+    segments: Segments,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    start_batch: int = 0,
+    workers: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Iterator[Batch]:
+    """Load one epoch of training batches, from ``start_batch`` on; arguments as in :class:`Order`.
+
+    Args:
+        segments: a source's ``train(seed)``.
+        batch_size: items per batch of one process.
+        seed: of the run; the same batches come for the same seed, whatever the number of workers.
+        epoch: counted from 0.
+        start_batch: batches of this epoch that were done before.
+        workers: processes that prepare batches ahead; 0 prepares them in this one.
+        rank: of this process among ``ranks``.
+        ranks: number of training processes.
+
+    Yields:
+        Batches.
+
+    Raises:
+        InputError: an epoch holds less than one batch; or whatever is wrong with a recording.
+    """
+    if len(segments) < batch_size * ranks:
+        raise InputError(
+            "batch_size",
+            f"{batch_size} items for each of {ranks} process(es), but an epoch has {len(segments)} segments",
+            do="take a smaller batch_size or more data",
+        )
+    batches = DataLoader(
+        _Told(segments),  # pyright: ignore[reportArgumentType]  # torch's Dataset is a class; ours asks for no torch
+        batch_sampler=Order(len(segments), batch_size, seed, epoch, start_batch, rank, ranks),
+        collate_fn=_collate_told,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # not torch's global one, from which nothing may be drawn on the side
+    )
+    for batch in batches:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
+
+
+class _Told:
+    """Segments that return a user's error instead of raising it: torch would turn it into a traceback of its own on
+    the way out of a worker process."""
+
+    def __init__(self, segments: Segments) -> None:
+        self.segments = segments
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __getitem__(self, key: tuple[int, int]) -> Item | InputError:
+        try:
+            return self.segments[key]
+        except InputError as error:
+            return error
+
+
+def _collate_told(items: Sequence[Item | InputError]) -> Batch | InputError:
+    whole = [item for item in items if isinstance(item, Item)]
+    return next((item for item in items if isinstance(item, InputError)), None) or collate(whole)
+
+
+def _stack(waves: Sequence[np.ndarray], length: int) -> torch.Tensor:
+    return torch.from_numpy(np.stack([pad(wave, length) for wave in waves]))

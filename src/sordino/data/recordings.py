@@ -1,0 +1,194 @@
+"""Recordings at one sample rate, read in part or kept in memory; how files tell their speaker and their partner."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sordino.audio.mix import fit_noise
+from sordino.audio.sound_files import info, list_audio, read, read_compact, read_segment
+from sordino.data.manifest import files
+from sordino.errors import InputError
+
+SYNTHETIC_MARK = "SYNTHETIC.md"
+"""A file of this name at the top of a corpus says that it was synthesised."""
+
+
+class Recordings:
+    """Sound files read as mono float32, all at one rate.
+
+    Args:
+        paths: the files; their headers are read at once, so that a bad file is told before a run and not during it.
+        sample_rate: the rate in Hz that all of them must have.
+        cache: keep every file that was read in memory, decoded (int16 where that is exact: 115 MB an hour at 16 kHz).
+            Each worker process keeps its own.
+
+    Raises:
+        InputError: a file is unreadable, empty or at another rate.
+    """
+
+    def __init__(self, paths: Sequence[Path], sample_rate: int, cache: bool = False) -> None:
+        self.paths = list(paths)
+        self._kept: dict[int, np.ndarray] | None = {} if cache else None
+        with ThreadPoolExecutor(8) as pool:
+            headers = list(pool.map(info, self.paths))
+        for path, header in zip(self.paths, headers, strict=True):
+            if header.sample_rate != sample_rate:
+                raise InputError(
+                    path,
+                    f"is at {header.sample_rate} Hz",
+                    f"{sample_rate} Hz",
+                    f"resample the corpus once with `sordino data prepare --sample-rate {sample_rate}`",
+                )
+            if header.length == 0:
+                raise InputError(
+                    path, "holds no samples (0 frames)", do="remove it; `sordino data check` finds all such"
+                )
+        self.lengths = np.array([header.length for header in headers], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to a worker process without the cache."""
+        return self.__dict__ | {"_kept": None if self._kept is None else {}}
+
+    def read(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray:
+        """Samples of file ``index``: float32 ``[T]``, shorter than ``length`` where the file ends earlier."""
+        if self._kept is None:
+            return read_segment(self.paths[index], start, length)
+        if index not in self._kept:
+            self._kept[index] = read_compact(self.paths[index])
+        audio = self._kept[index][start : None if length is None else start + length]
+        return audio.astype(np.float32) / np.float32(32768) if audio.dtype == np.int16 else audio.copy()
+
+    def loop(self, index: int, offset: int, length: int) -> np.ndarray:
+        """Exactly ``length`` samples of file ``index`` from ``offset`` on, starting over where it ends."""
+        if offset + length <= self.lengths[index]:
+            return self.read(index, offset, length)
+        return fit_noise(self.read(index), length, offset)
+
+
+class Responses(Recordings):
+    """Impulse responses of rooms: the first channel of each file, as the mean of several microphones is no room's."""
+
+    def read(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray:
+        """Samples of the first channel of file ``index``, as :meth:`Recordings.read` gives them."""
+        audio, _ = read(self.paths[index])
+        return audio[0, start : None if length is None else start + length]
+
+
+def is_synthetic(folder: str | Path) -> bool:
+    """Whether a folder lies in a corpus that ``Synthetic.write`` wrote, whose figures must say so."""
+    folder = Path(folder).absolute()
+    return any((place / SYNTHETIC_MARK).is_file() for place in (folder, *folder.parents[:2]))
+
+
+def audio_below(folder: str | Path, exclude: Iterable[str] = (), manifest: str | None = None) -> list[Path]:
+    """List the sound files below ``folder`` that nothing leaves out.
+
+    Args:
+        folder: where to look.
+        exclude: patterns (``*`` and ``?`` allowed), held against the path below ``folder`` and against each folder
+            or file name in it: ``esc50-cc0`` leaves out that folder, ``*/siren/*`` and ``*.mp3`` do what they say.
+        manifest: a manifest outside of which nothing is taken.
+
+    Raises:
+        InputError: the folder is missing or nothing is left.
+    """
+    folder, patterns = Path(folder), list(exclude)
+    listed = None if manifest is None else files(manifest)
+
+    def excluded(path: Path) -> bool:
+        below = path.relative_to(folder)
+        names = (below.as_posix(), *below.parts)
+        if listed is not None and Path(os.path.abspath(path)) not in listed:
+            return True
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+    paths = [path for path in list_audio(folder) if not excluded(path)]
+    if not paths:
+        raise InputError(folder, "holds no sound files" + (" that are not left out" if patterns or manifest else ""))
+    return paths
+
+
+def speaker_of(path: Path, root: str | Path) -> str:
+    """Name the speaker of a file.
+
+    The reader's number where the file's name holds ``reader_N`` (DNS Challenge); otherwise the folder above it or,
+    right in ``root``, its name before the first ``_``.
+    """
+    reader = re.search(r"reader_\d+", path.stem)
+    if reader:
+        return reader.group()
+    return path.stem.partition("_")[0] if path.parent == Path(root) else path.parent.name
+
+
+def recording_of(path: Path) -> str:
+    """Name the recording that a piece of noise was cut from.
+
+    ``kitchen_03`` is a piece of ``kitchen``; ``1-22694-B`` (ESC: fold, Freesound number, take) one of ``1-22694``.
+    """
+    stem = re.sub(r"_\d\d$", "", path.stem)
+    return re.sub(r"^(\d-\d+)-[A-Z]$", r"\1", stem)
+
+
+def held_out(names: Iterable[str], modulo: int) -> set[str]:
+    """Choose the names kept for validation: those whose CRC-32 is 0 modulo ``modulo``, the same on every machine.
+
+    Where that leaves none or all of them, the one with the smallest remainder.
+    """
+    remainders = {name: zlib.crc32(name.encode()) % modulo for name in set(names)}
+    chosen = {name for name, remainder in remainders.items() if remainder == 0}
+    if 0 < len(chosen) < len(remainders):
+        return chosen
+    return {min(remainders, key=lambda name: (remainders[name], name))}
+
+
+def pair_files(noisy: str | Path, clean: str | Path, manifest: str | None = None) -> list[tuple[str, Path, Path]]:
+    """Pair two folders, or what a manifest lists of them.
+
+    Files belong together whose paths below the folders are the same, suffix apart, or hold the same ``fileid_N`` at
+    their end (DNS Challenge).
+
+    Returns:
+        ``(id, noisy path, clean path)``, sorted by id.
+
+    Raises:
+        InputError: a folder is missing or empty, a file has no partner, or two files lay claim to one.
+    """
+    noisy_files, clean_files = (_keyed(audio_below(folder, (), manifest), Path(folder)) for folder in (noisy, clean))
+    for here, there, folder in ((noisy_files, clean_files, clean), (clean_files, noisy_files, noisy)):
+        missing = sorted(set(here) - set(there))
+        if missing:
+            raise InputError(
+                here[missing[0]],
+                f"has no partner in {folder} ({len(missing)} of {len(here)} files have none)",
+                do="add or remove files; `sordino data check` lists them all",
+            )
+    return [(key, noisy_files[key], clean_files[key]) for key in sorted(noisy_files)]
+
+
+def pair_key(path: Path, root: Path) -> str:
+    """What a noisy file and its clean partner have in common: the path below ``root``, or the DNS ``fileid_N``."""
+    key = path.relative_to(root).with_suffix("").as_posix()
+    file_id = re.search(r"fileid_\d+$", key)
+    return file_id.group() if file_id else key
+
+
+def _keyed(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
+    keyed: dict[str, Path] = {}
+    for path in paths:
+        key = pair_key(path, folder)
+        if key in keyed:
+            raise InputError(path, f"goes by the same name as {keyed[key]}", do="remove one of the two")
+        keyed[key] = path
+    return keyed

@@ -1,0 +1,131 @@
+"""Mix: a folder of clean speech and a folder of noise, mixed on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sordino.data.augmentation import DEFAULT, Augmentation, augmentation
+from sordino.data.base import Segments
+from sordino.data.mixing import Mixer, Mixing
+from sordino.data.recordings import Recordings, Responses, audio_below, held_out, is_synthetic, recording_of, speaker_of
+from sordino.data.sources.pairs import items_of_test
+from sordino.errors import InputError
+from sordino.types import Item
+
+VALID_SPEAKERS, VALID_NOISES = 20, 10
+"""One speaker in twenty and one noise recording in ten are kept for validation, by the CRC-32 of their names."""
+
+
+class Mix:
+    """Clean speech and noise from two folders, mixed anew in every epoch.
+
+    A file's speaker is the folder above it (right in ``clean``: its name before the first ``_``). Speakers whose
+    name's CRC-32 is 0 modulo 20 and noise recordings (all pieces ``name_NN`` together) whose name's is 0 modulo 10
+    are heard in validation only.
+
+    Args:
+        clean: folder of clean speech, one folder per speaker.
+        noise: folder of noise.
+        test_noisy: folder of noisy test recordings.
+        test_clean: folder of their clean partners, of the same names.
+        snr_db: lowest and highest signal-to-noise ratio in dB, of all noise together, rumble included.
+        level_db: lowest and highest RMS of the mixtures in dBFS; none keeps the speech at its own level.
+        augment: what else happens to speech, noise and mixture, in validation too, see
+            :class:`sordino.data.augmentation.Augmentation`; none for nothing.
+        segment_s: length of a training segment in seconds.
+        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
+        babble: probability that the noise is made of 3 to 8 other talkers.
+        impulse_responses: folder of impulse responses of rooms; none leaves speech where it was recorded.
+        reverb: with ``impulse_responses``, the probability that speech is heard in one of the rooms, in the reference
+            as in the mixture (not reverberation is to be taken away, but noise) unless ``augment.reference`` differs.
+        epoch_size: segments per epoch; none takes as many as all training speech makes.
+        valid_items: validation mixtures.
+        exclude: folders or files to leave out of clean and noise, by name or pattern, such as ``esc50-cc0``.
+        sample_rate: Hz, of every file.
+        cache: keep decoded files in memory, 115 MB per hour at 16 kHz in each process; for corpora of some hours.
+        manifest: a manifest written by ``sordino data check --fix``; clean and noise files that it does not list are
+            left out.
+    """
+
+    name = "mix"
+    labels = "all"
+
+    def __init__(
+        self,
+        clean: str,
+        noise: str,
+        test_noisy: str | None = None,
+        test_clean: str | None = None,
+        snr_db: tuple[float, float] = (-5.0, 40.0),
+        level_db: tuple[float, float] | None = (-60.0, -10.0),
+        augment: Augmentation | Mapping[str, Any] | None = DEFAULT,
+        segment_s: float = 4.0,
+        tempo: tuple[float, float] | None = None,
+        babble: float = 0.0,
+        impulse_responses: str | None = None,
+        reverb: float = 0.5,
+        epoch_size: int | None = None,
+        valid_items: int = 32,
+        exclude: tuple[str, ...] = (),
+        sample_rate: int = 16000,
+        cache: bool = True,
+        manifest: str | None = None,
+    ) -> None:
+        self.clean, self.noise, self.test_noisy, self.test_clean = clean, noise, test_noisy, test_clean
+        self.synthetic = is_synthetic(clean)
+        self.impulse_responses = impulse_responses
+        self.mixing = Mixing(snr_db, level_db, tempo, babble, reverb, augmentation(augment))
+        self.segment_s, self.epoch_size, self.valid_items = segment_s, epoch_size, valid_items
+        self.exclude, self.manifest = tuple(exclude), manifest
+        self.sample_rate, self.cache = sample_rate, cache
+
+    def train(self, seed: int) -> Segments:
+        """Segments of ``segment_s``; see :class:`sordino.data.base.Source`."""
+        return self._mixer(valid=False).segments(seed, self.segment_s, self.epoch_size)
+
+    def valid(self) -> Sequence[Item]:
+        """``valid_items`` fixed mixtures of held-out speakers and noises, spread evenly over ratios and kinds of noise.
+
+        They are augmented as in training, but none is without speech; tempo, babble and recorded rooms are left out.
+        """
+        return self._mixer(valid=True).valid(self.valid_items)
+
+    def test(self) -> Sequence[Item]:
+        """The recorded pairs of ``test_noisy`` and ``test_clean``."""
+        return items_of_test(self.test_noisy, self.test_clean, self.sample_rate)
+
+    def _mixer(self, valid: bool) -> Mixer:
+        speech, noise = ([path for path, held in part if held == valid] for part in self._split)
+        mixing = (self.mixing.for_validation() or self.mixing) if valid else self.mixing
+        rooms = [] if valid or self.impulse_responses is None else audio_below(self.impulse_responses)
+        return Mixer(
+            Recordings(speech, self.sample_rate, self.cache and not valid),
+            [speaker_of(path, self.clean) for path in speech],
+            [path.stem for path in speech],
+            Recordings(noise, self.sample_rate, self.cache and not valid),
+            [path.stem for path in noise],
+            self.sample_rate,
+            mixing,
+            Responses(rooms, self.sample_rate) if rooms else None,
+            [path.parent.name for path in noise],
+        )
+
+    @cached_property
+    def _split(self) -> tuple[list[tuple[Path, bool]], list[tuple[Path, bool]]]:
+        """Speech and noise: each file, and whether it is held out for validation."""
+        speech = [(path, speaker_of(path, self.clean)) for path in audio_below(self.clean, self.exclude, self.manifest)]
+        if len({speaker for _, speaker in speech}) == 1:  # a student for one voice: hold out utterances instead
+            speech = [(path, path.stem) for path, _ in speech]
+        noise = [(path, recording_of(path)) for path in audio_below(self.noise, self.exclude, self.manifest)]
+        for folder, part, what in ((self.clean, speech, "utterance"), (self.noise, noise, "noise recording")):
+            if len({group for _, group in part}) < 2:
+                raise InputError(folder, f"holds one {what}", "at least two, as one is kept for validation")
+        valid_speech = held_out((group for _, group in speech), VALID_SPEAKERS)
+        valid_noise = held_out((group for _, group in noise), VALID_NOISES)
+        return (
+            [(path, group in valid_speech) for path, group in speech],
+            [(path, group in valid_noise) for path, group in noise],
+        )

@@ -1,0 +1,133 @@
+"""Shards: what ``sordino data shard`` wrote, read recording by recording.
+
+A run sees what it would see on the files that the shards were made from: the same segments under the same numbers. So
+the order of an epoch is shuffled over the whole corpus, shared between processes and workers without loss or double,
+and resumed exactly, as with every other source.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sordino.data.archive import Archive, Sounds, open_archive
+from sordino.data.augmentation import Augmentation, augmentation
+from sordino.data.base import Damaged, Segments
+from sordino.data.mixing import Mixing
+from sordino.data.recordings import is_synthetic
+from sordino.data.sources.pairs import Pair, PairSet, Split, items_of_test
+from sordino.data.tools.shard import NAME
+from sordino.errors import InputError
+from sordino.types import Item
+
+
+class Shards:
+    """Tar files of recordings in WebDataset's form, split when they were written.
+
+    Args:
+        root: the folder that ``sordino data shard`` wrote.
+        test_noisy: folder of noisy test recordings, where no shard holds any.
+        test_clean: folder of their clean partners.
+        segment_s: length of a training segment in seconds; shorter recordings are zero-padded.
+        stride_s: seconds from one segment's start to the next one's.
+        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
+        snr_db: lowest and highest signal-to-noise ratio in dB; none keeps that of each pair.
+        level_db: lowest and highest RMS of the mixtures in dBFS; none keeps the speech at its own level.
+        augment: what else happens to speech, noise and mixture, as in ``pairs``; none for nothing.
+        sample_rate: Hz, of every recording.
+        damaged: ``refuse`` a shard that is missing or damaged, when it is met; or ``skip`` it, whole, with a warning:
+            every shard is then read through once, before the run begins.
+    """
+
+    name = "shards"
+
+    def __init__(
+        self,
+        root: str,
+        test_noisy: str | None = None,
+        test_clean: str | None = None,
+        segment_s: float = 4.0,
+        stride_s: float = 1.0,
+        tempo: tuple[float, float] | None = None,
+        snr_db: tuple[float, float] | None = None,
+        level_db: tuple[float, float] | None = None,
+        augment: Augmentation | Mapping[str, Any] | None = None,
+        sample_rate: int = 16000,
+        damaged: Damaged = "refuse",
+    ) -> None:
+        self.root, self.test_noisy, self.test_clean = Path(root), test_noisy, test_clean
+        self.segment_s, self.stride_s = segment_s, stride_s
+        self.mixing = Mixing(snr_db, level_db, tempo, augment=augmentation(augment))
+        self.sample_rate, self.damaged = sample_rate, damaged
+        self.synthetic = is_synthetic(root)
+
+    @property
+    def labels(self) -> str:
+        """Whether the training recordings have references; told by the shards."""
+        return "none" if self._train.clean is None else "all"
+
+    def train(self, seed: int) -> Segments:
+        """Segments of ``segment_s``; see :class:`sordino.data.base.Source`.
+
+        Raises:
+            InputError: a shard is missing, damaged or at another rate; or speech is to be changed without references.
+        """
+        if self._train.clean is None and (self.mixing.tempo is not None or self.mixing.anew):
+            do = "leave tempo, snr_db, level_db and augment out"
+            raise InputError("tempo" if self.mixing.tempo else "augment", "needs clean recordings to change", do=do)
+        return self._train.segments(seed, self.segment_s, self.stride_s, self.mixing)
+
+    def valid(self) -> Sequence[Item]:
+        """Whole recordings that were kept for validation."""
+        return self._open("valid").whole(self.mixing.for_validation())
+
+    def test(self) -> Sequence[Item]:
+        """Whole test recordings."""
+        if self.test_noisy is None and any(self.root.glob("test-*.tar")):
+            return self._open("test").whole()
+        return items_of_test(self.test_noisy, self.test_clean, self.sample_rate)
+
+    @cached_property
+    def _train(self) -> PairSet:
+        return self._open("train")
+
+    def _open(self, split: Split) -> PairSet:
+        archives = [archive for path in self._paths(split) if (archive := self._archive(path)) is not None]
+        members = [(archive.path, member) for archive in archives for member in archive.members]
+        if not members:
+            raise InputError(self.root, f"holds no whole shard of the {split} set", do="run `sordino data shard` again")
+        pairs = [Pair(member.id, path, path if member.clean else None, member.speaker) for path, member in members]
+        noisy = Sounds([(path, member.noisy, member.length, member.id) for path, member in members])
+        clean = [(path, member.clean, member.length, member.id) for path, member in members if member.clean]
+        return PairSet(pairs, noisy, Sounds(clean) if clean else None, self.sample_rate)
+
+    def _paths(self, split: Split) -> list[Path]:
+        """All the shards of a split, there or not: the name of one tells how many there are."""
+        if not self.root.is_dir():
+            raise InputError(self.root, "there is no such folder", do="check the path")
+        counts = {
+            int(match[3]) for path in self.root.iterdir() if (match := NAME.fullmatch(path.name)) and match[1] == split
+        }
+        if len(counts) != 1:
+            found = "shards of several numberings" if counts else f"no shards of the {split} set"
+            raise InputError(self.root, f"holds {found}", do="write them with `sordino data shard` into a new folder")
+        (count,) = counts
+        return [self.root / f"{split}-{number:05d}-of-{count:05d}.tar" for number in range(count)]
+
+    def _archive(self, path: Path) -> Archive | None:
+        """The shard at ``path``; None where it is not whole and that is to be skipped."""
+        try:
+            archive = open_archive(path)
+            if self.damaged == "skip":
+                archive.read_through()
+        except InputError as error:
+            if self.damaged == "refuse":
+                raise
+            warnings.warn(f"skipped: {error}", stacklevel=2)
+            return None
+        if archive.sample_rate != self.sample_rate:
+            raise InputError(path, f"is at {archive.sample_rate} Hz", f"{self.sample_rate} Hz")
+        return archive

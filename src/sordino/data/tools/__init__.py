@@ -1,0 +1,1 @@
+"""Tools for corpora on disk: check, prepare, render, shard."""

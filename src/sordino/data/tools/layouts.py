@@ -1,0 +1,79 @@
+"""Layouts: what kind of corpus a folder holds, told by the names of the folders in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sordino.audio.sound_files import list_audio
+from sordino.errors import InputError
+
+Kind = Literal["valentini", "dns", "pairs", "mix", "noisy"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A folder of recordings, or two folders of pairs."""
+
+    split: str
+    noisy: Path | None
+    clean: Path | None
+
+    @property
+    def paired(self) -> bool:
+        return self.noisy is not None and self.clean is not None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A corpus and its parts."""
+
+    kind: Kind
+    root: Path
+    parts: tuple[Part, ...]
+
+
+def detect(root: str | Path) -> Layout:
+    """Tell the layout of a corpus.
+
+    * valentini: ``noisy_trainset_28spk_wav`` and its like;
+    * dns: ``datasets/clean``, ``datasets/noise``, ``test_set/synthetic/no_reverb``;
+    * pairs: ``noisy``, ``clean``;
+    * mix: ``clean``, ``noise``; pairs and mix may have ``valid/`` and ``test/`` with ``noisy`` and ``clean`` inside;
+    * noisy: sound files and none of these folders.
+
+    Raises:
+        InputError: the folder is missing, or holds none of this.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(root, "there is no such folder", do="check the path")
+    sets = ("trainset_28spk", "trainset_56spk", "testset")
+    present = [name for name in sets if any((root / f"{side}_{name}_wav").is_dir() for side in ("noisy", "clean"))]
+    if present:
+        parts = [
+            Part("test" if name == "testset" else "train", root / f"noisy_{name}_wav", root / f"clean_{name}_wav")
+            for name in present
+        ]
+        return Layout("valentini", root, tuple(parts))
+    if (root / "datasets" / "clean").is_dir():
+        below = Path("test_set") / "synthetic" / "no_reverb"
+        tests = [("test", root / below), ("test", root / "datasets" / below)]
+        return Layout("dns", root, (*_to_mix(root / "datasets"), *_pairs(tests)))
+    own = [("valid", root / "valid"), ("test", root / "test")]
+    if (root / "noise").is_dir() and (root / "clean").is_dir():
+        return Layout("mix", root, (*_to_mix(root), *_pairs(own)))
+    if (root / "noisy").is_dir() or (root / "clean").is_dir():
+        return Layout("pairs", root, (Part("train", root / "noisy", root / "clean"), *_pairs(own)))
+    if not list_audio(root):
+        raise InputError(root, "holds no sound files", "noisy/ and clean/, or clean/ and noise/, or recordings")
+    return Layout("noisy", root, (Part("train", root, None),))
+
+
+def _to_mix(folder: Path) -> tuple[Part, Part]:
+    return Part("speech", None, folder / "clean"), Part("noise", folder / "noise", None)
+
+
+def _pairs(homes: list[tuple[str, Path]]) -> list[Part]:
+    return [Part(split, home / "noisy", home / "clean") for split, home in homes if home.is_dir()]

@@ -1,0 +1,52 @@
+"""The methods: one paper, one file; each a function of two Views and a batch."""
+
+from __future__ import annotations
+
+from sordino.distill.base import Method
+from sordino.distill.methods.abc_kd import AttentionCompression
+from sordino.distill.methods.afd import AttentionFeatureDistillation
+from sordino.distill.methods.alp import AttentionLayerProjection
+from sordino.distill.methods.at import AttentionTransfer
+from sordino.distill.methods.bounded import Bounded
+from sordino.distill.methods.channel_time import ChannelTime
+from sordino.distill.methods.clskd import CrossLayerSimilarity
+from sordino.distill.methods.cosine import CosineAlignment
+from sordino.distill.methods.dispatch import Dispatch
+from sordino.distill.methods.factor import FactorTransfer
+from sordino.distill.methods.fitnets import FitNets
+from sordino.distill.methods.fsp import Flow
+from sordino.distill.methods.mvat import MultiViewAttentionTransfer
+from sordino.distill.methods.output import Output
+from sordino.distill.methods.pkt import Probabilistic
+from sordino.distill.methods.reviewkd import KnowledgeReview
+from sordino.distill.methods.rkd import Relational
+from sordino.distill.methods.semckd import SemanticCalibrationDistillation
+from sordino.distill.methods.similarity import Similarity, TwoStep
+from sordino.distill.methods.vid import Variational
+
+METHODS: dict[str, type[Method]] = {
+    "output": Output,
+    "bounded": Bounded,
+    "at": AttentionTransfer,
+    "mvat": MultiViewAttentionTransfer,
+    "abc": AttentionCompression,
+    "afd": AttentionFeatureDistillation,
+    "semckd": SemanticCalibrationDistillation,
+    "alp": AttentionLayerProjection,
+    "reviewkd": KnowledgeReview,
+    "cosine": CosineAlignment,
+    "fitnets": FitNets,
+    "similarity": Similarity,
+    "clskd": CrossLayerSimilarity,
+    "two_step": TwoStep,
+    "rkd": Relational,
+    "dispatch": Dispatch,
+    "pkt": Probabilistic,
+    "vid": Variational,
+    "fsp": Flow,
+    "factor": FactorTransfer,
+    "channel_time": ChannelTime,
+}
+"""The catalogue: name -> method, whose constructor is the recipe's schema."""
+
+__all__ = ["METHODS"]

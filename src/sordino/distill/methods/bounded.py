@@ -1,0 +1,69 @@
+"""Teacher-bounded regression: the student learns from the reference, and only as long as the teacher is better.
+
+Chen, Choi, Yu, Han, Chandraker: "Learning Efficient Object Detection Models with Knowledge Distillation", NIPS 2017,
+section 3.3, there for the corners of boxes. With y the reference, R_S and R_T the two estimates and m >= 0 a margin,
+
+    L_b = || R_S - y ||^2   if || R_S - y ||^2 + m > || R_T - y ||^2,   0 otherwise.
+
+The teacher is a bound, never a target, since a regressor may be wrong without limit. Carried over to speech, the
+squared norm becomes any loss D of the project and the choice is made item by item: an item on which the student beats
+the teacher by the margin is left alone.
+
+It does NOT use the teacher's estimate beyond one number per item, and it is no loss without clean speech.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sordino.distill.base import Method
+from sordino.losses import LOSSES
+from sordino.types import Batch, View
+
+
+def bounded(student: Tensor, teacher: Tensor, margin: float = 0.0) -> Tensor:
+    """Values of a loss, [B] and [B], with those of the student replaced by 0 where it beats the teacher: [B].
+
+    Args:
+        student, teacher: the same loss of the two estimates, item by item.
+        margin: by how much the student has to be the better one, in units of the loss.
+    """
+    return torch.where(student + margin > teacher, student, torch.zeros_like(student))
+
+
+class Bounded(Method):
+    """Teacher-bounded regression; the log says on which share of the items the bound was exceeded.
+
+    Args:
+        loss: a name in ``sordino.losses.LOSSES``, the distance from the clean speech.
+        margin: m, in units of that loss. At 0 a student that equals its teacher has nothing to learn.
+
+    Raises:
+        ValueError: no such loss, or a margin below 0.
+    """
+
+    needs_clean: ClassVar[bool] = True
+    zero_when_equal: ClassVar[bool] = False  # with a margin, a student must do better than its teacher
+
+    def __init__(self, loss: str = "weighted", margin: float = 0.0) -> None:
+        super().__init__()
+        if loss not in LOSSES:
+            raise ValueError(f"no loss is called {loss!r}; there are {', '.join(LOSSES)}")
+        if margin < 0:
+            raise ValueError(f"the margin is 0 or more, not {margin}")
+        self.loss, self.margin = LOSSES[loss](), margin
+        self.rows, self.columns = ["items"], ["active"]
+        self._active: Tensor | None = None
+
+    def figures(self) -> dict[str, Tensor]:
+        return {} if self._active is None else {"bound": self._active}
+
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        assert batch.clean is not None  # the objective saw to it: needs_clean
+        ours, theirs = (self.loss(batch.clean, view.wave, batch.noisy) for view in (student, teacher))
+        values = bounded(ours, theirs, self.margin)
+        self._active = (values.detach() > 0).float().mean().view(1, 1)
+        return values.mean()

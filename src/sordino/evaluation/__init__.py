@@ -1,0 +1,1 @@
+"""Measure: scores of a model on a test set, their statistics, and what a network costs."""

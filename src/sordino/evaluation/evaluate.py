@@ -1,0 +1,131 @@
+"""Evaluate a model on a test set: ``sordino.evaluate(model, data)``; and tables, pages, cost and speed beside it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from sordino.evaluation.pesq_trained import marks
+from sordino.evaluation.score import Enhance, Failure, Progress, Scores, score
+from sordino.metrics import DEFAULT, Align
+from sordino.report.runs import NOISY
+from sordino.types import Item
+
+if TYPE_CHECKING:
+    from sordino.data.base import Source
+
+__all__ = ["Failure", "Scores", "evaluate", "score"]
+
+_LAZY = ("cost", "efficiency", "page", "speed")  # torch and matplotlib behind them
+
+
+def evaluate(
+    model: Any,
+    data: Source | Sequence[Item] | tuple[str | Path, str | Path] | str | Path,
+    *,
+    metrics: Sequence[str] = DEFAULT,
+    split: Literal["test", "valid"] = "test",
+    workers: int | None = None,
+    progress: Progress | None = None,
+    align: Align = "exact",
+    sample_rate: int | None = None,
+    model_rate: int | None = None,
+) -> Scores:
+    """Enhance a test set with a model and score the result.
+
+    Args:
+        model: what ``sordino.inference.model.open_model`` takes: a file, the name of a shipped model, a network, or a
+            function from noisy [T] to estimate [T] or its name; but None scores the noisy input itself.
+        data: a source, its items, two folders ``(noisy, clean)`` whose files pair by name, or one folder of noisy
+            recordings, where every metric judges the estimate alone.
+        metrics: names from ``sordino.metrics.METRICS``.
+        split: which recordings of a source: ``test`` or ``valid``.
+        workers: processes that compute the metrics; 0 computes them in this one; None takes one per core.
+        progress: called with (files done, files in all).
+        align: ``"shorter"`` cuts each clean signal and estimate to the shorter one; ``"exact"`` refuses that.
+        sample_rate: Hz at which the figures hold: that of the items, the model's own by default; or at which
+            folders are read, 16000 by default, as most metrics need it. A source has its own.
+        model_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out. A model whose
+            rate is not the data's hears the data resampled, and its estimate is resampled back.
+
+    Returns:
+        One row per file, and what failed.
+
+    Raises:
+        InputError: the data does not fit the model, or holds nothing to score.
+    """
+    from sordino.data.base import Source
+    from sordino.data.recordings import is_synthetic
+    from sordino.inference.enhance import enhance
+    from sordino.inference.model import SAMPLE_RATE, open_model
+
+    run = None if model is None else open_model(model, sample_rate=model_rate)
+    rate = sample_rate or SAMPLE_RATE
+    about: dict[str, Any] = {"model": run.name if run else NOISY} | marks(run.about if run else {})
+    if isinstance(data, Source):
+        items = {"test": data.test, "valid": data.valid}[split]()
+        rate = data.sample_rate
+        about |= {"data": data.name, "split": split, "synthetic": data.synthetic}
+    elif folders := _named(data):
+        items = _folders(*folders, rate) if len(folders) == 2 else _folder(folders[0], rate)
+        about |= {"data": ", ".join(map(str, folders)), "synthetic": is_synthetic(folders[-1])}
+    else:
+        items = cast("Sequence[Item]", data)
+        rate = sample_rate or (run.sample_rate if run else SAMPLE_RATE)
+    enhanced: Enhance | None = run
+    if run is not None and run.sample_rate != rate:
+        enhanced = partial(enhance, sample_rate=rate, model=run)
+        about["model_rate"] = run.sample_rate
+    scores = score(enhanced, items, metrics, rate, workers, progress, align)
+    scores.metadata |= about
+    return scores
+
+
+def _named(data: object) -> tuple[Any, ...]:
+    """The one or two folders that ``data`` names; none where it is something else."""
+    if isinstance(data, str | Path):
+        return (data,)
+    return data if isinstance(data, tuple) and all(isinstance(one, str | Path) for one in data) else ()
+
+
+def _folder(noisy: str | Path, sample_rate: int) -> Sequence[Item]:
+    """The recordings below a folder, without references, each read when it is its turn."""
+    from sordino.audio.sound_files import list_audio, read_mono
+    from sordino.data.base import Lazy
+    from sordino.data.recordings import speaker_of
+
+    paths = list_audio(noisy)
+
+    def read(index: int) -> Item:
+        path = paths[index]
+        audio = read_mono(path, sample_rate)
+        return Item(audio, None, len(audio), path.relative_to(noisy).as_posix(), speaker_of(path, noisy))
+
+    return Lazy(len(paths), read)
+
+
+def _folders(noisy: str | Path, clean: str | Path, sample_rate: int) -> Sequence[Item]:
+    """The pairs of two folders, each read when it is its turn."""
+    from sordino.audio.sound_files import read_mono
+    from sordino.data.base import Lazy
+    from sordino.data.recordings import pair_files, speaker_of
+
+    pairs = pair_files(noisy, clean)
+
+    def read(index: int) -> Item:
+        name, noisy_path, clean_path = pairs[index]
+        heard, wanted = (read_mono(path, sample_rate) for path in (noisy_path, clean_path))
+        return Item(heard, wanted, len(heard), name, speaker_of(noisy_path, noisy))
+
+    return Lazy(len(pairs), read)
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import the other rooms of this floor when they are first asked for."""
+    if name in _LAZY:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,265 @@
+"""Score a model on recordings: one row per file, computed in a pool of processes while the model enhances the next.
+
+Where a launcher has started several processes that have met, each takes its share of the recordings and all get all
+rows. The pool is spawned and never forked, because a forked copy of torch's threads can hang; what it imports is
+``sordino.metrics`` and little else. It takes a second or two to start, so that few recordings are done before it would
+be
+there: the first ones are measured in the calling process, in which the model runs.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import zip_longest
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sordino.distributed import every, launched, rank, ranks, serve
+from sordino.errors import InputError
+from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
+from sordino.files import atomic, write_json
+from sordino.metrics import COLUMNS, DEFAULT, METRICS, Align, Measurement, check, columns, describe, measure
+from sordino.report.runs import grid
+from sordino.types import Item
+from sordino.version import __version__
+
+Enhance = Callable[[np.ndarray], np.ndarray]
+Progress = Callable[[int, int], None]
+
+_HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about as long
+_AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A metric that has no value for a file."""
+
+    id: str
+    metric: str
+    reason: str
+
+
+@dataclass
+class Scores:
+    """The scores of one model on one set of recordings."""
+
+    rows: list[dict[str, Any]]
+    """One per file: ``id``, ``speaker``, ``seconds``, and every metric column that has a value."""
+    metrics: tuple[str, ...]
+    failures: list[Failure] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What computed the figures, and from what."""
+
+    def values(self, column: str) -> dict[str, float]:
+        """The figures of one column: file id to score."""
+        return {row["id"]: row[column] for row in self.rows if column in row}
+
+    def summary(self) -> dict[str, Summary]:
+        """Count, mean, standard deviation and 95 % interval of every column that has values."""
+        scored = {column: list(self.values(column).values()) for column in columns(self.metrics)}
+        return {column: summarise(values) for column, values in scored.items() if values}
+
+    def means(self) -> dict[str, float]:
+        """The mean of every column over the files that have a value."""
+        return {column: summary.mean for column, summary in self.summary().items()}
+
+    def table(self) -> str:
+        """The summary as aligned text, one line per column."""
+        summaries, lines = self.summary(), []
+        for column in columns(self.metrics):
+            look, found = COLUMNS[column], summaries.get(column)
+            figures = [look.show(getattr(found, part, None)) for part in ("mean", "std", "low", "high")]
+            count = found.n if found else 0
+            lines.append([look.label, *figures, str(count), str(len(self.rows) - count)])
+        return grid(["Metric", "Mean", "Std", "95 % low", "95 % high", "Files", "Not scored"], lines)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the rows; a cell without a value stays empty."""
+        with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as out:
+            writer = csv.DictWriter(out, ["id", "speaker", "seconds", *columns(self.metrics)])
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write everything: metadata, summary, rows and failures."""
+        summary = {column: found._asdict() for column, found in self.summary().items()}
+        failures = [asdict(failure) for failure in self.failures]
+        parts = {"metrics": list(self.metrics), "summary": summary, "interval": OVER_FILES}
+        parts |= {"failures": failures, "rows": self.rows}
+        write_json(path, {"metadata": self.metadata} | parts)
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Scores:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            InputError: the file is missing or is something else.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            failures = [Failure(**failure) for failure in content["failures"]]
+            return cls(content["rows"], tuple(content["metrics"]), failures, content["metadata"])
+        except FileNotFoundError as error:
+            raise InputError(path, "there is no such file", "scores written by Scores.to_json") from error
+        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise InputError(path, "does not hold scores", "a file written by Scores.to_json") from error
+
+
+class _Job(NamedTuple):
+    """One recording on its way to the metrics: the arguments of ``sordino.metrics.measure``."""
+
+    clean: np.ndarray | None
+    estimate: np.ndarray
+    sample_rate: int
+    metrics: tuple[str, ...]
+    align: Align
+
+
+def score(
+    enhance: Enhance | None,
+    items: Sequence[Item],
+    metrics: Sequence[str] = DEFAULT,
+    sample_rate: int = 16000,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    align: Align = "exact",
+) -> Scores:
+    """Enhance recordings and measure each, against its clean reference where a metric needs one.
+
+    In a run of several processes, all of them call it.
+
+    Args:
+        enhance: noisy [T] to estimate [T], called in this process; None scores the noisy input itself.
+        items: the recordings, with references unless every metric judges the estimate alone; read one after the other.
+        metrics: names from ``sordino.metrics.METRICS``.
+        sample_rate: of the items, in Hz.
+        workers: processes that compute the metrics; 0 computes them in this one; None takes one per core, or this
+            process's share of the cores, for what is left after two seconds of measuring in this one. A script that
+            uses another than 0 keeps its own work under ``if __name__ == "__main__":``.
+        progress: called with (files done, files in all) after each file, in the first process.
+        align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths.
+
+    Raises:
+        InputError: there is nothing to score, a metric's file is not installed, an item has no reference or shares its
+            id, or the lengths differ.
+    """
+    metrics, total = check(metrics), len(items)
+    methods = {metric: describe(metric) for metric in metrics}  # first: a metric that cannot be computed says so here
+    if not total:
+        raise InputError("items", "there are no recordings to score", "one or more")
+    compared = any(METRICS[metric].needs_clean for metric in metrics)
+    mine = items[rank() :: ranks()]
+    here_s = _HERE_S if workers is None else 0.0 if workers else math.inf
+    workers = workers or min(_cores(), max(len(mine), 1))
+    told = None if progress is None or rank() else lambda done: progress(min(done * ranks(), total), total)
+
+    def jobs() -> Iterator[tuple[dict[str, Any], _Job]]:
+        for item in mine:
+            row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
+            yield row, _Job(*_enhanced(enhance, item, compared), sample_rate, metrics, align)
+
+    rows, failures = _merged(every(lambda: _scored(_measured(jobs(), workers, here_s), told)))
+    metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
+    return Scores(rows, metrics, failures, metadata)
+
+
+def _scored(
+    measured: Generator[tuple[dict[str, Any], Measurement]], told: Callable[[int], None] | None
+) -> list[tuple[dict[str, Any], list[Failure]]]:
+    """The rows of this process's recordings, and what has no value in each."""
+    scored = []
+    with closing(measured):
+        for row, measurement in measured:
+            failures = [Failure(row["id"], metric, reason) for metric, reason in measurement.failures.items()]
+            scored.append((row | measurement.values, failures))
+            if told is not None:
+                told(len(scored))
+    return scored
+
+
+def _merged(
+    parts: Sequence[Sequence[tuple[dict[str, Any], list[Failure]]]],
+) -> tuple[list[dict[str, Any]], list[Failure]]:
+    """The rows and failures of all processes, in the order of the recordings, which they took in turn."""
+    rows: dict[str, dict[str, Any]] = {}
+    failures: list[Failure] = []
+    for one in (one for turn in zip_longest(*parts) for one in turn if one is not None):
+        row, missing = one
+        if row["id"] in rows:
+            raise InputError(row["id"], "two recordings have this id", "a different id for each")
+        rows[row["id"]] = row
+        failures += missing
+    return list(rows.values()), failures
+
+
+def _enhanced(enhance: Enhance | None, item: Item, compared: bool) -> tuple[np.ndarray | None, np.ndarray]:
+    """The clean reference, which must be there where it is ``compared``, and the estimate, without their padding."""
+    if item.clean is None and compared:
+        raise InputError(item.id, "has no clean reference", "a pair of noisy and clean", "score paired recordings")
+    noisy = item.noisy[: item.length]
+    clean = None if item.clean is None else item.clean[: item.length]
+    return clean, noisy if enhance is None else np.asarray(enhance(noisy))
+
+
+def _measured(
+    jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int, here_s: float
+) -> Generator[tuple[dict[str, Any], Measurement]]:
+    """Measure every job, in order, by its row: in this process until that has taken ``here_s``, the rest in a pool."""
+    spent = 0.0
+    while spent < here_s:
+        if (upcoming := next(jobs, None)) is None:
+            return
+        row, job = upcoming
+        began = time.monotonic()
+        measurement = _told(row["id"], partial(measure, *job))
+        spent += time.monotonic() - began
+        yield row, measurement
+    yield from _pooled(jobs, workers)
+
+
+def _pooled(jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int) -> Generator[tuple[dict[str, Any], Measurement]]:
+    """Measure every job in a pool of processes, in order; draws the next ones while it computes."""
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), serve)
+    pending: deque[tuple[dict[str, Any], Future[Measurement]]] = deque()
+    try:
+        for row, job in jobs:
+            pending.append((row, pool.submit(measure, *job)))
+            while pending and (len(pending) > _AHEAD * workers or pending[0][1].done()):
+                first, future = pending.popleft()
+                yield first, _told(first["id"], future.result)
+        for row, future in pending:
+            yield row, _told(row["id"], future.result)
+    except BrokenProcessPool as error:
+        do = "keep the script's own work under `if __name__ == '__main__':`, or give workers=0"
+        raise InputError("workers", "a process that computes the metrics ended early", do=do) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _told(name: str, result: Callable[[], Measurement]) -> Measurement:
+    """Fetch one result; a mistake in the input is told with the name of its recording."""
+    try:
+        return result()
+    except InputError as error:
+        raise InputError(f"{name}: {error.where}", error.found, error.expected, error.do) from error
+
+
+def _cores() -> int:
+    """The cores for this process: those that it may use, but no more than its share of the machine's."""
+    cores = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    return max(min(usable, cores // launched().per_node), 1)

@@ -1,0 +1,174 @@
+"""How sure a mean is: 95 % intervals over files and seeds, paired differences, spread over seeds.
+
+The files of a test set are a sample of what could have been recorded, and a seed is one of many trainings. Two models
+scored on the same files share that luck, so they are compared file by file. ``sordino.evaluation.intervals`` says how
+the intervals are made; simulations in the tests show how often they hold the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sordino.errors import InputError
+from sordino.evaluation.intervals import Interval, of_difference, over_files, over_files_and_seeds
+
+OVER_FILES = "95 % interval over files (Student's t, corrected for skewness after Hall 1992)"
+OVER_BOTH = "95 % interval over files and seeds (t with Satterthwaite's degrees of freedom)"
+"""What the intervals are, for tables and pages."""
+
+
+class Summary(NamedTuple):
+    """One column of scores."""
+
+    n: int
+    mean: float
+    std: float
+    """Standard deviation over files (n - 1); 0 for a single file."""
+    low: float | None
+    high: float | None
+    """The 95 % interval of the mean; None for a single file, which says nothing of others."""
+
+
+class Difference(NamedTuple):
+    """How much one model scores above another on the same files."""
+
+    n: int
+    mean: float
+    low: float | None
+    high: float | None
+    """The 95 % interval of the mean difference; None for a single file."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval leaves zero out."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+class Spread(NamedTuple):
+    """The same training run with several seeds: one mean score each."""
+
+    n: int
+    mean: float
+    std: float
+    low: float
+    high: float
+    """The lowest and the highest seed."""
+
+
+def summarise(values: ArrayLike, level: float = 0.95) -> Summary:
+    """Describe the scores of one model on n files.
+
+    Args:
+        values: [n], one score per file.
+        level: the share of intervals that hold the true mean.
+
+    Raises:
+        InputError: there are no scores, or some are not numbers.
+    """
+    scores = _scores(values)
+    return Summary(len(scores), float(scores.mean()), _deviation(scores), *_ends(over_files(scores, level)))
+
+
+def summarise_seeds(runs: Sequence[Mapping[str, float]], level: float = 0.95) -> Summary:
+    """Describe the scores of one way of training, run with several seeds, on n files.
+
+    Args:
+        runs: for each seed, file id to score.
+        level: the share of intervals that hold the true mean, of other files and other seeds.
+
+    Returns:
+        The mean and its interval; the standard deviation is that over files of their means over seeds.
+
+    Raises:
+        InputError: the runs were not scored on the same files, there are no scores, or some are not numbers.
+    """
+    scores = _table(runs, _files(runs))
+    per_file = scores.mean(0)
+    ends = _ends(over_files_and_seeds(scores, level))
+    return Summary(len(per_file), float(per_file.mean()), _deviation(per_file), *ends)
+
+
+def paired(model: Mapping[str, float], baseline: Mapping[str, float], level: float = 0.95) -> Difference:
+    """Compare two models on the same files; see :func:`paired_seeds`.
+
+    Args:
+        model: file id to score.
+        baseline: file id to score.
+        level: the share of intervals that hold the true difference.
+    """
+    return paired_seeds([model], [baseline], level)
+
+
+def paired_seeds(
+    model: Sequence[Mapping[str, float]], baseline: Sequence[Mapping[str, float]], level: float = 0.95
+) -> Difference:
+    """Compare two ways of training, run with several seeds, on the same files.
+
+    Args:
+        model: for each seed, file id to score.
+        baseline: likewise; it may have another number of seeds.
+        level: the share of intervals that hold the true difference, of other files and, where there are seeds, of
+            other seeds.
+
+    Returns:
+        The mean of ``model - baseline`` and its interval.
+
+    Raises:
+        InputError: the runs were not scored on the same files, there are no scores, or some are not numbers.
+    """
+    names = _files([*model, *baseline])
+    ours, theirs = _table(model, names), _table(baseline, names)
+    return Difference(len(names), float(ours.mean() - theirs.mean()), *_ends(of_difference(ours, theirs, level)))
+
+
+def over_seeds(means: Sequence[float]) -> Spread:
+    """Describe the mean scores of runs that differ in their seed alone.
+
+    Args:
+        means: one mean score per seed.
+
+    Raises:
+        InputError: there are no scores, or some are not numbers.
+    """
+    scores = _scores(means)
+    return Spread(len(scores), float(scores.mean()), _deviation(scores), float(scores.min()), float(scores.max()))
+
+
+def _files(runs: Sequence[Mapping[str, float]]) -> list[str]:
+    """The files that all runs were scored on."""
+    every: set[str] = set().union(*runs)
+    odd = sorted(name for name in every if not all(name in run for run in runs))
+    if odd:
+        few = ", ".join(odd[:3]) + (", ..." if len(odd) > 3 else "")
+        found = f"{len(odd)} files are scored for some only ({few})"
+        raise InputError("paired comparison", found, "the same files for all", "score all on the same test set")
+    return sorted(every)
+
+
+def _table(runs: Sequence[Mapping[str, float]], names: Sequence[str]) -> NDArray[np.float64]:
+    """[seeds, files]"""
+    if not runs:
+        raise InputError("scores", "no run", "one or more")
+    return np.stack([_scores([run[name] for name in names]) for run in runs])
+
+
+def _scores(values: ArrayLike) -> NDArray[np.float64]:
+    scores = np.asarray(values, np.float64)
+    if scores.ndim != 1 or not scores.size:
+        raise InputError("scores", f"an array of shape {scores.shape}", "one score or more, of shape [n]")
+    if not np.isfinite(scores).all():
+        raise InputError("scores", "NaN or infinite values", "numbers", "leave out the files that have no score")
+    return scores
+
+
+def _deviation(scores: NDArray[np.float64]) -> float:
+    return float(scores.std(ddof=1)) if len(scores) > 1 else 0.0
+
+
+def _ends(interval: Interval) -> tuple[float, float] | tuple[None, None]:
+    low, high = map(float, interval)
+    return (None, None) if np.isnan(low) else (low, high)

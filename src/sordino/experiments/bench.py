@@ -1,0 +1,132 @@
+"""What models cost: one of any kind, or all networks that ship as recipes, beside the figures that the paper prints."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sordino import models
+from sordino.assets import CHECKPOINTS, locate, recipes, shipped
+from sordino.evaluation import speed
+from sordino.evaluation.efficiency import Cost, Line, count
+from sordino.experiments import recipe as schema
+from sordino.experiments.run import Progress
+from sordino.export import count_weights
+from sordino.inference import import_string
+from sordino.inference.model import open_model
+from sordino.report.paper import PaperRow, results
+
+TABLE = 1
+"""The paper's table that prints sizes."""
+TOYS = "demo/"
+"""Recipes whose networks only show how things go."""
+
+
+def bench(
+    model: str | Path,
+    seconds: float = 4.0,
+    repeats: int = 5,
+    threads: int = 1,
+    clocked: bool = True,
+    model_rate: int | None = None,
+) -> Cost:
+    """Parameters, FLOPs as the paper counts them, honest multiply-accumulates, speed and memory of a model.
+
+    Args:
+        model: a checkpoint, a recipe, whose network is measured with fresh weights, an ONNX file, the name of a
+            shipped model, or of a function (``package.module:function``). What cannot be told of a model that is no
+            network of sordino's is None.
+        seconds: of audio in one pass.
+        repeats: timed passes, after one that is not.
+        threads: of arithmetic.
+        clocked: False leaves out speed and memory, and takes a moment.
+        model_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
+
+    Raises:
+        InputError: no such model.
+    """
+    file = locate(model) if str(model) in shipped() else Path(model)
+    if file.suffix == ".onnx" or import_string.is_name(str(model)):
+        cost, runner = _outside(str(model), file, seconds, model_rate), str(model)
+    elif file.suffix in CHECKPOINTS:
+        runner = models.load(file)
+        cost = replace(count(runner, seconds), file_bytes=file.stat().st_size)
+    else:
+        runner = models.build(schema.read(model)["model"])
+        cost = count(runner, seconds)
+    return _clock(cost, runner, seconds, repeats, threads, model_rate) if clocked else cost
+
+
+def bench_all(
+    seconds: float = 4.0,
+    repeats: int = 5,
+    threads: int = 1,
+    clocked: bool = True,
+    progress: Progress | None = None,
+) -> list[Line]:
+    """Every network of the recipes that ship, once, with fresh weights; the rows of the paper's table go first.
+
+    Args:
+        seconds, repeats, threads, clocked: as for ``bench``.
+        progress: told of every network.
+    """
+    found, lines = _networks(), []
+    for title, section, printed in found:
+        network = models.create(**section)
+        cost = count(network, seconds)
+        if clocked:
+            cost = _clock(cost, network, seconds, repeats, threads)
+        lines.append(Line(title, cost, printed))
+        if progress is not None:
+            progress("measuring networks", len(lines), len(found), {})
+    return lines
+
+
+def _networks() -> list[tuple[str, dict[str, Any], PaperRow | None]]:
+    """Title, section ``model`` and published row of every network; recipes that share one are one line."""
+    rows = results(TABLE)
+    places = {row.name: place for place, row in enumerate(rows)}
+
+    def place(recipe: Mapping[str, Any]) -> int:
+        paper = recipe.get("paper", {})
+        return places.get(paper.get("row", ""), len(rows)) if paper.get("table") == TABLE else len(rows)
+
+    read = [schema.read(name) for name in recipes() if not name.startswith(TOYS)]
+    found: dict[str, tuple[str, dict[str, Any], PaperRow | None]] = {}
+    # The plain recipe of a network goes before those that distil into it, and gives the line its name.
+    for recipe in sorted(read, key=lambda recipe: (place(recipe), "distill" in recipe)):
+        printed = rows[place(recipe)] if place(recipe) < len(rows) else None
+        found.setdefault(_identity(recipe["model"]), (recipe["title"], recipe["model"], printed))
+    return list(found.values())
+
+
+def _identity(section: Mapping[str, Any]) -> str:
+    """What makes two sections ``model`` the same network: the constructor and its arguments, defaults among them."""
+    arguments = {key: value for key, value in section.items() if key != "name"}
+    bound = inspect.signature(models.MODELS[section["name"]]).bind(**arguments)
+    bound.apply_defaults()
+    return json.dumps([section["name"], bound.arguments], sort_keys=True)
+
+
+def _outside(model: str, file: Path, seconds: float, model_rate: int | None) -> Cost:
+    """What an ONNX file or a function tells of itself; all of it where sordino wrote the file."""
+    opened = open_model(model, sample_rate=model_rate)
+    size = file.stat().st_size if file.suffix == ".onnx" else None
+    if "arguments" in opened.about:
+        network = models.create(opened.about["name"], **json.loads(opened.about["arguments"]))
+        return replace(count(network, seconds), file_bytes=size)
+    return Cost(opened.name, parameters=None if size is None else count_weights(file), file_bytes=size)
+
+
+def _clock(cost: Cost, runner: Any, seconds: float, repeats: int, threads: int, model_rate: int | None = None) -> Cost:
+    """Add speed and peak memory to what was counted."""
+    ready = open_model(runner, threads, model_rate)
+    return replace(
+        cost,
+        speed=speed.real_time_factor(ready, seconds=seconds, repeats=repeats, threads=threads),
+        peak_memory_bytes=speed.peak_memory(runner, seconds, threads, model_rate),
+    )

@@ -1,0 +1,177 @@
+"""Runs side by side, and models from elsewhere: scores, costs, learning curves and sound, as a table and one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from sordino import models
+from sordino.data import sources
+from sordino.data.base import Source
+from sordino.distill.base import Method
+from sordino.distill.layers.attention import LayerAttention
+from sordino.distill.layers.layer_loss import Paired
+from sordino.distill.methods import METHODS
+from sordino.errors import InputError
+from sordino.evaluation.cost import paper_flops
+from sordino.evaluation.score import Scores
+from sordino.experiments.recipe import RECIPE
+from sordino.experiments.run import NOISY, SCORES, Progress, evaluate
+from sordino.inference.model import open_model
+from sordino.report.pages.runs import Example, write_page
+from sordino.report.paper import PaperRow, results
+from sordino.report.runs import Result
+from sordino.training import read_log
+from sordino.training.log import FIGURES
+from sordino.training.state import CHECKPOINT
+
+NOISY_SCORES = "noisy.json"
+
+
+def compare(
+    runs: Sequence[str | Path],
+    page: str | Path | None = None,
+    paper: bool = False,
+    examples: int = 3,
+    progress: Progress | None = None,
+) -> tuple[list[Result], list[PaperRow]]:
+    """Put runs on the same test set side by side, the noisy input first.
+
+    Args:
+        runs: their folders; a run without scores is scored on its recipe's test set first. A folder with scores alone,
+            which ``sordino evaluate --out`` writes for any model, is a row too, without sizes, curves or sound.
+        page: where to write the HTML page; none is written when left out.
+        paper: put the published rows that the recipes name beside ours.
+        examples: test recordings to show and to play on the page.
+        progress: told of every file that is scored.
+
+    Raises:
+        InputError: a folder without a finished run, no run among them, or runs on different test sets.
+    """
+    folders = [Path(run) for run in runs]
+    recipes = [{} if _only_scores(folder) else _recipe(folder) for folder in folders]
+    trained = [folder for folder, recipe in zip(folders, recipes, strict=True) if recipe]
+    if not trained:
+        raise InputError(folders[0], "holds scores alone", "a folder of a run of sordino train among the others")
+    scores = [
+        _scores(folder, progress) if recipe else Scores.from_json(folder / SCORES)
+        for folder, recipe in zip(folders, recipes, strict=True)
+    ]
+    _same_test(folders, scores)
+    titles = _titles(folders, recipes, scores)
+    rows = [Result.of(_noisy(trained[0], scores, progress), name=NOISY)]
+    published: list[PaperRow] = []
+    for folder, title, recipe, one in zip(folders, titles, recipes, scores, strict=True):
+        if not recipe:
+            rows.append(Result.of(one, title))
+            continue
+        network = models.load(folder / CHECKPOINT)
+        name = recipe.get("paper", {}).get("row", "")
+        if paper and name:
+            published += [row for row in results(recipe["paper"]["table"]) if row.name == name]
+        size = float(models.count_parameters(network))
+        rows.append(Result.of(one, title, size, paper_flops(network), name))
+    if page is not None:
+        source = sources.create(**_recipe(trained[0])["data"])
+        opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
+        curves = {title: read_log(folder) for title, folder in opened.items()}
+        shown = _examples(source, opened, examples)
+        told = {title: _tables(folder) for title, folder in opened.items()}
+        write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published, told)
+    return rows, published
+
+
+def _only_scores(folder: Path) -> bool:
+    """Whether the folder holds the scores of some model, and no run."""
+    return (folder / SCORES).is_file() and not (folder / RECIPE).is_file()
+
+
+def _same_test(folders: Sequence[Path], scores: Sequence[Scores]) -> None:
+    """Refuse to put figures side by side that do not stand for the same signals."""
+    for folder, one in zip(folders[1:], scores[1:], strict=True):
+        if _ids(one) != _ids(scores[0]):
+            raise InputError(folder, f"was scored on other recordings than {folders[0]}", "the same test set")
+        here, there = one.metadata.get("sample_rate"), scores[0].metadata.get("sample_rate")
+        if here != there:
+            raise InputError(folder, f"was scored at {here} Hz, and {folders[0]} at {there} Hz", "the same rate")
+
+
+def _recipe(folder: Path) -> dict[str, Any]:
+    for name in (RECIPE, CHECKPOINT):
+        if not (folder / name).is_file():
+            raise InputError(folder, f"no finished run: it has no {name}", "the folder of a run of sordino train")
+    return yaml.safe_load((folder / RECIPE).read_text("utf-8"))
+
+
+def _titles(folders: Sequence[Path], recipes: Sequence[Mapping[str, Any]], scores: Sequence[Scores]) -> list[str]:
+    """What each run or scored model is called; two seeds of one recipe are told apart by their folders."""
+    titles = [
+        str(recipe.get("title", folder.name) if recipe else one.metadata.get("model", folder.name))
+        for folder, recipe, one in zip(folders, recipes, scores, strict=True)
+    ]
+    return [
+        f"{title} ({folder})" if titles.count(title) > 1 else title
+        for title, folder in zip(titles, folders, strict=True)
+    ]
+
+
+def _scores(folder: Path, progress: Progress | None) -> Scores:
+    """The run's scores; measured now if there are none, or none of the weights that are there today."""
+    if (folder / SCORES).is_file():
+        known = Scores.from_json(folder / SCORES)
+        if known.metadata.get("step") == models.read_header(folder / CHECKPOINT)["about"].get("step"):
+            return known
+    return evaluate(folder / CHECKPOINT, progress=progress)
+
+
+def _ids(scores: Scores) -> list[str]:
+    """The recordings that were scored."""
+    return sorted(row["id"] for row in scores.rows)
+
+
+def _noisy(folder: Path, beside: Sequence[Scores], progress: Progress | None) -> Scores:
+    """The scores of the unprocessed input on the same recordings, by all metrics of ``beside``; once for a run."""
+    path, ids = folder / NOISY_SCORES, _ids(beside[0])
+    wanted = list(dict.fromkeys(metric for one in beside for metric in one.metrics))
+    if path.is_file():
+        known = Scores.from_json(path)
+        if _ids(known) == ids and set(wanted) <= set(known.metrics):
+            return known
+    scores = evaluate(NOISY, recipe=folder / RECIPE, metrics=wanted, progress=progress)
+    if _ids(scores) != ids:
+        raise InputError(folder, "was scored on other recordings than its recipe's test set", do="score it again")
+    scores.to_json(path)
+    return scores
+
+
+def _tables(folder: Path) -> list[dict[str, Any]]:
+    """What the run's methods told beside their losses, and what the rows and columns of that are."""
+    records = read_log(folder, FIGURES)
+    methods = _recipe(folder).get("distill", {}) if records else {}
+    axes = {name: _axes(METHODS[name](**arguments)) for name, arguments in methods.items()}
+    return [{**record, "axes": axes[record["name"].split("/")[1]]} for record in records]
+
+
+def _axes(method: Method) -> tuple[str, str]:
+    """What rows and columns of the method's tables are, where their own names do not say it."""
+    student, teacher = "student's layers", "teacher's layers"
+    if isinstance(method, LayerAttention):
+        return (teacher, student) if method.over == "student" else (student, teacher)
+    return (student if isinstance(method, Paired) else "", "")
+
+
+def _examples(source: Source, runs: Mapping[str, Path], count: int) -> list[Example]:
+    """The first test recordings with what each run makes of them."""
+    opened = {title: open_model(folder / CHECKPOINT) for title, folder in runs.items()}
+    shown: list[Example] = []
+    for item in source.test()[:count]:
+        waves: dict[str, np.ndarray] = {NOISY: item.noisy}
+        waves |= {title: model(item.noisy) for title, model in opened.items()}
+        if item.clean is not None:
+            waves["clean"] = item.clean
+        shown.append({"id": item.id, "sample_rate": source.sample_rate, "waves": waves})
+    return shown

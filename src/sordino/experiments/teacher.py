@@ -1,0 +1,103 @@
+"""The teacher of a recipe: a network, a model from elsewhere, or both as one; any of them behind a cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from sordino import models
+from sordino.assets import weights
+from sordino.distill import teachers
+from sordino.errors import InputError
+from sordino.experiments.recipe import flat, plain
+from sordino.experiments.schema import TEACHERS, Teacher
+from sordino.inference import import_string
+from sordino.inference.enhance import enhance
+from sordino.inference.model import open_model
+from sordino.training import Trainer
+
+
+def teacher_of(values: Mapping[str, Any], sample_rate: int, threads: int | None) -> teachers.AnyTeacher:
+    """The teacher of a recipe that has one.
+
+    Args:
+        values: the recipe.
+        sample_rate: Hz, the student's, at which a model from elsewhere is heard.
+        threads: of such a model's arithmetic.
+
+    Raises:
+        InputError: nothing that can teach there, or a cache that holds other answers.
+    """
+    section = Teacher(**values["teacher"])
+    load = partial(_load, section, sample_rate, threads)
+    if section.cache is None:
+        return load()
+    own = (*TEACHERS, "estimate", "cache", "draws")
+    about = {key: value for key, value in values["teacher"].items() if key not in own}
+    depends = plain({"teacher": about, "data": values["data"], "unlabelled": values.get("unlabelled", {})})
+    facts = {".".join(key): value for key, value in flat(depends).items()}
+    facts["teacher"] = _identity(section)
+    both = [section]
+    if section.estimate is not None:
+        both.append(_of_estimate(section.estimate))
+        facts["teacher.estimate"] = _identity(both[1])
+    return teachers.CachedTeacher(load, section.cache, facts, verify=any(one.checkpoint is None for one in both))
+
+
+def draws_of(values: Mapping[str, Any]) -> int | None:
+    """After how many epochs a recipe's training items come again; None if never."""
+    section = Teacher(**values.get("teacher", {}))
+    return None if section.cache is None else section.draws
+
+
+def cache_plan(trainer: Trainer) -> str:
+    """What the cache of a run's teacher will take, in words; empty if there is none.
+
+    Raises:
+        InputError: the disk has less free.
+    """
+    teacher, segments = trainer.objective.teacher, trainer.segments
+    if not isinstance(teacher, teachers.CachedTeacher):
+        return ""
+    plan = teacher.plan(len(segments) * (segments.draws or 1))
+    return (
+        f"teacher cache {teacher.store.folder}: has {plan.kept:,} of {plan.total:,} answers; "
+        f"the others will take {plan.bytes / 1e6:,.1f} MB, written as they come"
+    )
+
+
+def _load(section: Teacher, sample_rate: int, threads: int | None) -> teachers.AnyTeacher:
+    """A network whose features can be read, a model that is heard at the student's rate, or the one with the other."""
+    if section.estimate is not None:
+        features = _load(replace(section, estimate=None), sample_rate, threads)
+        return teachers.JointTeacher(features, _load(_of_estimate(section.estimate), sample_rate, threads))
+    with torch.random.fork_rng(devices=[]):  # whether it is loaded, and when, moves no other draw of the run
+        if section.checkpoint is not None:
+            return teachers.Teacher(models.load(section.checkpoint))
+        model = open_model(section.onnx or section.callable, threads, section.sample_rate)
+    run = partial(enhance, sample_rate=sample_rate, model=model)
+    return teachers.OutsideTeacher(run, model.name, sample_rate)
+
+
+def _of_estimate(model: str) -> Teacher:
+    """The section of a teacher that is named in one word."""
+    if import_string.is_name(model):
+        return Teacher(callable=model)
+    return Teacher(onnx=model) if model.lower().endswith(".onnx") else Teacher(checkpoint=model)
+
+
+def _identity(section: Teacher) -> str | None:
+    """A file is known by what is in it, wherever it lies; a function by its name alone."""
+    name = section.checkpoint or section.onnx
+    if name is None:
+        return section.callable
+    path = weights(name)
+    if not path.is_file():
+        raise InputError(path, "no such file", "the teacher")
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]

@@ -1,0 +1,88 @@
+"""Writing files so that a reader never meets half of one: write beside, flush to disk, rename over."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sordino.errors import InputError
+
+_PART = ".part-"  # in the name of every file that is not whole yet
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of ``path``; rename it to ``path`` when the block ends well.
+
+    When the block fails or is interrupted the temporary file is removed and ``path`` keeps its old content.
+
+    Raises:
+        InputError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays: libraries such as libsndfile choose the format by it.
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}{_PART}", suffix=path.suffix, dir=path.parent)
+        temporary = Path(name)
+        os.close(handle)
+        os.chmod(temporary, 0o666 & ~_umask())
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove from ``folder`` and below what killed processes left half written; nobody may be writing there."""
+    for path in Path(folder).rglob(f".*{_PART}*"):
+        path.unlink(missing_ok=True)
+
+
+def unwritable(path: str | Path, error: OSError) -> InputError:
+    """What to tell the user when ``path`` could not be written."""
+    if error.errno in _NO_SPACE:
+        return InputError(path, "the disk is full", do="free some space and run again")
+    return InputError(
+        path, f"cannot be written ({error.strerror or error})", do="free some space or choose another place"
+    )
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; not-a-number is refused rather than written as invalid JSON."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def slug(name: str) -> str:
+    """A name as it may stand in that of a file: lower-case letters and digits, with hyphens for all else."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _flush(path: Path) -> None:
+    with open(path, "rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,167 @@
+"""Microphone to speaker, live: ``sordino live``. PortAudio, by the package sounddevice, holds the devices.
+
+A block is read, enhanced and written, in one thread. What the streamer holds back is played as silence first, so that
+for every block heard one is ready to be played.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sordino.errors import InputError
+from sordino.inference.engine import open_engine
+from sordino.inference.pipeline import Delayed, HighBand
+from sordino.inference.streamer import Streamer
+
+Device = int | str
+LIST = "sordino live --devices lists those there are"
+ROUNDING = 2
+"""Samples by which a stream may come later than it says, as latencies and rates are no whole samples."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a live stream goes.
+
+    Attributes:
+        seconds: heard so far.
+        latency_s: from microphone to speaker: the network, the resampling, a block, and what the devices say of theirs.
+        overflows: times that sound from the microphone was lost, because this program came late for it.
+        underflows: times that the speaker had nothing to play.
+    """
+
+    seconds: float
+    latency_s: float
+    overflows: int
+    underflows: int
+
+
+def live(
+    model: Any = None,
+    microphone: Device | None = None,
+    speaker: Device | None = None,
+    sample_rate: int | None = None,
+    block_s: float = 0.01,
+    *,
+    strength_db: float | None = None,
+    high_band: HighBand = "drop",
+    limit_s: float = math.inf,
+    tell: Callable[[Status], object] | None = None,
+) -> dict[str, Any]:
+    """Enhance what a microphone hears and play it at once, until Ctrl-C.
+
+    Args:
+        model: see ``Streamer``, and so for ``strength_db`` and ``high_band``.
+        microphone: index or part of the name, as ``devices`` lists them; the system's default when left out.
+        speaker: likewise.
+        sample_rate: Hz of both devices; when left out the model's if they can, else the microphone's default.
+        block_s: length of the blocks; longer ones are safer and come later.
+        strength_db: the noise is lowered by at most that much.
+        high_band: ``drop`` or ``keep`` what the model cannot hear.
+        limit_s: when to stop.
+        tell: called after every block.
+
+    Returns:
+        The last ``Status`` as a dictionary, with ``microphone``, ``speaker``, ``sample_rate``, ``block_s`` and
+        ``timing``.
+
+    Raises:
+        InputError: no PortAudio, no such device or none that takes the rate, one that goes away, or a model that cannot
+            stream.
+    """
+    for name, value in (("block length", block_s), ("time to listen", limit_s)):
+        if not value > 0:
+            raise InputError(name, f"{value:g} s", "more than 0")
+    engine = open_engine(model, threads=1)
+    audio = _sounddevice()
+    try:
+        ends = _find(audio, microphone, "input"), _find(audio, speaker, "output")
+        rate = sample_rate or _rate(audio, engine.sample_rate, ends)
+        streamer = Streamer(engine, rate, low_delay=True, strength_db=strength_db, high_band=high_band)
+        block = max(round(block_s * rate), 1)
+        indices = tuple(end["index"] for end in ends)
+        with audio.Stream(rate, block, indices, channels=1, dtype="float32", latency="low") as stream:
+            status = _run(stream, streamer, block, limit_s, tell)
+    except audio.PortAudioError as error:
+        raise InputError("sound devices", str(error), do=LIST) from error
+    about = {"microphone": ends[0]["name"], "speaker": ends[1]["name"], "sample_rate": rate, "block_s": block / rate}
+    return about | asdict(status) | {"timing": asdict(streamer.timing) if streamer.timing else None}
+
+
+def devices() -> list[dict[str, Any]]:
+    """The sound devices: ``index``, ``name``, ``inputs`` and ``outputs`` (channels), ``sample_rate`` (its default).
+
+    Raises:
+        InputError: no PortAudio.
+    """
+    return [
+        {
+            "index": index,
+            "name": device["name"],
+            "inputs": device["max_input_channels"],
+            "outputs": device["max_output_channels"],
+            "sample_rate": device["default_samplerate"],
+        }
+        for index, device in enumerate(_sounddevice().query_devices())
+    ]
+
+
+def _run(
+    stream: Any, streamer: Streamer, block: int, limit_s: float, tell: Callable[[Status], object] | None
+) -> Status:
+    """Read, enhance, write, until the time is up or Ctrl-C; what is not played by then is not worth a wait."""
+    rate = streamer.sample_rate
+    latency_s = streamer.latency_s + block / rate + sum(stream.latency)
+    status = Status(0.0, latency_s, 0, 0)
+    ready = Delayed(1)
+    ready.put(np.zeros((1, round(streamer.latency_s * rate) + ROUNDING), np.float32))
+    heard = overflows = underflows = 0
+    try:
+        while heard < limit_s * rate:
+            noisy, lost = stream.read(block)
+            ready.put(streamer.feed(noisy.T))
+            # Beyond full scale a device would wrap around, or do worse.
+            late = stream.write(np.ascontiguousarray(np.clip(ready.take(block), -1, 1).T))
+            heard, overflows, underflows = heard + block, overflows + bool(lost), underflows + bool(late)
+            status = Status(heard / rate, latency_s, overflows, underflows)
+            if tell is not None:
+                tell(status)
+    except KeyboardInterrupt:
+        pass  # the usual end
+    return status
+
+
+def _find(audio: Any, device: Device | None, kind: str) -> dict[str, Any]:
+    """A device that can do what is asked of it; PortAudio's default where none is named."""
+    try:
+        found = audio.query_devices(device, kind)
+    except ValueError as error:  # no such name, several of it, or one that cannot do this
+        raise InputError(f"{kind} device", str(error), do=LIST) from error
+    return found
+
+
+def _rate(audio: Any, wanted: int, ends: tuple[dict[str, Any], dict[str, Any]]) -> int:
+    """The model's rate, which needs no resampling, if both devices take it; else the microphone's own."""
+    microphone, speaker = ends
+    try:
+        audio.check_input_settings(microphone["index"], 1, "float32", samplerate=wanted)
+        audio.check_output_settings(speaker["index"], 1, "float32", samplerate=wanted)
+    except audio.PortAudioError:
+        return round(microphone["default_samplerate"])
+    return wanted
+
+
+def _sounddevice() -> Any:
+    try:
+        return importlib.import_module("sounddevice")
+    except ModuleNotFoundError as error:
+        raise InputError("sordino live", "needs sounddevice", do="run pip install 'sordino[live]'") from error
+    except OSError as error:  # the package is there, the library that it stands for is not
+        do = "install it, on Debian and Ubuntu with apt install libportaudio2"
+        raise InputError("sordino live", f"needs PortAudio ({error})", do=do) from error

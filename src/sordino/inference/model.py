@@ -1,0 +1,150 @@
+"""Models ready to run: a student that ships, an ONNX file, a checkpoint, a network or a function.
+
+Torch is imported only when a checkpoint or a network is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from sordino.assets import locate
+from sordino.errors import InputError
+from sordino.inference import import_string
+from sordino.inference.engine import Engine, open_engine
+from sordino.inference.pipeline import Process, Stepper
+from sordino.inference.windows import Windows
+
+SAMPLE_RATE = 16000
+"""Hz, of a model that does not say."""
+
+MINIMUM = 256
+LOST_S = 0.1
+"""What a model that works in whole frames may leave out at the end; ``enhance`` fills it with silence."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model ready to run: ``model(noisy) -> estimate``, float32 [T] at ``sample_rate``."""
+
+    name: str
+    sample_rate: int
+    run: Callable[[np.ndarray], np.ndarray]
+    minimum: int = MINIMUM
+    """The shortest input, in samples, that the model takes; shorter ones are padded with silence."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What a file says of itself in its metadata."""
+    engine: Engine | None = None
+    """The same model block by block, where it can: its state is then carried through signals of any length."""
+    shareable: bool = False
+    """Whether several threads may run it at once."""
+    finish: Callable[[], object] = lambda: None
+    """Called when a sound is done or given up: what was taken for it can go."""
+
+    def __call__(self, noisy: np.ndarray) -> np.ndarray:
+        """Enhance one channel of any length, [T] -> [T]."""
+        with self.open(1) as process:
+            return np.concatenate([process.feed(noisy[None]), process.flush()], axis=1)[0]
+
+    @contextmanager
+    def open(self, channels: int) -> Iterator[Process]:
+        """Begin with another sound, of so many channels; leave when it is done, or given up."""
+        try:
+            if self.engine is not None:
+                yield Stepper(self.engine, channels)
+            else:
+                yield Windows(self._whole, self.sample_rate, channels)
+        finally:
+            self.finish()
+
+    def _whole(self, noisy: np.ndarray) -> np.ndarray:
+        padded = np.pad(noisy, (0, max(self.minimum - len(noisy), 0))).astype(np.float32, copy=False)
+        estimate = np.asarray(self.run(padded))
+        if estimate.ndim != 1 or len(estimate) < len(noisy) - LOST_S * self.sample_rate:
+            found = f"gave an array of shape {estimate.shape} for {len(padded)} samples"
+            raise InputError(self.name, found, "as many samples, [T]")
+        estimate = estimate[: len(noisy)].astype(np.float32)
+        return np.pad(estimate, (0, len(noisy) - len(estimate)))
+
+
+def open_model(model: Any = None, threads: int | None = None, sample_rate: int | None = None) -> Model:
+    """Make a model ready to run.
+
+    Args:
+        model: None for the default student; the name of a shipped one; a path to ONNX or to a checkpoint (which needs
+            ``sordino[train]``); a network; or a function from noisy [T] to estimate [T], float32, as it is or by its
+            name, ``"package.module:function"``.
+        threads: that a model in ONNX computes with; one per core when left out. Torch has a setting of its own.
+        sample_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
+
+    Raises:
+        InputError: no such model, a file that is none, or one that works at another rate than ``sample_rate``.
+    """
+    if sample_rate is not None and sample_rate <= 0:
+        raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
+    ready = model if isinstance(model, Model) else _opened(model, threads, sample_rate or SAMPLE_RATE)
+    if sample_rate not in (None, ready.sample_rate):
+        raise InputError("sample_rate", f"{sample_rate} Hz, but {ready.name} works at {ready.sample_rate} Hz")
+    return ready
+
+
+def _opened(model: Any, threads: int | None, sample_rate: int) -> Model:
+    """Open what is not open yet; ``sample_rate`` is for models that do not say theirs."""
+    if isinstance(model, str) and import_string.is_name(model):
+        return Model(model, sample_rate, import_string.find(model))
+    if model is None or isinstance(model, (str, Path)):
+        path = locate(model)
+        if path.suffix == ".onnx":
+            return _from_onnx(path, threads or 0, sample_rate)
+        from sordino.models import load, read_header
+
+        about = {"about": json.dumps(read_header(path)["about"])} if path.suffix == ".safetensors" else {}
+        return replace(_from_network(load(path), path.stem), about=about)
+    if hasattr(model, "taps") and hasattr(model, "sample_rate"):
+        return _from_network(model, model.name)
+    if callable(model):
+        run = cast("Callable[[np.ndarray], np.ndarray]", model)
+        return Model(getattr(model, "__name__", type(model).__name__), sample_rate, run)
+    raise InputError("model", f"a {type(model).__name__}", "a name, a path, a network or a function")
+
+
+def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
+    from sordino.inference.onnx_graph import STREAM_SUFFIX, open_graph, stream_file
+
+    graph = open_graph(path, threads)
+    source, *others = graph.inputs
+    # An axis is a number where the graph takes no other length, else a name or None.
+    fixed = [axis for axis in source.shape if isinstance(axis, int)]
+    if others or len(source.shape) != 2 or fixed not in ([], [1]) or source.type != "tensor(float)":
+        do = f"that is the graph of a stream; name {path.name.removesuffix(STREAM_SUFFIX)}.onnx"
+        found, expected = f"takes {graph.describe()}", "one float input of [1, samples], of any length"
+        raise InputError(path, found, expected, do if path.name.endswith(STREAM_SUFFIX) else "")
+
+    def run(noisy: np.ndarray) -> np.ndarray:
+        return graph.run([noisy[None]])[0][0]
+
+    rate, minimum = graph.number("sample_rate", sample_rate, least=1), graph.number("minimum_samples", MINIMUM)
+    engine = open_engine(path) if stream_file(path).is_file() else None
+    finish = partial(graph.give_back, [np.zeros((1, minimum), np.float32)])
+    name = graph.about.get("name", path.stem)
+    return Model(name, rate, run, minimum, graph.about, engine, shareable=True, finish=finish)
+
+
+def _from_network(network: Any, name: str) -> Model:
+    import torch
+
+    device = next(network.parameters()).device
+    network.eval()
+
+    def run(noisy: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(noisy).to(device)[None])[0].float().cpu().numpy()
+
+    return Model(name, network.sample_rate, run, engine=open_engine(network) if network.streams else None)

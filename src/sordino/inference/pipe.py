@@ -1,0 +1,69 @@
+"""A stream between two binary files, such as standard input and output: ``sordino enhance --stream``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+from sordino.audio.pipe import Reader, Writer
+from sordino.errors import InputError
+from sordino.inference.streamer import Streamer
+
+
+def enhance_stream(
+    source: BinaryIO,
+    target: BinaryIO,
+    model: Any = None,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    encoding: str | None = None,
+    block_s: float = 0.02,
+    **options: Any,
+) -> dict[str, Any]:
+    """Enhance one binary file into another as it comes; Ctrl-C ends the stream, as the end of the input does.
+
+    Args:
+        source: WAV, or raw samples.
+        target: gets what ``source`` has, WAV or raw, unless ``encoding`` says otherwise.
+        model: see ``Streamer``.
+        sample_rate: Hz of raw samples, 16000 when left out; a WAV header says its own.
+        channels: of raw samples, 1 when left out.
+        encoding: ``s16le`` or ``f32le``, raw samples of this type on either side (but a WAV header on the input is
+            understood); ``wav``, WAV out, and s16le for raw samples in.
+        block_s: length of the blocks that are read.
+        options: of ``Streamer``: ``low_delay``, ``threads``, ``strength_db``, ``high_band``.
+
+    Returns:
+        ``seconds``, ``sample_rate``, ``channels``, ``latency_s``, ``block_s``, ``clipped`` (samples that were beyond
+        full scale) and ``timing``.
+
+    Raises:
+        InputError: input that is no such sound or was cut short (what came before is written), a model that cannot
+            stream, or a place that cannot be written.
+        BrokenPipeError: nobody reads the output any more.
+    """
+    if block_s <= 0:
+        raise InputError("block length", f"{block_s * 1000:g} ms", "more than 0")
+    raw = None if encoding == "wav" else encoding
+    reader = Reader(source, sample_rate, channels, raw or "s16le")
+    streamer = Streamer(model, reader.sample_rate, reader.channels, **options)
+    is_wav = encoding == "wav" or (encoding is None and reader.is_wav)
+    length, frames = max(round(block_s * reader.sample_rate), 1), 0
+    with Writer(target, reader.sample_rate, reader.channels, raw or reader.encoding, is_wav) as writer:
+        try:
+            for block in reader.blocks(length):
+                frames += block.shape[1]
+                writer.write(streamer.feed(block))
+            writer.write(streamer.flush())
+            reader.check_end()
+        except KeyboardInterrupt:
+            pass  # the usual end of a live stream; what was not written yet is not worth a wait
+    return {
+        "seconds": frames / reader.sample_rate,
+        "sample_rate": reader.sample_rate,
+        "channels": reader.channels,
+        "latency_s": streamer.latency_s,
+        "block_s": length / reader.sample_rate,
+        "clipped": writer.clipped,
+        "timing": asdict(streamer.timing) if streamer.timing else None,
+    }

@@ -1,0 +1,39 @@
+"""The signal-to-noise ratio of an estimate as a loss, in dB: it sees scale and sign, and silence has a value.
+
+Wisdom, Tzinis, Erdogan, Weiss, Wilson, Hershey: "Unsupervised sound separation using mixture invariant training",
+NeurIPS 2020, arXiv 2006.12701 (the soft threshold), and Wisdom et al.: "What's all the fuss about free universal sound
+separation data?", ICASSP 2021, arXiv 2011.00803 (silent references). With s the clean speech, x the noisy signal, y the
+estimate and k = 10^(-max_db / 10), the loss of an item is
+
+    10 log10( (||s - y||^2 + k ||s||^2) / (k ||s||^2) ), and where s is silent
+    10 log10( (||y||^2 + k ||x||^2) / (k ||x||^2) ):
+
+what is left of a recording of noise alone is measured against the recording. The papers leave out the denominators,
+which no network changes; here they make a perfect estimate cost 0 and the value max_db - SNR, SNR bounded by max_db.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sordino.losses.decibels import Decibels
+from sordino.losses.silence import is_silent
+
+
+class Snr(Decibels):
+    """Decibels by which the SNR of the estimate falls short of ``max_db``, a value per item.
+
+    Where reference and noisy signal are both silent, there is nothing to learn: the loss is 0, its gradient too.
+
+    Args:
+        max_db: SNR that is as good as perfect.
+    """
+
+    def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
+        """``reference``, ``estimate``, ``noisy`` [B,T]; returns [B]."""
+        scale = torch.where(is_silent(reference).unsqueeze(-1), noisy, reference)
+        silent = is_silent(scale)
+        energy = torch.where(silent, 1.0, 10 ** (-self.max_db / 10) * scale.square().sum(dim=-1))
+        error = (reference - estimate).square().sum(dim=-1)
+        return torch.where(silent, 0.0, 10 * torch.log10(error / energy + 1))

@@ -1,0 +1,42 @@
+"""The weighted loss of MANNER: speech and noise, each weighed by its share of the energy.
+
+With y clean, x noisy, n = x - y the noise and n^ = x - y^ its estimate,
+a = ||y||^2 / (||y||^2 + ||n||^2 + 2e-7), the loss of an item is a l(y, y^) + (1 - a) l(n, n^), l being
+``MultiResolution``. With the teacher's output in the place of y it is the MV-AT paper's L_KD (Eq. 4).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sordino.audio.stft import stft
+from sordino.losses.spectral import weighted_distance
+from sordino.losses.waveform import MultiResolution
+
+ENERGY_FLOOR = 2e-7
+
+
+class Weighted(MultiResolution):
+    """The weighted loss, a value per item.
+
+    Two identities make it cheap: y - y^ and n - n^ differ in sign only, so the L1 parts of l(y, y^) and l(n, n^) are
+    equal and their weights sum to one; and the STFT is linear, so the spectrum of an estimated noise is that of the
+    noisy signal minus that of the estimate.
+
+    Its arguments are those of ``MultiResolution``.
+    """
+
+    def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
+        """``reference``, ``estimate``, ``noisy`` [B,T]; returns [B]."""
+        speech = reference.square().sum(dim=-1)
+        noise = (noisy - reference).square().sum(dim=-1)
+        share = speech / (speech + noise + ENERGY_FLOOR)
+        spectral = torch.stack([self._spectral(reference, estimate, noisy, share, r) for r in self.resolutions])
+        return (reference - estimate).abs().mean(dim=-1) + self.spectral_weight * spectral.mean(dim=0)
+
+    def _spectral(
+        self, reference: Tensor, estimate: Tensor, noisy: Tensor, share: Tensor, resolution: tuple[int, int, int]
+    ) -> Tensor:
+        mixture, target, guess = (stft(wave, *resolution) for wave in (noisy, reference, estimate))
+        return weighted_distance(target, guess, mixture, share)

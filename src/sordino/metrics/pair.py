@@ -1,0 +1,63 @@
+"""The two signals that every metric compares, and the one way in which a metric can fail."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sordino.errors import InputError
+
+Align = Literal["exact", "shorter"]
+Signal = NDArray[np.float64]
+
+
+class MetricFailure(ValueError):
+    """A metric has no value for this recording; the message says why.
+
+    It is counted and listed beside the scores. It is never a score of zero, and never a reason to stop the others.
+    """
+
+
+def pair(clean: ArrayLike, estimate: ArrayLike, align: Align = "exact") -> tuple[Signal, Signal]:
+    """Check two signals and return them as float64.
+
+    Args:
+        clean: [T], the reference.
+        estimate: [T], what is judged.
+        align: ``"exact"`` refuses different lengths; ``"shorter"`` cuts both to the shorter one.
+
+    Returns:
+        ``(clean, estimate)``, both [T].
+
+    Raises:
+        InputError: a signal is not one-dimensional, or the lengths differ.
+        MetricFailure: a signal is empty, silent, or holds NaN or infinite samples.
+    """
+    signals = {"clean": _mono("clean", clean), "estimate": _mono("estimate", estimate)}
+    lengths = [len(signal) for signal in signals.values()]
+    if align == "exact" and lengths[0] != lengths[1]:
+        found = f"{lengths[1]} samples beside {lengths[0]} of the clean signal"
+        raise InputError("estimate", found, "equal lengths", "give align='shorter' to cut both to the shorter")
+    reference, judged = (usable(name, signal[: min(lengths)]) for name, signal in signals.items())
+    return reference, judged
+
+
+def usable(name: str, signal: ArrayLike) -> Signal:
+    """Check one signal [T] and return it as float64; errors are those of :func:`pair`."""
+    samples = _mono(name, signal)
+    if not samples.size:
+        raise MetricFailure(f"the {name} signal is empty")
+    if not np.isfinite(samples).all():
+        raise MetricFailure(f"the {name} signal holds NaN or infinite samples")
+    if not samples.any():
+        raise MetricFailure(f"the {name} signal is silent")
+    return samples
+
+
+def _mono(name: str, signal: ArrayLike) -> Signal:
+    samples = np.asarray(signal, np.float64)
+    if samples.ndim != 1:
+        raise InputError(name, f"an array of shape {samples.shape}", "one channel, of shape [T]", "score each channel")
+    return samples

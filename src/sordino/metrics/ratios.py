@@ -1,0 +1,105 @@
+"""Energy ratios in decibels, SNR and SI-SDR (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019).
+
+Beside them the correlation, which alone of what is measured here sees an estimate that is upside down.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sordino.metrics.pair import MetricFailure, Signal, pair
+
+
+def snr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
+    """Signal-to-noise ratio of the whole recording, everything that differs from the clean signal being noise.
+
+    Args:
+        clean: [T].
+        estimate: [T].
+
+    Returns:
+        ``10 log10(|clean|^2 / |clean - estimate|^2)`` in dB.
+
+    Raises:
+        MetricFailure: a signal is silent, or both are equal (the ratio is infinite).
+    """
+    reference, judged = pair(clean, estimate)
+    return _ratio_db(reference, judged - reference)
+
+
+def si_sdr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
+    """Scale-invariant signal-to-distortion ratio (Le Roux et al., eq. 3-4), after removing the mean of both signals.
+
+    Args:
+        clean: [T].
+        estimate: [T].
+
+    Returns:
+        ``10 log10(|a clean|^2 / |a clean - estimate|^2)`` in dB, with ``a`` the projection of the estimate on the clean
+        signal. It does not change when the estimate is scaled.
+
+    Raises:
+        MetricFailure: a signal is silent or constant, or the ratio is infinite.
+    """
+    reference, judged = (signal - signal.mean() for signal in pair(clean, estimate))
+    energy = reference @ reference
+    if not energy or not judged.any():
+        raise MetricFailure("a signal is constant")
+    target = (reference @ judged / energy) * reference
+    return _ratio_db(target, target - judged)
+
+
+def si_sdr_above_db(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, lowest_hz: float = 120.0) -> float:
+    """SI-SDR of what lies at ``lowest_hz`` and above, in both signals.
+
+    Rumble below the voice can hold most of a recording's noise: on the 30 pairs of VoiceBank-DEMAND that the project
+    measures on, 79 % (median). A network that takes away the rumble alone scores a high SI-SDR, whatever it does to
+    the speech. This figure does not see the rumble.
+
+    Args:
+        clean: [T].
+        estimate: [T].
+        sample_rate: in Hz.
+        lowest_hz: bins of the whole signal's spectrum below this are set to 0, which shifts no phase.
+
+    Raises:
+        MetricFailure: as :func:`si_sdr_db` does, or nothing is left.
+    """
+    reference, judged = (_above(signal, sample_rate, lowest_hz) for signal in pair(clean, estimate))
+    return si_sdr_db(reference, judged)
+
+
+def _above(signal: Signal, sample_rate: int, lowest_hz: float) -> Signal:
+    spectrum = np.fft.rfft(signal)
+    spectrum[: int(np.ceil(lowest_hz * len(signal) / sample_rate))] = 0
+    return np.fft.irfft(spectrum, len(signal))
+
+
+def correlation(clean: ArrayLike, estimate: ArrayLike) -> float:
+    """Pearson's correlation of estimate and clean signal, with its sign: below 0 the estimate is upside down.
+
+    PESQ, STOI and SI-SDR are the same for an estimate and its negative; this tells the two apart.
+
+    Args:
+        clean: [T].
+        estimate: [T].
+
+    Returns:
+        -1 to 1. It does not change when the estimate is scaled by a positive number.
+
+    Raises:
+        MetricFailure: a signal is silent or constant.
+    """
+    reference, judged = (signal - signal.mean() for signal in pair(clean, estimate))
+    energies = float((reference @ reference) * (judged @ judged))
+    if not energies:
+        raise MetricFailure("a signal is constant")
+    return float(reference @ judged) / energies**0.5
+
+
+def _ratio_db(target: Signal, error: Signal) -> float:
+    wanted, unwanted = float(target @ target), float(error @ error)
+    if not wanted or not unwanted:
+        raise MetricFailure("the ratio is infinite: the estimate has nothing but, or nothing of, the clean signal")
+    return 10 * float(np.log10(wanted / unwanted))

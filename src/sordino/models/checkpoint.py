@@ -1,0 +1,146 @@
+"""Weights on disk: our safetensors files, which describe themselves, and published checkpoints.
+
+Nothing here executes code from a file: safetensors holds tensors and text, and pickled checkpoints are opened with
+``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from sordino import assets
+from sordino.errors import InputError
+from sordino.files import atomic
+from sordino.models import published
+from sordino.models.base import Enhancer
+from sordino.version import __version__
+
+FORMAT, FORMER_FORMAT = "sordino-network-1", "sotto-network-1"
+"""What the header of a checkpoint says; the project was called sotto before, and wrote the same files."""
+
+
+def save(network: Enhancer, path: str | Path, **about: Any) -> None:
+    """Write the weights with what is needed to build the network again.
+
+    Args:
+        network: its ``name``, ``arguments`` and ``sample_rate`` go into the file's header.
+        path: usually ends in ``.safetensors``; replaced atomically.
+        about: further JSON-serialisable facts for the header, such as the recipe, the step or the validation score.
+    """
+    header = {
+        "format": FORMAT,
+        "sordino": __version__,
+        "name": network.name,
+        "arguments": json.dumps(network.arguments),
+        "sample_rate": str(network.sample_rate),
+        "about": json.dumps(about),
+    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    with atomic(path) as temporary:
+        # Through memory, as safetensors' own writing tells of a full disk in its own way.
+        temporary.write_bytes(serialise(tensors, metadata=header))
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """The facts stored beside the weights of one of our files: name, arguments, sample_rate, sordino, about."""
+    path = assets.weights(path)
+    with _open_safetensors(path) as file:
+        header = file.metadata() or {}
+    if header.get("format") not in (FORMAT, FORMER_FORMAT):
+        raise InputError(path, "a safetensors file that sordino did not write", "a checkpoint of sordino's own")
+    return {
+        "name": header["name"],
+        "arguments": json.loads(header["arguments"]),
+        "sample_rate": int(header["sample_rate"]),
+        "sordino": header["sotto" if header["format"] == FORMER_FORMAT else "sordino"],
+        "about": json.loads(header["about"]),
+    }
+
+
+def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
+    """Build the network that a checkpoint holds and fill it, strictly; see ``sordino.models.load``."""
+    path = assets.weights(path)
+    if not path.is_file():
+        raise InputError(path, "no such file", do="give a .safetensors checkpoint, or a published one (.pt, .pth, .th)")
+    if path.suffix == ".safetensors":
+        header = read_header(path)
+        name, arguments = header["name"], header["arguments"]
+        with _open_safetensors(path) as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a mapping)
+    else:
+        name, arguments, state = _read_published(path)
+    network = create(name, **arguments)
+    fill(network, state, path)
+    return network.eval()
+
+
+def fill(network: Enhancer, state: Mapping[str, Tensor], where: str | Path) -> None:
+    """Load ``state`` into ``network``; what does not fit exactly is an InputError that names the first misfit."""
+    own = network.state_dict()
+    # A published state may lack the counters of batch norm, which play no part in its output.
+    counters = {name for name in own if name.endswith("num_batches_tracked")}
+    misfits = [f"lacks {name}" for name in own if name not in state and name not in counters]
+    misfits += [f"has an unknown {name}" for name in state if name not in own]
+    misfits += [
+        f"has {name} of shape {list(state[name].shape)} where the network has {list(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    if misfits:
+        description = f"{network.name} with {network.arguments}"
+        raise InputError(where, f"weights of another network: {misfits[0]} ({len(misfits)} misfits)", description)
+    network.load_state_dict({**{name: own[name] for name in counters}, **state})
+
+
+def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) -> Any:
+    """Open what ``torch.save`` wrote as tensors and plain values alone, executing nothing of it.
+
+    Args:
+        path: the file.
+        expected: what it should have been, for the message.
+        inert: empty classes that stand in for those of the same full name in the file.
+
+    Raises:
+        InputError: the file is broken, or holds more than that.
+    """
+    try:
+        with torch.serialization.safe_globals(list(inert)):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # the unpickler meets arbitrary bytes with arbitrary errors
+        reason = str(error).partition("\n")[0][:120]
+        raise InputError(path, f"cannot be opened as weights alone ({reason})", expected) from error
+
+
+def _open_safetensors(path: str | Path) -> Any:
+    if not Path(path).is_file():
+        raise InputError(path, "no such file", do="give a checkpoint that sordino wrote (.safetensors)")
+    try:
+        return safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise InputError(path, f"not a readable safetensors file ({error})", do="is the file complete?") from error
+
+
+def _read_published(path: Path) -> tuple[str, dict[str, Any], published.State]:
+    """Open a pickled checkpoint without executing it; returns name, arguments and the state under our names."""
+    names = " or ".join(publisher.network for publisher in published.PUBLISHERS)
+    expected = f"a published {names} checkpoint: the state, alone or in a dict as its authors save it"
+    state, package = published.unwrap(read_pickled(path, expected, published.foreign_classes()))
+    publisher = published.find(state)
+    if publisher is None:
+        raise InputError(path, "no checkpoint of a network that is known here", expected)
+    try:
+        return published.read(publisher, state, package, path)
+    except KeyError as error:
+        raise InputError(path, f"holds a tensor of an unknown name, {error}", expected) from error
+    except ValueError as error:
+        raise InputError(path, f"a {publisher.network} with {error}", expected) from error

@@ -1,0 +1,283 @@
+"""DEMUCS for denoising: an hourglass of convolutions around an LSTM, in the time domain; causal, it runs as a stream.
+
+Defossez, Synnaeve, Adi: "Real Time Speech Enhancement in the Waveform Domain", Interspeech 2020, arXiv 2006.12847.
+
+Claims, each asserted by a test: DEMUCS-S (hidden 48, stride 4, resample 4) has 18.87 M parameters and 34.56 GFLOPs on
+4 s as the MV-AT paper counts them; DEMUCS-L (64, 2, 2) has 33.53 M and 388.48 GFLOPs; the network of 64 that is not
+causal has 60.81 M. As a stream S has a latency of 851 samples, 53.2 ms (hop 256 and delay 595), and L of 231, 14.4 ms
+(hop 16 and delay 215): the look-ahead of the layers and of the resamplers, rounded up to whole frames of the deepest
+layer, and the hop itself.
+
+A stream cannot be divided by the deviation of the whole. ``running`` is our reading of the paper's running estimate:
+the root mean square of all samples so far, which does not depend on how the stream is cut into blocks. It knows no
+forgetting: after digital silence it takes as long to settle as the silence lasted.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal, cast, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sordino.errors import InputError
+from sordino.models.base import State, StreamingEnhancer
+from sordino.models.layers.onnx_ops import Lstm
+from sordino.models.layers.resample import AROUND_DOUBLE, AROUND_HALVE, double, halve, sinc_kernel
+from sordino.models.layers.streaming import Memory, lags
+from sordino.models.layers.strided import SCALE_FLOOR, deviation, frames_behind, rescale, running_scale, valid_length
+from sordino.types import Tap
+
+Normalisation = Literal["item", "running"]
+
+
+class EncoderLayer(nn.Module):
+    """[B,c_in,N] -> [B,c_out,N']: strided convolution, ReLU, 1x1 convolution, GLU."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.down = nn.Conv1d(c_in, c_out, kernel, stride)
+        self.mix = nn.Conv1d(c_out, 2 * c_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.glu(self.mix(F.relu(self.down(x))), dim=1)
+
+
+class DecoderLayer(nn.Module):
+    """[B,c_in,N'] -> [B,c_out,N]: the encoder layer's mirror; the last one has no ReLU."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, last: bool) -> None:
+        super().__init__()
+        self.mix = nn.Conv1d(c_in, 2 * c_in, 1)
+        self.up = nn.ConvTranspose1d(c_in, c_out, kernel, stride)
+        self.activation = nn.Identity() if last else nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.up(F.glu(self.mix(x), dim=1)))
+
+    def step(self, x: Tensor, begun: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
+        """The next frames of a stream.
+
+        Args:
+            x: [B,c_in,N'].
+            begun: [B,1,N'], 0 for frames before the signal began.
+            overlap: [B,c_out,kernel - stride], what earlier frames add to the samples that these add to as well.
+
+        Returns:
+            The samples that no later frame adds to, [B,c_out,N' stride], and the next overlap.
+        """
+        ready = x.shape[-1] * self.up.stride[0]
+        frames = F.glu(self.mix(x), dim=1) * begun
+        samples = F.conv_transpose1d(frames, self.up.weight, stride=self.up.stride) + F.pad(overlap, (0, ready))
+        # The bias comes once, when a sample is complete.
+        return self.activation(samples[..., :ready] + self.up.get_parameter("bias")[:, None]), samples[..., ready:]
+
+
+class Recurrence(nn.Module):
+    """Two layers of LSTM over time, [B,C,N] -> [B,C,N]; not causal, both ways and back to C channels."""
+
+    def __init__(self, channels: int, causal: bool) -> None:
+        super().__init__()
+        self.lstm = Lstm(channels, channels, num_layers=2, batch_first=True, bidirectional=not causal)
+        self.linear = nn.Identity() if causal else nn.Linear(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.lstm(x.transpose(1, 2))[0]).transpose(1, 2)
+
+    def step(self, x: Tensor, begun: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The next frames of a stream, one cell at a time: one-way layers only.
+
+        On a CPU, PyTorch's fused LSTM puts its weights into another order whenever it is called, which takes several
+        times longer than the arithmetic of a single frame.
+
+        Args:
+            x: [B,C,N].
+            begun: [B,1,N], 0 for frames before the signal began, which are not remembered.
+            hidden: [B,2,C], of both layers after the last frame; so is ``cell``.
+            cell: [B,2,C].
+
+        Returns:
+            [B,C,N], and ``hidden`` and ``cell`` after these frames.
+        """
+        hiddens, cells, frames = list(hidden.unbind(1)), list(cell.unbind(1)), []
+        for frame, on in zip(x.unbind(-1), begun.unbind(-1), strict=True):
+            for layer, weights in enumerate(self.lstm.all_weights):
+                frame, after = torch.lstm_cell(frame, (hiddens[layer], cells[layer]), *weights)
+                hiddens[layer], cells[layer] = frame * on, after * on
+            frames.append(frame)
+        return torch.stack(frames, dim=-1), torch.stack(hiddens, dim=1), torch.stack(cells, dim=1)
+
+
+class Demucs(StreamingEnhancer):
+    """DEMUCS of any width, depth and stride.
+
+    Taps, i = 1..depth with the deepest last: ``encoder.i``, ``decoder.i`` (the mirror of encoder i, so that
+    ``decoder.depth`` runs first), and ``latent``, the recurrent layers' output.
+
+    Args:
+        hidden: channels of the first layer.
+        depth: number of encoder layers.
+        kernel: taps of their convolutions, at least ``stride``.
+        stride: each layer divides the length by it.
+        resample: 1 or a power of 2: the network runs at this multiple of the sampling rate.
+        growth: factor of the channels from layer to layer.
+        causal: LSTM forward in time only.
+        normalisation: the input is divided by its standard deviation over the whole ``item``, as published, or by the
+            ``running`` root mean square up to each sample; a stream needs the latter, which needs a causal network.
+            The running network hears the signal's end as followed by silence.
+
+    Raises:
+        ValueError: there is no such network.
+    """
+
+    unrolls = True
+
+    def __init__(
+        self,
+        hidden: int = 64,
+        depth: int = 5,
+        kernel: int = 8,
+        stride: int = 4,
+        resample: int = 4,
+        growth: int = 2,
+        causal: bool = True,
+        normalisation: Normalisation = "item",
+    ) -> None:
+        super().__init__()
+        if min(hidden, depth, stride, growth) < 1 or kernel < stride or resample < 1 or resample & (resample - 1):
+            sizes = f"hidden={hidden}, depth={depth}, kernel={kernel}, stride={stride}, growth={growth}"
+            raise ValueError(f"no DEMUCS with {sizes}, resample={resample}: kernel >= stride, resample a power of 2")
+        if normalisation not in get_args(Normalisation) or (normalisation == "running" and not causal):
+            raise ValueError(
+                f"no DEMUCS with normalisation={normalisation!r}, causal={causal}: item, or running if causal"
+            )
+        self.name = "demucs"
+        self.arguments = {"hidden": hidden, "depth": depth, "kernel": kernel, "stride": stride, "resample": resample}
+        self.arguments |= {"growth": growth, "causal": causal, "normalisation": normalisation}
+        self.kernel, self.stride, self.resample = kernel, stride, resample
+        self.causal, self.normalisation = causal, normalisation
+        self.last = f"decoder.{depth - 1}.up"
+        self.widths = widths = [1, *(hidden * growth**layer for layer in range(depth))]
+        pairs = list(pairwise(widths))
+        self.encoder = nn.ModuleList(EncoderLayer(c_in, c_out, kernel, stride) for c_in, c_out in pairs)
+        self.latent = Recurrence(widths[-1], causal)
+        self.decoder = nn.ModuleList(
+            DecoderLayer(c_out, c_in, kernel, stride, last=layer == 0)
+            for layer, (c_in, c_out) in [*enumerate(pairs)][::-1]
+        )
+        self.sinc: Tensor
+        self.register_buffer("sinc", sinc_kernel(), persistent=False)
+        self.apply(rescale)
+        self._lags = lags(kernel, stride, depth, resample)
+        if self.streams:
+            self.hop, self.delay = self._lags.hop, self._lags.halved[-1]
+
+    @property
+    def streams(self) -> bool:
+        return self.normalisation == "running"
+
+    @property
+    def taps(self) -> dict[str, Tap]:
+        depth = len(self.encoder)
+        places = [frames_behind(layers, self.kernel, self.stride, self.resample) for layers in range(depth + 1)]
+        taps = {"latent": Tap("latent", **places[-1])}
+        for layer in range(1, depth + 1):
+            taps[f"encoder.{layer}"] = Tap(f"encoder.{layer - 1}", **places[layer])
+            taps[f"decoder.{layer}"] = Tap(f"decoder.{depth - layer}", **places[layer - 1])
+        return taps
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        length = seen = noisy.shape[-1]
+        if self.normalisation == "running":
+            nothing = torch.zeros(len(noisy), dtype=torch.float64, device=noisy.device)
+            scale, _ = running_scale(noisy, nothing, nothing)
+            # Silence follows, so much of it that no sample of the estimate hears where it ends.
+            seen = length + self.latency
+        else:
+            scale = deviation(noisy)
+        inner = valid_length(seen * self.resample, self.kernel, self.stride, len(self.encoder))
+        padded = F.pad(noisy / (SCALE_FLOOR + scale), (0, -(-inner // self.resample) - length))
+        x = padded.unsqueeze(1)
+        for _ in self._lags.doubled[1:]:
+            x = double(F.pad(x, AROUND_DOUBLE), self.sinc)
+        skips = []
+        for layer in self.encoder:
+            x = layer(x)
+            skips.append(x)
+        x = self.latent(x)
+        for layer in self.decoder:
+            x = layer(x + skips.pop()[..., : x.shape[-1]])
+        for _ in self._lags.halved[1:]:
+            x = F.pad(x, (0, x.shape[-1] % 2))
+            x = halve(F.pad(x, AROUND_HALVE), self.sinc)
+        return x.squeeze(1)[..., :length] * scale
+
+    def initial_state(self, batch: int = 1) -> State:
+        """See :class:`StreamingEnhancer`; the shapes follow from the lags.
+
+        Raises:
+            InputError: the network does not stream.
+        """
+        self._must_stream()
+
+        def zeros(*shape: int, dtype: torch.dtype = self.sinc.dtype) -> Tensor:
+            return torch.zeros(batch, *shape, dtype=dtype, device=self.sinc.device)
+
+        state = [zeros(dtype=torch.int64), zeros(dtype=torch.float64), zeros(self.delay)]
+        state += [zeros(1, sum(AROUND_DOUBLE)) for _ in self._lags.doubled[1:]]
+        state += [zeros(width, past) for width, past in zip(self.widths, self._lags.past, strict=False)]
+        state += [zeros(2, self.widths[-1]), zeros(2, self.widths[-1])]
+        state += [zeros(width, self.kernel - self.stride) for width in self.widths[-2::-1]]
+        state += [zeros(1, past) for past in self._lags.past_halved]
+        return tuple(state)
+
+    def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
+        """See :class:`StreamingEnhancer`.
+
+        Raises:
+            InputError: the network does not stream, or ``block`` is not made of whole hops.
+        """
+        self._must_stream()
+        length = block.shape[-1]
+        hops = length // self.hop
+        if hops == 0 or length % self.hop:
+            raise InputError("block", f"{length} samples", f"whole hops of {self.hop} samples")
+        memory = Memory(state, hops)
+        scale, energy = running_scale(block, memory.passed * self.hop, memory.take())
+        memory.keep(energy)
+        delayed = memory.behind(scale)[..., :length]
+        x = (block / (SCALE_FLOOR + scale)).unsqueeze(1)
+        for lag in self._lags.doubled[1:]:
+            x = double(memory.behind(x), self.sinc)
+            x = x * memory.begun(x, lag)
+        x = self._step_layers(x, memory)
+        for lag in self._lags.halved[1:]:
+            x = halve(memory.behind(x)[..., : x.shape[-1] + sum(AROUND_HALVE)], self.sinc)
+            x = x * memory.begun(x, lag)
+        return x.squeeze(1) * delayed, memory.state
+
+    def _step_layers(self, x: Tensor, memory: Memory) -> Tensor:
+        """The next samples [B,1,N] at the inner rate, through encoder, LSTM and decoder."""
+        skips = []
+        for depth, layer in enumerate(self.encoder):
+            # One memory of a layer's output serves the layer below, soon, and the decoder, late.
+            joined, ready = memory.behind(x), x.shape[-1]
+            skips.append(joined[..., :ready])
+            start = joined.shape[-1] - ready - self._lags.reach[depth]
+            x = layer(joined[..., start : start + ready + self.kernel - self.stride])
+        skips = [*skips[1:], x]
+        x, hidden, cell = self.latent.step(x, memory.begun(x, self._lags.encoded[-1]), memory.take(), memory.take())
+        memory.keep(hidden)
+        memory.keep(cell)
+        for lag, layer in zip(self._lags.decoded[:0:-1], self.decoder, strict=True):
+            x = x + skips.pop()
+            x, overlap = cast(DecoderLayer, layer).step(x, memory.begun(x, lag), memory.take())
+            memory.keep(overlap)
+        return x * memory.begun(x, self._lags.decoded[0])
+
+    def _must_stream(self) -> None:
+        if not self.streams:
+            found = f"needs the whole signal (normalisation: {self.normalisation}, causal: {self.causal})"
+            raise InputError(f"model {self.name}", found, do="build it with normalisation: running, causal: true")

@@ -1,0 +1,1 @@
+"""Layers that networks share, each written once for training, streaming and export."""

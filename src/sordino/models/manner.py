@@ -1,0 +1,260 @@
+"""MANNER: multi-view attention network for noise erasure, in the time domain, not causal.
+
+Park, Kang, Shin, Kim, Han: "MANNER: Multi-view Attention Network for Noise Erasure", ICASSP 2022, arXiv 2203.02181.
+The small variants with few channels are the students of Shin et al., "Multi-View Attention Transfer for Efficient
+Speech Enhancement", Interspeech 2022.
+
+Claims, each asserted by a test: MANNER-B (hidden 60, depth 4) has 24.07 M parameters and 61.92 GFLOPs on 4 s as the
+paper counts them; MANNER-S-1.5GF (hidden 12, depth 3) has 0.258 M and 1.46 GFLOPs; 5.3GF (24, 3) 0.902 M and 5.32;
+8.1GF (30, 3) 1.381 M and 8.14; S-38GF (60, 4) 21.25 M and 38.34.
+
+Where our reading had to choose: every batch norm that directly follows a bias-free convolution inside one of the
+paper's ``Conv`` units has momentum 0.01, all others PyTorch's 0.1.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sordino.models.base import Enhancer
+from sordino.models.layers.chunks import ChunkConv, chunk, overlap_add
+from sordino.models.layers.depthwise import Depthwise
+from sordino.models.layers.gate import GatedConv
+from sordino.models.layers.onnx_ops import attend
+from sordino.models.layers.strided import SCALE_FLOOR, deviation, frames_behind, rescale, valid_length
+from sordino.types import Tap
+
+KERNEL, STRIDE, CHUNK, DEPTHWISE = 8, 4, 64, 31
+VIEWS = ("channel", "global", "local")
+"""The branches of multi-view attention, in the order in which they are concatenated."""
+
+
+def conv_norm(c_in: int, c_out: int, kernel: int = 1) -> nn.Sequential:
+    """Convolution without bias and batch norm with the slow momentum of 0.01; the length is kept."""
+    return nn.Sequential(
+        nn.Conv1d(c_in, c_out, kernel, padding=kernel // 2, bias=False), nn.BatchNorm1d(c_out, momentum=0.01)
+    )
+
+
+class ResCon(nn.Module):
+    """Residual conformer convolution block: [B,c_in,N] -> [B,c_out,N]."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(c_in, 2 * c_in, 1),
+            nn.BatchNorm1d(2 * c_in),
+            nn.GLU(dim=1),
+            Depthwise(c_in, DEPTHWISE),
+            nn.BatchNorm1d(c_in),
+            nn.SiLU(),
+            nn.Conv1d(c_in, c_out, 1),
+            nn.BatchNorm1d(c_out),
+            nn.SiLU(),
+            conv_norm(c_out, c_out),
+        )
+        self.shortcut = conv_norm(c_in, c_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+class ChannelAttention(nn.Module):
+    """Scale each channel by what its maximum and mean over time say: [B,C,N] -> [B,C,N]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = channels // 2
+        self.fc = nn.Sequential(nn.Linear(channels, squeezed), nn.ReLU(), nn.Linear(squeezed, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.sigmoid(self.fc(x.amax(dim=-1)) + self.fc(x.mean(dim=-1)))
+        return x * weight.unsqueeze(-1)
+
+
+class GlobalAttention(nn.Module):
+    """Self-attention across chunks, one head, each channel by itself: [B,C,N] -> [B,C,N].
+
+    No residual and no position code. The P x P matrix of attention weights is never stored: with P = 2,000 chunks for
+    4 s in the base model it would take 16 MB per row, and memory would grow with the square of the duration.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Linear(CHUNK, CHUNK, bias=False)
+        self.key = nn.Linear(CHUNK, CHUNK, bias=False)
+        self.value = nn.Linear(CHUNK, CHUNK, bias=False)
+        self.out = nn.Linear(CHUNK, CHUNK, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        chunks = chunk(x, CHUNK)
+        attended = attend(self.query(chunks), self.key(chunks), self.value(chunks))
+        return overlap_add(self.out(attended), x.shape[-1])
+
+
+class LocalAttention(nn.Module):
+    """A sigmoid mask over the samples of each chunk, from a depthwise convolution within the chunk: [B,C,N] -> [B,C,N].
+
+    The convolutions see chunks as rows of an image, kernel (1, k), so that no chunk has to be moved in memory.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Sequential(
+            ChunkConv(channels, DEPTHWISE),
+            nn.BatchNorm2d(channels),
+            nn.SiLU(),
+        )
+        self.mask = nn.Sequential(
+            nn.Conv2d(2, 1, (1, 7), padding=(0, 3), bias=False), nn.BatchNorm2d(1, momentum=0.01), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        chunks = chunk(x, CHUNK)
+        features = self.depthwise(chunks)
+        pooled = torch.cat([features.amax(dim=1, keepdim=True), features.mean(dim=1, keepdim=True)], dim=1)
+        return overlap_add(chunks * self.mask(pooled), x.shape[-1])
+
+
+class MultiViewAttention(nn.Module):
+    """Channel, global and local attention side by side, fused by a gate: [B,C,N] -> [B,C,N].
+
+    The three views that MV-AT reads are the outputs of ``views``, in the order of ``VIEWS``, each [B,C//3,N].
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        width = channels // 3
+        self.narrow = nn.ModuleList(nn.Sequential(conv_norm(channels, width), nn.ReLU()) for _ in VIEWS)
+        self.views = nn.ModuleList([ChannelAttention(width), GlobalAttention(), LocalAttention(width)])
+        self.smooth = nn.ModuleList(nn.Sequential(conv_norm(width, width, 3), nn.ReLU()) for _ in VIEWS)
+        self.fuse = conv_norm(3 * width, channels)
+        self.gate = GatedConv(channels)
+        self.shortcut = conv_norm(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branches = [
+            smooth(view(narrow(x))) for narrow, view, smooth in zip(self.narrow, self.views, self.smooth, strict=True)
+        ]
+        return self.shortcut(x) + self.gate(self.fuse(torch.cat(branches, dim=1)))
+
+
+class EncoderLayer(nn.Module):
+    """[B,c,N] -> [B,2c,N']: strided convolution, ResCon and, where asked for, multi-view attention."""
+
+    def __init__(self, channels: int, attention: bool) -> None:
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv1d(channels, channels, KERNEL, STRIDE), nn.BatchNorm1d(channels), nn.ReLU())
+        self.conv = ResCon(channels, 2 * channels)
+        self.attention = MultiViewAttention(2 * channels) if attention else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(self.conv(self.down(x)))
+
+
+class DecoderLayer(nn.Module):
+    """[B,2c,N'] -> [B,c,N]: the encoder layer's mirror."""
+
+    def __init__(self, channels: int, attention: bool) -> None:
+        super().__init__()
+        self.conv = ResCon(2 * channels, channels)
+        self.up = nn.Sequential(
+            nn.ConvTranspose1d(channels, channels, KERNEL, STRIDE), nn.BatchNorm1d(channels), nn.ReLU()
+        )
+        self.attention = MultiViewAttention(channels) if attention else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(self.up(self.conv(x)))
+
+
+class Manner(Enhancer):
+    """MANNER of any width and depth.
+
+    Taps, i = 1..depth with the deepest last: ``encoder.i``, ``decoder.i`` (the mirror of encoder i, so that
+    ``decoder.depth`` runs first), ``latent``, and where a layer has multi-view attention ``encoder.i.channel``,
+    ``.global``, ``.local`` and the same of the decoder.
+
+    Args:
+        hidden: channels of the first layer; layer i has hidden * 2^(i-1).
+        depth: number of encoder layers, each dividing the length by 4.
+        attention: ``every`` layer has multi-view attention (base), or only the ``deepest`` encoder layer and its
+            mirror (small).
+
+    Raises:
+        ValueError: hidden below 2, depth below 1, a width too small for three views, or an unknown ``attention``.
+    """
+
+    last = "out_conv"
+
+    def __init__(self, hidden: int = 60, depth: int = 4, attention: str = "every") -> None:
+        super().__init__()
+        if hidden < 2 or depth < 1 or attention not in ("every", "deepest"):
+            raise ValueError(f"no MANNER with hidden={hidden}, depth={depth}, attention={attention!r}")
+        layers = range(1, depth + 1)
+        attended = [attention == "every" or layer == depth for layer in layers]
+        widths = [hidden * 2 ** (layer - 1) for layer in layers]
+        # A decoder layer's views have a third of its channels, and channel attention halves them once more.
+        if min(width for width, attend in zip(widths, attended, strict=True) if attend) < 6:
+            raise ValueError(f"hidden={hidden} leaves fewer than 2 channels for each view; take at least 6")
+        self.name = "manner-b" if attention == "every" else "manner-s"
+        self.arguments = {"hidden": hidden, "depth": depth}
+        self.in_conv = nn.Sequential(nn.Conv1d(1, hidden, 3, padding=1), nn.BatchNorm1d(hidden), nn.ReLU())
+        self.encoder = nn.ModuleList(EncoderLayer(c, a) for c, a in zip(widths, attended, strict=True))
+        self.latent = nn.Linear(2 * widths[-1], 2 * widths[-1], bias=False)
+        self.decoder = nn.ModuleList(DecoderLayer(c, a) for c, a in zip(widths[::-1], attended[::-1], strict=True))
+        self.mask = GatedConv(hidden)
+        self.out_conv = nn.Conv1d(hidden, 1, 3, padding=1)
+        self.apply(rescale)
+
+    @property
+    def depth(self) -> int:
+        return len(self.encoder)
+
+    @property
+    def taps(self) -> dict[str, Tap]:
+        places = [frames_behind(layers, KERNEL, STRIDE) for layers in range(self.depth + 1)]
+        taps = {"latent": Tap("latent", "BNC", **places[-1])}
+        for layer in range(1, self.depth + 1):
+            for side, index, place in (
+                ("encoder", layer - 1, places[layer]),
+                ("decoder", self.depth - layer, places[layer - 1]),
+            ):
+                path = f"{side}.{index}"
+                taps[f"{side}.{layer}"] = Tap(path, **place)
+                if isinstance(self.get_submodule(path).attention, MultiViewAttention):
+                    views = {f"{side}.{layer}.{view}": f"{path}.attention.views.{i}" for i, view in enumerate(VIEWS)}
+                    taps |= {name: Tap(module, **place) for name, module in views.items()}
+        return taps
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        length = noisy.shape[-1]
+        scale = deviation(noisy)
+        padding = valid_length(length, KERNEL, STRIDE, self.depth) - length
+        x = F.pad(noisy / (SCALE_FLOOR + scale), (0, padding))
+        expanded = x = self.in_conv(x.unsqueeze(1))
+        skips = []
+        for layer in self.encoder:
+            x = layer(x)
+            skips.append(x)
+        x = F.relu(self.latent(x.transpose(1, 2))).transpose(1, 2)
+        for layer in self.decoder:
+            x = layer(x + skips.pop()[..., : x.shape[-1]])
+        estimate = self.out_conv(expanded * self.mask(x)).squeeze(1)
+        return estimate[..., :length] * scale
+
+
+def manner_base(hidden: int = 60, depth: int = 4) -> Manner:
+    """MANNER-B: multi-view attention in every layer."""
+    return Manner(hidden, depth, "every")
+
+
+def manner_small(hidden: int = 60, depth: int = 4) -> Manner:
+    """MANNER-S: multi-view attention in the deepest layer only."""
+    return Manner(hidden, depth, "deepest")
+
+
+def manner_large(hidden: int = 120, depth: int = 4) -> Manner:
+    """MANNER-L: the base network with twice the channels."""
+    return Manner(hidden, depth, "every")

@@ -1,0 +1,66 @@
+"""TSTNN as its authors publish it: a dict with ``state_dict`` or ``model``, or the state itself.
+
+The rules below rewrite the names. Channels, frame and the number of transformers are read off the names and shapes; no
+tensor tells the number of heads, so they are taken for the four of the paper.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from sordino.models.published.checkpoint_format import Publisher, Rules, State, rename
+
+_STAGES = {"row": "within", "col": "across"}
+_DENSE = {"conv": "1", "norm": "2", "prelu": "3"}
+"""Places in a layer of a dense block, whose first is the padding."""
+_LAYER = {"self_attn": "attention", "norm1": "attention_norm", "gru": "gru", "linear2": "out", "norm2": "out_norm"}
+
+_RULES: Rules = (
+    (r"inp_conv\.", "embed.0."),
+    (r"inp_norm\.", "embed.1."),
+    (r"inp_prelu\.", "embed.2."),
+    (
+        r"(enc|dec)_dense1\.(conv|norm|prelu)(\d)\.",
+        lambda m: f"{m[1]}oder.0.layers.{int(m[3]) - 1}.{_DENSE[m[2]]}.",
+    ),
+    (r"enc_conv1\.", "encoder.1.0."),
+    (r"enc_norm1\.", "encoder.1.1."),
+    (r"enc_prelu1\.", "encoder.1.2."),
+    (r"dual_transformer\.input\.", "narrow."),
+    (
+        r"dual_transformer\.(row|col)_trans\.(\d+)\.(self_attn|norm1|gru|linear2|norm2)\.",
+        lambda m: f"transformer.{m[2]}.{_STAGES[m[1]]}.layer.{_LAYER[m[3]]}.",
+    ),
+    (r"dual_transformer\.(row|col)_norm\.(\d+)\.", lambda m: f"transformer.{m[2]}.{_STAGES[m[1]]}.norm."),
+    (r"dual_transformer\.output\.", "widen."),
+    (r"output1\.0\.", "mask.tanh."),
+    (r"output2\.0\.", "mask.sigmoid."),
+    (r"maskconv\.", "mask.out."),
+    (r"dec_conv1\.", "decoder.1.0."),
+    (r"dec_norm1\.", "decoder.1.1."),
+    (r"dec_prelu1\.", "decoder.1.2."),
+    (r"out_conv\.", "out_conv."),
+)
+
+
+def arguments(state: State, stated: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name and the arguments of the network that the state belongs to; its files state none."""
+    blocks = {match[1] for name in state if (match := re.match(r"dual_transformer\.row_trans\.(\d+)\.", name))}
+    channels, frame = state["inp_conv.weight"].shape[0], state["inp_norm.weight"].shape[0]
+    return "tstnn", {"channels": channels, "blocks": len(blocks), "heads": 4, "frame": frame}
+
+
+def translate(state: State) -> dict[str, Tensor]:
+    """The state under our names.
+
+    Raises:
+        KeyError: a name that no rule knows.
+    """
+    return {rename(name, _RULES): value for name, value in state.items()}
+
+
+TSTNN = Publisher("TSTNN", ("inp_conv.weight", "dual_transformer.input.0.weight"), arguments, translate)

@@ -1,0 +1,1 @@
+"""Tables and pages: runs side by side, studies, costs, and the figures that papers print."""

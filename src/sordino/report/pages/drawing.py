@@ -1,0 +1,69 @@
+"""Figures as SVG: inline for pages, where they take the ink and the width of the page, or as files of their own."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK = "#010203"  # stands for "the colour of the text around" until the SVG is written
+COLOURS = ("#3b82f6", "#e8590c", "#2f9e44", "#c026d3", "#b08900", "#0e9aa7")  # legible on white and on near-black
+DASHES = ("-", "--", "-.", ":")  # so that lines are not told apart by colour alone
+
+Draw = Callable[["Figure"], None]
+
+
+def line_style(index: int) -> dict[str, Any]:
+    """How the line of one of several is drawn."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)]}
+
+
+def inline(draw: Draw, label: str, inches: tuple[float, float]) -> str:
+    """Draw one figure as an SVG element for a page.
+
+    Args:
+        draw: fills an empty figure.
+        label: what is to be seen, for those who do not see it.
+        inches: width and height, of which the page keeps the ratio.
+    """
+    # Nothing refers to the names of images, and equal images in one figure would share theirs.
+    foreign = r'<metadata>.*?</metadata>|<style.*?</style>| id="image[0-9a-f]+"'
+    text = re.sub(foreign, "", _svg(draw, inches, "none", "none"), flags=re.DOTALL)
+    box = re.search(r'viewBox="[^"]*"', text)
+    content = text[text.index(">", text.index("<svg")) + 1 :].replace(INK, "currentColor")
+    return f'<svg role="img" aria-label="{escape(label)}" {box.group() if box else ""}>{content.rstrip()}'
+
+
+def standalone(draw: Draw, title: str, inches: tuple[float, float]) -> str:
+    """Draw one figure as an SVG file for papers and dark pages, in black on white, with letters as outlines.
+
+    Args:
+        draw: fills an empty figure.
+        title: of the file, which some viewers show.
+        inches: width and height.
+    """
+    return _svg(draw, inches, "path", "white", Title=title).replace(INK, "#000000")
+
+
+def _svg(draw: Draw, inches: tuple[float, float], letters: str, ground: str, **metadata: str) -> str:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    style: dict[Any, Any] = {
+        "svg.fonttype": letters,
+        "svg.hashsalt": "sordino",
+        "font.size": 9,
+        "axes.facecolor": ground,
+    }
+    with rc_context({**style, **dict.fromkeys(inked, INK)}):
+        figure = Figure(figsize=inches, layout="constrained")
+        draw(figure)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", facecolor=ground, metadata={"Date": None, **metadata})
+    return out.getvalue()

@@ -1,0 +1,118 @@
+"""What methods tell beside their losses, as heat maps: attention over layers, gates, shares of selected patches.
+
+A method's table comes from ``figures.jsonl`` of a run, a record for each step that was logged: ``step``, ``name``
+(``kd/abc/attention``), ``rows``, ``columns`` and ``values`` [rows][columns]; and ``axes``, what rows and columns are,
+where that is known. The last record is drawn with its figures, and small pictures tell how the training got there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sordino.report.pages import parts
+from sordino.report.pages.drawing import inline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+Record = Mapping[str, Any]
+
+COLOUR_MAP = "viridis"
+STEPS = 6  # small pictures of a training, at most
+ACROSS = 3
+WIDTH = 4.2  # of a picture, in inches
+LETTER = 0.058  # width of one in a cell, in inches; those of the labels are a fifth wider
+NOTE = (
+    "What methods told beside their losses: above the last table with its figures, below how it came about, with rows "
+    "and columns in the same order. All pictures of a table share their colours, from 0 or less to its highest figure."
+)
+
+
+def heat_maps(tables: Mapping[str, Sequence[Record]]) -> str:
+    """Draw all tables of all runs as a section's HTML; empty when there are none.
+
+    Args:
+        tables: run name to the run's records in the order of their steps.
+    """
+    cards = []
+    for run, records in tables.items():
+        for name in dict.fromkeys(record["name"] for record in records):
+            cards.append(_card(f"{run}: {name}", [record for record in records if record["name"] == name]))
+    return f'<p class="note">{NOTE}</p>\n{parts.grid(cards)}' if cards else ""
+
+
+def evenly(records: Sequence[Record], count: int = STEPS) -> list[Record]:
+    """``count`` records from the first to the last, evenly apart; all when there are no more."""
+    return [records[index] for index in np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int)]
+
+
+def _card(name: str, records: Sequence[Record]) -> str:
+    """The last record, and below it how the table moved if there is more than one."""
+    every = np.array([record["values"] for record in records], float)
+    span = min(0.0, float(every.min())), float(every.max())
+    last, shown = records[-1], evenly(records)
+    size = WIDTH, 1.1 + 0.23 * len(last["rows"])
+    pictures = [inline(lambda drawn: _last(drawn, last, span), _label(name, last), size)]
+    if len(shown) > 1:
+        label = f"{name} at the steps {', '.join(str(record['step']) for record in shown)}"
+        size = WIDTH, -(-len(shown) // ACROSS) * (0.35 + max(0.5, 0.1 * len(last["rows"])))
+        pictures.append(inline(lambda drawn: _moved(drawn, shown, span), label, size))
+    return parts.figure(f"{name}, step {last['step']}", *pictures)
+
+
+def _label(name: str, record: Record) -> str:
+    """What a heat map shows, in words: the highest column of each row."""
+    highest = []
+    for row, figures in zip(record["rows"], _written(record["values"]), strict=True):
+        column = int(np.argmax(record["values"][len(highest)]))
+        highest.append(f"{row}: {record['columns'][column]} {figures[column]}")
+    return f"{name} at step {record['step']}, the highest of each row: {'; '.join(highest)}"
+
+
+def _written(values: Sequence[Sequence[float]]) -> list[list[str]]:
+    """The figures of a table, with two decimals where that tells them apart, else with two digits."""
+    form = ".2f" if 0.1 <= np.abs(values).max() < 100 else ".2g"
+    return [[format(value, form) for value in row] for row in values]
+
+
+def _last(drawn: Figure, record: Record, span: tuple[float, float]) -> None:
+    """One table with names and figures."""
+    axes = drawn.add_subplot()
+    image = _heat(axes, record, span)
+    rows, columns = record["rows"], record["columns"]
+    upright = sum(map(len, columns)) * 1.2 * LETTER < WIDTH - 1.8
+    axes.set_xticks(range(len(columns)), columns, rotation=0 if upright else 90)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0, labelsize=8)
+    across, down = reversed(record.get("axes", ("", "")))
+    axes.set(xlabel=across, ylabel=down)
+    drawn.colorbar(image).ax.tick_params(labelsize=8)
+    written = _written(record["values"])
+    room = (WIDTH - 1.2 - max(map(len, rows)) * 1.2 * LETTER) / len(columns)
+    if max(len(figure) for row in written for figure in row) * LETTER > room:
+        return
+    for (row, column), value in np.ndenumerate(record["values"]):
+        dark = value < span[0] + 0.6 * (span[1] - span[0])
+        axes.text(column, row, written[row][column], size=7, ha="center", va="center", color="w" if dark else "k")
+
+
+def _moved(drawn: Figure, records: Sequence[Record], span: tuple[float, float]) -> None:
+    """Small pictures of one table, step by step."""
+    places = list(drawn.subplots(-(-len(records) // ACROSS), ACROSS, squeeze=False).flat)
+    for axes in places:
+        axes.set_axis_off()
+    for axes, record in zip(places, records, strict=False):
+        axes.set_axis_on()
+        _heat(axes, record, span)
+        axes.set_title(f"step {record['step']}", size=8)
+        axes.set(xticks=[], yticks=[])
+
+
+def _heat(axes: Axes, record: Record, span: tuple[float, float]) -> AxesImage:
+    # Without interpolation the SVG keeps one pixel for each figure, and the browser enlarges it.
+    return axes.imshow(record["values"], COLOUR_MAP, aspect="auto", interpolation="none", vmin=span[0], vmax=span[1])

@@ -1,0 +1,140 @@
+"""One HTML page of results: the table, learning curves, what methods attended to, and examples to see and to hear.
+
+The file holds everything, figures as SVG and sound as 16-bit WAV; ``html`` says what it does about the reader's screen.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import wave
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+
+from sordino.evaluation.statistics import OVER_FILES
+from sordino.files import write_text
+from sordino.report.pages import listen, parts
+from sordino.report.pages.drawing import inline, line_style
+from sordino.report.pages.methods import heat_maps
+from sordino.report.paper import PaperRow
+from sordino.report.runs import SYNTHETIC, Result, cells, notes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DRAWN = ("total", "loss", "kd", "valid")  # what a training log is drawn of: ``kd/mvat`` but not ``lr``
+POINTS = 400  # of a curve, at most; longer logs are averaged in blocks
+
+Curves = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+class Example(TypedDict):
+    """One recording in several versions, all of one length and sample rate."""
+
+    id: str
+    sample_rate: int
+    waves: Mapping[str, np.ndarray]
+    """Name (``noisy``, ``clean``, each model) to [T]."""
+
+
+def write_page(
+    path: str | Path,
+    title: str,
+    results: Sequence[Result],
+    curves: Curves | None = None,
+    examples: Sequence[Example] = (),
+    synthetic: bool = False,
+    paper: Sequence[PaperRow] = (),
+    tables: Curves | None = None,
+) -> None:
+    """Write the page.
+
+    Args:
+        path: the HTML file.
+        title: its heading.
+        results: the table's rows.
+        curves: run name to its log, one mapping per entry: ``step`` and figures such as ``total``, ``loss/weighted``,
+            ``kd/mvat`` or ``valid/pesq_wb``, which are drawn, one picture each; others are passed over.
+        examples: recordings to show and play.
+        synthetic: whether the data is; a banner says so. Results that say it of themselves suffice.
+        paper: rows of ``paper.results(...)``, to stand beside ours.
+        tables: run name to what its methods told beside their losses; see ``page_methods``.
+
+    Raises:
+        InputError: there are no results, an example has no sound, or the file cannot be written.
+    """
+    told = [f"Means over files, and below each its {OVER_FILES} where there is one."]
+    told += [note for note in notes(results, paper) if note != SYNTHETIC]  # the banner says that
+    header, rows = cells(results, paper)
+    sections = {
+        "Results": parts.table(header, {"": rows}, "Table of results", told),
+        "Learning curves": parts.grid(_curves(curves or {})),
+        "Inside the distillation": heat_maps(tables or {}),
+        "Examples": "\n".join(map(_example, examples)),
+    }
+    synthetic = synthetic or any(result.synthetic for result in results)
+    write_text(path, parts.page(title, sections, synthetic, listen.SCRIPT if examples else ""))
+
+
+def _curves(curves: Curves) -> list[str]:
+    """One figure per quantity, with one line per run."""
+    entries = [entry for log in curves.values() for entry in log]
+    logged = dict.fromkeys(name for entry in entries for name in entry if _logged(entry, name))
+    return [_curve(name, curves) for name in logged if name.partition("/")[0] in DRAWN]
+
+
+def _logged(entry: Mapping[str, Any], name: str) -> bool:
+    return isinstance(entry.get(name), int | float)
+
+
+def _curve(name: str, curves: Curves) -> str:
+    def draw(drawn: Figure) -> None:
+        axes = drawn.add_subplot()
+        for index, (run, log) in enumerate(curves.items()):
+            points = [(entry["step"], entry[name]) for entry in log if _logged(entry, name)]
+            if points:
+                steps, figures = _thinned(np.array(points, float)).T
+                marker = "." if len(steps) < 30 else ""
+                axes.plot(steps, figures, label=run, marker=marker, **line_style(index))
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
+
+    label = f"{name} over training steps of {', '.join(curves)}"
+    return parts.figure(name, inline(draw, label, (4.2, 2.8)))
+
+
+def _thinned(points: np.ndarray) -> np.ndarray:
+    """Average neighbouring points so that no more than ``POINTS`` remain: [n, 2] -> [m, 2]."""
+    if len(points) <= POINTS:
+        return points
+    return np.array([block.mean(axis=0) for block in np.array_split(points, POINTS)])
+
+
+def _example(example: Example) -> str:
+    """The pictures and the player of one recording."""
+    label, rate = example["id"], example["sample_rate"]
+    waves = {name: np.asarray(samples, np.float64) for name, samples in example["waves"].items()}
+    shown = listen.pictures(label, waves, rate)
+    gain = listen.common_gain(list(waves.values()))
+    versions = [listen.Version(name, _wav(samples * gain, rate), shown[name]) for name, samples in waves.items()]
+    note = listen.NOTE
+    if gain < 1:
+        note += f" All versions are turned down by {-20 * math.log10(gain):.1f} dB to avoid clipping."
+    return f'<h3>{escape(label)}</h3>\n<p class="note">{note}</p>\n{listen.player(label, versions)}'
+
+
+def _wav(samples: np.ndarray, sample_rate: int) -> str:
+    """A 16-bit WAV file as a data address. WAV, because every browser plays it; the samples fit in [-1, 1]."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
+    return "data:audio/wav;base64," + base64.b64encode(out.getvalue()).decode("ascii")

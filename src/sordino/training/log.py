@@ -1,0 +1,97 @@
+"""The log of a run: one JSON object per line, and the same numbers for TensorBoard.
+
+Small tables that a method tells beside its loss, such as attention over layers, go to a file of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from sordino.distill.base import Method
+from sordino.files import unwritable, write_text
+
+LOG, FIGURES = "log.jsonl", "figures.jsonl"
+
+
+def read_log(folder: str | Path, name: str = LOG) -> list[dict[str, Any]]:
+    """The records of a run in the order of their steps; an unfinished last line, left by a crash, is passed over."""
+    path = Path(folder) / name
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+class Log:
+    """Appends records to ``log.jsonl`` and to TensorBoard event files below ``tensorboard/``.
+
+    Args:
+        folder: of the run; None keeps no log, as in all processes but the first.
+        step: the step that the run starts from; records after it, left by an interrupted run, are cut off.
+        validated: the step of the last validation that the run's state knows of; records of later ones are cut off, as
+            a run that was killed before it saved what it found validates again. ``step`` when left out.
+    """
+
+    def __init__(self, folder: Path | None, step: int = 0, validated: int | None = None) -> None:
+        self._files: dict[str, IO[str]] = {}
+        self._board: SummaryWriter | None = None
+        if folder is not None:
+            self._files = {name: _reopened(folder, name, step, validated) for name in (LOG, FIGURES)}
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Record ``values`` of ``step``, at once on disk."""
+        if self._board is None:
+            return
+        self._append(LOG, {"step": step, **values})
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def draw(self, step: int, methods: Mapping[str, Method]) -> None:
+        """Record what ``methods`` tell beyond their losses: a record for each table, with its rows and columns."""
+        if self._board is None:
+            return
+        for name, method in methods.items():
+            for figure, values in method.figures().items():
+                table = {"rows": method.rows, "columns": method.columns, "values": values.cpu().tolist()}
+                self._append(FIGURES, {"step": step, "name": f"kd/{name}/{figure}", **table})
+
+    def _append(self, name: str, record: dict[str, Any]) -> None:
+        file = self._files[name]
+        try:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+        except OSError as error:
+            raise unwritable(file.name, error) from error
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stream in (*self._files.values(), *([] if self._board is None else [self._board])):
+            try:
+                stream.close()
+            except OSError as failure:
+                # What could not be written is tried once more by close; an error already on its way says it better.
+                if error is None:
+                    raise unwritable(getattr(stream, "name", LOG), failure) from failure
+
+
+def _reopened(folder: Path, name: str, step: int, validated: int | None) -> IO[str]:
+    kept = [record for record in read_log(folder, name) if record["step"] <= step]
+    if validated is not None:
+        kept = [record for record in kept if record["step"] <= validated or not _of_validation(record)]
+    write_text(folder / name, "".join(json.dumps(record) + "\n" for record in kept))
+    return open(folder / name, "a", encoding="utf-8")
+
+
+def _of_validation(record: Mapping[str, Any]) -> bool:
+    return any(key.startswith("valid/") for key in record)

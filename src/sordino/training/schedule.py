@@ -1,0 +1,63 @@
+"""How the learning rate moves over the steps of a run; ``train.schedule`` names one of these.
+
+* ``one_cycle``: PyTorch's defaults of ``OneCycleLR`` (Smith and Topin 2018): from max_lr / 25 up to max_lr over 30 % of
+  the steps and down along a cosine. It spans the whole run. MANNER and MV-AT train so.
+* ``cosine``: up in a line to max_lr at step W = ``warmup_steps``, then down along half a cosine to ``min_lr`` at the
+  last step (Loshchilov and Hutter, ICLR 2017, without restarts). It spans the whole run.
+* ``constant``: max_lr throughout, as DEMUCS trains; after W steps up in a line, if W is given.
+* ``transformer``: up in a line to max_lr at step W = ``warmup_steps``, then down with the inverse square root of the
+  step (Vaswani et al., NeurIPS 2017, Eq. 3, with the peak max_lr in place of 1 / sqrt(d W)). Steps count from one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from sordino.errors import InputError
+from sordino.training.settings import Settings
+
+WARMUP_SHARE = 0.05
+"""Of the steps of ``cosine``, where the recipe does not say: between the 1 to 10 % of published recipes."""
+TRANSFORMER_WARMUP = 4000
+"""Of the paper (section 5.3), where the recipe does not say."""
+
+
+def schedule(optimizer: Optimizer, settings: Settings, steps: int) -> LRScheduler:
+    """The schedule that ``settings`` name, to be stepped once after every step of ``optimizer``.
+
+    Args:
+        optimizer: its learning rate is ``settings.max_lr``.
+        settings: of the run.
+        steps: of the run in all.
+
+    Raises:
+        InputError: no such schedule.
+    """
+    if settings.schedule == "one_cycle":
+        return OneCycleLR(optimizer, settings.max_lr, total_steps=steps)
+    warmup = settings.warmup_steps
+    if settings.schedule == "cosine":
+        floor = settings.min_lr / settings.max_lr
+        return LambdaLR(optimizer, _cosine(warmup or max(round(WARMUP_SHARE * steps), 1), steps, floor))
+    if settings.schedule == "constant":
+        return LambdaLR(optimizer, lambda done: min((done + 1) / (warmup or 1), 1.0))
+    if settings.schedule == "transformer":
+        peak = warmup or TRANSFORMER_WARMUP
+        return LambdaLR(optimizer, lambda done: min((done + 1) / peak, math.sqrt(peak / (done + 1))))
+    raise InputError("train.schedule", settings.schedule, "one_cycle, cosine, constant or transformer")
+
+
+def _cosine(warmup: int, steps: int, floor: float) -> Callable[[int], float]:
+    """The share of max_lr after so many steps; a run that is shorter than its warm-up never reaches the peak."""
+
+    def share(done: int) -> float:
+        if done < warmup:
+            return (done + 1) / warmup
+        fallen = min((done - warmup + 1) / max(steps - warmup, 1), 1.0)
+        return floor + (1 - floor) * (1 + math.cos(math.pi * fallen)) / 2
+
+    return share

@@ -1,0 +1,89 @@
+"""How a run trains: the section ``train`` of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sordino.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The defaults are those of MANNER as published, which MV-AT shares.
+
+    Args:
+        epochs: passes over the data; ``steps`` overrules it.
+        steps: optimiser steps in all.
+        batch_size: segments per step, in each process of a run that ``torchrun`` or ``srun`` started several of.
+        max_lr: the learning rate at its highest.
+        schedule: how the learning rate gets there and on from there; see ``sordino.training.schedule``.
+        warmup_steps: steps up to ``max_lr``. When left out, 4,000 of ``transformer``, a twentieth of the steps of
+            ``cosine``, none of ``constant``. ``one_cycle`` has a warm-up of its own and does not read it.
+        min_lr: the learning rate at which ``cosine`` ends.
+        optimizer: ``adam``, or ``adamw`` with its decoupled weight decay; see ``sordino.training.optimizer``.
+        weight_decay: of ``adamw``; PyTorch's 0.01 when left out.
+        grad_clip: largest norm of the gradient; none by default.
+        ema: decay of the exponential average of the weights, such as 0.999; the average is then what is validated and
+            shipped. None by default; see ``sordino.training.average``.
+        select: what chooses the best checkpoint: a column of ``sordino.metrics.COLUMNS``, or weights of several; see
+            ``sordino.training.selection``, which has the default.
+        sync_batch_norm: normalise over the items of all processes, not of each; on GPUs only.
+        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``, as lightning-fabric names them.
+        seed: of the initial weights, the order of the data and every draw in it.
+        accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        workers: processes that prepare batches ahead of the training step.
+        threads: threads of a CPU's arithmetic; all cores when left out.
+        validate_every: steps between validations; an epoch when left out.
+        validate_items: validation recordings used, evenly spread over all; all when left out.
+        log_every: steps between two log records, which carry means over these steps.
+        save_every: steps between saves of the state, beside those at validations.
+
+    Raises:
+        InputError: a number that is out of range.
+    """
+
+    epochs: int = 350
+    steps: int | None = None
+    batch_size: int = 4
+    max_lr: float = 1e-3
+    schedule: Literal["one_cycle", "cosine", "constant", "transformer"] = "one_cycle"
+    warmup_steps: int | None = None
+    min_lr: float = 1e-5
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float | None = None
+    grad_clip: float | None = None
+    ema: float | None = None
+    select: str | dict[str, float] | None = None
+    sync_batch_norm: bool = False
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    seed: int = 0
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    workers: int = 1
+    threads: int | None = None
+    validate_every: int | None = None
+    validate_items: int | None = None
+    log_every: int = 50
+    save_every: int = 500
+
+    def __post_init__(self) -> None:
+        least = {"epochs": 1, "steps": 1, "batch_size": 1, "seed": 0, "workers": 0, "threads": 1}
+        least |= {"warmup_steps": 1, "validate_every": 1, "validate_items": 1, "log_every": 1, "save_every": 1}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise InputError(f"train.{name}", str(value), f"at least {low}")
+        for name in ("max_lr", "grad_clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"train.{name}", str(value), "a number above 0")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise InputError("train.ema", str(self.ema), "a decay between 0 and 1, such as 0.999")
+        if self.min_lr < 0 or (self.schedule == "cosine" and self.min_lr > self.max_lr):
+            raise InputError("train.min_lr", str(self.min_lr), f"0 to train.max_lr, {self.max_lr:g}")
+        if self.weight_decay is not None:
+            if not self.weight_decay >= 0:
+                raise InputError("train.weight_decay", str(self.weight_decay), "0 or more")
+            if self.optimizer != "adamw":
+                do = "set train.optimizer=adamw"
+                raise InputError("train.weight_decay", f"{self.optimizer} does not decay weights", "none", do)
