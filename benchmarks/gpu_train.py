@@ -150,7 +150,7 @@ def _seconds_per_step(folder: Path) -> float:
         log = folder.with_name(f"{folder.name}.log")
         last_line = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or [""]
         found = f"took no step in the trial: {last_line[0]}"
-        raise InputError(folder.name, found, do=f"give --trial more seconds, or see {log}")
+        raise InputError(folder.name, found, hint=f"give --trial more seconds, or see {log}")
     first, last = steps[0], steps[-1]
     if first is last:
         return max(last["seconds"], LEAST_S) / last["step"]

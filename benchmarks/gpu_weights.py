@@ -67,7 +67,7 @@ def join(listing: Path, out: Path) -> None:
         raise InputError(listing, f"{missing[0]} is not beside it", f"{len(facts['pieces'])} pieces")
     content = b"".join((listing.parent / name).read_bytes() for name in facts["pieces"])
     if hashlib.sha256(content).hexdigest() != facts["sha256"]:
-        raise InputError(listing, "its pieces do not have its checksum", do="fetch them again")
+        raise InputError(listing, "its pieces do not have its checksum", hint="fetch them again")
     tensors = parse(content)
     whole = tensors | {name: tensors[name].float() for name in facts["halved"]}
     with atomic(out) as temporary:

@@ -15,7 +15,7 @@ from sordino import models
 from sordino.distill.base import Method
 from sordino.distill.methods import METHODS
 from sordino.distill.methods.at import AttentionMap, attention_map
-from sordino.distill.teachers import CachedTeacher, OutsideTeacher, Teacher, observe
+from sordino.distill.teachers import CachedTeacher, ExternalTeacher, Teacher, observe
 from sordino.distill.teachers.cached import WAVE, Whole, needs
 from sordino.distill.teachers.store import Store, size_of
 from sordino.errors import InputError
@@ -178,7 +178,7 @@ def test_other_speech_under_the_same_name_gets_another_answer(tmp_path: Path) ->
 
 
 def test_a_value_beyond_half_precision_is_refused(tmp_path: Path) -> None:
-    teacher, batch = OutsideTeacher(lambda noisy: noisy * 1e6, "loud", 16000), batch_of()
+    teacher, batch = ExternalTeacher(lambda noisy: noisy * 1e6, "loud", 16000), batch_of()
     with pytest.raises(InputError, match="half precision"):
         kept(tmp_path, teacher, METHODS["output"](), batch=batch)(batch)
     assert not list(tmp_path.rglob("*.safetensors"))
@@ -223,8 +223,8 @@ def test_answers_of_another_format_are_never_found(tmp_path: Path, monkeypatch: 
 def test_a_function_that_answers_otherwise_is_found_out(tmp_path: Path) -> None:
     batch, method = batch_of(), METHODS["output"]()
 
-    def times(factor: float) -> OutsideTeacher:
-        return OutsideTeacher(lambda noisy: noisy * np.float32(factor), "function", 16000)
+    def times(factor: float) -> ExternalTeacher:
+        return ExternalTeacher(lambda noisy: noisy * np.float32(factor), "function", 16000)
 
     kept(tmp_path, times(0.5), method, batch=batch, verify=True)(batch)
     kept(tmp_path, times(0.5), method, batch=batch, verify=True)

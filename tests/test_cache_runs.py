@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from sordino import models
 from sordino.data import sources
 from sordino.data.loader import loader
-from sordino.data.sources import PartlyLabelled, Synthetic
+from sordino.data.sources import SemiSupervised, Synthetic
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.training import read_log
@@ -37,7 +37,7 @@ def never(_path: str) -> None:
 
 
 def test_draws_of_items_come_back_in_another_order() -> None:
-    segments = sources.Repeating(Synthetic(segment_s=0.25, epoch_size=6, tempo=(0.9, 1.1)), 2).train(0)
+    segments = sources.FixedAugmentation(Synthetic(segment_s=0.25, epoch_size=6, tempo=(0.9, 1.1)), 2).train(0)
     assert np.array_equal(segments[0, 3].noisy, segments[2, 3].noisy)
     assert np.array_equal(segments[1, 3].noisy, segments[5, 3].noisy)
     assert not np.array_equal(segments[0, 3].noisy, segments[1, 3].noisy)
@@ -48,8 +48,8 @@ def test_draws_of_items_come_back_in_another_order() -> None:
 
 def test_draws_of_partly_labelled_data_come_back_too(tmp_path: Path) -> None:
     Synthetic(segment_s=0.25).write(tmp_path)
-    source = PartlyLabelled(Synthetic(segment_s=0.25, epoch_size=4), str(tmp_path / "test" / "noisy"), 0.5)
-    segments = sources.Repeating(source, 3).train(0)
+    source = SemiSupervised(Synthetic(segment_s=0.25, epoch_size=4), str(tmp_path / "test" / "noisy"), 0.5)
+    segments = sources.FixedAugmentation(source, 3).train(0)
     assert len(segments) == 8
     for index in (0, 7):
         assert np.array_equal(segments[1, index].noisy, segments[4, index].noisy)

@@ -14,7 +14,7 @@ from torch import Tensor
 from sordino import models
 from sordino.distill.methods import METHODS
 from sordino.distill.methods.cosine import CosineAlignment, Mode, cosine_distance
-from sordino.distill.teachers import OutsideTeacher, Teacher
+from sordino.distill.teachers import ExternalTeacher, Teacher
 from sordino.errors import InputError
 from sordino.losses import LOSSES
 from sordino.models import Enhancer
@@ -249,7 +249,7 @@ def test_networks_without_a_latent_are_refused() -> None:
         CosineAlignment().connect({}, {"latent": anywhere("x")})
     with pytest.raises(InputError, match="the teacher declares no latent"):
         CosineAlignment(side="both").connect({"latent": anywhere("x")}, {})
-    outside = OutsideTeacher(lambda noisy: noisy, "other", 16000)
+    outside = ExternalTeacher(lambda noisy: noisy, "other", 16000)
     with pytest.raises(InputError, match="shows its estimate alone; take output"):
         Objective({}, {"cosine": CosineAlignment()}, unet(), outside)
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from small import batch_of, network
 
 from sordino import models
-from sordino.distill.teachers import JointTeacher, OutsideTeacher, Teacher
+from sordino.distill.teachers import ExternalTeacher, JointTeacher, Teacher
 from sordino.distill.teachers.cached import WAVE
 from sordino.errors import InputError
 from sordino.experiments import recipe as schema
@@ -71,7 +71,7 @@ def test_the_network_whose_features_nobody_reads_is_not_asked(places: dict[str, 
     def never(noisy: np.ndarray) -> np.ndarray:
         raise AssertionError("asked")
 
-    joint = JointTeacher(OutsideTeacher(never, "silent", 16000), Teacher(models.load(places["manner-s"])))
+    joint = JointTeacher(ExternalTeacher(never, "silent", 16000), Teacher(models.load(places["manner-s"])))
     assert joint(batch_of()).wave.shape == batch_of().noisy.shape
 
 
@@ -94,7 +94,7 @@ def test_mistakes_are_told(places: dict[str, str]) -> None:
     with pytest.raises(InputError, match=r"teacher\.estimate: onnx shows nothing but its own; expected teacher\.che"):
         schema.read(recipe({"onnx": "theirs.onnx", "estimate": places["manner-s"]}))
     with pytest.raises(InputError, match=r"teacher\.estimate: works at 8000 Hz; expected 16000 Hz"):
-        JointTeacher(Teacher(network()), OutsideTeacher(quiet, "slow", 8000))
+        JointTeacher(Teacher(network()), ExternalTeacher(quiet, "slow", 8000))
 
 
 def test_a_study_names_both(tmp_path: Path, places: dict[str, str]) -> None:

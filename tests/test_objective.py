@@ -17,7 +17,7 @@ from torch import nn
 
 from sordino.audio import sound_files
 from sordino.data import sources
-from sordino.data.sources import PartlyLabelled, Synthetic
+from sordino.data.sources import SemiSupervised, Synthetic
 from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.experiments import recipe as schema
@@ -26,7 +26,7 @@ from sordino.losses import L1, LOSSES
 from sordino.training import Balance, Objective, Ramp, Stage, Weight, read_log
 from sordino.training.checks import check
 from sordino.training.pulls import Gauge
-from sordino.training.stages import leg_at, legs, span_at
+from sordino.training.stages import range_at, stage_at, stage_ranges
 from sordino.types import Batch, Terms
 
 # Weights
@@ -183,7 +183,7 @@ def test_recipes_carry_weights_and_stages(tmp_path: Path) -> None:
 
 
 def test_stages_share_the_steps_and_optimisers_span_from_reset_to_reset() -> None:
-    plan = legs(
+    plan = stage_ranges(
         [
             Stage(share=0.2),
             Stage(epochs=3, reset=True),
@@ -193,9 +193,9 @@ def test_stages_share_the_steps_and_optimisers_span_from_reset_to_reset() -> Non
         10,
     )
     assert [tuple(leg) for leg in plan] == [(0, 20, False), (20, 50, True), (50, 100, False)]
-    assert [leg_at(plan, step) for step in (0, 19, 20, 49, 50, 99, 500)] == [0, 0, 1, 1, 2, 2, 2]
-    assert [span_at(plan, step) for step in (0, 19, 20, 99)] == [(0, 20), (0, 20), (20, 100), (20, 100)]
-    assert legs([], 7, 3) == [(0, 7, False)]
+    assert [range_at(plan, step) for step in (0, 19, 20, 49, 50, 99, 500)] == [0, 0, 1, 1, 2, 2, 2]
+    assert [stage_at(plan, step) for step in (0, 19, 20, 99)] == [(0, 20), (0, 20), (20, 100), (20, 100)]
+    assert stage_ranges([], 7, 3) == [(0, 7, False)]
     for wrong in (
         [Stage(), Stage()],
         [Stage(share=0.5, epochs=1), Stage()],
@@ -204,7 +204,7 @@ def test_stages_share_the_steps_and_optimisers_span_from_reset_to_reset() -> Non
         [Stage(epochs=0), Stage()],
     ):
         with pytest.raises(InputError, match="stages"):
-            legs(wrong, 100, 10)
+            stage_ranges(wrong, 100, 10)
 
 
 def test_stages_change_terms_and_start_the_schedule_anew(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_losses_see_the_labelled_items_alone() -> None:
 
 
 def test_partly_labelled_data_have_the_share_that_was_asked_for(recordings: Path) -> None:
-    source = PartlyLabelled(Synthetic(segment_s=0.5, epoch_size=30), str(recordings), 0.25)
+    source = SemiSupervised(Synthetic(segment_s=0.5, epoch_size=30), str(recordings), 0.25)
     segments = source.train(0)
     items = [segments[0, index] for index in range(len(segments))]
     assert len(items) == 40
@@ -278,9 +278,9 @@ def test_partly_labelled_data_have_the_share_that_was_asked_for(recordings: Path
     assert not np.array_equal(items[35].noisy, segments[1, 35].noisy)
     for share in (0.0, 1.0):
         with pytest.raises(InputError, match="share"):
-            PartlyLabelled(Synthetic(), str(recordings), share)
+            SemiSupervised(Synthetic(), str(recordings), share)
     assert source.labels == "some"
-    assert PartlyLabelled(sources.create("pairs", noisy=str(recordings)), str(recordings), 0.5).labels == "none"
+    assert SemiSupervised(sources.create("pairs", noisy=str(recordings)), str(recordings), 0.5).labels == "none"
 
 
 @pytest.mark.parametrize("mixed", [True, False])

@@ -22,7 +22,7 @@ from sordino import models
 from sordino.audio import sound_files
 from sordino.cli.main import main
 from sordino.distill.methods import METHODS
-from sordino.distill.teachers import OutsideTeacher
+from sordino.distill.teachers import ExternalTeacher
 from sordino.errors import InputError
 from sordino.experiments import recipe as schema
 from sordino.experiments import run as recipes
@@ -239,7 +239,7 @@ def test_the_target_is_what_the_function_says() -> None:
         return noisy
 
     for run in (halve, meddle, lambda noisy: torch.nn.Parameter(torch.from_numpy(noisy)) / 2):
-        view = OutsideTeacher(run, "theirs", RATE)(batch)
+        view = ExternalTeacher(run, "theirs", RATE)(batch)
         assert torch.equal(view.wave, 0.5 * before)
         assert (view.wave.dtype, view.wave.requires_grad, view.feats) == (torch.float32, False, {})
     assert torch.equal(batch.noisy, before)
@@ -253,7 +253,7 @@ def test_the_function_computes_as_it_would_anywhere_else() -> None:
         return noisy
 
     with torch.autocast("cpu", torch.bfloat16):
-        OutsideTeacher(run, "theirs", RATE)(batch_of())
+        ExternalTeacher(run, "theirs", RATE)(batch_of())
     assert seen == [(False, False)] * 2
 
 
@@ -267,7 +267,7 @@ def test_the_function_computes_as_it_would_anywhere_else() -> None:
 )
 def test_a_target_that_is_none_is_told(run: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        OutsideTeacher(run, "theirs", RATE)(batch_of())
+        ExternalTeacher(run, "theirs", RATE)(batch_of())
 
 
 @pytest.mark.parametrize("kind", ["onnx", "callable"])
@@ -319,11 +319,13 @@ def test_methods_on_features_refuse_before_training_starts(tmp_path: Path, metho
     with pytest.raises(InputError, match=rf"distill\.{method}: .* {HERE}:halve as the teacher, .* estimate alone"):
         recipes.train(values, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    teacher = OutsideTeacher(halve, "theirs", RATE)
+    teacher = ExternalTeacher(halve, "theirs", RATE)
     with pytest.raises(InputError, match="tap latent: theirs has no such tap"):
         teacher(batch_of(), ["latent"])
     with pytest.raises(InputError, match="works at 8000 Hz; expected 16000 Hz"):
-        Objective({}, {"output": METHODS["output"]()}, models.create("manner-s"), OutsideTeacher(halve, "theirs", 8000))
+        Objective(
+            {}, {"output": METHODS["output"]()}, models.create("manner-s"), ExternalTeacher(halve, "theirs", 8000)
+        )
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:

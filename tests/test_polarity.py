@@ -20,7 +20,7 @@ from sordino.metrics import correlation
 from sordino.models import MODELS, Enhancer
 from sordino.training import Trainer, read_log
 from sordino.training.average import average_of
-from sordino.training.polarity import seen, set_upright, turn
+from sordino.training.polarity import fix_polarity, seen, turn
 
 
 def born(name: str, seed: int) -> Enhancer:
@@ -36,7 +36,7 @@ def test_every_run_begins_upright(name: str) -> None:
         # Of a batch in training mode, so that the statistics are those of the first step.
         before = copy.deepcopy(network)(noisy)
         statistics = {key: value.clone() for key, value in network.named_buffers()}
-        set_upright(network, [noisy])
+        fix_polarity(network, [noisy])
         assert all(torch.equal(value, statistics[key]) for key, value in network.named_buffers())
         after = copy.deepcopy(network)(noisy)
         assert (after * noisy).sum() > 0
@@ -52,19 +52,19 @@ def test_a_network_without_a_last_layer_is_left_alone(monkeypatch: pytest.Monkey
     monkeypatch.setattr(network, "last", None)
     weights = copy.deepcopy(network.state_dict())
     for wave in (noise(2, 4000), -noise(2, 4000)):
-        assert not set_upright(network, [wave])
+        assert not fix_polarity(network, [wave])
     assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
 
 
 def test_several_batches_decide_together() -> None:
     network = born("unet", 0)
-    set_upright(network, [noise(2, 4000)])
+    fix_polarity(network, [noise(2, 4000)])
     twin = copy.deepcopy(network)
     upright, against = noise(2, 4000, seed=1), noise(2, 4000, seed=2)
     network.forward = lambda noisy: noisy if torch.equal(noisy, upright) else -0.5 * noisy  # pyright: ignore
     twin.load_state_dict(network.state_dict())
-    assert not set_upright(network, [against, upright, upright])
-    assert set_upright(network, [against, upright, against])
+    assert not fix_polarity(network, [against, upright, upright])
+    assert fix_polarity(network, [against, upright, against])
     assert torch.equal(last_of(network), -last_of(twin))
 
 

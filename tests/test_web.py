@@ -18,10 +18,10 @@ import pytest
 import soundfile
 
 from sordino.app.serve import jobs
-from sordino.app.serve.blind_test import NEITHER, Trial, scores_table, tally
+from sordino.app.serve.blind_test import NEITHER, BlindTest, scores_table, tally
 from sordino.app.serve.models import Offer, offers
-from sordino.app.serve.service import WITHOUT_LIMIT_DB, Desk, Left
-from sordino.app.serve.sessions import Visitors
+from sordino.app.serve.service import WITHOUT_LIMIT_DB, Left, Service
+from sordino.app.serve.sessions import Sessions
 from sordino.assets import shipped
 from sordino.errors import InputError
 from sordino.inference.enhance import enhance
@@ -44,11 +44,11 @@ def silent(*_: object) -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk({"half": HALF, "quarter": QUARTER}, jobs.Limits(minutes=0.1), Visitors(tmp_path))
+def desk(tmp_path: Path) -> Service:
+    return Service({"half": HALF, "quarter": QUARTER}, jobs.Limits(minutes=0.1), Sessions(tmp_path))
 
 
-def drop(desk: Desk, session: str, name: str = "talk.wav", **form: Any) -> str:
+def drop(desk: Service, session: str, name: str = "talk.wav", **form: Any) -> str:
     folder = desk.visitors.uploads / name
     folder.mkdir(exist_ok=True)
     upload = str(write(folder / name, **form))
@@ -56,7 +56,7 @@ def drop(desk: Desk, session: str, name: str = "talk.wav", **form: Any) -> str:
     return upload
 
 
-def files(desk: Desk) -> list[str]:
+def files(desk: Service) -> list[str]:
     folders = (desk.visitors.uploads, desk.visitors.work)
     return [path.name for folder in folders for path in folder.rglob("*") if path.is_file()]
 
@@ -96,7 +96,7 @@ def test_a_recording_over_the_limits_or_none_is_told_in_one_sentence(tmp_path: P
         jobs.Limits(minutes=0)
 
 
-def test_the_desk_enhances_and_keeps_only_the_last_result(desk: Desk) -> None:
+def test_the_desk_enhances_and_keeps_only_the_last_result(desk: Service) -> None:
     upload = drop(desk, "one", rate=48000, channels=2)
     answers = [desk.enhance("one", upload, "half", WITHOUT_LIMIT_DB, silent) for _ in range(2)]
     (link,) = re.findall(r'href="gradio_api/file=([^"]*)"', answers[1])
@@ -115,7 +115,7 @@ def test_the_desk_enhances_and_keeps_only_the_last_result(desk: Desk) -> None:
         desk.enhance("one", None, "half", WITHOUT_LIMIT_DB, silent)
 
 
-def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(desk: Desk) -> None:
+def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(desk: Service) -> None:
     desk.limits = jobs.Limits()
     upload, calls = drop(desk, "one", seconds=70), []
 
@@ -132,7 +132,7 @@ def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(desk: Desk) -> No
     assert list(desk.visitors.work.iterdir()) == []
 
 
-def test_one_thread_makes_all_answers_whoever_asks(desk: Desk) -> None:
+def test_one_thread_makes_all_answers_whoever_asks(desk: Service) -> None:
     upload, workers = drop(desk, "one"), set()
 
     def progress(_: float, what: str) -> None:
@@ -147,7 +147,7 @@ def test_one_thread_makes_all_answers_whoever_asks(desk: Desk) -> None:
     assert not worker.is_alive()
 
 
-def test_a_desk_that_closes_stops_its_work(desk: Desk) -> None:
+def test_a_desk_that_closes_stops_its_work(desk: Service) -> None:
     desk.limits = jobs.Limits()
     upload, calls = drop(desk, "one", seconds=70), []
     begun, gone = threading.Event(), threading.Event()
@@ -173,7 +173,7 @@ def test_a_desk_that_closes_stops_its_work(desk: Desk) -> None:
     assert files(desk) == []
 
 
-def test_an_upload_of_two_visitors_goes_with_the_second(desk: Desk) -> None:
+def test_an_upload_of_two_visitors_goes_with_the_second(desk: Service) -> None:
     upload = drop(desk, "one")
     desk.admit("two", upload)
     desk.visitors.leave("one")
@@ -183,7 +183,7 @@ def test_an_upload_of_two_visitors_goes_with_the_second(desk: Desk) -> None:
 
 
 def test_a_sweep_takes_what_nobody_asks_for(tmp_path: Path) -> None:
-    desk = Desk({"half": HALF}, jobs.Limits(), Visitors(tmp_path, keep_s=3600, stray_s=60))
+    desk = Service({"half": HALF}, jobs.Limits(), Sessions(tmp_path, keep_s=3600, stray_s=60))
     drop(desk, "one", "claimed.wav")
     for name, age in (("old", 61), ("new", 0)):
         stray = desk.visitors.uploads / name
@@ -192,30 +192,30 @@ def test_a_sweep_takes_what_nobody_asks_for(tmp_path: Path) -> None:
     desk.visitors.sweep()
     assert sorted(files(desk)) == ["claimed.wav", "new"]
     (tmp_path / "other").mkdir()
-    impatient = Visitors(tmp_path / "other", keep_s=-1)
+    impatient = Sessions(tmp_path / "other", keep_s=-1)
     impatient.came("one", Path(desk.visitors.uploads / "claimed.wav" / "claimed.wav"))
     impatient.sweep()
     assert "one" not in impatient
     assert files(desk) == ["new"]
 
 
-def test_an_open_comparison_scores_every_version(desk: Desk) -> None:
+def test_an_open_comparison_scores_every_version(desk: Service) -> None:
     uploads = drop(desk, "one"), drop(desk, "one", "clean.wav", seed=1)
-    answer, trial = desk.compare("one", uploads, ["half", "quarter"], False, Trial(), silent)
-    assert trial == Trial()
+    answer, trial = desk.compare("one", uploads, ["half", "quarter"], False, BlindTest(), silent)
+    assert trial == BlindTest()
     shown = re.findall(r"<figcaption>(.*?)</figcaption>", answer)
     assert shown == ["noisy", "half", "quarter", "clean"]
     assert re.findall(r'<th scope="row">(.*?)</th>', answer) == ["noisy", "half", "quarter"]
     assert all(label in answer for label in ("PESQ", "STOI", "CSIG", "CBAK", "COVL", "SI-SDR"))
     short = drop(desk, "one", "short.wav", seconds=1)
     with pytest.raises(InputError, match=r"clean reference: lasts 1.00 s; expected 0.50 s"):
-        desk.compare("one", (uploads[0], short), ["half"], False, Trial(), silent)
+        desk.compare("one", (uploads[0], short), ["half"], False, BlindTest(), silent)
     with pytest.raises(InputError, match="models: 0 are chosen; expected 1 to 4"):
-        desk.compare("one", (uploads[0], None), [], False, Trial(), silent)
+        desk.compare("one", (uploads[0], None), [], False, BlindTest(), silent)
 
 
-def test_a_blind_comparison_tells_no_names_before_its_tally(desk: Desk) -> None:
-    upload, orders, trial = drop(desk, "one"), set(), Trial()
+def test_a_blind_comparison_tells_no_names_before_its_tally(desk: Service) -> None:
+    upload, orders, trial = drop(desk, "one"), set(), BlindTest()
     for _ in range(12):
         answer, trial = desk.compare("one", (upload, None), ["half", "quarter"], True, trial, silent)
         assert "half" not in answer
@@ -238,7 +238,7 @@ def test_a_blind_comparison_tells_no_names_before_its_tally(desk: Desk) -> None:
 
 def test_votes_are_counted_once_and_ties_told() -> None:
     generator = np.random.default_rng(0)
-    trial = Trial().begin(["half", "quarter"], generator)
+    trial = BlindTest().begin(["half", "quarter"], generator)
     with pytest.raises(InputError, match="nothing is chosen; expected one of A, B, no preference"):
         trial.vote(None)
     voted = trial.vote(NEITHER)

@@ -61,13 +61,13 @@ def rank() -> int:
     return 0 if group is None else group.get_rank()
 
 
-def ranks() -> int:
+def world_size() -> int:
     """How many processes have met."""
     group = _group()
     return 1 if group is None else group.get_world_size()
 
 
-def agreed(ask: Callable[[], T]) -> T:
+def broadcast(ask: Callable[[], T]) -> T:
     """What ``ask`` answers in the first process, told to all: so they agree on what they find on disk.
 
     Raises:
@@ -89,7 +89,7 @@ def every(do: Callable[[], T]) -> list[T]:
     answers = [_caught(do)]
     group = _group()
     if group is not None:
-        mine, answers = answers[0], [None] * ranks()
+        mine, answers = answers[0], [None] * world_size()
         group.all_gather_object(answers, mine)
     return _raised(answers)
 

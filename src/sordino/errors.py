@@ -14,18 +14,18 @@ class InputError(ValueError):
         where: the file, folder, key or argument at fault.
         found: what was found there.
         expected: what would have been right; left out of the message when empty.
-        do: what the user can do about it; left out of the message when empty.
+        hint: what the user can do about it; left out of the message when empty.
     """
 
-    def __init__(self, where: object, found: str, expected: str = "", do: str = "") -> None:
-        self.where, self.found, self.expected, self.do = str(where), found, expected, do
+    def __init__(self, where: object, found: str, expected: str = "", hint: str = "") -> None:
+        self.where, self.found, self.expected, self.hint = str(where), found, expected, hint
         message = f"{where}: {found}"
         if expected:
             message += f"; expected {expected}"
-        if do:
-            message += f"; {do}"
+        if hint:
+            message += f"; {hint}"
         super().__init__(" ".join(message.split()))
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
         """Keep the four parts when the error crosses a process boundary (metrics and preparation run in pools)."""
-        return type(self), (self.where, self.found, self.expected, self.do)
+        return type(self), (self.where, self.found, self.expected, self.hint)

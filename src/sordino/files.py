@@ -55,9 +55,9 @@ def sweep(folder: str | Path) -> None:
 def unwritable(path: str | Path, error: OSError) -> InputError:
     """What to tell the user when ``path`` could not be written."""
     if error.errno in _NO_SPACE:
-        return InputError(path, "the disk is full", do="free some space and run again")
+        return InputError(path, "the disk is full", hint="free some space and run again")
     return InputError(
-        path, f"cannot be written ({error.strerror or error})", do="free some space or choose another place"
+        path, f"cannot be written ({error.strerror or error})", hint="free some space or choose another place"
     )
 
 

@@ -57,7 +57,7 @@ def opened(path: str | Path, kind: type[soundfile.SoundFile] = soundfile.SoundFi
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(path, "there is no such file", do="check the path")
+        raise InputError(path, "there is no such file", hint="check the path")
     if path.is_dir():
         raise InputError(path, "is a folder", "a sound file")
     if path.stat().st_size == 0:
@@ -93,7 +93,7 @@ def _next(file: soundfile.SoundFile, path: str | Path, length: int) -> np.ndarra
     try:
         block = file.read(length, dtype="float32", always_2d=True).T
     except soundfile.LibsndfileError as error:
-        raise InputError(path, f"is damaged ({error})", do="copy or download it again") from error
+        raise InputError(path, f"is damaged ({error})", hint="copy or download it again") from error
     check_finite(block, path)
     return block
 

@@ -76,7 +76,7 @@ class Reader:
             self._read_header()
             for said, own, unit in ((sample_rate, self.sample_rate, "Hz"), (channels, self.channels, "channel(s)")):
                 if said not in (None, own):
-                    raise InputError(name, f"its header says {own} {unit}, not {said}", do="leave that option out")
+                    raise InputError(name, f"its header says {own} {unit}, not {said}", hint="leave that option out")
         else:
             self._ahead = magic
         if self.sample_rate < 1 or self.channels < 1:
@@ -121,7 +121,7 @@ class Reader:
     def _must_take(self, size: int) -> bytes:
         data = self._take(size)
         if len(data) < size:
-            raise InputError(self._name, "ends within its WAV header", do="was it cut short?")
+            raise InputError(self._name, "ends within its WAV header", hint="was it cut short?")
         return data
 
     def _read_header(self) -> None:
@@ -156,7 +156,7 @@ class Reader:
             raise InputError(self._name, f"is WAV of format {tag:#06x} with {bits} bits", _READABLE)
         if frame != self.channels * bits // 8:
             found = f"{self.channels} channel(s) of {bits} bits in {frame} bytes"
-            raise InputError(self._name, f"its header contradicts itself: {found}", do="was it damaged?")
+            raise InputError(self._name, f"its header contradicts itself: {found}", hint="was it damaged?")
         self.encoding = _ENCODINGS[tag, bits]
 
 

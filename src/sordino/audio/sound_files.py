@@ -176,7 +176,7 @@ def list_audio(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(folder, "there is no such folder", do="check the path")
+        raise InputError(folder, "there is no such folder", hint="check the path")
     return sorted(
         path
         for path in folder.rglob("*")
@@ -200,4 +200,4 @@ def _decode(file: soundfile.SoundFile, path: object, length: int, dtype: Literal
     try:
         return file.read(length, dtype=dtype, always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise InputError(path, f"is damaged ({error})", do="copy or download it again") from error
+        raise InputError(path, f"is damaged ({error})", hint="copy or download it again") from error

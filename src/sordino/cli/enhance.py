@@ -39,7 +39,7 @@ def enhance(given: Namespace) -> Answer:
         return _stream(given)
     for option in ("rate", "channels", "format", "block_ms", "low_delay"):
         if getattr(given, option) is not None:
-            raise InputError(f"--{option.replace('_', '-')}", "is for streams alone", do="add --stream")
+            raise InputError(f"--{option.replace('_', '-')}", "is for streams alone", hint="add --stream")
     if not {None, "-"}.isdisjoint((given.input, given.output)):
         do = "add --stream for standard input and output"
         raise InputError("sordino enhance", "nothing to read, or nowhere to write to", "INPUT -o OUTPUT", do)
@@ -68,7 +68,7 @@ def _stream(given: Namespace) -> Answer:
 
     for option, usual in (("keep_rate", True), ("workers", None)):
         if getattr(given, option) != usual:
-            raise InputError(f"--{option.replace('_', '-')}", "is for files and folders alone", do="leave it out")
+            raise InputError(f"--{option.replace('_', '-')}", "is for files and folders alone", hint="leave it out")
     for name in (given.input, given.output):
         if name not in (None, "-"):
             raise InputError(name, "is a name", "a stream", "write sordino enhance --stream < noisy.wav > clean.wav")
@@ -102,7 +102,7 @@ def _audio(folder: Path) -> list[Path]:
 
     files = list_audio(folder)
     if not files:
-        raise InputError(folder, "holds no audio files", do="name a file, or a folder with audio in it")
+        raise InputError(folder, "holds no audio files", hint="name a file, or a folder with audio in it")
     return files
 
 

@@ -118,7 +118,7 @@ def open_archive(path: Path) -> Archive:
         InputError: the index is missing or is none, or the tar file is missing or has another size.
     """
     if not path.is_file():
-        raise InputError(path, "is missing", do="copy it again, or run `sordino data shard` again")
+        raise InputError(path, "is missing", hint="copy it again, or run `sordino data shard` again")
     try:
         index: dict[str, Any] = json.loads(index_of(path).read_text("utf-8"))
         members = [
@@ -128,9 +128,9 @@ def open_archive(path: Path) -> Archive:
         left_out = [(id, reason) for id, reason in index["left_out"]]
         archive = Archive(path, index["sample_rate"], members, left_out, index["size"])
     except FileNotFoundError as error:
-        raise InputError(path, f"has no index {index_of(path).name}", do=AGAIN) from error
+        raise InputError(path, f"has no index {index_of(path).name}", hint=AGAIN) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(index_of(path), "is no index of a shard", do=AGAIN) from error
+        raise InputError(index_of(path), "is no index of a shard", hint=AGAIN) from error
     if path.stat().st_size != archive.size:
         raise InputError(path, f"has {path.stat().st_size} bytes", f"{archive.size}", AGAIN)
     return archive
@@ -170,7 +170,7 @@ def _bytes(path: Path, extent: Extent, id: str) -> bytes:
             tar.seek(extent.offset)
             content = tar.read(extent.size)
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror or error})", do=AGAIN) from error
+        raise InputError(path, f"cannot be read ({error.strerror or error})", hint=AGAIN) from error
     if zlib.crc32(content) != extent.crc:
-        raise InputError(path, f"is damaged at {id}", do=AGAIN)
+        raise InputError(path, f"is damaged at {id}", hint=AGAIN)
     return content

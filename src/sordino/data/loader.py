@@ -95,7 +95,7 @@ def loader(
         raise InputError(
             "batch_size",
             f"{batch_size} items for each of {ranks} process(es), but an epoch has {len(segments)} segments",
-            do="take a smaller batch_size or more data",
+            hint="take a smaller batch_size or more data",
         )
     batches = DataLoader(
         _Told(segments),  # pyright: ignore[reportArgumentType]  # torch's Dataset is a class; ours asks for no torch

@@ -54,7 +54,7 @@ def read(path: str | Path) -> list[Entry]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(path, "there is no such manifest", do="write one with `sordino data check --fix`")
+        raise InputError(path, "there is no such manifest", hint="write one with `sordino data check --fix`")
     entries = []
     with path.open(encoding="utf-8", newline="") as file:
         lines = csv.reader(file)

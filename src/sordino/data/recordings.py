@@ -50,7 +50,7 @@ class Recordings:
                 )
             if header.length == 0:
                 raise InputError(
-                    path, "holds no samples (0 frames)", do="remove it; `sordino data check` finds all such"
+                    path, "holds no samples (0 frames)", hint="remove it; `sordino data check` finds all such"
                 )
         self.lengths = np.array([header.length for header in headers], dtype=np.int64)
 
@@ -172,7 +172,7 @@ def pair_files(noisy: str | Path, clean: str | Path, manifest: str | None = None
             raise InputError(
                 here[missing[0]],
                 f"has no partner in {folder} ({len(missing)} of {len(here)} files have none)",
-                do="add or remove files; `sordino data check` lists them all",
+                hint="add or remove files; `sordino data check` lists them all",
             )
     return [(key, noisy_files[key], clean_files[key]) for key in sorted(noisy_files)]
 
@@ -189,6 +189,6 @@ def _keyed(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
     for path in paths:
         key = pair_key(path, folder)
         if key in keyed:
-            raise InputError(path, f"goes by the same name as {keyed[key]}", do="remove one of the two")
+            raise InputError(path, f"goes by the same name as {keyed[key]}", hint="remove one of the two")
         keyed[key] = path
     return keyed

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sordino.distributed import every, launched, rank, ranks, serve
+from sordino.distributed import every, launched, rank, serve, world_size
 from sordino.errors import InputError
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, write_json
@@ -162,10 +162,10 @@ def score(
     if not total:
         raise InputError("items", "there are no recordings to score", "one or more")
     compared = any(METRICS[metric].needs_clean for metric in metrics)
-    mine = items[rank() :: ranks()]
+    mine = items[rank() :: world_size()]
     here_s = _HERE_S if workers is None else 0.0 if workers else math.inf
     workers = workers or min(_cores(), max(len(mine), 1))
-    told = None if progress is None or rank() else lambda done: progress(min(done * ranks(), total), total)
+    told = None if progress is None or rank() else lambda done: progress(min(done * world_size(), total), total)
 
     def jobs() -> Iterator[tuple[dict[str, Any], _Job]]:
         for item in mine:
@@ -245,7 +245,7 @@ def _pooled(jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int) -> Genera
             yield row, _told(row["id"], future.result)
     except BrokenProcessPool as error:
         do = "keep the script's own work under `if __name__ == '__main__':`, or give workers=0"
-        raise InputError("workers", "a process that computes the metrics ended early", do=do) from error
+        raise InputError("workers", "a process that computes the metrics ended early", hint=do) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -255,7 +255,7 @@ def _told(name: str, result: Callable[[], Measurement]) -> Measurement:
     try:
         return result()
     except InputError as error:
-        raise InputError(f"{name}: {error.where}", error.found, error.expected, error.do) from error
+        raise InputError(f"{name}: {error.where}", error.found, error.expected, error.hint) from error
 
 
 def _cores() -> int:

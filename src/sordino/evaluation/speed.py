@@ -109,7 +109,7 @@ def peak_of(prepare: Callable[[], Callable[[], object]]) -> int:
             return pool.submit(_rise, prepare).result()
         except BrokenProcessPool as error:
             do = "measure a shorter signal, and keep a script's own work under `if __name__ == '__main__':`"
-            raise InputError("memory", "the process that measures it ended early", do=do) from error
+            raise InputError("memory", "the process that measures it ended early", hint=do) from error
 
 
 def _rise(prepare: Callable[[], Callable[[], object]]) -> int:

@@ -143,7 +143,7 @@ def _noisy(folder: Path, beside: Sequence[Scores], progress: Progress | None) ->
             return known
     scores = evaluate(NOISY, recipe=folder / RECIPE, metrics=wanted, progress=progress)
     if _ids(scores) != ids:
-        raise InputError(folder, "was scored on other recordings than its recipe's test set", do="score it again")
+        raise InputError(folder, "was scored on other recordings than its recipe's test set", hint="score it again")
     scores.to_json(path)
     return scores
 

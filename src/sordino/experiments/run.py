@@ -19,7 +19,7 @@ from sordino.data.tools.render import render as rendered
 from sordino.data.tools.shard import Sharded
 from sordino.data.tools.shard import shard as sharded
 from sordino.distill import base, methods
-from sordino.distributed import agreed, join, rank
+from sordino.distributed import broadcast, join, rank
 from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate as measure
 from sordino.evaluation.pesq_trained import PERCEPTUAL, inherits_pesq
@@ -73,7 +73,7 @@ def train(
         progress(planned, 0, 0, {})
     told = None if progress is None else lambda *step: progress(title, *step)
     tell = None if progress is None else lambda line: progress(line, 0, 0, {})
-    return trainer.fit(agreed(lambda: _begun(folder, values, resume)), told, tell)
+    return trainer.fit(broadcast(lambda: _begun(folder, values, resume)), told, tell)
 
 
 def _begun(folder: Path, values: Mapping[str, Any], resume: bool) -> bool:
@@ -136,9 +136,9 @@ def build(values: Mapping[str, Any], folder: Path) -> Trainer:
     torch.manual_seed(settings.seed)
     source = sources.create(**values["data"])
     if "unlabelled" in values:
-        source = sources.PartlyLabelled(source, **values["unlabelled"])
+        source = sources.SemiSupervised(source, **values["unlabelled"])
     if (draws := draws_of(values)) is not None:
-        source = sources.Repeating(source, draws)
+        source = sources.FixedAugmentation(source, draws)
     student = models.build(values["model"])
     teacher = teacher_of(values, student.sample_rate, settings.threads) if "teacher" in values else None
     methods = {name: _method(name, arguments) for name, arguments in values.get("distill", {}).items()}
@@ -276,5 +276,5 @@ def _recipe_of(checkpoint: str | Path) -> dict[str, Any]:
         raise InputError("data", "no recordings to score on", "--data NOISY CLEAN or --recipe RECIPE")
     about = models.read_header(checkpoint)["about"]
     if "recipe" not in about:
-        raise InputError(checkpoint, "was not trained from a recipe", do="give --data NOISY CLEAN or --recipe RECIPE")
+        raise InputError(checkpoint, "was not trained from a recipe", hint="give --data NOISY CLEAN or --recipe RECIPE")
     return about["recipe"]

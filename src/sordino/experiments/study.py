@@ -273,7 +273,7 @@ def _recipe(base: str, study: Study, scenario: str, method: str, seed: int, path
     try:
         return schema.read(base, [f"train.seed={seed}"], layers)
     except InputError as error:
-        raise InputError(path, f"{scenario}, {method}: {error.found}", error.expected, error.do) from error
+        raise InputError(path, f"{scenario}, {method}: {error.found}", error.expected, error.hint) from error
 
 
 def _find(path: str | Path) -> Path:

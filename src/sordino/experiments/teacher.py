@@ -81,7 +81,7 @@ def _load(section: Teacher, sample_rate: int, threads: int | None) -> teachers.A
             return teachers.Teacher(models.load(section.checkpoint))
         model = open_model(section.onnx or section.callable, threads, section.sample_rate)
     run = partial(enhance, sample_rate=sample_rate, model=model)
-    return teachers.OutsideTeacher(run, model.name, sample_rate)
+    return teachers.ExternalTeacher(run, model.name, sample_rate)
 
 
 def _of_estimate(model: str) -> Teacher:

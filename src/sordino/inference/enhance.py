@@ -15,7 +15,7 @@ from sordino.errors import InputError
 from sordino.inference.files import enhance_file
 from sordino.inference.folders import enhance_folder
 from sordino.inference.model import LOST_S, SAMPLE_RATE, Model, open_model
-from sordino.inference.pipeline import HighBand, Passage
+from sordino.inference.pipeline import HighBand, StreamPipeline
 
 __all__ = ["LOST_S", "SAMPLE_RATE", "Model", "enhance", "enhance_file", "enhance_folder", "open_model"]
 
@@ -52,6 +52,6 @@ def enhance(
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
     channels = np.atleast_2d(to_float(noisy, "noisy"))
     with open_model(model).open(len(channels)) as process:
-        passage = Passage(process, sample_rate, len(channels), strength_db=strength_db, high_band=high_band)
+        passage = StreamPipeline(process, sample_rate, len(channels), strength_db=strength_db, high_band=high_band)
         estimate = np.concatenate([passage.feed(channels), passage.flush()], axis=1)
     return from_float(estimate, noisy.dtype).reshape(noisy.shape)

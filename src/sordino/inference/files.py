@@ -14,7 +14,7 @@ from sordino.audio import sound_files
 from sordino.audio.blocks import read_blocks
 from sordino.audio.encoding import leveller
 from sordino.inference.model import open_model
-from sordino.inference.pipeline import HighBand, Passage, check_blend
+from sordino.inference.pipeline import HighBand, StreamPipeline, check_blend
 
 BLOCK_S = 1.0
 
@@ -55,7 +55,7 @@ def enhance_file(
     options = {"strength_db": strength_db, "high_band": high_band, "keep_rate": keep_rate}
     subtype = about.subtype if Path(target).suffix.lower() == Path(source).suffix.lower() else None
     with open_model(model).open(about.channels) as process:
-        passage = Passage(process, about.sample_rate, about.channels, **options)
+        passage = StreamPipeline(process, about.sample_rate, about.channels, **options)
         length, expected = 0, about.length * passage.sample_rate // about.sample_rate
         with (
             leveller(target, passage.sample_rate, about.channels, subtype, expected) as put,
@@ -75,7 +75,10 @@ def enhance_file(
 
 
 def _enhanced(
-    source: str | Path, about: sound_files.Info, passage: Passage, progress: Callable[[float, float], object] | None
+    source: str | Path,
+    about: sound_files.Info,
+    passage: StreamPipeline,
+    progress: Callable[[float, float], object] | None,
 ) -> Iterator[np.ndarray]:
     done_s = 0.0
     for block in ahead(read_blocks(source, round(BLOCK_S * about.sample_rate))):

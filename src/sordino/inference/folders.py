@@ -52,7 +52,7 @@ def enhance_folder(
     check_blend(strength_db, high_band, keep_rate)
     source, target = Path(source), Path(target)
     if target.resolve() == source.resolve():
-        raise InputError(target, "output and input are the same folder", do="choose another output")
+        raise InputError(target, "output and input are the same folder", hint="choose another output")
     files, cores = sound_files.list_audio(source), os.cpu_count() or 1
     ready = open_model(model, threads=max(cores // max(len(files), 1), 1))
     stopped = threading.Event()

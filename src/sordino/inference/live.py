@@ -89,7 +89,7 @@ def live(
         with audio.Stream(rate, block, indices, channels=1, dtype="float32", latency="low") as stream:
             status = _run(stream, streamer, block, limit_s, tell)
     except audio.PortAudioError as error:
-        raise InputError("sound devices", str(error), do=LIST) from error
+        raise InputError("sound devices", str(error), hint=LIST) from error
     about = {"microphone": ends[0]["name"], "speaker": ends[1]["name"], "sample_rate": rate, "block_s": block / rate}
     return about | asdict(status) | {"timing": asdict(streamer.timing) if streamer.timing else None}
 
@@ -142,7 +142,7 @@ def _find(audio: Any, device: Device | None, kind: str) -> dict[str, Any]:
     try:
         found = audio.query_devices(device, kind)
     except ValueError as error:  # no such name, several of it, or one that cannot do this
-        raise InputError(f"{kind} device", str(error), do=LIST) from error
+        raise InputError(f"{kind} device", str(error), hint=LIST) from error
     return found
 
 
@@ -161,7 +161,7 @@ def _sounddevice() -> Any:
     try:
         return importlib.import_module("sounddevice")
     except ModuleNotFoundError as error:
-        raise InputError("sordino live", "needs sounddevice", do="run pip install 'sordino[live]'") from error
+        raise InputError("sordino live", "needs sounddevice", hint="run pip install 'sordino[live]'") from error
     except OSError as error:  # the package is there, the library that it stands for is not
         do = "install it, on Debian and Ubuntu with apt install libportaudio2"
-        raise InputError("sordino live", f"needs PortAudio ({error})", do=do) from error
+        raise InputError("sordino live", f"needs PortAudio ({error})", hint=do) from error

@@ -70,7 +70,7 @@ class Graph:
         try:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except _FAILURES as error:
-            raise InputError(path, "cannot be opened as an ONNX model", do="is the file complete?") from error
+            raise InputError(path, "cannot be opened as an ONNX model", hint="is the file complete?") from error
         self._longest = 0
         self.path = path
         self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()

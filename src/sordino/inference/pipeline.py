@@ -76,7 +76,7 @@ class Stepper:
         return self.feed(np.zeros((len(self._waiting), silence), np.float32))[:, :left]
 
 
-class Passage:
+class StreamPipeline:
     """One sound on its way through a model, float32 [C,n].
 
     Args:
@@ -172,10 +172,10 @@ class Delayed:
 
 
 def check_blend(strength_db: float | None, high_band: str, keep_rate: bool = True) -> None:
-    """Refuse what cannot be blended; see :class:`Passage`."""
+    """Refuse what cannot be blended; see :class:`StreamPipeline`."""
     if strength_db is not None and not strength_db >= 0:
         raise InputError("strength", f"{strength_db:g} dB", "0 dB or more, by which the noise is lowered at most")
     if high_band not in ("drop", "keep"):
         raise InputError("high band", repr(high_band), "drop or keep")
     if high_band == "keep" and not keep_rate:
-        raise InputError("high band", "there is none at the model's rate", do="keep the rate, or drop the band")
+        raise InputError("high band", "there is none at the model's rate", hint="keep the rate, or drop the band")

@@ -13,7 +13,7 @@ import numpy as np
 from sordino.audio.pcm import from_float, to_float
 from sordino.errors import InputError
 from sordino.inference.engine import open_engine
-from sordino.inference.pipeline import HighBand, Passage, Stepper
+from sordino.inference.pipeline import HighBand, Stepper, StreamPipeline
 
 REMEMBERED = 10_000
 """Blocks whose times are kept."""
@@ -70,7 +70,7 @@ class Streamer:
                 raise InputError(name, str(value), "a number above 0")
         self.sample_rate, self.channels = sample_rate, channels
         self._begin = partial(
-            Passage,
+            StreamPipeline,
             sample_rate=sample_rate,
             channels=channels,
             strength_db=strength_db,
@@ -123,7 +123,7 @@ class Streamer:
         began = time.perf_counter()
         block = np.asarray(block)
         if self._closed:
-            raise InputError("streamer", "the stream was flushed", do="call reset() to begin another")
+            raise InputError("streamer", "the stream was flushed", hint="call reset() to begin another")
         mono = block.ndim == 1 and self.channels == 1
         if not mono and (block.ndim != 2 or len(block) != self.channels):
             expected = f"[{self.channels}, samples]" + " or [samples]" * (self.channels == 1)

@@ -83,7 +83,7 @@ def model_file(file: str | Path | None = None) -> Path:
         if (Path(folder) / _PLACE).is_file():
             return Path(folder) / _PLACE
     do = f"pip install {_PACKAGE}, or name the file: --dnsmos FILE or {FILE}=FILE"
-    raise InputError("dnsmos", f"its network {_PLACE.name} is not installed", do=do)
+    raise InputError("dnsmos", f"its network {_PLACE.name} is not installed", hint=do)
 
 
 def fingerprint(file: str | Path | None = None) -> str:

@@ -69,7 +69,9 @@ def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
     """Build the network that a checkpoint holds and fill it, strictly; see ``sordino.models.load``."""
     path = assets.weights(path)
     if not path.is_file():
-        raise InputError(path, "no such file", do="give a .safetensors checkpoint, or a published one (.pt, .pth, .th)")
+        raise InputError(
+            path, "no such file", hint="give a .safetensors checkpoint, or a published one (.pt, .pth, .th)"
+        )
     if path.suffix == ".safetensors":
         header = read_header(path)
         name, arguments = header["name"], header["arguments"]
@@ -123,11 +125,11 @@ def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) ->
 
 def _open_safetensors(path: str | Path) -> Any:
     if not Path(path).is_file():
-        raise InputError(path, "no such file", do="give a checkpoint that sordino wrote (.safetensors)")
+        raise InputError(path, "no such file", hint="give a checkpoint that sordino wrote (.safetensors)")
     try:
         return safe_open(path, framework="pt")
     except SafetensorError as error:
-        raise InputError(path, f"not a readable safetensors file ({error})", do="is the file complete?") from error
+        raise InputError(path, f"not a readable safetensors file ({error})", hint="is the file complete?") from error
 
 
 def _read_published(path: Path) -> tuple[str, dict[str, Any], published.State]:

@@ -280,4 +280,4 @@ class Demucs(StreamingEnhancer):
     def _must_stream(self) -> None:
         if not self.streams:
             found = f"needs the whole signal (normalisation: {self.normalisation}, causal: {self.causal})"
-            raise InputError(f"model {self.name}", found, do="build it with normalisation: running, causal: true")
+            raise InputError(f"model {self.name}", found, hint="build it with normalisation: running, causal: true")

@@ -44,7 +44,7 @@ def check(objective: Objective, student: Enhancer, batch: Batch, labels: str = "
     """
     if labels == "some" and not objective.methods:
         do = "add distill, whose teacher knows what they should sound like, or leave unlabelled out"
-        raise InputError("unlabelled", "recordings that nothing learns from", do=do)
+        raise InputError("unlabelled", "recordings that nothing learns from", hint=do)
     terms = {}
     rows = batch.labelled
     lacking = any(every(lambda: rows is not None and not len(rows)))
@@ -53,7 +53,7 @@ def check(objective: Objective, student: Enhancer, batch: Batch, labels: str = "
             needs = name.startswith("loss/") or objective.methods[name.removeprefix("kd/")].needs_clean
             if needs and labels == "none":
                 do = "set loss: null, or add recordings with references" if name.startswith("loss/") else "leave it out"
-                raise InputError(name, "needs clean speech, and none of the recordings has a reference", do=do)
+                raise InputError(name, "needs clean speech, and none of the recordings has a reference", hint=do)
             if needs and lacking:
                 continue  # of partly labelled data a batch may hold no reference, by chance
             terms[name] = _check_term(objective, student, batch, name)
@@ -102,7 +102,7 @@ def _check_term(objective: Objective, student: Enhancer, batch: Batch, name: str
     if term.requires_grad:
         term.backward()
     if not any(one.grad is not None and one.grad.any() for one in twin.parameters()):
-        raise InputError(name, "its gradient does not reach the student", do="read taps that the student computes")
+        raise InputError(name, "its gradient does not reach the student", hint="read taps that the student computes")
     for method in methods.values():
         for learnt, parameter in method.named_parameters():
             if parameter.requires_grad and parameter.grad is None:

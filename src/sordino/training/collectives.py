@@ -15,17 +15,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from sordino.distributed import rank, ranks
+from sordino.distributed import rank, world_size
 from sordino.types import Batch, View
 
 
 def mean(values: Tensor) -> Tensor:
     """The mean over processes, value by value, without a gradient; all get the same bits."""
-    if ranks() == 1:
+    if world_size() == 1:
         return values
     total = values.detach().clone()
     dist.all_reduce(total)
-    return total / ranks()
+    return total / world_size()
 
 
 def gathered(own: Tensor) -> Tensor:
@@ -34,25 +34,25 @@ def gathered(own: Tensor) -> Tensor:
     For losses that every process computes alike, of all rows. The gradient reaches a process's own rows alone, times
     the number of processes, for the average over processes divides by it; so nothing is sent on the way back.
     """
-    if ranks() == 1:
+    if world_size() == 1:
         return own
-    parts = [torch.empty_like(own, memory_format=torch.contiguous_format) for _ in range(ranks())]
+    parts = [torch.empty_like(own, memory_format=torch.contiguous_format) for _ in range(world_size())]
     dist.all_gather(parts, own.detach().contiguous())
     mine = own.clone()
     if mine.requires_grad:
-        mine.register_hook(lambda gradient: gradient * ranks())
+        mine.register_hook(lambda gradient: gradient * world_size())
     parts[rank()] = mine
     return torch.cat(parts)
 
 
 def gathered_view(view: View, taps: Iterable[str]) -> View:
     """What a network shows for the batches of all processes, its features at ``taps``."""
-    return View(gathered(view.wave), {tap: gathered(view.feats[tap]) for tap in taps}) if ranks() > 1 else view
+    return View(gathered(view.wave), {tap: gathered(view.feats[tap]) for tap in taps}) if world_size() > 1 else view
 
 
 def gathered_batch(batch: Batch) -> Batch:
     """The batches of all processes as one, without ids and references, which some processes may lack."""
-    return Batch(gathered(batch.noisy), None, gathered(batch.lengths)) if ranks() > 1 else batch
+    return Batch(gathered(batch.noisy), None, gathered(batch.lengths)) if world_size() > 1 else batch
 
 
 def share(batch: Batch) -> Tensor | float:
@@ -60,15 +60,15 @@ def share(batch: Batch) -> Tensor | float:
 
     The average over processes is then the mean over all such items, wherever they are: B_r ranks / sum of B_r.
     """
-    if ranks() == 1:
+    if world_size() == 1:
         return 1.0
     rows = batch.labelled
     count = batch.noisy.new_tensor(len(batch.lengths) if rows is None else len(rows))
-    return count / mean(count).clamp(min=1 / ranks())
+    return count / mean(count).clamp(min=1 / world_size())
 
 
 def follow_first(module: nn.Module) -> None:
     """Take over the first process's buffers, such as the statistics of batch norm, which each gathers for itself."""
-    if ranks() > 1:
+    if world_size() > 1:
         for buffer in module.buffers():
             dist.broadcast(buffer, 0)

@@ -70,7 +70,7 @@ def open_fabric(settings: Settings, unused: bool) -> Fabric:
         )
         fabric.launch()
     except (RuntimeError, ValueError) as error:
-        raise InputError("train.accelerator", str(error), do="take auto or cpu") from error
+        raise InputError("train.accelerator", str(error), hint="take auto or cpu") from error
     if settings.sync_batch_norm and fabric.device.type != "cuda":
         found = f"PyTorch has no such batch norm on {fabric.device.type}"
         raise InputError("train.sync_batch_norm", found, "a GPU for each process", "leave it out")

@@ -74,7 +74,7 @@ class Judge:
             reasons = {column: one.reason for one in found.failures for column in METRICS[one.metric].columns}
             what = f"has no value on any validation recording ({reasons.get(missing[0], 'not a finite one')})"
             do = "choose by other measures, or validate on other recordings"
-            raise InputError(f"train.select.{missing[0]}", what, do=do)
+            raise InputError(f"train.select.{missing[0]}", what, hint=do)
         unscored = sum(not self.selection.weights.keys() <= row.keys() for row in found.rows)
         return means | ({"unscored": float(unscored)} if unscored else {})
 

@@ -18,7 +18,7 @@ import torch
 from sordino import models
 from sordino.data.base import Segments, Source
 from sordino.data.loader import loader
-from sordino.distributed import agreed, rank, ranks
+from sordino.distributed import broadcast, rank, world_size
 from sordino.errors import InputError
 from sordino.files import sweep
 from sordino.models import Enhancer
@@ -32,11 +32,11 @@ from sordino.training.log import Log
 from sordino.training.objective import Objective
 from sordino.training.optimizer import Stepper, optimizer_of
 from sordino.training.outcome import Outcome, Progress
-from sordino.training.polarity import Watch, set_upright
+from sordino.training.polarity import Watch, fix_polarity
 from sordino.training.schedule import schedule
 from sordino.training.selection import Selection
 from sordino.training.settings import Settings
-from sordino.training.stages import Stage, leg_at, legs, span_at
+from sordino.training.stages import Stage, range_at, stage_at, stage_ranges
 from sordino.training.state import CHECKPOINT, LAST, STATE, chosen, load_state, save_state
 from sordino.training.validation import choose
 from sordino.types import Batch
@@ -85,13 +85,13 @@ class Trainer:
             torch.set_num_threads(settings.threads)
         self.fabric = open_fabric(settings, unused=bool(objective.methods))
         self.segments: Segments = source.train(settings.seed)
-        whole = settings.batch_size * ranks()
+        whole = settings.batch_size * world_size()
         self.per_epoch = len(self.segments) // whole
         if not self.per_epoch:
             found = f"{len(self.segments)} segments, fewer than one batch of {whole}"
-            raise InputError("data", found, do="take more data or a smaller train.batch_size")
+            raise InputError("data", found, hint="take more data or a smaller train.batch_size")
         self.steps = settings.steps if settings.steps is not None else settings.epochs * self.per_epoch
-        self.plan = legs(stages, self.steps, self.per_epoch)
+        self.plan = stage_ranges(stages, self.steps, self.per_epoch)
         self.step, self.validated, self.seconds = 0, -1 if trained else 0, 0.0
         self.sums: dict[str, float] = {}
         self.span = (0, 0)
@@ -103,7 +103,7 @@ class Trainer:
             self.objective.teacher.to(self.fabric.device)
         self.student.to(self.fabric.device)
         first = [batch.to(self.fabric.device) for batch in islice(self._loaded(0, 0, 0), FIRST)]
-        set_upright(self.student, [batch.noisy for batch in first])
+        fix_polarity(self.student, [batch.noisy for batch in first])
         self.objective.prepare(self.student, first[0])
         self.model = wrap(self.fabric, self.student, self.objective, self.settings)
         self.stepper = Stepper(self.fabric, self.settings.grad_clip)
@@ -117,8 +117,8 @@ class Trainer:
 
     def enter(self, step: int) -> None:
         """Make the stage of ``step`` the present one, with an optimiser of its own where it begins with a reset."""
-        self.objective.weighting.stage = leg_at(self.plan, step)
-        span = span_at(self.plan, step)
+        self.objective.weighting.stage = range_at(self.plan, step)
+        span = stage_at(self.plan, step)
         if span != self.span:
             self.span = span
             optimizer = optimizer_of([self.student, self.objective], self.settings)
@@ -151,7 +151,7 @@ class Trainer:
             InputError: the folder holds a run already and ``resume`` is not asked for, or none and it is.
             KeyboardInterrupt: asked to stop; the state after the last whole step has been saved.
         """
-        state = agreed(lambda: self._state(resume))
+        state = broadcast(lambda: self._state(resume))
         if state is None:
             self.check()
         else:
@@ -171,7 +171,7 @@ class Trainer:
     def _state(self, resume: bool) -> dict[str, Any] | None:
         """What to go on from, if anything, in a folder that is cleared of what a killed run left half written."""
         if not resume and (self.folder / STATE).exists():
-            raise InputError(self.folder, "holds a run already", do="go on with --resume, or choose another --out")
+            raise InputError(self.folder, "holds a run already", hint="go on with --resume, or choose another --out")
         state = load_state(self.folder) if resume else None
         self.folder.mkdir(parents=True, exist_ok=True)
         sweep(self.folder)
@@ -210,7 +210,7 @@ class Trainer:
     def _loaded(self, epoch: int, done: int, workers: int) -> Iterator[Batch]:
         """This process's batches of an epoch of which ``done`` are done."""
         settings = self.settings
-        return loader(self.segments, settings.batch_size, settings.seed, epoch, done, workers, rank(), ranks())
+        return loader(self.segments, settings.batch_size, settings.seed, epoch, done, workers, rank(), world_size())
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
         """One step; returns what it says of the batches of all processes."""

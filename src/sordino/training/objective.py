@@ -86,7 +86,7 @@ class Objective(nn.Module):
                 method.connect(ours.taps, teacher.taps)
             except InputError as error:
                 shown = "" if teacher.taps else ", which shows its estimate alone"
-                do = error.do if teacher.taps else "take output, or a teacher that is a checkpoint"
+                do = error.hint if teacher.taps else "take output, or a teacher that is a checkpoint"
                 found = f"{error.found}, with {teacher.name} as the teacher{shown}"
                 raise InputError(f"distill.{name}", found, error.expected, do) from error
 
@@ -107,7 +107,7 @@ class Objective(nn.Module):
             try:
                 method.prepare(*_seen(method, ours, theirs, batch)[:2])
             except InputError as error:
-                raise InputError(f"distill.{name}", error.found, error.expected, error.do) from error
+                raise InputError(f"distill.{name}", error.found, error.expected, error.hint) from error
             method.to(batch.noisy.device)
         student.train(training)
         asking = [method for name, method in self.methods.items() if f"kd/{name}" in self.weighting.used]

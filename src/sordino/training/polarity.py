@@ -91,7 +91,7 @@ class Watch:
         return True
 
 
-def set_upright(student: Enhancer, batches: Sequence[Tensor]) -> bool:
+def fix_polarity(student: Enhancer, batches: Sequence[Tensor]) -> bool:
     """Negate ``student``'s last layer in place if its estimates of ``batches``, [B,T] each, are upside down.
 
     A network that names no such layer is left alone. Nothing else changes: no statistic of a batch norm, no random

@@ -38,7 +38,7 @@ class Leg(NamedTuple):
     reset: bool
 
 
-def legs(stages: Sequence[Stage], steps: int, per_epoch: int) -> list[Leg]:
+def stage_ranges(stages: Sequence[Stage], steps: int, per_epoch: int) -> list[Leg]:
     """Where the stages of a run of ``steps`` begin and end; a run without stages is one.
 
     Raises:
@@ -62,14 +62,14 @@ def legs(stages: Sequence[Stage], steps: int, per_epoch: int) -> list[Leg]:
     return [Leg(*leg) for leg in zip(bounds, [*bounds[1:], steps], resets, strict=True)]
 
 
-def leg_at(plan: Sequence[Leg], step: int) -> int:
+def range_at(plan: Sequence[Leg], step: int) -> int:
     """The index of the stage that step ``step``, counted from 0, belongs to; the last one's beyond the end."""
     return max(index for index, leg in enumerate(plan) if leg.start <= step or index == 0)
 
 
-def span_at(plan: Sequence[Leg], step: int) -> tuple[int, int]:
+def stage_at(plan: Sequence[Leg], step: int) -> tuple[int, int]:
     """The steps that the optimiser of step ``step`` works: from the last reset to before the next one."""
-    here = leg_at(plan, step)
+    here = range_at(plan, step)
     first = max((index for index in range(here + 1) if plan[index].reset), default=0)
     last = next((index for index in range(here + 1, len(plan)) if plan[index].reset), len(plan)) - 1
     return plan[first].start, plan[last].stop

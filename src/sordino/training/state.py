@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sordino.distributed import ranks
+from sordino.distributed import world_size
 from sordino.errors import InputError
 from sordino.files import atomic
 from sordino.models.checkpoint import read_pickled
@@ -32,7 +32,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Replace the run's state atomically: a run that is killed while saving keeps the state before."""
     # Through memory, as torch's own writing tells of a full disk in its own way.
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, "ranks": ranks(), **state}, buffer)
+    torch.save({"format": FORMAT, "ranks": world_size(), **state}, buffer)
     with atomic(folder / STATE) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
@@ -50,8 +50,10 @@ def load_state(folder: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("format") not in (1, FORMAT):
         raise InputError(path, "a training state of another version", f"format {FORMAT}", "start the run anew")
     before = state.get("ranks", 1)
-    if before != ranks():
-        raise InputError(path, f"a run of {before} process(es), resumed by {ranks()}", "as many, for the same batches")
+    if before != world_size():
+        raise InputError(
+            path, f"a run of {before} process(es), resumed by {world_size()}", "as many, for the same batches"
+        )
     return _upgraded(state) if state["format"] == 1 else state
 
 

@@ -25,7 +25,7 @@ NEITHER = "no preference"
 
 
 @dataclass(frozen=True)
-class Trial:
+class BlindTest:
     """What one visitor has heard and said so far; every step gives a new one."""
 
     letters: Mapping[str, str] = field(default_factory=dict)
@@ -37,38 +37,38 @@ class Trial:
     measured: tuple[Mapping[str, Any], ...] = ()
     """Rows of scores, of every round that had a clean reference."""
 
-    def begin(self, names: Sequence[str], generator: np.random.Generator) -> Trial:
+    def begin(self, names: Sequence[str], generator: np.random.Generator) -> BlindTest:
         """A round with these models, under letters drawn anew."""
         drawn = [names[place] for place in generator.permutation(len(names))]
         return replace(self, letters=dict(zip(LETTERS, drawn, strict=False)))
 
-    def vote(self, letter: str | None) -> Trial:
+    def vote(self, letter: str | None) -> BlindTest:
         """Count a preference and end the round.
 
         Raises:
             InputError: no round has begun, or nothing was chosen.
         """
         if not self.letters:
-            raise InputError("vote", "there is nothing to vote on", do="press Compare first")
+            raise InputError("vote", "there is nothing to vote on", hint="press Compare first")
         if letter != NEITHER and letter not in self.letters:
             raise InputError("vote", "nothing is chosen", "one of " + ", ".join([*self.letters, NEITHER]))
         choice = self.letters.get(letter or "", NEITHER)
         heard = (*self.heard, tuple(self.letters.values()))
         return replace(self, letters={}, votes=(*self.votes, choice), heard=heard)
 
-    def measure(self, rows: Sequence[Mapping[str, Any]]) -> Trial:
+    def measure(self, rows: Sequence[Mapping[str, Any]]) -> BlindTest:
         """Keep the scores of a round, whose ids are the models' names."""
         return replace(self, measured=(*self.measured, *rows))
 
 
-def tally(trial: Trial, offers: Mapping[str, Offer]) -> str:
+def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
     """The votes as a table, with size and scores of each model; those measured here where there was a reference.
 
     Raises:
         InputError: there are no votes.
     """
     if not trial.votes:
-        raise InputError("tally", "there are no votes yet", do="compare blind, listen, and vote first")
+        raise InputError("tally", "there are no votes yet", hint="compare blind, listen, and vote first")
     names = list(dict.fromkeys(name for round_ in trial.heard for name in round_))
     names.sort(key=lambda name: -trial.votes.count(name))
     here = _means(trial.measured)

@@ -47,7 +47,7 @@ def look(path: Path, limits: Limits) -> sound_files.Info:
     try:
         about = sound_files.info(path)
     except InputError as error:
-        raise InputError(path.name, error.found, error.expected, error.do) from error
+        raise InputError(path.name, error.found, error.expected, error.hint) from error
     if not about.length:
         raise InputError(path.name, "holds no sound", "a recording")
     if about.seconds > 60 * limits.minutes:

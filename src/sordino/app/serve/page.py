@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 from gradio.themes import Base, colors
 
-from sordino.app.serve.blind_test import LETTERS, MOST, NEITHER, Trial
-from sordino.app.serve.service import WITHOUT_LIMIT_DB, Desk, Left, note, problem
+from sordino.app.serve.blind_test import LETTERS, MOST, NEITHER, BlindTest
+from sordino.app.serve.service import WITHOUT_LIMIT_DB, Left, Service, note, problem
 from sordino.assets import PAGE
 from sordino.errors import InputError
 from sordino.report.pages import listen, parts
@@ -55,7 +55,7 @@ def theme() -> Base:
     ).set(**CONTRAST)
 
 
-def build(desk: Desk) -> gr.Blocks:
+def build(desk: Service) -> gr.Blocks:
     """Put the page together."""
 
     def leave(request: gr.Request) -> None:
@@ -72,7 +72,7 @@ def build(desk: Desk) -> gr.Blocks:
     return page
 
 
-def _enhance_tab(page: gr.Blocks, desk: Desk) -> None:
+def _enhance_tab(page: gr.Blocks, desk: Service) -> None:
     def enhance(upload: str | None, name: str, limit_db: float, request: gr.Request, progress=gr.Progress()):  # noqa: B008
         return _answer(lambda: desk.enhance(_session(request), upload, name, limit_db, _steps(progress)))
 
@@ -95,9 +95,9 @@ def _enhance_tab(page: gr.Blocks, desk: Desk) -> None:
     start.click(enhance, [recording, student, limit], result, concurrency_id=JOBS)
 
 
-def _compare_tab(desk: Desk) -> None:
+def _compare_tab(desk: Service) -> None:
     names = list(desk.offers)
-    trial = gr.State(Trial())
+    trial = gr.State(BlindTest())
     noisy = _recording("Noisy recording", desk)
     clean = _recording("Clean reference, if there is one", desk)
     chosen = gr.CheckboxGroup(names, value=names[:MOST], label=f"Models, up to {MOST}")
@@ -118,7 +118,7 @@ def _compare_tab(desk: Desk) -> None:
         choices = [*list(LETTERS)[: len(names)], NEITHER]
         return found, after, gr.update(choices=choices, value=None), gr.update(visible=blind), ""
 
-    def count(letter: str | None, before: Trial) -> tuple[Trial, str]:
+    def count(letter: str | None, before: BlindTest) -> tuple[BlindTest, str]:
         try:
             after = before.vote(letter)
         except InputError as error:
@@ -132,7 +132,7 @@ def _compare_tab(desk: Desk) -> None:
     show.click(lambda trial: _answer(lambda: desk.tally(trial)), trial, told)
 
 
-def _recording(label: str, desk: Desk) -> gr.Audio:
+def _recording(label: str, desk: Service) -> gr.Audio:
     """Where a file is dropped or recorded, and below it what was found, or what is wrong with it."""
 
     def admit(upload: str | None, request: gr.Request) -> str:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from sordino.app.serve.jobs import Limits
 from sordino.app.serve.models import offers
-from sordino.app.serve.service import Desk
-from sordino.app.serve.sessions import Visitors
+from sordino.app.serve.service import Service
+from sordino.app.serve.sessions import Sessions
 from sordino.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,22 +76,22 @@ def serving(
     """
     missing = [name for name in ("gradio", "matplotlib") if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError("sordino serve", f"needs {' and '.join(missing)}", do="run pip install 'sordino[web]'")
+        raise InputError("sordino serve", f"needs {' and '.join(missing)}", hint="run pip install 'sordino[web]'")
     found = offers(models)
     with ExitStack() as stack:
         root = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="sordino-serve-", ignore_cleanup_errors=True))
         )
-        visitors = Visitors(root)
+        visitors = Sessions(root)
         stack.enter_context(_environment({**SETTINGS, "GRADIO_TEMP_DIR": str(visitors.uploads)}))
-        desk = stack.enter_context(closing(Desk(found, limits or Limits(), visitors)))
+        desk = stack.enter_context(closing(Service(found, limits or Limits(), visitors)))
         page, address = _launch(desk, host, port)
         stack.callback(page.close, verbose=False)
         stack.enter_context(_sweeping(visitors))
         yield address
 
 
-def _launch(desk: Desk, host: str, port: int | None) -> tuple[Any, str]:
+def _launch(desk: Service, host: str, port: int | None) -> tuple[Any, str]:
     """Start Gradio in threads of its own; returns what stops it, and the address."""
     from starlette.middleware import Middleware
 
@@ -118,7 +118,7 @@ def _launch(desk: Desk, host: str, port: int | None) -> tuple[Any, str]:
         )
     except OSError as error:
         found = "none is free" if port is None else f"{port} is not free"
-        raise InputError("port", found, do="give another with --port") from error
+        raise InputError("port", found, hint="give another with --port") from error
     return blocks, address
 
 
@@ -138,7 +138,7 @@ def _environment(settings: Mapping[str, str]) -> Generator[None, None, None]:
 
 
 @contextmanager
-def _sweeping(visitors: Visitors) -> Generator[None, None, None]:
+def _sweeping(visitors: Sessions) -> Generator[None, None, None]:
     """Sweep now and then, in a thread that ends with the context."""
     over = threading.Event()
 

@@ -17,9 +17,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from sordino.app.serve import jobs
-from sordino.app.serve.blind_test import MOST, Trial, scores_table, tally
+from sordino.app.serve.blind_test import MOST, BlindTest, scores_table, tally
 from sordino.app.serve.models import Offer
-from sordino.app.serve.sessions import Visitors
+from sordino.app.serve.sessions import Sessions
 from sordino.audio.sound_files import FORMATS
 from sordino.errors import InputError
 from sordino.report.runs import NOISY
@@ -37,20 +37,20 @@ class Left(Exception):
     """The visitor has closed the page."""
 
 
-def _alone(method: Callable[Concatenate[Desk, Asked], Answer]) -> Callable[Concatenate[Desk, Asked], Answer]:
+def _alone(method: Callable[Concatenate[Service, Asked], Answer]) -> Callable[Concatenate[Service, Asked], Answer]:
     """A method of the desk, done by its one worker after all that was asked for before, in the caller's context.
 
     Memory that a thread has freed stays with it for a while; that of twenty threads would be twenty times as much.
     """
 
     @wraps(method)
-    def wait(desk: Desk, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+    def wait(desk: Service, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
         return desk.worker.submit(copy_context().run, method, desk, *args, **kwargs).result()
 
     return wait
 
 
-class Desk:
+class Service:
     """Takes recordings in and hands players and tables out.
 
     Args:
@@ -59,7 +59,7 @@ class Desk:
         visitors: whose files these are.
     """
 
-    def __init__(self, offers: Mapping[str, Offer], limits: jobs.Limits, visitors: Visitors) -> None:
+    def __init__(self, offers: Mapping[str, Offer], limits: jobs.Limits, visitors: Sessions) -> None:
         self.offers, self.limits, self.visitors = offers, limits, visitors
         self.worker = ThreadPoolExecutor(1, "sordino-work")
 
@@ -101,9 +101,9 @@ class Desk:
         uploads: tuple[str | None, str | None],
         names: Sequence[str],
         blind: bool,
-        trial: Trial,
+        trial: BlindTest,
         progress: Progress,
-    ) -> tuple[str, Trial]:
+    ) -> tuple[str, BlindTest]:
         """Enhance with up to four models: a player of all, under letters if blind, and scores if there is a reference.
 
         Args:
@@ -138,16 +138,16 @@ class Desk:
             return player, trial.measure([{**row, "id": shown[row["id"]]} for row in rows if row["id"] in shown])
         return player + (scores_table(rows) if rows else ""), trial
 
-    def tally(self, trial: Trial) -> str:
+    def tally(self, trial: BlindTest) -> str:
         """The votes so far, under the models' names."""
         return tally(trial, self.offers)
 
     def _source(self, session: str, upload: str | None, what: str) -> Path:
         if upload is None:
-            raise InputError(what, "there is none", do="drop a file, or record one")
+            raise InputError(what, "there is none", hint="drop a file, or record one")
         path = Path(upload)
         if not self.visitors.has(session, path):
-            raise InputError(what, "is no longer here", do="drop the file once more")
+            raise InputError(what, "is no longer here", hint="drop the file once more")
         jobs.look(path, self.limits)
         return path
 

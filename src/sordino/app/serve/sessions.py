@@ -24,7 +24,7 @@ class _Visitor:
     rooms: dict[str, Path] = field(default_factory=dict)
 
 
-class Visitors:
+class Sessions:
     """Everyone who is here, by the name of their session.
 
     Args:

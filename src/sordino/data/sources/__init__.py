@@ -7,10 +7,10 @@ from typing import Any
 
 from sordino.data.base import Source
 from sordino.data.sources.dns import Dns
-from sordino.data.sources.fixed_augmentation import Repeating
+from sordino.data.sources.fixed_augmentation import FixedAugmentation
 from sordino.data.sources.mix import Mix
 from sordino.data.sources.pairs import Pairs
-from sordino.data.sources.semi_supervised import PartlyLabelled
+from sordino.data.sources.semi_supervised import SemiSupervised
 from sordino.data.sources.shards import Shards
 from sordino.data.sources.synthetic import Synthetic
 from sordino.data.sources.valentini import Valentini
@@ -29,10 +29,10 @@ SOURCES: dict[str, type[Source]] = {
 __all__ = [
     "SOURCES",
     "Dns",
+    "FixedAugmentation",
     "Mix",
     "Pairs",
-    "PartlyLabelled",
-    "Repeating",
+    "SemiSupervised",
     "Shards",
     "Synthetic",
     "Valentini",

@@ -13,7 +13,7 @@ from sordino.errors import InputError
 from sordino.types import Item
 
 
-class Repeating:
+class FixedAugmentation:
     """A source whose training items in epoch e are those of epoch e modulo ``draws``.
 
     Validation and test are those of the source.

@@ -178,7 +178,7 @@ def items_of_test(noisy: str | None, clean: str | None, sample_rate: int) -> Seq
         InputError: the source has none, or what :class:`PairSet` raises.
     """
     if noisy is None or clean is None:
-        raise InputError("data", "has no test set", do="give test_noisy and test_clean, two folders of pairs")
+        raise InputError("data", "has no test set", hint="give test_noisy and test_clean, two folders of pairs")
     return PairSet.open(list_pairs(noisy, clean), sample_rate).whole()
 
 
@@ -237,7 +237,7 @@ class Pairs:
         for argument, value in changes.items():
             if value is not None and clean is None:
                 do = f"give clean, or leave {argument} out"
-                raise InputError(argument, "needs clean recordings to change", do=do)
+                raise InputError(argument, "needs clean recordings to change", hint=do)
         self.synthetic = is_synthetic(noisy)
         self.labels = "all" if clean is not None else "none"
         self.noisy, self.clean, self.valid_noisy, self.valid_clean = noisy, clean, valid_noisy, valid_clean

@@ -17,7 +17,7 @@ from sordino.errors import InputError
 from sordino.types import Item
 
 
-class PartlyLabelled:
+class SemiSupervised:
     """A source of labelled items, with a share of unlabelled ones among its training items.
 
     Validation and test are those of the labelled source.

@@ -77,7 +77,7 @@ class Shards:
         """
         if self._train.clean is None and (self.mixing.tempo is not None or self.mixing.anew):
             do = "leave tempo, snr_db, level_db and augment out"
-            raise InputError("tempo" if self.mixing.tempo else "augment", "needs clean recordings to change", do=do)
+            raise InputError("tempo" if self.mixing.tempo else "augment", "needs clean recordings to change", hint=do)
         return self._train.segments(seed, self.segment_s, self.stride_s, self.mixing)
 
     def valid(self) -> Sequence[Item]:
@@ -98,7 +98,9 @@ class Shards:
         archives = [archive for path in self._paths(split) if (archive := self._archive(path)) is not None]
         members = [(archive.path, member) for archive in archives for member in archive.members]
         if not members:
-            raise InputError(self.root, f"holds no whole shard of the {split} set", do="run `sordino data shard` again")
+            raise InputError(
+                self.root, f"holds no whole shard of the {split} set", hint="run `sordino data shard` again"
+            )
         pairs = [Pair(member.id, path, path if member.clean else None, member.speaker) for path, member in members]
         noisy = Sounds([(path, member.noisy, member.length, member.id) for path, member in members])
         clean = [(path, member.clean, member.length, member.id) for path, member in members if member.clean]
@@ -107,13 +109,13 @@ class Shards:
     def _paths(self, split: Split) -> list[Path]:
         """All the shards of a split, there or not: the name of one tells how many there are."""
         if not self.root.is_dir():
-            raise InputError(self.root, "there is no such folder", do="check the path")
+            raise InputError(self.root, "there is no such folder", hint="check the path")
         counts = {
             int(match[3]) for path in self.root.iterdir() if (match := NAME.fullmatch(path.name)) and match[1] == split
         }
         if len(counts) != 1:
             found = "shards of several numberings" if counts else f"no shards of the {split} set"
-            raise InputError(self.root, f"holds {found}", do="write them with `sordino data shard` into a new folder")
+            raise InputError(self.root, f"holds {found}", hint="write them with `sordino data shard` into a new folder")
         (count,) = counts
         return [self.root / f"{split}-{number:05d}-of-{count:05d}.tar" for number in range(count)]
 

@@ -48,7 +48,7 @@ def detect(root: str | Path) -> Layout:
     """
     root = Path(root)
     if not root.is_dir():
-        raise InputError(root, "there is no such folder", do="check the path")
+        raise InputError(root, "there is no such folder", hint="check the path")
     sets = ("trainset_28spk", "trainset_56spk", "testset")
     present = [name for name in sets if any((root / f"{side}_{name}_wav").is_dir() for side in ("noisy", "clean"))]
     if present:

@@ -49,7 +49,7 @@ def each(work: Callable[[Job], Answer], jobs: Sequence[Job], workers: int | None
             running |= {pool.submit(_do, job) for job in islice(left, len(finished))}
     except BrokenProcessPool as error:
         do = "run it again, with fewer workers if memory is short"
-        raise InputError("workers", "one of the processes ended early", do=do) from error
+        raise InputError("workers", "one of the processes ended early", hint=do) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -86,7 +86,7 @@ def _jobs(root: Path, out: Path, sources: list[Path]) -> list[tuple[Path, Path]]
     for source in sources:
         target = (out / source.relative_to(root)).with_suffix(".flac")
         if target in targets:
-            raise InputError(source, f"would be written over {targets[target]}", do="rename or remove one of the two")
+            raise InputError(source, f"would be written over {targets[target]}", hint="rename or remove one of the two")
         targets[target] = source
     return [(source, target) for target, source in targets.items()]
 

@@ -81,7 +81,7 @@ def render(
     if not (math.isfinite(hours) and hours > 0):
         raise InputError("hours", f"{hours}", "a number above 0")
     if source.labels != "all" and not noisy_only:
-        raise InputError("data", "not every recording has a clean reference", do="render it with --noisy-only")
+        raise InputError("data", "not every recording has a clean reference", hint="render it with --noisy-only")
     out, segments, valid = Path(out), source.train(seed), source.valid()
     record = {"seed": seed, "segment_s": source.segment_s, "sample_rate": source.sample_rate, "noisy_only": noisy_only}
     _open(out, record | {"source": source.name, "about": dict(about or {})}, hours)
@@ -187,12 +187,12 @@ def _open(out: Path, record: dict[str, Any], hours: float) -> None:
         try:
             before = json.loads(path.read_text("utf-8"))
         except ValueError as error:
-            raise InputError(path, "is damaged", do="remove it with its folder, and render again") from error
+            raise InputError(path, "is damaged", hint="remove it with its folder, and render again") from error
         now = json.loads(json.dumps(record))
         if changed := [key for key in now if before.get(key) != now[key]]:
             key = changed[0]
             found = f"was rendered with {key} {before.get(key)!r}, not {now[key]!r}"
-            raise InputError(out, found, do="set it back, or choose another folder")
+            raise InputError(out, found, hint="set it back, or choose another folder")
     elif out.is_dir() and any(out.iterdir()):
         raise InputError(out, "holds files, but no rendering", "a new folder")
     write_json(path, record | {"hours": hours})
@@ -205,7 +205,7 @@ def _left(jobs: Sequence[_Job]) -> list[_Job]:
     for home, indices in present.items():
         if more := sum((home, index) not in wanted for index in indices):
             found = f"holds {more} mixtures more than were asked for"
-            raise InputError(home, found, do="ask for as many hours as before, or choose another folder")
+            raise InputError(home, found, hint="ask for as many hours as before, or choose another folder")
     return [job for job in jobs if job.index not in present[job.home]]
 
 

@@ -111,7 +111,7 @@ class _Job:
         archive = open_archive(self.path)
         there = {member.id for member in archive.members} | {id for id, _ in archive.left_out}
         if there != {pair.id for pair in self.pairs}:
-            raise InputError(self.path, "holds other recordings than the source", do="choose another folder")
+            raise InputError(self.path, "holds other recordings than the source", hint="choose another folder")
         return True
 
 

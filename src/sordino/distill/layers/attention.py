@@ -148,7 +148,7 @@ class LayerAttention(Method):
                 type(self).__name__,
                 f"the {'teacher' if self.student_taps else 'student'} has no "
                 f"{'layers' if self.side == 'both' else self.side} to attend to",
-                do="choose networks that declare such taps",
+                hint="choose networks that declare such taps",
             )
         taps = {"student": list(self.student_taps), "teacher": list(self.teacher_taps)}
         self.columns = taps.pop(self.over)

@@ -81,7 +81,7 @@ class Paired(Method):
             raise InputError(
                 type(self).__name__,
                 f"student and teacher share no {'layers' if self.side == 'both' else self.side} at any depth",
-                do="choose networks that declare such taps",
+                hint="choose networks that declare such taps",
             )
         self.rows = [ours if ours == theirs else f"{ours} to {theirs}" for ours, theirs in self.pairs]
         self.read(student, teacher, *zip(*self.pairs, strict=True))

@@ -104,7 +104,7 @@ class AttentionTransfer(Method):
             raise InputError(
                 type(self).__name__,
                 f"student and teacher share no {wanted} features at any depth that it pairs",
-                do="choose networks with such taps, or dual_depth: true for a shallower student",
+                hint="choose networks with such taps, or dual_depth: true for a shallower student",
             )
         self.read(student, teacher, *zip(*self.pairs, strict=True))
         self.reductions = dict.fromkeys(self.teacher_taps, AttentionMap())

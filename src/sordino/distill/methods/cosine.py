@@ -104,7 +104,7 @@ class CosineAlignment(Method):
             raise InputError(
                 type(self).__name__,
                 f"the {'teacher' if LATENT in student else 'student'} declares no latent",
-                do="choose networks with the tap latent",
+                hint="choose networks with the tap latent",
             )
         if theirs not in teacher:
             raise InputError(

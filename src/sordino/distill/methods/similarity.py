@@ -130,7 +130,7 @@ class Similarity(Paired):
             raise InputError(
                 type(self).__name__,
                 "student and teacher share no layers with frequencies",
-                do="add another axis, such as intra_time, or choose networks on spectra",
+                hint="add another axis, such as intra_time, or choose networks on spectra",
             )
 
     def prepare(self, student: View, teacher: View) -> None:

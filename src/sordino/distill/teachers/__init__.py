@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sordino.distill.teachers.cached import CachedTeacher
-from sordino.distill.teachers.external import OutsideTeacher
+from sordino.distill.teachers.external import ExternalTeacher
 from sordino.distill.teachers.joint import JointTeacher
 from sordino.distill.teachers.network import AnyTeacher, Teacher
 from sordino.distill.teachers.observe import observe, unwrap
 
-__all__ = ["AnyTeacher", "CachedTeacher", "JointTeacher", "OutsideTeacher", "Teacher", "observe", "unwrap"]
+__all__ = ["AnyTeacher", "CachedTeacher", "ExternalTeacher", "JointTeacher", "Teacher", "observe", "unwrap"]

@@ -6,7 +6,7 @@ they declare (``Method.reductions``), in half precision. A batch is answered by 
 was just computed, so that a run is the same whether it found its answers or made them.
 
 It is NOT a cache of data: augmentation goes on, and an answer belongs to one draw of an item. For a draw to come back,
-the data must repeat (``sordino.data.sources.Repeating``).
+the data must repeat (``sordino.data.sources.FixedAugmentation``).
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class CachedTeacher:
         plan, free = Plan(kept, total, (total - kept) * self._bytes), self.store.free()
         if plan.bytes > free:
             found = f"{total - kept:,} more answers take {plan.bytes / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free"
-            raise InputError(self.store.folder, found, do="choose another disk, or fewer teacher.draws")
+            raise InputError(self.store.folder, found, hint="choose another disk, or fewer teacher.draws")
         return plan
 
     def __call__(self, batch: Batch, taps: Iterable[str] = ()) -> View:
@@ -213,7 +213,7 @@ class CachedTeacher:
         return header
 
     def _stale(self, found: str) -> InputError:
-        return InputError(self.store.folder, found, do="give teacher.cache another folder, or delete this one")
+        return InputError(self.store.folder, found, hint="give teacher.cache another folder, or delete this one")
 
 
 def needs(methods: Iterable[Method]) -> dict[str, Reduction]:

@@ -14,7 +14,7 @@ from sordino.errors import InputError
 from sordino.types import Batch, Tap, View
 
 
-class OutsideTeacher:
+class ExternalTeacher:
     """A function that answers a batch with its estimates, item by item.
 
     The same noisy speech must get the same estimate each time, or a resumed run is not the run that was stopped.
@@ -31,7 +31,7 @@ class OutsideTeacher:
         self.run, self.name, self.sample_rate = run, name, sample_rate
         self.taps: Mapping[str, Tap] = {}
 
-    def to(self, device: torch.device) -> OutsideTeacher:
+    def to(self, device: torch.device) -> ExternalTeacher:
         """Nothing moves: the function computes where it computes. Returns self."""
         return self
 

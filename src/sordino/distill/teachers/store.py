@@ -48,7 +48,7 @@ def halved(tensors: Mapping[str, Tensor], whose: str) -> dict[str, Tensor]:
     for name, half in halves.items():
         if not torch.isfinite(half).all():
             found = f"its {name} is not finite, or beyond {torch.finfo(half.dtype).max:g}, the end of half precision"
-            raise InputError(f"teacher {whose}", found, do="train without teacher.cache")
+            raise InputError(f"teacher {whose}", found, hint="train without teacher.cache")
     return halves
 
 
@@ -100,7 +100,7 @@ class Store:
         except FileNotFoundError:
             return None
         except SafetensorError as error:
-            raise InputError(path, f"a damaged answer ({error})", do="delete this file; it is made again") from error
+            raise InputError(path, f"a damaged answer ({error})", hint="delete this file; it is made again") from error
 
     def write(self, key: str, answer: Mapping[str, Tensor]) -> None:
         """Keep an answer; one that is there already is replaced.

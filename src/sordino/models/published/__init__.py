@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sordino.models.published.checkpoint_format import Publisher, State
+from sordino.models.published.checkpoint_format import CheckpointFormat, State
 from sordino.models.published.demucs import DEMUCS
 from sordino.models.published.manner import MANNER
 from sordino.models.published.tstnn import TSTNN
@@ -47,7 +47,7 @@ def unwrap(content: Any) -> tuple[Any, Mapping[str, Any]]:
     return content, package
 
 
-def find(state: Any) -> Publisher | None:
+def find(state: Any) -> CheckpointFormat | None:
     """Whose checkpoint this is; None when it is no mapping of tensors, or of a network that is not known here."""
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         return None
@@ -55,7 +55,7 @@ def find(state: Any) -> Publisher | None:
 
 
 def read(
-    publisher: Publisher, state: State, package: Mapping[str, Any], where: object
+    publisher: CheckpointFormat, state: State, package: Mapping[str, Any], where: object
 ) -> tuple[str, dict[str, Any], State]:
     """The network's name, its arguments, and its state under our names.
 
@@ -78,7 +78,7 @@ def read(
     return name, arguments, publisher.translate(state)
 
 
-def _stated(publisher: Publisher, package: Mapping[str, Any]) -> dict[str, Any]:
+def _stated(publisher: CheckpointFormat, package: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the constructor that a package states, by position and by name, with or without its class.
 
     ``args`` that are no sequence are something else, such as the options of a training script.

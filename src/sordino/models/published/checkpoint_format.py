@@ -16,7 +16,7 @@ Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 
 
 @dataclass(frozen=True)
-class Publisher:
+class CheckpointFormat:
     """One network as its authors publish it.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sordino.models.published.checkpoint_format import Publisher, Rules, State, rename
+from sordino.models.published.checkpoint_format import CheckpointFormat, Rules, State, rename
 
 _RULES: Rules = (
     (r"encoder\.(\d+)\.0\.", r"encoder.\1.down."),
@@ -80,7 +80,7 @@ def translate(state: State) -> dict[str, Tensor]:
     return {rename(name, _RULES): value for name, value in state.items()}
 
 
-DEMUCS = Publisher(
+DEMUCS = CheckpointFormat(
     network="DEMUCS",
     marks=("encoder.0.0.weight", "lstm.lstm.weight_hh_l0"),
     arguments=arguments,

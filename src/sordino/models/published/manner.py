@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sordino.models.published.checkpoint_format import Publisher, Rules, State, rename
+from sordino.models.published.checkpoint_format import CheckpointFormat, Rules, State, rename
 
 _CONV_NORM = {"conv": "0", "bn": "1"}
 
@@ -78,4 +78,4 @@ def translate(state: State) -> dict[str, Tensor]:
     return translated
 
 
-MANNER = Publisher("MANNER", ("manner_block.in_conv.0.weight",), arguments, translate)
+MANNER = CheckpointFormat("MANNER", ("manner_block.in_conv.0.weight",), arguments, translate)

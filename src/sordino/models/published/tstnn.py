@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sordino.models.published.checkpoint_format import Publisher, Rules, State, rename
+from sordino.models.published.checkpoint_format import CheckpointFormat, Rules, State, rename
 
 _STAGES = {"row": "within", "col": "across"}
 _DENSE = {"conv": "1", "norm": "2", "prelu": "3"}
@@ -63,4 +63,4 @@ def translate(state: State) -> dict[str, Tensor]:
     return {rename(name, _RULES): value for name, value in state.items()}
 
 
-TSTNN = Publisher("TSTNN", ("inp_conv.weight", "dual_transformer.input.0.weight"), arguments, translate)
+TSTNN = CheckpointFormat("TSTNN", ("inp_conv.weight", "dual_transformer.input.0.weight"), arguments, translate)
