@@ -52,7 +52,7 @@ def wav_that_promises(seconds: float, holds_s: float) -> bytes:
 
 PEAK = """
 import sys
-from sordino.enhance import enhance_file
+from sordino.inference.files import enhance_file
 enhance_file(sys.argv[1], sys.argv[2], lambda noisy: noisy)
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(int(peak.split()[1]) // 1024)

@@ -117,7 +117,7 @@ def test_many_hops_at_once_say_what_they_say_one_by_one() -> None:
 def test_memory_of_long_passes_goes_back_when_the_sound_is_done() -> None:
     script = """
 import numpy as np
-from sordino.enhance import open_model
+from sordino.inference.model import open_model
 model = open_model("manner-s-1.5gf", threads=1)
 def resident():
     (line,) = [line for line in open("/proc/self/status") if line.startswith("VmRSS")]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,8 @@ from sordino.errors import InputError
 from sordino.files import atomic, write_json
 from sordino.types import Item
 
+NAME = re.compile(r"(train|valid|test)-(\d{5})-of-(\d{5})\.tar")
+"""The name of a shard: its split, its number, and how many there are."""
 AGAIN = "delete it and run `sordino data shard` again"
 
 

@@ -13,13 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sordino.data.archive import Archive, Sounds, open_archive
+from sordino.data.archive import NAME, Archive, Sounds, open_archive
 from sordino.data.augmentation import Augmentation, augmentation
 from sordino.data.base import Damaged, Segments
 from sordino.data.mixing import Mixing
 from sordino.data.recordings import is_synthetic
 from sordino.data.sources.pairs import Pair, PairSet, Split, items_of_test
-from sordino.data.tools.shard import NAME
 from sordino.errors import InputError
 from sordino.types import Item
 

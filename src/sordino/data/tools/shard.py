@@ -7,7 +7,6 @@ so that the split is made once and a run on shards is given what a run on the fi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +22,6 @@ from sordino.data.tools.pool import each
 from sordino.errors import InputError
 from sordino.files import sweep, write_text
 from sordino.types import Item
-
-NAME = re.compile(r"(train|valid|test)-(\d{5})-of-(\d{5})\.tar")
-"""A shard's name says its split, its number and how many there are."""
 
 
 @dataclass
