@@ -32,13 +32,15 @@ from sordino.distributed import every, launched, rank, serve, world_size
 from sordino.errors import InputError
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, write_json
-from sordino.metrics import COLUMNS, DEFAULT, METRICS, Align, Measurement, check, columns, describe, measure
-from sordino.report.runs import grid
+from sordino.metrics import DEFAULT, METRICS, Align, Measurement, check, columns, describe, measure
 from sordino.types import Item
 from sordino.version import __version__
 
 Enhance = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
+
+NOISY = "noisy"
+"""What tables, scores and commands call the unprocessed input."""
 
 _HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about as long
 _AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
@@ -76,16 +78,6 @@ class Scores:
     def means(self) -> dict[str, float]:
         """The mean of every column over the files that have a value."""
         return {column: summary.mean for column, summary in self.summary().items()}
-
-    def table(self) -> str:
-        """The summary as aligned text, one line per column."""
-        summaries, lines = self.summary(), []
-        for column in columns(self.metrics):
-            look, found = COLUMNS[column], summaries.get(column)
-            figures = [look.show(getattr(found, part, None)) for part in ("mean", "std", "low", "high")]
-            count = found.n if found else 0
-            lines.append([look.label, *figures, str(count), str(len(self.rows) - count)])
-        return grid(["Metric", "Mean", "Std", "95 % low", "95 % high", "Files", "Not scored"], lines)
 
     def to_csv(self, path: str | Path) -> None:
         """Write the rows; a cell without a value stays empty."""

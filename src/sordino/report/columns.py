@@ -1,0 +1,74 @@
+"""Columns that several tables share: the size of a network, the metrics, and the figures that the paper prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from sordino.metrics import METRICS, Column
+from sordino.report.paper import PaperRow, source
+from sordino.report.table import Cell, Heading
+
+SYNTHETIC = "The data is synthetic: these figures say nothing about recordings of real speech."
+
+SHOWN = (
+    *("pesq_wb", "stoi", "estoi", "csig", "cbak", "covl", "si_sdr_db"),
+    *("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak"),
+)
+"""The metric columns of a table of models, in their order."""
+INNER = METRICS["composite"].columns.keys() - set(SHOWN)
+"""The metric columns that CSIG, CBAK and COVL are computed from. Tables of studies have them in CSV alone."""
+
+SIZES = {
+    "params": Column("Params (M)", 2, 1e-6, higher_is_better=False),
+    "flops_paper": Column("FLOPs, paper (G)", 2, 1e-9, higher_is_better=False),
+}
+"""Columns for the size of a network: fields of ``RunRow``, ``NetworkSize`` and ``PaperRow``."""
+
+
+class HasFigures(Protocol):
+    """What ``figure`` reads: a row of a table of models, or a row that the paper prints."""
+
+    @property
+    def params(self) -> float | None: ...
+
+    @property
+    def flops_paper(self) -> float | None: ...
+
+    @property
+    def means(self) -> dict[str, float]: ...
+
+
+def figure(row: HasFigures | None, column: str) -> float | None:
+    """Return a size of a row or its mean of a metric column; None where it has none."""
+    if row is None:
+        return None
+    return getattr(row, column) if column in SIZES else row.means.get(column)
+
+
+def figure_cell(look: Column, value: float | None, interval: str = "") -> Cell:
+    """The cell of a figure, which may be missing."""
+    return Cell() if value is None else Cell(look.show(value), interval, value)
+
+
+def interval_text(look: Column, low: float | None, high: float | None) -> str:
+    """An interval in brackets, scaled and rounded like the figure beside it; empty where there is none."""
+    return "" if low is None or high is None else f"[{look.show(low)}, {look.show(high)}]"
+
+
+def printed_heading(column: str, look: Column) -> Heading:
+    """The heading of the column that holds what the paper prints for ``column``."""
+    return Heading(f"{column}_printed", f"{look.label}, printed", optional=True)
+
+
+def printed_notes(rows: Mapping[str, PaperRow]) -> list[str]:
+    """Say where the paper's figures come from, and which of them are not comparable.
+
+    Args:
+        rows: the name that a table gives a model -> the row of the paper that stands beside it.
+    """
+    if not rows:
+        return []
+    test_sets = ", ".join(dict.fromkeys(row.test_set for row in rows.values()))
+    notes = [f"Printed: {source()}, on {test_sets}."]
+    return notes + [f"{name}, printed: {row.note}." for name, row in rows.items() if row.note]
