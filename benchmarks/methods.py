@@ -133,18 +133,14 @@ def table(case: Case, rows: Sequence[Row]) -> str:
         f"{one['name']} ({', '.join(f'{key} {value}' for key, value in one.items() if key != 'name')})"
         for one in PAIRS[case.pair]
     )
-    lines = [
-        f"## {' teaches '.join(words)}, batches of {case.batch} x {case.seconds:g} s",
-        "",
-        "| Method | Step | of the plain step | beyond the teacher's pass | Peak | beyond the plain step | Learnt |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    heading = f"## {' teaches '.join(words)}, batches of {case.batch} x {case.seconds:g} s"
+    lines = []
     for row in rows:
         own = "" if row.name == PLAIN else f"{1000 * row.own_s:+.0f} ms"
-        extra = f"{row.peak_mb - rows[0].peak_mb:+.0f} MB"
-        times = f"{1000 * row.step_s:.0f} ms | {row.ratio:.2f} x | {own}"
-        lines.append(f"| {row.name} | {times} | {row.peak_mb:.0f} MB | {extra} | {row.learnt:,} |")
-    return "\n".join(lines)
+        times = [f"{1000 * row.step_s:.0f} ms", f"{row.ratio:.2f} x", own]
+        memory = [f"{row.peak_mb:.0f} MB", f"{row.peak_mb - rows[0].peak_mb:+.0f} MB"]
+        lines.append([row.name, *times, *memory, f"{row.learnt:,}"])
+    return f"{heading}\n\n{Table.of(HEADER, lines).to_markdown().rstrip()}"
 
 
 def main() -> None:
