@@ -32,11 +32,16 @@ from sordino.errors import InputError
 from sordino.evaluation.speed import peak_of
 from sordino.files import write_text
 from sordino.losses import Compressed
+from sordino.report.table import Table
 from sordino.training import Objective
 from sordino.types import Batch, View
 
 WARM_UP_S = 0.25
 PLAIN, LISTEN = "none", "teacher"
+HEADER = [
+    *("Method", "Step", "of the plain step", "beyond the teacher's pass"),
+    *("Peak", "beyond the plain step", "Learnt"),
+]
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "unet": ({"name": "unet", "width": 64}, {"name": "unet", "width": 16}),
     "manner": ({"name": "manner-b", "hidden": 12, "depth": 4}, {"name": "manner-s", "hidden": 12, "depth": 3}),
@@ -128,7 +133,7 @@ def measure(case: Case, names: Sequence[str], repeats: int) -> list[Row]:
 
 
 def table(case: Case, rows: Sequence[Row]) -> str:
-    """The rows in Markdown, under what the pair is."""
+    """Make the table in Markdown, under a heading that names the pair."""
     words = (
         f"{one['name']} ({', '.join(f'{key} {value}' for key, value in one.items() if key != 'name')})"
         for one in PAIRS[case.pair]
