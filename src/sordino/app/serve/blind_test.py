@@ -32,8 +32,8 @@ class BlindTest:
     """Letter to model in the current round; empty after its vote, and before the first round."""
     votes: tuple[str, ...] = ()
     """The model that was preferred in each round, or ``NEITHER``."""
-    heard: tuple[tuple[str, ...], ...] = ()
-    """The models of these rounds."""
+    compared: tuple[tuple[str, ...], ...] = ()
+    """The models of each round with a vote."""
     measured: tuple[Mapping[str, Any], ...] = ()
     """Rows of scores of the rounds that had a clean reference; the ``id`` of each is a model's name."""
 
@@ -53,8 +53,8 @@ class BlindTest:
         if letter != NEITHER and letter not in self.letters:
             raise InputError("vote", "nothing is chosen", "one of " + ", ".join([*self.letters, NEITHER]))
         choice = self.letters.get(letter or "", NEITHER)
-        heard = (*self.heard, tuple(self.letters.values()))
-        return replace(self, letters={}, votes=(*self.votes, choice), heard=heard)
+        compared = (*self.compared, tuple(self.letters.values()))
+        return replace(self, letters={}, votes=(*self.votes, choice), compared=compared)
 
     def measure(self, rows: Sequence[Mapping[str, Any]]) -> BlindTest:
         """Keep the scores of a round."""
@@ -71,7 +71,7 @@ def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
     """
     if not trial.votes:
         raise InputError("tally", "there are no votes yet", hint="compare blind, listen, and vote first")
-    names = list(dict.fromkeys(name for round_ in trial.heard for name in round_))
+    names = list(dict.fromkeys(name for round_ in trial.compared for name in round_))
     names.sort(key=lambda name: -trial.votes.count(name))
     measured = _means(trial.measured)
     scores = measured or {name: offers[name].scores for name in names}
@@ -79,11 +79,11 @@ def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
     headings = [Heading("model", "Model"), Heading("preferred", "Preferred"), Heading("params", SIZES["params"].label)]
     rows = []
     for name in names:
-        rounds = sum(name in round_ for round_ in trial.heard)
+        rounds = sum(name in round_ for round_ in trial.compared)
         cells = {"model": Cell(name), "preferred": Cell(f"{trial.votes.count(name)} of {rounds}")}
         cells["params"] = figure_cell(SIZES["params"], offers[name].parameters)
         rows.append(cells | _figures(scores.get(name, {}), shown))
-    last = ", ".join(f"{letter} was {name}" for letter, name in zip(LETTERS, trial.heard[-1], strict=False))
+    last = ", ".join(f"{letter} was {name}" for letter, name in zip(LETTERS, trial.compared[-1], strict=False))
     notes = [f"Votes: {len(trial.votes)}, of them {trial.votes.count(NEITHER)} without preference."]
     notes.append(f"In the last round {last}.")
     if shown and measured:
