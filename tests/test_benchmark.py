@@ -22,7 +22,7 @@ from sordino.experiments import bench as benchmark
 from sordino.experiments import recipe
 from sordino.experiments.bench import TOYS, bench, bench_all
 from sordino.report import paper
-from sordino.report.costs import CostRow, cost_notes, cost_table
+from sordino.report.costs import CostRow, cost_table
 from sordino.report.paper import PaperRow
 
 SPEED = RealTimeFactor(0.25, 0.2, 0.3, 1.0, 1.0, 4.0, 5, 1)
@@ -58,8 +58,8 @@ def test_table_puts_the_printed_figures_beside_those_measured() -> None:
 def test_table_leaves_out_what_nobody_knows_and_says_what_is_not_comparable() -> None:
     counted = [CostRow("student", Cost("net", {}, 10, 1e9, 1e9))]
     assert cost_table(counted, 2.0).to_text().splitlines()[0].split("  ")[-1] == "MACs (G/s)"
-    assert not any("Real-time" in note or "Printed" in note for note in cost_notes(counted, 2.0))
-    notes = cost_notes(ROWS, 4.0)
+    assert not any("Real-time" in note or "Printed" in note for note in cost_table(counted, 2.0).notes)
+    notes = cost_table(ROWS, 4.0).notes
     assert notes[-1] == "student, printed: counted otherwise."
     assert any("median of 5 pass(es) over 4 s on 1 thread(s)" in note for note in notes)
     printed = json.loads(json.dumps(ROWS[0].as_json()))["printed"]

@@ -20,7 +20,7 @@ from sordino.report.columns import SYNTHETIC
 from sordino.report.pages.study import write_study
 from sordino.report.pages.study_plots import draw_curves, draw_metric
 from sordino.report.studies import StudyCell, StudyRow, study_rows
-from sordino.report.study_tables import study_table
+from sordino.report.study_tables import study_tables
 
 # Studies
 
@@ -84,7 +84,8 @@ def test_the_page_of_a_study_has_its_table_and_a_plot_for_each_metric(study: lis
     reader = whole(text)
     assert "<title>Mismatch &amp; more</title>" in text
     assert f'<p class="banner" role="note">{SYNTHETIC}</p>' in text
-    written = study_table(study, "none").to_markdown().partition("\n\n")[0].splitlines()
+    (table,) = study_tables({"": study}, "none")
+    written = table.to_markdown().partition("\n\n")[0].splitlines()
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in written]
     assert [unescape(cell) for cell in re.findall(r'<th scope="col">(.*?)</th>', text)] == header[1:]
     assert re.findall(r'scope="rowgroup">(.*?)</th>', text) == ["wide", "narrow"]

@@ -17,7 +17,7 @@ from sordino.experiments import compare
 from sordino.experiments import run as recipes
 from sordino.report.runs import RunRow, run_table
 from sordino.report.studies import StudyCell, study_rows
-from sordino.report.study_tables import study_table
+from sordino.report.study_tables import study_tables
 
 SENTENCE = "trained on a differentiable PESQ; read ESTOI, SI-SDR and DNSMOS beside its PESQ."
 
@@ -93,9 +93,9 @@ def test_tables_name_it_and_nobody_else(style: Any) -> None:
     assert f"tuned: {SENTENCE}" in run_table(rows).write(style)
     assert SENTENCE not in run_table(rows[:1]).write(style)
     cells = {StudyCell("here", "plain"): [scores()], StudyCell("here", "tuned"): [scores(perceptual=True)]}
-    assert f"tuned: {SENTENCE}" in study_table(study_rows(cells, None)).write(style)
+    assert f"tuned: {SENTENCE}" in study_tables({"": study_rows(cells, None)})[0].write(style)
     plain = study_rows({StudyCell("here", "plain"): [scores()]}, None)
-    assert SENTENCE not in study_table(plain).write(style)
+    assert SENTENCE not in study_tables({"": plain})[0].write(style)
 
 
 def test_reports_and_the_command_that_scores_say_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

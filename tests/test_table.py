@@ -5,24 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from sordino.errors import InputError
-from sordino.report.table import DASH, Cell, Heading, Table, write_tables
+from sordino.report.table import Cell, Table, write_tables
 
+DASH = "–"  # stands for a missing value
 AWKWARD = r"a|b & 50% _x_ #1 $ {y} ~ ^ \z <b>"
 TABLE = Table(
+    {"model": "Model", "pesq": "PESQ", "stoi": "STOI", "n": "Files"},
     [
-        Heading("model", "Model"),
-        Heading("pesq", "PESQ"),
-        Heading("pesq_low"),
-        Heading("stoi", "STOI", optional=True),
-        Heading("n", "Files"),
-    ],
-    [
-        {"model": Cell(AWKWARD), "pesq": Cell("2.94", "[2.90, 2.98]", 2.9412), "pesq_low": Cell(value=2.9)},
+        {
+            "model": Cell(AWKWARD),
+            "pesq": Cell("2.94", "[2.90, 2.98]", 2.9412),
+            "pesq_low": Cell(value=2.9),
+            "stoi": Cell(),
+            "n": Cell(),
+        },
         {"model": Cell("none"), "n": Cell("0")},
     ],
     ["Means over files.", "A < B & C"],
@@ -62,7 +64,7 @@ def test_text_is_aligned_with_intervals_beside_figures_and_notes_below() -> None
 
 
 def test_figures_are_written_as_they_were_given() -> None:
-    table = Table.of(["id", "figure"], [["007", "1.50"], ["1e3", "+2"], ["x", None]])
+    table = Table.of(["id", "figure"], [["007", "1.50"], ["1e3", "+2"], ["x", ""]])
     assert [line.split() for line in table.to_text().splitlines()[2:]] == [["007", "1.50"], ["1e3", "+2"], ["x", DASH]]
 
 
@@ -98,9 +100,7 @@ def test_csv_is_unrounded_and_leaves_missing_values_empty() -> None:
 
 
 def test_a_zero_and_a_false_are_values() -> None:
-    table = Table(
-        [Heading("n", "Files"), Heading("synthetic")], [{"n": Cell("0", value=0), "synthetic": Cell(value=False)}]
-    )
+    table = Table({"n": "Files"}, [{"n": Cell("0", value=0), "synthetic": Cell(value=False)}])
     assert table.to_csv() == "n,synthetic\n0,False\n"
 
 
@@ -116,7 +116,7 @@ def test_html_is_escaped_and_readable_by_ear() -> None:
 
 def test_html_groups_rows_under_headings() -> None:
     rows = [{"kind": Cell(kind), "name": Cell(name)} for kind, name in (("", "noisy"), ("A&B", "one"), ("A&B", "two"))]
-    table = Table([Heading("kind", "Kind"), Heading("name", "Name")], rows, group="kind", missing="")
+    table = Table({"kind": "Kind", "name": "Name"}, rows, group="kind", missing="")
     reader = Reader(table.to_html())
     assert reader.rows == [["Name"], ["noisy"], ["A&B"], ["one"], ["two"]]
     assert reader.tags.count("tbody") == 2
@@ -126,15 +126,13 @@ def test_html_groups_rows_under_headings() -> None:
 
 def test_what_nobody_has_is_not_shown_unless_it_must_be() -> None:
     assert "STOI" not in TABLE.to_text()
-    kept = Table([Heading("a", "A"), Heading("b", "B")], [{"a": Cell("x")}])
+    kept = Table({"a": "A", "b": "B"}, [{"a": Cell("x"), "b": Cell()}], complete=True)
     assert kept.to_text().splitlines()[2].split() == ["x", DASH]
 
 
 def test_several_tables_are_one_document_and_one_csv() -> None:
-    other = Table(
-        [Heading("model", "Model"), Heading("snr", "SNR")], [{"model": Cell("o"), "snr": Cell("1.0", value=1.03)}]
-    )
-    named = [Table(TABLE.headings, TABLE.rows, title="first"), Table(other.headings, other.rows, title="second")]
+    other = Table({"model": "Model", "snr": "SNR"}, [{"model": Cell("o"), "snr": Cell("1.0", value=1.03)}])
+    named = [replace(TABLE, title="first"), replace(other, title="second")]
     one, two = write_tables(named, "markdown").split("**second**")
     assert one.startswith("**first**\n\n| Model")
     assert "1.0" in two

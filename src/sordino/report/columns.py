@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any
 
 from sordino.metrics import METRICS, Column
 from sordino.report.paper import PaperRow, source
-from sordino.report.table import Cell, Heading
+from sordino.report.table import Cell
 
 SYNTHETIC = "The data is synthetic: these figures say nothing about recordings of real speech."
 
@@ -26,39 +26,25 @@ SIZES = {
 """Columns for the size of a network: fields of ``RunRow``, ``NetworkSize`` and ``PaperRow``."""
 
 
-class HasFigures(Protocol):
-    """What ``figure`` reads: a row of a table of models, or a row that the paper prints."""
-
-    @property
-    def params(self) -> float | None: ...
-
-    @property
-    def flops_paper(self) -> float | None: ...
-
-    @property
-    def means(self) -> dict[str, float]: ...
+def labels(columns: Mapping[str, Column]) -> dict[str, str]:
+    """Return the headings of columns, and of those that hold what the paper prints for them."""
+    printed = {f"{column}_printed": f"{look.label}, printed" for column, look in columns.items()}
+    return {column: look.label for column, look in columns.items()} | printed
 
 
-def figure(row: HasFigures | None, column: str) -> float | None:
-    """Return a size of a row or its mean of a metric column; None where it has none."""
+def figure(row: Any, column: str) -> float | None:
+    """Return a size of a ``RunRow`` or ``PaperRow``, or its mean of a metric; None where it has none, or is None."""
     if row is None:
         return None
     return getattr(row, column) if column in SIZES else row.means.get(column)
 
 
-def figure_cell(look: Column, value: float | None, interval: str = "") -> Cell:
-    """The cell of a figure, which may be missing."""
-    return Cell() if value is None else Cell(look.show(value), interval, value)
-
-
-def interval_text(look: Column, low: float | None, high: float | None) -> str:
-    """An interval in brackets, scaled and rounded like the figure beside it; empty where there is none."""
-    return "" if low is None or high is None else f"[{look.show(low)}, {look.show(high)}]"
-
-
-def printed_heading(column: str, look: Column) -> Heading:
-    """The heading of the column that holds what the paper prints for ``column``."""
-    return Heading(f"{column}_printed", f"{look.label}, printed", optional=True)
+def figure_cell(look: Column, value: float | None, low: float | None = None, high: float | None = None) -> Cell:
+    """Make the cell of a figure, which may be missing, with the interval from ``low`` to ``high`` if it has one."""
+    if value is None:
+        return Cell()
+    interval = "" if low is None or high is None else f"[{look.show(low)}, {look.show(high)}]"
+    return Cell(look.show(value), interval, value)
 
 
 def printed_notes(rows: Mapping[str, PaperRow]) -> list[str]:

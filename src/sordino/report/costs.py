@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from sordino.errors import InputError
 from sordino.evaluation.efficiency import Cost
 from sordino.metrics import Column
-from sordino.report.columns import SIZES, figure, figure_cell, printed_heading
+from sordino.report.columns import SIZES, figure, figure_cell, labels
 from sordino.report.paper import PaperRow, source
-from sordino.report.table import Cell, Heading, Table
+from sordino.report.table import Cell, Table
 
 _COLUMNS = SIZES | {
     "macs_per_second": Column("MACs (G/s)", 2, 1e-9, higher_is_better=False),
@@ -50,24 +50,14 @@ def cost_table(rows: Sequence[CostRow], seconds: float) -> Table:
     """
     if not rows:
         raise InputError("bench", "there is nothing to show", "one or more models")
-    headings = []
-    for column, look in _COLUMNS.items():
-        headings.append(Heading(column, look.label))
-        if column in SIZES:
-            headings.append(printed_heading(column, look))
     cells = [_cells(row) for row in rows]
     filled = {key for row in cells for key, cell in row.items() if cell.text}
-    headings = [Heading("name", "Model"), *(heading for heading in headings if heading.key in filled)]
-    return Table(headings, cells, cost_notes(rows, seconds), label="What models cost")
+    cells = [{key: cell for key, cell in row.items() if key in filled} for row in cells]
+    return Table({"name": "Model"} | labels(_COLUMNS), cells, _notes(rows, seconds), name="What models cost")
 
 
-def cost_notes(rows: Sequence[CostRow], seconds: float) -> list[str]:
-    """Say how the figures were measured, where printed ones come from, and which are not comparable.
-
-    Args:
-        rows: those of the table.
-        seconds: of audio that the models were measured on.
-    """
+def _notes(rows: Sequence[CostRow], seconds: float) -> list[str]:
+    """Say how the figures were measured, where printed ones come from, and which are not comparable."""
     notes = ["FLOPs, paper: on 4 s, as the MV-AT paper counts them.", f"MACs: every operation, on {seconds:g} s."]
     timed = [row.cost.speed for row in rows if row.cost.speed is not None]
     if timed:
@@ -80,17 +70,11 @@ def cost_notes(rows: Sequence[CostRow], seconds: float) -> list[str]:
 
 
 def _cells(row: CostRow) -> dict[str, Cell]:
-    cost = row.cost
-    measured = {
-        "params": cost.parameters,
-        "flops_paper": cost.flops_paper,
-        "macs_per_second": cost.macs_per_second,
-        "real_time_factor": None if cost.speed is None else cost.speed.median,
-        "peak_memory_bytes": cost.peak_memory_bytes,
-    }
-    cells = {"name": Cell(row.title)}
-    for column, value in measured.items():
-        cells[column] = figure_cell(_COLUMNS[column], value)
+    cost, cells = row.cost, {"name": Cell(row.title)}
+    speed = None if cost.speed is None else cost.speed.median
+    values = (cost.parameters, cost.flops_paper, cost.macs_per_second, speed, cost.peak_memory_bytes)
+    for (column, look), value in zip(_COLUMNS.items(), values, strict=True):
+        cells[column] = figure_cell(look, value)
         if column in SIZES:
-            cells[f"{column}_printed"] = figure_cell(_COLUMNS[column], figure(row.printed, column))
+            cells[f"{column}_printed"] = figure_cell(look, figure(row.printed, column))
     return cells

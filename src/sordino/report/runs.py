@@ -13,18 +13,9 @@ from sordino.errors import InputError
 from sordino.evaluation.pesq_trained import PERCEPTUAL, perceptual_notes
 from sordino.evaluation.score import NOISY, Scores
 from sordino.metrics import COLUMNS, Column
-from sordino.report.columns import (
-    SHOWN,
-    SIZES,
-    SYNTHETIC,
-    figure,
-    figure_cell,
-    interval_text,
-    printed_heading,
-    printed_notes,
-)
+from sordino.report.columns import SHOWN, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
 from sordino.report.paper import PaperRow
-from sordino.report.table import Cell, Heading, Table
+from sordino.report.table import Cell, Table
 
 
 @dataclass(frozen=True)
@@ -98,41 +89,27 @@ def run_table(
     if not rows:
         raise InputError("results", "there are none", "one or more models")
     rows = sorted(rows, key=lambda row: row.name.lower() != NOISY)
-    printed = _printed(rows, paper)
-    looks = SIZES | {column: COLUMNS[column] for column in shown}
-    headings = [Heading("name", "Model")]
-    for column, look in looks.items():
-        headings.append(Heading(column, look.label, optional=True))
-        if column not in SIZES:
-            headings += [Heading(f"{column}_low"), Heading(f"{column}_high")]
-        if printed:
-            headings.append(printed_heading(column, look))
-    any_failed = any(row.failures for row in rows)
-    headings += [Heading("n", "Files"), Heading("failures", "Not scored" if any_failed else ""), Heading("synthetic")]
-    cells = [_cells(row, printed.get(row.name), looks, intervals) for row in rows]
-    return Table(headings, cells, run_notes(rows, paper), label="Table of results")
-
-
-def run_notes(rows: Sequence[RunRow], paper: Sequence[PaperRow] = ()) -> list[str]:
-    """Say whether data is synthetic, which models were trained on PESQ, and where the paper's figures come from."""
-    notes = [SYNTHETIC] if any(row.synthetic for row in rows) else []
-    notes += perceptual_notes(row.name for row in rows if row.perceptual)
-    return notes + printed_notes(_printed(rows, paper))
-
-
-def _printed(rows: Sequence[RunRow], paper: Sequence[PaperRow]) -> dict[str, PaperRow]:
-    """The name of each model that the paper has a row for -> that row."""
     by_name = {row.name: row for row in paper}
-    return {row.name: by_name[row.paper or row.name] for row in rows if (row.paper or row.name) in by_name}
+    printed = {row.name: by_name[row.paper or row.name] for row in rows if (row.paper or row.name) in by_name}
+    looks = SIZES | {column: COLUMNS[column] for column in shown}
+    heads = {"name": "Model"} | labels(looks) | {"n": "Files"}
+    if any(row.failures for row in rows):
+        heads["failures"] = "Not scored"
+    notes = [SYNTHETIC] if any(row.synthetic for row in rows) else []
+    notes += perceptual_notes(row.name for row in rows if row.perceptual) + printed_notes(printed)
+    return Table(heads, [_cells(row, looks, intervals, printed) for row in rows], notes, name="Table of results")
 
 
-def _cells(row: RunRow, printed: PaperRow | None, looks: Mapping[str, Column], intervals: bool) -> dict[str, Cell]:
+def _cells(
+    row: RunRow, looks: Mapping[str, Column], intervals: bool, printed: Mapping[str, PaperRow]
+) -> dict[str, Cell]:
+    """The cells of a row; those of the paper's figures only where some row has any."""
     cells = {"name": Cell(row.name)}
     for column, look in looks.items():
         low, high = row.intervals.get(column, (None, None))
-        interval = interval_text(look, low, high) if intervals else ""
-        cells[column] = figure_cell(look, figure(row, column), interval)
-        cells |= {f"{column}_low": Cell(value=low), f"{column}_high": Cell(value=high)}
-        cells[f"{column}_printed"] = figure_cell(look, figure(printed, column))
-    cells |= {"n": Cell(str(row.n)), "failures": Cell(str(row.failures)), "synthetic": Cell(value=row.synthetic)}
-    return cells
+        cells[column] = figure_cell(look, figure(row, column), *((low, high) if intervals else ()))
+        if column not in SIZES:
+            cells |= {f"{column}_low": Cell(value=low), f"{column}_high": Cell(value=high)}
+        if printed:
+            cells[f"{column}_printed"] = figure_cell(look, figure(printed.get(row.name), column))
+    return cells | {"n": Cell(str(row.n)), "failures": Cell(str(row.failures)), "synthetic": Cell(value=row.synthetic)}

@@ -6,17 +6,10 @@ from sordino.evaluation.pesq_trained import PERCEPTUAL, perceptual_notes
 from sordino.evaluation.score import Scores
 from sordino.metrics import COLUMNS, columns
 from sordino.report.columns import figure_cell
-from sordino.report.table import Cell, Heading, Table
+from sordino.report.table import Cell, Table
 
-_HEADINGS = (
-    Heading("metric", "Metric"),
-    Heading("mean", "Mean"),
-    Heading("std", "Std"),
-    Heading("low", "95 % low"),
-    Heading("high", "95 % high"),
-    Heading("n", "Files"),
-    Heading("missing", "Not scored"),
-)
+_LABELS = {"metric": "Metric", "mean": "Mean", "std": "Std", "low": "95 % low", "high": "95 % high"}
+_COUNTS = {"n": "Files", "missing": "Not scored"}
 
 
 def score_table(scores: Scores) -> Table:
@@ -25,10 +18,8 @@ def score_table(scores: Scores) -> Table:
     for column in columns(scores.metrics):
         look, summary = COLUMNS[column], summaries.get(column)
         cells = {"metric": Cell(look.label, value=column)}
-        for part in ("mean", "std", "low", "high"):
-            cells[part] = figure_cell(look, getattr(summary, part, None))
+        cells |= {part: figure_cell(look, getattr(summary, part, None)) for part in ("mean", "std", "low", "high")}
         count = summary.n if summary else 0
-        cells |= {"n": Cell(str(count)), "missing": Cell(str(len(scores.rows) - count))}
-        rows.append(cells)
+        rows.append(cells | {"n": Cell(str(count)), "missing": Cell(str(len(scores.rows) - count))})
     notes = perceptual_notes([scores.metadata["model"]] if scores.metadata.get(PERCEPTUAL) else [])
-    return Table(_HEADINGS, rows, notes, label="Scores")
+    return Table(_LABELS | _COUNTS, rows, notes, name="Scores", complete=True)

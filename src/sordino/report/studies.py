@@ -76,54 +76,40 @@ def study_rows(
         if against and against != cell.method:
             reference = scores.get(StudyCell(cell.scenario, against))
         size, row = (sizes or {}).get(cell), (printed or {}).get(cell)
-        rows.append(_row(cell, runs, reference, size, row))
+        perceptual = any(run.metadata.get(PERCEPTUAL) for run in runs)
+        files = max(len(run.rows) for run in runs)
+        rows.append(StudyRow(cell, *_metrics(runs, reference), len(runs), files, size, row, perceptual))
     return rows
 
 
-def _row(
-    cell: StudyCell,
-    runs: Sequence[Scores],
-    reference: Sequence[Scores] | None,
-    size: NetworkSize | None,
-    printed: PaperRow | None,
-) -> StudyRow:
-    """Summarise the runs of one cell, column by column; columns that a run has no value for are left out."""
+def _metrics(
+    runs: Sequence[Scores], reference: Sequence[Scores] | None
+) -> tuple[dict[str, Spread], dict[str, list[float]], dict[str, Summary], dict[str, Difference]]:
+    """Summarise the runs of one cell, column by column; columns that a run has no value for are left out.
+
+    Returns:
+        ``spreads``, ``by_seed``, ``summaries`` and ``differences`` of a :class:`StudyRow`.
+    """
     by_seed: dict[str, list[float]] = {}
     summaries: dict[str, Summary] = {}
     differences: dict[str, Difference] = {}
     means = [run.means() for run in runs]
-    measured = dict.fromkeys(column for run in runs for column in columns(run.metrics))
-    for column in measured:
+    for column in dict.fromkeys(column for run in runs for column in columns(run.metrics)):
         if not all(column in mean for mean in means):
             continue
         by_seed[column] = [mean[column] for mean in means]
-        shared = _on_shared_files([run.values(column) for run in runs])
+        shared = _on_shared_files(runs, column)
         if shared[0]:
             summaries[column] = summarise_seeds(shared)
-        difference = _difference(runs, reference, column) if reference else None
-        if difference is not None:
-            differences[column] = difference
-    return StudyRow(
-        cell=cell,
-        spreads={column: over_seeds(values) for column, values in by_seed.items()},
-        by_seed=by_seed,
-        summaries=summaries,
-        differences=differences,
-        seeds=len(runs),
-        files=max(len(run.rows) for run in runs),
-        size=size,
-        printed=printed,
-        perceptual=any(run.metadata.get(PERCEPTUAL) for run in runs),
-    )
+        # The difference is taken on the files that both sides have scores for, if there are any.
+        both = _on_shared_files([*runs, *reference], column) if reference else [{}]
+        if both[0]:
+            differences[column] = paired_seeds(both[: len(runs)], both[len(runs) :])
+    return {column: over_seeds(values) for column, values in by_seed.items()}, by_seed, summaries, differences
 
 
-def _difference(runs: Sequence[Scores], reference: Sequence[Scores], column: str) -> Difference | None:
-    """Compare runs with those of the reference on the files that all have scores for; None where there are none."""
-    values = _on_shared_files([run.values(column) for run in (*runs, *reference)])
-    return paired_seeds(values[: len(runs)], values[len(runs) :]) if values[0] else None
-
-
-def _on_shared_files(values: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
-    """The scores of several runs, file to score, on the files that all of them have scores for."""
+def _on_shared_files(runs: Sequence[Scores], column: str) -> list[dict[str, float]]:
+    """The scores of several runs in a column, file to score, on the files that all of them have scores for."""
+    values = [run.values(column) for run in runs]
     shared = sorted(set.intersection(*(set(one) for one in values)))
     return [{name: one[name] for name in shared} for one in values]

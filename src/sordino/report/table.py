@@ -21,26 +21,14 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from sordino.errors import InputError
 
 Style = Literal["text", "markdown", "latex", "csv", "html"]
-DASH = "–"
 
 # Signs outside ASCII that tables use and LaTeX sets differently, or not at all. ``tabulate`` leaves them as they are.
 _LATEX_SIGNS = str.maketrans({"–": "--", "†": r"\dag{}", "±": r"$\pm$", "Δ": r"$\Delta$"})
-
-
-class Heading(NamedTuple):
-    """One column of a table."""
-
-    key: str
-    """Its name in CSV, and that of its cells in each row."""
-    label: str = ""
-    """Its heading where the table is shown; a column without one is written to CSV alone."""
-    optional: bool = False
-    """Not shown if no row has anything to show in it."""
 
 
 class Cell(NamedTuple):
@@ -58,34 +46,35 @@ class Cell(NamedTuple):
 class Table:
     """A table, and what its reader must know."""
 
-    headings: Sequence[Heading]
+    labels: Mapping[str, str]
+    """Key of each column that is shown -> its heading. Other columns are written to CSV alone."""
     rows: Sequence[Mapping[str, Cell]]
-    """Each maps the key of a column to a cell; a key that is left out is a missing value."""
+    """Key of a column -> cell, in the order of the columns; a key that is left out is a missing value."""
     notes: Sequence[str] = ()
     """Sentences of plain text. CSV, which is for programs, has none."""
     title: str = ""
     """Stands above the table in text, Markdown and LaTeX."""
-    label: str = "Table"
+    name: str = "Table"
     """What the table is, for those who have a page read to them."""
     group: str = ""
     """The key of a column whose values become headings within the HTML table, instead of a column."""
-    missing: str = DASH
+    missing: str = "–"
     """Shown for missing values."""
+    complete: bool = False
+    """Whether a column is shown in which no row has anything."""
 
     @classmethod
-    def of(cls, labels: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence[str] = ()) -> Table:
+    def of(cls, header: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence[str] = ()) -> Table:
         """Make a table of finished entries.
 
         Args:
-            labels: headings of the columns; in CSV, those of one name are numbered.
-            rows: an entry for each column; ``str`` gives its text, and None is a missing value.
+            header: headings of the columns; in CSV, those of one name are numbered.
+            rows: an entry for each column; ``str`` gives its text, and an empty one is a missing value.
             notes: what the reader must know.
         """
-        keys = [label if labels.count(label) == 1 else f"{label} {place}" for place, label in enumerate(labels)]
-        texts = [["" if entry is None else str(entry) for entry in row] for row in rows]
-        cells = [dict(zip(keys, map(Cell, row), strict=True)) for row in texts]
-        headings = [Heading(key, label or " ") for key, label in zip(keys, labels, strict=True)]
-        return cls(headings, cells, notes)
+        keys = [label if header.count(label) == 1 else f"{label} {place}" for place, label in enumerate(header)]
+        cells = [{key: Cell(str(entry)) for key, entry in zip(keys, row, strict=True)} for row in rows]
+        return cls(dict(zip(keys, header, strict=True)), cells, notes, complete=True)
 
     def write(self, style: Style) -> str:
         """Write the table in a style, ending with a line break.
@@ -93,16 +82,9 @@ class Table:
         Raises:
             InputError: there is no such style.
         """
-        writers = {
-            "text": self.to_text,
-            "markdown": self.to_markdown,
-            "latex": self.to_latex,
-            "csv": self.to_csv,
-            "html": self.to_html,
-        }
-        if style not in writers:
-            raise InputError("style", f"no table style {style!r}", ", ".join(writers))
-        return writers[style]()
+        if style not in get_args(Style):
+            raise InputError("style", f"no table style {style!r}", ", ".join(get_args(Style)))
+        return getattr(self, f"to_{style}")()
 
     def to_text(self) -> str:
         """Write aligned text: the first column to the left, the others to the right, and the notes below."""
@@ -113,8 +95,7 @@ class Table:
     def to_markdown(self) -> str:
         """Write a Markdown table with every ``|`` inside of it escaped, and each note as a paragraph below."""
         title = f"**{self.title}**\n\n" if self.title else ""
-        notes = "".join(f"\n{note}\n" for note in self.notes)
-        return f"{title}{self._tabulate('pipe', {'|': chr(92) + '|'})}\n{notes}"
+        return f"{title}{self._tabulate('pipe', {'|': chr(92) + '|'})}\n" + "".join(f"\n{one}\n" for one in self.notes)
 
     def to_latex(self) -> str:
         """Write a ``tabular`` of the package booktabs, with title and notes as comments above."""
@@ -124,64 +105,62 @@ class Table:
     def to_csv(self) -> str:
         """Write CSV: every column, shown or not, by its key, with raw values; missing ones are empty."""
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([heading.key for heading in self.headings])
+        writer = csv.DictWriter(out, self._keys(), lineterminator="\n")
+        writer.writeheader()
         for row in self.rows:
-            cells = [row.get(heading.key, Cell()) for heading in self.headings]
-            writer.writerow([cell.text if cell.value is None else cell.value for cell in cells])
+            writer.writerow({key: cell.text if cell.value is None else cell.value for key, cell in row.items()})
         return out.getvalue()
 
     def to_html(self) -> str:
         """Write an HTML table below its notes; it scrolls sideways by itself, and the first cell heads each row."""
-        headings = [heading for heading in self._shown() if heading.key != self.group]
+        keys = [key for key in self._shown() if key != self.group]
         groups: dict[str, list[str]] = {}
         for row in self.rows:
-            name = row.get(self.group, Cell()).text
-            groups.setdefault(name, []).append(self._html_row(headings, row))
-        bodies = []
-        for name, lines in groups.items():
-            span = f'colspan="{len(headings)}" scope="rowgroup"'
-            heading = f"<tr><th {span}>{escape(name)}</th></tr>\n" if name else ""
-            bodies.append(f"<tbody>\n{heading}" + "\n".join(lines) + "\n</tbody>\n")
-        head = "".join(f'<th scope="col">{escape(heading.label)}</th>' for heading in headings)
+            heading = row[self.group].text if self.group else ""
+            groups.setdefault(heading, []).append(self._html_row([row.get(key, Cell()) for key in keys]))
+        bodies = ""
+        for heading, lines in groups.items():
+            if heading:
+                lines.insert(0, f'<tr><th colspan="{len(keys)}" scope="rowgroup">{escape(heading)}</th></tr>')
+            bodies += "\n".join(["<tbody>", *lines, "</tbody>\n"])
+        head = "".join(f'<th scope="col">{escape(self.labels[key])}</th>' for key in keys)
         notes = "".join(f'<p class="note">{escape(note)}</p>\n' for note in self.notes)
-        region = f'<div class="scroll" role="region" aria-label="{escape(self.label)}" tabindex="0">'
-        table = f"<table>\n<thead><tr>{head}</tr></thead>\n{''.join(bodies)}</table>"
-        return f"{notes}{region}\n{table}\n</div>\n"
+        region = f'<div class="scroll" role="region" aria-label="{escape(self.name)}" tabindex="0">'
+        return f"{notes}{region}\n<table>\n<thead><tr>{head}</tr></thead>\n{bodies}</table>\n</div>\n"
 
-    def _shown(self) -> list[Heading]:
-        """The columns that are shown."""
+    def _keys(self) -> list[str]:
+        """The keys of all columns, in order."""
+        return list(dict.fromkeys(key for row in self.rows for key in row)) or list(self.labels)
+
+    def _shown(self) -> list[str]:
+        """The keys of the columns that are shown."""
         filled = {key for row in self.rows for key, cell in row.items() if cell.text}
-        return [one for one in self.headings if one.label and (one.key in filled or not one.optional)]
+        return [key for key in self._keys() if key in self.labels and (self.complete or key in filled)]
 
     def _tabulate(self, style: str, replaced: Mapping[str, str] | None = None) -> str:
         """Lay the shown columns out, with some characters of the entries replaced."""
         from tabulate import tabulate
 
-        headings, table = self._shown(), str.maketrans(dict(replaced or {}))
-        labels = [heading.label.translate(table) for heading in headings]
-        rows = []
+        keys, table, rows = self._shown(), str.maketrans(dict(replaced or {})), []
         for row in self.rows:
-            cells = [row.get(heading.key, Cell()) for heading in headings]
+            cells = [row.get(key, Cell()) for key in keys]
             texts = [f"{cell.text} {cell.interval}" if cell.interval else cell.text or self.missing for cell in cells]
             # A line break inside of a name would break the row.
             rows.append([" ".join(text.split()).translate(table) for text in texts])
-        aligned = ["left", *["right"] * (len(headings) - 1)]
+        labels = [self.labels[key].translate(table) for key in keys]
+        aligned = ["left", *["right"] * (len(keys) - 1)]
         return tabulate(rows, labels, style, disable_numparse=True, colalign=aligned)
 
-    def _html_row(self, headings: Sequence[Heading], row: Mapping[str, Cell]) -> str:
-        first, *others = (row.get(heading.key, Cell()) for heading in headings)
-        figures = ""
-        for cell in others:
-            interval = f"<small>{escape(cell.interval)}</small>" if cell.interval else ""
-            figures += f"<td>{escape(cell.text or self.missing)}{interval}</td>"
-        return f'<tr><th scope="row">{escape(first.text or self.missing)}</th>{figures}</tr>'
+    def _html_row(self, cells: Sequence[Cell]) -> str:
+        """Write the cells of a row, of which the first heads it."""
+        first, *others = (escape(cell.text or self.missing) for cell in cells)
+        intervals = [f"<small>{escape(cell.interval)}</small>" if cell.interval else "" for cell in cells[1:]]
+        figures = "".join(f"<td>{text}{interval}</td>" for text, interval in zip(others, intervals, strict=True))
+        return f'<tr><th scope="row">{first}</th>{figures}</tr>'
 
 
 def write_tables(tables: Sequence[Table], style: Style) -> str:
     """Write several tables as one document; in CSV they are one table, with every column that one of them has."""
-    if style != "csv":
-        return "\n".join(table.write(style) for table in tables)
-    headings = {heading.key: heading for table in tables for heading in table.headings}
-    rows = [row for table in tables for row in table.rows]
-    return replace(tables[0], headings=list(headings.values()), rows=rows).to_csv()
+    if style == "csv":
+        return replace(tables[0], rows=[row for table in tables for row in table.rows]).to_csv()
+    return "\n".join(table.write(style) for table in tables)

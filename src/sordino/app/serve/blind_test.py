@@ -15,8 +15,8 @@ from sordino.app.serve.models import Offer
 from sordino.errors import InputError
 from sordino.metrics import COLUMNS, DEFAULT, columns
 from sordino.report.columns import SHOWN as KNOWN
-from sordino.report.columns import SIZES, figure_cell
-from sordino.report.table import Cell, Heading, Table
+from sordino.report.columns import SIZES, figure_cell, labels
+from sordino.report.table import Cell, Table
 
 MOST = 4
 LETTERS = "ABCD"
@@ -76,7 +76,8 @@ def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
     measured = _means(trial.measured)
     scores = measured or {name: offers[name].scores for name in names}
     shown = [column for column in SHOWN if any(column in means for means in scores.values())]
-    headings = [Heading("model", "Model"), Heading("preferred", "Preferred"), Heading("params", SIZES["params"].label)]
+    heads = {"model": "Model", "preferred": "Preferred", "params": SIZES["params"].label}
+    heads |= labels({column: COLUMNS[column] for column in shown})
     rows = []
     for name in names:
         rounds = sum(name in round_ for round_ in trial.compared)
@@ -91,17 +92,14 @@ def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
     elif shown:
         tests = dict.fromkeys(offers[name].test for name in names if offers[name].test)
         notes.append(f"Scores: from the cards, on {' / '.join(tests)}.")
-    return Table([*headings, *_headings(shown)], rows, notes, label="Tally of the listening test").to_html()
+    return Table(heads, rows, notes, name="Tally of the listening test", complete=True).to_html()
 
 
 def scores_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Make an HTML table of the scores of one recording, a row for each version of it."""
-    headings = [Heading("id", "Version"), *_headings(SHOWN)]
-    return Table(headings, [{"id": Cell(row["id"]), **_figures(row, SHOWN)} for row in rows], label="Scores").to_html()
-
-
-def _headings(columns: Sequence[str]) -> list[Heading]:
-    return [Heading(column, COLUMNS[column].label) for column in columns]
+    cells = [{"id": Cell(row["id"]), **_figures(row, SHOWN)} for row in rows]
+    heads = {"id": "Version"} | labels({column: COLUMNS[column] for column in SHOWN})
+    return Table(heads, cells, name="Scores", complete=True).to_html()
 
 
 def _figures(means: Mapping[str, float], columns: Sequence[str]) -> dict[str, Cell]:

@@ -13,7 +13,7 @@ from sordino.report.pages import parts
 from sordino.report.pages.drawing import inline, standalone
 from sordino.report.pages.study_plots import NOTE, WIDTH, Curves, draw_curves, draw_metric, plot_height
 from sordino.report.studies import StudyRow
-from sordino.report.study_tables import shown_metrics, study_table
+from sordino.report.study_tables import shown_metrics, study_tables
 
 _LEARNING = "PESQ on the validation recordings over training steps"
 
@@ -46,7 +46,8 @@ def write_study(
     for index, (name, rows) in enumerate(tests.items()):
         plots = _plots(folder / (f"plot-{slug(name)}" if index else "plot"), title, rows, against)
         suffix = f": {escape(name)}" if len(tests) > 1 else ""
-        sections[f"Results{suffix}"] = study_table(rows, against, note=note).to_html()
+        (table,) = study_tables({name: rows}, against, note=note)
+        sections[f"Results{suffix}"] = table.to_html()
         sections[f"Methods{suffix}"] = f'<p class="note">{NOTE}</p>\n{parts.grid(plots)}' if plots else ""
     if curves:
         sections["Learning curves"] = _learning_curves(folder / "plot-learning.svg", title, curves)
