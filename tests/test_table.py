@@ -142,6 +142,13 @@ def test_several_tables_are_one_document_and_one_csv() -> None:
     assert rows[2]["pesq"] == ""
 
 
+def test_columns_stand_in_the_order_of_their_labels() -> None:
+    rows = [{"name": Cell("first"), "b": Cell("1")}, {"name": Cell("second"), "extra": Cell("x"), "a": Cell("2")}]
+    table = Table({"name": "Name", "a": "A", "b": "B"}, rows)
+    assert table.to_text().splitlines()[0].split() == ["Name", "A", "B"]
+    assert table.to_csv().splitlines() == ["name,b,extra,a", "first,1,,", "second,,x,2"]
+
+
 def test_columns_of_one_name_keep_their_own_entries() -> None:
     table = Table.of(["Case", "ms", "ms"], [["x", 1, 2]])
     assert table.to_text().splitlines()[0].split() == ["Case", "ms", "ms"]

@@ -27,9 +27,12 @@ SIZES = {
 
 
 def labels(columns: Mapping[str, Column]) -> dict[str, str]:
-    """Return the headings of columns, and of those that hold what the paper prints for them."""
-    printed = {f"{column}_printed": f"{look.label}, printed" for column, look in columns.items()}
-    return {column: look.label for column, look in columns.items()} | printed
+    """Return the headings of columns, each followed by those for what the paper prints and for a difference."""
+    headings: dict[str, str] = {}
+    for column, look in columns.items():
+        headings |= {column: look.label, f"{column}_printed": f"{look.label}, printed"}
+        headings[f"{column}_difference"] = f"Δ {look.label}"
+    return headings
 
 
 def figure(row: Any, column: str) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sordino.errors import InputError
 from sordino.evaluation.pesq_trained import perceptual_notes
@@ -35,9 +35,8 @@ def study_tables(
     tables = []
     for test, rows in tests.items():
         shown = {column: COLUMNS[column] for column in shown_metrics(rows)}
-        heads = {"scenario": "Scenario", "method": "Method", "seeds": "Seeds"} | labels(_SIZES | shown)
-        heads |= {f"{column}_difference": f"Δ {look.label}" for column, look in shown.items()}
-        cells = [{"test": Cell(value=test), **_cells(row)} for row in rows]
+        heads = {"scenario": "Scenario", "method": "Method"} | labels(_SIZES) | {"seeds": "Seeds"} | labels(shown)
+        cells = [{"test": Cell(value=test), **_cells(row, shown)} for row in rows]
         notes = _notes(rows, against, note) + ([SYNTHETIC] if synthetic else [])
         title = test if len(tests) > 1 else ""
         tables.append(Table(heads, cells, notes, title, "Table of the study", group="scenario", missing=""))
@@ -60,18 +59,21 @@ def shown_metrics(rows: Sequence[StudyRow]) -> list[str]:
     return list(dict.fromkeys(column for row in rows for column in row.spreads if column not in INNER))
 
 
-def _cells(row: StudyRow) -> dict[str, Cell]:
+def _cells(row: StudyRow, shown: Iterable[str]) -> dict[str, Cell]:
     """The cells of a row. A row of the paper, a summary or a difference that it lacks has no cells."""
     cells = {"scenario": Cell(row.cell.scenario), "method": Cell(row.cell.method)}
     cells |= {"seeds": Cell(str(row.seeds)), "files": Cell(value=row.files)}
-    for column, look in (_SIZES | {column: COLUMNS[column] for column in row.spreads}).items():
-        if column in _SIZES:
-            cells[column] = figure_cell(look, getattr(row.size, column, None))
-        else:
-            cells |= _metric_cells(row, column, look)
-        if row.printed is not None:
-            cells[f"{column}_printed"] = figure_cell(look, figure(row.printed, column))
+    for column, look in _SIZES.items():
+        cells[column] = figure_cell(look, getattr(row.size, column, None))
+        cells |= _printed_cell(row, column, look)
+    for column in dict.fromkeys([*row.spreads, *shown]):
+        write = _metric_cells if column in row.spreads else _printed_cell
+        cells |= write(row, column, COLUMNS[column])
     return cells
+
+
+def _printed_cell(row: StudyRow, column: str, look: Column) -> dict[str, Cell]:
+    return {f"{column}_printed": figure_cell(look, figure(row.printed, column))} if row.printed else {}
 
 
 def _metric_cells(row: StudyRow, column: str, look: Column) -> dict[str, Cell]:
@@ -80,6 +82,7 @@ def _metric_cells(row: StudyRow, column: str, look: Column) -> dict[str, Cell]:
     mean, std = look.show(spread.mean), spread.std if spread.n > 1 else None
     text = mean if std is None else f"{mean} ± {look.show(std)}"
     cells = {column: Cell(text, value=spread.mean), f"{column}_std": Cell(value=std)}
+    cells |= _printed_cell(row, column, look)
     if summary is not None:
         cells |= {f"{column}_low": Cell(value=summary.low), f"{column}_high": Cell(value=summary.high)}
     if difference is not None:

@@ -47,9 +47,9 @@ class Table:
     """A table, and what its reader must know."""
 
     labels: Mapping[str, str]
-    """Key of each column that is shown -> its heading. Other columns are written to CSV alone."""
+    """Key of each column that is shown -> its heading, in their order. Other columns are written to CSV alone."""
     rows: Sequence[Mapping[str, Cell]]
-    """Key of a column -> cell, in the order of the columns; a key that is left out is a missing value."""
+    """Key of a column -> cell; a key that is left out is a missing value. CSV has the columns as the rows name them."""
     notes: Sequence[str] = ()
     """Sentences of plain text. CSV, which is for programs, has none."""
     title: str = ""
@@ -61,7 +61,7 @@ class Table:
     missing: str = "–"
     """Shown for missing values."""
     complete: bool = False
-    """Whether a column is shown in which no row has anything."""
+    """Whether columns are shown in which no row has anything."""
 
     @classmethod
     def of(cls, header: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence[str] = ()) -> Table:
@@ -104,8 +104,8 @@ class Table:
 
     def to_csv(self) -> str:
         """Write CSV: every column, shown or not, by its key, with raw values; missing ones are empty."""
-        out = io.StringIO()
-        writer = csv.DictWriter(out, self._keys(), lineterminator="\n")
+        out, keys = io.StringIO(), dict.fromkeys(key for row in self.rows for key in row) or self.labels
+        writer = csv.DictWriter(out, list(keys), lineterminator="\n")
         writer.writeheader()
         for row in self.rows:
             writer.writerow({key: cell.text if cell.value is None else cell.value for key, cell in row.items()})
@@ -128,14 +128,10 @@ class Table:
         region = f'<div class="scroll" role="region" aria-label="{escape(self.name)}" tabindex="0">'
         return f"{notes}{region}\n<table>\n<thead><tr>{head}</tr></thead>\n{bodies}</table>\n</div>\n"
 
-    def _keys(self) -> list[str]:
-        """The keys of all columns, in order."""
-        return list(dict.fromkeys(key for row in self.rows for key in row)) or list(self.labels)
-
     def _shown(self) -> list[str]:
-        """The keys of the columns that are shown."""
+        """The keys of the columns that are shown, in the order of their labels."""
         filled = {key for row in self.rows for key, cell in row.items() if cell.text}
-        return [key for key in self._keys() if key in self.labels and (self.complete or key in filled)]
+        return [key for key in self.labels if self.complete or key in filled]
 
     def _tabulate(self, style: str, replaced: Mapping[str, str] | None = None) -> str:
         """Lay the shown columns out, with some characters of the entries replaced."""

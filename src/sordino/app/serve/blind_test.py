@@ -15,7 +15,7 @@ from sordino.app.serve.models import Offer
 from sordino.errors import InputError
 from sordino.metrics import COLUMNS, DEFAULT, columns
 from sordino.report.columns import SHOWN as KNOWN
-from sordino.report.columns import SIZES, figure_cell, labels
+from sordino.report.columns import SIZES, figure_cell
 from sordino.report.table import Cell, Table
 
 MOST = 4
@@ -77,7 +77,7 @@ def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
     scores = measured or {name: offers[name].scores for name in names}
     shown = [column for column in SHOWN if any(column in means for means in scores.values())]
     heads = {"model": "Model", "preferred": "Preferred", "params": SIZES["params"].label}
-    heads |= labels({column: COLUMNS[column] for column in shown})
+    heads |= {column: COLUMNS[column].label for column in shown}
     rows = []
     for name in names:
         rounds = sum(name in round_ for round_ in trial.compared)
@@ -98,7 +98,7 @@ def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
 def scores_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Make an HTML table of the scores of one recording, a row for each version of it."""
     cells = [{"id": Cell(row["id"]), **_figures(row, SHOWN)} for row in rows]
-    heads = {"id": "Version"} | labels({column: COLUMNS[column] for column in SHOWN})
+    heads = {"id": "Version"} | {column: COLUMNS[column].label for column in SHOWN}
     return Table(heads, cells, name="Scores", complete=True).to_html()
 
 
