@@ -32,6 +32,7 @@ from sordino.data.loader import loader
 from sordino.data.tools.render import render
 from sordino.data.tools.shard import shard
 from sordino.files import write_json, write_text
+from sordino.report.table import Table
 
 SEGMENT_S, RATE, BATCH = 4.0, 16000, 4
 CORES, WANTED = 8, 200.0
@@ -63,7 +64,7 @@ def main() -> None:
         rows = []
         for name, source in sources.items():
             rows.append(_measure(name, source))
-            print(_line(rows[-1]), flush=True)
+            print(*_entries(rows[-1]), sep="  ", flush=True)
     text = _report(rows, _trained(), arguments.segments)
     print(f"\n{text}", end="")
     for path in arguments.out:
@@ -146,21 +147,17 @@ def _processor_s() -> tuple[float, float]:
     return children, own
 
 
-def _line(row: Row) -> str:
-    costs = f"{1000 * row.worker_s:.2f} ms | {1000 * row.main_s:.2f} ms"
-    rates = f"{row.one_worker:.0f} | {row.two_workers:.0f} | {row.on_cores:.0f}"
-    return f"| {row.source} | {costs} | {rates} | {row.on_cores / WANTED:.1f} x |"
+def _entries(row: Row) -> list[str]:
+    """The entries of a row of the table."""
+    costs = [f"{1000 * row.worker_s:.2f} ms", f"{1000 * row.main_s:.2f} ms"]
+    rates = [f"{row.one_worker:.0f}", f"{row.two_workers:.0f}", f"{row.on_cores:.0f}"]
+    return [row.source, *costs, *rates, f"{row.on_cores / WANTED:.1f} x"]
 
 
 def _report(rows: list[Row], trained: float, segments: int) -> str:
-    head = [
-        "# Segments of 4 s per second that the loader makes ready",
-        "",
-        f"| Source | Worker | Training process | 1 worker | 2 workers | {CORES} cores | of {WANTED:.0f} |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    labels = ["Source", "Worker", "Training process", "1 worker", "2 workers", f"{CORES} cores", f"of {WANTED:.0f}"]
+    table = Table.of(labels, [_entries(row) for row in rows]).to_markdown()
     lines = [
-        "",
         "Worker, training process: processor time for a segment. 1 and 2 workers: segments per second, by the clock.",
         f"{CORES} cores: what {CORES - 1} workers beside the training process would give by these processor times, if",
         "memory and disk keep up; the slower of the two counts.",
@@ -171,7 +168,8 @@ def _report(rows: list[Row], trained: float, segments: int) -> str:
         f"{segments} segments for each number of workers, batches of {BATCH}. Real speech and noise at 16 kHz, FLAC;",
         "files in the system's cache; the rooms are decaying noise.",
     ]
-    return "\n".join([*head, *map(_line, rows), *lines]) + "\n"
+    text = "\n".join(lines)
+    return f"# Segments of 4 s per second that the loader makes ready\n\n{table}\n{text}\n"
 
 
 if __name__ == "__main__":

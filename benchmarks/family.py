@@ -34,6 +34,7 @@ from sordino.evaluation.cost import macs_per_second
 from sordino.evaluation.score import score
 from sordino.experiments import recipe as schema
 from sordino.files import write_text
+from sordino.report.table import Table
 from sordino.types import Batch, Item
 
 METRICS = ("pesq_wb", "stoi", "estoi", "si_sdr_db")
@@ -79,7 +80,7 @@ def main() -> None:
             models.save(network, given.keep / f"{text.replace(':', '-')}.{given.seed}.safetensors", step=steps)
     facts = f"{machine(1)} {given.minutes:g} minutes of processor time each, seed {given.seed}."
     noisy = {name: score(None, items, METRICS, workers=0).means() for name, items in sets.items()}
-    report = f"# {(__doc__ or '').partition(chr(10))[0]}\n\n{table(rows, noisy)}\n\n{facts}\n"
+    report = f"# {(__doc__ or '').partition(chr(10))[0]}\n\n{table(rows, noisy, facts)}"
     print(report)
     if given.out:
         write_text(given.out, report)
@@ -156,15 +157,15 @@ def measure(text: str, network: models.Enhancer, steps: int, spent: float, sets:
     )
 
 
-def table(rows: Sequence[Row], noisy: dict[str, dict[str, float]]) -> str:
-    """Markdown; the noisy input comes first."""
-    heads = ["network", "parameters", "M MAC/s", "latency (ms)", "steps", "step (s)"]
-    heads += [f"{name}: {metric}" for name in noisy for metric in ("PESQ", "STOI %", "ESTOI %", "SI-SDR dB")]
-    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), ["noisy input", *[""] * 5, *_figures(noisy)]]
+def table(rows: Sequence[Row], noisy: dict[str, dict[str, float]], note: str) -> str:
+    """Make the table in Markdown; the noisy input comes first."""
+    labels = ["network", "parameters", "M MAC/s", "latency (ms)", "steps", "step (s)"]
+    labels += [f"{name}: {metric}" for name in noisy for metric in ("PESQ", "STOI %", "ESTOI %", "SI-SDR dB")]
+    lines = [["noisy input", *[""] * 5, *_figures(noisy)]]
     for row in rows:
         cost = [f"{row.parameters:,}", f"{row.mmacs:.1f}", f"{row.latency_ms:g}", str(row.steps), f"{row.step_s:.3f}"]
         lines.append([row.network, *cost, *_figures(row.scores)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return Table.of(labels, lines, [note]).to_markdown()
 
 
 def _figures(scores: dict[str, dict[str, float]]) -> list[str]:

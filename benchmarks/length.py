@@ -27,12 +27,13 @@ from sordino.audio.encoding import encoder
 from sordino.files import write_text
 from sordino.inference.folders import enhance_folder
 from sordino.inference.model import open_model
+from sordino.report.table import Table, write_tables
 
 RATE = 48000
 FOLDER = 12
 PEAK = """
 import sys
-from sordino.enhance import enhance_file
+from sordino.inference.files import enhance_file
 enhance_file(*sys.argv[1:])
 (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(line.split()[1])
@@ -47,27 +48,26 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="rounds over the folder (default 3)")
     parser.add_argument("--out", type=Path, help="write the report there")
     given = parser.parse_args()
-    lines = [
-        f"# {(__doc__ or '').partition(chr(10))[0]}",
-        "",
-        "| Model | Length | Peak | Time |",
-        "|---|---:|---:|---:|",
-    ]
+    files: list[list[str]] = []
+    folders: list[list[str]] = []
     with tempfile.TemporaryDirectory() as folder:
         for model in given.models:
             for minutes in given.minutes:
-                lines.append(one_file(model, minutes, Path(folder)))
-                print(lines[-1], flush=True)
-        lines += ["", "| Model | Folder | One thread | All cores | Faster |", "|---|---:|---:|---:|---:|"]
+                files.append(one_file(model, minutes, Path(folder)))
+                print(*files[-1], sep="  ", flush=True)
         for model in given.models:
-            lines.append(one_folder(model, Path(folder), given.repeats))
-            print(lines[-1], flush=True)
+            folders.append(one_folder(model, Path(folder), given.repeats))
+            print(*folders[-1], sep="  ", flush=True)
     if given.out:
-        write_text(given.out, "\n".join([*lines, "", f"{machine(os.cpu_count() or 1)}", ""]))
+        tables = [
+            Table.of(["Model", "Length", "Peak", "Time"], files),
+            Table.of(["Model", "Folder", "One thread", "All cores", "Faster"], folders, [machine(os.cpu_count() or 1)]),
+        ]
+        write_text(given.out, f"# {(__doc__ or '').partition(chr(10))[0]}\n\n{write_tables(tables, 'markdown')}")
 
 
-def one_file(model: str, minutes: int, folder: Path) -> str:
-    """A row: peak and time of one file."""
+def one_file(model: str, minutes: int, folder: Path) -> list[str]:
+    """Measure peak and time of one file; returns a row."""
     source, target = folder / f"{minutes}.flac", folder / "out.flac"
     if not source.exists():
         with encoder(source, RATE, 2) as put:
@@ -76,11 +76,11 @@ def one_file(model: str, minutes: int, folder: Path) -> str:
     began = time.perf_counter()
     words = [sys.executable, "-c", PEAK, str(source), str(target), model]
     peak = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
-    return f"| {model} | {minutes} min | {peak / 1024:.0f} MB | {time.perf_counter() - began:.1f} s |"
+    return [model, f"{minutes} min", f"{peak / 1024:.0f} MB", f"{time.perf_counter() - began:.1f} s"]
 
 
-def one_folder(model: str, folder: Path, repeats: int) -> str:
-    """A row: a folder enhanced file by file with one thread, and by as many threads as there are cores."""
+def one_folder(model: str, folder: Path, repeats: int) -> list[str]:
+    """Enhance a folder file by file with one thread, and with as many threads as there are cores; returns a row."""
     source = folder / "many"
     if not source.exists():
         for index in range(FOLDER):
@@ -90,7 +90,7 @@ def one_folder(model: str, folder: Path, repeats: int) -> str:
     rounds = alternate(works, repeats)
     one, many = np.median(rounds, axis=0)
     faster = np.median([alone / together for alone, together in rounds])
-    return f"| {model} | {FOLDER} x 10 s | {one:.2f} s | {many:.2f} s | {faster:.2f} x |"
+    return [model, f"{FOLDER} x 10 s", f"{one:.2f} s", f"{many:.2f} s", f"{faster:.2f} x"]
 
 
 def all_of(source: Path, target: Path, model: object, workers: int) -> None:

@@ -32,11 +32,16 @@ from sordino.errors import InputError
 from sordino.evaluation.speed import peak_of
 from sordino.files import write_text
 from sordino.losses import Compressed
+from sordino.report.table import Table
 from sordino.training import Objective
 from sordino.types import Batch, View
 
 WARM_UP_S = 0.25
 PLAIN, LISTEN = "none", "teacher"
+HEADER = [
+    *("Method", "Step", "of the plain step", "beyond the teacher's pass"),
+    *("Peak", "beyond the plain step", "Learnt"),
+]
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "unet": ({"name": "unet", "width": 64}, {"name": "unet", "width": 16}),
     "manner": ({"name": "manner-b", "hidden": 12, "depth": 4}, {"name": "manner-s", "hidden": 12, "depth": 3}),
@@ -128,23 +133,19 @@ def measure(case: Case, names: Sequence[str], repeats: int) -> list[Row]:
 
 
 def table(case: Case, rows: Sequence[Row]) -> str:
-    """The rows in Markdown, under what the pair is."""
+    """Make the table in Markdown, under a heading that names the pair."""
     words = (
         f"{one['name']} ({', '.join(f'{key} {value}' for key, value in one.items() if key != 'name')})"
         for one in PAIRS[case.pair]
     )
-    lines = [
-        f"## {' teaches '.join(words)}, batches of {case.batch} x {case.seconds:g} s",
-        "",
-        "| Method | Step | of the plain step | beyond the teacher's pass | Peak | beyond the plain step | Learnt |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    heading = f"## {' teaches '.join(words)}, batches of {case.batch} x {case.seconds:g} s"
+    lines = []
     for row in rows:
         own = "" if row.name == PLAIN else f"{1000 * row.own_s:+.0f} ms"
-        extra = f"{row.peak_mb - rows[0].peak_mb:+.0f} MB"
-        times = f"{1000 * row.step_s:.0f} ms | {row.ratio:.2f} x | {own}"
-        lines.append(f"| {row.name} | {times} | {row.peak_mb:.0f} MB | {extra} | {row.learnt:,} |")
-    return "\n".join(lines)
+        times = [f"{1000 * row.step_s:.0f} ms", f"{row.ratio:.2f} x", own]
+        memory = [f"{row.peak_mb:.0f} MB", f"{row.peak_mb - rows[0].peak_mb:+.0f} MB"]
+        lines.append([row.name, *times, *memory, f"{row.learnt:,}"])
+    return f"{heading}\n\n{Table.of(HEADER, lines).to_markdown().rstrip()}"
 
 
 def main() -> None:

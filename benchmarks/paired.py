@@ -20,10 +20,12 @@ from sordino import models
 from sordino.evaluation.speed import peak_of
 from sordino.files import write_json, write_text
 from sordino.models.manner import Manner
+from sordino.report.table import Table
 from sordino.version import commit
 
 MEGA = 2**20
 TOLERANCE = 1e-4
+HEADER = ["Network", "Batch", "Ours", "Eager", "Faster", "Ours, peak", "Eager, peak", "Smaller"]
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,11 @@ def main(prepare: Prepare, description: str) -> None:
         case = replace(CASES[name], **{key: value for key, value in changes.items() if value is not None})
         _same_output(case)
         rows.append(_measure(name, case, prepare, arguments.repeats, arguments.threads))
-        print(_line(rows[-1]), flush=True)
+        print(*_entries(rows[-1]), sep="  ", flush=True)
     facts = machine(arguments.threads)
     title = description.partition("\n")[0]
-    text = f"# {title}\n\n{_table(rows)}\n\n{facts} Medians of {arguments.repeats} pairs.\n"
+    table = Table.of(HEADER, [_entries(row) for row in rows], [f"{facts} Medians of {arguments.repeats} pairs."])
+    text = f"# {title}\n\n{table.to_markdown()}"
     print(f"\n{text}", end="")
     for path in arguments.out:
         if path.suffix == ".json":
@@ -149,18 +152,11 @@ def alternate(
     return rounds
 
 
-def _table(rows: Sequence[Row]) -> str:
-    head = [
-        "| Network | Batch | Ours | Eager | Faster | Ours, peak | Eager, peak | Smaller |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    return "\n".join([*head, *(_line(row) for row in rows)])
-
-
-def _line(row: Row) -> str:
-    times = f"{1000 * row.ours_s:.0f} ms | {1000 * row.eager_s:.0f} ms | {row.faster:.2f} x"
-    memory = f"{row.ours_mb:.0f} MB | {row.eager_mb:.0f} MB | {row.smaller:.2f} x"
-    return f"| {row.case.partition('-')[0]} | {row.batch} x {row.seconds:g} s | {times} | {memory} |"
+def _entries(row: Row) -> list[str]:
+    """The entries of a row of the table."""
+    times = [f"{1000 * row.ours_s:.0f} ms", f"{1000 * row.eager_s:.0f} ms", f"{row.faster:.2f} x"]
+    memory = [f"{row.ours_mb:.0f} MB", f"{row.eager_mb:.0f} MB", f"{row.smaller:.2f} x"]
+    return [row.case.partition("-")[0], f"{row.batch} x {row.seconds:g} s", *times, *memory]
 
 
 def machine(threads: int | None = None) -> str:

@@ -43,6 +43,7 @@ from sordino.inference.onnx_graph import Graph, stream_file
 from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
 from sordino.models.manner import Manner
+from sordino.report.table import Table
 
 NETWORKS = {
     "S-1.5GF": ("manner-s", {"hidden": 12, "depth": 3}),
@@ -55,6 +56,7 @@ NETWORKS = {
 }
 WAYS = ("plain", "eager", "compiled", "onnx", "int8")
 FILES, SECONDS, MATRIX, STARTS = 4, 4.0, 1024, 3
+HEADER = ["", "RTF", "faster than eager", "than plain", "peak", "memory", "file", "start", "block, p95"]
 Run = Callable[[np.ndarray], np.ndarray]
 Ready = Callable[[], object]
 
@@ -131,10 +133,10 @@ def _measured(name: str, ways: Sequence[str], sound: Sequence[np.ndarray], round
             # A fresh process would compile anew, for minutes.
             pass_of = partial(_prepare, name, way, str(files.get(way, "")), sound[0])
             figures.append("" if way == "compiled" else f"{peak_of(pass_of) / MEGA:.0f} MB")
-            rows.append(f"| {way} | {' | '.join([*figures, size, start, block])} |\n")
-            print(name, rows[-1], end="", flush=True)
-    head = "| | RTF | faster than eager | than plain | peak | memory | file | start | block, p95 |\n"
-    return f"## {name}\n\nA matrix product: {core:.0f} GFLOP/s.\n\n{head}|---|{'---:|' * 8}\n{''.join(rows)}\n"
+            rows.append([way, *figures, size, start, block])
+            print(name, *rows[-1], sep="  ", flush=True)
+    table = Table.of(HEADER, rows).to_markdown()
+    return f"## {name}\n\nA matrix product: {core:.0f} GFLOP/s.\n\n{table}\n"
 
 
 def _opened(network: Enhancer, way: str, path: Path | None) -> Run:

@@ -37,7 +37,7 @@ from sordino.experiments import run, study
 from sordino.experiments.recipe import RECIPE
 from sordino.experiments.run import Progress
 from sordino.files import write_text
-from sordino.report.runs import grid
+from sordino.report.table import Table
 from sordino.training import read_log
 from sordino.training.state import LAST, chosen
 
@@ -112,8 +112,9 @@ def redo(path: Path, progress: Progress) -> Path:
     done = [VERBS[verb](what, number, progress) for number, (verb, what) in enumerate(steps)]
     parts = [f"# {title}", *(_study(one.title, one.study, page) for one in done if one.study is not None)]
     runs = [folder for one in done for folder in one.runs]
-    told = "Hours and seconds are those of the training loop, validations included, by the runs' own logs."
-    parts += ["## Runs", grid(HEADER, [_row(folder) for folder in runs], "markdown").rstrip(), told]
+    note = "Hours and seconds are those of the training loop, validations included, by the runs' own logs."
+    table = Table.of(HEADER, [_row(folder) for folder in runs], [note])
+    parts += ["## Runs", table.to_markdown().rstrip()]
     commands = "\n".join(["python benchmarks/results.py " + str(path), "", *(f"# {one.command}" for one in done)])
     parts += ["## How", f"The first of these does the others.\n\n```\n{commands}\n```", f"Written on: {machine()}"]
     write_text(page, "\n\n".join(parts) + "\n")

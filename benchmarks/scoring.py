@@ -20,7 +20,7 @@ from sordino.data.sources import Synthetic
 from sordino.evaluation.score import score
 from sordino.files import write_text
 from sordino.metrics import DEFAULT
-from sordino.report.runs import grid
+from sordino.report.table import Table
 
 COUNTS = (2, 8, 24, 96)
 METRICS = {"of a validation": ("pesq_wb", "si_sdr_db"), "of an evaluation": DEFAULT}
@@ -38,14 +38,14 @@ def main() -> None:
         for count in COUNTS:
             ways = [partial(score, None, items[:count], metrics, workers=workers) for workers in (os.cpu_count(), None)]
             times = alternate(ways, given.repeats)
-            pool, ours = (median(column) for column in zip(*times, strict=True))
-            faster = median(pool / ours for pool, ours in times)
-            rows.append([label, str(count), f"{pool:.2f}", f"{ours:.2f}", f"{faster:.2f} x"])
+            pool, mixed = (median(column) for column in zip(*times, strict=True))
+            faster = median(pool / mixed for pool, mixed in times)
+            rows.append([label, str(count), f"{pool:.2f}", f"{mixed:.2f}", f"{faster:.2f} x"])
             print(*rows[-1], sep="  ", flush=True)
     title = "Recordings measured by a pool at once, and from two seconds on"
     facts = f"`python benchmarks/scoring.py`: medians of {given.repeats} pairs, synthetic recordings. {machine()}"
     if given.out is not None:
-        write_text(given.out, f"# {title}\n\n{grid(HEADER, rows, 'markdown')}\n{facts}\n")
+        write_text(given.out, f"# {title}\n\n{Table.of(HEADER, rows, [facts]).to_markdown()}")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from sordino.evaluation.pesq_trained import PERCEPTUAL, card_notes, pesq_trained
 from sordino.experiments import run
 from sordino.experiments.export import export_int8
 from sordino.files import atomic, write_json, write_text
+from sordino.report.table import Table
 from sordino.training import read_log
 
 MODELS = Path(__file__).resolve().parents[1] / "src" / "sordino" / "assets" / "models"
@@ -131,11 +132,12 @@ def quantise(checkpoint: Path, graph: Path, recipe: dict[str, Any]) -> str:
 def page(card: dict) -> str:
     """The card for people."""
     scores = card["scores"]
-    rows = "".join(
-        f"| {label} | {scores['noisy'][column]:.3f} | {scores['model'][column]:.3f} |\n"
+    rows = [
+        [label, *(f"{scores[who][column]:.3f}" for who in ("noisy", "model"))]
         for column, label in SHOWN.items()
         if column in scores["model"]
-    )
+    ]
+    table = Table.of(["", "noisy input", card["name"]], rows).to_markdown()
     hearing = (
         "Causal: it can answer block by block."
         if card["causal"]
@@ -167,9 +169,7 @@ def page(card: dict) -> str:
 Mean over {scores["test"]}. They were used for nothing else: which checkpoint and which student
 ships was decided by PESQ on held-out training speakers and noises.{pesq}
 
-| | noisy input | {card["name"]} |
-|---|---|---|
-{rows}
+{table}
 ```yaml
 {recipe}```
 """

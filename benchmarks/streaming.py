@@ -20,6 +20,7 @@ from paired import TOLERANCE, machine
 import sordino
 from sordino.export.onnx_files import speech_signals
 from sordino.files import write_text
+from sordino.report.table import Table
 
 THREADS, TURN = 1, 100
 
@@ -65,20 +66,19 @@ def measure(streamers: dict[str, sordino.Streamer], noisy: np.ndarray, hop: int)
 
 
 def table(spent: dict[str, np.ndarray], block_s: float, title: str) -> str:
-    """Markdown: a row for each, and how many times slower the second is."""
+    """Make the report in Markdown: a row for each, and how many times slower the second is."""
     figures = {
         name: (*(1000 * np.percentile(times, (50, 95, 99))), times.mean() / block_s) for name, times in spent.items()
     }
-    rows = "".join(f"| {name} | {' | '.join(f'{figure:.3f}' for figure in row)} |\n" for name, row in figures.items())
+    rows = [[name, *(f"{figure:.3f}" for figure in row)] for name, row in figures.items()]
     fast, slow = figures.values()
-    ratios = [late / soon for soon, late in zip(fast, slow, strict=True)]
-    return (
-        f"# A stream block by block: {title}\n\n"
-        "| | p50, ms | p95, ms | p99, ms | real-time factor |\n|---|---:|---:|---:|---:|\n"
-        f"{rows}| torch / onnxruntime | {' | '.join(f'{ratio:.1f} x' for ratio in ratios)} |\n\n"
+    rows.append(["torch / onnxruntime", *(f"{late / soon:.1f} x" for soon, late in zip(fast, slow, strict=True))])
+    note = (
         f"Processor time of {len(spent['torch'])} blocks, a hundred in turn. "
-        f"`python benchmarks/streaming.py {' '.join(sys.argv[1:])}`. {machine(THREADS)}\n"
+        f"`python benchmarks/streaming.py {' '.join(sys.argv[1:])}`. {machine(THREADS)}"
     )
+    labels = ["", "p50, ms", "p95, ms", "p99, ms", "real-time factor"]
+    return f"# A stream block by block: {title}\n\n{Table.of(labels, rows, [note]).to_markdown()}"
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from sordino.distill.methods import METHODS
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, Teacher
 from sordino.files import write_text
 from sordino.losses import Weighted
+from sordino.report.table import Table
 from sordino.training import Objective
 from sordino.types import Batch
 
@@ -57,20 +58,18 @@ def measure(repeats: int) -> tuple[list[list[float]], float]:
 
 
 def report(rounds: list[list[float]], size: float, threads: int) -> str:
-    """What was measured, in Markdown."""
+    """Make the report in Markdown."""
     case = CASES[STUDENT]
-    lines = [
-        f"# {(__doc__ or '').partition(chr(10))[0]}\n",
-        f"Student {STUDENT}, teacher {TEACHER}, {case.batch} segments of {case.seconds:g} s of noise.\n",
-        "| Teacher | Step | To a step without a teacher |",
-        "|---|---:|---:|",
-    ]
+    title = (__doc__ or "").partition("\n")[0]
+    setting = f"Student {STUDENT}, teacher {TEACHER}, {case.batch} segments of {case.seconds:g} s of noise."
+    rows = []
     for index, name in enumerate(("none", "cached", "live")):
         ratio = median(taken[index] / taken[0] for taken in rounds)
-        lines.append(f"| {name} | {1000 * median(taken[index] for taken in rounds):.0f} ms | {ratio:.2f} x |")
-    lines.append(f"\nAn answer takes {size / 1000:.0f} kB on disk. {machine(threads)}")
-    lines.append(f"Medians of {len(rounds)} rounds; the ratios are taken within a round.")
-    return "\n".join(lines) + "\n"
+        rows.append([name, f"{1000 * median(taken[index] for taken in rounds):.0f} ms", f"{ratio:.2f} x"])
+    notes = [f"An answer takes {size / 1000:.0f} kB on disk. {machine(threads)}"]
+    notes.append(f"Medians of {len(rounds)} rounds; the ratios are taken within a round.")
+    table = Table.of(["Teacher", "Step", "To a step without a teacher"], rows, notes)
+    return f"# {title}\n\n{setting}\n\n{table.to_markdown()}"
 
 
 def main() -> None:

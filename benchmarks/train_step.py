@@ -34,8 +34,13 @@ from sordino.files import write_json, write_text
 from sordino.losses import LOSSES
 from sordino.models.manner import Manner
 from sordino.placement import plain_operators
+from sordino.report.table import Table
 
 TOLERANCE = 1e-9
+HEADER = [
+    *("Network", "Batch", "Before, clock", "After", "Faster"),
+    *("Before, core", "After", "Faster", "Before, peak", "After"),
+]
 """Of the largest gradient, in double precision."""
 
 
@@ -133,11 +138,11 @@ def measure(name: str, repeats: int, eager_attention: bool) -> Row:
     return Row(name, batch, ours, plain, float(faster), ours_cpu, plain_cpu, float(less_work), ours_mb, plain_mb)
 
 
-def line(row: Row) -> str:
-    """A row of the table."""
-    wall = f"{1000 * row.plain_s:.0f} ms | {1000 * row.ours_s:.0f} ms | {row.faster:.2f} x"
-    core = f"{1000 * row.plain_cpu_s:.0f} ms | {1000 * row.ours_cpu_s:.0f} ms | {row.less_work:.2f} x"
-    return f"| {row.case} | {row.batch} | {wall} | {core} | {row.plain_mb:.0f} MB | {row.ours_mb:.0f} MB |"
+def entries(row: Row) -> list[str]:
+    """The entries of a row of the table."""
+    wall = [f"{1000 * row.plain_s:.0f} ms", f"{1000 * row.ours_s:.0f} ms", f"{row.faster:.2f} x"]
+    core = [f"{1000 * row.plain_cpu_s:.0f} ms", f"{1000 * row.ours_cpu_s:.0f} ms", f"{row.less_work:.2f} x"]
+    return [row.case, row.batch, *wall, *core, f"{row.plain_mb:.0f} MB", f"{row.ours_mb:.0f} MB"]
 
 
 def main() -> None:
@@ -148,17 +153,13 @@ def main() -> None:
     parser.add_argument("--attention", action="store_true", help="compare with plain attention as well")
     parser.add_argument("--out", type=Path, nargs="+", default=[], help="write the report there: .md or .json, or both")
     given = parser.parse_args()
-    head = [
-        "| Network | Batch | Before, clock | After | Faster | Before, core | After | Faster | Before, peak | After |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    print("\n".join(head), flush=True)
+    print(*HEADER, sep="  ", flush=True)
     rows = []
     for name in given.cases:
         rows.append(measure(name, given.repeats, given.attention))
-        print(line(rows[-1]), flush=True)
+        print(*entries(rows[-1]), sep="  ", flush=True)
     title, facts = (__doc__ or "").partition("\n")[0], f"{machine(1)} Medians of {given.repeats} pairs."
-    text = "\n".join([f"# {title}", "", *head, *map(line, rows), "", facts, ""])
+    text = f"# {title}\n\n{Table.of(HEADER, [entries(row) for row in rows], [facts]).to_markdown()}"
     print(f"\n{facts}")
     for path in given.out:
         if path.suffix == ".json":

@@ -30,6 +30,7 @@ from sordino.evaluation.speed import peak_of
 from sordino.experiments import recipe as schema
 from sordino.files import write_text
 from sordino.losses import LOSSES
+from sordino.report.table import Table
 
 SIZES = ("1.5gf", "5.3gf", "8.1gf", "38gf")
 RECIPES = (
@@ -38,6 +39,7 @@ RECIPES = (
     "unet/teacher",
 )
 BYTES_PER_WEIGHT = 16
+HEADER = ["Recipe", "Batch", "Weights", "Memory", "Multiply-adds", "Measured memory", "Step", "Sustained"]
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ def prepare(recipe: str) -> Callable[[], object]:
     return work
 
 
-def line(recipe: str, measured: bool) -> str:
-    """A row of the table."""
+def entries(recipe: str, measured: bool) -> list[str]:
+    """Count a step, and measure it where asked; returns a row of the table."""
     step = step_of(recipe)
     weights = models.count_parameters(step.network)
     memory = (weights * BYTES_PER_WEIGHT + kept(step) * step.batch) / MEGA
@@ -124,7 +126,7 @@ def line(recipe: str, measured: bool) -> str:
         cells += [f"{rise:.0f} MB", f"{taken:.2f} s", f"{giga / taken:.0f} G/s"]
     else:
         cells += ["", "", ""]
-    return f"| {' | '.join(cells)} |"
+    return cells
 
 
 def main() -> None:
@@ -135,16 +137,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the table there")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    table = [
-        "| Recipe | Batch | Weights | Memory | Multiply-adds | Measured memory | Step | Sustained |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    rows = []
     for recipe in given.recipes:
-        table.append(line(recipe, recipe in given.measure))
-        print(table[-1], flush=True)
-    text = "\n".join(["# What a training step costs", "", *table, "", machine(1), ""])
+        rows.append(entries(recipe, recipe in given.measure))
+        print(*rows[-1], sep="  ", flush=True)
     if given.out:
-        write_text(given.out, text)
+        table = Table.of(HEADER, rows, [machine(1)])
+        write_text(given.out, f"# What a training step costs\n\n{table.to_markdown()}")
 
 
 if __name__ == "__main__":

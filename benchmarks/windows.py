@@ -23,9 +23,10 @@ from sordino.files import write_text
 from sordino.inference.model import open_model
 from sordino.inference.windows import CONTEXT_S, FADE_S, WINDOW_S, Windows
 from sordino.metrics.perceptual import pesq_wb
+from sordino.report.table import Table
 
 RATE = 16000
-HEAD = "| Model | Window | Context | Fade | PESQ | Less whole | Largest of a pair |\n" + "|---" * 3 + "|---:" * 4 + "|"
+HEADER = ["Model", "Window", "Context", "Fade", "PESQ", "Less whole", "Largest of a pair"]
 
 Joined = list[tuple[np.ndarray, np.ndarray]]
 """What follows each other in one signal: noisy and clean, [T] each."""
@@ -49,14 +50,14 @@ def main() -> None:
     lengths = ", ".join(f"{sum(len(noisy) for noisy, _ in signal) / RATE:.0f}" for signal in signals)
     rows = []
     for model in given.models:
-        for line in measure(model, signals, list(product(given.windows, given.contexts, given.fades))):
-            print(line, flush=True)
-            rows.append(line)
+        for row in measure(model, signals, list(product(given.windows, given.contexts, given.fades))):
+            print(*row, sep="  ", flush=True)
+            rows.append(row)
     title = (__doc__ or "").partition("\n")[0]
     data = f"{sum(map(len, signals))} real pairs joined into signals of {lengths} s."
-    text = "\n".join([f"# {title}", "", HEAD, *rows, "", f"{data} {machine(os.cpu_count() or 1)}", ""])
     if given.out:
-        write_text(given.out, text)
+        table = Table.of(HEADER, rows, [f"{data} {machine(os.cpu_count() or 1)}"])
+        write_text(given.out, f"# {title}\n\n{table.to_markdown()}")
 
 
 def joined(folder: Path) -> Iterator[Joined]:
@@ -73,17 +74,17 @@ def joined(folder: Path) -> Iterator[Joined]:
             yield [(sound_files.read_mono(noisy, RATE), sound_files.read_mono(clean, RATE)) for noisy, clean in files]
 
 
-def measure(name: str, signals: Sequence[Joined], kinds: Sequence[tuple[float, float, float]]) -> Iterator[str]:
-    """One line of the table for each kind of window."""
+def measure(name: str, signals: Sequence[Joined], kinds: Sequence[tuple[float, float, float]]) -> Iterator[list[str]]:
+    """Yield a row of the table for each kind of window."""
     run = open_model(name).run
     longest = max(sum(len(noisy) for noisy, _ in signal) for signal in signals) / RATE
     whole = scores(run, signals, longest, 0.0, 0.0)
-    yield f"| {name} | whole | | | {whole.mean():.3f} | | |"
+    yield [name, "whole", "", "", f"{whole.mean():.3f}", "", ""]
     for window_s, context_s, fade_s in kinds:
         found = scores(run, signals, window_s, context_s, fade_s)
         apart = found - whole
-        kind = f"{window_s:g} s | {context_s:g} s | {fade_s:g} s"
-        yield f"| {name} | {kind} | {found.mean():.3f} | {apart.mean():+.4f} | {np.abs(apart).max():.3f} |"
+        kind = [f"{window_s:g} s", f"{context_s:g} s", f"{fade_s:g} s"]
+        yield [name, *kind, f"{found.mean():.3f}", f"{apart.mean():+.4f}", f"{np.abs(apart).max():.3f}"]
 
 
 def scores(

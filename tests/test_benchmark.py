@@ -16,19 +16,20 @@ from sordino.assets import locate, recipes, shipped
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.evaluation import cost
-from sordino.evaluation.efficiency import Cost, Line, as_json, notes, table
+from sordino.evaluation.efficiency import Cost
 from sordino.evaluation.speed import RealTimeFactor
 from sordino.experiments import bench as benchmark
 from sordino.experiments import recipe
 from sordino.experiments.bench import TOYS, bench, bench_all
 from sordino.report import paper
+from sordino.report.costs import CostRow, cost_table
 from sordino.report.paper import PaperRow
 
 SPEED = RealTimeFactor(0.25, 0.2, 0.3, 1.0, 1.0, 4.0, 5, 1)
 ROW = PaperRow("1", "PRINTED", "test set", 2.5e6, 3e9, {"pesq_wb": 3.0}, "counted otherwise")
-LINES = [
-    Line("ours", Cost("net", {"depth": 3}, 2_000_000, 4e9, 5e9, None, SPEED, 7 * 2**20), ROW),
-    Line("theirs", Cost("theirs", file_bytes=100)),
+ROWS = [
+    CostRow("student", Cost("net", {"depth": 3}, 2_000_000, 4e9, 5e9, None, SPEED, 7 * 2**20), ROW),
+    CostRow("other", Cost("other", file_bytes=100)),
 ]
 
 
@@ -39,56 +40,57 @@ def unchanged(noisy: Any) -> Any:
 # The table
 
 
-def test_table_puts_the_printed_figures_beside_ours() -> None:
-    header, _, first, second = table(LINES).splitlines()
+def test_table_puts_the_printed_figures_beside_those_measured() -> None:
+    table = cost_table(ROWS, 4.0)
+    header, _, first, second = table.to_text().splitlines()[:4]
     assert header.split("  ")[0] == "Model"
-    assert first.split() == ["ours", "2.00", "2.50", "4.00", "3.00", "5.00", "0.250", "7"]
-    assert second.split() == ["theirs"] + ["–"] * 7
-    rows = list(csv.DictReader(table(LINES, "csv").splitlines()))
+    assert first.split() == ["student", "2.00", "2.50", "4.00", "3.00", "5.00", "0.250", "7"]
+    assert second.split() == ["other"] + ["–"] * 7
+    rows = list(csv.DictReader(table.to_csv().splitlines()))
     assert [float(rows[0][key]) for key in ("params", "params_printed", "macs_per_second")] == [2e6, 2.5e6, 5e9]
-    assert set(rows[1].values()) == {"theirs", ""}
-    assert table(LINES, "markdown").startswith("| Model")
-    assert r"\toprule" in table(LINES, "latex")
+    assert set(rows[1].values()) == {"other", ""}
+    assert table.to_markdown().startswith("| Model")
+    assert r"\toprule" in table.to_latex()
     with pytest.raises(InputError, match="nothing to show"):
-        table([])
+        cost_table([], 4.0)
 
 
 def test_table_leaves_out_what_nobody_knows_and_says_what_is_not_comparable() -> None:
-    counted = [Line("ours", Cost("net", {}, 10, 1e9, 1e9))]
-    assert table(counted).splitlines()[0].split("  ")[-1] == "MACs (G/s)"
-    assert not any("Real-time" in note or "Printed" in note for note in notes(counted, 2.0))
-    told = notes(LINES, 4.0)
-    assert told[-1] == "ours, printed: counted otherwise."
-    assert any("median of 5 pass(es) over 4 s on 1 thread(s)" in note for note in told)
-    printed = json.loads(json.dumps(as_json(LINES[0])))["printed"]
+    counted = [CostRow("student", Cost("net", {}, 10, 1e9, 1e9))]
+    assert cost_table(counted, 2.0).to_text().splitlines()[0].split("  ")[-1] == "MACs (G/s)"
+    assert not any("Real-time" in note or "Printed" in note for note in cost_table(counted, 2.0).notes)
+    notes = cost_table(ROWS, 4.0).notes
+    assert notes[-1] == "student, printed: counted otherwise."
+    assert any("median of 5 pass(es) over 4 s on 1 thread(s)" in note for note in notes)
+    printed = json.loads(json.dumps(ROWS[0].as_json()))["printed"]
     assert printed == {"name": "PRINTED", "note": "counted otherwise", "params": 2.5e6, "flops_paper": 3e9}
-    assert as_json(LINES[1])["printed"] is None
+    assert ROWS[1].as_json()["printed"] is None
 
 
 # Every network that ships
 
 
 @pytest.fixture(scope="module")
-def counted() -> list[Line]:
+def counted() -> list[CostRow]:
     """All that ships, counted; to count the multiply-accumulates of one is a test of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sordino.evaluation.efficiency.macs_per_second", lambda network, seconds: seconds)
         return bench_all(seconds=2.0, clocked=False)
 
 
-def test_every_network_of_a_recipe_is_one_line(counted: list[Line]) -> None:
-    networks = [(line.cost.name, json.dumps(line.cost.arguments)) for line in counted]
+def test_every_network_of_a_recipe_is_one_line(counted: list[CostRow]) -> None:
+    networks = [(row.cost.name, json.dumps(row.cost.arguments)) for row in counted]
     assert len(set(networks)) == len(networks)
     sections = [recipe.read(name)["model"] for name in recipes() if not name.startswith(TOYS)]
     built = {json.dumps(section): models.create(**section) for section in sections}
     assert {(network.name, json.dumps(network.arguments)) for network in built.values()} == set(networks)
-    assert all((line.cost.speed, line.cost.macs_per_second) == (None, 2.0) for line in counted)
+    assert all((row.cost.speed, row.cost.macs_per_second) == (None, 2.0) for row in counted)
 
 
-def test_rows_of_the_paper_come_in_its_order_with_its_sizes(counted: list[Line]) -> None:
+def test_rows_of_the_paper_come_in_its_order_with_its_sizes(counted: list[CostRow]) -> None:
     order = [row.name for row in paper.results(1)]
-    shown = [line.printed for line in counted if line.printed is not None]
-    assert shown == [line.printed for line in counted[: len(shown)]]
+    shown = [row.printed for row in counted if row.printed is not None]
+    assert shown == [row.printed for row in counted[: len(shown)]]
     assert [order.index(row.name) for row in shown] == sorted(order.index(row.name) for row in shown)
     # Of the rows that are one network, the plain one speaks for all.
     assert not any("MV-AT" in row.name for row in shown)
@@ -97,13 +99,13 @@ def test_rows_of_the_paper_come_in_its_order_with_its_sizes(counted: list[Line])
     assert {row.name for row in shown} == {name for name in rows if "MV-AT" not in name}
 
 
-def test_sizes_are_those_that_the_paper_prints(counted: list[Line]) -> None:
-    for line in counted:
-        if line.printed is None:
+def test_sizes_are_those_that_the_paper_prints(counted: list[CostRow]) -> None:
+    for row in counted:
+        if row.printed is None:
             continue
-        assert line.cost.parameters == pytest.approx(line.printed.params, abs=0.005e6), line.title
-        if not line.printed.note:  # a note says that the FLOPs follow another convention
-            assert line.cost.flops_paper == pytest.approx(line.printed.flops_paper, rel=0.01), line.title
+        assert row.cost.parameters == pytest.approx(row.printed.params, abs=0.005e6), row.title
+        if not row.printed.note:  # a note says that the FLOPs follow another convention
+            assert row.cost.flops_paper == pytest.approx(row.printed.flops_paper, rel=0.01), row.title
 
 
 # One model
@@ -165,7 +167,7 @@ def test_the_rate_of_a_model_from_elsewhere_is_that_of_the_signal(monkeypatch: p
 
 
 def test_bench_on_the_command_line(
-    counted: list[Line], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    counted: list[CostRow], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(benchmark, "bench_all", lambda *given: counted)
     main(["bench", "--all", "--counts", "--seconds", "2", "--style", "markdown"])
@@ -174,7 +176,7 @@ def test_bench_on_the_command_line(
     assert "FLOPs, paper (G), printed" in printed
     main(["bench", "--all", "--counts", "--json"])
     told = json.loads(capsys.readouterr().out)
-    assert [line["title"] for line in told["models"]] == [line.title for line in counted]
+    assert [line["title"] for line in told["models"]] == [row.title for row in counted]
     assert told["models"][0]["printed"]["name"] == "MANNER-B-Teacher"
     main(["bench", f"{__name__}:unchanged", "--counts"])
     assert "parameters               unknown\n" in capsys.readouterr().out

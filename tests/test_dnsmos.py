@@ -21,7 +21,8 @@ from sordino.evaluation.evaluate import evaluate
 from sordino.evaluation.score import Scores, score
 from sordino.metrics import MetricFailure, dnsmos, measure
 from sordino.metrics.dnsmos import FILE, model_file
-from sordino.report.runs import Result, table
+from sordino.report.runs import RunRow, run_table
+from sordino.report.scores import score_table
 from sordino.types import Item
 
 RATE = 16000
@@ -190,6 +191,6 @@ def test_all_measures_stand_in_one_table(network: Path, monkeypatch: pytest.Monk
     asked = ("pesq_wb", "estoi", "si_sdr_db", "composite", "dnsmos")
     scores = score(None, [item], asked, workers=0)
     scores.metadata["model"] = "noisy"
-    for shown in (scores.table(), table([Result.of(scores)])):
+    for shown in (score_table(scores).to_text(), run_table([RunRow.of(scores)]).to_text()):
         for label in ("PESQ", "ESTOI (%)", "SI-SDR (dB)", "COVL", "DNSMOS OVRL", "DNSMOS SIG", "DNSMOS BAK"):
             assert label in shown

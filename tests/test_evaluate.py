@@ -16,6 +16,7 @@ from sordino.evaluation.score import Scores, score
 from sordino.evaluation.statistics import over_seeds, paired, summarise
 from sordino.inference.model import Model
 from sordino.metrics import si_sdr_db
+from sordino.report.scores import score_table
 from sordino.types import Item
 
 RATE = 16000
@@ -90,14 +91,14 @@ def test_failures_are_counted_and_never_zero():
     assert scores.means()["pesq_wb"] == scores.rows[0]["pesq_wb"]
     assert "pesq_wb" not in scores.rows[1]
     assert scores.summary()["si_sdr_db"].n == 2
-    assert scores.table().splitlines()[2].split()[-2:] == ["1", "2"]
+    assert score_table(scores).to_text().splitlines()[2].split()[-2:] == ["1", "2"]
 
 
 def test_scores_without_any_value_still_make_a_table():
     silent = ITEMS[0]._replace(clean=np.zeros_like(ITEMS[0].noisy))
     scores = score(None, [silent], ("stoi",), workers=0)
     assert scores.means() == {}
-    assert scores.table().splitlines()[2].split()[2:] == ["–", "–", "–", "–", "0", "1"]
+    assert score_table(scores).to_text().splitlines()[2].split()[2:] == ["–", "–", "–", "–", "0", "1"]
 
 
 @pytest.mark.parametrize("workers", [0, 1])

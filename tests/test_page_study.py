@@ -16,9 +16,11 @@ from matplotlib.lines import Line2D
 from reader import labels, whole
 
 from sordino.evaluation.score import Scores
-from sordino.report.pages.study import draw, draw_curves, write_study
-from sordino.report.runs import SYNTHETIC
-from sordino.report.studies import Cell, Line, cells, lines
+from sordino.report.columns import SYNTHETIC
+from sordino.report.pages.study import write_study
+from sordino.report.pages.study_plots import draw_curves, draw_metric
+from sordino.report.studies import StudyCell, StudyRow, study_rows
+from sordino.report.study_tables import study_tables
 
 # Studies
 
@@ -29,15 +31,15 @@ def scores(value: float, **more: Any) -> Scores:
 
 
 @pytest.fixture
-def study() -> list[Line]:
+def study() -> list[StudyRow]:
     found = {
-        Cell("", "noisy"): [scores(1.0)],
-        Cell("", "teacher"): [scores(9.0)],
-        Cell("wide", "none"): [scores(1.5), scores(1.7)],
-        Cell("wide", "kd & more"): [scores(1.8), scores(2.0), scores(2.5)],
-        Cell("narrow", "none"): [scores(1.2)],
+        StudyCell("", "noisy"): [scores(1.0)],
+        StudyCell("", "teacher"): [scores(9.0)],
+        StudyCell("wide", "none"): [scores(1.5), scores(1.7)],
+        StudyCell("wide", "kd & more"): [scores(1.8), scores(2.0), scores(2.5)],
+        StudyCell("narrow", "none"): [scores(1.2)],
     }
-    return lines(found, "none")
+    return study_rows(found, "none")
 
 
 def points(line: Line2D) -> list[tuple[float, float]]:
@@ -45,9 +47,9 @@ def points(line: Line2D) -> list[tuple[float, float]]:
     return [(x, y) for x, y in np.asarray(line.get_xydata()).tolist()]
 
 
-def test_a_plot_shows_means_deviations_and_seeds(study: list[Line]) -> None:
+def test_a_plot_shows_means_deviations_and_seeds(study: list[StudyRow]) -> None:
     figure = Figure()
-    draw(figure, study, "stoi", "none")
+    draw_metric(figure, study, "stoi", "none")
     wide, narrow = figure.axes
     assert [label.get_text() for label in wide.get_yticklabels()] == ["none", "kd & more"]
     assert [label.get_text() for label in narrow.get_yticklabels()] == ["none"]
@@ -71,22 +73,26 @@ def test_a_plot_shows_means_deviations_and_seeds(study: list[Line]) -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["noisy, 10.0", "teacher, 90.0, off the scale"]
 
 
-def test_lines_keep_the_mean_of_each_seed(study: list[Line]) -> None:
+def test_lines_keep_the_mean_of_each_seed(study: list[StudyRow]) -> None:
     assert study[3].by_seed["pesq_wb"] == pytest.approx([2.8, 3.0, 3.5])
     assert study[3].spreads["pesq_wb"].mean == pytest.approx(3.1)
 
 
-def test_the_page_of_a_study_has_its_table_and_a_plot_for_each_metric(study: list[Line], tmp_path: Path) -> None:
+def test_the_page_of_a_study_has_its_table_and_a_plot_for_each_metric(study: list[StudyRow], tmp_path: Path) -> None:
     write_study(tmp_path, "Mismatch & more", {"here": study}, "none", synthetic=True)
     text = (tmp_path / "study.html").read_text("utf-8")
     reader = whole(text)
     assert "<title>Mismatch &amp; more</title>" in text
     assert f'<p class="banner" role="note">{SYNTHETIC}</p>' in text
-    header, rows = cells(study)
+    (table,) = study_tables({"": study}, "none")
+    written = table.to_markdown().partition("\n\n")[0].splitlines()
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in written]
     assert [unescape(cell) for cell in re.findall(r'<th scope="col">(.*?)</th>', text)] == header[1:]
     assert re.findall(r'scope="rowgroup">(.*?)</th>', text) == ["wide", "narrow"]
     shown = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r'<tr><th scope="row">.*?</tr>', text)]
-    assert [[unescape(cell) for cell in row] for row in shown] == [row[1:] for row in rows]
+    shown = [[unescape(re.sub("<small>(.*)</small>", r" \1", cell)) for cell in row] for row in shown]
+    assert shown == [row[1:] for row in rows]
+    assert len(shown) == len(study)
     assert [label.partition(" of each method")[0] for label in labels(reader)] == ["PESQ", "STOI (%)"]
     assert "#010203" not in text
 
@@ -108,9 +114,9 @@ def test_the_page_of_a_study_has_its_table_and_a_plot_for_each_metric(study: lis
 
 
 CURVES = {
-    Cell("wide", "none"): [[(2, 1.1), (4, 1.3)], [(2, 1.2), (4, 1.25)]],
-    Cell("wide", "kd"): [[(2, 1.4), (4, 1.5)]],
-    Cell("narrow", "kd"): [[(2, 1.0)], []],
+    StudyCell("wide", "none"): [[(2, 1.1), (4, 1.3)], [(2, 1.2), (4, 1.25)]],
+    StudyCell("wide", "kd"): [[(2, 1.4), (4, 1.5)]],
+    StudyCell("narrow", "kd"): [[(2, 1.0)], []],
 }
 
 
@@ -119,8 +125,8 @@ def test_learning_curves_are_those_of_every_run() -> None:
     draw_curves(figure, CURVES)
     wide, narrow = figure.axes
     assert [points(line) for line in wide.lines if points(line)] == [
-        *map(list, CURVES[Cell("wide", "none")]),
-        *CURVES[Cell("wide", "kd")],
+        *map(list, CURVES[StudyCell("wide", "none")]),
+        *CURVES[StudyCell("wide", "kd")],
     ]
     assert [points(line) for line in narrow.lines if points(line)] == [[(2, 1.0)]]
     none, again, kd = (line for line in wide.lines if points(line))
@@ -129,7 +135,7 @@ def test_learning_curves_are_those_of_every_run() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["none", "kd"]
 
 
-def test_each_test_set_has_its_table_and_plots(study: list[Line], tmp_path: Path) -> None:
+def test_each_test_set_has_its_table_and_plots(study: list[StudyRow], tmp_path: Path) -> None:
     found = {"Here & now": study, "There": study[:3]}
     write_study(tmp_path, "Two", found, "none", synthetic=False, curves=CURVES)
     text = (tmp_path / "study.html").read_text("utf-8")

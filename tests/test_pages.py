@@ -23,16 +23,17 @@ from sordino.experiments import recipe as schema
 from sordino.experiments import run as recipes
 from sordino.experiments.compare import NOISY_SCORES, compare
 from sordino.report import paper
+from sordino.report.columns import SYNTHETIC
 from sordino.report.pages.methods import evenly, heat_maps
 from sordino.report.pages.runs import Example, write_page
-from sordino.report.runs import SYNTHETIC, Result
+from sordino.report.runs import RunRow
 from sordino.training import read_log
 from sordino.training.log import FIGURES
 
 RESULTS = [
-    Result("MANNER-S-1.5GF + MV-AT", {"pesq_wb": 2.9412}, {"pesq_wb": (2.9, 2.98)}, n=824, params=262_000),
-    Result("50% & more_", {"pesq_wb": 2.0}, n=824),
-    Result("noisy", {"pesq_wb": 1.97}, n=824),
+    RunRow("MANNER-S-1.5GF + MV-AT", {"pesq_wb": 2.9412}, {"pesq_wb": (2.9, 2.98)}, n=824, params=262_000),
+    RunRow("50% & more_", {"pesq_wb": 2.0}, n=824),
+    RunRow("noisy", {"pesq_wb": 1.97}, n=824),
 ]
 
 
@@ -51,7 +52,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         ],
     }
     path = tmp_path_factory.mktemp("page") / "results.html"
-    write_page(path, "Ours & <theirs>", [*RESULTS, Result("A<B", {"pesq_wb": 1.5})], curves, examples, synthetic=True)
+    write_page(path, "Ours & <theirs>", [*RESULTS, RunRow("A<B", {"pesq_wb": 1.5})], curves, examples, synthetic=True)
     return path.read_text(encoding="utf-8")
 
 

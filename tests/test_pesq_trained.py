@@ -15,9 +15,9 @@ from sordino.evaluation.pesq_trained import card_notes, inherits_pesq, pesq_trai
 from sordino.evaluation.score import Scores
 from sordino.experiments import compare
 from sordino.experiments import run as recipes
-from sordino.report.runs import Result, table
-from sordino.report.studies import Cell, lines
-from sordino.report.studies import table as study_table
+from sordino.report.runs import RunRow, run_table
+from sordino.report.studies import StudyCell, study_rows
+from sordino.report.study_tables import study_tables
 
 SENTENCE = "trained on a differentiable PESQ; read ESTOI, SI-SDR and DNSMOS beside its PESQ."
 
@@ -89,12 +89,13 @@ def scores(**metadata: Any) -> Scores:
 
 @pytest.mark.parametrize("style", ["text", "markdown", "latex"])
 def test_tables_name_it_and_nobody_else(style: Any) -> None:
-    rows = [Result.of(scores(model="plain")), Result.of(scores(model="tuned", perceptual=True))]
-    assert f"tuned: {SENTENCE}" in table(rows, style)
-    assert SENTENCE not in table(rows[:1], style)
-    cells = {Cell("here", "plain"): [scores()], Cell("here", "tuned"): [scores(perceptual=True)]}
-    assert f"tuned: {SENTENCE}" in study_table({"test": lines(cells, None)}, style)
-    assert SENTENCE not in study_table({"test": lines({Cell("here", "plain"): [scores()]}, None)}, style)
+    rows = [RunRow.of(scores(model="plain")), RunRow.of(scores(model="tuned", perceptual=True))]
+    assert f"tuned: {SENTENCE}" in run_table(rows).write(style)
+    assert SENTENCE not in run_table(rows[:1]).write(style)
+    cells = {StudyCell("here", "plain"): [scores()], StudyCell("here", "tuned"): [scores(perceptual=True)]}
+    assert f"tuned: {SENTENCE}" in study_tables({"": study_rows(cells, None)})[0].write(style)
+    plain = study_rows({StudyCell("here", "plain"): [scores()]}, None)
+    assert SENTENCE not in study_tables({"": plain})[0].write(style)
 
 
 def test_reports_and_the_command_that_scores_say_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

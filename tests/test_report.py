@@ -11,9 +11,10 @@ import pytest
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.report import paper
-from sordino.report.runs import SYNTHETIC, Result, table
+from sordino.report.columns import SYNTHETIC
+from sordino.report.runs import RunRow, run_table
 
-STUDENT = Result(
+STUDENT = RunRow(
     "MANNER-S-1.5GF + MV-AT",
     means={"pesq_wb": 2.9412, "stoi": 0.9417, "csig": 4.31},
     intervals={"pesq_wb": (2.9, 2.98)},
@@ -23,13 +24,13 @@ STUDENT = Result(
 )
 RESULTS = [
     STUDENT,
-    Result("50% & more_", {"pesq_wb": 2.0}, n=824, failures=2),
-    Result("noisy", {"pesq_wb": 1.97}, n=824),
+    RunRow("50% & more_", {"pesq_wb": 2.0}, n=824, failures=2),
+    RunRow("noisy", {"pesq_wb": 1.97}, n=824),
 ]
 
 
 def test_the_text_table_has_noisy_first_and_scaled_units():
-    lines = table(RESULTS).splitlines()
+    lines = run_table(RESULTS).to_text().splitlines()
     assert lines[0].split("  ")[0] == "Model"
     assert lines[2].startswith("noisy")
     assert re.split(r"\s{2,}", lines[3]) == [
@@ -47,21 +48,21 @@ def test_the_text_table_has_noisy_first_and_scaled_units():
 
 
 def test_intervals_stand_beside_means_on_demand():
-    assert "[2.90, 2.98]" not in table(RESULTS)
-    assert "2.94 [2.90, 2.98]" in table(RESULTS, "markdown", intervals=True)
+    assert "[2.90, 2.98]" not in run_table(RESULTS).to_text()
+    assert "2.94 [2.90, 2.98]" in run_table(RESULTS, intervals=True).to_markdown()
 
 
 def test_markdown_and_latex_are_escaped():
-    rows = table([Result("a|b", {"pesq_wb": 1.0})], "markdown").splitlines()
+    rows = run_table([RunRow("a|b", {"pesq_wb": 1.0})]).to_markdown().splitlines()
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 4 for row in rows)
-    latex = table(RESULTS, "latex")
+    latex = run_table(RESULTS).to_latex()
     assert r"50\% \& more\_" in latex
     assert r"\begin{tabular}{lrrrrrrr}" in latex
     assert latex.count(r"\\") == 4
 
 
 def test_csv_is_unrounded_and_in_base_units():
-    rows = list(csv.DictReader(io.StringIO(table(RESULTS, "csv"))))
+    rows = list(csv.DictReader(io.StringIO(run_table(RESULTS).to_csv())))
     student = next(row for row in rows if row["name"] == STUDENT.name)
     assert float(student["pesq_wb"]) == 2.9412
     assert float(student["pesq_wb_low"]) == 2.9
@@ -71,26 +72,27 @@ def test_csv_is_unrounded_and_in_base_units():
 
 
 @pytest.mark.parametrize("style", ["text", "markdown", "latex"])
-def test_synthetic_data_is_told(style):
-    assert SYNTHETIC not in table(RESULTS, style)
-    assert SYNTHETIC in table([Result("demo", {"pesq_wb": 2.0}, synthetic=True)], style)
+def test_synthetic_data_is_named(style):
+    assert SYNTHETIC not in run_table(RESULTS).write(style)
+    assert SYNTHETIC in run_table([RunRow("demo", {"pesq_wb": 2.0}, synthetic=True)]).write(style)
 
 
-def test_the_printed_figures_stand_beside_ours():
-    lines = table([*RESULTS, Result("ours", {"pesq_wb": 3.0}, params=0.92e6, paper="TSTNN")], paper=paper.results(1))
-    header, student, ours = (re.split(r"\s{2,}", lines.splitlines()[row]) for row in (0, 3, 5))
+def test_the_printed_figures_stand_beside_those_measured():
+    mine = RunRow("mine", {"pesq_wb": 3.0}, params=0.92e6, paper="TSTNN")
+    lines = run_table([*RESULTS, mine], paper=paper.results(1)).to_text()
+    header, student, own = (re.split(r"\s{2,}", lines.splitlines()[row]) for row in (0, 3, 5))
     at = header.index("PESQ, printed")
     assert student[at - 1 : at + 1] == ["2.94", "2.94"]
-    assert ours[at - 1 : at + 1] == ["3.00", "2.96"]
-    assert ours[header.index("FLOPs, paper (G), printed")] == "166.54"
+    assert own[at - 1 : at + 1] == ["3.00", "2.96"]
+    assert own[header.index("FLOPs, paper (G), printed")] == "166.54"
     assert "SI-SDR (dB), printed" not in header
     assert "824 utterances" in lines
-    assert "ours, printed: FLOPs column counts every operation" in lines
+    assert "mine, printed: FLOPs column counts every operation" in lines
 
 
 def test_a_result_sums_scores_up():
     rows = [{"id": str(index), "speaker": "", "seconds": 1.0, "snr_db": float(index)} for index in range(5)]
-    result = Result.of(Scores(rows, ("snr_db",), [], {"model": "tiny", "synthetic": True}), params=10)
+    result = RunRow.of(Scores(rows, ("snr_db",), [], {"model": "tiny", "synthetic": True}), params=10)
     assert (result.name, result.n, result.synthetic, result.params) == ("tiny", 5, True, 10)
     assert result.means == {"snr_db": 2.0}
     assert result.intervals["snr_db"][0] < 2 < result.intervals["snr_db"][1]
@@ -98,9 +100,9 @@ def test_a_result_sums_scores_up():
 
 def test_a_table_needs_results_and_a_known_style():
     with pytest.raises(InputError, match="there are none"):
-        table([])
+        run_table([])
     with pytest.raises(InputError, match="markdown"):
-        table(RESULTS, "html")
+        run_table(RESULTS).write("pdf")  # pyright: ignore[reportArgumentType]
 
 
 def test_the_paper_is_here_whole():

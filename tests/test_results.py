@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from sordino.errors import InputError
-from sordino.report.runs import SYNTHETIC
+from sordino.report.columns import SYNTHETIC
 from sordino.version import commit
 
 ROOT = Path(__file__).resolve().parents[1]

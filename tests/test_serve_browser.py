@@ -17,7 +17,7 @@ from sordino.audio.mix import mix
 from sordino.cli.main import main
 from sordino.data.voices import Voice, make_noise, speak
 from sordino.report.pages.runs import Example, write_page
-from sordino.report.runs import Result
+from sordino.report.runs import RunRow
 
 if CHROMIUM is None:
     pytest.skip(LACKING, allow_module_level=True)
@@ -225,7 +225,7 @@ def test_a_page_of_results_has_the_same_player(page: Page, tmp_path: Path) -> No
     time = np.arange(30 * 16000) / 16000
     waves = {name: 0.1 * np.sin(2 * np.pi * tone * time) for name, tone in (("noisy", 300), ("model", 600))}
     examples: list[Example] = [{"id": f"p_{index}", "sample_rate": 16000, "waves": waves} for index in range(2)]
-    write_page(tmp_path / "report.html", "Results", [Result("model", {"pesq_wb": 2.0}, n=1)], examples=examples)
+    write_page(tmp_path / "report.html", "Results", [RunRow("model", {"pesq_wb": 2.0}, n=1)], examples=examples)
     page.goto((tmp_path / "report.html").as_uri())
     check_switch(page, "noisy", "model")
     # One player sounds at a time.

@@ -20,7 +20,9 @@ from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run, study, study_results
 from sordino.report.paper import results
-from sordino.report.studies import Cell, Line, Size, lines, table
+from sordino.report.studies import NetworkSize, StudyCell, StudyRow, study_rows
+from sordino.report.study_tables import study_tables
+from sordino.report.table import Style, write_tables
 
 RECIPE = {
     "data": {"name": "synthetic", "segment_s": 0.5, "valid_items": 2},
@@ -57,8 +59,8 @@ def write(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def told(path: Path) -> tuple[list[list[Line]], str]:
-    """The lines of every test set, and the tables as text."""
+def summed_up(path: Path) -> tuple[list[list[StudyRow]], str]:
+    """The rows of every test set, and the tables as text."""
     found, text = study.run(path)
     return list(found.values()), text
 
@@ -82,15 +84,15 @@ def test_all_methods_stand_in_the_study_of_methods() -> None:
 
 def test_a_study_trains_what_is_missing_and_sums_up_all(tmp_path: Path) -> None:
     path = write(tmp_path)
-    [found], text = told(path)
+    [found], text = summed_up(path)
     out = tmp_path / "study"
     runs = [out / "whole" / method / f"seed-{seed}" for method in ("none", "output") for seed in (0, 1)]
     scores = [Scores.from_json(folder / "scores.json") for folder in runs]
     assert [line.cell for line in found] == [
-        Cell("", "noisy"),
-        Cell("", "teacher (teacher)"),
-        Cell("whole", "none"),
-        Cell("whole", "output"),
+        StudyCell("", "noisy"),
+        StudyCell("", "teacher (teacher)"),
+        StudyCell("whole", "none"),
+        StudyCell("whole", "output"),
     ]
     by_hand = [one.means()["si_sdr_db"] for one in scores[2:]]
     assert found[3].spreads["si_sdr_db"].mean == pytest.approx(np.mean(by_hand))
@@ -108,7 +110,7 @@ def test_a_study_trains_what_is_missing_and_sums_up_all(tmp_path: Path) -> None:
     for file in runs[1].iterdir():
         if file.is_file():
             file.unlink()
-    [again], _ = told(path)
+    [again], _ = summed_up(path)
     assert [folder for folder in runs if (folder / "best.safetensors").stat().st_mtime_ns != before[folder]] == [
         runs[1]
     ]
@@ -187,14 +189,19 @@ def test_mistakes_in_a_study_are_told(tmp_path: Path, changes: dict[str, Any], m
         study.read("nothing")
 
 
+def table(tests: dict[str, list[StudyRow]], style: Style = "text", against: str | None = None, note: str = "") -> str:
+    """The tables of a study in one document."""
+    return write_tables(study_tables(tests, against, note=note), style)
+
+
 def fake(value: float, files: int = 3) -> Scores:
     rows = [{"id": str(i), "pesq_wb": value + i} for i in range(files)]
     return Scores(rows, ("pesq_wb",))
 
 
 def test_lines_by_hand() -> None:
-    scores = {Cell("a", "none"): [fake(1.0), fake(2.0)], Cell("a", "kd"): [fake(2.0), fake(4.0)]}
-    plain, taught = lines(scores, "none")
+    scores = {StudyCell("a", "none"): [fake(1.0), fake(2.0)], StudyCell("a", "kd"): [fake(2.0), fake(4.0)]}
+    plain, taught = study_rows(scores, "none")
     assert (plain.spreads["pesq_wb"].mean, plain.spreads["pesq_wb"].std) == pytest.approx((2.5, 0.5**0.5))
     assert plain.differences == {}
     # All files differ alike, so that the interval is that of two means of two seeds: t of two degrees of freedom.
@@ -207,7 +214,7 @@ def test_lines_by_hand() -> None:
     assert "Mind row kd." in table(found, against="none", note="Mind row kd.")
     (row,) = (row for row in csv.DictReader(table(found, "csv").splitlines()) if row["method"] == "kd")
     assert float(row["pesq_wb_low"]) < float(row["pesq_wb"]) < float(row["pesq_wb_high"])
-    single = lines({cell: runs[:1] for cell, runs in scores.items()}, "none")
+    single = study_rows({cell: runs[:1] for cell, runs in scores.items()}, "none")
     assert "95 % interval over files (Student's t" in table({"": single}, against="none")
     assert "over 2 seed(s), on 3 file(s)" in table(found)
     assert "here" not in table(found)
@@ -218,9 +225,9 @@ def test_lines_by_hand() -> None:
 
 def test_a_table_for_each_test_set_with_the_papers_figures_beside_ours() -> None:
     (row,) = (row for row in results(1) if row.name == BASELINE)
-    cell = Cell("a", "none")
-    ours = lines({cell: [fake(1.0)]}, None, {cell: Size(1500.0, 2e9)}, {cell: row})
-    theirs = lines({cell: [fake(3.0, files=2)]}, None)
+    cell = StudyCell("a", "none")
+    ours = study_rows({cell: [fake(1.0)]}, None, {cell: NetworkSize(1500.0, 2e9)}, {cell: row})
+    theirs = study_rows({cell: [fake(3.0, files=2)]}, None)
     found = {"first": ours, "second": theirs}
     one, two = table(found, "markdown").split("**second**")
     assert one.startswith("**first**")
@@ -247,7 +254,13 @@ def test_a_table_for_each_test_set_with_the_papers_figures_beside_ours() -> None
 
 
 def test_the_paper_stands_beside_what_its_names_say() -> None:
-    cells = [Cell("a", "none"), Cell("b", "none"), Cell("b", "kd"), Cell("", "big (teacher)"), Cell("", "noisy")]
+    cells = [
+        StudyCell("a", "none"),
+        StudyCell("b", "none"),
+        StudyCell("b", "kd"),
+        StudyCell("", "big (teacher)"),
+        StudyCell("", "noisy"),
+    ]
     rows = {"none": BASELINE, "b/none": "MANNER-S-5.3GF (Baseline)", "big (teacher)": "MANNER-B-Teacher"}
     first, second = (study_results.printed(rows, study_results.TestSet(paper=table), cells) for table in (1, 2))
     assert {cell: row.name for cell, row in first.items()} == dict(
@@ -260,7 +273,7 @@ def test_the_paper_stands_beside_what_its_names_say() -> None:
 def test_a_figure_that_one_side_lacks_has_no_difference() -> None:
     failed = Scores([{"id": "0"}], ("pesq_wb",))
     more = Scores([{"id": "0", "pesq_wb": 1.0, "stoi": 0.5}], ("pesq_wb", "stoi"))
-    none, kd = lines({Cell("a", "none"): [failed], Cell("a", "kd"): [fake(1.0), more]}, "none")
+    none, kd = study_rows({StudyCell("a", "none"): [failed], StudyCell("a", "kd"): [fake(1.0), more]}, "none")
     assert none.spreads == {}
     assert list(kd.spreads) == ["pesq_wb"]
     assert kd.differences == {}
@@ -275,7 +288,7 @@ def test_results_are_those_that_evaluate_gives(tmp_path: Path) -> None:
 
     # A metric more is scored, and nothing trained.
     before = (folder / "best.safetensors").stat().st_mtime_ns
-    [found], _ = told(write(tmp_path, seeds=[3], methods={"none": {}}, metrics=["si_sdr_db", "stoi", "snr_db"]))
+    [found], _ = summed_up(write(tmp_path, seeds=[3], methods={"none": {}}, metrics=["si_sdr_db", "stoi", "snr_db"]))
     assert all("snr_db" in line.spreads for line in found)
     assert (folder / "best.safetensors").stat().st_mtime_ns == before
 

@@ -22,7 +22,7 @@ from sordino.app.serve.blind_test import NEITHER, BlindTest, scores_table, tally
 from sordino.app.serve.models import Offer, offers
 from sordino.app.serve.service import WITHOUT_LIMIT_DB, Left, Service
 from sordino.app.serve.sessions import Sessions
-from sordino.assets import shipped
+from sordino.assets import locate, shipped
 from sordino.errors import InputError
 from sordino.inference.enhance import enhance
 from sordino.inference.files import enhance_file
@@ -257,9 +257,7 @@ def test_votes_are_counted_once_and_ties_told() -> None:
 def test_offers_say_size_cost_and_latency(tmp_path: Path) -> None:
     run = tmp_path / "mine"
     run.mkdir()
-    (run / "best.onnx").write_bytes(
-        Path(str(jobs.__file__)).parents[1].joinpath("assets/models/unet-24.onnx").read_bytes()
-    )
+    (run / "best.onnx").write_bytes(locate("unet-24").read_bytes())
     found = offers([str(run / "best.onnx")])
     assert next(iter(found)) == "unet-24"
     assert "43,560 parameters" in str(found["unet-24"])

@@ -14,7 +14,7 @@ from sordino.data.sources import Synthetic
 from sordino.experiments import run
 from sordino.experiments.compare import compare
 from sordino.inference.files import enhance_file
-from sordino.report.runs import table
+from sordino.report.runs import run_table
 from sordino.training.state import CHECKPOINT, STATE
 
 RUNS = ("teacher", "student", "student-output", "student-label-free")
@@ -38,7 +38,7 @@ def demo(out: str | Path, progress: run.Progress) -> tuple[dict[str, Any], str]:
     noisy = sorted((out / "corpus" / "test" / "noisy").glob("*.flac"))[0]
     enhanced = out / "enhanced.wav"
     enhance_file(noisy, enhanced, student)
-    text = f"{table(rows)}\nReport: {report}\nStudent: {student}\nEnhanced: {enhanced}, from {noisy}"
+    text = f"{run_table(rows).to_text()}\nReport: {report}\nStudent: {student}\nEnhanced: {enhanced}, from {noisy}"
     return {"rows": [asdict(row) for row in rows], "report": str(report), "enhanced": str(enhanced)}, text
 
 

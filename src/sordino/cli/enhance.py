@@ -116,20 +116,21 @@ SHOWN = {"pesq_wb": "PESQ-wb", "stoi": "STOI", "csig": "CSIG", "cbak": "CBAK", "
 def models(_given: Namespace) -> Answer:
     from sordino.assets import shipped
     from sordino.evaluation.pesq_trained import card_notes
-    from sordino.report.runs import grid
+    from sordino.report.table import Table
 
     cards = shipped()
-    head, rows = ("", "parameters", "GFLOPs", "latency", *SHOWN.values()), []
-    tests: dict[str, dict[str, float]] = {}
+    rows: list[list[str]] = []
+    noisy: dict[str, dict[str, float]] = {}
     for name, card in cards.items():
         latency = "whole file" if card["latency_s"] is None else f"{1000 * card['latency_s']:g} ms"
-        size = f"{card['parameters']:,}", f"{card['flops_paper'] / 1e9:.2f}", latency
-        rows.append((name, *size, *_figures(card["scores"]["model"])))
-        tests[card["scores"]["test"]] = card["scores"]["noisy"]
-    rows += [("noisy input", "", "", "", *_figures(noisy)) for noisy in tests.values()]
-    told = [f"{name}{' (default)' if card['default'] else ''}: {card['summary']}" for name, card in cards.items()]
-    notes = f"Means over {' and '.join(tests)}; GFLOPs on 4 s, as the MV-AT paper counts them; SI-SDR in dB."
-    return cards, "\n".join([grid(head, rows), *told, notes, *card_notes(cards)])
+        size = [f"{card['parameters']:,}", f"{card['flops_paper'] / 1e9:.2f}", latency]
+        rows.append([name, *size, *_figures(card["scores"]["model"])])
+        noisy[card["scores"]["test"]] = card["scores"]["noisy"]
+    rows += [["noisy input", "", "", "", *_figures(means)] for means in noisy.values()]
+    notes = [f"{name}{' (default)' if card['default'] else ''}: {card['summary']}" for name, card in cards.items()]
+    notes.append(f"Means over {' and '.join(noisy)}; GFLOPs on 4 s, as the MV-AT paper counts them; SI-SDR in dB.")
+    labels = ["model", "parameters", "GFLOPs", "latency", *SHOWN.values()]
+    return cards, Table.of(labels, rows, [*notes, *card_notes(cards)]).to_text().rstrip()
 
 
 def _figures(means: Mapping[str, float]) -> list[str]:

@@ -22,9 +22,9 @@ STYLE = flag("--style", choices=("text", "markdown", "latex", "csv"), default="t
 
 def evaluate(given: Namespace) -> Answer:
     needs_training_tier()
-    from sordino.evaluation.pesq_trained import PERCEPTUAL, perceptual_notes
     from sordino.experiments import run
     from sordino.metrics.dnsmos import FILE
+    from sordino.report.scores import score_table
 
     if given.data and len(given.data) > 2:
         raise InputError("--data", f"{len(given.data)} folders", "NOISY CLEAN, or NOISY alone")
@@ -45,16 +45,16 @@ def evaluate(given: Namespace) -> Answer:
             given.sample_rate,
             given.model_rate,
         )
-    failures = "".join(f"\n{one.id}: no {one.metric}: {one.reason}" for one in scores.failures)
-    told = perceptual_notes([scores.metadata["model"]] if scores.metadata.get(PERCEPTUAL) else [])
     value = {"metadata": scores.metadata, "means": scores.means(), "rows": scores.rows}
-    return value | {"failures": [asdict(one) for one in scores.failures]}, "\n".join([scores.table() + failures, *told])
+    value["failures"] = [asdict(one) for one in scores.failures]
+    failures = [f"{one.id}: no {one.metric}: {one.reason}" for one in scores.failures]
+    return value, "\n".join([score_table(scores).to_text(), *failures]).rstrip()
 
 
 def bench(given: Namespace) -> Answer:
     needs_training_tier()
-    from sordino.evaluation.efficiency import as_json, notes, table
     from sordino.experiments import bench as benchmark
+    from sordino.report.costs import cost_table
 
     if (given.model is None) != given.all:
         raise InputError("bench", "both a model and --all" if given.all else "no model", "MODEL, or --all")
@@ -64,13 +64,13 @@ def bench(given: Namespace) -> Answer:
         )
         return asdict(cost), _costs(cost)
     with Display() as show:
-        lines = benchmark.bench_all(given.seconds, given.repeats, given.threads, not given.counts, show)
-    told = notes(lines, given.seconds)
-    return {"models": [as_json(line) for line in lines], "notes": told}, "\n".join([table(lines, given.style), *told])
+        rows = benchmark.bench_all(given.seconds, given.repeats, given.threads, not given.counts, show)
+    table = cost_table(rows, given.seconds)
+    return {"models": [row.as_json() for row in rows], "notes": table.notes}, table.write(given.style)
 
 
 def _costs(cost: Cost) -> str:
-    """What one model costs, a figure a line; what is not known says so, and what was not measured is left out."""
+    """What one model costs, one figure per line: unknown ones say so, those not measured are left out."""
 
     def show(value: float | None, unit: float, form: str) -> str:
         return "unknown" if value is None else form.format(value / unit)
@@ -95,12 +95,12 @@ def _costs(cost: Cost) -> str:
 def report(given: Namespace) -> Answer:
     needs_training_tier()
     from sordino.experiments.compare import compare
-    from sordino.report.runs import table
+    from sordino.report.runs import run_table
 
     with Display() as show:
         rows, published = compare(given.runs, given.output, given.paper, given.examples, show)
     value = {"rows": [asdict(row) for row in rows], "paper": [row._asdict() for row in published]}
-    return value, table(rows, given.style, published, intervals=given.intervals)
+    return value, run_table(rows, published, given.intervals).write(given.style)
 
 
 EVALUATE = Command(

@@ -10,9 +10,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sordino.evaluation.pesq_trained import marks
-from sordino.evaluation.score import Enhance, Failure, Progress, Scores, score
+from sordino.evaluation.score import NOISY, Enhance, Failure, Progress, Scores, score
 from sordino.metrics import DEFAULT, Align
-from sordino.report.runs import NOISY
 from sordino.types import Item
 
 if TYPE_CHECKING:

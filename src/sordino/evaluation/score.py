@@ -1,10 +1,9 @@
 """Score a model on recordings: one row per file, computed in a pool of processes while the model enhances the next.
 
-Where a launcher has started several processes that have met, each takes its share of the recordings and all get all
-rows. The pool is spawned and never forked, because a forked copy of torch's threads can hang; what it imports is
-``sordino.metrics`` and little else. It takes a second or two to start, so that few recordings are done before it would
-be
-there: the first ones are measured in the calling process, in which the model runs.
+In a distributed run, each process takes its share of the recordings and all of them return all rows. The pool is
+spawned and never forked, because a forked copy of torch's threads can hang; it imports little more than
+``sordino.metrics``. It takes a second or two to start, in which a few recordings could be done. So the first ones are
+measured in the calling process, in which the model runs.
 """
 
 from __future__ import annotations
@@ -32,13 +31,15 @@ from sordino.distributed import every, launched, rank, serve, world_size
 from sordino.errors import InputError
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, write_json
-from sordino.metrics import COLUMNS, DEFAULT, METRICS, Align, Measurement, check, columns, describe, measure
-from sordino.report.runs import grid
+from sordino.metrics import DEFAULT, METRICS, Align, Measurement, check, columns, describe, measure
 from sordino.types import Item
 from sordino.version import __version__
 
 Enhance = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
+
+NOISY = "noisy"
+"""What tables, scores and commands call the unprocessed input."""
 
 _HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about as long
 _AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
@@ -65,27 +66,17 @@ class Scores:
     """What computed the figures, and from what."""
 
     def values(self, column: str) -> dict[str, float]:
-        """The figures of one column: file id to score."""
+        """Return the figures of one column: file id to score."""
         return {row["id"]: row[column] for row in self.rows if column in row}
 
     def summary(self) -> dict[str, Summary]:
-        """Count, mean, standard deviation and 95 % interval of every column that has values."""
+        """Return count, mean, standard deviation and 95 % interval of every column that has values."""
         scored = {column: list(self.values(column).values()) for column in columns(self.metrics)}
         return {column: summarise(values) for column, values in scored.items() if values}
 
     def means(self) -> dict[str, float]:
-        """The mean of every column over the files that have a value."""
+        """Return the mean of every column over the files that have a value."""
         return {column: summary.mean for column, summary in self.summary().items()}
-
-    def table(self) -> str:
-        """The summary as aligned text, one line per column."""
-        summaries, lines = self.summary(), []
-        for column in columns(self.metrics):
-            look, found = COLUMNS[column], summaries.get(column)
-            figures = [look.show(getattr(found, part, None)) for part in ("mean", "std", "low", "high")]
-            count = found.n if found else 0
-            lines.append([look.label, *figures, str(count), str(len(self.rows) - count)])
-        return grid(["Metric", "Mean", "Std", "95 % low", "95 % high", "Files", "Not scored"], lines)
 
     def to_csv(self, path: str | Path) -> None:
         """Write the rows; a cell without a value stays empty."""
@@ -96,7 +87,7 @@ class Scores:
 
     def to_json(self, path: str | Path) -> None:
         """Write everything: metadata, summary, rows and failures."""
-        summary = {column: found._asdict() for column, found in self.summary().items()}
+        summary = {column: values._asdict() for column, values in self.summary().items()}
         failures = [asdict(failure) for failure in self.failures]
         parts = {"metrics": list(self.metrics), "summary": summary, "interval": OVER_FILES}
         parts |= {"failures": failures, "rows": self.rows}
@@ -165,49 +156,52 @@ def score(
     mine = items[rank() :: world_size()]
     here_s = _HERE_S if workers is None else 0.0 if workers else math.inf
     workers = workers or min(_cores(), max(len(mine), 1))
-    told = None if progress is None or rank() else lambda done: progress(min(done * world_size(), total), total)
+
+    def report(done: int) -> None:
+        # Processes take their recordings in turn, so the count of the first one stands for all.
+        if progress is not None and not rank():
+            progress(min(done * world_size(), total), total)
 
     def jobs() -> Iterator[tuple[dict[str, Any], _Job]]:
         for item in mine:
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
             yield row, _Job(*_enhanced(enhance, item, compared), sample_rate, metrics, align)
 
-    rows, failures = _merged(every(lambda: _scored(_measured(jobs(), workers, here_s), told)))
+    rows, failures = _merged(every(lambda: _scored(_measured(jobs(), workers, here_s), report)))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     return Scores(rows, metrics, failures, metadata)
 
 
 def _scored(
-    measured: Generator[tuple[dict[str, Any], Measurement]], told: Callable[[int], None] | None
+    measured: Generator[tuple[dict[str, Any], Measurement]], report: Callable[[int], None]
 ) -> list[tuple[dict[str, Any], list[Failure]]]:
-    """The rows of this process's recordings, and what has no value in each."""
+    """Collect the rows of this process's recordings, each with the metrics that have no value for it."""
     scored = []
     with closing(measured):
         for row, measurement in measured:
             failures = [Failure(row["id"], metric, reason) for metric, reason in measurement.failures.items()]
             scored.append((row | measurement.values, failures))
-            if told is not None:
-                told(len(scored))
+            report(len(scored))
     return scored
 
 
 def _merged(
     parts: Sequence[Sequence[tuple[dict[str, Any], list[Failure]]]],
 ) -> tuple[list[dict[str, Any]], list[Failure]]:
-    """The rows and failures of all processes, in the order of the recordings, which they took in turn."""
+    """Merge the rows and failures of all processes in the order of the recordings, which they took in turn."""
     rows: dict[str, dict[str, Any]] = {}
     failures: list[Failure] = []
-    for one in (one for turn in zip_longest(*parts) for one in turn if one is not None):
-        row, missing = one
-        if row["id"] in rows:
-            raise InputError(row["id"], "two recordings have this id", "a different id for each")
-        rows[row["id"]] = row
-        failures += missing
+    for turn in zip_longest(*parts):
+        for row, missing in (one for one in turn if one is not None):
+            if row["id"] in rows:
+                raise InputError(row["id"], "two recordings have this id", "a different id for each")
+            rows[row["id"]] = row
+            failures += missing
     return list(rows.values()), failures
 
 
 def _enhanced(enhance: Enhance | None, item: Item, compared: bool) -> tuple[np.ndarray | None, np.ndarray]:
-    """The clean reference, which must be there where it is ``compared``, and the estimate, without their padding."""
+    """Return clean reference and estimate without padding; a missing reference is an error if it is ``compared``."""
     if item.clean is None and compared:
         raise InputError(item.id, "has no clean reference", "a pair of noisy and clean", "score paired recordings")
     noisy = item.noisy[: item.length]
@@ -218,14 +212,18 @@ def _enhanced(enhance: Enhance | None, item: Item, compared: bool) -> tuple[np.n
 def _measured(
     jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int, here_s: float
 ) -> Generator[tuple[dict[str, Any], Measurement]]:
-    """Measure every job, in order, by its row: in this process until that has taken ``here_s``, the rest in a pool."""
+    """Measure the jobs in order, in this process until that has taken ``here_s`` seconds, and the rest in a pool.
+
+    Yields:
+        The row of each recording, and its measurement.
+    """
     spent = 0.0
     while spent < here_s:
         if (upcoming := next(jobs, None)) is None:
             return
         row, job = upcoming
         began = time.monotonic()
-        measurement = _told(row["id"], partial(measure, *job))
+        measurement = _fetched(row["id"], partial(measure, *job))
         spent += time.monotonic() - began
         yield row, measurement
     yield from _pooled(jobs, workers)
@@ -240,18 +238,18 @@ def _pooled(jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int) -> Genera
             pending.append((row, pool.submit(measure, *job)))
             while pending and (len(pending) > _AHEAD * workers or pending[0][1].done()):
                 first, future = pending.popleft()
-                yield first, _told(first["id"], future.result)
+                yield first, _fetched(first["id"], future.result)
         for row, future in pending:
-            yield row, _told(row["id"], future.result)
+            yield row, _fetched(row["id"], future.result)
     except BrokenProcessPool as error:
-        do = "keep the script's own work under `if __name__ == '__main__':`, or give workers=0"
-        raise InputError("workers", "a process that computes the metrics ended early", hint=do) from error
+        hint = "keep the script's own work under `if __name__ == '__main__':`, or give workers=0"
+        raise InputError("workers", "a process that computes the metrics ended early", hint=hint) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _told(name: str, result: Callable[[], Measurement]) -> Measurement:
-    """Fetch one result; a mistake in the input is told with the name of its recording."""
+def _fetched(name: str, result: Callable[[], Measurement]) -> Measurement:
+    """Return a result; an InputError gets the name of the recording."""
     try:
         return result()
     except InputError as error:
@@ -259,7 +257,7 @@ def _told(name: str, result: Callable[[], Measurement]) -> Measurement:
 
 
 def _cores() -> int:
-    """The cores for this process: those that it may use, but no more than its share of the machine's."""
+    """Count the cores for this process: those that it may use, but no more than its share of the machine's."""
     cores = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
     return max(min(usable, cores // launched().per_node), 1)

@@ -86,7 +86,7 @@ def summarise_seeds(runs: Sequence[Mapping[str, float]], level: float = 0.95) ->
     Raises:
         InputError: the runs were not scored on the same files, there are no scores, or some are not numbers.
     """
-    scores = _table(runs, _files(runs))
+    scores = _matrix(runs, _files(runs))
     per_file = scores.mean(0)
     ends = _ends(over_files_and_seeds(scores, level))
     return Summary(len(per_file), float(per_file.mean()), _deviation(per_file), *ends)
@@ -121,8 +121,9 @@ def paired_seeds(
         InputError: the runs were not scored on the same files, there are no scores, or some are not numbers.
     """
     names = _files([*model, *baseline])
-    ours, theirs = _table(model, names), _table(baseline, names)
-    return Difference(len(names), float(ours.mean() - theirs.mean()), *_ends(of_difference(ours, theirs, level)))
+    scores, reference = _matrix(model, names), _matrix(baseline, names)
+    interval = of_difference(scores, reference, level)
+    return Difference(len(names), float(scores.mean() - reference.mean()), *_ends(interval))
 
 
 def over_seeds(means: Sequence[float]) -> Spread:
@@ -149,8 +150,8 @@ def _files(runs: Sequence[Mapping[str, float]]) -> list[str]:
     return sorted(every)
 
 
-def _table(runs: Sequence[Mapping[str, float]], names: Sequence[str]) -> NDArray[np.float64]:
-    """[seeds, files]"""
+def _matrix(runs: Sequence[Mapping[str, float]], names: Sequence[str]) -> NDArray[np.float64]:
+    """The scores of runs on the files called ``names``: [seeds, files]."""
     if not runs:
         raise InputError("scores", "no run", "one or more")
     return np.stack([_scores([run[name] for name in names]) for run in runs])

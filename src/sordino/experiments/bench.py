@@ -12,12 +12,13 @@ from typing import Any
 from sordino import models
 from sordino.assets import CHECKPOINTS, locate, recipes, shipped
 from sordino.evaluation import speed
-from sordino.evaluation.efficiency import Cost, Line, count
+from sordino.evaluation.efficiency import Cost, count
 from sordino.experiments import recipe as schema
 from sordino.experiments.run import Progress
 from sordino.export import count_weights
 from sordino.inference import import_string
 from sordino.inference.model import open_model
+from sordino.report.costs import CostRow
 from sordino.report.paper import PaperRow, results
 
 TABLE = 1
@@ -67,27 +68,27 @@ def bench_all(
     threads: int = 1,
     clocked: bool = True,
     progress: Progress | None = None,
-) -> list[Line]:
+) -> list[CostRow]:
     """Every network of the recipes that ship, once, with fresh weights; the rows of the paper's table go first.
 
     Args:
         seconds, repeats, threads, clocked: as for ``bench``.
         progress: told of every network.
     """
-    found, lines = _networks(), []
-    for title, section, printed in found:
+    networks, rows = _networks(), []
+    for title, section, printed in networks:
         network = models.create(**section)
         cost = count(network, seconds)
         if clocked:
             cost = _clock(cost, network, seconds, repeats, threads)
-        lines.append(Line(title, cost, printed))
+        rows.append(CostRow(title, cost, printed))
         if progress is not None:
-            progress("measuring networks", len(lines), len(found), {})
-    return lines
+            progress("measuring networks", len(rows), len(networks), {})
+    return rows
 
 
 def _networks() -> list[tuple[str, dict[str, Any], PaperRow | None]]:
-    """Title, section ``model`` and published row of every network; recipes that share one are one line."""
+    """Title, section ``model`` and published row of every network; recipes that share one are one row."""
     rows = results(TABLE)
     places = {row.name: place for place, row in enumerate(rows)}
 

@@ -24,7 +24,7 @@ from sordino.experiments.run import NOISY, SCORES, Progress, evaluate
 from sordino.inference.model import open_model
 from sordino.report.pages.runs import Example, write_page
 from sordino.report.paper import PaperRow, results
-from sordino.report.runs import Result
+from sordino.report.runs import RunRow
 from sordino.training import read_log
 from sordino.training.log import FIGURES
 from sordino.training.state import CHECKPOINT
@@ -38,7 +38,7 @@ def compare(
     paper: bool = False,
     examples: int = 3,
     progress: Progress | None = None,
-) -> tuple[list[Result], list[PaperRow]]:
+) -> tuple[list[RunRow], list[PaperRow]]:
     """Put runs on the same test set side by side, the noisy input first.
 
     Args:
@@ -63,18 +63,18 @@ def compare(
     ]
     _same_test(folders, scores)
     titles = _titles(folders, recipes, scores)
-    rows = [Result.of(_noisy(trained[0], scores, progress), name=NOISY)]
+    rows = [RunRow.of(_noisy(trained[0], scores, progress), name=NOISY)]
     published: list[PaperRow] = []
     for folder, title, recipe, one in zip(folders, titles, recipes, scores, strict=True):
         if not recipe:
-            rows.append(Result.of(one, title))
+            rows.append(RunRow.of(one, title))
             continue
         network = models.load(folder / CHECKPOINT)
         name = recipe.get("paper", {}).get("row", "")
         if paper and name:
             published += [row for row in results(recipe["paper"]["table"]) if row.name == name]
         size = float(models.count_parameters(network))
-        rows.append(Result.of(one, title, size, paper_flops(network), name))
+        rows.append(RunRow.of(one, title, size, paper_flops(network), name))
     if page is not None:
         source = sources.create(**_recipe(trained[0])["data"])
         opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}

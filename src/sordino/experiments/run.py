@@ -23,13 +23,12 @@ from sordino.distributed import broadcast, join, rank
 from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate as measure
 from sordino.evaluation.pesq_trained import PERCEPTUAL, inherits_pesq
-from sordino.evaluation.score import Scores
+from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments import recipe as schema
 from sordino.experiments.recipe import RECIPE, plain, same_recipe
 from sordino.experiments.teacher import cache_plan, draws_of, teacher_of
 from sordino.files import write_text
 from sordino.metrics import DEFAULT, Align
-from sordino.report.runs import NOISY
 from sordino.training import Objective, Outcome, Settings, Stage, Trainer, weight_of
 from sordino.training.checks import pulls
 from sordino.training.state import CHECKPOINT, STATE

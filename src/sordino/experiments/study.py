@@ -49,7 +49,7 @@ from sordino.experiments.schema import arguments
 from sordino.experiments.study_results import Findings, TestSet, scored, summary, teachers
 from sordino.files import slug
 from sordino.report.paper import results, tables
-from sordino.report.studies import Cell
+from sordino.report.studies import StudyCell
 from sordino.training.log import read_log
 from sordino.training.state import STATE
 
@@ -95,7 +95,7 @@ class Study:
 class Run:
     """One run of a study: its recipe, checked, and its folder."""
 
-    cell: Cell
+    cell: StudyCell
     seed: int
     recipe: dict[str, Any]
     folder: Path
@@ -122,7 +122,7 @@ def read(path: str | Path) -> tuple[Study, list[Run]]:
     base = str(beside) if beside.is_file() else study.recipe
     out = Path(study.out)
     runs = [
-        Run(Cell(scenario, method), seed, _recipe(base, study, scenario, method, seed, path), folder)
+        Run(StudyCell(scenario, method), seed, _recipe(base, study, scenario, method, seed, path), folder)
         for scenario in study.scenarios
         for method in study.methods
         for seed in study.seeds

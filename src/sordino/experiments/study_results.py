@@ -23,17 +23,19 @@ from sordino.files import slug, write_json, write_text
 from sordino.metrics import DEFAULT
 from sordino.report.pages.study import write_study
 from sordino.report.paper import PaperRow, results
-from sordino.report.studies import Cell, Line, Size, lines, table
+from sordino.report.studies import NetworkSize, StudyCell, StudyRow, study_rows
+from sordino.report.study_tables import study_tables
+from sordino.report.table import Style, write_tables
 from sordino.training.log import read_log
 from sordino.training.state import chosen
 
 if TYPE_CHECKING:
     from sordino.experiments.study import Run, Study
 
-STYLES = {"md": "markdown", "tex": "latex", "csv": "csv"}
+STYLES: dict[str, Style] = {"md": "markdown", "tex": "latex", "csv": "csv"}
 VALID = "valid/pesq_wb"
 
-Findings = dict[str, list[Line]]
+Findings = dict[str, list[StudyRow]]
 """Test set to what was found on it."""
 
 
@@ -59,38 +61,39 @@ def summary(study: Study, runs: Sequence[Run], progress: Progress | None = None)
         The lines of the table of each test set, and the tables as text.
     """
     out, known, recipe = Path(study.out), teachers(runs), runs[0].folder / RECIPE
-    places = [(Cell("", NOISY), NOISY), *known.items()]
+    places = [(StudyCell("", NOISY), NOISY), *known.items()]
     judged = [(cell, model, out / "references" / slug(model)) for cell, model in places]
     judged += [(one.cell, chosen(one.folder), one.folder) for one in runs]
     sizes, found, synthetic = _sizes(runs, known), {}, False
     for name, test in study.tests.items():
-        scores: dict[Cell, list[Scores]] = {}
+        scores: dict[StudyCell, list[Scores]] = {}
         for cell, model, folder in judged:
             scores.setdefault(cell, []).append(_score(study, name, model, recipe, folder, progress))
-        found[name] = lines(scores, study.against, sizes, printed(study.paper, test, scores))
+        found[name] = study_rows(scores, study.against, sizes, printed(study.paper, test, scores))
         synthetic |= any(one.metadata.get("synthetic") for several in scores.values() for one in several)
-    curves: dict[Cell, list[list[tuple[int, float]]]] = {}
+    curves: dict[StudyCell, list[list[tuple[int, float]]]] = {}
     for one in runs:
         points = [(record["step"], record[VALID]) for record in read_log(one.folder) if VALID in record]
         curves.setdefault(one.cell, []).append(points)
+    tables = study_tables(found, study.against, synthetic, study.note)
     for suffix, style in STYLES.items():
-        write_text(out / f"table.{suffix}", table(found, style, study.against, synthetic, study.note))  # pyright: ignore[reportArgumentType]
+        write_text(out / f"table.{suffix}", write_tables(tables, style))
     tests = {name: [asdict(line) for line in own] for name, own in found.items()}
     write_json(out / "study.json", {"study": asdict(study), "tests": tests})
     write_study(out, study.title or out.name, found, study.against, synthetic, curves, study.note)
-    return found, table(found, "text", study.against, synthetic, study.note)
+    return found, write_tables(tables, "text")
 
 
-def teachers(runs: Sequence[Run]) -> dict[Cell, str]:
+def teachers(runs: Sequence[Run]) -> dict[StudyCell, str]:
     """What each teacher of the runs is called in the tables, and its file."""
-    found: dict[Cell, str] = {}
+    found: dict[StudyCell, str] = {}
     sections = (one.recipe.get("teacher", {}) for one in runs)
     named = (section.get(kind) for section in sections for kind in ("checkpoint", "estimate"))
     for checkpoint in dict.fromkeys(name for name in named if name is not None):
         # The folder of its run says more than "best"; a student that ships has its name alone.
-        cell = Cell("", f"{Path(checkpoint).parent.name or checkpoint} (teacher)")
+        cell = StudyCell("", f"{Path(checkpoint).parent.name or checkpoint} (teacher)")
         if cell in found:  # another teacher is in a folder of the same name
-            cell = Cell("", f"{Path(checkpoint).parent} (teacher)")
+            cell = StudyCell("", f"{Path(checkpoint).parent} (teacher)")
         found[cell] = checkpoint
     return found
 
@@ -105,7 +108,7 @@ def scored(study: Study, name: str, folder: Path) -> Scores | None:
     return None if moved else known
 
 
-def printed(rows: Mapping[str, str], test: TestSet, cells: Iterable[Cell]) -> dict[Cell, PaperRow]:
+def printed(rows: Mapping[str, str], test: TestSet, cells: Iterable[StudyCell]) -> dict[StudyCell, PaperRow]:
     """The rows that the paper prints for a test set, beside the cells that stand for them.
 
     Args:
@@ -138,9 +141,9 @@ def _file(study: Study, name: str) -> str:
     return SCORES if study.tests[name].noisy is None else f"scores-{slug(name)}.json"
 
 
-def _sizes(runs: Sequence[Run], teachers: Mapping[Cell, str]) -> dict[Cell, Size]:
+def _sizes(runs: Sequence[Run], teachers: Mapping[StudyCell, str]) -> dict[StudyCell, NetworkSize]:
     """Of the runs' networks, each counted once, and of the teachers whose files are still there."""
-    counted: dict[str, Size] = {}
+    counted: dict[str, NetworkSize] = {}
     for one in runs:
         if repr(one.recipe["model"]) not in counted:
             counted[repr(one.recipe["model"])] = _size(models.build(one.recipe["model"]))
@@ -150,5 +153,5 @@ def _sizes(runs: Sequence[Run], teachers: Mapping[Cell, str]) -> dict[Cell, Size
     return sizes | {one.cell: counted[repr(one.recipe["model"])] for one in runs}
 
 
-def _size(network: models.Enhancer) -> Size:
-    return Size(models.count_parameters(network), paper_flops(network))
+def _size(network: models.Enhancer) -> NetworkSize:
+    return NetworkSize(models.count_parameters(network), paper_flops(network))

@@ -1,4 +1,4 @@
-"""The figures that the MV-AT paper prints (Shin et al., tables 1 to 3), as data to put beside our own."""
+"""The figures that the MV-AT paper prints (Shin et al., tables 1 to 3), to stand beside measured ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PaperRow(NamedTuple):
 
 
 def results(table: str | int = "1") -> list[PaperRow]:
-    """The rows of one table, in the paper's order.
+    """Return the rows of one table, in the paper's order.
 
     Args:
         table: "1" (Valentini), "2" (DNS, no reverberation) or "3" (ablation on Valentini).
@@ -33,19 +33,19 @@ def results(table: str | int = "1") -> list[PaperRow]:
     Raises:
         InputError: the paper has no such table.
     """
-    found = _read()["tables"].get(str(table))
-    if found is None:
+    content = _read()["tables"].get(str(table))
+    if content is None:
         raise InputError("table", f"the paper has no table {table!r}", " or ".join(tables()))
-    return [_row(str(table), found, name) for name in found["rows"]]
+    return [_row(str(table), content, name) for name in content["rows"]]
 
 
 def tables() -> list[str]:
-    """The names of the tables."""
+    """Return the names of the tables."""
     return list(_read()["tables"])
 
 
 def source() -> str:
-    """What to cite for these figures."""
+    """Return what to cite for these figures."""
     return _read()["source"]
 
 

@@ -1,6 +1,6 @@
-"""A blind listening test: which letter stands for which model, what was preferred, and the tally.
+"""A blind listening test: which letter stands for which model, which was preferred, and the tally of votes.
 
-Nothing that the page shows before the tally tells the letters' models apart. Each round draws new letters.
+Until the tally, nothing on the page shows which model has which letter. Each round draws new letters.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from sordino.app.serve.models import Offer
 from sordino.errors import InputError
 from sordino.metrics import COLUMNS, DEFAULT, columns
-from sordino.report.pages import parts
-from sordino.report.runs import SHOWN as KNOWN
-from sordino.report.runs import Cell
+from sordino.report.columns import SHOWN as KNOWN
+from sordino.report.columns import SIZES, figure_cell
+from sordino.report.table import Cell, Table
 
 MOST = 4
 LETTERS = "ABCD"
@@ -26,19 +26,19 @@ NEITHER = "no preference"
 
 @dataclass(frozen=True)
 class BlindTest:
-    """What one visitor has heard and said so far; every step gives a new one."""
+    """The rounds and votes of one visitor so far; every step returns a new value."""
 
     letters: Mapping[str, str] = field(default_factory=dict)
-    """Letter to model, in the round at hand; empty when its vote is counted, or none has begun."""
+    """Letter to model in the current round; empty after its vote, and before the first round."""
     votes: tuple[str, ...] = ()
-    """What was preferred, round by round: a model, or neither."""
-    heard: tuple[tuple[str, ...], ...] = ()
-    """The models of these rounds."""
+    """The model that was preferred in each round, or ``NEITHER``."""
+    compared: tuple[tuple[str, ...], ...] = ()
+    """The models of each round with a vote."""
     measured: tuple[Mapping[str, Any], ...] = ()
-    """Rows of scores, of every round that had a clean reference."""
+    """Rows of scores of the rounds that had a clean reference; the ``id`` of each is a model's name."""
 
     def begin(self, names: Sequence[str], generator: np.random.Generator) -> BlindTest:
-        """A round with these models, under letters drawn anew."""
+        """Begin a round with these models, under letters drawn anew."""
         drawn = [names[place] for place in generator.permutation(len(names))]
         return replace(self, letters=dict(zip(LETTERS, drawn, strict=False)))
 
@@ -53,54 +53,61 @@ class BlindTest:
         if letter != NEITHER and letter not in self.letters:
             raise InputError("vote", "nothing is chosen", "one of " + ", ".join([*self.letters, NEITHER]))
         choice = self.letters.get(letter or "", NEITHER)
-        heard = (*self.heard, tuple(self.letters.values()))
-        return replace(self, letters={}, votes=(*self.votes, choice), heard=heard)
+        compared = (*self.compared, tuple(self.letters.values()))
+        return replace(self, letters={}, votes=(*self.votes, choice), compared=compared)
 
     def measure(self, rows: Sequence[Mapping[str, Any]]) -> BlindTest:
-        """Keep the scores of a round, whose ids are the models' names."""
+        """Keep the scores of a round."""
         return replace(self, measured=(*self.measured, *rows))
 
 
 def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
-    """The votes as a table, with size and scores of each model; those measured here where there was a reference.
+    """Make an HTML table of the votes, with size and scores of each model.
+
+    The scores are those measured in this test if there was a clean reference, and those of the models' cards otherwise.
 
     Raises:
         InputError: there are no votes.
     """
     if not trial.votes:
         raise InputError("tally", "there are no votes yet", hint="compare blind, listen, and vote first")
-    names = list(dict.fromkeys(name for round_ in trial.heard for name in round_))
+    names = list(dict.fromkeys(name for round_ in trial.compared for name in round_))
     names.sort(key=lambda name: -trial.votes.count(name))
-    here = _means(trial.measured)
-    scores = here or {name: offers[name].scores for name in names}
-    shown = [column for column in SHOWN if any(column in found for found in scores.values())]
+    measured = _means(trial.measured)
+    scores = measured or {name: offers[name].scores for name in names}
+    shown = [column for column in SHOWN if any(column in means for means in scores.values())]
+    heads = {"model": "Model", "preferred": "Preferred", "params": SIZES["params"].label}
+    heads |= {column: COLUMNS[column].label for column in shown}
     rows = []
     for name in names:
-        rounds = sum(name in round_ for round_ in trial.heard)
-        size = offers[name].parameters
-        cells = [name, f"{trial.votes.count(name)} of {rounds}", "–" if size is None else f"{size / 1e6:.2f}"]
-        rows.append([*map(Cell, cells), *_figures(scores.get(name, {}), shown)])
-    header = ["Model", "Preferred", "Params (M)", *(COLUMNS[column].label for column in shown)]
-    last = ", ".join(f"{letter} was {name}" for letter, name in zip(LETTERS, trial.heard[-1], strict=False))
+        rounds = sum(name in round_ for round_ in trial.compared)
+        cells = {"model": Cell(name), "preferred": Cell(f"{trial.votes.count(name)} of {rounds}")}
+        cells["params"] = figure_cell(SIZES["params"], offers[name].parameters)
+        rows.append(cells | _figures(scores.get(name, {}), shown))
+    last = ", ".join(f"{letter} was {name}" for letter, name in zip(LETTERS, trial.compared[-1], strict=False))
     notes = [f"Votes: {len(trial.votes)}, of them {trial.votes.count(NEITHER)} without preference."]
     notes.append(f"In the last round {last}.")
-    tests = " / ".join(dict.fromkeys(offers[name].test for name in names if offers[name].test))
-    notes.append("Scores: means over the recordings of this test." if here else f"Scores: from the cards, on {tests}.")
-    return parts.table(header, {"": rows}, "Tally of the listening test", notes if shown else notes[:2])
+    if shown and measured:
+        notes.append("Scores: means over the recordings of this test.")
+    elif shown:
+        tests = dict.fromkeys(offers[name].test for name in names if offers[name].test)
+        notes.append(f"Scores: from the cards, on {' / '.join(tests)}.")
+    return Table(heads, rows, notes, name="Tally of the listening test", complete=True).to_html()
 
 
 def scores_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The scores of one recording, a row for each version of it."""
-    header = ["Version", *(COLUMNS[column].label for column in SHOWN)]
-    return parts.table(header, {"": [[Cell(row["id"]), *_figures(row, SHOWN)] for row in rows]}, "Scores")
+    """Make an HTML table of the scores of one recording, a row for each version of it."""
+    cells = [{"id": Cell(row["id"]), **_figures(row, SHOWN)} for row in rows]
+    heads = {"id": "Version"} | {column: COLUMNS[column].label for column in SHOWN}
+    return Table(heads, cells, name="Scores", complete=True).to_html()
 
 
-def _figures(found: Mapping[str, float], columns: Sequence[str]) -> list[Cell]:
-    return [Cell(COLUMNS[column].show(found.get(column))) for column in columns]
+def _figures(means: Mapping[str, float], columns: Sequence[str]) -> dict[str, Cell]:
+    return {column: figure_cell(COLUMNS[column], means.get(column)) for column in columns}
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Of each model over its rows, column by column, where there are figures."""
+    """Average the rows of each model column by column; a column without a value in any row is left out."""
     means: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(row["id"] for row in rows):
         own = [row for row in rows if row["id"] == name]

@@ -22,7 +22,7 @@ from sordino.app.serve.models import Offer
 from sordino.app.serve.sessions import Sessions
 from sordino.audio.sound_files import FORMATS
 from sordino.errors import InputError
-from sordino.report.runs import NOISY
+from sordino.evaluation.score import NOISY
 
 CLEAN = "clean"
 WITHOUT_LIMIT_DB = 60.0

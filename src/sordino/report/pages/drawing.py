@@ -1,4 +1,4 @@
-"""Figures as SVG: inline for pages, where they take the ink and the width of the page, or as files of their own."""
+"""Figures as SVG: inline for pages, whose text colour and width they take, or as files of their own."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 INK = "#010203"  # stands for "the colour of the text around" until the SVG is written
 COLOURS = ("#3b82f6", "#e8590c", "#2f9e44", "#c026d3", "#b08900", "#0e9aa7")  # legible on white and on near-black
-DASHES = ("-", "--", "-.", ":")  # so that lines are not told apart by colour alone
+DASHES = ("-", "--", "-.", ":")  # so that lines differ not by colour alone
 
 Draw = Callable[["Figure"], None]
 
 
 def line_style(index: int) -> dict[str, Any]:
-    """How the line of one of several is drawn."""
+    """Return the colour and dashes of one of several lines, for matplotlib."""
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)]}
 
 
@@ -28,7 +28,7 @@ def inline(draw: Draw, label: str, inches: tuple[float, float]) -> str:
 
     Args:
         draw: fills an empty figure.
-        label: what is to be seen, for those who do not see it.
+        label: describes the figure to those who do not see it.
         inches: width and height, of which the page keeps the ratio.
     """
     # Nothing refers to the names of images, and equal images in one figure would share theirs.

@@ -1,7 +1,7 @@
-"""One recording in several versions, to see and to hear: pictures on one scale, and a player with one switch.
+"""One recording in several versions, to see and to hear: pictures on one scale, and a player that switches versions.
 
-The switch changes what sounds and keeps the position. ``assets/page/player.js`` does that, on the pages of results and
-on the one that ``sordino serve`` shows; where no script runs, each version keeps a player of the browser's own.
+Switching keeps the position in the recording. The script is ``assets/page/player.js``, on pages of results and on the
+one of ``sordino serve``; where no script runs, each version has a player of the browser's own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _CONTROLS = """<div class="controls" hidden>
 
 
 class Version(NamedTuple):
-    """One version of a recording, on its way to a player."""
+    """One version of a recording, as the player takes it."""
 
     name: str
     address: str
@@ -51,7 +51,7 @@ class Version(NamedTuple):
 
 
 def player(label: str, versions: Sequence[Version]) -> str:
-    """The versions side by side, and the controls above them; the first is what sounds first.
+    """Write the versions side by side with the controls above them; the first one is selected.
 
     Args:
         label: what the recording is called, as plain text.
@@ -63,8 +63,8 @@ def player(label: str, versions: Sequence[Version]) -> str:
     )
     cards = []
     for name, address, picture in versions:
-        spoken = escape(f"{label}, {name}")
-        sound = f'<audio controls preload="auto" aria-label="{spoken}" src="{escape(address)}"></audio>'
+        spoken_label = escape(f"{label}, {name}")
+        sound = f'<audio controls preload="auto" aria-label="{spoken_label}" src="{escape(address)}"></audio>'
         cards.append(parts.figure(name, picture, sound))
     controls = _CONTROLS.format(label=escape(label), switches=switches)
     around = f'<div class="player" role="group" aria-label="{escape(label)}">'
@@ -72,7 +72,7 @@ def player(label: str, versions: Sequence[Version]) -> str:
 
 
 def pictures(label: str, waves: Mapping[str, np.ndarray], sample_rate: int) -> dict[str, str]:
-    """Spectrogram and waveform of each version as SVG, all on the scales of the loudest.
+    """Draw spectrogram and waveform of each version as SVG, all on the scales of the loudest.
 
     Args:
         label: what the recording is called, as plain text.
@@ -85,33 +85,35 @@ def pictures(label: str, waves: Mapping[str, np.ndarray], sample_rate: int) -> d
     if not waves or not all(samples.ndim == 1 and samples.size for samples in waves.values()):
         raise InputError(f"example {label}", "has no sound", "arrays of shape [T], noisy and clean and others")
     levels = {name: _levels_db(samples) for name, samples in waves.items()}
-    top = max(float(found.max()) for found in levels.values())
+    top = max(float(level.max()) for level in levels.values())
     peak = max(float(np.abs(samples).max()) for samples in waves.values()) or 1.0
 
     def picture(name: str) -> str:
-        said = f"Spectrogram and waveform of {label}, {name}"
-        return inline(lambda drawn: _draw(drawn, waves[name], levels[name], sample_rate, top, peak), said, SIZE)
+        description = f"Spectrogram and waveform of {label}, {name}"
+        return inline(
+            lambda figure: _draw(figure, waves[name], levels[name], sample_rate, top, peak), description, SIZE
+        )
 
     return {name: picture(name) for name in waves}
 
 
 def common_gain(waves: Sequence[np.ndarray]) -> float:
-    """What all versions are multiplied with so that none is clipped and their loudness can be compared."""
+    """Return the factor for all versions that keeps each from being clipped and their loudness comparable."""
     peak = max(float(np.abs(samples).max(initial=0.0)) for samples in waves)
     return 1 / peak if peak > 1 else 1.0
 
 
 def _levels_db(samples: np.ndarray) -> np.ndarray:
-    """Power in dB, [T] -> [257, N], with no more than about ``POINTS`` frames."""
+    """Compute the power in dB, [T] -> [257, N], of no more than about ``POINTS`` frames."""
     hop = max(WINDOW // 4, len(samples) // POINTS)
     padded = np.pad(samples, WINDOW // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::hop] * np.hanning(WINDOW)
     return 10 * np.log10(np.abs(np.fft.rfft(frames)).T ** 2 + 1e-12)
 
 
-def _draw(drawn: Figure, samples: np.ndarray, levels: np.ndarray, sample_rate: int, top: float, peak: float) -> None:
+def _draw(figure: Figure, samples: np.ndarray, levels: np.ndarray, sample_rate: int, top: float, peak: float) -> None:
     seconds = len(samples) / sample_rate
-    wave, spectrogram = drawn.subplots(2, 1, sharex=True, height_ratios=(1, 2.5))
+    wave, spectrogram = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2.5))
     # Each column shows how far the samples below it reach.
     edges = np.unique(np.linspace(0, len(samples), POINTS, endpoint=False).astype(int))
     low, high = np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)

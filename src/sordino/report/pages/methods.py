@@ -1,8 +1,8 @@
-"""What methods tell beside their losses, as heat maps: attention over layers, gates, shares of selected patches.
+"""Heat maps of what methods log beside their losses: attention over layers, gates, shares of selected patches.
 
-A method's table comes from ``figures.jsonl`` of a run, a record for each step that was logged: ``step``, ``name``
-(``kd/abc/attention``), ``rows``, ``columns`` and ``values`` [rows][columns]; and ``axes``, what rows and columns are,
-where that is known. The last record is drawn with its figures, and small pictures tell how the training got there.
+The matrices of a method come from ``figures.jsonl`` of a run, which has a record for each step that was logged:
+``step``, ``name`` (``kd/abc/attention``), ``rows``, ``columns``, ``values`` [rows][columns], and ``axes``, the names of
+both axes where they are known. The last record is drawn with its figures; small pictures show the steps before it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ ACROSS = 3
 WIDTH = 4.2  # of a picture, in inches
 LETTER = 0.058  # width of one in a cell, in inches; those of the labels are a fifth wider
 NOTE = (
-    "What methods told beside their losses: above the last table with its figures, below how it came about, with rows "
-    "and columns in the same order. All pictures of a table share their colours, from 0 or less to its highest figure."
+    "What methods log beside their losses: above, the last matrix with its figures; below, the same over the training, "
+    "with rows and columns in the same order. All pictures of one matrix share their colours, from 0 or less to its "
+    "highest figure."
 )
 
 
 def heat_maps(tables: Mapping[str, Sequence[Record]]) -> str:
-    """Draw all tables of all runs as a section's HTML; empty when there are none.
+    """Draw all matrices of all runs as a section's HTML; empty when there are none.
 
     Args:
         tables: run name to the run's records in the order of their steps.
@@ -47,26 +48,26 @@ def heat_maps(tables: Mapping[str, Sequence[Record]]) -> str:
 
 
 def evenly(records: Sequence[Record], count: int = STEPS) -> list[Record]:
-    """``count`` records from the first to the last, evenly apart; all when there are no more."""
+    """Return ``count`` records from the first to the last, evenly apart; all when there are no more."""
     return [records[index] for index in np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int)]
 
 
 def _card(name: str, records: Sequence[Record]) -> str:
-    """The last record, and below it how the table moved if there is more than one."""
+    """Draw the last record, and below it the training's course if there is more than one record."""
     every = np.array([record["values"] for record in records], float)
     span = min(0.0, float(every.min())), float(every.max())
     last, shown = records[-1], evenly(records)
     size = WIDTH, 1.1 + 0.23 * len(last["rows"])
-    pictures = [inline(lambda drawn: _last(drawn, last, span), _label(name, last), size)]
+    pictures = [inline(lambda figure: _draw_last(figure, last, span), _label(name, last), size)]
     if len(shown) > 1:
         label = f"{name} at the steps {', '.join(str(record['step']) for record in shown)}"
         size = WIDTH, -(-len(shown) // ACROSS) * (0.35 + max(0.5, 0.1 * len(last["rows"])))
-        pictures.append(inline(lambda drawn: _moved(drawn, shown, span), label, size))
+        pictures.append(inline(lambda figure: _draw_course(figure, shown, span), label, size))
     return parts.figure(f"{name}, step {last['step']}", *pictures)
 
 
 def _label(name: str, record: Record) -> str:
-    """What a heat map shows, in words: the highest column of each row."""
+    """Describe a heat map for those who do not see it: the highest column of each row."""
     highest = []
     for row, figures in zip(record["rows"], _written(record["values"]), strict=True):
         column = int(np.argmax(record["values"][len(highest)]))
@@ -75,14 +76,14 @@ def _label(name: str, record: Record) -> str:
 
 
 def _written(values: Sequence[Sequence[float]]) -> list[list[str]]:
-    """The figures of a table, with two decimals where that tells them apart, else with two digits."""
+    """Format a matrix: two decimals where its largest value suits them, else two significant digits."""
     form = ".2f" if 0.1 <= np.abs(values).max() < 100 else ".2g"
     return [[format(value, form) for value in row] for row in values]
 
 
-def _last(drawn: Figure, record: Record, span: tuple[float, float]) -> None:
-    """One table with names and figures."""
-    axes = drawn.add_subplot()
+def _draw_last(figure: Figure, record: Record, span: tuple[float, float]) -> None:
+    """Draw one matrix with the names of its rows and columns, and its figures if they fit into the cells."""
+    axes = figure.add_subplot()
     image = _heat(axes, record, span)
     rows, columns = record["rows"], record["columns"]
     upright = sum(map(len, columns)) * 1.2 * LETTER < WIDTH - 1.8
@@ -91,19 +92,19 @@ def _last(drawn: Figure, record: Record, span: tuple[float, float]) -> None:
     axes.tick_params(length=0, labelsize=8)
     across, down = reversed(record.get("axes", ("", "")))
     axes.set(xlabel=across, ylabel=down)
-    drawn.colorbar(image).ax.tick_params(labelsize=8)
+    figure.colorbar(image).ax.tick_params(labelsize=8)
     written = _written(record["values"])
     room = (WIDTH - 1.2 - max(map(len, rows)) * 1.2 * LETTER) / len(columns)
-    if max(len(figure) for row in written for figure in row) * LETTER > room:
+    if max(len(text) for row in written for text in row) * LETTER > room:
         return
     for (row, column), value in np.ndenumerate(record["values"]):
         dark = value < span[0] + 0.6 * (span[1] - span[0])
         axes.text(column, row, written[row][column], size=7, ha="center", va="center", color="w" if dark else "k")
 
 
-def _moved(drawn: Figure, records: Sequence[Record], span: tuple[float, float]) -> None:
-    """Small pictures of one table, step by step."""
-    places = list(drawn.subplots(-(-len(records) // ACROSS), ACROSS, squeeze=False).flat)
+def _draw_course(figure: Figure, records: Sequence[Record], span: tuple[float, float]) -> None:
+    """Draw small pictures of one matrix, step by step."""
+    places = list(figure.subplots(-(-len(records) // ACROSS), ACROSS, squeeze=False).flat)
     for axes in places:
         axes.set_axis_off()
     for axes, record in zip(places, records, strict=False):

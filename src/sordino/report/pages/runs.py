@@ -1,6 +1,6 @@
-"""One HTML page of results: the table, learning curves, what methods attended to, and examples to see and to hear.
+"""One HTML page of results: the table, learning curves, attention maps of methods, and examples to see and to hear.
 
-The file holds everything, figures as SVG and sound as 16-bit WAV; ``html`` says what it does about the reader's screen.
+The file holds everything: figures as SVG, sound as 16-bit WAV.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import math
 import wave
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -18,16 +19,17 @@ import numpy as np
 
 from sordino.evaluation.statistics import OVER_FILES
 from sordino.files import write_text
+from sordino.report.columns import SYNTHETIC
 from sordino.report.pages import listen, parts
 from sordino.report.pages.drawing import inline, line_style
 from sordino.report.pages.methods import heat_maps
 from sordino.report.paper import PaperRow
-from sordino.report.runs import SYNTHETIC, Result, cells, notes
+from sordino.report.runs import RunRow, run_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWN = ("total", "loss", "kd", "valid")  # what a training log is drawn of: ``kd/mvat`` but not ``lr``
+DRAWN = ("total", "loss", "kd", "valid")  # of a training log: ``kd/mvat`` is drawn, ``lr`` is not
 POINTS = 400  # of a curve, at most; longer logs are averaged in blocks
 
 Curves = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -45,7 +47,7 @@ class Example(TypedDict):
 def write_page(
     path: str | Path,
     title: str,
-    results: Sequence[Result],
+    results: Sequence[RunRow],
     curves: Curves | None = None,
     examples: Sequence[Example] = (),
     synthetic: bool = False,
@@ -59,20 +61,20 @@ def write_page(
         title: its heading.
         results: the table's rows.
         curves: run name to its log, one mapping per entry: ``step`` and figures such as ``total``, ``loss/weighted``,
-            ``kd/mvat`` or ``valid/pesq_wb``, which are drawn, one picture each; others are passed over.
+            ``kd/mvat`` or ``valid/pesq_wb``, which are drawn, one picture each; others are left out.
         examples: recordings to show and play.
         synthetic: whether the data is; a banner says so. Results that say it of themselves suffice.
-        paper: rows of ``paper.results(...)``, to stand beside ours.
-        tables: run name to what its methods told beside their losses; see ``page_methods``.
+        paper: rows of ``paper.results(...)``, to stand beside those of ``results``.
+        tables: run name to the records of its methods' weights; see ``sordino.report.pages.methods``.
 
     Raises:
         InputError: there are no results, an example has no sound, or the file cannot be written.
     """
-    told = [f"Means over files, and below each its {OVER_FILES} where there is one."]
-    told += [note for note in notes(results, paper) if note != SYNTHETIC]  # the banner says that
-    header, rows = cells(results, paper)
+    table = run_table(results, paper, intervals=True)
+    notes = [f"Means over files, and below each its {OVER_FILES} where there is one."]
+    notes += [note for note in table.notes if note != SYNTHETIC]  # the banner says that
     sections = {
-        "Results": parts.table(header, {"": rows}, "Table of results", told),
+        "Results": replace(table, notes=notes).to_html(),
         "Learning curves": parts.grid(_curves(curves or {})),
         "Inside the distillation": heat_maps(tables or {}),
         "Examples": "\n".join(map(_example, examples)),
@@ -82,7 +84,7 @@ def write_page(
 
 
 def _curves(curves: Curves) -> list[str]:
-    """One figure per quantity, with one line per run."""
+    """Draw one figure per quantity, with one line per run."""
     entries = [entry for log in curves.values() for entry in log]
     logged = dict.fromkeys(name for entry in entries for name in entry if _logged(entry, name))
     return [_curve(name, curves) for name in logged if name.partition("/")[0] in DRAWN]
@@ -93,14 +95,14 @@ def _logged(entry: Mapping[str, Any], name: str) -> bool:
 
 
 def _curve(name: str, curves: Curves) -> str:
-    def draw(drawn: Figure) -> None:
-        axes = drawn.add_subplot()
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
         for index, (run, log) in enumerate(curves.items()):
             points = [(entry["step"], entry[name]) for entry in log if _logged(entry, name)]
             if points:
-                steps, figures = _thinned(np.array(points, float)).T
+                steps, values = _thinned(np.array(points, float)).T
                 marker = "." if len(steps) < 30 else ""
-                axes.plot(steps, figures, label=run, marker=marker, **line_style(index))
+                axes.plot(steps, values, label=run, marker=marker, **line_style(index))
         axes.set_xlabel("step")
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
@@ -117,7 +119,7 @@ def _thinned(points: np.ndarray) -> np.ndarray:
 
 
 def _example(example: Example) -> str:
-    """The pictures and the player of one recording."""
+    """Make the pictures and the player of one recording."""
     label, rate = example["id"], example["sample_rate"]
     waves = {name: np.asarray(samples, np.float64) for name, samples in example["waves"].items()}
     shown = listen.pictures(label, waves, rate)
@@ -130,7 +132,7 @@ def _example(example: Example) -> str:
 
 
 def _wav(samples: np.ndarray, sample_rate: int) -> str:
-    """A 16-bit WAV file as a data address. WAV, because every browser plays it; the samples fit in [-1, 1]."""
+    """Encode samples [T] within [-1, 1] as a 16-bit WAV file in a data address. Every browser plays WAV."""
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
         file.setnchannels(1)

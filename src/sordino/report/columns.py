@@ -1,0 +1,63 @@
+"""Columns that several tables share: the size of a network, the metrics, and the figures that the paper prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sordino.metrics import METRICS, Column
+from sordino.report.paper import PaperRow, source
+from sordino.report.table import Cell
+
+SYNTHETIC = "The data is synthetic: these figures say nothing about recordings of real speech."
+
+SHOWN = (
+    *("pesq_wb", "stoi", "estoi", "csig", "cbak", "covl", "si_sdr_db"),
+    *("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak"),
+)
+"""The metric columns of a table of models, in their order."""
+INNER = METRICS["composite"].columns.keys() - set(SHOWN)
+"""The metric columns that CSIG, CBAK and COVL are computed from. Tables of studies have them in CSV alone."""
+
+SIZES = {
+    "params": Column("Params (M)", 2, 1e-6, higher_is_better=False),
+    "flops_paper": Column("FLOPs, paper (G)", 2, 1e-9, higher_is_better=False),
+}
+"""Columns for the size of a network: fields of ``RunRow``, ``NetworkSize`` and ``PaperRow``."""
+
+
+def labels(columns: Mapping[str, Column]) -> dict[str, str]:
+    """Return the headings of columns, each followed by those for what the paper prints and for a difference."""
+    headings: dict[str, str] = {}
+    for column, look in columns.items():
+        headings |= {column: look.label, f"{column}_printed": f"{look.label}, printed"}
+        headings[f"{column}_difference"] = f"Δ {look.label}"
+    return headings
+
+
+def figure(row: Any, column: str) -> float | None:
+    """Return a size of a ``RunRow`` or ``PaperRow``, or its mean of a metric; None where it has none, or is None."""
+    if row is None:
+        return None
+    return getattr(row, column) if column in SIZES else row.means.get(column)
+
+
+def figure_cell(look: Column, value: float | None, low: float | None = None, high: float | None = None) -> Cell:
+    """Make the cell of a figure, which may be missing, with the interval from ``low`` to ``high`` if it has one."""
+    if value is None:
+        return Cell()
+    interval = "" if low is None or high is None else f"[{look.show(low)}, {look.show(high)}]"
+    return Cell(look.show(value), interval, value)
+
+
+def printed_notes(rows: Mapping[str, PaperRow]) -> list[str]:
+    """Say where the paper's figures come from, and which of them are not comparable.
+
+    Args:
+        rows: the name that a table gives a model -> the row of the paper that stands beside it.
+    """
+    if not rows:
+        return []
+    test_sets = ", ".join(dict.fromkeys(row.test_set for row in rows.values()))
+    notes = [f"Printed: {source()}, on {test_sets}."]
+    return notes + [f"{name}, printed: {row.note}." for name, row in rows.items() if row.note]

@@ -1,0 +1,25 @@
+"""The table of one model's scores: a row for each metric."""
+
+from __future__ import annotations
+
+from sordino.evaluation.pesq_trained import PERCEPTUAL, perceptual_notes
+from sordino.evaluation.score import Scores
+from sordino.metrics import COLUMNS, columns
+from sordino.report.columns import figure_cell
+from sordino.report.table import Cell, Table
+
+_LABELS = {"metric": "Metric", "mean": "Mean", "std": "Std", "low": "95 % low", "high": "95 % high"}
+_COUNTS = {"n": "Files", "missing": "Not scored"}
+
+
+def score_table(scores: Scores) -> Table:
+    """Make the table of mean, deviation over files, 95 % interval and count of every column that was asked for."""
+    summaries, rows = scores.summary(), []
+    for column in columns(scores.metrics):
+        look, summary = COLUMNS[column], summaries.get(column)
+        cells = {"metric": Cell(look.label, value=column)}
+        cells |= {part: figure_cell(look, getattr(summary, part, None)) for part in ("mean", "std", "low", "high")}
+        count = summary.n if summary else 0
+        rows.append(cells | {"n": Cell(str(count)), "missing": Cell(str(len(scores.rows) - count))})
+    notes = perceptual_notes([scores.metadata["model"]] if scores.metadata.get(PERCEPTUAL) else [])
+    return Table(_LABELS | _COUNTS, rows, notes, name="Scores", complete=True)

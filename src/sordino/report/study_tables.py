@@ -1,0 +1,93 @@
+"""The tables of a study: one for each test set, with a row for each method in each scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sordino.errors import InputError
+from sordino.evaluation.pesq_trained import perceptual_notes
+from sordino.evaluation.statistics import OVER_BOTH, OVER_FILES
+from sordino.metrics import COLUMNS, Column
+from sordino.report.columns import INNER, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
+from sordino.report.studies import StudyRow
+from sordino.report.table import Cell, Table
+
+# Students are small, so that their parameters are shown in thousands.
+_SIZES = SIZES | {"params": Column("Params (K)", 1, 1e-3, higher_is_better=False)}
+
+
+def study_tables(
+    tests: Mapping[str, Sequence[StudyRow]], against: str | None = None, synthetic: bool = False, note: str = ""
+) -> list[Table]:
+    """Make the table of each test set; in HTML, scenarios are headings within it.
+
+    Args:
+        tests: name of each test set to its rows; a single one goes without its name.
+        against: the method that the others are compared with.
+        synthetic: whether the data is.
+        note: a further remark for each table.
+
+    Raises:
+        InputError: there are no rows.
+    """
+    if not any(tests.values()):
+        raise InputError("study", "has no finished run")
+    tables = []
+    for test, rows in tests.items():
+        shown = {column: COLUMNS[column] for column in shown_metrics(rows)}
+        heads = {"scenario": "Scenario", "method": "Method"} | labels(_SIZES) | {"seeds": "Seeds"} | labels(shown)
+        cells = [{"test": Cell(value=test), **_cells(row, shown)} for row in rows]
+        notes = _notes(rows, against, note) + ([SYNTHETIC] if synthetic else [])
+        title = test if len(tests) > 1 else ""
+        tables.append(Table(heads, cells, notes, title, "Table of the study", group="scenario", missing=""))
+    return tables
+
+
+def _notes(rows: Sequence[StudyRow], against: str | None, note: str) -> list[str]:
+    """Say what a mean and a difference in the table are, which models were trained on PESQ, and ``note``."""
+    seeds, files = max(row.seeds for row in rows), max(row.files for row in rows)
+    notes = [f"Mean ± standard deviation over {seeds} seed(s), on {files} file(s)."]
+    if any(row.differences for row in rows):
+        notes.append(f"Δ: above {against} on the same files, with its {OVER_BOTH if seeds > 1 else OVER_FILES}.")
+    notes += perceptual_notes(row.cell.method for row in rows if row.perceptual)
+    notes += [note] if note else []
+    return notes + printed_notes({row.printed.name: row.printed for row in rows if row.printed})
+
+
+def shown_metrics(rows: Sequence[StudyRow]) -> list[str]:
+    """Return the metric columns that tables and plots show; those that CSIG and its like are made of are left out."""
+    return list(dict.fromkeys(column for row in rows for column in row.spreads if column not in INNER))
+
+
+def _cells(row: StudyRow, shown: Iterable[str]) -> dict[str, Cell]:
+    """The cells of a row. A row of the paper, a summary or a difference that it lacks has no cells."""
+    cells = {"scenario": Cell(row.cell.scenario), "method": Cell(row.cell.method)}
+    cells |= {"seeds": Cell(str(row.seeds)), "files": Cell(value=row.files)}
+    for column, look in _SIZES.items():
+        cells[column] = figure_cell(look, getattr(row.size, column, None))
+        cells |= _printed_cell(row, column, look)
+    for column in dict.fromkeys([*row.spreads, *shown]):
+        write = _metric_cells if column in row.spreads else _printed_cell
+        cells |= write(row, column, COLUMNS[column])
+    return cells
+
+
+def _printed_cell(row: StudyRow, column: str, look: Column) -> dict[str, Cell]:
+    return {f"{column}_printed": figure_cell(look, figure(row.printed, column))} if row.printed else {}
+
+
+def _metric_cells(row: StudyRow, column: str, look: Column) -> dict[str, Cell]:
+    """The cells of one metric: mean, deviation, interval, and the difference from the reference method."""
+    spread, summary, difference = row.spreads[column], row.summaries.get(column), row.differences.get(column)
+    mean, std = look.show(spread.mean), spread.std if spread.n > 1 else None
+    text = mean if std is None else f"{mean} ± {look.show(std)}"
+    cells = {column: Cell(text, value=spread.mean), f"{column}_std": Cell(value=std)}
+    cells |= _printed_cell(row, column, look)
+    if summary is not None:
+        cells |= {f"{column}_low": Cell(value=summary.low), f"{column}_high": Cell(value=summary.high)}
+    if difference is not None:
+        own = figure_cell(look, difference.mean, difference.low, difference.high)
+        cells[f"{column}_difference"] = own._replace(text=own.text if difference.mean < 0 else f"+{own.text}")
+        cells[f"{column}_difference_low"] = Cell(value=difference.low)
+        cells[f"{column}_difference_high"] = Cell(value=difference.high)
+    return cells

@@ -1,0 +1,162 @@
+"""One table for everything that is printed, written to a file or shown on a page.
+
+A ``Table`` is filled once and written as aligned text, Markdown, LaTeX, CSV or HTML. Text, Markdown and LaTeX show
+rounded figures; CSV holds the raw values in base units, and may have columns that are not shown. Nothing missing counts
+as zero: CSV leaves the field empty, the other styles show a dash or nothing.
+
+Which library writes what:
+
+* ``tabulate`` aligns text and Markdown and writes LaTeX with booktabs. It is one module without dependencies and is
+  imported when a table is written. Its detection of numbers is turned off, because it would rewrite the figures.
+* Here: what ``tabulate`` leaves out. It does not escape ``|`` in Markdown, it passes signs to LaTeX that LaTeX cannot
+  set, and its HTML has neither scopes for screen readers nor headings within the table.
+* ``rich.table``, which is installed for the progress bars, draws for a terminal of a given width and cuts or wraps
+  cells to fit; it knows neither LaTeX nor CSV.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Literal, NamedTuple, get_args
+
+from sordino.errors import InputError
+
+Style = Literal["text", "markdown", "latex", "csv", "html"]
+
+# Signs outside ASCII that tables use and LaTeX sets differently, or not at all. ``tabulate`` leaves them as they are.
+_LATEX_SIGNS = str.maketrans({"–": "--", "†": r"\dag{}", "±": r"$\pm$", "Δ": r"$\Delta$"})
+
+
+class Cell(NamedTuple):
+    """One entry of a table; an empty one stands for a missing value."""
+
+    text: str = ""
+    """What is shown, rounded and scaled."""
+    interval: str = ""
+    """Shown beside the text."""
+    value: object = None
+    """What CSV holds, unrounded and in base units; the text when left out."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, and what its reader must know."""
+
+    labels: Mapping[str, str]
+    """Key of each column that is shown -> its heading, in their order. Other columns are written to CSV alone."""
+    rows: Sequence[Mapping[str, Cell]]
+    """Key of a column -> cell; a key that is left out is a missing value. CSV has the columns as the rows name them."""
+    notes: Sequence[str] = ()
+    """Sentences of plain text. CSV, which is for programs, has none."""
+    title: str = ""
+    """Stands above the table in text, Markdown and LaTeX."""
+    name: str = "Table"
+    """What the table is, for those who have a page read to them."""
+    group: str = ""
+    """The key of a column whose values become headings within the HTML table, instead of a column."""
+    missing: str = "–"
+    """Shown for missing values."""
+    complete: bool = False
+    """Whether columns are shown in which no row has anything."""
+
+    @classmethod
+    def of(cls, header: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence[str] = ()) -> Table:
+        """Make a table of finished entries.
+
+        Args:
+            header: headings of the columns; in CSV, those of one name are numbered.
+            rows: an entry for each column; ``str`` gives its text, and an empty one is a missing value.
+            notes: what the reader must know.
+        """
+        keys = [label if header.count(label) == 1 else f"{label} {place}" for place, label in enumerate(header)]
+        cells = [{key: Cell(str(entry)) for key, entry in zip(keys, row, strict=True)} for row in rows]
+        return cls(dict(zip(keys, header, strict=True)), cells, notes, complete=True)
+
+    def write(self, style: Style) -> str:
+        """Write the table in a style, ending with a line break.
+
+        Raises:
+            InputError: there is no such style.
+        """
+        if style not in get_args(Style):
+            raise InputError("style", f"no table style {style!r}", ", ".join(get_args(Style)))
+        return getattr(self, f"to_{style}")()
+
+    def to_text(self) -> str:
+        """Write aligned text: the first column to the left, the others to the right, and the notes below."""
+        title = f"{self.title}\n\n" if self.title else ""
+        notes = "".join(f"{note}\n" for note in self.notes)
+        return f"{title}{self._tabulate('simple')}\n" + (f"\n{notes}" if notes else "")
+
+    def to_markdown(self) -> str:
+        """Write a Markdown table with every ``|`` inside of it escaped, and each note as a paragraph below."""
+        title = f"**{self.title}**\n\n" if self.title else ""
+        return f"{title}{self._tabulate('pipe', {'|': chr(92) + '|'})}\n" + "".join(f"\n{one}\n" for one in self.notes)
+
+    def to_latex(self) -> str:
+        """Write a ``tabular`` of the package booktabs, with title and notes as comments above."""
+        comments = "".join(f"% {line}\n" for line in (self.title, *self.notes) if line)
+        return f"{comments}{self._tabulate('latex_booktabs').translate(_LATEX_SIGNS)}\n"
+
+    def to_csv(self) -> str:
+        """Write CSV: every column, shown or not, by its key, with raw values; missing ones are empty."""
+        out, keys = io.StringIO(), dict.fromkeys(key for row in self.rows for key in row) or self.labels
+        writer = csv.DictWriter(out, list(keys), lineterminator="\n")
+        writer.writeheader()
+        for row in self.rows:
+            writer.writerow({key: cell.text if cell.value is None else cell.value for key, cell in row.items()})
+        return out.getvalue()
+
+    def to_html(self) -> str:
+        """Write an HTML table below its notes; it scrolls sideways by itself, and the first cell heads each row."""
+        keys = [key for key in self._shown() if key != self.group]
+        groups: dict[str, list[str]] = {}
+        for row in self.rows:
+            heading = row[self.group].text if self.group else ""
+            groups.setdefault(heading, []).append(self._html_row([row.get(key, Cell()) for key in keys]))
+        bodies = ""
+        for heading, lines in groups.items():
+            if heading:
+                lines.insert(0, f'<tr><th colspan="{len(keys)}" scope="rowgroup">{escape(heading)}</th></tr>')
+            bodies += "\n".join(["<tbody>", *lines, "</tbody>\n"])
+        head = "".join(f'<th scope="col">{escape(self.labels[key])}</th>' for key in keys)
+        notes = "".join(f'<p class="note">{escape(note)}</p>\n' for note in self.notes)
+        region = f'<div class="scroll" role="region" aria-label="{escape(self.name)}" tabindex="0">'
+        return f"{notes}{region}\n<table>\n<thead><tr>{head}</tr></thead>\n{bodies}</table>\n</div>\n"
+
+    def _shown(self) -> list[str]:
+        """The keys of the columns that are shown, in the order of their labels."""
+        filled = {key for row in self.rows for key, cell in row.items() if cell.text}
+        return [key for key in self.labels if self.complete or key in filled]
+
+    def _tabulate(self, style: str, replaced: Mapping[str, str] | None = None) -> str:
+        """Lay the shown columns out, with some characters of the entries replaced."""
+        from tabulate import tabulate
+
+        keys, table, rows = self._shown(), str.maketrans(dict(replaced or {})), []
+        for row in self.rows:
+            cells = [row.get(key, Cell()) for key in keys]
+            texts = [f"{cell.text} {cell.interval}" if cell.interval else cell.text or self.missing for cell in cells]
+            # A line break inside of a name would break the row.
+            rows.append([" ".join(text.split()).translate(table) for text in texts])
+        labels = [self.labels[key].translate(table) for key in keys]
+        aligned = ["left", *["right"] * (len(keys) - 1)]
+        return tabulate(rows, labels, style, disable_numparse=True, colalign=aligned)
+
+    def _html_row(self, cells: Sequence[Cell]) -> str:
+        """Write the cells of a row, of which the first heads it."""
+        first, *others = (escape(cell.text or self.missing) for cell in cells)
+        intervals = [f"<small>{escape(cell.interval)}</small>" if cell.interval else "" for cell in cells[1:]]
+        figures = "".join(f"<td>{text}{interval}</td>" for text, interval in zip(others, intervals, strict=True))
+        return f'<tr><th scope="row">{first}</th>{figures}</tr>'
+
+
+def write_tables(tables: Sequence[Table], style: Style) -> str:
+    """Write several tables as one document; in CSV they are one table, with every column that one of them has."""
+    if style == "csv":
+        return replace(tables[0], rows=[row for table in tables for row in table.rows]).to_csv()
+    return "\n".join(table.write(style) for table in tables)
