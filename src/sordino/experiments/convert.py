@@ -58,7 +58,9 @@ def arguments(where: str, signature: Signature, values: Mapping[str, Any], error
     for key, parameter in signature.items():
         if parameter.required and key not in values:
             errors.append(f"{prefix}{key}: missing; expected a {_name(parameter.kind)}")
-    return {key: value(f"{prefix}{key}", values[key], signature[key].kind, errors) for key in values if key in signature}
+    return {
+        key: value(f"{prefix}{key}", values[key], signature[key].kind, errors) for key in values if key in signature
+    }
 
 
 def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:

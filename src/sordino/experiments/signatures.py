@@ -55,7 +55,7 @@ def inspected(constructor: Callable[..., Any]) -> Signature:
 
 @cache
 def catalogue(module: str, name: str) -> Mapping[str, Place]:
-    """Read a literal dict of imported names: key -> where its value is defined.
+    """Read a literal dict of imported names: key -> where its value is imported from.
 
     Args:
         module: of this package, such as ``sordino.models``.
@@ -65,12 +65,15 @@ def catalogue(module: str, name: str) -> Mapping[str, Place]:
     literal = source.values[name]
     if not isinstance(literal, ast.Dict):
         raise TypeError(f"{module}.{name} is no literal dict")
-    return {ast.literal_eval(key): source.place(value.id) for key, value in _entries(literal)}
+    return {
+        ast.literal_eval(key): source.imports.get(value.id, Place(module, value.id)) for key, value in _entries(literal)
+    }
 
 
 @cache
 def signature(place: Place) -> Signature:
     """Read what a function, or the constructor of a class, takes; as ``inspected``, without importing it."""
+    place = _source(place.module).place(place.name)
     source = _source(place.module)
     if place.name in source.functions:
         return source.parameters(source.functions[place.name])
@@ -147,11 +150,11 @@ class _Source:
 
     def group(self, name: str) -> type:
         """A dataclass with the fields of the one that is called ``name``, to check a group of arguments against."""
-        fields = []
+        fields: list[tuple[str, Any, Any]] = []
         for node in self.classes[name].body:
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                default = {} if node.value is None else {"default": None}
-                fields.append((node.target.id, self.type_of(node.annotation), field(**default)))
+                default = field() if node.value is None else field(default=None)
+                fields.append((node.target.id, self.type_of(node.annotation), default))
         return make_dataclass(name, fields, namespace={"__module__": self.module})
 
 

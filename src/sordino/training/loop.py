@@ -42,7 +42,7 @@ from sordino.training.validation import choose
 from sordino.types import Batch
 
 FIRST = 4
-"""Batches on which a network is set upright before it learns."""
+"""Batches that are loaded before the run begins: its polarity is checked on all, what else is checked on the first."""
 
 
 class Trainer:
@@ -102,9 +102,9 @@ class Trainer:
         if self.objective.teacher is not None:
             self.objective.teacher.to(self.fabric.device)
         self.student.to(self.fabric.device)
-        first = [batch.to(self.fabric.device) for batch in islice(self._loaded(0, 0, 0), FIRST)]
-        fix_polarity(self.student, [batch.noisy for batch in first])
-        self.objective.prepare(self.student, first[0])
+        self._first = [batch.to(self.fabric.device) for batch in islice(self._loaded(0, 0, 0), FIRST)]
+        fix_polarity(self.student, [batch.noisy for batch in self._first])
+        self.objective.prepare(self.student, self._first[0])
         self.model = wrap(self.fabric, self.student, self.objective, self.settings)
         self.stepper = Stepper(self.fabric, self.settings.grad_clip)
         decay = self.settings.ema
@@ -126,8 +126,8 @@ class Trainer:
             self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
 
     def first_batch(self) -> Batch:
-        """The batch that the run begins with; every call loads it anew."""
-        return next(self._loaded(0, 0, 0)).to(self.fabric.device)
+        """Return the batch that the run begins with; loaded already, unless the run is on its way."""
+        return self._first[0] if self._first else next(self._loaded(0, 0, 0)).to(self.fabric.device)
 
     def check(self) -> dict[str, float]:
         """Check the objective on the first batch, changing nothing; see ``sordino.training.checks``."""
@@ -199,7 +199,11 @@ class Trainer:
             self._validate_if_due(log)
 
     def _batches(self) -> Iterator[Batch]:
-        """All batches from the current step to the last, epoch after epoch."""
+        """Yield all batches from the current step to the last, epoch after epoch."""
+        # Those that were loaded before the run begin it. They are let go one by one, for they may fill a GPU.
+        first, self._first = self._first[self.step :], []
+        while first and self.step < self.steps:
+            yield first.pop(0)
         while self.step < self.steps:
             epoch, done = divmod(self.step, self.per_epoch)
             for batch in self._loaded(epoch, done, self.settings.workers):
