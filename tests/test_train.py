@@ -21,8 +21,9 @@ from sordino.data.sources import Synthetic
 from sordino.distill.methods import METHODS
 from sordino.distill.teachers import Teacher
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
 from sordino.experiments import run
+from sordino.experiments.build import build_trainer
+from sordino.experiments.recipe import read
 from sordino.losses import LOSSES
 from sordino.training import Objective, Settings, read_log
 from sordino.training.log import Log
@@ -68,7 +69,7 @@ def test_first_losses_are_pinned(tmp_path: Path, teacher: str) -> None:
 
 def test_a_student_that_ships_goes_on_learning(tmp_path: Path) -> None:
     values = recipe(model={"checkpoint": "unet-24"}, loss={"compressed": {}}, train={"steps": 2})
-    student = run.build(values, tmp_path / "none").student
+    student = build_trainer(read(values), tmp_path / "none").student
     shipped = sordino.load("unet-24").state_dict()
     assert student.training
     torch.testing.assert_close(student.state_dict(), shipped, rtol=0, atol=0)
@@ -171,7 +172,7 @@ def test_loss_falls_and_best_checkpoint_describes_itself(tmp_path: Path) -> None
     assert header["about"]["synthetic"] is True
     assert header["about"]["valid"] == outcome.valid
     assert outcome.valid["score"] == outcome.best_score
-    assert schema.read(header["about"]["recipe"]) == schema.read(values)
+    assert read(header["about"]["recipe"]) == read(values)
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
 
 
@@ -204,8 +205,7 @@ def test_mixed_precision_leaves_the_sound_alone(
 
 
 def test_teacher_stays_as_it_was(tmp_path: Path, teacher: str) -> None:
-    values = schema.read(distilled(teacher))
-    trainer = run.build(values, tmp_path / "run")
+    trainer = build_trainer(read(distilled(teacher)), tmp_path / "run")
     assert trainer.objective.teacher is not None
     network = trainer.objective.teacher.network
     before = {name: value.clone() for name, value in network.state_dict().items()}
