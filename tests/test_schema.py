@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import inspect
+import pickle
+import subprocess
+import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
+import yaml
 
 from sordino import losses, models
 from sordino.assets import recipes
+from sordino.assets import shipped as shipped_students
 from sordino.data.sources import SOURCES, Dns
 from sordino.distill import teachers
 from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.experiments.build import build_network
-from sordino.experiments.recipe import Recipe, read
+from sordino.experiments.recipe import RECIPE, Recipe, read, same_recipe
 from sordino.experiments.schema import Component, Pretrained, Teacher
+from sordino.experiments.signatures import catalogue, inspected, signature
 from sordino.report import paper
 from sordino.training import Objective, Settings
 
@@ -306,3 +312,148 @@ def test_file_that_is_no_recipe(tmp_path: Path, content: bytes, message: str) ->
     path = tmp_path / "recipe.yaml"
     path.write_bytes(content)
     assert message in told(path)
+
+
+# What is written and read back
+
+
+WRITTEN = """\
+title: a trial
+out: runs/x
+data:
+  name: mix
+  clean: c
+  noise: n
+  snr_db:
+  - 0.0
+  - 10.0
+  tempo: null
+  augment:
+    rumble: 0.9
+    bursts_db:
+    - 0.0
+    - 6.0
+  exclude:
+  - a
+model:
+  name: unet
+  width: 8
+teacher:
+  checkpoint: t.safetensors
+  estimate: a:b
+  cache: c
+  draws: 2
+loss:
+  multi_resolution:
+    spectral_weight: 1.0
+  l1: {}
+distill:
+  similarity:
+    axes:
+    - batch
+    - frame_batch
+  output:
+    loss: l1
+weights:
+  kd/output:
+    balance: 1.0
+  kd/similarity:
+    ramp: cosine
+    steps: 7
+  loss/l1: 2.0
+stages:
+- share: 0.5
+  weights:
+    loss/l1: 0.0
+    kd/output:
+      ramp: linear
+      steps: 3
+      end: 2.0
+- reset: true
+  weights: {}
+train:
+  steps: 10
+  max_lr: 1.0
+  select:
+    estoi: 2.0
+  grad_clip: null
+unlabelled:
+  noisy: r
+  share: 1.0
+paper:
+  table: 1
+  row: MANNER-S-1.5GF + MV-AT
+"""
+"""A ``recipe.yaml`` of version 0.1, which knew recipes as mappings only."""
+
+
+def test_a_recipe_of_an_older_version_is_read_and_written_as_it_was(tmp_path: Path) -> None:
+    recipe = read(write(tmp_path, RECIPE, WRITTEN))
+    assert recipe.data.arguments["snr_db"] == (0.0, 10.0)
+    assert recipe.weights == {"kd/output": Balance(1.0), "kd/similarity": Ramp("cosine", 7), "loss/l1": 2.0}
+    first, second = recipe.stages
+    assert first == Stage(0.5, weights={"loss/l1": 0.0, "kd/output": Ramp("linear", 3, end=2.0)})
+    assert second == Stage(reset=True)
+    assert recipe.train == Settings(steps=10, max_lr=1.0, select={"estoi": 2.0})
+    assert recipe.teacher == Teacher("t.safetensors", estimate="a:b", cache="c", draws=2)
+    assert yaml.safe_dump(recipe.to_mapping(), sort_keys=False) == WRITTEN
+    assert pickle.loads(pickle.dumps(recipe)) == recipe
+    same_recipe(tmp_path, read(recipe, ["train.workers=3", "title=another"]))
+    with pytest.raises(InputError, match=r"weights\.kd/similarity\.steps is 8, but the run began with 7"):
+        same_recipe(tmp_path, read(recipe, ["weights.kd/similarity.steps=8"]))
+
+
+@pytest.mark.parametrize("name", shipped_students())
+def test_recipes_on_the_cards_of_students_are_read(name: str) -> None:
+    stored = shipped_students()[name]["training"]["recipe"]
+    assert read(stored).to_mapping() == stored
+
+
+def test_a_recipe_cannot_be_changed() -> None:
+    recipe = read(PLAIN)
+    with pytest.raises(FrozenInstanceError):
+        recipe.title = "another"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_settings_out_of_range_are_told_with_the_other_mistakes() -> None:
+    message = told({**PLAIN, "train": {"steps": 0}, "modle": {}, "unlabelled": {"noisy": "r", "shar": 1}})
+    for part in ("train.steps: 0; expected at least 1", "modle: no such key", "unlabelled.shar: no such key"):
+        assert part in message
+
+
+# Signatures
+
+
+CATALOGUES = {
+    ("sordino.models", "MODELS"): models.MODELS,
+    ("sordino.data.sources", "SOURCES"): SOURCES,
+    ("sordino.losses", "LOSSES"): losses.LOSSES,
+    ("sordino.distill.methods", "METHODS"): METHODS,
+}
+
+
+def comparable(kind: Any) -> Any:
+    """A type; for one with a dataclass in it, which is read as a twin, what it is called and the types of its fields."""
+    groups = [part for part in (kind, *get_args(kind)) if is_dataclass(part)]
+    return (str(kind), [get_type_hints(group) for group in groups]) if groups else kind
+
+
+@pytest.mark.parametrize("place", CATALOGUES, ids=".".join)
+def test_signatures_read_from_source_are_those_of_the_constructors(place: tuple[str, str]) -> None:
+    known = CATALOGUES[place]
+    assert list(catalogue(*place)) == list(known)
+    for name, where in catalogue(*place).items():
+        here, there = signature(where), inspected(known[name])
+        assert list(here) == list(there), name
+        for key in there:
+            assert here[key].required == there[key].required, f"{name}.{key}"
+            assert comparable(here[key].kind) == comparable(there[key].kind), f"{name}.{key}"
+
+
+def test_a_recipe_is_read_without_what_it_will_run() -> None:
+    program = (
+        "import sys\nfrom sordino.experiments.recipe import read\n"
+        "from sordino.assets import recipes\nfor name in recipes(): read(name)\nprint(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert {"torch", "scipy", "numpy", "lightning_fabric"}.isdisjoint(done.stdout.split())

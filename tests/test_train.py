@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 import sordino
 from sordino import models
+from sordino.data.base import Segments
 from sordino.data.loader import loader
 from sordino.data.sources import Synthetic
 from sordino.distill.methods import METHODS
@@ -26,10 +27,11 @@ from sordino.experiments.build import build_trainer
 from sordino.experiments.recipe import read
 from sordino.losses import LOSSES
 from sordino.training import Objective, Settings, read_log
+from sordino.training.batches import FIRST
 from sordino.training.log import Log
 from sordino.training.schedule import schedule
 from sordino.training.state import STATE, load_state, save_state
-from sordino.types import Batch
+from sordino.types import Batch, Item
 
 # The first step of the run below, seed 0: what the networks, the losses, the methods and the data say together.
 PINNED = {"loss/weighted": 1.996, "kd/mvat": 0.634, "kd/output": 0.108}
@@ -78,6 +80,25 @@ def test_a_student_that_ships_goes_on_learning(tmp_path: Path) -> None:
     learnt = sordino.load(tmp_path / "run" / "last.safetensors")
     assert learnt.arguments == student.arguments
     assert any(not torch.equal(value, shipped[name]) for name, value in learnt.state_dict().items())
+
+
+def test_every_batch_is_loaded_once(tmp_path: Path, teacher: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polarity, self-checks and first steps share the batches that a run begins with."""
+    loaded: list[tuple[int, int]] = []
+    load = Segments.__getitem__
+
+    def watched(self: Segments, key: tuple[int, int]) -> Item:
+        loaded.append(key)
+        return load(self, key)
+
+    monkeypatch.setattr(Segments, "__getitem__", watched)
+    values = distilled(teacher, data={"name": "synthetic", "segment_s": 0.5, "epoch_size": 12}, train={"steps": 8})
+    trainer = build_trainer(read(values), tmp_path / "run")
+    assert sorted(loaded) == sorted(set(loaded))
+    assert len(loaded) == 2 * FIRST
+    trainer.fit()
+    assert len(loaded) == 2 * 8  # an epoch of six batches, and two of the next
+    assert len(set(loaded)) == len(loaded)
 
 
 CRAFT = {
