@@ -26,7 +26,7 @@ from sordino.experiments.recipe import RECIPE, Recipe, read, same_recipe
 from sordino.experiments.schema import Component, Pretrained, Teacher
 from sordino.experiments.signatures import catalogue, inspected, signature
 from sordino.report import paper
-from sordino.training import Objective, Settings
+from sordino.training import Balance, Objective, Ramp, Settings, Stage
 
 PLAIN: dict[str, Any] = {"data": {"name": "synthetic"}, "model": {"name": "manner-s", "hidden": 12, "depth": 3}}
 DISTILLED: dict[str, Any] = {
@@ -71,8 +71,8 @@ def test_shipped_recipe_names_arguments_of_the_right_constructors(name: str) -> 
         *((losses.LOSSES, part, values) for part, values in recipe.losses.items()),
         *((METHODS, part, values) for part, values in recipe.methods.items()),
     ]
-    for catalogue, part, values in called:
-        inspect.signature(catalogue[part]).bind(**values)
+    for known, part, values in called:
+        inspect.signature(known[part]).bind(**values)
     assert recipe.title
     assert recipe.out == f"runs/{name}"
     assert (recipe.teacher is not None) == bool(recipe.methods)
@@ -433,7 +433,7 @@ CATALOGUES = {
 
 
 def comparable(kind: Any) -> Any:
-    """A type; for one with a dataclass in it, which is read as a twin, what it is called and the types of its fields."""
+    """A type; of one with a dataclass in it, of which a twin is read, its name and the types of the fields."""
     groups = [part for part in (kind, *get_args(kind)) if is_dataclass(part)]
     return (str(kind), [get_type_hints(group) for group in groups]) if groups else kind
 
