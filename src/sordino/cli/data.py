@@ -69,10 +69,10 @@ def prepare(given: Namespace) -> Answer:
 
 def render(given: Namespace) -> Answer:
     needs_training_tier()
-    from sordino.experiments import run
+    from sordino.experiments import corpus
 
     with Display() as show:
-        result = run.render(
+        result = corpus.render(
             given.recipe,
             given.out,
             given.hours,
@@ -90,10 +90,10 @@ def render(given: Namespace) -> Answer:
 
 def shard(given: Namespace) -> Answer:
     needs_training_tier()
-    from sordino.experiments import run
+    from sordino.experiments import corpus
 
     with Display() as show:
-        result = run.shard(
+        result = corpus.shard(
             given.recipe,
             given.out,
             given.overrides,

@@ -79,8 +79,8 @@ def compare(
         opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
         curves = {title: read_log(folder) for title, folder in opened.items()}
         shown = _examples(source, opened, examples)
-        told = {title: _tables(folder) for title, folder in opened.items()}
-        write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published, told)
+        figures = {title: _tables(folder) for title, folder in opened.items()}
+        write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published, figures)
     return rows, published
 
 
@@ -108,7 +108,7 @@ def _recipe(folder: Path) -> Recipe:
 
 
 def _titles(folders: Sequence[Path], recipes: Sequence[Recipe | None], scores: Sequence[Scores]) -> list[str]:
-    """What each run or scored model is called; two seeds of one recipe are told apart by their folders."""
+    """What each run or scored model is called; two seeds of one recipe differ in their folders."""
     titles = [
         str(one.metadata.get("model", folder.name)) if recipe is None else recipe.title or folder.name
         for folder, recipe, one in zip(folders, recipes, scores, strict=True)
@@ -149,7 +149,7 @@ def _noisy(folder: Path, beside: Sequence[Scores], progress: Progress | None) ->
 
 
 def _tables(folder: Path) -> list[dict[str, Any]]:
-    """What the run's methods told beside their losses, and what the rows and columns of that are."""
+    """The tables that the run's methods logged beside their losses, each with the meaning of its rows and columns."""
     records = read_log(folder, FIGURES)
     methods = _recipe(folder).methods if records else {}
     axes = {name: _axes(METHODS[name](**arguments)) for name, arguments in methods.items()}

@@ -1,4 +1,4 @@
-"""What the project does with a recipe: train it, try it, score a model on its data, write its data as files."""
+"""What the project does with a recipe: train it, try it, score a model on its data; and export what was trained."""
 
 from __future__ import annotations
 
@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sordino import models
 from sordino.assets import weights
-from sordino.data.base import Damaged
-from sordino.data.tools.render import Rendered
-from sordino.data.tools.render import render as rendered
-from sordino.data.tools.shard import Sharded
-from sordino.data.tools.shard import shard as sharded
 from sordino.distributed import broadcast, join, rank
 from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate as measure
 from sordino.evaluation.score import Scores
 from sordino.experiments.build import build_source, build_trainer
-from sordino.experiments.recipe import RECIPE, Recipe, RecipeLike, plain, read, read_data, same_recipe, write_recipe
+from sordino.experiments.recipe import RECIPE, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
 from sordino.experiments.schema import Component
 from sordino.experiments.teacher import cache_plan
 from sordino.metrics import DEFAULT, Align
@@ -205,46 +200,6 @@ def evaluate(
         scores.to_json(folder / SCORES)
         scores.to_csv(folder / "scores.csv")
     return scores
-
-
-def render(
-    recipe: RecipeLike,
-    out: str | Path,
-    hours: float,
-    overrides: Sequence[str] = (),
-    seed: int = 0,
-    noisy_only: bool = False,
-    workers: int | None = None,
-    damaged: Damaged = "refuse",
-    progress: Callable[[int, int], None] | None = None,
-) -> Rendered:
-    """Write hours of a recipe's data as files; its section ``data`` is all that it needs.
-
-    Args:
-        recipe, overrides: as for :func:`train`.
-        out, hours, seed, noisy_only, workers, damaged, progress: see ``sordino.data.tools.render``.
-    """
-    data = read_data(recipe, overrides)
-    stated = plain({"name": data.name, **data.arguments})
-    return rendered(build_source(data), out, hours, seed, noisy_only, workers, damaged, stated, progress)
-
-
-def shard(
-    recipe: RecipeLike,
-    out: str | Path,
-    overrides: Sequence[str] = (),
-    per_shard: int = 1000,
-    workers: int | None = None,
-    damaged: Damaged = "refuse",
-    progress: Callable[[int, int], None] | None = None,
-) -> Sharded:
-    """Write the recordings of a recipe's data as shards; its section ``data`` is all that it needs.
-
-    Args:
-        recipe, overrides: as for :func:`train`.
-        out, per_shard, workers, damaged, progress: see ``sordino.data.tools.shard``.
-    """
-    return sharded(build_source(read_data(recipe, overrides)), out, per_shard, workers, damaged, progress)
 
 
 def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity:
