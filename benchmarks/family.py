@@ -20,21 +20,22 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from paired import machine
 
 from sordino import losses, models
-from sordino.data import sources
 from sordino.data.base import Source
 from sordino.data.loader import loader
+from sordino.errors import InputError
 from sordino.evaluation.cost import macs_per_second
 from sordino.evaluation.score import score
-from sordino.experiments import recipe as schema
+from sordino.experiments.build import build_source
+from sordino.experiments.recipe import Recipe, read
 from sordino.files import write_text
 from sordino.report.table import Table
+from sordino.training import Weight
 from sordino.types import Batch, Item
 
 METRICS = ("pesq_wb", "stoi", "estoi", "si_sdr_db")
@@ -66,9 +67,9 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for the trained weights")
     parser.add_argument("--out", type=Path, help="where to write the table as Markdown")
     given = parser.parse_args()
-    recipe = schema.read(given.recipe)
+    recipe = read(given.recipe)
     torch.set_num_threads(1)
-    source = sources.create(**recipe["data"])
+    source = build_source(recipe.data)
     sets = {"validation": source.valid()} | ({"test": source.test()} if given.test else {})
     rows = []
     for text in given.networks:
@@ -93,34 +94,43 @@ def create(text: str) -> models.Enhancer:
     return models.create(name, **{key: json.loads(value) for key, value in pairs})
 
 
-def train(
-    text: str, source: Source, recipe: dict[str, Any], budget_s: float, seed: int
-) -> tuple[models.Enhancer, int, float]:
+def train(text: str, source: Source, recipe: Recipe, budget_s: float, seed: int) -> tuple[models.Enhancer, int, float]:
     """A network trained until its steps have taken ``budget_s``; returns it, the steps, and the seconds they took.
 
     What is counted is processor time of the steps alone: data takes the same for every network.
     """
     torch.manual_seed(seed)
     network = create(text).train()
-    settings = recipe["train"]
-    terms = {name: losses.LOSSES[name](**arguments) for name, arguments in recipe["loss"].items()}
-    weights = recipe.get("weights", {})
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings["max_lr"])
+    settings = recipe.train
+    terms = {name: losses.LOSSES[name](**arguments) for name, arguments in recipe.losses.items()}
+    weights = {f"loss/{name}": _number(recipe.weights.get(f"loss/{name}", 1.0)) for name in terms}
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.max_lr)
     spent, steps = 0.0, 0
-    for batch in batches(source, settings["batch_size"], seed):
+    for batch in batches(source, settings.batch_size, seed):
         assert batch.clean is not None
         began = time.process_time()
-        optimizer.param_groups[0]["lr"] = settings["max_lr"] * pace(spent / budget_s)
+        optimizer.param_groups[0]["lr"] = settings.max_lr * pace(spent / budget_s)
         estimate = network(batch.noisy)
         values = {name: term(batch.clean, estimate, batch.noisy).mean() for name, term in terms.items()}
         optimizer.zero_grad()
-        torch.stack([weights.get(f"loss/{name}", 1.0) * value for name, value in values.items()]).sum().backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.get("grad_clip") or math.inf)
+        torch.stack([weights[f"loss/{name}"] * value for name, value in values.items()]).sum().backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.grad_clip or math.inf)
         optimizer.step()
         spent, steps = spent + time.process_time() - began, steps + 1
         if spent >= budget_s:
             break
     return network, steps, spent
+
+
+def _number(weight: Weight) -> float:
+    """The weight of a loss; ramps and balances follow the steps of a run, of which networks take as many as they can.
+
+    Raises:
+        InputError: a weight that is not a plain number.
+    """
+    if not isinstance(weight, float):
+        raise InputError("weights", f"{weight} follows the steps of a run", "a number")
+    return weight
 
 
 def batches(source: Source, batch_size: int, seed: int) -> Iterator[Batch]:

@@ -32,10 +32,12 @@ from sordino.cli.progress import Display
 from sordino.data.recordings import SYNTHETIC_MARK
 from sordino.data.sources import Synthetic
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
 from sordino.experiments import run, study
-from sordino.experiments.recipe import RECIPE
+from sordino.experiments.merge import parse
+from sordino.experiments.recipe import RECIPE, same_recipe
+from sordino.experiments.recipe import read as read_recipe
 from sordino.experiments.run import Progress
+from sordino.experiments.study_plan import read_study
 from sordino.files import write_text
 from sordino.report.table import Table
 from sordino.training import read_log
@@ -64,12 +66,12 @@ def corpus(folder: Path, number: int, progress: Progress) -> Done:
 
 def train(recipe: Path, number: int, progress: Progress) -> Done:
     """Train what is not trained to its end."""
-    values = schema.read(recipe)
-    if "out" not in values:
+    checked = read_recipe(recipe)
+    if not checked.out:
         raise InputError(recipe, "does not say where its run is", "out: FOLDER")
-    folder = Path(values["out"])
+    folder = checked.folder
     if (folder / LAST).is_file():
-        schema.same_recipe(folder, values)
+        same_recipe(folder, checked)
     else:
         run.train(recipe, resume=(folder / RECIPE).is_file(), progress=progress)
     return Done(f"sordino train {recipe}", [folder])
@@ -78,7 +80,7 @@ def train(recipe: Path, number: int, progress: Progress) -> Done:
 def run_study(path: Path, number: int, progress: Progress) -> Done:
     """Do what is missing of a study."""
     study.run(path, progress)
-    plan, runs = study.read(path)
+    plan, runs = read_study(path)
     return Done(f"sordino study {path}", [one.folder for one in runs], Path(plan.out), plan.title)
 
 
@@ -93,7 +95,7 @@ def read(path: Path) -> tuple[str, Path, list[tuple[str, Path]]]:
     """
     if not path.is_file():
         raise InputError(path, "no such list", "a YAML file such as benchmarks/real/results.yaml")
-    values: Any = schema.parse(path.read_text("utf-8"), path)
+    values: Any = parse(path.read_text("utf-8"), path)
     if not isinstance(values, dict) or set(values) != KEYS or not isinstance(values["steps"], list):
         raise InputError(path, "no list of results", f"the keys {', '.join(sorted(KEYS))}")
     steps = []

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from sordino import models
 from sordino.evaluation.cost import macs_per_second
 from sordino.evaluation.speed import peak_of
-from sordino.experiments import recipe as schema
+from sordino.experiments.build import build_network
+from sordino.experiments.recipe import read
 from sordino.files import write_text
 from sordino.losses import LOSSES
 from sordino.report.table import Table
@@ -63,13 +64,11 @@ class Step:
 
 def step_of(recipe: str) -> Step:
     """The step of a recipe that ships, without its teacher."""
-    values = schema.read(recipe)
+    values = read(recipe)
     torch.manual_seed(0)
-    chosen = values.get("loss", {"weighted": {}})
-    losses = [LOSSES[name](**arguments) for name, arguments in chosen.items()]
-    network = models.build(values["model"]).train()
-    batch = values["train"].get("batch_size", 4)
-    return Step(recipe, batch, values["data"].get("segment_s", 4.0), network, losses)
+    losses = [LOSSES[name](**arguments) for name, arguments in values.losses.items()]
+    network = build_network(values.model).train()
+    return Step(recipe, values.train.batch_size, values.data.arguments.get("segment_s", 4.0), network, losses)
 
 
 def kept(step: Step) -> int:

@@ -18,7 +18,8 @@ from sordino.data.augmentation import DEFAULT, NOTHING, Augmentation
 from sordino.data.degrading import Degrader, Sounds
 from sordino.data.tools.render import render
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
+from sordino.experiments.build import build_source
+from sordino.experiments.recipe import read, read_data
 from sordino.types import Item
 
 RATE = 16000
@@ -66,17 +67,17 @@ def more(rng: np.random.Generator, length: int) -> np.ndarray:
 
 def test_a_recipe_states_what_it_changes_and_mistakes_are_named() -> None:
     recipe = {"model": {"name": "unet"}, "data": {"name": "mix", "clean": "c", "noise": "n"}}
-    assert "augment" not in schema.read(recipe)["data"]
-    changed = schema.read(recipe, ["data.augment.rumble=0.9", "data.augment.bursts_db=[0, 6]"])["data"]
+    assert "augment" not in read(recipe).data.arguments
+    changed = read(recipe, ["data.augment.rumble=0.9", "data.augment.bursts_db=[0, 6]"]).data
     assert changed["augment"] == {"rumble": 0.9, "bursts_db": (0.0, 6.0)}
     assert sources.create(**changed).mixing.augment == replace(DEFAULT, rumble=0.9, bursts_db=(0, 6))  # pyright: ignore[reportAttributeAccessIssue]
-    assert sources.create(**schema.read(recipe, ["data.augment=null"])["data"]).mixing.augment is None  # pyright: ignore[reportAttributeAccessIssue]
+    assert build_source(read(recipe, ["data.augment=null"]).data).mixing.augment is None  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(InputError, match=r"data\.augment\.rumbel: no such key; did you mean rumble"):
-        schema.read(recipe, ["data.augment.rumbel=0.9"])
+        read(recipe, ["data.augment.rumbel=0.9"])
     with pytest.raises(InputError, match=r"data\.augment\.hum: 'loud' is no float"):
-        schema.read(recipe, ["data.augment.hum=loud"])
+        read(recipe, ["data.augment.hum=loud"])
     with pytest.raises(InputError, match=r"data\.augment: 3 is no"):
-        schema.read(recipe, ["data.augment=3"])
+        read(recipe, ["data.augment=3"])
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_chances_and_ranges_that_make_no_sense_are_refused(arguments: dict[str, 
 
 def test_published_recipes_are_not_augmented() -> None:
     for name in ("valentini/manner-s-1.5gf", "dns/manner-s-1.5gf"):
-        source = sources.create(**schema.read(name)["data"])
+        source = build_source(read_data(name))
         assert source.mixing.augment is None  # pyright: ignore[reportAttributeAccessIssue]
 
 

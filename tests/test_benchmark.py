@@ -19,8 +19,9 @@ from sordino.evaluation import cost
 from sordino.evaluation.efficiency import Cost
 from sordino.evaluation.speed import RealTimeFactor
 from sordino.experiments import bench as benchmark
-from sordino.experiments import recipe
 from sordino.experiments.bench import TOYS, bench, bench_all
+from sordino.experiments.build import build_network
+from sordino.experiments.recipe import read
 from sordino.report import paper
 from sordino.report.costs import CostRow, cost_table
 from sordino.report.paper import PaperRow
@@ -81,8 +82,8 @@ def counted() -> list[CostRow]:
 def test_every_network_of_a_recipe_is_one_line(counted: list[CostRow]) -> None:
     networks = [(row.cost.name, json.dumps(row.cost.arguments)) for row in counted]
     assert len(set(networks)) == len(networks)
-    sections = [recipe.read(name)["model"] for name in recipes() if not name.startswith(TOYS)]
-    built = {json.dumps(section): models.create(**section) for section in sections}
+    sections = [read(name).model for name in recipes() if not name.startswith(TOYS)]
+    built = {str(section): build_network(section) for section in sections}
     assert {(network.name, json.dumps(network.arguments)) for network in built.values()} == set(networks)
     assert all((row.cost.speed, row.cost.macs_per_second) == (None, 2.0) for row in counted)
 
@@ -94,8 +95,8 @@ def test_rows_of_the_paper_come_in_its_order_with_its_sizes(counted: list[CostRo
     assert [order.index(row.name) for row in shown] == sorted(order.index(row.name) for row in shown)
     # Of the rows that are one network, the plain one speaks for all.
     assert not any("MV-AT" in row.name for row in shown)
-    claimed = [recipe.read(name).get("paper", {}) for name in recipes()]
-    rows = {entry["row"] for entry in claimed if entry.get("table") == 1}
+    claimed = [read(name).paper for name in recipes()]
+    rows = {entry.row for entry in claimed if entry is not None and entry.table == 1}
     assert {row.name for row in shown} == {name for name in rows if "MV-AT" not in name}
 
 

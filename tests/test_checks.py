@@ -20,8 +20,9 @@ from sordino.distill.base import Method
 from sordino.distill.methods import METHODS
 from sordino.distill.methods.at import AttentionTransfer, attention_distance
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
 from sordino.experiments import run
+from sordino.experiments.build import build_trainer
+from sordino.experiments.recipe import read
 from sordino.losses import L1
 from sordino.training import Objective
 from sordino.training.checks import check
@@ -137,10 +138,10 @@ def test_dry_run_tells_the_terms_and_leaves_nothing(tmp_path: Path, monkeypatch:
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     tried = run.dry_run(values)
-    assert set(tried["terms"]) == {"loss/weighted", "kd/output"}
-    assert tried["pulls"] == {}  # in each of its two stages there is one term alone
-    assert tried["parameters"] == models.count_parameters(models.create("unet", width=4, depth=2, groups=1))
-    assert tried["steps"] > 2
+    assert set(tried.terms) == {"loss/weighted", "kd/output"}
+    assert tried.pulls == {}  # in each of its two stages there is one term alone
+    assert tried.parameters == models.count_parameters(models.create("unet", width=4, depth=2, groups=1))
+    assert tried.steps > 2
     assert not list((tmp_path / "empty").iterdir())
 
 
@@ -152,7 +153,7 @@ def test_dry_run_tells_how_hard_a_method_pulls(
 ) -> None:
     values = recipe(tmp_path, stages=[], weights={"loss/weighted": 3.0, "kd/output": weight})
     tried = run.dry_run(values)
-    trainer = run.build(schema.read(values), tmp_path / "run")
+    trainer = build_trainer(read(values), tmp_path / "run")
     batch, losses = trainer.first_batch(), trainer.objective.losses
     twin = copy.deepcopy(trainer.student).train()
     terms = trainer.objective.terms(twin, batch, losses, trainer.objective.methods)
@@ -161,11 +162,11 @@ def test_dry_run_tells_how_hard_a_method_pulls(
         for name in ("kd/output", "loss/weighted")
     )
     long, short = (torch.cat([one.flatten() for one in parts]).norm().item() for parts in gradients)
-    assert tried["pulls"]["kd/output"] == pytest.approx(pull or 2 * long / (3 * short), rel=1e-3)
+    assert tried.pulls["kd/output"] == pytest.approx(pull or 2 * long / (3 * short), rel=1e-3)
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(values))
     main(["train", str(path), "--dry-run"])
-    assert f"pulls {tried['pulls']['kd/output']:.3g} times as hard as the loss" in capsys.readouterr().out
+    assert f"pulls {tried.pulls['kd/output']:.3g} times as hard as the loss" in capsys.readouterr().out
 
 
 def test_what_methods_tell_is_kept_beside_the_log(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ import soundfile
 
 from sordino import models
 from sordino.assets import shipped
+from sordino.cli.base import Command
+from sordino.cli.commands import COMMANDS, DATA_COMMANDS, Entry
 from sordino.cli.main import main
 
 RATE = 16000
@@ -181,6 +183,22 @@ def test_help_teaches(words: list[str], capsys: pytest.CaptureFixture[str]) -> N
     printed = capsys.readouterr().out
     assert "--json" in printed
     assert "example" in printed or words == ["models"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["data", "render", "--help"]], ids=" ".join)
+def test_help_imports_the_command_that_it_explains_and_nothing_heavy(words: list[str]) -> None:
+    program = f"import sys\nfrom sordino.cli.main import main\ntry: main({words!r})\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    imported = set(done.stdout.splitlines()[-1].split())
+    commands = {entry.module for entry in (*COMMANDS.values(), *DATA_COMMANDS.values())}
+    assert {name for name in commands if f"sordino.cli.{name}" in imported} == {words[0]} - {"--help"}
+    assert imported.isdisjoint({"torch", "numpy", "jsonargparse", "yaml"})
+
+
+@pytest.mark.parametrize("entry", [*COMMANDS.values(), *DATA_COMMANDS.values()], ids=lambda entry: entry.name)
+def test_every_command_of_the_table_is_there(entry: Entry) -> None:
+    assert isinstance(entry.load(), Command)
 
 
 def test_json_is_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,11 +164,11 @@ def test_a_recipe_that_takes_no_step_in_the_trial_is_named(script: Any, tmp_path
 
 
 def test_the_recipes_for_a_gpu_are_valid() -> None:
-    from sordino.experiments import recipe
+    from sordino.experiments.recipe import read
 
     paths = [path for path in (ROOT / "benchmarks" / "gpu").glob("*.yaml") if path.stem != "base"]
     assert paths
-    assert all(recipe.read(path)["model"] for path in paths)
+    assert all(read(path).model for path in paths)
 
 
 def test_make_has_the_target() -> None:

@@ -15,11 +15,10 @@ from sordino import models
 from sordino.distill.teachers import ExternalTeacher, JointTeacher, Teacher
 from sordino.distill.teachers.cached import WAVE
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
 from sordino.experiments import run as recipes
-from sordino.experiments.study import read
-from sordino.experiments.study_results import teachers
-from sordino.experiments.teacher import teacher_of
+from sordino.experiments.recipe import read
+from sordino.experiments.study_plan import read_study, teachers
+from sordino.experiments.teacher import build_teacher
 from sordino.training import read_log
 
 
@@ -54,9 +53,7 @@ def recipe(teacher: dict[str, Any]) -> dict[str, Any]:
 def test_it_shows_features_of_the_one_and_the_estimate_of_the_other(places: dict[str, str]) -> None:
     batch = batch_of()
     ours, theirs = (Teacher(models.load(path)) for path in places.values())
-    joint = teacher_of(
-        schema.read(recipe({"checkpoint": places["manner-b"], "estimate": places["manner-s"]})), 16000, 1
-    )
+    joint = build_teacher(read(recipe({"checkpoint": places["manner-b"], "estimate": places["manner-s"]})), 16000)
     assert isinstance(joint, JointTeacher)
     assert joint.name == "manner-b with the estimate of manner-s"
     assert joint.taps == ours.taps
@@ -87,12 +84,12 @@ def test_it_teaches_live_and_from_a_cache(tmp_path: Path, places: dict[str, str]
     first, live = (read_log(tmp_path / run)[0]["total"] for run in ("first", "live"))
     assert first == pytest.approx(live, rel=1e-3)
     with pytest.raises(InputError, match=r"teacher\.estimate was .* when its answers were kept"):
-        teacher_of(schema.read(recipe(cached | {"estimate": places["manner-b"]})), 16000, 1)
+        build_teacher(read(recipe(cached | {"estimate": places["manner-b"]})), 16000)
 
 
 def test_mistakes_are_told(places: dict[str, str]) -> None:
     with pytest.raises(InputError, match=r"teacher\.estimate: onnx shows nothing but its own; expected teacher\.che"):
-        schema.read(recipe({"onnx": "theirs.onnx", "estimate": places["manner-s"]}))
+        read(recipe({"onnx": "theirs.onnx", "estimate": places["manner-s"]}))
     with pytest.raises(InputError, match=r"teacher\.estimate: works at 8000 Hz; expected 16000 Hz"):
         JointTeacher(Teacher(network()), ExternalTeacher(quiet, "slow", 8000))
 
@@ -103,5 +100,5 @@ def test_a_study_names_both(tmp_path: Path, places: dict[str, str]) -> None:
     (tmp_path / "study.yaml").write_text(
         f"recipe: recipe.yaml\nmethods:\n  both: {{teacher: {section}, distill: {{mvat: {{}}}}}}\n"
     )
-    named = {cell.method: path for cell, path in teachers(read(tmp_path / "study.yaml")[1]).items()}
+    named = {cell.method: path for cell, path in teachers(read_study(tmp_path / "study.yaml")[1]).items()}
     assert named == {f"{name} (teacher)": path for name, path in places.items()}

@@ -20,8 +20,8 @@ from sordino.data import sources
 from sordino.data.sources import SemiSupervised, Synthetic
 from sordino.distill.methods import METHODS
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
 from sordino.experiments import run as recipes
+from sordino.experiments.recipe import read
 from sordino.losses import L1, LOSSES
 from sordino.training import Balance, Objective, Ramp, Stage, Weight, read_log
 from sordino.training.checks import check
@@ -165,17 +165,24 @@ def test_weights_that_make_no_sense_are_told(options: dict[str, Any], message: s
 
 
 def test_recipes_carry_weights_and_stages(tmp_path: Path) -> None:
-    values = schema.read(recipe(tmp_path) | {"weights": {"loss/weighted": {"ramp": "cosine", "steps": 7}}})
-    assert values["weights"] == {"loss/weighted": {"ramp": "cosine", "steps": 7}}
+    checked = read(recipe(tmp_path) | {"weights": {"loss/weighted": {"ramp": "cosine", "steps": 7}}})
+    assert checked.weights == {"loss/weighted": Ramp("cosine", 7)}
+    assert checked.stages == (Stage(0.5, weights={"loss/weighted": 0.0}), Stage(weights={"kd/output": 0.0}, reset=True))
+    assert checked.to_mapping()["weights"] == {"loss/weighted": {"ramp": "cosine", "steps": 7}}
     for wrong, message in (
         ({"weights": {"loss/weighted": {"balnce": 1.0}}}, "weights.loss/weighted.balnce: no such key"),
         ({"weights": {"loss/weighted": {"balance": "much"}}}, "is no float"),
+        (
+            {"weights": {"loss/weighted": {"balance": -1}}},
+            "weights.loss/weighted: balance -1.0 every 25 steps;",
+        ),
+        ({"stages": [{"weights": 3}]}, "stages.0.weights: 3 is no section"),
         ({"stages": {"share": 1}}, "is no list of sections"),
         ({"stages": [{"shre": 0.5}]}, "did you mean share?"),
         ({"stages": [{"weights": {"loss/weighted": "x"}}]}, "stages.0.weights.loss/weighted: 'x' is no float"),
     ):
         with pytest.raises(InputError, match="recipe") as caught:
-            schema.read(recipe(tmp_path) | wrong)
+            read(recipe(tmp_path) | wrong)
         assert message in str(caught.value)
 
 

@@ -13,8 +13,9 @@ from torch import nn
 import sordino
 from sordino import models
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
 from sordino.experiments import run
+from sordino.experiments.build import build_trainer
+from sordino.experiments.recipe import read
 from sordino.models import MODELS
 from sordino.training import Settings, read_log
 from sordino.training.average import average_of
@@ -69,7 +70,7 @@ def test_the_average_warms_up_and_takes_in_the_statistics_of_norms() -> None:
 def test_the_average_is_what_ships(tmp_path: Path) -> None:
     values = recipe(tmp_path, **PLAIN)
     values["train"] |= {"ema": 0.9, "max_lr": 0.05}
-    trainer = run.build(schema.read(values), tmp_path / "run")
+    trainer = build_trainer(read(values), tmp_path / "run")
     assert trainer.average is not None
     outcome = trainer.fit()
     last = sordino.load(tmp_path / "run" / "last.safetensors").state_dict()

@@ -24,8 +24,9 @@ from sordino.cli.main import main
 from sordino.distill.methods import METHODS
 from sordino.distill.teachers import ExternalTeacher
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
 from sordino.experiments import run as recipes
+from sordino.experiments.build import build_trainer
+from sordino.experiments.recipe import read
 from sordino.inference import import_string
 from sordino.inference.model import LOST_S, Model, open_model
 from sordino.losses import LOSSES
@@ -274,7 +275,7 @@ def test_a_target_that_is_none_is_told(run: Any, message: str) -> None:
 def test_a_model_from_elsewhere_teaches(tmp_path: Path, kind: str) -> None:
     model = str(foreign(tmp_path / "theirs.onnx")) if kind == "onnx" else f"{HERE}:halve"
     values = recipe({kind: model})
-    objective = recipes.build(schema.read(values), tmp_path / "built").objective
+    objective = build_trainer(read(values), tmp_path / "built").objective
     student, batch = models.create("manner-s", hidden=2, depth=3), batch_of()
     total, terms = objective(student, batch)
     expected = LOSSES["l1"]()(0.5 * batch.noisy, student(batch.noisy), batch.noisy).mean()
@@ -286,7 +287,7 @@ def test_a_model_from_elsewhere_teaches(tmp_path: Path, kind: str) -> None:
 
     outcome = recipes.train(values, out=tmp_path / "run")
     assert "kd/output" in read_log(tmp_path / "run")[0]
-    assert schema.read(tmp_path / "run" / "recipe.yaml") == schema.read(values)
+    assert read(tmp_path / "run" / "recipe.yaml") == read(values)
     assert models.read_header(outcome.checkpoint)["about"]["recipe"]["teacher"] == {kind: model}
 
 
@@ -299,8 +300,8 @@ def listen(noisy: np.ndarray) -> np.ndarray:
 
 
 def test_a_teacher_at_another_rate_hears_the_student_s_sound_resampled(tmp_path: Path) -> None:
-    values = schema.read(recipe({"callable": f"{HERE}:listen", "sample_rate": 8000}))
-    teacher = recipes.build(values, tmp_path).objective.teacher
+    values = read(recipe({"callable": f"{HERE}:listen", "sample_rate": 8000}))
+    teacher = build_trainer(values, tmp_path).objective.teacher
     assert teacher is not None
     HEARD.clear()
     batch = batch_of(4001)

@@ -19,9 +19,9 @@ from reader import labels, whole
 
 from sordino import models
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
 from sordino.experiments import run as recipes
 from sordino.experiments.compare import NOISY_SCORES, compare
+from sordino.experiments.recipe import RECIPE
 from sordino.report import paper
 from sordino.report.columns import SYNTHETIC
 from sordino.report.pages.methods import evenly, heat_maps
@@ -187,7 +187,7 @@ def test_a_report_says_whose_layers_share_out_attention(tmp_path: Path) -> None:
     run = tmp_path / "run"
     best = recipes.train(recipe, out=run).checkpoint
     recipes.evaluate(best, metrics=("si_sdr_db",), out=run, workers=0)
-    noisy = recipes.evaluate(recipes.NOISY, recipe=run / schema.RECIPE, metrics=("si_sdr_db",), workers=0)
+    noisy = recipes.evaluate(recipes.NOISY, recipe=run / RECIPE, metrics=("si_sdr_db",), workers=0)
     noisy.to_json(run / NOISY_SCORES)
     compare([run], tmp_path / "report.html", examples=0)
     text = (tmp_path / "report.html").read_text("utf-8")

@@ -11,10 +11,12 @@ from tiny import recipe
 
 from sordino import assets, models
 from sordino.cli.main import main
-from sordino.evaluation.pesq_trained import card_notes, inherits_pesq, pesq_trained, trains_on_pesq
+from sordino.evaluation.pesq_trained import card_notes, pesq_trained, trains_on_pesq
 from sordino.evaluation.score import Scores
 from sordino.experiments import compare
 from sordino.experiments import run as recipes
+from sordino.experiments.build import learns_from_pesq
+from sordino.experiments.recipe import read
 from sordino.report.runs import RunRow, run_table
 from sordino.report.studies import StudyCell, study_rows
 from sordino.report.study_tables import study_tables
@@ -67,9 +69,10 @@ def test_a_recipe_trains_on_pesq_if_the_loss_weighs_anything_in_it(values: dict[
 def test_a_checkpoint_says_so_and_whoever_learns_from_it(run: Path, tmp_path: Path) -> None:
     checkpoint = run / "best.safetensors"
     assert models.read_header(checkpoint)["about"]["perceptual"] is True
-    assert inherits_pesq({"model": {"checkpoint": str(checkpoint)}, "loss": {"l1": {}}})
-    assert inherits_pesq({"teacher": {"checkpoint": str(checkpoint)}, "loss": {"l1": {}}})
-    assert not inherits_pesq({"teacher": {"checkpoint": "unet-24"}, "loss": {"l1": {}}})
+    plain = {"data": {"name": "synthetic"}, "model": {"name": "unet"}, "loss": {"l1": {}}}
+    assert learns_from_pesq(read({**plain, "model": {"checkpoint": str(checkpoint)}}))
+    assert learns_from_pesq(read({**plain, "teacher": {"checkpoint": str(checkpoint)}}))
+    assert not learns_from_pesq(read({**plain, "teacher": {"checkpoint": "unet-24"}}))
     assert not pesq_trained({})
     assert not pesq_trained({"about": "no JSON"})
 

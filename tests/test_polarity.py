@@ -14,8 +14,8 @@ from tiny import recipe
 from sordino import models
 from sordino.audio import sound_files
 from sordino.data.sources import Synthetic
-from sordino.experiments import recipe as schema
-from sordino.experiments import run
+from sordino.experiments.build import build_trainer
+from sordino.experiments.recipe import read
 from sordino.metrics import correlation
 from sordino.models import MODELS, Enhancer
 from sordino.training import Trainer, read_log
@@ -99,7 +99,7 @@ def upside_down(tmp_path: Path, **train: object) -> tuple[Trainer, list[str]]:
     values = recipe(tmp_path, stages=[], distill={})
     del values["teacher"]
     values["train"] |= {"steps": 4, "ema": 0.9, "max_lr": 1e-5, "validate_every": 1, "validate_items": 2, **train}
-    trainer = run.build(schema.read(values), tmp_path / "run")
+    trainer = build_trainer(read(values), tmp_path / "run")
     assert trainer.average is not None
     turn(trainer.student, trainer.optimizer, trainer.average.module)  # pyright: ignore[reportArgumentType]
     return trainer, []
@@ -136,7 +136,7 @@ def test_a_student_without_references_is_held_against_its_teacher(tmp_path: Path
     for index in range(3):
         sound_files.write(folder / f"{index}.wav", noise(1, 16000, seed=index).numpy(), 16000)
     values = recipe(tmp_path, stages=[], loss={}, data={"name": "pairs", "noisy": str(folder), "segment_s": 0.5})
-    trainer = run.build(schema.read(values), tmp_path / "run")
+    trainer = build_trainer(read(values), tmp_path / "run")
     batch, teacher = trainer.first_batch(), trainer.objective.teacher
     assert teacher is not None
     upright = seen(trainer.student, batch, teacher)
@@ -160,15 +160,13 @@ def test_after_a_little_training_every_seed_is_upright(
 
     Looked at before the first step alone, seed 3 of MANNER-S with 6 channels ends upside down.
     """
-    values = schema.read(name)
-    values["model"] |= model
-    values.setdefault("loss", {"weighted": {}})
+    whole = read(name, layers=[{"model": model}]).to_mapping()
     train = {"steps": steps, "batch_size": 2, "max_lr": 3e-3, "accelerator": "cpu", "workers": 0, "threads": 1}
     held_out = Synthetic(valid_items=2).valid()
     for seed in range(8):
         data = {"name": "synthetic", "segment_s": 0.5}
-        short = {"data": data, "model": values["model"], "loss": values["loss"], "train": {**train, "seed": seed}}
-        trainer = run.build(short, tmp_path / str(seed))
+        short = {"data": data, "model": whole["model"], "loss": whole["loss"], "train": {**train, "seed": seed}}
+        trainer = build_trainer(read(short), tmp_path / str(seed))
         trainer.judge.items = []  # nothing is chosen here, and PESQ would take longer than the steps
         trainer.fit()
         trainer.student.eval()

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import inspect
+import pickle
+import subprocess
+import sys
 from collections.abc import Mapping
+from dataclasses import FrozenInstanceError, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
+import yaml
 
 from sordino import losses, models
 from sordino.assets import recipes
+from sordino.assets import shipped as shipped_students
 from sordino.data.sources import SOURCES, Dns
-from sordino.distill import methods, teachers
+from sordino.distill import teachers
+from sordino.distill.methods import METHODS
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
+from sordino.experiments.build import build_network
+from sordino.experiments.recipe import RECIPE, Recipe, read, same_recipe
+from sordino.experiments.schema import Component, Pretrained, Teacher
+from sordino.experiments.signatures import catalogue, inspected, signature
 from sordino.report import paper
-from sordino.training import Objective, Settings
+from sordino.training import Balance, Objective, Ramp, Settings, Stage
 
 PLAIN: dict[str, Any] = {"data": {"name": "synthetic"}, "model": {"name": "manner-s", "hidden": 12, "depth": 3}}
 DISTILLED: dict[str, Any] = {
@@ -37,94 +47,93 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 def told(recipe: str | Path | Mapping[str, Any], *overrides: str) -> str:
     with pytest.raises(InputError) as caught:
-        schema.read(recipe, overrides)
+        read(recipe, overrides)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def arguments(section: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in section.items() if key != "name"}
 
 
 # The recipes that ship
 
 
 @pytest.fixture(scope="module")
-def shipped() -> dict[str, dict[str, Any]]:
+def shipped() -> dict[str, Recipe]:
     """The paper's; those of the demo, of the U-Net and of the dual-path network follow no paper."""
-    return {name: schema.read(name) for name in recipes() if not name.startswith(("demo/", "unet/", "dualpath/"))}
+    return {name: read(name) for name in recipes() if not name.startswith(("demo/", "unet/", "dualpath/"))}
 
 
 @pytest.mark.parametrize("name", recipes())
 def test_shipped_recipe_names_arguments_of_the_right_constructors(name: str) -> None:
-    recipe = schema.read(name)
-    called = [(models.MODELS, recipe["model"]), (SOURCES, recipe["data"])]
-    called += [(losses.LOSSES, {"name": part, **values}) for part, values in recipe["loss"].items()]
-    called += [(methods.METHODS, {"name": part, **values}) for part, values in recipe.get("distill", {}).items()]
-    for catalogue, section in called:
-        constructor = catalogue[section["name"]]
-        inspect.signature(constructor).bind(**arguments(section))
-    Settings(**recipe["train"])
-    assert recipe["title"]
-    assert recipe["out"] == f"runs/{name}"
-    assert ("teacher" in recipe) == ("distill" in recipe)
+    recipe = read(name)
+    assert isinstance(recipe.model, Component)
+    called: list[tuple[Mapping[str, Any], str, Mapping[str, Any]]] = [
+        (models.MODELS, recipe.model.name, recipe.model.arguments),
+        (SOURCES, recipe.data.name, recipe.data.arguments),
+        *((losses.LOSSES, part, values) for part, values in recipe.losses.items()),
+        *((METHODS, part, values) for part, values in recipe.methods.items()),
+    ]
+    for known, part, values in called:
+        inspect.signature(known[part]).bind(**values)
+    assert recipe.title
+    assert recipe.out == f"runs/{name}"
+    assert (recipe.teacher is not None) == bool(recipe.methods)
 
 
-def test_every_row_of_the_paper_has_one_recipe_and_every_recipe_a_row(shipped: dict[str, dict[str, Any]]) -> None:
+def test_every_row_of_the_paper_has_one_recipe_and_every_recipe_a_row(shipped: dict[str, Recipe]) -> None:
     rows = [(table, row.name) for table in (1, 2, 3) for row in paper.results(table)]
-    claimed = [(recipe["paper"]["table"], recipe["paper"]["row"]) for recipe in shipped.values()]
+    claimed = [(recipe.paper.table, recipe.paper.row) for recipe in shipped.values() if recipe.paper is not None]
     assert sorted(claimed) == sorted(rows)
 
 
-def test_shipped_networks_have_the_size_that_their_row_prints(shipped: dict[str, dict[str, Any]]) -> None:
+def test_shipped_networks_have_the_size_that_their_row_prints(shipped: dict[str, Recipe]) -> None:
     counts: dict[str, int] = {}
     for recipe in shipped.values():
-        network = str(recipe["model"])
+        assert recipe.paper is not None
+        network = str(recipe.model)
         if network not in counts:
-            counts[network] = models.count_parameters(models.create(**recipe["model"]))
-        (row,) = [row for row in paper.results(recipe["paper"]["table"]) if row.name == recipe["paper"]["row"]]
+            counts[network] = models.count_parameters(build_network(recipe.model))
+        (row,) = [row for row in paper.results(recipe.paper.table) if row.name == recipe.paper.row]
         printed = 0.26e6 if row.params is None else row.params  # Table 3 is all about MANNER-S-1.5GF
-        assert counts[network] == pytest.approx(printed, abs=0.005e6), recipe["title"]
+        assert counts[network] == pytest.approx(printed, abs=0.005e6), recipe.title
 
 
-def test_shipped_students_learn_from_the_teacher_that_ships(shipped: dict[str, dict[str, Any]]) -> None:
+def test_shipped_students_learn_from_the_teacher_that_ships(shipped: dict[str, Recipe]) -> None:
     teachers = {
-        "valentini": f"{shipped['valentini/manner-b-teacher']['out']}/best.safetensors",
-        "dns": f"{shipped['dns/manner-s-teacher']['out']}/best.safetensors",
+        "valentini": f"{shipped['valentini/manner-b-teacher'].out}/best.safetensors",
+        "dns": f"{shipped['dns/manner-s-teacher'].out}/best.safetensors",
     }
     for name, recipe in shipped.items():
-        if "teacher" in recipe:
-            assert recipe["teacher"]["checkpoint"] == teachers[name.partition("/")[0]]
+        if recipe.teacher is not None:
+            assert recipe.teacher.checkpoint == teachers[name.partition("/")[0]]
 
 
-def test_shipped_manner_recipes_train_as_published(shipped: dict[str, dict[str, Any]]) -> None:
+def test_shipped_manner_recipes_train_as_published(shipped: dict[str, Recipe]) -> None:
     for name, recipe in shipped.items():
-        if not recipe["model"]["name"].startswith("manner"):
+        if not (isinstance(recipe.model, Component) and recipe.model.name.startswith("manner")):
             continue
-        assert recipe["train"] == {"epochs": 350, "batch_size": 4, "max_lr": 1e-3}
-        assert recipe["loss"] == {"weighted": {}}
-        data = recipe["data"]
+        assert recipe.train == Settings(epochs=350, batch_size=4, max_lr=1e-3)
+        assert recipe.losses == {"weighted": {}}
+        data = recipe.data.arguments
         assert (data["segment_s"], data["tempo"]) == (4.0, (0.9, 1.1))
         if name.startswith("valentini/"):
             assert (data["speakers"], data["valid_speakers"], data["stride_s"]) == (28, ("p282", "p287"), 1.0)
         else:
-            assert Dns(**arguments(data)).epoch_size == 45_000  # 50 h of 4 s
+            assert Dns(**data).epoch_size == 45_000  # 50 h of 4 s
 
 
-def test_demucs_trains_as_published(shipped: dict[str, dict[str, Any]]) -> None:
+def test_demucs_trains_as_published(shipped: dict[str, Recipe]) -> None:
     for size in ("s", "l"):
         recipe = shipped[f"valentini/demucs-{size}"]
-        assert recipe["train"] == {"epochs": 400, "batch_size": 128, "max_lr": 3e-4, "schedule": "constant"}
-        assert recipe["loss"] == {"multi_resolution": {"spectral_weight": 0.1}}
-        data = recipe["data"]
+        assert recipe.train == Settings(epochs=400, batch_size=128, max_lr=3e-4, schedule="constant")
+        assert recipe.losses == {"multi_resolution": {"spectral_weight": 0.1}}
+        data = recipe.data.arguments
         assert (data["segment_s"], data["stride_s"], data["tempo"]) == (4.5, 0.5, None)
 
 
-def test_tstnn_trains_as_published(shipped: dict[str, dict[str, Any]]) -> None:
+def test_tstnn_trains_as_published(shipped: dict[str, Recipe]) -> None:
     recipe = shipped["valentini/tstnn"]
-    data, train = recipe["data"], Settings(**recipe["train"])
+    data, train = recipe.data.arguments, recipe.train
     assert (data["segment_s"], data["tempo"]) == (4.0, None)
-    assert recipe["loss"] == {"time_frequency": {}}
+    assert recipe.losses == {"time_frequency": {}}
     assert (train.epochs, train.batch_size) == (100, 4)
     assert (train.schedule, train.warmup_steps) == ("transformer", 4000)
     assert (train.max_lr, train.grad_clip) == (4e-4, 5.0)
@@ -143,12 +152,13 @@ def test_tstnn_trains_as_published(shipped: dict[str, dict[str, Any]]) -> None:
     ],
 )
 def test_ablation_changes_the_distillation_and_nothing_else(
-    shipped: dict[str, dict[str, Any]], name: str, methods: dict[str, Any]
+    shipped: dict[str, Recipe], name: str, methods: dict[str, Any]
 ) -> None:
     recipe, student = shipped[name], shipped["valentini/manner-s-1.5gf"]
-    assert recipe.get("distill", {}) == methods
-    assert all(recipe[key] == student[key] for key in ("data", "model", "loss", "train"))
-    built = {part: methods.METHODS[part](**values) for part, values in methods.items()}
+    assert recipe.methods == methods
+    assert (recipe.data, recipe.model) == (student.data, student.model)
+    assert (recipe.losses, recipe.train) == (student.losses, student.train)
+    built = {part: METHODS[part](**values) for part, values in methods.items()}
     teacher = teachers.Teacher(models.create("manner-b", hidden=6, depth=4))
     objective = Objective({"l1": losses.L1()}, built, models.create("manner-s", hidden=6, depth=3), teacher)
     assert set(objective.weighting.active) == {"loss/l1", *(f"kd/{part}" for part in methods)}
@@ -161,7 +171,7 @@ def test_recipe_says_only_how_it_differs_from_its_base(tmp_path: Path) -> None:
     write(tmp_path, "_base.yaml", "data: {name: synthetic, valid_items: 3}\ntrain: {epochs: 9, batch_size: 2}\n")
     write(tmp_path, "middle.yaml", "base: _base.yaml\nmodel: {name: manner-s, hidden: 12}\ntrain: {epochs: 5}\n")
     path = write(tmp_path, "top.yaml", "base: middle.yaml\nmodel: {depth: 2}\ntrain: {max_lr: 1e-4}\n")
-    assert schema.read(path) == {
+    assert read(path).to_mapping() == {
         "data": {"name": "synthetic", "valid_items": 3},
         "model": {"name": "manner-s", "hidden": 12, "depth": 2},
         "train": {"epochs": 5, "batch_size": 2, "max_lr": 1e-4},
@@ -169,59 +179,58 @@ def test_recipe_says_only_how_it_differs_from_its_base(tmp_path: Path) -> None:
 
 
 def test_base_may_be_a_recipe_that_ships() -> None:
-    recipe = schema.read({"base": "valentini/manner-s-1.5gf-mvat", "data": {"root": "elsewhere"}})
-    assert recipe["data"]["root"] == "elsewhere"
-    assert recipe["distill"] == {"mvat": {}}
+    recipe = read({"base": "valentini/manner-s-1.5gf-mvat", "data": {"root": "elsewhere"}})
+    assert recipe.data.arguments["root"] == "elsewhere"
+    assert recipe.methods == {"mvat": {}}
 
 
 def test_title_folder_and_paper_row_are_not_inherited() -> None:
-    inherited = schema.read({"base": "valentini/manner-s-1.5gf-mvat"})
-    assert not {"title", "out", "paper"} & inherited.keys()
+    inherited = read({"base": "valentini/manner-s-1.5gf-mvat"})
+    assert (inherited.title, inherited.out, inherited.paper) == ("", "", None)
+    assert not {"title", "out", "paper"} & inherited.to_mapping().keys()
 
 
 def test_null_takes_away_sections_losses_methods_and_weights() -> None:
-    assert "teacher" not in schema.read(DISTILLED, ["teacher=null", "distill=null", "weights=null"])
-    recipe = schema.read(
-        DISTILLED, ["distill.mvat=null", "distill.output={}", "loss.weighted=", "weights.kd/mvat=null"]
-    )
-    assert (recipe["distill"], recipe["loss"], recipe["weights"]) == ({"output": {}}, {}, {})
-    assert schema.read(PLAIN, ["teacher=null"]) == schema.read(PLAIN)
+    assert read(DISTILLED, ["teacher=null", "distill=null", "weights=null"]).teacher is None
+    recipe = read(DISTILLED, ["distill.mvat=null", "distill.output={}", "loss.weighted=", "weights.kd/mvat=null"])
+    assert (recipe.methods, recipe.losses, recipe.weights) == ({"output": {}}, {}, {})
+    assert read(PLAIN, ["teacher=null"]) == read(PLAIN)
 
 
 def test_null_sets_an_argument_to_none() -> None:
     dns = {**PLAIN, "data": {"name": "dns", "root": "data/dns", "level_db": [-30, -20]}}
-    assert schema.read(dns)["data"]["level_db"] == (-30, -20)
-    assert schema.read(dns, ["data.level_db=null"])["data"]["level_db"] is None
+    assert read(dns).data.arguments["level_db"] == (-30, -20)
+    assert read(dns, ["data.level_db=null"]).data.arguments["level_db"] is None
 
 
 def test_another_constructor_keeps_none_of_the_arguments() -> None:
-    assert schema.read(PLAIN, ["model.name=manner-b"])["model"] == {"name": "manner-b"}
-    assert schema.read(PLAIN, ["model.name=manner-s"])["model"] == PLAIN["model"]
+    assert read(PLAIN, ["model.name=manner-b"]).model == Component("manner-b")
+    assert read(PLAIN, ["model.name=manner-s"]).model == Component("manner-s", {"hidden": 12, "depth": 3})
     # The order of overrides plays no part.
-    assert schema.read(PLAIN, ["model.hidden=16", "model.name=manner-b"])["model"] == {"name": "manner-b", "hidden": 16}
+    assert read(PLAIN, ["model.hidden=16", "model.name=manner-b"]).model == Component("manner-b", {"hidden": 16})
 
 
 def test_a_network_that_has_learnt_takes_the_place_of_a_fresh_one_and_the_other_way_round() -> None:
-    learnt = schema.read(PLAIN, ["model.checkpoint=unet-24"])
-    assert learnt["model"] == {"checkpoint": "unet-24"}
-    assert schema.read(learnt, ["model.name=manner-b"])["model"] == {"name": "manner-b"}
+    learnt = read(PLAIN, ["model.checkpoint=unet-24"])
+    assert learnt.model == Pretrained("unet-24")
+    assert read(learnt, ["model.name=manner-b"]).model == Component("manner-b")
 
 
 def test_a_teacher_of_another_kind_takes_the_place_of_the_one_before() -> None:
-    taught = schema.read(DISTILLED, ["teacher.callable=their.package:enhance", "teacher.sample_rate=8000"])
-    assert taught["teacher"] == {"callable": "their.package:enhance", "sample_rate": 8000}
-    assert schema.read(taught, ["teacher.sample_rate=48000"])["teacher"]["sample_rate"] == 48000
-    assert schema.read(taught, ["teacher.onnx=theirs.onnx"])["teacher"] == {"onnx": "theirs.onnx"}
-    assert schema.read(DISTILLED, ["teacher.checkpoint=other.pt"])["teacher"] == {"checkpoint": "other.pt"}
+    taught = read(DISTILLED, ["teacher.callable=their.package:enhance", "teacher.sample_rate=8000"])
+    assert taught.teacher == Teacher(callable="their.package:enhance", sample_rate=8000)
+    assert read(taught, ["teacher.sample_rate=48000"]).teacher == replace(taught.teacher, sample_rate=48000)
+    assert read(taught, ["teacher.onnx=theirs.onnx"]).teacher == Teacher(onnx="theirs.onnx")
+    assert read(DISTILLED, ["teacher.checkpoint=other.pt"]).teacher == Teacher(checkpoint="other.pt")
 
 
 def test_overrides_are_read_as_yaml_and_converted() -> None:
-    recipe = schema.read(
+    recipe = read(
         PLAIN, ["train.max_lr=2e-3", "data.tempo=[0.9, 1.1]", "train.steps=10", "out=runs/x", "distill={output: {}}"]
     )
-    assert recipe["train"] == {"max_lr": 2e-3, "steps": 10}
-    assert recipe["data"]["tempo"] == (0.9, 1.1)
-    assert (recipe["out"], recipe["distill"]) == ("runs/x", {"output": {}})
+    assert recipe.train == Settings(max_lr=2e-3, steps=10)
+    assert recipe.data.arguments["tempo"] == (0.9, 1.1)
+    assert (recipe.out, recipe.methods) == ("runs/x", {"output": {}})
     assert PLAIN["data"] == {"name": "synthetic"}, "the mapping that was given is left as it was"
 
 
@@ -231,8 +240,8 @@ def test_override_that_is_none(override: str) -> None:
 
 
 def test_what_is_read_can_be_read_again() -> None:
-    recipe = schema.read(DISTILLED)
-    assert schema.read(recipe) == recipe
+    recipe = read(DISTILLED)
+    assert read(recipe) == read(recipe.to_mapping()) == recipe
 
 
 # Mistakes
@@ -287,7 +296,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_loss_without_arguments() -> None:
-    assert schema.read({**PLAIN, "loss": {"l1": {}}})["loss"] == {"l1": {}}
+    assert read({**PLAIN, "loss": {"l1": {}}}).losses == {"l1": {}}
 
 
 @pytest.mark.parametrize("misspelt", ["valentini/maner-s-1.5gf-mvat", "valentini/manner-s-1.5gf-mvatt"])
@@ -303,3 +312,148 @@ def test_file_that_is_no_recipe(tmp_path: Path, content: bytes, message: str) ->
     path = tmp_path / "recipe.yaml"
     path.write_bytes(content)
     assert message in told(path)
+
+
+# What is written and read back
+
+
+WRITTEN = """\
+title: a trial
+out: runs/x
+data:
+  name: mix
+  clean: c
+  noise: n
+  snr_db:
+  - 0.0
+  - 10.0
+  tempo: null
+  augment:
+    rumble: 0.9
+    bursts_db:
+    - 0.0
+    - 6.0
+  exclude:
+  - a
+model:
+  name: unet
+  width: 8
+teacher:
+  checkpoint: t.safetensors
+  estimate: a:b
+  cache: c
+  draws: 2
+loss:
+  multi_resolution:
+    spectral_weight: 1.0
+  l1: {}
+distill:
+  similarity:
+    axes:
+    - batch
+    - frame_batch
+  output:
+    loss: l1
+weights:
+  kd/output:
+    balance: 1.0
+  kd/similarity:
+    ramp: cosine
+    steps: 7
+  loss/l1: 2.0
+stages:
+- share: 0.5
+  weights:
+    loss/l1: 0.0
+    kd/output:
+      ramp: linear
+      steps: 3
+      end: 2.0
+- reset: true
+  weights: {}
+train:
+  steps: 10
+  max_lr: 1.0
+  select:
+    estoi: 2.0
+  grad_clip: null
+unlabelled:
+  noisy: r
+  share: 1.0
+paper:
+  table: 1
+  row: MANNER-S-1.5GF + MV-AT
+"""
+"""A ``recipe.yaml`` of version 0.1, which knew recipes as mappings only."""
+
+
+def test_a_recipe_of_an_older_version_is_read_and_written_as_it_was(tmp_path: Path) -> None:
+    recipe = read(write(tmp_path, RECIPE, WRITTEN))
+    assert recipe.data.arguments["snr_db"] == (0.0, 10.0)
+    assert recipe.weights == {"kd/output": Balance(1.0), "kd/similarity": Ramp("cosine", 7), "loss/l1": 2.0}
+    first, second = recipe.stages
+    assert first == Stage(0.5, weights={"loss/l1": 0.0, "kd/output": Ramp("linear", 3, end=2.0)})
+    assert second == Stage(reset=True)
+    assert recipe.train == Settings(steps=10, max_lr=1.0, select={"estoi": 2.0})
+    assert recipe.teacher == Teacher("t.safetensors", estimate="a:b", cache="c", draws=2)
+    assert yaml.safe_dump(recipe.to_mapping(), sort_keys=False) == WRITTEN
+    assert pickle.loads(pickle.dumps(recipe)) == recipe
+    same_recipe(tmp_path, read(recipe, ["train.workers=3", "title=another"]))
+    with pytest.raises(InputError, match=r"weights\.kd/similarity\.steps is 8, but the run began with 7"):
+        same_recipe(tmp_path, read(recipe, ["weights.kd/similarity.steps=8"]))
+
+
+@pytest.mark.parametrize("name", shipped_students())
+def test_recipes_on_the_cards_of_students_are_read(name: str) -> None:
+    stored = shipped_students()[name]["training"]["recipe"]
+    assert read(stored).to_mapping() == stored
+
+
+def test_a_recipe_cannot_be_changed() -> None:
+    recipe = read(PLAIN)
+    with pytest.raises(FrozenInstanceError):
+        recipe.title = "another"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_settings_out_of_range_are_told_with_the_other_mistakes() -> None:
+    message = told({**PLAIN, "train": {"steps": 0}, "modle": {}, "unlabelled": {"noisy": "r", "shar": 1}})
+    for part in ("train.steps: 0; expected at least 1", "modle: no such key", "unlabelled.shar: no such key"):
+        assert part in message
+
+
+# Signatures
+
+
+CATALOGUES = {
+    ("sordino.models", "MODELS"): models.MODELS,
+    ("sordino.data.sources", "SOURCES"): SOURCES,
+    ("sordino.losses", "LOSSES"): losses.LOSSES,
+    ("sordino.distill.methods", "METHODS"): METHODS,
+}
+
+
+def comparable(kind: Any) -> Any:
+    """A type; of one with a dataclass in it, of which a twin is read, its name and the types of the fields."""
+    groups = [part for part in (kind, *get_args(kind)) if is_dataclass(part)]
+    return (str(kind), [get_type_hints(group) for group in groups]) if groups else kind
+
+
+@pytest.mark.parametrize("place", CATALOGUES, ids=".".join)
+def test_signatures_read_from_source_are_those_of_the_constructors(place: tuple[str, str]) -> None:
+    known = CATALOGUES[place]
+    assert list(catalogue(*place)) == list(known)
+    for name, where in catalogue(*place).items():
+        here, there = signature(where), inspected(known[name])
+        assert list(here) == list(there), name
+        for key in there:
+            assert here[key].required == there[key].required, f"{name}.{key}"
+            assert comparable(here[key].kind) == comparable(there[key].kind), f"{name}.{key}"
+
+
+def test_a_recipe_is_read_without_what_it_will_run() -> None:
+    program = (
+        "import sys\nfrom sordino.experiments.recipe import read\n"
+        "from sordino.assets import recipes\nfor name in recipes(): read(name)\nprint(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert {"torch", "scipy", "numpy", "lightning_fabric"}.isdisjoint(done.stdout.split())

@@ -13,8 +13,9 @@ from tiny import recipe
 import sordino
 from sordino import models
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
 from sordino.experiments import run
+from sordino.experiments.build import build_trainer
+from sordino.experiments.recipe import read
 from sordino.metrics import COLUMNS, correlation, described, estoi, si_sdr_db
 from sordino.metrics.pair import MetricFailure
 from sordino.training import read_log
@@ -60,10 +61,10 @@ def test_what_cannot_choose_is_told_before_anything_starts(tmp_path: Path, given
 
 def test_recipes_carry_a_name_or_weights(tmp_path: Path) -> None:
     for select in ("estoi", {"pesq_wb": 1.0, "estoi": 5.0}):
-        assert schema.read(plain(tmp_path, select=select))["train"]["select"] == select
-    assert schema.read(plain(tmp_path), ["train.select={estoi: 2}"])["train"]["select"] == {"estoi": 2}
+        assert read(plain(tmp_path, select=select)).train.select == select
+    assert read(plain(tmp_path), ["train.select={estoi: 2}"]).train.select == {"estoi": 2}
     with pytest.raises(InputError, match=r"train\.select"):
-        schema.read(plain(tmp_path, select=[1]))
+        read(plain(tmp_path, select=[1]))
 
 
 def test_the_best_checkpoint_is_the_one_with_the_highest_sum(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def silent(self: torch.nn.Module, noisy: torch.Tensor) -> torch.Tensor:
 def test_recordings_without_a_value_end_the_run_and_silent_estimates_are_never_the_best(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = run.build(schema.read(plain(tmp_path)), tmp_path / "run")
+    trainer = build_trainer(read(plain(tmp_path)), tmp_path / "run")
     monkeypatch.setattr(type(trainer.student), "forward", silent)
     scores = trainer.judge.scores()
     assert scores["unscored"] == 1

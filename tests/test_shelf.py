@@ -14,10 +14,10 @@ import sordino
 from sordino import export, models
 from sordino.assets import INT8, shipped, weights
 from sordino.errors import InputError
-from sordino.experiments import recipe, run
-from sordino.experiments.study import read
-from sordino.experiments.study_results import teachers
-from sordino.experiments.teacher import teacher_of
+from sordino.experiments import run
+from sordino.experiments.recipe import read
+from sordino.experiments.study_plan import read_study, teachers
+from sordino.experiments.teacher import build_teacher
 
 IN_FLOAT = [name for name in shipped() if not name.endswith(INT8)]
 every_student = pytest.mark.parametrize("name", IN_FLOAT)
@@ -54,7 +54,7 @@ def test_a_student_exports_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_student_teaches_by_name(tmp_path: Path) -> None:
     for cache in ({}, {"cache": str(tmp_path / "cache")}):
-        values = recipe.read(
+        recipe = read(
             {
                 "data": {"name": "synthetic"},
                 "model": {"name": "unet", "width": 8},
@@ -62,9 +62,11 @@ def test_a_student_teaches_by_name(tmp_path: Path) -> None:
                 "distill": {"cosine": {}},
             }
         )
-        assert teacher_of(values, 16000, 1).name == "unet"
+        teacher = build_teacher(recipe, 16000)
+        assert teacher is not None
+        assert teacher.name == "unet"
     (tmp_path / "recipe.yaml").write_text("data: {name: synthetic}\nmodel: {name: unet, width: 8}\n")
     (tmp_path / "study.yaml").write_text(
         "recipe: recipe.yaml\nmethods:\n  taught: {teacher: {checkpoint: unet-24}, distill: {cosine: {}}}\n"
     )
-    assert [cell.method for cell in teachers(read(tmp_path / "study.yaml")[1])] == ["unet-24 (teacher)"]
+    assert [cell.method for cell in teachers(read_study(tmp_path / "study.yaml")[1])] == ["unet-24 (teacher)"]

@@ -19,6 +19,7 @@ from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run, study, study_results
+from sordino.experiments.study_plan import OWN, TestSet, read_study
 from sordino.report.paper import results
 from sordino.report.studies import NetworkSize, StudyCell, StudyRow, study_rows
 from sordino.report.study_tables import study_tables
@@ -67,19 +68,19 @@ def summed_up(path: Path) -> tuple[list[list[StudyRow]], str]:
 
 @pytest.mark.parametrize("name", studies())
 def test_shipped_studies_hold_recipes_without_errors(name: str) -> None:
-    plan, runs = study.read(name)
+    plan, runs = read_study(name)
     assert len(runs) == len(plan.scenarios) * len(plan.methods) * len(plan.seeds)
     assert len({one.folder for one in runs}) == len(runs)
-    assert len({json.dumps(one.recipe, sort_keys=True, default=str) for one in runs}) == len(runs)
+    assert len({json.dumps(one.recipe.to_mapping(), sort_keys=True) for one in runs}) == len(runs)
     assert plan.against in plan.methods
     for one in runs:
-        assert "distill" not in one.recipe or "teacher" in one.recipe
-        assert one.recipe["train"]["seed"] == one.seed
+        assert not one.recipe.methods or one.recipe.teacher is not None
+        assert one.recipe.train.seed == one.seed
 
 
 def test_all_methods_stand_in_the_study_of_methods() -> None:
-    _, runs = study.read("methods")
-    assert {name for one in runs for name in one.recipe.get("distill", {})} == set(METHODS) - {"mvat"}
+    _, runs = read_study("methods")
+    assert {name for one in runs for name in one.recipe.methods} == set(METHODS) - {"mvat"}
 
 
 def test_a_study_trains_what_is_missing_and_sums_up_all(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_each_teacher_keeps_its_own_scores(tmp_path: Path, monkeypatch: pytest.M
     # Two teachers in folders of one name, of which one is known when the second joins before it.
     teachers = ["elsewhere/teacher/best.safetensors", "here/teacher/best.safetensors"]
     methods = {name: {"teacher": {"checkpoint": name}} for name in teachers}
-    plan, runs = study.read(write(tmp_path, seeds=[0], methods=methods, against=None, metrics=["pesq_wb"]))
+    plan, runs = read_study(write(tmp_path, seeds=[0], methods=methods, against=None, metrics=["pesq_wb"]))
     for one in runs:
         fake(1.0).to_json(one.folder / "scores.json")
     for chosen in (runs[1:], runs):
@@ -183,10 +184,10 @@ def test_runs_keep_to_the_gpus_that_the_study_was_given(monkeypatch: pytest.Monk
 )
 def test_mistakes_in_a_study_are_told(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        study.read(write(tmp_path, **changes))
+        read_study(write(tmp_path, **changes))
     assert message in str(caught.value)
     with pytest.raises(InputError, match="no such study"):
-        study.read("nothing")
+        read_study("nothing")
 
 
 def table(tests: dict[str, list[StudyRow]], style: Style = "text", against: str | None = None, note: str = "") -> str:
@@ -262,12 +263,12 @@ def test_the_paper_stands_beside_what_its_names_say() -> None:
         StudyCell("", "noisy"),
     ]
     rows = {"none": BASELINE, "b/none": "MANNER-S-5.3GF (Baseline)", "big (teacher)": "MANNER-B-Teacher"}
-    first, second = (study_results.printed(rows, study_results.TestSet(paper=table), cells) for table in (1, 2))
+    first, second = (study_results.printed(rows, TestSet(paper=table), cells) for table in (1, 2))
     assert {cell: row.name for cell, row in first.items()} == dict(
         zip(cells[:2] + cells[3:4], rows.values(), strict=True)
     )
     assert {row.means["pesq_wb"] for row in second.values()} == {2.47, 2.70}  # table 2 has another teacher
-    assert study_results.printed(rows, study_results.TestSet(), cells) == {}
+    assert study_results.printed(rows, TestSet(), cells) == {}
 
 
 def test_a_figure_that_one_side_lacks_has_no_difference() -> None:
@@ -305,7 +306,7 @@ def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:
     path = write(tmp_path, **changes, tests={"Other voices": pairs})
     found, text = study.run(path)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
-    assert list(found) == [study.OWN, "Other voices"]
+    assert list(found) == [OWN, "Other voices"]
     (own, other) = found.values()
     assert [line.cell for line in own] == [line.cell for line in other]
     assert all(line.files == 12 for line in other)
@@ -319,8 +320,8 @@ def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:
     assert kept == list(found)
 
     # Other folders under the same name are another test set.
-    plan, (one,) = study.read(path)
+    plan, (one,) = read_study(path)
     assert study_results.scored(plan, "Other voices", folder) is not None
-    plan, _ = study.read(write(tmp_path, **changes, tests={"Other voices": {**pairs, "noisy": pairs["clean"]}}))
+    plan, _ = read_study(write(tmp_path, **changes, tests={"Other voices": {**pairs, "noisy": pairs["clean"]}}))
     assert study_results.scored(plan, "Other voices", one.folder) is None
-    assert study_results.scored(plan, study.OWN, one.folder) is not None
+    assert study_results.scored(plan, OWN, one.folder) is not None

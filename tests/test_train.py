@@ -16,19 +16,22 @@ from safetensors.torch import load_file
 
 import sordino
 from sordino import models
+from sordino.data.base import Segments
 from sordino.data.loader import loader
 from sordino.data.sources import Synthetic
 from sordino.distill.methods import METHODS
 from sordino.distill.teachers import Teacher
 from sordino.errors import InputError
-from sordino.experiments import recipe as schema
 from sordino.experiments import run
+from sordino.experiments.build import build_trainer
+from sordino.experiments.recipe import read
 from sordino.losses import LOSSES
 from sordino.training import Objective, Settings, read_log
+from sordino.training.batches import FIRST
 from sordino.training.log import Log
 from sordino.training.schedule import schedule
 from sordino.training.state import STATE, load_state, save_state
-from sordino.types import Batch
+from sordino.types import Batch, Item
 
 # The first step of the run below, seed 0: what the networks, the losses, the methods and the data say together.
 PINNED = {"loss/weighted": 1.996, "kd/mvat": 0.634, "kd/output": 0.108}
@@ -68,7 +71,7 @@ def test_first_losses_are_pinned(tmp_path: Path, teacher: str) -> None:
 
 def test_a_student_that_ships_goes_on_learning(tmp_path: Path) -> None:
     values = recipe(model={"checkpoint": "unet-24"}, loss={"compressed": {}}, train={"steps": 2})
-    student = run.build(values, tmp_path / "none").student
+    student = build_trainer(read(values), tmp_path / "none").student
     shipped = sordino.load("unet-24").state_dict()
     assert student.training
     torch.testing.assert_close(student.state_dict(), shipped, rtol=0, atol=0)
@@ -77,6 +80,25 @@ def test_a_student_that_ships_goes_on_learning(tmp_path: Path) -> None:
     learnt = sordino.load(tmp_path / "run" / "last.safetensors")
     assert learnt.arguments == student.arguments
     assert any(not torch.equal(value, shipped[name]) for name, value in learnt.state_dict().items())
+
+
+def test_every_batch_is_loaded_once(tmp_path: Path, teacher: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polarity, self-checks and first steps share the batches that a run begins with."""
+    loaded: list[tuple[int, int]] = []
+    load = Segments.__getitem__
+
+    def watched(self: Segments, key: tuple[int, int]) -> Item:
+        loaded.append(key)
+        return load(self, key)
+
+    monkeypatch.setattr(Segments, "__getitem__", watched)
+    values = distilled(teacher, data={"name": "synthetic", "segment_s": 0.5, "epoch_size": 12}, train={"steps": 8})
+    trainer = build_trainer(read(values), tmp_path / "run")
+    assert sorted(loaded) == sorted(set(loaded))
+    assert len(loaded) == 2 * FIRST
+    trainer.fit()
+    assert len(loaded) == 2 * 8  # an epoch of six batches, and two of the next
+    assert len(set(loaded)) == len(loaded)
 
 
 CRAFT = {
@@ -171,7 +193,7 @@ def test_loss_falls_and_best_checkpoint_describes_itself(tmp_path: Path) -> None
     assert header["about"]["synthetic"] is True
     assert header["about"]["valid"] == outcome.valid
     assert outcome.valid["score"] == outcome.best_score
-    assert schema.read(header["about"]["recipe"]) == schema.read(values)
+    assert read(header["about"]["recipe"]) == read(values)
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
 
 
@@ -204,8 +226,7 @@ def test_mixed_precision_leaves_the_sound_alone(
 
 
 def test_teacher_stays_as_it_was(tmp_path: Path, teacher: str) -> None:
-    values = schema.read(distilled(teacher))
-    trainer = run.build(values, tmp_path / "run")
+    trainer = build_trainer(read(distilled(teacher)), tmp_path / "run")
     assert trainer.objective.teacher is not None
     network = trainer.objective.teacher.network
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -19,9 +19,8 @@ Flag = tuple[tuple[str, ...], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Command:
-    """One command: its line in the overview, its help, its arguments and the function that runs it."""
+    """One command: the function that runs it, its arguments and its help."""
 
-    summary: str
     run: Callable[[Namespace], Answer]
     arguments: tuple[Flag, ...]
     description: str

@@ -1,25 +1,52 @@
-"""The commands: a file for each group, its words beside what they call. ``cli`` puts them together."""
+"""The commands by name: a line about each, and where it is defined. None is imported before it is typed."""
 
-from sordino.cli import data, enhance, export, live, measure, serve, train
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
 from sordino.cli.base import Command
 
-COMMANDS: dict[str, Command] = {
-    "enhance": enhance.ENHANCE,
-    "live": live.LIVE,
-    "models": enhance.MODELS,
-    "serve": serve.SERVE,
-    "train": train.TRAIN,
-    "evaluate": measure.EVALUATE,
-    "study": train.STUDY,
-    "bench": measure.BENCH,
-    "report": measure.REPORT,
-    "export": export.EXPORT,
-    "demo": train.DEMO,
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the overview of commands.
+
+    Args:
+        summary: what the command does.
+        module: file of ``sordino.cli`` that defines it.
+        name: of the ``Command`` there.
+    """
+
+    summary: str
+    module: str
+    name: str
+
+    def load(self) -> Command:
+        """Import the command."""
+        return getattr(importlib.import_module(f"sordino.cli.{self.module}"), self.name)
+
+
+COMMANDS = {
+    "enhance": Entry("take the noise out of a file, a folder or a stream", "enhance", "ENHANCE"),
+    "live": Entry("take the noise out of what a microphone records, live", "live", "LIVE"),
+    "models": Entry("list the students that ship with sordino", "enhance", "MODELS"),
+    "serve": Entry("a page on this machine, to hear what models do", "serve", "SERVE"),
+    "train": Entry("train a teacher, a baseline or a distilled student", "train", "TRAIN"),
+    "evaluate": Entry("score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR, DNSMOS", "measure", "EVALUATE"),
+    "study": Entry("train methods x scenarios x seeds, and compare them", "train", "STUDY"),
+    "bench": Entry("parameters, FLOPs, speed and memory of a network", "measure", "BENCH"),
+    "report": Entry("put runs side by side, and beside the paper", "measure", "REPORT"),
+    "export": Entry("write a checkpoint as ONNX, or a page for browsers", "export", "EXPORT"),
+    "demo": Entry("the whole road in a few minutes, on synthetic data", "train", "DEMO"),
 }
 
-DATA_COMMANDS: dict[str, Command] = {
-    "check": data.CHECK,
-    "prepare": data.PREPARE,
-    "render": data.RENDER,
-    "shard": data.SHARD,
+DATA = "data"
+DATA_SUMMARY = "check, prepare, render and shard a corpus"
+DATA_COMMANDS = {
+    "check": Entry("find what is wrong with a corpus", "data", "CHECK"),
+    "prepare": Entry("resample a corpus once, to FLAC", "data", "PREPARE"),
+    "render": Entry("write hours of mixtures as files, once", "data", "RENDER"),
+    "shard": Entry("put a corpus into a few large tar files", "data", "SHARD"),
 }
+"""The commands below ``sordino data``."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import asdict
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from sordino.cli.base import Answer, Command, Flag, flag, needs_training_tier
 from sordino.cli.progress import Display
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def check(given: Namespace) -> Answer:
@@ -43,8 +44,8 @@ def _checked(report: dict[str, Any]) -> str:
     measured = report["measured"] or {"means": {}, "off": []}
     lines += [f"noisy input, {name}: {mean:.3f} over {measured['count']}" for name, mean in measured["means"].items()]
     lines += measured["off"]
-    found = ", ".join(f"{count} {kind}" for kind, count in report["counts"].items())
-    lines.append("nothing wrong" if report["ok"] else f"problems: {found}" if found else "the figures are off")
+    counts = ", ".join(f"{count} {kind}" for kind, count in report["counts"].items())
+    lines.append("nothing wrong" if report["ok"] else f"problems: {counts}" if counts else "the figures are off")
     return "\n".join(lines)
 
 
@@ -68,10 +69,10 @@ def prepare(given: Namespace) -> Answer:
 
 def render(given: Namespace) -> Answer:
     needs_training_tier()
-    from sordino.experiments import run
+    from sordino.experiments import corpus
 
     with Display() as show:
-        result = run.render(
+        result = corpus.render(
             given.recipe,
             given.out,
             given.hours,
@@ -89,10 +90,10 @@ def render(given: Namespace) -> Answer:
 
 def shard(given: Namespace) -> Answer:
     needs_training_tier()
-    from sordino.experiments import run
+    from sordino.experiments import corpus
 
     with Display() as show:
-        result = run.shard(
+        result = corpus.shard(
             given.recipe,
             given.out,
             given.overrides,
@@ -107,8 +108,8 @@ def shard(given: Namespace) -> Answer:
 
 
 def _damaged(default: str) -> Flag:
-    told = f"refuse a recording that cannot be read, or skip and report it (default {default})"
-    return flag("--damaged", choices=("refuse", "skip"), default=default, help=told)
+    explained = f"refuse a recording that cannot be read, or skip and report it (default {default})"
+    return flag("--damaged", choices=("refuse", "skip"), default=default, help=explained)
 
 
 RECIPE = flag("recipe", help="a YAML file with a section data, or the name of a shipped recipe")
@@ -116,7 +117,6 @@ OUT = flag("out", help="the folder to write to")
 WORKERS = flag("--workers", type=int, help="processes; one per core by default")
 
 CHECK = Command(
-    "find what is wrong with a corpus",
     check,
     (
         flag("root", help="the corpus: Valentini, DNS, noisy/ and clean/, or clean/ and noise/"),
@@ -129,7 +129,6 @@ CHECK = Command(
 )
 
 PREPARE = Command(
-    "resample a corpus once, to FLAC",
     prepare,
     (
         flag("root", help="the corpus as downloaded"),
@@ -143,7 +142,6 @@ PREPARE = Command(
 )
 
 RENDER = Command(
-    "write hours of mixtures as files, once",
     render,
     (
         RECIPE,
@@ -160,7 +158,6 @@ RENDER = Command(
 )
 
 SHARD = Command(
-    "put a corpus into a few large tar files",
     shard,
     (
         RECIPE,

@@ -148,7 +148,6 @@ BLEND = (
 )
 
 ENHANCE = Command(
-    "take the noise out of a file, a folder or a stream",
     enhance,
     (
         flag("input", nargs="?", help="an audio file, or a folder of them"),
@@ -171,6 +170,4 @@ ENHANCE = Command(
     lambda: ENHANCE_EXAMPLES,
 )
 
-MODELS = Command(
-    "list the students that ship with sordino", models, (), "List the shipped students, the default first."
-)
+MODELS = Command(models, (), "List the shipped students, the default first.")

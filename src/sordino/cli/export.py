@@ -81,7 +81,6 @@ def _page(student: str | Path, folder: str) -> tuple[dict[str, Any], str]:
 
 
 EXPORT = Command(
-    "write a checkpoint as ONNX, or a page for browsers",
     export,
     (
         flag("student", help="a checkpoint, or the name of a student that ships; for --web alone also an ONNX file"),

@@ -58,7 +58,6 @@ def _device(word: str | None) -> int | str | None:
 
 
 LIVE = Command(
-    "take the noise out of what a microphone hears, live",
     live,
     (
         flag("--model", help="one that streams: shipped, ONNX or a checkpoint (default: the default student)"),

@@ -1,4 +1,4 @@
-"""The command line: words typed, one verb called, an answer printed. The only room that prints.
+"""The command line: one command is called, and its answer printed. Nothing else prints.
 
 A user's mistake is one line on standard error and exit code 2; ``--json`` prints the answer for a program to read.
 Nothing here imports torch before a command needs it.
@@ -14,26 +14,28 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sordino.cli.base import Command
-from sordino.cli.commands import COMMANDS, DATA_COMMANDS
+from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, Entry
 from sordino.distributed import rank
 from sordino.errors import InputError
 from sordino.version import __version__
 
 DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
-EPILOG = "sordino COMMAND --help tells what a command does and shows examples."
+EPILOG = "sordino COMMAND --help explains a command and shows examples."
 OVERRIDE = re.compile(r"[a-z_]+(\.\w+)+=")
 TRAIN_OPTIONS = ("--out", "--resume", "--dry-run", "--json", "--help")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. Leaves with 1 when the answer is that something is wrong with the user's files, 2 after a
-    mistake in what was typed or given, 130 after Ctrl-C, which only ends a stream as the end of its input does."""
+    """Run the command line.
+
+    Exits with 1 when the answer is that something is wrong with the user's files, with 2 after a mistake in what was
+    typed or given, and with 130 after Ctrl-C, except of a stream, which Ctrl-C ends as the end of its input does.
+    """
     if "" not in sys.path:  # a model named as module:function may lie in the folder where the words are typed
         sys.path.append("")
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, overrides = _take_overrides(words)
-    given = _parser().parse_args(words)
+    given = _parser(words).parse_args(words)
     given.overrides = overrides
     try:
         value, text = given.run(given)
@@ -56,22 +58,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def _parser() -> ArgumentParser:
+def _parser(words: Sequence[str]) -> ArgumentParser:
+    """The parser for ``words``: it knows all commands by name, and the arguments of the one that is called."""
     parser = ArgumentParser(prog="sordino", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"sordino {__version__}")
-    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add(parsers, COMMANDS)
-    summary = "check, prepare, render and shard a corpus"
-    data = parsers.add_parser("data", help=summary, description=f"{summary.capitalize()}.")
-    _add(data.add_subparsers(title="commands", metavar="COMMAND", required=True), DATA_COMMANDS)
+    called = [word for word in words if not word.startswith("-")]
+    command, below = (*called, "", "")[:2]
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(commands, COMMANDS, command)
+    data = commands.add_parser(DATA, help=DATA_SUMMARY, description=f"{DATA_SUMMARY.capitalize()}.")
+    if command == DATA:
+        _add(data.add_subparsers(title="commands", metavar="COMMAND", required=True), DATA_COMMANDS, below)
     return parser
 
 
-def _add(parsers: Any, table: Mapping[str, Command]) -> None:
-    for name, command in table.items():
+def _add(parsers: Any, table: Mapping[str, Entry], called: str) -> None:
+    """Add a parser for every command of a table, with a summary alone unless the command is ``called``."""
+    for name, entry in table.items():
+        if name != called:
+            parsers.add_parser(name, help=entry.summary)
+            continue
+        command = entry.load()
         parser = parsers.add_parser(
             name,
-            help=command.summary,
+            help=entry.summary,
             description=command.description,
             epilog=command.epilog(),
             formatter_class=RawDescriptionHelpFormatter,
@@ -83,8 +93,9 @@ def _add(parsers: Any, table: Mapping[str, Command]) -> None:
 
 
 def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
-    """Part the words of a command on a recipe from its overrides: ``key=value`` and, of ``sordino train``, also
-    ``--key value`` and ``--key=value``.
+    """Separate the words of a command on a recipe from its overrides.
+
+    Overrides are ``key=value`` and, for ``sordino train``, also ``--key value`` and ``--key=value``.
 
     argparse has no options of any name, nor positional words on both sides of an option.
     """

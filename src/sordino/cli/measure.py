@@ -104,7 +104,6 @@ def report(given: Namespace) -> Answer:
 
 
 EVALUATE = Command(
-    "score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR, DNSMOS",
     evaluate,
     (
         flag("model", help="a checkpoint, an ONNX file, a shipped model's name, module:function, or noisy: the input"),
@@ -128,7 +127,6 @@ EVALUATE = Command(
 )
 
 BENCH = Command(
-    "parameters, FLOPs, speed and memory of a network",
     bench,
     (
         flag("model", nargs="?", help="a recipe, a checkpoint, an ONNX file, a shipped model's name, module:function"),
@@ -145,7 +143,6 @@ BENCH = Command(
 )
 
 REPORT = Command(
-    "put runs side by side, and beside the paper",
     report,
     (
         flag("runs", nargs="+", help="folders of runs; and of scores alone, from sordino evaluate --out"),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sordino.assets import recipes, studies
 from sordino.cli.base import Answer, Command, flag, needs_training_tier
 from sordino.cli.progress import Display
+
+if TYPE_CHECKING:
+    from sordino.experiments.run import DryRun
 
 TRAIN_EXAMPLES = """examples:
   sordino train valentini/manner-s-1.5gf data.root=data/valentini
@@ -23,32 +27,36 @@ def _shipped_recipes() -> str:
 
 def train(given: Namespace) -> Answer:
     needs_training_tier()
+    from sordino.experiments.recipe import read
+
+    recipe = read(given.recipe, given.overrides)  # before torch is imported, so that a mistake is reported at once
     from sordino.experiments import run
     from sordino.metrics import described
 
     if given.dry_run:
-        tried = run.dry_run(given.recipe, given.overrides)
-        return tried, _tried(tried)
+        tried = run.dry_run(recipe)
+        return asdict(tried), _tried(tried)
     with Display() as show:
-        outcome = run.train(given.recipe, given.overrides, given.out, given.resume, show)
+        outcome = run.train(recipe, (), given.out, given.resume, show)
     value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
     best = "" if outcome.best_step is None else f"; best at step {outcome.best_step}: {described(outcome.valid)}"
     return value, f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s{best}"
 
 
-def _tried(tried: dict[str, Any]) -> str:
-    lines = [f"{name:24} {value:.4g} at the start{_pull(name, tried)}" for name, value in tried["terms"].items()]
-    hours = tried["seconds_per_step"] * tried["steps"] / 3600
-    learnt = f", and {tried['learnt']:,} of the methods" if tried["learnt"] else ""
-    lines.append(f"trains {tried['parameters']:,} parameters of the student{learnt}")
-    lines.append(f"{tried['steps']} steps, about {hours:.2g} hours here; validation, save and resume work")
-    return "\n".join(filter(None, [*lines, tried["cache"]]))
+def _tried(tried: DryRun) -> str:
+    """A dry run as text: the terms at the start, what is trained, and how long it would take."""
+    lines = [f"{name:24} {value:.4g} at the start{_pull(name, tried.pulls)}" for name, value in tried.terms.items()]
+    hours = tried.seconds_per_step * tried.steps / 3600
+    learnt = f", and {tried.learnt:,} of the methods" if tried.learnt else ""
+    lines.append(f"trains {tried.parameters:,} parameters of the student{learnt}")
+    lines.append(f"{tried.steps} steps, about {hours:.2g} hours here; validation, save and resume work")
+    return "\n".join([*lines, tried.cache] if tried.cache else lines)
 
 
-def _pull(name: str, tried: dict[str, Any]) -> str:
+def _pull(name: str, pulls: Mapping[str, float]) -> str:
     if not name.startswith("kd/"):
         return ""
-    pull = tried["pulls"].get(name)
+    pull = pulls.get(name)
     return f", pulls {pull:.3g} times as hard as the loss" if pull is not None else ", with no loss beside it"
 
 
@@ -57,8 +65,8 @@ def study(given: Namespace) -> Answer:
     from sordino.experiments import study
 
     with Display() as show:
-        found, text = study.run(given.study, show)
-    return {name: [asdict(line) for line in lines] for name, lines in found.items()}, text
+        tables, text = study.run(given.study, show)
+    return {name: [asdict(row) for row in rows] for name, rows in tables.items()}, text
 
 
 def demo(given: Namespace) -> Answer:
@@ -70,7 +78,6 @@ def demo(given: Namespace) -> Answer:
 
 
 TRAIN = Command(
-    "train a teacher, a baseline or a distilled student",
     train,
     (
         flag("recipe", help="a YAML file, or the name of a shipped recipe"),
@@ -84,7 +91,6 @@ TRAIN = Command(
 )
 
 STUDY = Command(
-    "train methods x scenarios x seeds, and compare them",
     study,
     (flag("study", help="a YAML file, or the name of a study that ships"),),
     "Train every run of a study that is missing, several side by side, and write its tables. A run that has its\n"
@@ -93,7 +99,6 @@ STUDY = Command(
 )
 
 DEMO = Command(
-    "the whole road in a few minutes, on synthetic data",
     demo,
     (flag("--out", default="runs/demo", help="folder to write to (default runs/demo)"),),
     "Train a small teacher and three students on a synthetic corpus, score them and write a report.",

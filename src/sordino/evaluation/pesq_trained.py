@@ -11,8 +11,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sordino.assets import weights
-
 PERCEPTUAL = "perceptual"
 """The loss, and the key of a header or of scores that is true where it played a part."""
 
@@ -53,7 +51,11 @@ def marks(metadata: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def trains_on_pesq(recipe: Mapping[str, Any]) -> bool:
-    """Whether the loss ``perceptual`` weighs anything in a recipe, by itself or inside of a method."""
+    """Whether the loss ``perceptual`` weighs anything in a recipe, by itself or inside of a method.
+
+    Args:
+        recipe: as headers and cards store it, of whatever version.
+    """
     terms = [f"loss/{name}" for name, arguments in (recipe.get("loss") or {}).items() if arguments is not None]
     terms = [term for term in terms if term == f"loss/{PERCEPTUAL}"]
     for name, arguments in (recipe.get("distill") or {}).items():
@@ -62,19 +64,3 @@ def trains_on_pesq(recipe: Mapping[str, Any]) -> bool:
     whole = recipe.get("weights") or {}
     stages = [whole | (stage.get("weights") or {}) for stage in recipe.get("stages") or [{}]]
     return any(stage.get(term, 1.0) != 0 for term in terms for stage in stages)
-
-
-def inherits_pesq(recipe: Mapping[str, Any]) -> bool:
-    """Whether a network trained by this recipe is trained on PESQ: by its losses, by the checkpoint that it goes on
-    from, or by a teacher that was.
-    """
-    from sordino.models import read_header
-
-    if trains_on_pesq(recipe):
-        return True
-    teacher = recipe.get("teacher") or {}
-    origins = [(recipe.get("model") or {}).get("checkpoint"), teacher.get("checkpoint"), teacher.get("estimate")]
-    for path in (weights(origin) for origin in origins if origin):
-        if path.suffix == ".safetensors" and path.is_file() and pesq_trained(read_header(path)):
-            return True
-    return False

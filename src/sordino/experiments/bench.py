@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ from sordino import models
 from sordino.assets import CHECKPOINTS, locate, recipes, shipped
 from sordino.evaluation import speed
 from sordino.evaluation.efficiency import Cost, count
-from sordino.experiments import recipe as schema
+from sordino.experiments.build import build_network
+from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.run import Progress
+from sordino.experiments.schema import Component, Pretrained
 from sordino.export import count_weights
 from sordino.inference import import_string
 from sordino.inference.model import open_model
@@ -39,7 +40,7 @@ def bench(
 
     Args:
         model: a checkpoint, a recipe, whose network is measured with fresh weights, an ONNX file, the name of a
-            shipped model, or of a function (``package.module:function``). What cannot be told of a model that is no
+            shipped model, or of a function (``package.module:function``). What is not known of a model that is no
             network of sordino's is None.
         seconds: of audio in one pass.
         repeats: timed passes, after one that is not.
@@ -57,7 +58,7 @@ def bench(
         runner = models.load(file)
         cost = replace(count(runner, seconds), file_bytes=file.stat().st_size)
     else:
-        runner = models.build(schema.read(model)["model"])
+        runner = build_network(read(model).model)
         cost = count(runner, seconds)
     return _clock(cost, runner, seconds, repeats, threads, model_rate) if clocked else cost
 
@@ -73,11 +74,11 @@ def bench_all(
 
     Args:
         seconds, repeats, threads, clocked: as for ``bench``.
-        progress: told of every network.
+        progress: called after every network.
     """
     networks, rows = _networks(), []
     for title, section, printed in networks:
-        network = models.create(**section)
+        network = build_network(section)
         cost = count(network, seconds)
         if clocked:
             cost = _clock(cost, network, seconds, repeats, threads)
@@ -87,34 +88,36 @@ def bench_all(
     return rows
 
 
-def _networks() -> list[tuple[str, dict[str, Any], PaperRow | None]]:
-    """Title, section ``model`` and published row of every network; recipes that share one are one row."""
+def _networks() -> list[tuple[str, Component, PaperRow | None]]:
+    """Title, network and published row of every network that ships; recipes that share one are one row."""
     rows = results(TABLE)
     places = {row.name: place for place, row in enumerate(rows)}
 
-    def place(recipe: Mapping[str, Any]) -> int:
-        paper = recipe.get("paper", {})
-        return places.get(paper.get("row", ""), len(rows)) if paper.get("table") == TABLE else len(rows)
+    def place(recipe: Recipe) -> int:
+        """Where the recipe's row stands in the paper's table; behind the last one if it has none."""
+        paper = recipe.paper
+        return len(rows) if paper is None or paper.table != TABLE else places.get(paper.row, len(rows))
 
-    read = [schema.read(name) for name in recipes() if not name.startswith(TOYS)]
-    found: dict[str, tuple[str, dict[str, Any], PaperRow | None]] = {}
+    recipes_read = [read(name) for name in recipes() if not name.startswith(TOYS)]
+    networks: dict[str, tuple[str, Component, PaperRow | None]] = {}
     # The plain recipe of a network goes before those that distil into it, and gives the line its name.
-    for recipe in sorted(read, key=lambda recipe: (place(recipe), "distill" in recipe)):
+    for recipe in sorted(recipes_read, key=lambda recipe: (place(recipe), bool(recipe.methods))):
+        if isinstance(recipe.model, Pretrained):
+            continue
         printed = rows[place(recipe)] if place(recipe) < len(rows) else None
-        found.setdefault(_identity(recipe["model"]), (recipe["title"], recipe["model"], printed))
-    return list(found.values())
+        networks.setdefault(_identity(recipe.model), (recipe.title, recipe.model, printed))
+    return list(networks.values())
 
 
-def _identity(section: Mapping[str, Any]) -> str:
-    """What makes two sections ``model`` the same network: the constructor and its arguments, defaults among them."""
-    arguments = {key: value for key, value in section.items() if key != "name"}
-    bound = inspect.signature(models.MODELS[section["name"]]).bind(**arguments)
+def _identity(model: Component) -> str:
+    """What makes two networks the same: the constructor and its arguments, defaults among them."""
+    bound = inspect.signature(models.MODELS[model.name]).bind(**model.arguments)
     bound.apply_defaults()
-    return json.dumps([section["name"], bound.arguments], sort_keys=True)
+    return json.dumps([model.name, bound.arguments], sort_keys=True)
 
 
 def _outside(model: str, file: Path, seconds: float, model_rate: int | None) -> Cost:
-    """What an ONNX file or a function tells of itself; all of it where sordino wrote the file."""
+    """What is known of an ONNX file or a function; all of it where sordino wrote the file."""
     opened = open_model(model, sample_rate=model_rate)
     size = file.stat().st_size if file.suffix == ".onnx" else None
     if "arguments" in opened.about:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from sordino import models
-from sordino.data import sources
 from sordino.data.base import Source
 from sordino.distill.base import Method
 from sordino.distill.layers.attention import LayerAttention
@@ -19,7 +17,8 @@ from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
-from sordino.experiments.recipe import RECIPE
+from sordino.experiments.build import build_source
+from sordino.experiments.recipe import RECIPE, Recipe, read
 from sordino.experiments.run import NOISY, SCORES, Progress, evaluate
 from sordino.inference.model import open_model
 from sordino.report.pages.runs import Example, write_page
@@ -47,18 +46,18 @@ def compare(
         page: where to write the HTML page; none is written when left out.
         paper: put the published rows that the recipes name beside ours.
         examples: test recordings to show and to play on the page.
-        progress: told of every file that is scored.
+        progress: called after every file that is scored.
 
     Raises:
         InputError: a folder without a finished run, no run among them, or runs on different test sets.
     """
     folders = [Path(run) for run in runs]
-    recipes = [{} if _only_scores(folder) else _recipe(folder) for folder in folders]
-    trained = [folder for folder, recipe in zip(folders, recipes, strict=True) if recipe]
+    recipes = [None if _only_scores(folder) else _recipe(folder) for folder in folders]
+    trained = [folder for folder, recipe in zip(folders, recipes, strict=True) if recipe is not None]
     if not trained:
         raise InputError(folders[0], "holds scores alone", "a folder of a run of sordino train among the others")
     scores = [
-        _scores(folder, progress) if recipe else Scores.from_json(folder / SCORES)
+        _scores(folder, progress) if recipe is not None else Scores.from_json(folder / SCORES)
         for folder, recipe in zip(folders, recipes, strict=True)
     ]
     _same_test(folders, scores)
@@ -66,22 +65,22 @@ def compare(
     rows = [RunRow.of(_noisy(trained[0], scores, progress), name=NOISY)]
     published: list[PaperRow] = []
     for folder, title, recipe, one in zip(folders, titles, recipes, scores, strict=True):
-        if not recipe:
+        if recipe is None:
             rows.append(RunRow.of(one, title))
             continue
         network = models.load(folder / CHECKPOINT)
-        name = recipe.get("paper", {}).get("row", "")
-        if paper and name:
-            published += [row for row in results(recipe["paper"]["table"]) if row.name == name]
+        name = "" if recipe.paper is None else recipe.paper.row
+        if paper and recipe.paper is not None:
+            published += [row for row in results(recipe.paper.table) if row.name == name]
         size = float(models.count_parameters(network))
         rows.append(RunRow.of(one, title, size, paper_flops(network), name))
     if page is not None:
-        source = sources.create(**_recipe(trained[0])["data"])
+        source = build_source(_recipe(trained[0]).data)
         opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
         curves = {title: read_log(folder) for title, folder in opened.items()}
         shown = _examples(source, opened, examples)
-        told = {title: _tables(folder) for title, folder in opened.items()}
-        write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published, told)
+        figures = {title: _tables(folder) for title, folder in opened.items()}
+        write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published, figures)
     return rows, published
 
 
@@ -100,17 +99,18 @@ def _same_test(folders: Sequence[Path], scores: Sequence[Scores]) -> None:
             raise InputError(folder, f"was scored at {here} Hz, and {folders[0]} at {there} Hz", "the same rate")
 
 
-def _recipe(folder: Path) -> dict[str, Any]:
+def _recipe(folder: Path) -> Recipe:
+    """The recipe of a finished run."""
     for name in (RECIPE, CHECKPOINT):
         if not (folder / name).is_file():
             raise InputError(folder, f"no finished run: it has no {name}", "the folder of a run of sordino train")
-    return yaml.safe_load((folder / RECIPE).read_text("utf-8"))
+    return read(folder / RECIPE)
 
 
-def _titles(folders: Sequence[Path], recipes: Sequence[Mapping[str, Any]], scores: Sequence[Scores]) -> list[str]:
-    """What each run or scored model is called; two seeds of one recipe are told apart by their folders."""
+def _titles(folders: Sequence[Path], recipes: Sequence[Recipe | None], scores: Sequence[Scores]) -> list[str]:
+    """What each run or scored model is called; two seeds of one recipe differ in their folders."""
     titles = [
-        str(recipe.get("title", folder.name) if recipe else one.metadata.get("model", folder.name))
+        str(one.metadata.get("model", folder.name)) if recipe is None else recipe.title or folder.name
         for folder, recipe, one in zip(folders, recipes, scores, strict=True)
     ]
     return [
@@ -149,9 +149,9 @@ def _noisy(folder: Path, beside: Sequence[Scores], progress: Progress | None) ->
 
 
 def _tables(folder: Path) -> list[dict[str, Any]]:
-    """What the run's methods told beside their losses, and what the rows and columns of that are."""
+    """The tables that the run's methods logged beside their losses, each with the meaning of its rows and columns."""
     records = read_log(folder, FIGURES)
-    methods = _recipe(folder).get("distill", {}) if records else {}
+    methods = _recipe(folder).methods if records else {}
     axes = {name: _axes(METHODS[name](**arguments)) for name, arguments in methods.items()}
     return [{**record, "axes": axes[record["name"].split("/")[1]]} for record in records]
 

@@ -39,7 +39,7 @@ def export_int8(
         max_drop: largest loss of mean wide-band PESQ.
         licence: of the weights, for the metadata.
         workers: processes that compute PESQ; 0 computes it in this one; one per core when left out.
-        progress: told a line for each attempt.
+        progress: called with a line for each attempt.
     """
     rate = models.load(checkpoint).sample_rate
     sound = islice(sound_files.list_audio(Path(calibrate or data[0])), CALIBRATION_FILES)

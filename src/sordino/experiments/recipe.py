@@ -1,4 +1,4 @@
-"""Recipes: YAML that is checked, whole, against the constructors that it will call.
+"""Recipes: what a run is, read once from YAML, checked whole, and handed down as a typed value.
 
 A recipe's sections are the project's nouns::
 
@@ -16,27 +16,36 @@ A recipe's sections are the project's nouns::
     unlabelled: {noisy: recordings/, share: 0.5}
     paper: {table: 1, row: MANNER-S-1.5GF + MV-AT}
 
-``sordino.experiments.schema`` says what may stand in each. Every error of a recipe is told at once, with the nearest
-valid name.
-
-A recipe says only how it differs from its base. Sections merge key by key; null takes away a section, or an entry of
-``loss``, ``distill`` or ``weights``; a section that names another constructor, or a teacher of another kind, keeps none
-of the base's arguments; and ``title``, ``out`` and ``paper``, which say whose run it is, are never inherited.
+``sordino.experiments.schema`` says what may stand in each, ``sordino.experiments.merge`` how a recipe is laid over its
+base. Every error of a recipe is reported at once, with the nearest valid name. Neither torch nor any network is
+imported to read one.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sordino.assets import RECIPES, recipes
 from sordino.errors import InputError
-from sordino.experiments.schema import OWN, PARTS, TEACHERS, check
+from sordino.experiments.merge import load, merge, on_base, overriding, parse
+from sordino.experiments.schema import (
+    TEACHERS,
+    Arguments,
+    Component,
+    Paper,
+    Pretrained,
+    Section,
+    Teacher,
+    Unlabelled,
+    check,
+)
+from sordino.files import write_text
+from sordino.training import Settings, Stage, Weight
 
 RECIPE = "recipe.yaml"
 """The file in a run's folder that says what it computes."""
@@ -51,118 +60,123 @@ _FREE = {
 }
 
 
-def read(
-    recipe: str | Path | Mapping[str, Any],
-    overrides: Sequence[str] = (),
-    layers: Sequence[Mapping[str, Any]] = (),
-    needed: Sequence[str] = ("model", "data"),
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Recipe:
+    """What a run computes; made by ``read`` alone, which checks it.
+
+    Attributes:
+        model: the student: a network with fresh weights, or a checkpoint to go on from.
+        data: where the recordings come from.
+        train: how to train.
+        losses: supervised loss -> arguments; ``weighted`` where the recipe has no section ``loss``.
+        methods: distillation method -> arguments.
+        weights: term, such as ``kd/mvat`` -> weight; a term that is not named weighs 1.
+        stages: parts of the run; none is one.
+        teacher: needed by ``methods``.
+        unlabelled: noisy recordings to mix into the data.
+        paper: the published row that it reproduces.
+        title: for tables; may be empty.
+        out: folder of the run; may be empty.
+        name: of its file, without folder and ending; names the folder of a run that has no ``out``.
+        stated: what the recipe says, without defaults that it does not state.
+    """
+
+    model: Component | Pretrained
+    data: Component
+    train: Settings
+    losses: Mapping[str, Arguments]
+    methods: Mapping[str, Arguments]
+    weights: Mapping[str, Weight]
+    stages: tuple[Stage, ...]
+    teacher: Teacher | None
+    unlabelled: Unlabelled | None
+    paper: Paper | None
+    title: str
+    out: str
+    name: str = field(compare=False)
+    stated: Mapping[str, Any] = field(repr=False)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """What YAML and JSON can hold of it: what it states, with lists for tuples; ``read`` takes it back."""
+        return plain(self.stated)
+
+    @property
+    def folder(self) -> Path:
+        """Where its run goes unless the user says otherwise."""
+        return Path(self.out) if self.out else Path("runs") / self.name
+
+    def teacher_facts(self) -> dict[str, Any]:
+        """What the teacher's answers depend on beside the teacher itself, by dotted key, as a cache stores it."""
+        own = (*TEACHERS, "estimate", "cache", "draws")
+        teacher = {key: value for key, value in self.stated.get("teacher", {}).items() if key not in own}
+        unlabelled = self.stated.get("unlabelled", {})
+        facts = plain({"teacher": teacher, "data": self.stated["data"], "unlabelled": unlabelled})
+        return {".".join(key): value for key, value in flat(facts).items()}
+
+
+RecipeLike = str | Path | Mapping[str, Any] | Recipe
+"""A YAML file, the name of a recipe that ships, a mapping of its sections, or one that was read before."""
+
+
+def read(recipe: RecipeLike, overrides: Sequence[str] = (), layers: Sequence[Mapping[str, Any]] = ()) -> Recipe:
     """Read a recipe, follow its ``base``, apply the overrides and check everything.
 
     Args:
-        recipe: a YAML file, the name of a shipped recipe, or the recipe itself.
+        recipe: a YAML file, the name of a recipe that ships, or the recipe itself.
         overrides: ``key=value`` with dots between the levels of the key: ``train.steps=100``. Together they are laid
             over the recipe as a recipe is over its base.
         layers: mappings to lay over the recipe first, one after the other.
-        needed: the sections that it cannot do without.
-
-    Returns:
-        The recipe with all values of the right type, without defaults that it does not state.
 
     Raises:
         InputError: no such recipe, no YAML, or errors in it, all of which the message tells.
     """
-    where = str(recipe) if isinstance(recipe, (str, Path)) else "recipe"
-    values = _load(recipe) if isinstance(recipe, (str, Path)) else _based(deepcopy(dict(recipe)), ())
-    for layer in (*layers, _changes(overrides)):
-        values = _merge(values, layer)
-    checked, errors = check(values, needed)
+    sections = _sections(recipe, overrides, layers, ("model", "data"))
+
+    def made(key: str, default: Any) -> Any:
+        return sections[key].made if key in sections else default
+
+    return Recipe(
+        model=made("model", None),
+        data=made("data", None),
+        train=made("train", Settings()),
+        losses=made("loss", {"weighted": {}}),
+        methods=made("distill", {}),
+        weights=made("weights", {}),
+        stages=made("stages", ()),
+        teacher=made("teacher", None),
+        unlabelled=made("unlabelled", None),
+        paper=made("paper", None),
+        title=made("title", ""),
+        out=made("out", ""),
+        name=_name(recipe),
+        stated={key: section.stated for key, section in sections.items()},
+    )
+
+
+def read_data(recipe: RecipeLike, overrides: Sequence[str] = ()) -> Component:
+    """Read the section ``data`` of a recipe that need not have any other; arguments and errors as for ``read``."""
+    return _sections(recipe, overrides, (), ("data",))["data"].made
+
+
+def _sections(
+    recipe: RecipeLike, overrides: Sequence[str], layers: Sequence[Mapping[str, Any]], needed: Sequence[str]
+) -> dict[str, Section]:
+    if isinstance(recipe, (str, Path)):
+        values = load(recipe)
+    else:
+        values = on_base(recipe.to_mapping() if isinstance(recipe, Recipe) else deepcopy(dict(recipe)))
+    for layer in (*layers, overriding(overrides)):
+        values = merge(values, layer)
+    sections, errors = check(values, needed)
     if errors:
-        raise InputError(where, "; ".join(errors))
-    return checked
+        raise InputError(recipe if isinstance(recipe, (str, Path)) else "recipe", "; ".join(errors))
+    return sections
 
 
-def _load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    path = _find(recipe, seen[-1].parent if seen else Path())
-    if path.resolve() in seen:
-        raise InputError(recipe, "its base leads back to itself")
-    try:
-        values = parse(path.read_text(encoding="utf-8"), path)
-    except UnicodeDecodeError as error:
-        raise InputError(path, "not a text file", "a recipe in YAML") from error
-    if not isinstance(values, dict):
-        raise InputError(path, "no recipe", "keys and values in YAML")
-    return _based(values, (*seen, path.resolve()))
-
-
-def _based(values: dict[str, Any], seen: tuple[Path, ...]) -> dict[str, Any]:
-    """``values`` laid over the recipe that their ``base`` names, if they have one."""
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    inherited = {key: value for key, value in _load(str(base), seen).items() if key not in OWN}
-    return _merge(inherited, values)
-
-
-def _find(recipe: str | Path, beside: Path) -> Path:
-    """The file of a recipe: beside the one that names it, at the path given, or among those that ship."""
-    name = str(recipe)
-    candidates = [beside / name, Path(name), Path(str(RECIPES / name)), Path(str(RECIPES / f"{name}.yaml"))]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    near = difflib.get_close_matches(name, recipes(), n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else "sordino train --help lists those that ship"
-    raise InputError(recipe, "no such recipe", "a YAML file or the name of a shipped recipe", hint)
-
-
-def parse(text: str, where: object) -> Any:
-    """What a text in YAML says; ``where`` names it in an error."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(where, f"not YAML ({' '.join(str(error).split())})") from error
-
-
-def _changes(overrides: Sequence[str]) -> dict[str, Any]:
-    """The overrides as one mapping, so that their order plays no part where one of them names a constructor."""
-    changes: dict[str, Any] = {}
-    for override in overrides:
-        key, sign, text = override.partition("=")
-        *sections, last = key.split(".")
-        if not sign or not last:
-            raise InputError(override, "no override", "key=value, such as train.steps=100")
-        values = changes
-        for section in sections:
-            inner = values.get(section)
-            values[section] = inner if isinstance(inner, dict) else {}
-            values = values[section]
-        values[last] = parse(text, override)
-    return changes
-
-
-def _merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:
-    """``base`` with ``changes`` laid over it, mapping by mapping; see the top of this file.
-
-    An argument that is null is set to None, which its default need not be.
-    """
-    merged = dict(base)
-    removable = not within or (len(within) == 1 and within[0] in (*PARTS, "weights"))
-    for key, value in changes.items():
-        mine = merged.get(key)
-        if value is None and removable and (key in merged or not within):
-            merged.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(mine, Mapping) and _extends(mine, value):
-            merged[key] = _merge(mine, value, (*within, key))
-        else:
-            merged[key] = deepcopy(value)
-    return merged
-
-
-def _extends(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-    """Whether ``changes`` speak of the same constructor, and the same kind of teacher, as the section below them."""
-    kinds = [kind for kind in TEACHERS if changes.get(kind) is not None]
-    return changes.get("name") in (None, base.get("name")) and all(base.get(kind) is not None for kind in kinds)
+def _name(recipe: RecipeLike) -> str:
+    if isinstance(recipe, Recipe):
+        return recipe.name
+    return Path(recipe).stem if isinstance(recipe, (str, Path)) else "run"
 
 
 def flat(values: Any, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
@@ -179,7 +193,12 @@ def plain(value: Any) -> Any:
     return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def same_recipe(folder: Path, values: Mapping[str, Any]) -> None:
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Write a recipe into the folder of its run."""
+    write_text(folder / RECIPE, yaml.safe_dump(recipe.to_mapping(), sort_keys=False))
+
+
+def same_recipe(folder: Path, recipe: Recipe) -> None:
     """Refuse to go on with a run by another recipe, which would be neither the one nor the other.
 
     Raises:
@@ -188,7 +207,7 @@ def same_recipe(folder: Path, values: Mapping[str, Any]) -> None:
     path = folder / RECIPE
     if not path.is_file():
         raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", "start it without --resume")
-    before, now = flat(yaml.safe_load(path.read_text("utf-8"))), flat(plain(values))
+    before, now = flat(parse(path.read_text("utf-8"), path)), flat(recipe.to_mapping())
     changed = [key for key in before | now if before.get(key) != now.get(key) and key not in _FREE]
     if changed:
         key = changed[0]

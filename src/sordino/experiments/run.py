@@ -1,50 +1,39 @@
-"""The composition root: each verb of the project put together from the rooms below. No maths and no loop here."""
+"""What the project does with a recipe: train it, try it, score a model on its data; and export what was trained."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-import yaml
-
-from sordino import losses, models
+from sordino import models
 from sordino.assets import weights
-from sordino.data import sources
-from sordino.data.base import Damaged
-from sordino.data.tools.render import Rendered
-from sordino.data.tools.render import render as rendered
-from sordino.data.tools.shard import Sharded
-from sordino.data.tools.shard import shard as sharded
-from sordino.distill import base, methods
 from sordino.distributed import broadcast, join, rank
 from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate as measure
-from sordino.evaluation.pesq_trained import PERCEPTUAL, inherits_pesq
 from sordino.evaluation.score import NOISY, Scores
-from sordino.experiments import recipe as schema
-from sordino.experiments.recipe import RECIPE, plain, same_recipe
-from sordino.experiments.teacher import cache_plan, draws_of, teacher_of
-from sordino.files import write_text
+from sordino.experiments.build import build_source, build_trainer
+from sordino.experiments.recipe import RECIPE, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
+from sordino.experiments.schema import Component
+from sordino.experiments.teacher import cache_plan
 from sordino.metrics import DEFAULT, Align
-from sordino.training import Objective, Outcome, Settings, Stage, Trainer, weight_of
+from sordino.training import Outcome
 from sordino.training.checks import pulls
 from sordino.training.state import CHECKPOINT, STATE
-from sordino.version import commit
 
 if TYPE_CHECKING:
     from sordino.export import Parity
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
-"""Called with (what is being done, done, in all, the latest numbers); with 0 in all, it is a line to tell."""
+"""Called with (what is being done, done, in all, the latest numbers); with 0 in all, it is a line to show."""
 
 SCORES = "scores.json"
 
 
 def train(
-    recipe: str | Path | Mapping[str, Any],
+    recipe: RecipeLike,
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
     resume: bool = False,
@@ -52,105 +41,106 @@ def train(
 ) -> Outcome:
     """Train what a recipe describes: a teacher, a baseline or a distilled student.
 
+    ``train("unet/student", ["train.steps=1000"], "runs/student")`` trains a recipe that ships, changed in one value.
+
     Args:
-        recipe: a YAML file, the name of a shipped recipe, or a mapping; see ``sordino.experiments.recipe``.
+        recipe: a YAML file, the name of a recipe that ships, or the recipe itself, as a mapping of its sections or as
+            ``sordino.experiments.recipe.read`` returns it.
         overrides: ``key=value`` with dots between the levels of the key.
-        out: folder of the run; the recipe's ``out``, or ``runs/`` and its name, when left out.
-        resume: go on with the run in that folder.
-        progress: told of every step.
+        out: folder of the run; the recipe's ``out``, or ``runs/`` and the name of its file, when left out.
+        resume: go on with the run in that folder; on a CPU it ends as if it had never been interrupted, bit for bit.
+        progress: called after every step.
+
+    Returns:
+        The steps that were taken, the best validation, and the checkpoint to use.
 
     Raises:
         InputError: an error in the recipe or its data, or a folder that does not fit ``resume``.
+        KeyboardInterrupt: Ctrl-C; the state after the last whole step has been saved.
     """
-    values = schema.read(recipe, overrides)
-    name = Path(recipe).stem if isinstance(recipe, (str, Path)) else "run"
-    folder = Path(out or values.get("out") or Path("runs") / name)
-    trainer = build(values, folder)
-    title = values.get("title", name)
-    planned = cache_plan(trainer)
+    checked = read(recipe, overrides)
+    folder = checked.folder if out is None else Path(out)
+    trainer = build_trainer(checked, folder)
+    title, planned = checked.title or checked.name, cache_plan(trainer)
     if planned and progress is not None and rank() == 0:
         progress(planned, 0, 0, {})
-    told = None if progress is None else lambda *step: progress(title, *step)
-    tell = None if progress is None else lambda line: progress(line, 0, 0, {})
-    return trainer.fit(broadcast(lambda: _begun(folder, values, resume)), told, tell)
+    report_step = None if progress is None else lambda *step: progress(title, *step)
+    report_line = None if progress is None else lambda line: progress(line, 0, 0, {})
+    saved = broadcast(lambda: _prepare_folder(folder, checked, resume))
+    return trainer.fit(saved, report_step, report_line)
 
 
-def _begun(folder: Path, values: Mapping[str, Any], resume: bool) -> bool:
-    """Whether the folder has a state to go on from; its recipe is there from then on.
+def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:
+    """Write the recipe into the folder of its run; returns whether there is a state to go on from.
 
-    A run that was killed before it first saved begins anew.
+    A run that was killed before it first saved starts anew.
+
+    Raises:
+        InputError: the run that is to be resumed has another recipe.
     """
     if resume:
-        same_recipe(folder, values)
+        same_recipe(folder, recipe)
     saved = (folder / STATE).exists()
     if not saved and not resume:
-        write_text(folder / RECIPE, yaml.safe_dump(plain(values), sort_keys=False))
+        write_recipe(folder, recipe)
     return saved and resume
 
 
-def dry_run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
+@dataclass(frozen=True)
+class DryRun:
+    """What a few steps tell of a run."""
+
+    terms: dict[str, float]
+    """Unweighted terms at the start, by name."""
+    pulls: dict[str, float]
+    """Methods' terms -> weighted gradient over that of the loss, at the start; see ``sordino.training.pulls``."""
+    parameters: int
+    """Of the student."""
+    learnt: int
+    """Parameters of the methods."""
+    steps: int
+    """That the run would take."""
+    seconds_per_step: float
+    """Of those that were tried."""
+    cache: str
+    """What the teacher's cache would take, in words; empty if there is none."""
+
+
+def dry_run(recipe: RecipeLike, overrides: Sequence[str] = ()) -> DryRun:
     """Try a recipe without leaving a trace: the self-checks, then a few steps, one validation, one save, one resume.
 
-    Returns:
-        ``terms`` at the start by name, ``pulls`` of the methods there (see ``sordino.training.pulls``), ``parameters``
-        of the student, ``learnt`` values of the methods, ``steps`` that the run would take, ``seconds_per_step`` of
-        those that were tried, and what the teacher's ``cache`` would take, in words.
+    Args:
+        recipe, overrides: as for :func:`train`.
 
     Raises:
         InputError: whatever would stop the run.
     """
-    values = schema.read(recipe, overrides)
+    checked = read(recipe, overrides)
     with tempfile.TemporaryDirectory() as name:
-        whole = build(values, Path(name))
+        folder = Path(name)
+        whole = build_trainer(checked, folder)
         cache = cache_plan(whole)
         if cache:  # it was found to fit and stays as it is
-            values["teacher"] = {**values["teacher"], "cache": str(Path(name) / "cache")}
-            whole = build(values, Path(name))
+            checked = read(checked, layers=[{"teacher": {"cache": str(folder / "cache")}}])
+            whole = build_trainer(checked, folder)
         terms = whole.check()
-        short = dict(values)
-        stages = values.get("stages", [])
-        # As many stages, of a step each, whatever their length in the run.
-        short["stages"] = [
-            {**stage, "epochs": None, "share": None if stage is stages[-1] else 1 / len(stages)} for stage in stages
-        ]
-        steps = 2 * max(len(stages), 1)
-        few = {"steps": steps, "validate_every": steps, "validate_items": 1, "log_every": steps, "save_every": steps}
-        short["train"] = {**values.get("train", {}), **few}
-        outcome = build(short, Path(name)).fit()
-        build(short, Path(name)).fit(resume=True)
-        return {
-            "terms": terms,
-            "pulls": pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1),
-            "parameters": models.count_parameters(whole.student),
-            "learnt": models.count_parameters(whole.objective),
-            "steps": whole.steps,
-            "seconds_per_step": outcome.seconds / steps,
-            "cache": cache,
-        }
+        pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
+        short = _shortened(checked)
+        outcome = build_trainer(short, folder).fit()
+        build_trainer(short, folder).fit(resume=True)
+    parameters, learnt = models.count_parameters(whole.student), models.count_parameters(whole.objective)
+    return DryRun(terms, pulled, parameters, learnt, whole.steps, outcome.seconds / outcome.steps, cache)
 
 
-def build(values: Mapping[str, Any], folder: Path) -> Trainer:
-    """Put together the trainer of a recipe that ``schema.read`` has checked."""
-    settings = Settings(**values.get("train", {}))
-    torch.manual_seed(settings.seed)
-    source = sources.create(**values["data"])
-    if "unlabelled" in values:
-        source = sources.SemiSupervised(source, **values["unlabelled"])
-    if (draws := draws_of(values)) is not None:
-        source = sources.FixedAugmentation(source, draws)
-    student = models.build(values["model"])
-    teacher = teacher_of(values, student.sample_rate, settings.threads) if "teacher" in values else None
-    methods = {name: _method(name, arguments) for name, arguments in values.get("distill", {}).items()}
-    terms = {name: losses.LOSSES[name](**arguments) for name, arguments in values.get("loss", {"weighted": {}}).items()}
-    stages = [Stage(**stage) for stage in values.get("stages", [])]
-    weights, *staged = (
-        {name: weight_of(one) for name, one in section.items()}
-        for section in (values.get("weights", {}), *(stage.weights for stage in stages))
-    )
-    objective = Objective(terms, methods, student, teacher, weights, staged)
-    about = {"recipe": plain(values), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
-    about[PERCEPTUAL] = inherits_pesq(values)
-    return Trainer(student, objective, source, settings, folder, about, stages, "checkpoint" in values["model"])
+def _shortened(recipe: Recipe) -> Recipe:
+    """The recipe with as many stages, of two steps each, whatever their length in the run."""
+    count = max(len(recipe.stages), 1)
+    stages = [{**stage, "epochs": None, "share": 1 / count} for stage in recipe.stated.get("stages", [])]
+    if stages:
+        stages[-1]["share"] = None
+    steps = 2 * count
+    train = {"steps": steps, "validate_every": steps, "validate_items": 1, "log_every": steps, "save_every": steps}
+    return read(recipe, layers=[{"train": train, "stages": stages}])
 
 
 def evaluate(
@@ -179,22 +169,21 @@ def evaluate(
             own test set by all of ``sordino.metrics.DEFAULT`` at least, gets them in its folder, and nothing else
             writes any.
         workers: processes that compute the metrics.
-        progress: told of every file, by the first of the processes that a launcher started; these share the files.
+        progress: called after every file, in the first of the processes that a launcher started; these share the files.
         align, sample_rate, model_rate: see ``sordino.evaluate``.
     """
     join()
     source: Any = folders
     if source is None:
-        section = schema.read(recipe)["data"] if recipe is not None else _recipe_of(model)["data"]
-        source = sources.create(**section)
-    told = None if progress is None else lambda done, count: progress(f"scoring {model}", done, count, {})
+        source = build_source(_data_of(model) if recipe is None else read_data(recipe))
+    report = None if progress is None else lambda done, count: progress(f"scoring {model}", done, count, {})
     scores = measure(
         None if str(model) == NOISY else model,
         source,
         metrics=tuple(metrics or DEFAULT),
         split=split,
         workers=workers,
-        progress=told,
+        progress=report,
         align=align,
         sample_rate=sample_rate,
         model_rate=model_rate,
@@ -212,49 +201,20 @@ def evaluate(
     return scores
 
 
-def render(
-    recipe: str | Path | Mapping[str, Any],
-    out: str | Path,
-    hours: float,
-    overrides: Sequence[str] = (),
-    seed: int = 0,
-    noisy_only: bool = False,
-    workers: int | None = None,
-    damaged: Damaged = "refuse",
-    progress: Callable[[int, int], None] | None = None,
-) -> Rendered:
-    """Write hours of a recipe's data as files; its section ``data`` is all that it needs.
-
-    Args:
-        recipe, overrides: as for :func:`train`.
-        out, hours, seed, noisy_only, workers, damaged, progress: see ``sordino.data.tools.render``.
-    """
-    section = schema.read(recipe, overrides, needed=("data",))["data"]
-    source = sources.create(**section)
-    return rendered(source, out, hours, seed, noisy_only, workers, damaged, plain(section), progress)
-
-
-def shard(
-    recipe: str | Path | Mapping[str, Any],
-    out: str | Path,
-    overrides: Sequence[str] = (),
-    per_shard: int = 1000,
-    workers: int | None = None,
-    damaged: Damaged = "refuse",
-    progress: Callable[[int, int], None] | None = None,
-) -> Sharded:
-    """Write the recordings of a recipe's data as shards; its section ``data`` is all that it needs.
-
-    Args:
-        recipe, overrides: as for :func:`train`.
-        out, per_shard, workers, damaged, progress: see ``sordino.data.tools.shard``.
-    """
-    source = sources.create(**schema.read(recipe, overrides, needed=("data",))["data"])
-    return sharded(source, out, per_shard, workers, damaged, progress)
-
-
 def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity:
-    """Write a checkpoint as ONNX, with what it knows of its training; see ``sordino.export.to_onnx``."""
+    """Write a checkpoint as ONNX, with the facts of its training in the metadata; see ``sordino.export.to_onnx``.
+
+    Args:
+        checkpoint: a file, or the name of a student that ships.
+        out: ends in ``.onnx``; a network that streams gets a second file beside it, for blocks.
+        licence: of the weights, for the metadata.
+
+    Returns:
+        How far the files are from the network on speech.
+
+    Raises:
+        InputError: no checkpoint, or a graph that differs from it; nothing is written then.
+    """
     from sordino.export import to_onnx
 
     checkpoint = weights(checkpoint)
@@ -262,18 +222,11 @@ def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity
     return to_onnx(models.load(checkpoint), out, about=about | ({"licence": licence} if licence else {}))
 
 
-def _method(name: str, arguments: Mapping[str, Any]) -> base.Method:
-    try:
-        return methods.METHODS[name](**arguments)
-    except ValueError as error:
-        raise InputError(f"distill.{name}", str(error)) from error
-
-
-def _recipe_of(checkpoint: str | Path) -> dict[str, Any]:
-    """The recipe that a checkpoint's header carries."""
+def _data_of(checkpoint: str | Path) -> Component:
+    """The data of the recipe that a checkpoint's header carries."""
     if Path(checkpoint).suffix != ".safetensors":
         raise InputError("data", "no recordings to score on", "--data NOISY CLEAN or --recipe RECIPE")
-    about = models.read_header(checkpoint)["about"]
-    if "recipe" not in about:
+    stored = models.read_header(checkpoint)["about"].get("recipe")
+    if stored is None:
         raise InputError(checkpoint, "was not trained from a recipe", hint="give --data NOISY CLEAN or --recipe RECIPE")
-    return about["recipe"]
+    return read_data({"data": stored["data"]})

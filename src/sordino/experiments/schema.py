@@ -1,26 +1,47 @@
-"""The sections of a recipe: what may stand in each, and every error that does stand there.
+"""The sections of a recipe: their types, and how they are made of what YAML says, with every error at once.
 
 Under ``model``, ``data`` and each entry of ``loss`` and ``distill`` stand the arguments of the constructor of that
-name, so their signature is the schema; the other sections, and a ``model`` that has learnt already, are dataclasses,
+name, so their signature is the schema; the other sections, and a ``model`` that is trained already, are dataclasses,
 here or where they are used.
 """
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
-from typing import Any, get_args, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
-from jsonargparse import ArgumentError, ArgumentParser
-
-from sordino.data.sources import SOURCES
-from sordino.distill.methods import METHODS
+from sordino.errors import InputError
+from sordino.experiments.convert import arguments, construct, unknown, value
+from sordino.experiments.signatures import catalogue, signature
 from sordino.inference import import_string
-from sordino.losses import LOSSES
-from sordino.models import MODELS
-from sordino.training import Balance, Ramp, Settings, Stage
+from sordino.training import Balance, Ramp, Settings, Stage, Weight
+
+Arguments = Mapping[str, Any]
+"""Of a constructor, by name, with their right types."""
+
+TEACHERS = ("checkpoint", "onnx", "callable")
+"""The kinds of teacher, of which a section names one."""
+DRAWS = 4
+
+
+@dataclass(frozen=True)
+class Component:
+    """A network or a source of data: its name in the catalogue, and the arguments of its constructor."""
+
+    name: str
+    arguments: Arguments = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A network that is trained already and goes on: its size and its weights.
+
+    Args:
+        checkpoint: one of sordino's (.safetensors, or the name of a student that ships), or a published one.
+    """
+
+    checkpoint: str
 
 
 @dataclass(frozen=True)
@@ -37,6 +58,10 @@ class Teacher:
             function.
         cache: folder in which its answers are kept, so that each is computed once.
         draws: with a cache, the variants of each training item; as many epochs pass until the same ones come again.
+            4 when left out.
+
+    Raises:
+        InputError: no kind of teacher or several, or arguments that do not go with the kind.
     """
 
     checkpoint: str | None = None
@@ -45,18 +70,32 @@ class Teacher:
     sample_rate: int | None = None
     estimate: str | None = None
     cache: str | None = None
-    draws: int = 4
+    draws: int | None = None
 
+    def __post_init__(self) -> None:
+        kinds = [kind for kind in TEACHERS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            found = " and ".join(kinds) + " at once" if kinds else "missing"
+            raise InputError("teacher", found, f"one of {', '.join(TEACHERS)}")
+        if self.draws is not None and self.cache is None:
+            found = "counts the variants that a cache keeps"
+            raise InputError("teacher.draws", found, "teacher.cache: FOLDER beside it")
+        if self.checkpoint is not None and self.sample_rate is not None:
+            raise InputError("teacher.sample_rate", "a checkpoint knows its own", "none")
+        if self.checkpoint is None and self.estimate is not None:
+            found = f"{kinds[0]} shows nothing but its own"
+            raise InputError("teacher.estimate", found, "teacher.checkpoint beside it")
+        if self.onnx is not None and not self.onnx.lower().endswith(".onnx"):
+            raise InputError("teacher.onnx", f"{self.onnx!r} is no .onnx file")
+        if self.callable is not None and not import_string.is_name(self.callable):
+            raise InputError("teacher.callable", f"{self.callable!r} is no {import_string.FORM}")
 
-@dataclass(frozen=True)
-class Trained:
-    """A network that has learnt already and goes on: its size and its weights.
-
-    Args:
-        checkpoint: one of sordino's (.safetensors, or the name of a student that ships), or a published one.
-    """
-
-    checkpoint: str
+    @property
+    def variants(self) -> int | None:
+        """How many variants there are of each training item; None without a cache: there are ever new ones."""
+        if self.cache is None:
+            return None
+        return DRAWS if self.draws is None else self.draws
 
 
 @dataclass(frozen=True)
@@ -85,149 +124,127 @@ class Paper:
     row: str
 
 
-NAMED: dict[str, Mapping[str, Callable[..., Any]]] = {"model": MODELS, "data": SOURCES}
-PARTS: dict[str, Mapping[str, Callable[..., Any]]] = {"loss": LOSSES, "distill": METHODS}
+NAMED = {"model": ("sordino.models", "MODELS"), "data": ("sordino.data.sources", "SOURCES")}
+PARTS = {"loss": ("sordino.losses", "LOSSES"), "distill": ("sordino.distill.methods", "METHODS")}
 PLAIN: dict[str, Callable[..., Any]] = {
     "train": Settings,
     "teacher": Teacher,
     "unlabelled": Unlabelled,
     "paper": Paper,
 }
-TEACHERS = ("checkpoint", "onnx", "callable")
 TEXTS = ("title", "out")
 OWN = (*TEXTS, "paper")
+"""What says whose run it is, and is never inherited from a base."""
 KEYS = (*TEXTS, *NAMED, *PARTS, *PLAIN, "weights", "stages")
 
 
-def check(values: Mapping[str, Any], needed: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Every value converted to its type, and every error found on the way; ``needed`` sections must be there."""
-    errors: list[str] = []
-    checked: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in KEYS:
-            errors.append(_unknown(str(key), ("base", *KEYS)))
-        elif key in TEXTS:
-            checked[key] = str(value)
-        elif key == "stages":
-            checked[key] = _stages(value, errors)
-        elif not isinstance(value, Mapping):
-            errors.append(f"{key}: {value!r} is no section; expected keys and values below it")
-        elif key == "model" and "checkpoint" in value:
-            checked[key] = arguments(key, Trained, value, errors)
-        elif key in NAMED:
-            checked[key] = _named(key, value, errors)
-        elif key in PARTS:
-            checked[key] = {name: _part(key, name, inner, errors) for name, inner in value.items()}
-        elif key in PLAIN:
-            checked[key] = arguments(key, PLAIN[key], value, errors)
-            errors += _teacher_errors(checked[key]) if key == "teacher" else []
-        else:
-            checked[key] = _weights(key, value, errors)
-    errors += [f"{key}: missing; expected a section" for key in needed if key not in values]
-    return checked, errors
+class Section(NamedTuple):
+    """A section that was read."""
+
+    stated: Any
+    """What the recipe says, as plain values of the right types."""
+    made: Any
+    """What was made of it: a dataclass, or a mapping of names to arguments or weights."""
 
 
-def _weights(key: str, values: Mapping[str, Any], errors: list[str]) -> dict[str, Any]:
-    """A number each, or what a balance or a ramp takes."""
-    checked: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            checked[name] = arguments(f"{key}.{name}", Balance if "balance" in value else Ramp, value, errors)
-        else:
-            checked[name] = _value(f"{key}.{name}", value, float, errors)
-    return checked
+def check(values: Mapping[str, Any], needed: Sequence[str]) -> tuple[dict[str, Section], list[str]]:
+    """Read every section, and find every error in them.
 
-
-def _stages(values: Any, errors: list[str]) -> list[dict[str, Any]]:
-    if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
-        errors.append(f"stages: {values!r} is no list of sections, such as [{{share: 0.3}}, {{reset: true}}]")
-        return []
-    stages = [arguments(f"stages.{index}", Stage, value, errors) for index, value in enumerate(values)]
-    for index, stage in enumerate(stages):
-        if "weights" in stage:
-            stage["weights"] = _weights(f"stages.{index}.weights", stage["weights"] or {}, errors)
-    return stages
-
-
-def _teacher_errors(section: Mapping[str, Any]) -> list[str]:
-    """What a signature cannot say of a teacher."""
-    kinds = [kind for kind in TEACHERS if section.get(kind) is not None]
-    if len(kinds) != 1:
-        found = " and ".join(kinds) + " at once" if kinds else "missing"
-        return [f"teacher: {found}; expected one of {', '.join(TEACHERS)}"]
-    if "draws" in section and section.get("cache") is None:
-        return ["teacher.draws: counts the variants that a cache keeps; expected teacher.cache: FOLDER beside it"]
-    kind, value = kinds[0], section[kinds[0]]
-    if kind == "checkpoint" and section.get("sample_rate") is not None:
-        return ["teacher.sample_rate: a checkpoint knows its own; expected none"]
-    if kind != "checkpoint" and section.get("estimate") is not None:
-        return [f"teacher.estimate: {kind} shows nothing but its own; expected teacher.checkpoint beside it"]
-    if kind == "onnx" and not value.lower().endswith(".onnx"):
-        return [f"teacher.onnx: {value!r} is no .onnx file"]
-    if kind == "callable" and not import_string.is_name(value):
-        return [f"teacher.callable: {value!r} is no {import_string.FORM}"]
-    return []
-
-
-def _named(key: str, value: Mapping[str, Any], errors: list[str]) -> dict[str, Any]:
-    given = dict(value)
-    name = str(given.pop("name", ""))
-    if not name:
-        errors.append(f"{key}.name: missing; expected one of {', '.join(NAMED[key])}")
-    elif name not in NAMED[key]:
-        errors.append(_unknown(f"{key}.name: {name}", NAMED[key], name))
-    else:
-        return {"name": name, **arguments(key, NAMED[key][name], given, errors)}
-    return {}
-
-
-def _part(key: str, name: str, value: Any, errors: list[str]) -> dict[str, Any]:
-    if name not in PARTS[key]:
-        errors.append(_unknown(f"{key}.{name}", PARTS[key], str(name)))
-    elif not isinstance(value, Mapping):
-        errors.append(f"{key}.{name}: {value!r} is no section; expected arguments below it, or {{}} for its defaults")
-    else:
-        return arguments(f"{key}.{name}", PARTS[key][name], value, errors)
-    return {}
-
-
-def arguments(
-    prefix: str, constructor: Callable[..., Any], values: Mapping[str, Any], errors: list[str]
-) -> dict[str, Any]:
-    """Check ``values`` against the signature of ``constructor``; errors, named from ``prefix`` on, join ``errors``.
+    Args:
+        values: a recipe as YAML gave it, bases and overrides included.
+        needed: sections that must be there.
 
     Returns:
-        The values with their right types.
+        The sections by key, and the errors; with errors the sections are not all whole.
     """
-    # nn.Module's own constructor, which a loss without arguments has, is (*args, **kwargs).
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    signature = inspect.signature(constructor).parameters
-    parameters = {key: parameter for key, parameter in signature.items() if parameter.kind not in variadic}
-    hints = get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
-    where = f"{prefix}." if prefix else ""
-    errors += [_unknown(f"{where}{key}", parameters, str(key)) for key in values if key not in parameters]
-    errors += [
-        f"{where}{key}: missing; expected a {getattr(hints[key], '__name__', hints[key])}"
-        for key, parameter in parameters.items()
-        if parameter.default is inspect.Parameter.empty and key not in values
-    ]
-    return {key: _value(f"{where}{key}", values[key], hints[key], errors) for key in values if key in parameters}
+    errors: list[str] = []
+    sections: dict[str, Section] = {}
+    for key, given in values.items():
+        if key not in KEYS:
+            errors.append(unknown(str(key), ("base", *KEYS)))
+        elif key in TEXTS:
+            sections[key] = Section(str(given), str(given))
+        elif key == "stages":
+            sections[key] = _stages(given, errors)
+        elif isinstance(given, Mapping):
+            sections[key] = _section(key, given, errors)
+        else:
+            errors.append(f"{key}: {given!r} is no section; expected keys and values below it")
+    errors += [f"{key}: missing; expected a section" for key in needed if key not in values]
+    return sections, errors
 
 
-def _value(key: str, value: Any, kind: Any, errors: list[str]) -> Any:
-    group = next((part for part in (kind, *get_args(kind)) if inspect.isclass(part) and is_dataclass(part)), None)
-    if group is not None and isinstance(value, Mapping):
-        return arguments(key, group, value, errors)  # stays a mapping, which a recipe can be written with
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--value", type=kind)
-    try:
-        return parser.parse_object({"value": value}).value
-    except ArgumentError:
-        errors.append(f"{key}: {value!r} is no {getattr(kind, '__name__', None) if inspect.isclass(kind) else kind}")
-        return None
+def _section(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
+    if key == "model" and "checkpoint" in given:
+        return _plain(key, Pretrained, given, errors)
+    if key in NAMED:
+        return _named(key, given, errors)
+    if key in PARTS:
+        parts = {str(name): _part(key, str(name), inner, errors) for name, inner in given.items()}
+        return Section(parts, parts)
+    if key in PLAIN:
+        return _plain(key, PLAIN[key], given, errors)
+    return _weights(key, given, errors)
 
 
-def _unknown(key: str, names: Any, tried: str | None = None) -> str:
-    near = difflib.get_close_matches(tried or key, list(names), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}"
-    return f"{key}: no such {'name' if ':' in key else 'key'}; {hint}"
+def _plain(key: str, constructor: Callable[..., Any], given: Mapping[str, Any], errors: list[str]) -> Section:
+    """A dataclass; it states what was given, which need not be all that it holds."""
+    made = construct(key, constructor, given, errors)
+    return Section({name: getattr(made, str(name), None) for name in given}, made)
+
+
+def _named(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
+    rest = dict(given)
+    name, known = str(rest.pop("name", "")), catalogue(*NAMED[key])
+    if not name:
+        errors.append(f"{key}.name: missing; expected one of {', '.join(known)}")
+    elif name not in known:
+        errors.append(unknown(f"{key}.name: {name}", known, name))
+    else:
+        converted = arguments(key, signature(known[name]), rest, errors)
+        return Section({"name": name, **converted}, Component(name, converted))
+    return Section({}, None)
+
+
+def _part(key: str, name: str, given: Any, errors: list[str]) -> dict[str, Any]:
+    """The arguments of one loss or method."""
+    known = catalogue(*PARTS[key])
+    if name not in known:
+        errors.append(unknown(f"{key}.{name}", known, name))
+    elif not isinstance(given, Mapping):
+        errors.append(f"{key}.{name}: {given!r} is no section; expected arguments below it, or {{}} for its defaults")
+    else:
+        return arguments(f"{key}.{name}", signature(known[name]), given, errors)
+    return {}
+
+
+def _weights(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
+    """A number each, or what a balance or a ramp takes."""
+    stated: dict[str, Any] = {}
+    made: dict[str, Weight | None] = {}
+    for name, weight in given.items():
+        if isinstance(weight, Mapping):
+            kind = Balance if "balance" in weight else Ramp
+            stated[name], made[name] = _plain(f"{key}.{name}", kind, weight, errors)
+        else:
+            stated[name] = made[name] = value(f"{key}.{name}", weight, float, errors)
+    return Section(stated, made)
+
+
+def _stages(given: Any, errors: list[str]) -> Section:
+    if not isinstance(given, list) or not all(isinstance(stage, Mapping) for stage in given):
+        errors.append(f"stages: {given!r} is no list of sections, such as [{{share: 0.3}}, {{reset: true}}]")
+        return Section([], ())
+    sections = [_stage(f"stages.{index}", stage, errors) for index, stage in enumerate(given)]
+    return Section([section.stated for section in sections], tuple(section.made for section in sections))
+
+
+def _stage(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
+    weights = given.get("weights") or {}
+    if not isinstance(weights, Mapping):
+        errors.append(f"{key}.weights: {weights!r} is no section; expected a number, balance or ramp for each term")
+        return Section({}, None)
+    weighed = _weights(f"{key}.weights", weights, errors)
+    stated, made = _plain(key, Stage, {name: value for name, value in given.items() if name != "weights"}, errors)
+    in_order = {name: weighed.stated if name == "weights" else stated[name] for name in given}
+    return Section(in_order, made and replace(made, weights=weighed.made))

@@ -1,4 +1,4 @@
-"""What a study found: its runs, the noisy input and the teachers on every test set, and the paper's figures beside.
+"""Study results: its runs, the noisy input and the teachers on every test set, and the paper's figures beside.
 
 What is not scored yet is scored here, but for what runs scored themselves when they were trained: scores lie in the
 folder of a run, and those of the noisy input and the teachers in ``references/``. Those of the recipe's own test set
@@ -8,17 +8,18 @@ are ``scores.json``, those of a further one ``scores-NAME.json``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sordino import models
 from sordino.assets import CHECKPOINTS, weights
 from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
 from sordino.experiments import run
+from sordino.experiments.build import build_network
 from sordino.experiments.recipe import RECIPE
 from sordino.experiments.run import NOISY, SCORES, Progress
+from sordino.experiments.study_plan import Study, StudyRun, TestSet, teachers
 from sordino.files import slug, write_json, write_text
 from sordino.metrics import DEFAULT
 from sordino.report.pages.study import write_study
@@ -29,32 +30,14 @@ from sordino.report.table import Style, write_tables
 from sordino.training.log import read_log
 from sordino.training.state import chosen
 
-if TYPE_CHECKING:
-    from sordino.experiments.study import Run, Study
-
 STYLES: dict[str, Style] = {"md": "markdown", "tex": "latex", "csv": "csv"}
 VALID = "valid/pesq_wb"
 
-Findings = dict[str, list[StudyRow]]
-"""Test set to what was found on it."""
+Lines = dict[str, list[StudyRow]]
+"""Test set -> rows of its table."""
 
 
-@dataclass(frozen=True)
-class TestSet:
-    """Pairs that runs are scored on.
-
-    Args:
-        noisy: folder of noisy recordings; none for the recipe's own test set.
-        clean: folder of their clean partners.
-        paper: the table of the MV-AT paper that has figures for it.
-    """
-
-    noisy: str | None = None
-    clean: str | None = None
-    paper: int | None = None
-
-
-def summary(study: Study, runs: Sequence[Run], progress: Progress | None = None) -> tuple[Findings, str]:
+def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = None) -> tuple[Lines, str]:
     """Sum up the runs that are done, the noisy input and the teachers above them, and write it in every style.
 
     Returns:
@@ -82,20 +65,6 @@ def summary(study: Study, runs: Sequence[Run], progress: Progress | None = None)
     write_json(out / "study.json", {"study": asdict(study), "tests": tests})
     write_study(out, study.title or out.name, found, study.against, synthetic, curves, study.note)
     return found, write_tables(tables, "text")
-
-
-def teachers(runs: Sequence[Run]) -> dict[StudyCell, str]:
-    """What each teacher of the runs is called in the tables, and its file."""
-    found: dict[StudyCell, str] = {}
-    sections = (one.recipe.get("teacher", {}) for one in runs)
-    named = (section.get(kind) for section in sections for kind in ("checkpoint", "estimate"))
-    for checkpoint in dict.fromkeys(name for name in named if name is not None):
-        # The folder of its run says more than "best"; a student that ships has its name alone.
-        cell = StudyCell("", f"{Path(checkpoint).parent.name or checkpoint} (teacher)")
-        if cell in found:  # another teacher is in a folder of the same name
-            cell = StudyCell("", f"{Path(checkpoint).parent} (teacher)")
-        found[cell] = checkpoint
-    return found
 
 
 def scored(study: Study, name: str, folder: Path) -> Scores | None:
@@ -141,16 +110,17 @@ def _file(study: Study, name: str) -> str:
     return SCORES if study.tests[name].noisy is None else f"scores-{slug(name)}.json"
 
 
-def _sizes(runs: Sequence[Run], teachers: Mapping[StudyCell, str]) -> dict[StudyCell, NetworkSize]:
+def _sizes(runs: Sequence[StudyRun], teachers: Mapping[StudyCell, str]) -> dict[StudyCell, NetworkSize]:
     """Of the runs' networks, each counted once, and of the teachers whose files are still there."""
     counted: dict[str, NetworkSize] = {}
     for one in runs:
-        if repr(one.recipe["model"]) not in counted:
-            counted[repr(one.recipe["model"])] = _size(models.build(one.recipe["model"]))
+        network = repr(one.recipe.model)
+        if network not in counted:
+            counted[network] = _size(build_network(one.recipe.model))
     files = {cell: weights(name) for cell, name in teachers.items()}
     at_hand = {cell: path for cell, path in files.items() if path.suffix in CHECKPOINTS and path.is_file()}
     sizes = {cell: _size(models.load(path)) for cell, path in at_hand.items()}
-    return sizes | {one.cell: counted[repr(one.recipe["model"])] for one in runs}
+    return sizes | {one.cell: counted[repr(one.recipe.model)] for one in runs}
 
 
 def _size(network: models.Enhancer) -> NetworkSize:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -14,34 +12,31 @@ from sordino import models
 from sordino.assets import weights
 from sordino.distill import teachers
 from sordino.errors import InputError
-from sordino.experiments.recipe import flat, plain
-from sordino.experiments.schema import TEACHERS, Teacher
+from sordino.experiments.recipe import Recipe
+from sordino.experiments.schema import Teacher
 from sordino.inference import import_string
 from sordino.inference.enhance import enhance
 from sordino.inference.model import open_model
 from sordino.training import Trainer
 
 
-def teacher_of(values: Mapping[str, Any], sample_rate: int, threads: int | None) -> teachers.AnyTeacher:
-    """The teacher of a recipe that has one.
+def build_teacher(recipe: Recipe, sample_rate: int) -> teachers.AnyTeacher | None:
+    """Make the teacher of a recipe; None if it has none.
 
     Args:
-        values: the recipe.
-        sample_rate: Hz, the student's, at which a model from elsewhere is heard.
-        threads: of such a model's arithmetic.
+        recipe: a cache keeps to its teacher and its data.
+        sample_rate: Hz, the student's, at which a model from elsewhere is run.
 
     Raises:
         InputError: nothing that can teach there, or a cache that holds other answers.
     """
-    section = Teacher(**values["teacher"])
-    load = partial(_load, section, sample_rate, threads)
+    section = recipe.teacher
+    if section is None:
+        return None
+    load = partial(_load, section, sample_rate, recipe.train.threads)
     if section.cache is None:
         return load()
-    own = (*TEACHERS, "estimate", "cache", "draws")
-    about = {key: value for key, value in values["teacher"].items() if key not in own}
-    depends = plain({"teacher": about, "data": values["data"], "unlabelled": values.get("unlabelled", {})})
-    facts = {".".join(key): value for key, value in flat(depends).items()}
-    facts["teacher"] = _identity(section)
+    facts = recipe.teacher_facts() | {"teacher": _identity(section)}
     both = [section]
     if section.estimate is not None:
         both.append(_of_estimate(section.estimate))
@@ -49,14 +44,8 @@ def teacher_of(values: Mapping[str, Any], sample_rate: int, threads: int | None)
     return teachers.CachedTeacher(load, section.cache, facts, verify=any(one.checkpoint is None for one in both))
 
 
-def draws_of(values: Mapping[str, Any]) -> int | None:
-    """After how many epochs a recipe's training items come again; None if never."""
-    section = Teacher(**values.get("teacher", {}))
-    return None if section.cache is None else section.draws
-
-
 def cache_plan(trainer: Trainer) -> str:
-    """What the cache of a run's teacher will take, in words; empty if there is none.
+    """Describe what the cache of a run's teacher will take; empty if there is none.
 
     Raises:
         InputError: the disk has less free.
@@ -72,7 +61,7 @@ def cache_plan(trainer: Trainer) -> str:
 
 
 def _load(section: Teacher, sample_rate: int, threads: int | None) -> teachers.AnyTeacher:
-    """A network whose features can be read, a model that is heard at the student's rate, or the one with the other."""
+    """A network whose features can be read, a model that runs at the student's rate, or the one with the other."""
     if section.estimate is not None:
         features = _load(replace(section, estimate=None), sample_rate, threads)
         return teachers.JointTeacher(features, _load(_of_estimate(section.estimate), sample_rate, threads))
@@ -85,14 +74,14 @@ def _load(section: Teacher, sample_rate: int, threads: int | None) -> teachers.A
 
 
 def _of_estimate(model: str) -> Teacher:
-    """The section of a teacher that is named in one word."""
+    """The section of a teacher that is named by one string, as ``teacher.estimate`` is."""
     if import_string.is_name(model):
         return Teacher(callable=model)
     return Teacher(onnx=model) if model.lower().endswith(".onnx") else Teacher(checkpoint=model)
 
 
 def _identity(section: Teacher) -> str | None:
-    """A file is known by what is in it, wherever it lies; a function by its name alone."""
+    """A file is identified by a hash of its content, wherever it lies; a function by its name alone."""
     name = section.checkpoint or section.onnx
     if name is None:
         return section.callable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ MODELS: dict[str, Callable[..., Enhancer]] = {
 }
 """The catalogue: name -> constructor, whose signature is the recipe's schema."""
 
-__all__ = ["MODELS", "Enhancer", "build", "count_parameters", "create", "load", "read_header", "save"]
+__all__ = ["MODELS", "Enhancer", "count_parameters", "create", "load", "read_header", "save"]
 
 
 def create(name: str, **arguments: Any) -> Enhancer:
@@ -49,15 +49,6 @@ def create(name: str, **arguments: Any) -> Enhancer:
         return MODELS[name](**arguments)
     except (TypeError, ValueError) as error:
         raise InputError(f"model {name}", str(error)) from error
-
-
-def build(section: Mapping[str, Any]) -> Enhancer:
-    """The network of a recipe's ``model``: with fresh weights, or with those of its ``checkpoint``, to go on from.
-
-    Raises:
-        InputError: as ``create`` and ``load`` do.
-    """
-    return load(section["checkpoint"]).train() if "checkpoint" in section else create(**section)
 
 
 def load(path: str | Path) -> Enhancer:

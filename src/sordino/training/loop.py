@@ -8,8 +8,7 @@ processes the first writes them; all take the same steps, and stop at the same o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,12 +16,12 @@ import torch
 
 from sordino import models
 from sordino.data.base import Segments, Source
-from sordino.data.loader import loader
-from sordino.distributed import broadcast, rank, world_size
+from sordino.distributed import broadcast, rank
 from sordino.errors import InputError
 from sordino.files import sweep
 from sordino.models import Enhancer
 from sordino.training.average import average_of
+from sordino.training.batches import Batches
 from sordino.training.checks import check
 from sordino.training.collectives import follow_first, mean
 from sordino.training.fabric import open_fabric, wrap
@@ -40,9 +39,6 @@ from sordino.training.stages import Stage, range_at, stage_at, stage_ranges
 from sordino.training.state import CHECKPOINT, LAST, STATE, chosen, load_state, save_state
 from sordino.training.validation import choose
 from sordino.types import Batch
-
-FIRST = 4
-"""Batches on which a network is set upright before it learns."""
 
 
 class Trainer:
@@ -85,11 +81,8 @@ class Trainer:
             torch.set_num_threads(settings.threads)
         self.fabric = open_fabric(settings, unused=bool(objective.methods))
         self.segments: Segments = source.train(settings.seed)
-        whole = settings.batch_size * world_size()
-        self.per_epoch = len(self.segments) // whole
-        if not self.per_epoch:
-            found = f"{len(self.segments)} segments, fewer than one batch of {whole}"
-            raise InputError("data", found, hint="take more data or a smaller train.batch_size")
+        self.batches = Batches(self.segments, settings, self.fabric.device)
+        self.per_epoch = self.batches.per_epoch
         self.steps = settings.steps if settings.steps is not None else settings.epochs * self.per_epoch
         self.plan = stage_ranges(stages, self.steps, self.per_epoch)
         self.step, self.validated, self.seconds = 0, -1 if trained else 0, 0.0
@@ -102,7 +95,7 @@ class Trainer:
         if self.objective.teacher is not None:
             self.objective.teacher.to(self.fabric.device)
         self.student.to(self.fabric.device)
-        first = [batch.to(self.fabric.device) for batch in islice(self._loaded(0, 0, 0), FIRST)]
+        first = self.batches.first()
         fix_polarity(self.student, [batch.noisy for batch in first])
         self.objective.prepare(self.student, first[0])
         self.model = wrap(self.fabric, self.student, self.objective, self.settings)
@@ -126,8 +119,8 @@ class Trainer:
             self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
 
     def first_batch(self) -> Batch:
-        """The batch that the run begins with; every call loads it anew."""
-        return next(self._loaded(0, 0, 0)).to(self.fabric.device)
+        """Return the batch that the run begins with."""
+        return self.batches.first()[0]
 
     def check(self) -> dict[str, float]:
         """Check the objective on the first batch, changing nothing; see ``sordino.training.checks``."""
@@ -181,7 +174,7 @@ class Trainer:
         started = time.monotonic() - self.seconds
         self.model.train()
         self._validate_if_due(log)  # a run that was stopped between a step and its validation makes up for it
-        for batch in self._batches():
+        for batch in self.batches.between(self.step, self.steps):
             self.enter(self.step)
             values = self._train_step(batch)
             self.step += 1
@@ -197,20 +190,6 @@ class Trainer:
             if stop:
                 raise KeyboardInterrupt
             self._validate_if_due(log)
-
-    def _batches(self) -> Iterator[Batch]:
-        """All batches from the current step to the last, epoch after epoch."""
-        while self.step < self.steps:
-            epoch, done = divmod(self.step, self.per_epoch)
-            for batch in self._loaded(epoch, done, self.settings.workers):
-                yield batch.to(self.fabric.device)
-                if self.step >= self.steps:
-                    return
-
-    def _loaded(self, epoch: int, done: int, workers: int) -> Iterator[Batch]:
-        """This process's batches of an epoch of which ``done`` are done."""
-        settings = self.settings
-        return loader(self.segments, settings.batch_size, settings.seed, epoch, done, workers, rank(), world_size())
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
         """One step; returns what it says of the batches of all processes."""

@@ -9,73 +9,15 @@ network learns, by a factor of ten within 400 steps for some methods, so the rat
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from sordino.errors import InputError
-from sordino.training.pulls import EVERY, Gauge
+from sordino.training.pulls import Gauge
+from sordino.training.term_weights import EVERY, Balance, Ramp, Weight
 from sordino.types import Terms
-
-
-@dataclass(frozen=True)
-class Balance:
-    """A weight found by measurement.
-
-    Args:
-        balance: r, the ratio of the weighted term's gradient to that of the supervised loss.
-        every: steps between two measurements, fewer at first. Each takes about the time of a backward pass of the loss
-            and of every method that is measured.
-    """
-
-    balance: float
-    every: int = EVERY
-
-    def __post_init__(self) -> None:
-        if not self.balance > 0 or self.every < 1:
-            raise InputError("weights", f"balance {self.balance} every {self.every} steps", "both above 0")
-
-
-@dataclass(frozen=True)
-class Ramp:
-    """A weight that moves from one value to another.
-
-    Args:
-        ramp: ``linear``, or ``cosine`` for half a period of it.
-        steps: of the run, from its first, over which it moves.
-        start: its value at first.
-        end: its value from then on.
-    """
-
-    ramp: Literal["linear", "cosine"]
-    steps: int
-    start: float = 0.0
-    end: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError("weights", f"a ramp over {self.steps} steps", "at least 1")
-
-    def at(self, step: int) -> float:
-        """The weight at ``step``, counted from 0."""
-        share = min(step / self.steps, 1.0)
-        if self.ramp == "cosine":
-            share = (1 - math.cos(math.pi * share)) / 2
-        return self.start + (self.end - self.start) * share
-
-
-Weight = float | Balance | Ramp
-
-
-def weight_of(value: float | Mapping[str, Any]) -> Weight:
-    """A weight out of a recipe: a number, ``{balance: r}`` or ``{ramp: linear, steps: N}``."""
-    if isinstance(value, Mapping):
-        return Balance(**value) if "balance" in value else Ramp(**value)
-    return float(value)
 
 
 class Weighting(nn.Module):

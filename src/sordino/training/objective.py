@@ -16,7 +16,8 @@ from sordino.distill.base import Method
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, observe, unwrap
 from sordino.errors import InputError
 from sordino.training.collectives import gathered_batch, gathered_view, share
-from sordino.training.loss_weights import Weight, Weighting
+from sordino.training.loss_weights import Weighting
+from sordino.training.term_weights import Weight
 from sordino.types import Batch, Terms, View
 
 

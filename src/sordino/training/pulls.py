@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from sordino.training.collectives import mean
 from sordino.types import Terms
 
-EVERY = 25
-"""Steps between two measurements of a term, by default, once the run is under way."""
 SMOOTHING = 0.5
 """Share that the smooth ratio keeps of itself when a new one is measured, on a logarithmic scale."""
 

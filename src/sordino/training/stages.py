@@ -5,11 +5,12 @@ Two-step distillation (features first, then clean speech alone) and FitNets' hin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sordino.errors import InputError
+from sordino.training.term_weights import Weight
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Stage:
 
     share: float | None = None
     epochs: int | None = None
-    weights: dict[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, Weight] = field(default_factory=dict)
     reset: bool = False
 
 

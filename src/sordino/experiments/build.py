@@ -1,0 +1,100 @@
+"""What a recipe describes, put together from the rooms below: its network, its data, and the trainer of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sordino import models
+from sordino.assets import weights
+from sordino.data import sources
+from sordino.data.base import Source
+from sordino.distill.base import Method
+from sordino.distill.methods import METHODS
+from sordino.errors import InputError
+from sordino.evaluation.pesq_trained import PERCEPTUAL, pesq_trained, trains_on_pesq
+from sordino.experiments.recipe import Recipe
+from sordino.experiments.schema import Component, Pretrained
+from sordino.experiments.teacher import build_teacher
+from sordino.losses import LOSSES
+from sordino.models import Enhancer
+from sordino.training import Objective, Trainer
+from sordino.version import commit
+
+
+def build_network(model: Component | Pretrained) -> Enhancer:
+    """Build the network of a recipe: with fresh weights, or with those of a checkpoint, to go on from.
+
+    Raises:
+        InputError: as ``sordino.models.create`` and ``sordino.models.load`` do.
+    """
+    if isinstance(model, Pretrained):
+        return models.load(model.checkpoint).train()
+    return models.create(model.name, **model.arguments)
+
+
+def build_source(data: Component) -> Source:
+    """Make the source of data that a recipe names.
+
+    Raises:
+        InputError: no recordings there, or whatever else is wrong with them.
+    """
+    return sources.create(data.name, **data.arguments)
+
+
+def build_trainer(recipe: Recipe, folder: Path) -> Trainer:
+    """Put together the trainer of a recipe; nothing is written yet.
+
+    Args:
+        recipe: what to train.
+        folder: of the run.
+
+    Raises:
+        InputError: parts that do not fit together.
+    """
+    torch.manual_seed(recipe.train.seed)
+    source = _training_source(recipe)
+    student = build_network(recipe.model)
+    teacher = build_teacher(recipe, student.sample_rate)
+    methods = {name: _method(name, arguments) for name, arguments in recipe.methods.items()}
+    terms = {name: LOSSES[name](**arguments) for name, arguments in recipe.losses.items()}
+    staged = [stage.weights for stage in recipe.stages]
+    objective = Objective(terms, methods, student, teacher, recipe.weights, staged)
+    about = {"recipe": recipe.to_mapping(), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
+    about[PERCEPTUAL] = learns_from_pesq(recipe)
+    pretrained = isinstance(recipe.model, Pretrained)
+    return Trainer(student, objective, source, recipe.train, folder, about, recipe.stages, pretrained)
+
+
+def _training_source(recipe: Recipe) -> Source:
+    """The data of a recipe, with unlabelled recordings mixed in, and in as many variants as its teacher's cache has."""
+    source = build_source(recipe.data)
+    if recipe.unlabelled is not None:
+        source = sources.SemiSupervised(source, recipe.unlabelled.noisy, recipe.unlabelled.share)
+    variants = None if recipe.teacher is None else recipe.teacher.variants
+    return source if variants is None else sources.FixedAugmentation(source, variants)
+
+
+def _method(name: str, arguments: Mapping[str, Any]) -> Method:
+    try:
+        return METHODS[name](**arguments)
+    except ValueError as error:
+        raise InputError(f"distill.{name}", str(error)) from error
+
+
+def learns_from_pesq(recipe: Recipe) -> bool:
+    """Whether a network trained by this recipe is trained on PESQ: by its losses, by the checkpoint that it goes on
+    from, or by a teacher that was.
+    """
+    if trains_on_pesq(recipe.to_mapping()):
+        return True
+    origins = [recipe.model.checkpoint] if isinstance(recipe.model, Pretrained) else []
+    if recipe.teacher is not None:
+        origins += [model for model in (recipe.teacher.checkpoint, recipe.teacher.estimate) if model]
+    for path in map(weights, origins):
+        if path.suffix == ".safetensors" and path.is_file() and pesq_trained(models.read_header(path)):
+            return True
+    return False

@@ -1,0 +1,107 @@
+"""Values out of YAML, converted to the types that a constructor's signature asks for; every error is collected."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, TypeVar, get_args
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from sordino.errors import InputError
+from sordino.experiments.signatures import Signature, inspected
+
+T = TypeVar("T")
+
+
+def construct(where: str, constructor: Callable[..., T], values: Mapping[str, Any], errors: list[str]) -> T | None:
+    """Convert ``values`` and call ``constructor`` with them.
+
+    Args:
+        where: key of the section, for messages.
+        constructor: a class with typed arguments; an InputError of its own is collected too.
+        values: its arguments, as YAML gave them.
+        errors: what is wrong joins them.
+
+    Returns:
+        None if anything was wrong.
+    """
+    before = len(errors)
+    converted = arguments(where, inspected(constructor), values, errors)
+    if len(errors) > before:
+        return None
+    try:
+        return constructor(**converted)
+    except InputError as error:
+        key = error.where if error.where.startswith(f"{where}.") else where
+        errors.append(str(InputError(key, error.found, error.expected, error.hint)))
+        return None
+
+
+def arguments(where: str, signature: Signature, values: Mapping[str, Any], errors: list[str]) -> dict[str, Any]:
+    """Convert ``values`` to the types of ``signature``.
+
+    Args:
+        where: key of the section, for messages; empty at the top of a file.
+        signature: what may be given, and what must be.
+        values: as YAML gave them.
+        errors: unknown and missing keys, and values of another type, join them.
+
+    Returns:
+        The converted values of the keys that are known.
+    """
+    prefix = f"{where}." if where else ""
+    errors += [unknown(f"{prefix}{key}", signature, str(key)) for key in values if key not in signature]
+    for key, parameter in signature.items():
+        if parameter.required and key not in values:
+            errors.append(f"{prefix}{key}: missing; expected a {_name(parameter.kind)}")
+    return {
+        key: value(f"{prefix}{key}", values[key], signature[key].kind, errors) for key in values if key in signature
+    }
+
+
+def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:
+    """Convert one value to the type ``kind``; None if it is of another, which joins ``errors``.
+
+    A group of values whose type is a dataclass stays a mapping, which a recipe can be written with.
+    """
+    kinds = (kind, *get_args(kind))
+    if given is None and type(None) in kinds:
+        return None
+    group = next((part for part in kinds if inspect.isclass(part) and is_dataclass(part)), None)
+    if group is not None and isinstance(given, Mapping):
+        return arguments(key, inspected(group), given, errors)
+    try:
+        return _parser(kind).parse_object({"value": given}).value
+    except ArgumentError:
+        errors.append(f"{key}: {given!r} is no {_name(kind)}")
+        return None
+
+
+def unknown(key: str, names: Iterable[Any], tried: str | None = None) -> str:
+    """The message for a key or a name that does not exist, with the nearest one that does.
+
+    Args:
+        key: where it was met.
+        names: those that exist.
+        tried: what was written; ``key`` when left out.
+    """
+    known = [str(name) for name in names]
+    near = difflib.get_close_matches(tried or key, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+    return f"{key}: no such {'name' if ':' in key else 'key'}; {hint}"
+
+
+@cache
+def _parser(kind: Any) -> ArgumentParser:
+    """What converts to one type; made once for each."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=kind)
+    return parser
+
+
+def _name(kind: Any) -> str:
+    return kind.__name__ if inspect.isclass(kind) else str(kind)

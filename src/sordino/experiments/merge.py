@@ -1,0 +1,125 @@
+"""Recipes as text and mappings: YAML files, their bases, and what is laid over them. Nothing is checked here.
+
+Sections merge key by key; null takes away a section, or an entry of ``loss``, ``distill`` or ``weights``; a section
+that names another constructor, or a teacher of another kind, keeps none of the base's arguments; and ``title``, ``out``
+and ``paper``, which say whose run it is, are never inherited.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sordino.assets import RECIPES, recipes
+from sordino.errors import InputError
+from sordino.experiments.schema import OWN, PARTS, TEACHERS
+
+
+def load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a file, or a recipe that ships by its name, and lay it over its base.
+
+    Args:
+        recipe: the file or the name.
+        seen: the files that have led here, each by its ``base``.
+
+    Raises:
+        InputError: no such recipe, no recipe in YAML, or bases in a circle.
+    """
+    path = _find(recipe, seen[-1].parent if seen else Path())
+    if path.resolve() in seen:
+        raise InputError(recipe, "its base leads back to itself")
+    try:
+        values = parse(path.read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise InputError(path, "not a text file", "a recipe in YAML") from error
+    if not isinstance(values, dict):
+        raise InputError(path, "no recipe", "keys and values in YAML")
+    return on_base(values, (*seen, path.resolve()))
+
+
+def on_base(values: dict[str, Any], seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Lay ``values`` over the recipe that their ``base`` names, if they have one; arguments as for ``load``."""
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    inherited = {key: value for key, value in load(str(base), seen).items() if key not in OWN}
+    return merge(inherited, values)
+
+
+def _find(recipe: str | Path, beside: Path) -> Path:
+    """The file of a recipe: beside the one that names it, at the path given, or among those that ship."""
+    name = str(recipe)
+    candidates = [beside / name, Path(name), Path(str(RECIPES / name)), Path(str(RECIPES / f"{name}.yaml"))]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    near = difflib.get_close_matches(name, recipes(), n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else "sordino train --help lists those that ship"
+    raise InputError(recipe, "no such recipe", "a YAML file or the name of a shipped recipe", hint)
+
+
+def parse(text: str, where: object) -> Any:
+    """Read a text in YAML; ``where`` names it in an error."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise InputError(where, f"not YAML ({' '.join(str(error).split())})") from error
+
+
+# The same safe values from the parser in C, which is ten times as fast, where PyYAML was built with it.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def overriding(overrides: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` texts as one mapping, so that their order plays no part where one names a constructor.
+
+    Raises:
+        InputError: a text that is no ``key=value``, or a value that is no YAML.
+    """
+    changes: dict[str, Any] = {}
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        *sections, last = key.split(".")
+        if not sign or not last:
+            raise InputError(override, "no override", "key=value, such as train.steps=100")
+        values = changes
+        for section in sections:
+            inner = values.get(section)
+            values[section] = inner if isinstance(inner, dict) else {}
+            values = values[section]
+        values[last] = parse(text, override)
+    return changes
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Lay ``changes`` over ``base``, mapping by mapping; see the top of this file.
+
+    An argument that is null is set to None, which its default need not be.
+
+    Args:
+        base: stays as it is.
+        changes: what differs from it.
+        within: the keys that lead to the two.
+    """
+    merged = dict(base)
+    removable = not within or (len(within) == 1 and within[0] in (*PARTS, "weights"))
+    for key, value in changes.items():
+        below = merged.get(key)
+        if value is None and removable and (key in merged or not within):
+            merged.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(below, Mapping) and _extends(below, value):
+            merged[key] = merge(below, value, (*within, key))
+        else:
+            merged[key] = deepcopy(value)
+    return merged
+
+
+def _extends(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    """Whether ``changes`` speak of the same constructor, and the same kind of teacher, as the section below them."""
+    kinds = [kind for kind in TEACHERS if changes.get(kind) is not None]
+    return changes.get("name") in (None, base.get("name")) and all(base.get(kind) is not None for kind in kinds)

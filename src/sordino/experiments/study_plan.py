@@ -1,0 +1,227 @@
+"""Studies as YAML: which runs there are, by scenario, method and seed, and what they are scored on.
+
+A study is YAML that says how its runs differ from one recipe::
+
+    title: Mismatch of teacher and student
+    out: runs/studies/mismatch
+    recipe: unet/student                # a recipe that ships, or a file beside the study
+    seeds: [0, 1, 2]
+    against: none                       # what the other methods are compared with
+    scenarios:
+      width 1/2: {model: {width: 80}}
+      width 1/4: {model: {width: 40}}
+    methods:
+      none: {teacher: null}
+      output: {distill: {output: {}}}
+      cosine: {distill: {cosine: {}}, weights: {kd/cosine: {balance: 0.5}}}
+    metrics: [pesq_wb, stoi]            # the paper's and SI-SDR when left out
+    tests:                              # what runs, noisy input and teachers are scored on, a table each
+      Valentini: {paper: 1}             # the recipe's own test set, which is all when this is left out
+      DNS: {noisy: dns/noisy, clean: dns/clean, paper: 2}
+    paper:                              # rows of the MV-AT paper's tables 1 and 2, to stand beside ours
+      none: MANNER-S-1.5GF (Baseline)
+      width 1/2/output: MANNER-S-1.5GF + MV-AT + KD
+
+What a method changes is laid over the scenario, and both over the recipe. Every run has a folder of its own below
+``out``, which any other command reads; a run that has its scores is not done again, and one that lacks those on a
+further test set gets these alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sordino.assets import STUDIES, studies
+from sordino.errors import InputError
+from sordino.experiments.convert import construct
+from sordino.experiments.merge import parse
+from sordino.experiments.recipe import Recipe, read
+from sordino.files import slug
+from sordino.report.paper import results, tables
+from sordino.report.studies import StudyCell
+
+OWN = "test set of the recipe"
+"""Its name where a study does not say."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Pairs that runs are scored on.
+
+    Args:
+        noisy: folder of noisy recordings; none for the recipe's own test set.
+        clean: folder of their clean partners.
+        paper: the table of the MV-AT paper that has figures for it.
+
+    Raises:
+        InputError: one folder without the other.
+    """
+
+    noisy: str | None = None
+    clean: str | None = None
+    paper: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.noisy is None) != (self.clean is None):
+            raise InputError("tests", "one folder", "noisy and clean, or neither for the recipe's own")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study's YAML says.
+
+    Args:
+        recipe: what all runs share.
+        scenarios: name -> what changes in the recipe.
+        methods: name -> what changes in the scenario.
+        seeds: of the runs.
+        title: of the tables.
+        out: folder; ``runs/studies/`` and the file's name when left out.
+        against: the method that the others are compared with.
+        metrics: names from ``sordino.metrics.METRICS``; the paper's and SI-SDR when left out.
+        tests: name -> test set; the recipe's own goes first, whether it is named or not.
+        note: what readers of the tables must know of their rows.
+        paper: method, ``SCENARIO/METHOD`` or teacher, as the tables call it -> row of the paper that it stands for.
+        jobs: runs side by side; one for each GPU, or each core of a CPU, when left out.
+    """
+
+    recipe: str
+    methods: dict[str, Any]
+    scenarios: dict[str, Any] = field(default_factory=lambda: {"all": {}})
+    seeds: tuple[int, ...] = (0, 1, 2)
+    title: str = ""
+    out: str = ""
+    against: str | None = None
+    metrics: tuple[str, ...] | None = None
+    tests: dict[str, TestSet] = field(default_factory=dict)
+    note: str = ""
+    paper: dict[str, str] = field(default_factory=dict)
+    jobs: int | None = None
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run of a study: its recipe and its folder."""
+
+    cell: StudyCell
+    seed: int
+    recipe: Recipe
+    folder: Path
+
+
+def read_study(path: str | Path) -> tuple[Study, list[StudyRun]]:
+    """Read a study and check the recipe of every run.
+
+    Args:
+        path: a YAML file, or the name of a study that ships.
+
+    Raises:
+        InputError: no such file, or errors in it, all of which the message tells.
+    """
+    path = _find(path)
+    study = _study(path)
+    beside = path.parent / study.recipe
+    base = str(beside) if beside.is_file() else study.recipe
+    runs = []
+    for scenario in study.scenarios:
+        for method in study.methods:
+            for seed in study.seeds:
+                folder = Path(study.out) / slug(scenario) / slug(method) / f"seed-{seed}"
+                recipe = _recipe(base, study, scenario, method, seed, path)
+                runs.append(StudyRun(StudyCell(scenario, method), seed, recipe, folder))
+    _check_folders(runs, path)
+    _check_paper(study, runs, path)
+    return study, runs
+
+
+def _find(path: str | Path) -> Path:
+    """The file of a study, at the path given or among those that ship."""
+    for candidate in (Path(path), Path(str(STUDIES / f"{path}.yaml"))):
+        if candidate.is_file():
+            return candidate
+    raise InputError(path, "no such study", f"a YAML file, or one of {', '.join(studies())}")
+
+
+def _study(path: Path) -> Study:
+    values = parse(path.read_text("utf-8"), path)
+    stated = dict(values) if isinstance(values, dict) else {}
+    errors: list[str] = []
+    tests = _tests(stated.pop("tests", None) or {}, errors)
+    study = construct("", Study, stated, errors)
+    if errors or study is None:
+        raise InputError(path, "; ".join(errors))
+    if study.against is not None and study.against not in study.methods:
+        raise InputError(path, f"against: {study.against} is no method", f"one of {', '.join(study.methods)}")
+    return replace(study, tests=tests, out=study.out or str(Path("runs/studies") / path.stem))
+
+
+def _tests(sections: Any, errors: list[str]) -> dict[str, TestSet]:
+    """The test sets, the recipe's own first; what is wrong with them joins ``errors``."""
+    if not isinstance(sections, Mapping):
+        errors.append(f"tests: {sections!r} is no section; expected a name and a section for each test set")
+        return {}
+    tests: dict[str, TestSet] = {}
+    for name, section in sections.items():
+        if not isinstance(section, Mapping):
+            errors.append(f"tests.{name}: {section!r} is no section; expected noisy and clean, paper, or {{}}")
+            continue
+        test = construct(f"tests.{name}", TestSet, section, errors)
+        if test is not None:
+            tests[str(name)] = test
+            if test.paper is not None and str(test.paper) not in tables():
+                errors.append(f"tests.{name}.paper: {test.paper}; expected a table of the paper, {', '.join(tables())}")
+    own = [name for name, test in tests.items() if test.noisy is None]
+    names = [slug(name) for name in tests]
+    if len(own) > 1 or len(names) > len(set(names)):
+        errors.append("tests: expected names that differ in letters or digits, and at most one without folders")
+    return {name: tests.get(name, TestSet()) for name in own or [OWN]} | tests
+
+
+def _recipe(base: str, study: Study, scenario: str, method: str, seed: int, path: Path) -> Recipe:
+    own = {"title": f"{scenario}, {method}, seed {seed}", "out": None, "paper": None}
+    layers = [study.scenarios[scenario] or {}, study.methods[method] or {}, own]
+    try:
+        return read(base, [f"train.seed={seed}"], layers)
+    except InputError as error:
+        raise InputError(path, f"{scenario}, {method}: {error.found}", error.expected, error.hint) from error
+
+
+def _check_folders(runs: Sequence[StudyRun], path: Path) -> None:
+    """Refuse runs that would share a folder, as their names have the same letters and digits."""
+    counts = Counter(one.folder for one in runs)
+    for one in runs:
+        if counts[one.folder] > 1:
+            found = f"{', '.join(one.cell)}, seed {one.seed} shares the folder {one.folder} with another run"
+            raise InputError(path, found, "names that differ in letters or digits, and each seed once")
+
+
+def _check_paper(study: Study, runs: Sequence[StudyRun], path: Path) -> None:
+    """Refuse rows of the paper that nothing of the study can stand beside."""
+    cells = {one.cell for one in runs} | set(teachers(runs))
+    names = {name for cell in cells for name in (cell.method, "/".join(cell))}
+    named = [test.paper for test in study.tests.values() if test.paper is not None]
+    rows = {row.name for table in named for row in results(table)}
+    for name, row in study.paper.items():
+        if name not in names:
+            raise InputError(path, f"paper: {name} is no method", f"one of {', '.join(sorted(names))}")
+        if row not in rows:
+            found = f"paper.{name}: no row {row!r} in the tables that the test sets name ({named or 'none'})"
+            raise InputError(path, found, f"one of {', '.join(sorted(rows))}" if rows else "tests: {NAME: {paper: 1}}")
+
+
+def teachers(runs: Sequence[StudyRun]) -> dict[StudyCell, str]:
+    """Name the teachers of the runs as the tables do: cell -> its file, its function, or its name if it ships."""
+    sections = [one.recipe.teacher for one in runs if one.recipe.teacher is not None]
+    models = [model for section in sections for model in (section.checkpoint, section.estimate) if model is not None]
+    found: dict[StudyCell, str] = {}
+    for model in dict.fromkeys(models):
+        # The folder of its run says more than "best"; a student that ships has its name alone.
+        cell = StudyCell("", f"{Path(model).parent.name or model} (teacher)")
+        if cell in found:  # another teacher is in a folder of the same name
+            cell = StudyCell("", f"{Path(model).parent} (teacher)")
+        found[cell] = model
+    return found
