@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sordino.assets import locate
 from sordino.cli.base import Answer, Command, flag, needs_training_tier
 from sordino.cli.progress import Display
 from sordino.errors import InputError
@@ -28,14 +27,17 @@ def export(given: Namespace) -> Answer:
             _page(given.output, given.web),
         )
         return value | {"page": page}, f"{text}\n{more}"
-    source = locate(given.student)
-    if source.suffix == ".onnx":
+    from sordino.inference.resolve import resolve
+
+    source = resolve(given.student)
+    file = source.file
+    if source.is_graph:
         if given.int8:
-            raise InputError(source, "is exported already", "a checkpoint for --int8")
-        return _page(source, given.web)
+            raise InputError(file, "is exported already", "a checkpoint for --int8")
+        return _page(file, given.web)
     with tempfile.TemporaryDirectory() as folder:
-        student = Path(folder) / f"{source.stem}.onnx"
-        _export(given, source, student)
+        student = Path(folder) / f"{source.name}.onnx"
+        _export(given, file, student)
         return _page(student, given.web)
 
 

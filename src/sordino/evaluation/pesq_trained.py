@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sordino.assets import weights
+from sordino.inference.resolve import resolve
 
 PERCEPTUAL = "perceptual"
 """The loss, and the key of a header or of scores that is true where it played a part."""
@@ -68,13 +68,15 @@ def inherits_pesq(recipe: Mapping[str, Any]) -> bool:
     """Whether a network trained by this recipe is trained on PESQ: by its losses, by the checkpoint that it goes on
     from, or by a teacher that was.
     """
-    from sordino.models import read_header
+    from sordino.models import read_about
 
     if trains_on_pesq(recipe):
         return True
     teacher = recipe.get("teacher") or {}
     origins = [(recipe.get("model") or {}).get("checkpoint"), teacher.get("checkpoint"), teacher.get("estimate")]
-    for path in (weights(origin) for origin in origins if origin):
-        if path.suffix == ".safetensors" and path.is_file() and pesq_trained(read_header(path)):
+    for source in (resolve(origin, otherwise="checkpoint") for origin in origins if origin):
+        if source.kind not in ("shipped", "checkpoint") or not source.checkpoint.is_file():
+            continue
+        if pesq_trained({"about": read_about(source.checkpoint)}):
             return True
     return False

@@ -11,7 +11,6 @@ import torch
 import yaml
 
 from sordino import losses, models
-from sordino.assets import weights
 from sordino.data import sources
 from sordino.data.base import Damaged
 from sordino.data.tools.render import Rendered
@@ -28,6 +27,7 @@ from sordino.experiments import recipe as schema
 from sordino.experiments.recipe import RECIPE, plain, same_recipe
 from sordino.experiments.teacher import cache_plan, draws_of, teacher_of
 from sordino.files import write_text
+from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.report.runs import NOISY
 from sordino.training import Objective, Outcome, Settings, Stage, Trainer, weight_of
@@ -200,8 +200,8 @@ def evaluate(
         sample_rate=sample_rate,
         model_rate=model_rate,
     )
-    if Path(model).suffix == ".safetensors":
-        scores.metadata["step"] = models.read_header(model)["about"].get("step")
+    if str(model) != NOISY and resolve(model).kind == "checkpoint":
+        scores.metadata["step"] = models.read_about(model).get("step")
     # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
     complete = set(DEFAULT) <= set(metrics or DEFAULT)
     usual = folders is None and recipe is None and split == "test" and complete and align == "exact"
@@ -258,8 +258,7 @@ def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity
     """Write a checkpoint as ONNX, with what it knows of its training; see ``sordino.export.to_onnx``."""
     from sordino.export import to_onnx
 
-    checkpoint = weights(checkpoint)
-    about = models.read_header(checkpoint)["about"] if checkpoint.suffix == ".safetensors" else {}
+    about = models.read_about(checkpoint)
     return to_onnx(models.load(checkpoint), out, about=about | ({"licence": licence} if licence else {}))
 
 
@@ -272,9 +271,9 @@ def _method(name: str, arguments: Mapping[str, Any]) -> base.Method:
 
 def _recipe_of(checkpoint: str | Path) -> dict[str, Any]:
     """The recipe that a checkpoint's header carries."""
-    if Path(checkpoint).suffix != ".safetensors":
+    if resolve(checkpoint, otherwise="recipe").kind != "checkpoint":
         raise InputError("data", "no recordings to score on", "--data NOISY CLEAN or --recipe RECIPE")
-    about = models.read_header(checkpoint)["about"]
+    about = models.read_about(checkpoint)
     if "recipe" not in about:
         raise InputError(checkpoint, "was not trained from a recipe", hint="give --data NOISY CLEAN or --recipe RECIPE")
     return about["recipe"]

@@ -17,7 +17,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from sordino.data.sources import SOURCES
 from sordino.distill.methods import METHODS
-from sordino.inference import import_string
+from sordino.inference.import_string import FORM
+from sordino.inference.resolve import resolve
 from sordino.losses import LOSSES
 from sordino.models import MODELS
 from sordino.training import Balance, Ramp, Settings, Stage
@@ -162,10 +163,11 @@ def _teacher_errors(section: Mapping[str, Any]) -> list[str]:
         return ["teacher.sample_rate: a checkpoint knows its own; expected none"]
     if kind != "checkpoint" and section.get("estimate") is not None:
         return [f"teacher.estimate: {kind} shows nothing but its own; expected teacher.checkpoint beside it"]
-    if kind == "onnx" and not value.lower().endswith(".onnx"):
+    found = resolve(value, otherwise="checkpoint").kind
+    if kind == "onnx" and found not in ("onnx", "stream"):
         return [f"teacher.onnx: {value!r} is no .onnx file"]
-    if kind == "callable" and not import_string.is_name(value):
-        return [f"teacher.callable: {value!r} is no {import_string.FORM}"]
+    if kind == "callable" and found != "import":
+        return [f"teacher.callable: {value!r} is no {FORM}"]
     return []
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sordino import models
-from sordino.assets import CHECKPOINTS, weights
 from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
 from sordino.experiments import run
 from sordino.experiments.recipe import RECIPE
 from sordino.experiments.run import NOISY, SCORES, Progress
 from sordino.files import slug, write_json, write_text
+from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT
 from sordino.report.pages.study import write_study
 from sordino.report.paper import PaperRow, results
@@ -144,9 +144,9 @@ def _sizes(runs: Sequence[Run], teachers: Mapping[Cell, str]) -> dict[Cell, Size
     for one in runs:
         if repr(one.recipe["model"]) not in counted:
             counted[repr(one.recipe["model"])] = _size(models.build(one.recipe["model"]))
-    files = {cell: weights(name) for cell, name in teachers.items()}
-    at_hand = {cell: path for cell, path in files.items() if path.suffix in CHECKPOINTS and path.is_file()}
-    sizes = {cell: _size(models.load(path)) for cell, path in at_hand.items()}
+    sources = {cell: resolve(name, otherwise="checkpoint") for cell, name in teachers.items()}
+    files = {cell: source.checkpoint for cell, source in sources.items() if source.kind in ("shipped", "checkpoint")}
+    sizes = {cell: _size(models.load(path)) for cell, path in files.items() if path.is_file()}
     return sizes | {one.cell: counted[repr(one.recipe["model"])] for one in runs}
 
 

@@ -15,11 +15,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from sordino.assets import locate
 from sordino.errors import InputError
 from sordino.inference import import_string
-from sordino.inference.engine import Engine, open_engine
-from sordino.inference.pipeline import Process, Stepper
+from sordino.inference.contracts import Engine, Process
+from sordino.inference.engine import open_engine
+from sordino.inference.pipeline import Stepper
+from sordino.inference.resolve import ModelSource, resolve
 from sordino.inference.windows import Windows
 
 SAMPLE_RATE = 16000
@@ -89,30 +90,29 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
     """
     if sample_rate is not None and sample_rate <= 0:
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
-    ready = model if isinstance(model, Model) else _opened(model, threads, sample_rate or SAMPLE_RATE)
+    source = resolve(model)
+    ready = source.value if source.kind == "model" else _opened(source, threads, sample_rate or SAMPLE_RATE)
     if sample_rate not in (None, ready.sample_rate):
         raise InputError("sample_rate", f"{sample_rate} Hz, but {ready.name} works at {ready.sample_rate} Hz")
     return ready
 
 
-def _opened(model: Any, threads: int | None, sample_rate: int) -> Model:
+def _opened(source: ModelSource, threads: int | None, sample_rate: int) -> Model:
     """Open what is not open yet; ``sample_rate`` is for models that do not say theirs."""
-    if isinstance(model, str) and import_string.is_name(model):
-        return Model(model, sample_rate, import_string.find(model))
-    if model is None or isinstance(model, (str, Path)):
-        path = locate(model)
-        if path.suffix == ".onnx":
-            return _from_onnx(path, threads or 0, sample_rate)
-        from sordino.models import load, read_header
+    if source.path is not None and source.is_graph:
+        return _from_onnx(source.path, threads or 0, sample_rate)
+    if source.kind == "checkpoint":
+        from sordino.models import load, read_about
 
-        about = {"about": json.dumps(read_header(path)["about"])} if path.suffix == ".safetensors" else {}
-        return replace(_from_network(load(path), path.stem), about=about)
-    if hasattr(model, "taps") and hasattr(model, "sample_rate"):
-        return _from_network(model, model.name)
-    if callable(model):
-        run = cast("Callable[[np.ndarray], np.ndarray]", model)
-        return Model(getattr(model, "__name__", type(model).__name__), sample_rate, run)
-    raise InputError("model", f"a {type(model).__name__}", "a name, a path, a network or a function")
+        about = {"about": json.dumps(read_about(source.checkpoint))}
+        return replace(_from_network(load(source.checkpoint), source.name), about=about)
+    if source.kind == "network":
+        return _from_network(source.value, source.name)
+    if source.kind == "import":
+        return Model(source.name, sample_rate, import_string.find(source.name))
+    if source.kind == "function":
+        return Model(source.name, sample_rate, cast("Callable[[np.ndarray], np.ndarray]", source.value))
+    raise InputError("model", f"{source.name} runs block by block alone", "a name, a path, a network or a function")
 
 
 def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:

@@ -27,8 +27,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from sordino.errors import InputError
+from sordino.inference.resolve import STREAM_SUFFIX
 
-STREAM_SUFFIX = ".stream.onnx"
 HOPS = "hops"
 """The name of the one axis of a stream's graph whose length is open."""
 

@@ -13,32 +13,18 @@ Torch-free.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from sordino.audio.resampling import open_resampler
 from sordino.errors import InputError
-from sordino.inference.engine import Engine
+from sordino.inference.contracts import Engine, Process
 
 STEP_S = 1.0
 """The most that goes through the network at once, so that its memory does not grow with what is fed."""
 
 HighBand = Literal["drop", "keep"]
-
-
-class Process(Protocol):
-    """An enhancement at its own rate of one sound, float32 [C,n] in, [C,m] out; all together is as long as all fed."""
-
-    sample_rate: int
-
-    def feed(self, audio: np.ndarray) -> np.ndarray:
-        """Take the next piece, of any length; return what is ready."""
-        ...
-
-    def flush(self) -> np.ndarray:
-        """Return the rest; nothing may be fed afterwards."""
-        ...
 
 
 class Stepper:

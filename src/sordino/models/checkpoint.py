@@ -65,6 +65,12 @@ def read_header(path: str | Path) -> dict[str, Any]:
     }
 
 
+def read_about(path: str | Path) -> dict[str, Any]:
+    """Return what a checkpoint says of its training: recipe, step, scores; nothing where it is a published one."""
+    path = assets.weights(path)
+    return read_header(path)["about"] if path.suffix == assets.OWN_CHECKPOINT else {}
+
+
 def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
     """Build the network that a checkpoint holds and fill it, strictly; see ``sordino.models.load``."""
     path = assets.weights(path)
@@ -72,7 +78,7 @@ def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
         raise InputError(
             path, "no such file", hint="give a .safetensors checkpoint, or a published one (.pt, .pth, .th)"
         )
-    if path.suffix == ".safetensors":
+    if path.suffix == assets.OWN_CHECKPOINT:
         header = read_header(path)
         name, arguments = header["name"], header["arguments"]
         with _open_safetensors(path) as file:

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sordino.assets import CHECKPOINTS, locate, shipped
+from sordino.assets import shipped, student_file
 from sordino.evaluation.speed import real_time_factor
 from sordino.inference.model import Model, open_model
+from sordino.inference.resolve import ModelSource, resolve
 
 BEST = "best"
 """Checkpoints of runs are all called so; the run's folder names them."""
@@ -78,7 +79,7 @@ def _shipped(name: str, card: Mapping[str, Any]) -> Offer:
         card["summary"],
         card["parameters"],
         card["flops_paper"],
-        locate(name).stat().st_size,
+        student_file(name).stat().st_size,
         card["latency_s"],
         card["scores"]["test"],
         card["scores"]["model"],
@@ -87,19 +88,21 @@ def _shipped(name: str, card: Mapping[str, Any]) -> Offer:
 
 def _other(model: str, name: str) -> Offer:
     """What a file or a function tells of itself; without torch an ONNX file tells its size alone."""
-    opened = open_model(model)
+    source, opened = resolve(model), open_model(model)
     if importlib.util.find_spec("torch") is None:
-        return Offer(name, opened, file_bytes=locate(model).stat().st_size if Path(model).is_file() else None)
+        return Offer(name, opened, file_bytes=None if source.path is None else source.path.stat().st_size)
     from sordino.experiments.bench import bench
 
     cost = bench(model, clocked=False)
-    return Offer(name, opened, "", cost.parameters, cost.flops_paper, cost.file_bytes, _latency_s(model))
+    return Offer(name, opened, "", cost.parameters, cost.flops_paper, cost.file_bytes, _latency_s(source))
 
 
-def _latency_s(model: str) -> float | None:
+def _latency_s(source: ModelSource) -> float | None:
+    if source.kind != "checkpoint":
+        return None
     from sordino.models import load
 
-    return load(model).latency_s if Path(model).suffix in CHECKPOINTS else None
+    return load(source.checkpoint).latency_s
 
 
 def _name(model: str) -> str:

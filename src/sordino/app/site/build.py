@@ -25,11 +25,12 @@ from typing import Any
 import numpy as np
 
 from sordino.app.site import npm
-from sordino.assets import ASSETS, PAGE, locate
+from sordino.assets import ASSETS, PAGE
 from sordino.errors import InputError
 from sordino.files import atomic
 from sordino.inference.model import MINIMUM
 from sordino.inference.onnx_graph import Graph, StreamGraph, stream_file
+from sordino.inference.resolve import resolve
 from sordino.inference.windows import CONTEXT_S, FADE_S, WINDOW_S
 from sordino.report.pages import listen, parts
 
@@ -66,8 +67,9 @@ def write_site(model: str | Path | None, folder: str | Path) -> Site:
         InputError: no such student, a graph that is not of sordino's export, a folder with another page, or no
             onnxruntime-web (``sordino.app.site.npm``).
     """
-    path, folder = locate(model), Path(folder)
-    if path.suffix != ".onnx":
+    source, folder = resolve(model), Path(folder)
+    path = source.file
+    if not source.is_graph:
         raise InputError(path, "is a checkpoint", "an ONNX file", "export it first")
     if (folder / "index.html").exists() and not (folder / FACTS).exists():
         raise InputError(folder, "holds another page", "an empty or new folder", "choose another")
