@@ -28,18 +28,18 @@ from typing import Any
 from paired import machine
 
 from sordino import models
-from sordino.cli.progress import Display
+from sordino.cli.progress import Display, say
 from sordino.data.recordings import SYNTHETIC_MARK
 from sordino.data.sources import Synthetic
 from sordino.errors import InputError
 from sordino.experiments import recipe as schema
 from sordino.experiments import run, study
 from sordino.experiments.recipe import RECIPE
-from sordino.experiments.run import Progress
 from sordino.files import write_text
 from sordino.report.runs import grid
 from sordino.training import read_log
 from sordino.training.state import LAST, chosen
+from sordino.types import Progress
 
 KEYS = {"title", "out", "steps"}
 HEADER = ["Run", "Steps", "Hours", "Seconds a step", "Validation PESQ of the best", "at step", "Commit"]
@@ -71,7 +71,7 @@ def train(recipe: Path, number: int, progress: Progress) -> Done:
     if (folder / LAST).is_file():
         schema.same_recipe(folder, values)
     else:
-        run.train(recipe, resume=(folder / RECIPE).is_file(), progress=progress)
+        run.train(recipe, resume=(folder / RECIPE).is_file(), progress=progress, status=say)
     return Done(f"sordino train {recipe}", [folder])
 
 

@@ -86,8 +86,9 @@ def test_objects_of_python_are_known_by_what_they_can_do() -> None:
         resolve(3)
     with pytest.raises(InputError, match="halve: is no file of a model"):
         _ = resolve(halve).file
-    with pytest.raises(InputError, match="runs block by block alone"):
-        open_model(engine)
+    noisy = np.random.default_rng(0).standard_normal(2000).astype(np.float32)
+    assert open_engine(open_model(engine)) is engine
+    np.testing.assert_allclose(open_model(engine)(noisy), open_model()(noisy), atol=1e-5)
 
 
 def test_a_word_runs_no_module_and_opens_no_file(tmp_path: Path) -> None:

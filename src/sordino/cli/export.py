@@ -1,5 +1,4 @@
-"""``sordino export``: a checkpoint as ONNX, in float or in 8 bits, and a page on which a student works in the
-browser."""
+"""``sordino export``: a checkpoint as ONNX, in float or in 8 bits, and a page that runs a student in the browser."""
 
 from __future__ import annotations
 
@@ -67,7 +66,7 @@ def _int8(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple
     max_drop = MAX_DROP if given.max_drop is None else given.max_drop
     data = tuple(given.data)
     with Display() as show:
-        done = export_int8(checkpoint, output, data, given.calibrate, max_drop, given.licence, progress=show)
+        done = export_int8(checkpoint, output, data, given.calibrate, max_drop, given.licence, status=show.status)
     text = f"{output}: {done.attempts[-1]}; in float {done.score:.3f} PESQ, {done.bytes / 1e6:.2f} MB"
     streamed = str(stream_file(output)) if done.streams else None
     return asdict(done) | {"output": str(output), "stream_output": streamed}, text
@@ -77,8 +76,8 @@ def _page(student: str | Path, folder: str) -> tuple[dict[str, Any], str]:
     from sordino.app.site import write_site
 
     site = write_site(student, folder)
-    works = "files and the microphone" if site.streams else "files; this student cannot run live"
-    text = f"{folder}: a page of {site.megabytes:.1f} MB, for {works}"
+    inputs = "files and the microphone" if site.streams else "files; this student cannot run live"
+    text = f"{folder}: a page of {site.megabytes:.1f} MB, for {inputs}"
     return asdict(site), f"{text}\ntry it: python -m http.server --bind 127.0.0.1 --directory {folder}"
 
 

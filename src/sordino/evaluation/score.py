@@ -34,11 +34,10 @@ from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, write_json
 from sordino.metrics import COLUMNS, DEFAULT, METRICS, Align, Measurement, check, columns, describe, measure
 from sordino.report.runs import grid
-from sordino.types import Item
+from sordino.types import Item, Progress
 from sordino.version import __version__
 
 Enhance = Callable[[np.ndarray], np.ndarray]
-Progress = Callable[[int, int], None]
 
 _HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about as long
 _AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
@@ -150,7 +149,7 @@ def score(
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core, or this
             process's share of the cores, for what is left after two seconds of measuring in this one. A script that
             uses another than 0 keeps its own work under ``if __name__ == "__main__":``.
-        progress: called with (files done, files in all) after each file, in the first process.
+        progress: called after each file, in the first process.
         align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths.
 
     Raises:
@@ -165,20 +164,23 @@ def score(
     mine = items[rank() :: world_size()]
     here_s = _HERE_S if workers is None else 0.0 if workers else math.inf
     workers = workers or min(_cores(), max(len(mine), 1))
-    told = None if progress is None or rank() else lambda done: progress(min(done * world_size(), total), total)
+
+    def report(done: int) -> None:
+        if progress is not None and rank() == 0:  # which speaks for the other processes, as far as itself
+            progress("scoring", min(done * world_size(), total), total, {})
 
     def jobs() -> Iterator[tuple[dict[str, Any], _Job]]:
         for item in mine:
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
             yield row, _Job(*_enhanced(enhance, item, compared), sample_rate, metrics, align)
 
-    rows, failures = _merged(every(lambda: _scored(_measured(jobs(), workers, here_s), told)))
+    rows, failures = _merged(every(lambda: _scored(_measured(jobs(), workers, here_s), report)))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     return Scores(rows, metrics, failures, metadata)
 
 
 def _scored(
-    measured: Generator[tuple[dict[str, Any], Measurement]], told: Callable[[int], None] | None
+    measured: Generator[tuple[dict[str, Any], Measurement]], report: Callable[[int], None]
 ) -> list[tuple[dict[str, Any], list[Failure]]]:
     """The rows of this process's recordings, and what has no value in each."""
     scored = []
@@ -186,8 +188,7 @@ def _scored(
         for row, measurement in measured:
             failures = [Failure(row["id"], metric, reason) for metric, reason in measurement.failures.items()]
             scored.append((row | measurement.values, failures))
-            if told is not None:
-                told(len(scored))
+            report(len(scored))
     return scored
 
 

@@ -14,11 +14,11 @@ from sordino.assets import recipes
 from sordino.evaluation import speed
 from sordino.evaluation.efficiency import Cost, Line, count
 from sordino.experiments import recipe as schema
-from sordino.experiments.run import Progress
 from sordino.export import count_weights
 from sordino.inference.model import open_model
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.report.paper import PaperRow, results
+from sordino.types import Progress
 
 TABLE = 1
 """The paper's table that prints sizes."""
@@ -72,7 +72,7 @@ def bench_all(
 
     Args:
         seconds, repeats, threads, clocked: as for ``bench``.
-        progress: told of every network.
+        progress: called after every network.
     """
     found, lines = _networks(), []
     for title, section, printed in found:

@@ -20,7 +20,7 @@ from sordino.errors import InputError
 from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
 from sordino.experiments.recipe import RECIPE
-from sordino.experiments.run import NOISY, SCORES, Progress, evaluate
+from sordino.experiments.run import NOISY, SCORES, evaluate
 from sordino.inference.model import open_model
 from sordino.report.pages.runs import Example, write_page
 from sordino.report.paper import PaperRow, results
@@ -28,6 +28,7 @@ from sordino.report.runs import Result
 from sordino.training import read_log
 from sordino.training.log import FIGURES
 from sordino.training.state import CHECKPOINT
+from sordino.types import Progress
 
 NOISY_SCORES = "noisy.json"
 
@@ -47,7 +48,7 @@ def compare(
         page: where to write the HTML page; none is written when left out.
         paper: put the published rows that the recipes name beside ours.
         examples: test recordings to show and to play on the page.
-        progress: told of every file that is scored.
+        progress: called after every file that is scored.
 
     Raises:
         InputError: a folder without a finished run, no run among them, or runs on different test sets.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,13 +33,11 @@ from sordino.report.runs import NOISY
 from sordino.training import Objective, Outcome, Settings, Stage, Trainer, weight_of
 from sordino.training.checks import pulls
 from sordino.training.state import CHECKPOINT, STATE
+from sordino.types import Progress, Status, retitled
 from sordino.version import commit
 
 if TYPE_CHECKING:
     from sordino.export import Parity
-
-Progress = Callable[[str, int, int, dict[str, float]], None]
-"""Called with (what is being done, done, in all, the latest numbers); with 0 in all, it is a line to tell."""
 
 SCORES = "scores.json"
 
@@ -50,6 +48,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    status: Status | None = None,
 ) -> Outcome:
     """Train what a recipe describes: a teacher, a baseline or a distilled student.
 
@@ -58,7 +57,8 @@ def train(
         overrides: ``key=value`` with dots between the levels of the key.
         out: folder of the run; the recipe's ``out``, or ``runs/`` and its name, when left out.
         resume: go on with the run in that folder.
-        progress: told of every step.
+        progress: called after every step.
+        status: called with a line when something happens that a person should know.
 
     Raises:
         InputError: an error in the recipe or its data, or a folder that does not fit ``resume``.
@@ -69,11 +69,9 @@ def train(
     trainer = build(values, folder)
     title = values.get("title", name)
     planned = cache_plan(trainer)
-    if planned and progress is not None and rank() == 0:
-        progress(planned, 0, 0, {})
-    told = None if progress is None else lambda *step: progress(title, *step)
-    tell = None if progress is None else lambda line: progress(line, 0, 0, {})
-    return trainer.fit(broadcast(lambda: _begun(folder, values, resume)), told, tell)
+    if planned and status is not None and rank() == 0:
+        status(planned)
+    return trainer.fit(broadcast(lambda: _begun(folder, values, resume)), retitled(progress, title), status)
 
 
 def _begun(folder: Path, values: Mapping[str, Any], resume: bool) -> bool:
@@ -180,7 +178,7 @@ def evaluate(
             own test set by all of ``sordino.metrics.DEFAULT`` at least, gets them in its folder, and nothing else
             writes any.
         workers: processes that compute the metrics.
-        progress: told of every file, by the first of the processes that a launcher started; these share the files.
+        progress: called after every file, by the first of the processes that a launcher started; these share the files.
         align, sample_rate, model_rate: see ``sordino.evaluate``.
     """
     join()
@@ -188,14 +186,13 @@ def evaluate(
     if source is None:
         section = schema.read(recipe)["data"] if recipe is not None else _recipe_of(model)["data"]
         source = sources.create(**section)
-    told = None if progress is None else lambda done, count: progress(f"scoring {model}", done, count, {})
     scores = measure(
         None if str(model) == NOISY else model,
         source,
         metrics=tuple(metrics or DEFAULT),
         split=split,
         workers=workers,
-        progress=told,
+        progress=retitled(progress, f"scoring {model}"),
         align=align,
         sample_rate=sample_rate,
         model_rate=model_rate,
@@ -222,7 +219,7 @@ def render(
     noisy_only: bool = False,
     workers: int | None = None,
     damaged: Damaged = "refuse",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Rendered:
     """Write hours of a recipe's data as files; its section ``data`` is all that it needs.
 
@@ -242,7 +239,7 @@ def shard(
     per_shard: int = 1000,
     workers: int | None = None,
     damaged: Damaged = "refuse",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Sharded:
     """Write the recordings of a recipe's data as shards; its section ``data`` is all that it needs.
 

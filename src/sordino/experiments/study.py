@@ -44,7 +44,6 @@ from sordino.assets import STUDIES, studies
 from sordino.errors import InputError
 from sordino.experiments import recipe as schema
 from sordino.experiments import run as recipes
-from sordino.experiments.run import Progress
 from sordino.experiments.schema import arguments
 from sordino.experiments.study_results import Findings, TestSet, scored, summary, teachers
 from sordino.files import slug
@@ -52,6 +51,7 @@ from sordino.report.paper import results, tables
 from sordino.report.studies import Cell
 from sordino.training.log import read_log
 from sordino.training.state import STATE
+from sordino.types import Progress
 
 POLL_S = 2.0
 OWN = "test set of the recipe"  # what it is called where a study does not say

@@ -17,7 +17,7 @@ from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
 from sordino.experiments import run
 from sordino.experiments.recipe import RECIPE
-from sordino.experiments.run import NOISY, SCORES, Progress
+from sordino.experiments.run import NOISY, SCORES
 from sordino.files import slug, write_json, write_text
 from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT
@@ -26,6 +26,7 @@ from sordino.report.paper import PaperRow, results
 from sordino.report.studies import Cell, Line, Size, lines, table
 from sordino.training.log import read_log
 from sordino.training.state import chosen
+from sordino.types import Progress
 
 if TYPE_CHECKING:
     from sordino.experiments.study import Run, Study

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 STREAMING = "a network that can: dualpath, unet, or demucs with normalisation: running"
 
 
-def open_engine(model: Any = None, threads: int | None = None) -> Engine:
+def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool = False) -> Engine:
     """Make a model ready to run block by block.
 
     Args:
-        model: an engine already; None for the default student; the name of a shipped one; a path to ONNX, of the
-            recording's graph or the stream's own beside it, or to a checkpoint; or a network, that streams.
+        model: None for the default student; the name of a shipped one; a path to ONNX, of the graph of recordings or
+            that of the stream beside it, or to a checkpoint; a network that streams; an engine, or an open model with
+            one.
         threads: of the arithmetic. In ONNX 1 when None; in torch those of all the process, left alone when None.
+        long_blocks: whether blocks will be of many hops; see ``StreamGraph``.
 
     Raises:
         InputError: no such model, or one that cannot stream: it needs the whole signal, or is none of those above.
@@ -31,8 +33,10 @@ def open_engine(model: Any = None, threads: int | None = None) -> Engine:
     source = resolve(model)
     if source.kind == "engine":
         return source.value
+    if source.kind == "model" and source.value.engine is not None:
+        return source.value.engine
     if source.path is not None and source.is_graph:
-        return _from_onnx(source.path, threads or 1)
+        return _from_onnx(source.path, threads or 1, long_blocks)
     network = source.value
     if source.kind == "checkpoint":
         from sordino.models import load
@@ -43,14 +47,14 @@ def open_engine(model: Any = None, threads: int | None = None) -> Engine:
     raise InputError(source.name, "cannot run block by block", STREAMING)
 
 
-def _from_onnx(path: Path, threads: int) -> Engine:
+def _from_onnx(path: Path, threads: int, long_blocks: bool) -> Engine:
     from sordino.inference.onnx_graph import StreamGraph, stream_file
 
     file = stream_file(path)
     if not file.is_file():
         found = f"cannot run block by block, as there is no {file.name} beside it"
         raise InputError(path, found, f"{STREAMING}, and both files of its export")
-    return StreamGraph(file, threads)
+    return StreamGraph(file, threads, long_blocks)
 
 
 class _TorchEngine:
