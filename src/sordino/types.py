@@ -111,7 +111,7 @@ class Progress(Protocol):
         ...
 
 
-Status = Callable[[str], object]
+Status = Callable[[str], None]
 """Reports something that a person should know, in one line."""
 
 
