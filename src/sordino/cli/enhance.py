@@ -157,7 +157,7 @@ BLEND = (
 )
 
 ENHANCE = Command(
-    "remove the noise from a file, a folder or a stream",
+    "take the noise out of a file, a folder or a stream",
     enhance,
     (
         flag("input", nargs="?", help="an audio file, or a folder of them"),

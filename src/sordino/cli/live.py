@@ -56,7 +56,7 @@ def _device(word: str | None) -> int | str | None:
 
 
 LIVE = Command(
-    "remove the noise from a microphone's input, live",
+    "take the noise out of what a microphone hears, live",
     live,
     (
         flag("--model", help="one that streams: shipped, ONNX or a checkpoint (default: the default student)"),

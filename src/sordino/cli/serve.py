@@ -32,7 +32,7 @@ def serve(given: Namespace) -> Answer:
 
 
 SERVE = Command(
-    "a page on this machine to listen to models",
+    "a page on this machine, to hear what models do",
     serve,
     (
         flag("models", nargs="*", help="checkpoints, ONNX files or module:function beside the students that ship"),
