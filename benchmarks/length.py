@@ -32,7 +32,7 @@ RATE = 48000
 FOLDER = 12
 PEAK = """
 import sys
-from sordino.inference.enhance import enhance_file
+from sordino.inference.files import enhance_file
 enhance_file(*sys.argv[1:])
 (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(line.split()[1])
