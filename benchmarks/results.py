@@ -28,7 +28,7 @@ from typing import Any
 from paired import machine
 
 from sordino import models
-from sordino.cli.progress import Display
+from sordino.cli.progress import Display, say
 from sordino.data.recordings import SYNTHETIC_MARK
 from sordino.data.sources import Synthetic
 from sordino.errors import InputError
@@ -36,12 +36,12 @@ from sordino.experiments import run, study
 from sordino.experiments.merge import parse
 from sordino.experiments.recipe import RECIPE, same_recipe
 from sordino.experiments.recipe import read as read_recipe
-from sordino.experiments.run import Progress
 from sordino.experiments.study_plan import read_study
 from sordino.files import write_text
 from sordino.report.table import Table
 from sordino.training import read_log
 from sordino.training.state import LAST, chosen
+from sordino.types import Progress
 
 KEYS = {"title", "out", "steps"}
 HEADER = ["Run", "Steps", "Hours", "Seconds a step", "Validation PESQ of the best", "at step", "Commit"]
@@ -73,7 +73,7 @@ def train(recipe: Path, number: int, progress: Progress) -> Done:
     if (folder / LAST).is_file():
         same_recipe(folder, checked)
     else:
-        run.train(recipe, resume=(folder / RECIPE).is_file(), progress=progress)
+        run.train(recipe, resume=(folder / RECIPE).is_file(), progress=progress, status=say)
     return Done(f"sordino train {recipe}", [folder])
 
 

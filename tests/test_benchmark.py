@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from sordino import models
-from sordino.assets import locate, recipes, shipped
+from sordino.assets import recipes, shipped, student_file
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.evaluation import cost
@@ -114,7 +114,7 @@ def test_sizes_are_those_that_the_paper_prints(counted: list[CostRow]) -> None:
 
 def test_a_checkpoint_and_a_graph_of_ours_cost_what_the_network_costs(tmp_path: Path) -> None:
     network = models.create("manner-s", hidden=2, depth=3)
-    checkpoint, graph = tmp_path / "student.safetensors", locate()
+    checkpoint, graph = tmp_path / "student.safetensors", student_file()
     models.save(network, checkpoint)
     card = shipped()[graph.stem]
     student = models.create(card["network"], **card["arguments"])

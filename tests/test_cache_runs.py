@@ -98,11 +98,10 @@ def test_a_run_with_a_cache_is_the_live_run_and_the_next_one_needs_no_teacher(
 ) -> None:
     cache, messages = tmp_path / "cache", []
 
-    def listen(task: str, _done: int, total: int, _numbers: dict[str, float]) -> None:
-        if not total:
-            messages.append((task, cache.exists()))
+    def listen(line: str) -> None:
+        messages.append((line, cache.exists()))
 
-    run.train(recipe(checkpoint, cache), out=tmp_path / "first", progress=listen)
+    run.train(recipe(checkpoint, cache), out=tmp_path / "first", status=listen)
     message, written = messages[0]
     assert "has 0 of 16 answers" in message
     assert not written

@@ -49,7 +49,7 @@ def told(report: dict) -> set[tuple[str, str]]:
 
 def test_a_sane_corpus_is_ok(corpus):
     seen = []
-    report = check(corpus, progress=lambda done, total: seen.append((done, total)))
+    report = check(corpus, progress=lambda task, done, total, numbers: seen.append((done, total)))
     assert report["ok"]
     assert report["problems"] == []
     assert report["layout"] == "pairs"
@@ -245,9 +245,9 @@ def raw(tmp_path) -> Path:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_prepare_resamples_once_and_keeps_folders(raw, tmp_path, workers):
     out, seen = tmp_path / "out", []
-    result = prepare(raw, out, workers=workers, progress=lambda done, total: seen.append((done, total)))
+    result = prepare(raw, out, workers=workers, progress=lambda *step: seen.append(step))
     assert (result.written, result.present, result.failed) == (4, 0, [])
-    assert seen == [(done, 4) for done in range(1, 5)]
+    assert seen == [("preparing", done, 4, {}) for done in range(1, 5)]
     assert [path.relative_to(out).as_posix() for path in list_audio(out)] == [
         "deep/0.flac", "deep/1.flac", "deep/2.flac", "stereo.flac",
     ]  # fmt: skip
@@ -262,7 +262,7 @@ def test_prepare_resamples_once_and_keeps_folders(raw, tmp_path, workers):
 
 
 def test_a_stopped_run_goes_on_where_it_was(raw, tmp_path):
-    def stop(done: int, total: int) -> None:
+    def stop(_task: str, done: int, *_: object) -> None:
         if done == 2:
             raise KeyboardInterrupt
 

@@ -59,11 +59,11 @@ def test_every_file_is_a_row_without_its_padding():
 
 
 def test_the_pool_gives_what_one_process_gives(monkeypatch: pytest.MonkeyPatch):
-    done: list[tuple[int, int]] = []
+    done: list[tuple[object, ...]] = []
     pooled = score(attenuate, ITEMS, workers=2, progress=lambda *at: done.append(at))
     serial = score(attenuate, ITEMS, workers=0)
     assert pooled == serial
-    assert done == [(1, 3), (2, 3), (3, 3)]
+    assert done == [("scoring", one, 3, {}) for one in (1, 2, 3)]
     monkeypatch.setattr(SCORING, "_HERE_S", 1e-9)  # the first one here, two in the pool
     assert score(attenuate, ITEMS) == serial
 

@@ -122,7 +122,7 @@ def test_a_recording_that_cannot_be_scored_any_more_is_a_loss(tmp_path: Path) ->
 
 
 def test_matrices_with_ranges_found_in_each_call(tmp_path: Path) -> None:
-    path, student = tmp_path / "dynamic.onnx", sordino.assets.locate("manner-s-1.5gf")
+    path, student = tmp_path / "dynamic.onnx", sordino.assets.student_file("manner-s-1.5gf")
     reach = ranges(student, feeds_of_recordings(student, SIGNALS))
     onnx.save(quantised(onnx.load(student), Plan("dynamic"), reach), path)
     assert "MatMulInteger" in {node.op_type for node in onnx.load(path).graph.node}

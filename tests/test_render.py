@@ -55,7 +55,7 @@ def test_files_hold_what_a_run_is_given_in_its_order(corpus: Path, tmp_path: Pat
     seconds = 7.0  # an epoch has ten items, so the last four come from the second one, mixed anew
     result = render(source, out, seconds / 3600, 3, workers=1, progress=lambda *step: seen.append(step))
     assert (result.written, result.present, result.failed) == (14 + 3, 0, [])
-    assert seen == [(done, 17) for done in range(1, 18)]
+    assert seen == [("rendering", done, 17, {}) for done in range(1, 18)]
     given = [batch for epoch in (0, 1) for batch in loader(source.train(3), 1, 3, epoch)][:14]
     pairs = {id: (noisy, clean) for id, noisy, clean in pair_files(out / "noisy", out / "clean")}
     assert pairs.keys() == {f"fileid_{index}" for index in range(14)}

@@ -14,12 +14,12 @@ import pytest
 from onnx import TensorProto, helper
 
 import sordino
-from sordino.assets import SPEECH, locate
+from sordino.assets import SPEECH, student_file
 from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.inference.engine import Engine, open_engine
 from sordino.inference.model import open_model
-from sordino.inference.onnx_graph import StreamGraph, open_graph, stream_file
+from sordino.inference.onnx_graph import StreamGraph, open_graph
 
 RATE = 16000
 
@@ -86,7 +86,7 @@ def test_standard_input_is_enhanced_by_the_default_student(tmp_path: Path) -> No
 def test_streams_share_a_graph_and_nothing_else() -> None:
     first, second = open_engine(), open_engine()
     assert isinstance(first, Engine)
-    assert open_graph(stream_file(locate())) is open_graph(stream_file(locate()))
+    assert open_graph(student_file(suffix=".stream.onnx")) is open_graph(student_file(suffix=".stream.onnx"))
     blocks = [speech(RATE).reshape(1, -1), speech(RATE)[::-1].reshape(1, -1).copy()]
     alone = [engine.step(block, engine.start(1))[0] for engine, block in zip((first, second), blocks, strict=True)]
     with ThreadPoolExecutor(2) as threads:
@@ -103,7 +103,7 @@ def test_a_state_is_left_as_it_was() -> None:
 
 
 def test_many_hops_at_once_say_what_they_say_one_by_one() -> None:
-    engine = StreamGraph(stream_file(locate()))
+    engine = StreamGraph(student_file(suffix=".stream.onnx"))
     noisy, state, parts = np.stack([speech(RATE), speech(RATE)[::-1]]), engine.start(2), []
     at_once, after = engine.step(np.asfortranarray(noisy), state)
     for block in np.split(noisy, RATE // engine.hop, axis=1):
@@ -141,7 +141,7 @@ print(resident())
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
 def test_half_a_file_is_told(tmp_path: Path, share: float) -> None:
     for suffix, run in ((".onnx", open_model), (".stream.onnx", open_engine)):
-        content = locate().with_suffix(suffix).read_bytes()
+        content = student_file().with_suffix(suffix).read_bytes()
         path = tmp_path / f"student{suffix}"
         path.write_bytes(content[: int(share * len(content))])
         with pytest.raises(InputError, match=r"onnx: (cannot be opened as an ONNX model|a graph without)"):
@@ -166,9 +166,9 @@ def test_another_file_under_the_name_of_one_is_told_by_the_command(tmp_path: Pat
 
 def test_the_two_graphs_are_not_taken_for_each_other(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"and 11 more; .*graph of a stream; name unet-24\.onnx"):
-        open_model(stream_file(locate()))
+        open_model(student_file(suffix=".stream.onnx"))
     path = tmp_path / "unet.stream.onnx"
-    path.write_bytes(locate().read_bytes())
+    path.write_bytes(student_file().read_bytes())
     with pytest.raises(InputError, match=r"is no graph of a stream: it takes noisy \[1, 'samples'\]"):
         open_engine(path)
 
@@ -200,9 +200,9 @@ def test_a_graph_without_inputs_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["", "0", "-16000", "16 kHz", "16000.0"])
 def test_facts_that_are_none_are_told(tmp_path: Path, value: str) -> None:
-    path = edited(locate(), tmp_path / "odd.onnx", say("sample_rate", value))
+    path = edited(student_file(), tmp_path / "odd.onnx", say("sample_rate", value))
     with pytest.raises(InputError, match=r"odd\.onnx: says sample_rate = .*a whole number from 1"):
         open_model(path)
-    path = edited(stream_file(locate()), tmp_path / "odd.stream.onnx", say("sample_rate", value))
+    path = edited(student_file(suffix=".stream.onnx"), tmp_path / "odd.stream.onnx", say("sample_rate", value))
     with pytest.raises(InputError, match=r"says sample_rate = .*a whole number from 1"):
         open_engine(path)

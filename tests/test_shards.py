@@ -69,7 +69,7 @@ def test_a_run_on_shards_is_given_what_a_run_on_the_files_is(corpus: Path, tmp_p
     train, valid = len(files.pairs("train")), len(files.pairs("valid"))
     assert train + valid == 27
     assert result.written == -(-train // 5) + -(-valid // 5) + 1
-    assert seen == [(done, result.written) for done in range(1, result.written + 1)]
+    assert seen == [("sharding", done, result.written, {}) for done in range(1, result.written + 1)]
     source = shards(out, tempo=(0.9, 1.1))
     assert isinstance(source, base.Source)
     assert (source.labels, source.synthetic) == ("all", False)

@@ -35,10 +35,10 @@ def test_a_student_is_one_as_graph_and_as_network(name: str) -> None:
     np.testing.assert_allclose(sordino.enhance(noisy.numpy(), 16000, name), estimate, atol=1e-4)
 
 
-def test_a_student_in_8_bits_says_whose_weights_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sordino.assets.shipped", lambda: {"unet-24-int8": {}})
-    with pytest.raises(InputError, match=r"unet-24-int8: ships as ONNX alone.*take unet-24"):
-        weights("unet-24-int8")
+def test_a_student_in_8_bits_says_whose_weights_it_has() -> None:
+    name = "manner-s-1.5gf"
+    with pytest.raises(InputError, match=rf"{name}-int8: ships as ONNX alone.*take {name}, "):
+        weights(f"{name}{INT8}")
     assert weights("elsewhere.safetensors") == Path("elsewhere.safetensors")
 
 

@@ -255,7 +255,7 @@ def test_what_cannot_stream_says_so(tmp_path: Path) -> None:
     models.save(manner, tmp_path / "manner.safetensors")
     whole = models.create("demucs", hidden=4, depth=3)
     shipped = "manner-s-1.5gf"
-    for model in (shipped, manner, tmp_path / "manner.safetensors", whole, np.tanh, "numpy:tanh", 3, sordino.enhance):
+    for model in (shipped, manner, tmp_path / "manner.safetensors", whole, np.tanh, "numpy:tanh", sordino.enhance):
         with pytest.raises(InputError, match=r"cannot run block by block.*; expected .*unet, or demucs with norm"):
             Streamer(model)
     for wrong in ({"sample_rate": 0}, {"channels": 0}):
@@ -263,6 +263,8 @@ def test_what_cannot_stream_says_so(tmp_path: Path) -> None:
             Streamer(Smoother(), **wrong)
     with pytest.raises(InputError, match="no such model"):
         Streamer("nowhere.safetensors")
+    with pytest.raises(InputError, match="model: a int; expected a name"):
+        Streamer(3)
 
 
 def test_networks_that_the_refusal_names_can() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from sordino.app.serve.blind_test import NEITHER, BlindTest, scores_table, tally
 from sordino.app.serve.models import Offer, offers
 from sordino.app.serve.service import WITHOUT_LIMIT_DB, Left, Service
 from sordino.app.serve.sessions import Sessions
-from sordino.assets import locate, shipped
+from sordino.assets import shipped, student_file
 from sordino.errors import InputError
 from sordino.inference.enhance import enhance
 from sordino.inference.files import enhance_file
@@ -64,7 +65,11 @@ def files(desk: Service) -> list[str]:
 def test_an_enhanced_file_is_the_one_that_the_command_line_makes(tmp_path: Path) -> None:
     source = write(tmp_path / "noisy.wav", 1.3, 44100, 2)
     heard: list[float] = []
-    jobs.enhanced(source, tmp_path / "page.wav", open_model(), None, heard.append)
+
+    def listen(_task: str, done: int, total: int, _numbers: Mapping[str, float]) -> None:
+        heard.append(done / total)
+
+    jobs.enhanced(source, tmp_path / "page.wav", open_model(), None, listen)
     enhance_file(source, tmp_path / "line.wav")
     assert (tmp_path / "page.wav").read_bytes() == (tmp_path / "line.wav").read_bytes()
     assert heard == sorted(heard)
@@ -135,8 +140,8 @@ def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(desk: Service) ->
 def test_one_thread_makes_all_answers_whoever_asks(desk: Service) -> None:
     upload, workers = drop(desk, "one"), set()
 
-    def progress(_: float, what: str) -> None:
-        if what == "drawing":  # a file is enhanced in threads of its own
+    def progress(task: str, *_: object) -> None:
+        if task == "drawing":  # a file is enhanced in threads of its own
             workers.add(threading.current_thread())
 
     with ThreadPoolExecutor(4) as pool:
@@ -257,12 +262,12 @@ def test_votes_are_counted_once_and_ties_told() -> None:
 def test_offers_say_size_cost_and_latency(tmp_path: Path) -> None:
     run = tmp_path / "mine"
     run.mkdir()
-    (run / "best.onnx").write_bytes(locate("unet-24").read_bytes())
+    (run / "best.onnx").write_bytes(student_file("unet-24").read_bytes())
     found = offers([str(run / "best.onnx")])
     assert next(iter(found)) == "unet-24"
     assert "43,560 parameters" in str(found["unet-24"])
-    assert "hears 20 ms ahead" in str(found["unet-24"])
-    assert "hears all before it answers" in str(found["manner-s-1.5gf"])
+    assert "latency 20 ms" in str(found["unet-24"])
+    assert "needs the whole recording" in str(found["manner-s-1.5gf"])
     assert "43,560 parameters" in str(found["mine"])
     with pytest.raises(InputError, match="no such model"):
         offers(["there-is-none.onnx"])

@@ -1,11 +1,11 @@
 """Knowledge distillation for speech enhancement.
 
-Large denoising networks are made into small ones that run in real time on a CPU core, and the small ones are put to
-use::
+Large denoising networks are distilled into small ones that run in real time on a CPU core, and the small ones are put
+to use::
 
     import sordino
 
-    estimate = sordino.enhance(noisy, sample_rate)  # the student that ships with the package, without torch
+    estimate = sordino.enhance(noisy, sample_rate)  # with the student that ships; without torch
     streamer = sordino.Streamer(sample_rate=48000)  # the same block by block: feed, and flush at the end
     network = sordino.load("runs/student/best.safetensors")  # a torch network
     scores = sordino.evaluate(network, ("noisy/", "clean/"))  # PESQ, STOI, CSIG, CBAK, COVL, SI-SDR
@@ -41,7 +41,7 @@ _VERBS = {
     "train": "experiments.run",
     "Streamer": "inference.streamer",
 }
-"""The public functions and classes, and the modules that define them."""
+"""Public name -> the module that defines it. Nothing of the package is imported until one is asked for."""
 _ROOMS = (
     "audio",
     "data",
@@ -59,12 +59,21 @@ _ROOMS = (
 
 
 def __getattr__(name: str) -> Any:
-    """Import a function or a package when it is first asked for: ``sordino.enhance``, ``sordino.models``, ..."""
-    if name in _VERBS:
-        return getattr(importlib.import_module(f"sordino.{_VERBS[name]}"), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"sordino.{name}")
-    raise AttributeError(f"module 'sordino' has no attribute {name!r}")
+    """Import a function or a package when it is first asked for: ``sordino.enhance``, ``sordino.models``, ...
+
+    What cannot be imported because something is not installed is no attribute, so that ``hasattr``, ``dir`` and
+    ``help(sordino)`` work without torch; the error says what to install.
+    """
+    if name not in _VERBS and name not in _ROOMS:
+        raise AttributeError(f"module 'sordino' has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"sordino.{_VERBS.get(name, name)}")
+    except ModuleNotFoundError as error:
+        if (error.name or "sordino").startswith("sordino"):
+            raise
+        missing = f"sordino.{name} needs {error.name}; run pip install 'sordino[train]'"
+        raise AttributeError(missing) from error
+    return getattr(module, name) if name in _VERBS else module
 
 
 def __dir__() -> list[str]:

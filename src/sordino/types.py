@@ -6,9 +6,9 @@ F frequency bins, L layers. ``sample_rate`` is in Hz; a duration carries its uni
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -94,3 +94,29 @@ class Tap:
     """Samples of the input per frame; below 1 inside a network that runs above the sampling rate."""
     offset: float = field(kw_only=True)
     """The sample of the input at which frame 0 is centred; below 0 where that frame reaches before the signal."""
+
+
+class Progress(Protocol):
+    """Reports how far a task is; every function that takes long takes one, and a function of the user's will do."""
+
+    def __call__(self, task: str, done: int, total: int, numbers: Mapping[str, float], /) -> object:
+        """Report that ``done`` of ``total`` steps of ``task`` are done.
+
+        Args:
+            task: for people; several may be under way at once.
+            done: steps, from 0.
+            total: steps, above 0.
+            numbers: the latest figures by name, such as losses; often none.
+        """
+        ...
+
+
+Status = Callable[[str], None]
+"""Reports something that a person should know, in one line."""
+
+
+def retitled(progress: Progress | None, title: str) -> Progress | None:
+    """Return a progress that reports every task under another title; None for None."""
+    if progress is None:
+        return None
+    return lambda _task, done, total, numbers: progress(title, done, total, numbers)

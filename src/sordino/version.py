@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 __version__ = "0.1.0"
@@ -10,6 +9,8 @@ __version__ = "0.1.0"
 
 def commit() -> str | None:
     """The abbreviated commit, with ``-dirty`` behind it where tracked files have changed since; None if unknown."""
+    import subprocess  # here alone, as every start of the program would pay for it
+
     git = ["git", "-C", str(Path(__file__).parent)]
     # Git must know this very file: an environment may well lie in somebody else's repository.
     for words in (

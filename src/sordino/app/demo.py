@@ -1,6 +1,6 @@
-"""The whole road in a few minutes: corpus, teacher, three students, scores, report, and an enhanced file.
+"""Every step in a few minutes: corpus, teacher, three students, scores, report, and an enhanced file.
 
-Everything is real but the sound, which is synthesised, and says so wherever a figure is shown.
+Everything is real but the recordings, which are synthesised; every table and page says so.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from sordino.experiments.compare import compare
 from sordino.inference.files import enhance_file
 from sordino.report.runs import run_table
 from sordino.training.state import CHECKPOINT, STATE
+from sordino.types import Progress, Status
 
 RUNS = ("teacher", "student", "student-output", "student-label-free")
 
 
-def demo(out: str | Path, progress: run.Progress) -> tuple[dict[str, Any], str]:
+def demo(out: str | Path, progress: Progress | None = None, status: Status | None = None) -> tuple[dict[str, Any], str]:
     """Run the demo in ``out``; a demo that was stopped goes on where it was.
 
     Returns:
@@ -30,7 +31,7 @@ def demo(out: str | Path, progress: run.Progress) -> tuple[dict[str, Any], str]:
     Synthetic().write(out / "corpus")
     for name in RUNS:
         folder = out / name
-        run.train(f"demo/{name}", _places(out, name), folder, (folder / STATE).is_file(), progress)
+        run.train(f"demo/{name}", _places(out, name), folder, (folder / STATE).is_file(), progress, status)
     report = out / "report.html"
     rows, _ = compare([out / name for name in RUNS], report, progress=progress)
     student = out / "student.onnx"

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from sordino.errors import InputError
 
-ASSETS = resources.files("sordino") / "assets"
+ASSETS = Path(__file__).parent
 RECIPES = ASSETS / "recipes"
 STUDIES = ASSETS / "studies"
 STUDENTS = ASSETS / "models"
 PAGE = ASSETS / "page"
 SPEECH = ASSETS / "speech" / "common_voice_hsb.flac"
 
+DEFAULT_STUDENT = "unet-24"
+"""The student that runs where no model is named."""
+
 INT8 = "-int8"
 """What the name of a student in 8 bits ends in, after that of the one from which it was made."""
 
-CHECKPOINTS = (".safetensors", ".pt", ".pth", ".th", ".ckpt")
-"""What a checkpoint's name ends in: our own, and published ones."""
+OWN_CHECKPOINT = ".safetensors"
+CHECKPOINTS = (OWN_CHECKPOINT, ".pt", ".pth", ".th", ".ckpt")
+"""Suffixes of checkpoints: those that sordino writes, and published ones."""
 
 
 def recipes() -> list[str]:
@@ -40,32 +42,20 @@ def studies() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in STUDIES.iterdir() if file.name.endswith(".yaml"))
 
 
+def students() -> list[str]:
+    """The names of the students that ship, the default first. No card is read for them."""
+    names = sorted(file.stem for file in STUDENTS.glob("*.json"))
+    return sorted(names, key=lambda name: name != DEFAULT_STUDENT)
+
+
 def shipped() -> dict[str, dict[str, Any]]:
-    """The students in the package: name -> its card (parameters, data, recipe, figures, licence)."""
-    cards = [json.loads(file.read_text("utf-8")) for file in STUDENTS.iterdir() if file.name.endswith(".json")]
-    return {
-        card["name"]: card for card in sorted(cards, key=lambda card: (not card.get("default", False), card["name"]))
-    }
+    """The students in the package: name -> its card (parameters, data, recipe, figures, licence), the default first."""
+    return {name: json.loads(student_file(name, ".json").read_text("utf-8")) for name in students()}
 
 
-def locate(model: str | Path | None = None) -> Path:
-    """The file of a model: that of the default student, of one that ships, by its name, or the file itself.
-
-    Raises:
-        InputError: no such model.
-    """
-    cards = shipped()
-    if model is None:
-        model = next(iter(cards))
-    if str(model) in cards:
-        return Path(str(STUDENTS / f"{model}.onnx"))
-    path = Path(model)
-    if path.is_file() and path.suffix.lower() in (".onnx", *CHECKPOINTS):
-        return path
-    found = "not a model" if path.exists() else "no such model"
-    near = difflib.get_close_matches(str(model), cards, n=1)
-    hint = f"did you mean {near[0]}?" if near else ""
-    raise InputError(model, found, f"a .onnx file, a checkpoint, or one of {', '.join(cards)}", hint)
+def student_file(name: str = DEFAULT_STUDENT, suffix: str = ".onnx") -> Path:
+    """The file of a student that ships: its graph, or with another suffix its card, checkpoint or stream's graph."""
+    return STUDENTS / f"{name}{suffix}"
 
 
 def weights(model: str | Path) -> Path:
@@ -74,10 +64,11 @@ def weights(model: str | Path) -> Path:
     Raises:
         InputError: a student that ships without one, as those in 8 bits do.
     """
-    if str(model) not in shipped():
+    name = str(model)
+    if name not in students():
         return Path(model)
-    path = Path(str(STUDENTS / f"{model}.safetensors"))
+    path = student_file(name, OWN_CHECKPOINT)
     if not path.is_file():
-        do = f"take {str(model).removesuffix(INT8)}, from which it was made"
-        raise InputError(model, "ships as ONNX alone", "a checkpoint", do)
+        hint = f"take {name.removesuffix(INT8)}, from which it was made"
+        raise InputError(model, "ships as ONNX alone", "a checkpoint", hint)
     return path

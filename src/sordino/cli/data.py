@@ -29,7 +29,7 @@ def check(given: Namespace) -> Answer:
             measure if given.measure else None,
             given.measure,
             fix=given.fix,
-            progress=lambda done, total: show("checking", done, total),
+            progress=show,
         )
     return report, _checked(report)
 
@@ -59,7 +59,7 @@ def prepare(given: Namespace) -> Answer:
             given.sample_rate,
             given.workers,
             given.damaged,
-            lambda done, total: show("preparing", done, total),
+            show,
         )
     lines = [f"{given.out}: {result.written} files written, {result.present} there before, {len(result.failed)} failed"]
     lines += [f"{path}: {reason}" for path, reason in result.failed]
@@ -81,7 +81,7 @@ def render(given: Namespace) -> Answer:
             given.noisy_only,
             given.workers,
             given.damaged,
-            lambda done, total: show("rendering", done, total),
+            show,
         )
     counts = f"{result.written} mixtures written, {result.present} there before, {len(result.failed)} failed"
     lines = [f"{given.out}: {counts}", *(f"{name}: {reason}" for name, reason in result.failed)]
@@ -100,7 +100,7 @@ def shard(given: Namespace) -> Answer:
             given.per_shard,
             given.workers,
             given.damaged,
-            lambda done, total: show("sharding", done, total),
+            show,
         )
     counts = f"{result.written} shards written, {result.present} there before, {len(result.failed)} recordings left out"
     lines = [f"{given.out}: {counts}", *(f"{name}: {reason}" for name, reason in result.failed)]

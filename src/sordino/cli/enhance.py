@@ -1,17 +1,19 @@
-"""``sordino enhance`` and ``sordino models``: noise out of a file, a folder or a stream."""
+"""``sordino enhance`` and ``sordino models``: remove the noise from a file, a folder or a stream."""
 
 from __future__ import annotations
 
 import sys
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sordino.cli.base import Answer, Command, flag
 from sordino.cli.progress import Display
 from sordino.errors import InputError
+
+if TYPE_CHECKING:
+    from sordino.types import Progress
 
 ENHANCE_EXAMPLES = """examples:
   sordino enhance noisy.wav -o clean.wav
@@ -44,18 +46,17 @@ def enhance(given: Namespace) -> Answer:
         do = "add --stream for standard input and output"
         raise InputError("sordino enhance", "nothing to read, or nowhere to write to", "INPUT -o OUTPUT", do)
     source, target = Path(given.input), Path(given.output)
-    blend = {"strength_db": given.strength, "high_band": given.high_band, "keep_rate": given.keep_rate}
+    blend = blend_of(given) | {"keep_rate": given.keep_rate}
     if not source.is_dir():
         with Display() as show:
-            told = partial(_seconds, show)
-            report = enhance_file(source, target, given.model, **blend, progress=told)
+            report = enhance_file(source, target, given.model, **blend, progress=_if_long(show))
         return report, f"{report['output']}: {report['seconds']:.2f} s at {report['sample_rate']} Hz{_turned(report)}"
     count = len(_audio(source))
     reports = []
     with Display() as show:
         for report in enhance_folder(source, target, given.model, **blend, workers=given.workers):
             reports.append(report)
-            show("enhancing", len(reports), count)
+            show("enhancing", len(reports), count, {})
     reports.sort(key=lambda report: report["input"])
     failed = [report for report in reports if "error" in report]
     text = f"{target}: {len(reports) - len(failed)} files" + "".join(f"\n{report['error']}" for report in failed)
@@ -63,7 +64,7 @@ def enhance(given: Namespace) -> Answer:
 
 
 def _stream(given: Namespace) -> Answer:
-    """Standard input to standard output; what is written is at once with whoever reads it, hence no buffer."""
+    """Enhance standard input to standard output, which has no buffer, so that a reader gets every block at once."""
     from sordino.inference.pipe import enhance_stream
 
     for option, usual in (("keep_rate", True), ("workers", None)):
@@ -81,8 +82,8 @@ def _stream(given: Namespace) -> Answer:
     ):
         block_s = 0.02 if given.block_ms is None else given.block_ms / 1000
         raw = given.rate, given.channels, given.format
-        blend = {"strength_db": given.strength, "high_band": given.high_band, "low_delay": bool(given.low_delay)}
-        report = enhance_stream(source, target, given.model, *raw, block_s, **blend, threads=1)
+        options = blend_of(given) | {"low_delay": bool(given.low_delay), "threads": 1}
+        report = enhance_stream(source, target, given.model, *raw, block_s, **options)
     text = f"{report['seconds']:.2f} s at {report['sample_rate']} Hz, latency {report['latency_s'] * 1000:.1f} ms"
     if timing := report["timing"]:
         times = "p50 {p50_ms:.2f}, p95 {p95_ms:.2f}, p99 {p99_ms:.2f}, longest {max_ms:.2f} ms".format(**timing)
@@ -91,10 +92,14 @@ def _stream(given: Namespace) -> Answer:
     return report, text + (f", {report['clipped']} samples clipped" if report["clipped"] else "")
 
 
-def _seconds(show: Display, done_s: float, total_s: float) -> None:
-    """Seconds are told only of what takes long enough to wonder."""
-    if total_s >= LONG_S:
-        show("enhancing, seconds", round(done_s), round(total_s))
+def _if_long(progress: Progress) -> Progress:
+    """Report only on recordings that take long enough for someone to wonder."""
+
+    def report(task: str, done: int, total: int, numbers: Mapping[str, float]) -> None:
+        if total >= LONG_S:
+            progress(task, done, total, numbers)
+
+    return report
 
 
 def _audio(folder: Path) -> list[Path]:
@@ -137,13 +142,18 @@ def _figures(means: Mapping[str, float]) -> list[str]:
     return [f"{means[column]:.3f}" if column in means else "" for column in SHOWN]
 
 
+def blend_of(given: Namespace) -> dict[str, Any]:
+    """The arguments of a blend that ``BLEND`` has read, for ``sordino.enhance`` and its like."""
+    return {"strength_db": given.strength, "high_band": given.high_band}
+
+
 BLEND = (
     flag("--strength", type=float, metavar="DB", help="lower the noise by at most this many dB (default: no limit)"),
     flag(
         "--high-band",
         choices=("drop", "keep"),
         default="drop",
-        help="what lies above half the model's rate, 8 kHz for those that ship: left out (default), or kept as it came",
+        help="the band above half the model's rate, 8 kHz for those that ship: left out (default), or kept unchanged",
     ),
 )
 
@@ -164,9 +174,9 @@ ENHANCE = Command(
         flag("--stream", action="store_true", help="standard input to standard output, as it comes"),
         *STREAM,
     ),
-    "Enhance recordings of any length, sample rate and number of channels; the output keeps all three. A model hears\n"
-    "nothing above half its own rate: that band is left out unless --high-band keep hands it on, noise and all.\n"
-    "With --stream, WAV or raw samples pass through as they come, and the answer goes to standard error.",
+    "Enhance recordings of any length, sample rate and number of channels; the output keeps all three. The band above\n"
+    "half the model's rate, which it does not see, is left out unless --high-band keep passes it on, noise and all.\n"
+    "With --stream, WAV or raw samples pass through as they come, and the report goes to standard error.",
     lambda: ENHANCE_EXAMPLES,
 )
 

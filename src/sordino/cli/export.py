@@ -1,5 +1,4 @@
-"""``sordino export``: a checkpoint as ONNX, in float or in 8 bits, and a page on which a student works in the
-browser."""
+"""``sordino export``: a checkpoint as ONNX, in float or in 8 bits, and a page that runs a student in the browser."""
 
 from __future__ import annotations
 
@@ -9,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sordino.assets import locate
 from sordino.cli.base import Answer, Command, flag, needs_training_tier
 from sordino.cli.progress import Display
 from sordino.errors import InputError
@@ -28,14 +26,17 @@ def export(given: Namespace) -> Answer:
             _page(given.output, given.web),
         )
         return value | {"page": page}, f"{text}\n{more}"
-    source = locate(given.student)
-    if source.suffix == ".onnx":
+    from sordino.inference.resolve import resolve
+
+    source = resolve(given.student)
+    file = source.file
+    if source.is_graph:
         if given.int8:
-            raise InputError(source, "is exported already", "a checkpoint for --int8")
-        return _page(source, given.web)
+            raise InputError(file, "is exported already", "a checkpoint for --int8")
+        return _page(file, given.web)
     with tempfile.TemporaryDirectory() as folder:
-        student = Path(folder) / f"{source.stem}.onnx"
-        _export(given, source, student)
+        student = Path(folder) / f"{source.name}.onnx"
+        _export(given, file, student)
         return _page(student, given.web)
 
 
@@ -65,7 +66,7 @@ def _int8(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple
     max_drop = MAX_DROP if given.max_drop is None else given.max_drop
     data = tuple(given.data)
     with Display() as show:
-        done = export_int8(checkpoint, output, data, given.calibrate, max_drop, given.licence, progress=show)
+        done = export_int8(checkpoint, output, data, given.calibrate, max_drop, given.licence, status=show.status)
     text = f"{output}: {done.attempts[-1]}; in float {done.score:.3f} PESQ, {done.bytes / 1e6:.2f} MB"
     streamed = str(stream_file(output)) if done.streams else None
     return asdict(done) | {"output": str(output), "stream_output": streamed}, text
@@ -75,8 +76,8 @@ def _page(student: str | Path, folder: str) -> tuple[dict[str, Any], str]:
     from sordino.app.site import write_site
 
     site = write_site(student, folder)
-    works = "files and the microphone" if site.streams else "files; this student cannot run live"
-    text = f"{folder}: a page of {site.megabytes:.1f} MB, for {works}"
+    inputs = "files and the microphone" if site.streams else "files; this student cannot run live"
+    text = f"{folder}: a page of {site.megabytes:.1f} MB, for {inputs}"
     return asdict(site), f"{text}\ntry it: python -m http.server --bind 127.0.0.1 --directory {folder}"
 
 

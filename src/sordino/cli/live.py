@@ -1,4 +1,4 @@
-"""``sordino live``: noise out of what a microphone hears, at once."""
+"""``sordino live``: enhance the input of a microphone and play it at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from argparse import Namespace
 
 from sordino.cli.base import Answer, Command, flag
-from sordino.cli.enhance import BLEND
+from sordino.cli.enhance import BLEND, blend_of
 from sordino.cli.progress import Line
 
 EXAMPLES = """examples:
@@ -20,15 +20,14 @@ def live(given: Namespace) -> Answer:
     from sordino.inference import live as streams
 
     if given.devices:
-        found = streams.devices()
-        lines = ["{index:3}  {inputs} in, {outputs} out  {sample_rate:.0f} Hz  {name}".format(**one) for one in found]
-        return found, "\n".join(lines) or "there are no sound devices"
+        devices = streams.devices()
+        form = "{index:3}  {inputs} in, {outputs} out  {sample_rate:.0f} Hz  {name}"
+        return devices, "\n".join(form.format(**device) for device in devices) or "there are no sound devices"
     with Line() as show:
 
-        def tell(status: streams.Status) -> None:
-            show(
-                f"{status.seconds:.0f} s, {_state(status.latency_s, status.overflows, status.underflows)}; Ctrl-C ends"
-            )
+        def report_status(status: streams.Status) -> None:
+            state = _state(status.latency_s, status.overflows, status.underflows)
+            show(f"{status.seconds:.0f} s, {state}; Ctrl-C ends")
 
         report = streams.live(
             given.model,
@@ -36,14 +35,13 @@ def live(given: Namespace) -> Answer:
             _device(given.speaker),
             given.rate,
             given.block_ms / 1000,
-            strength_db=given.strength,
-            high_band=given.high_band,
             limit_s=math.inf if given.seconds is None else given.seconds,
-            tell=tell,
+            on_status=report_status,
+            **blend_of(given),
         )
-    went = _state(report["latency_s"], report["overflows"], report["underflows"])
-    heard = f"{report['seconds']:.1f} s at {report['sample_rate']} Hz"
-    text = f"{report['microphone']} to {report['speaker']}: {heard}, {went}"
+    state = _state(report["latency_s"], report["overflows"], report["underflows"])
+    length = f"{report['seconds']:.1f} s at {report['sample_rate']} Hz"
+    text = f"{report['microphone']} to {report['speaker']}: {length}, {state}"
     if timing := report["timing"]:
         text += ", blocks of {:g} ms: p50 {p50_ms:.2f}, p99 {p99_ms:.2f} ms".format(report["block_s"] * 1000, **timing)
     return report, text
@@ -69,8 +67,8 @@ LIVE = Command(
         flag("--seconds", type=float, help="stop by itself"),
         *BLEND,
     ),
-    "Enhance what a microphone hears and play it at once, until Ctrl-C; wear headphones, or it feeds back.\n"
-    "Needs sounddevice: pip install 'sordino[live]'. Xruns count sound that was lost, or not there in time: where\n"
-    "there are more than a few at the start, take a larger --block-ms.",
+    "Enhance the input of a microphone and play it at once, until Ctrl-C; wear headphones, or it feeds back.\n"
+    "Needs sounddevice: pip install 'sordino[live]'. Xruns count blocks that were lost or came too late: where there\n"
+    "are more than a few at the start, take a larger --block-ms.",
     lambda: EXAMPLES,
 )

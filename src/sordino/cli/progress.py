@@ -1,49 +1,36 @@
-"""Progress for a person: bars with the time left on a terminal, a line now and then in a log file."""
+"""Progress for a person: bars with the time left on a terminal, a line now and then in a log file.
+
+``rich`` draws it. It is imported when there is something to show, as its import takes longer than many a command.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from functools import cached_property
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+    from rich.status import Status as Spinner
 
 LINE_EVERY_S = 30.0
 
 
 def say(line: str) -> None:
-    """Tell a line on standard error, at once."""
-    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
+    """Print a line on standard error, at once."""
+    _print(_console(), line)
 
 
 class Display:
-    """A context that shows progress on standard error; call it with (task, done, in all, latest numbers)."""
+    """Context manager that shows the progress of tasks on standard error: a ``sordino.types.Progress``."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._live = console.is_terminal
-        self._console = console
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            console=console,
-            disable=not self._live,
-        )
         self._tasks: dict[str, TaskID] = {}
-        self._spoke: dict[str, tuple[float, float]] = {}
+        self._printed: dict[str, tuple[float, float]] = {}  # task -> when it began, and when its last line was printed
 
     def __enter__(self) -> Display:
         return self
@@ -51,56 +38,87 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if self._tasks:
+            self._bars.stop()
 
-    def __call__(self, task: str, done: int, total: int, numbers: dict[str, float] | None = None) -> None:
-        """Show that ``done`` of ``total`` is done; with a total of 0, ``task`` is a line to tell."""
-        told = "  ".join(f"{name} {value:.4g}" for name, value in (numbers or {}).items())
-        if not total:
-            self._console.print(task, highlight=False, soft_wrap=True)
-            return
-        if not self._live:
-            self._line(task, done, total, told)
+    def __call__(self, task: str, done: int, total: int, numbers: Mapping[str, float]) -> None:
+        """Show that ``done`` of ``total`` steps of ``task`` are done, and the latest figures."""
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        if not self._console.is_terminal:
+            self._line(task, done, total, figures)
             return
         if task not in self._tasks:
-            self._bars.start()  # only now: of several processes the first alone has anything to show
+            self._bars.start()
             self._tasks[task] = self._bars.add_task(task, total=total, numbers="")
-        self._bars.update(self._tasks[task], completed=done, total=total, numbers=told)
+        self._bars.update(self._tasks[task], completed=done, total=total, numbers=figures)
 
-    def _line(self, task: str, done: int, total: int, told: str) -> None:
+    def status(self, line: str) -> None:
+        """Print a line above the bars: a ``sordino.types.Status``."""
+        _print(self._console, line)
+
+    @cached_property
+    def _console(self) -> Console:
+        return _console()
+
+    @cached_property
+    def _bars(self) -> Bars:
+        from rich import progress
+
+        return progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[numbers]}"),
+            console=self._console,
+        )
+
+    def _line(self, task: str, done: int, total: int, figures: str) -> None:
         now = time.monotonic()
-        started, spoke = self._spoke.setdefault(task, (now, now))
-        if now - spoke < LINE_EVERY_S and done < total:
+        started, printed = self._printed.setdefault(task, (now, now))
+        if now - printed < LINE_EVERY_S and done < total:
             return
         # The first report comes after the first step, so the rate is that of the steps since.
         left = (now - started) / max(done - 1, 1) * (total - done)
-        self._spoke[task] = (started, now)
-        self._console.print(f"{task}: {done}/{total}, {left:.0f} s left  {told}", highlight=False, soft_wrap=True)
+        self._printed[task] = (started, now)
+        _print(self._console, f"{task}: {done}/{total}, {left:.0f} s left  {figures}")
 
 
 class Line:
-    """A context that keeps one line on standard error up to date; call it with the text."""
+    """Context manager that keeps one line on standard error up to date; call it with the text."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        self._status = self._console.status("")
-        self._spoke = -LINE_EVERY_S
+        self._console = _console()
+        self._spinner: Spinner = self._console.status("")
+        self._printed = -LINE_EVERY_S
 
     def __enter__(self) -> Line:
         if self._console.is_terminal:
-            self._status.start()
+            self._spinner.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._status.stop()
+        self._spinner.stop()
 
     def __call__(self, text: str) -> None:
-        """Show ``text`` instead of what was there; a log file gets one now and then."""
+        """Show ``text`` in place of the last one; a log file gets one now and then."""
         now = time.monotonic()
         if self._console.is_terminal:
-            self._status.update(text)
-        elif now - self._spoke >= LINE_EVERY_S:
-            self._spoke = now
-            self._console.print(text, highlight=False, soft_wrap=True)
+            self._spinner.update(text)
+        elif now - self._printed >= LINE_EVERY_S:
+            self._printed = now
+            _print(self._console, text)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)

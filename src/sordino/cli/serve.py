@@ -1,4 +1,4 @@
-"""``sordino serve``: a page on this machine, to hear what models do."""
+"""``sordino serve``: a page on this machine to listen to models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def serve(given: Namespace) -> Answer:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    # A server that is told to end cleans up as one that is interrupted does.
+    # SIGTERM cleans up just as Ctrl-C does.
     before = signal.signal(signal.SIGTERM, stop)
     address = ""
     try:

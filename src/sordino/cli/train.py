@@ -37,7 +37,7 @@ def train(given: Namespace) -> Answer:
         tried = run.dry_run(recipe)
         return asdict(tried), _tried(tried)
     with Display() as show:
-        outcome = run.train(recipe, (), given.out, given.resume, show)
+        outcome = run.train(recipe, (), given.out, given.resume, show, show.status)
     value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
     best = "" if outcome.best_step is None else f"; best at step {outcome.best_step}: {described(outcome.valid)}"
     return value, f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s{best}"
@@ -74,7 +74,7 @@ def demo(given: Namespace) -> Answer:
     from sordino.app.demo import demo
 
     with Display() as show:
-        return demo(given.out, show)
+        return demo(given.out, show, show.status)
 
 
 TRAIN = Command(

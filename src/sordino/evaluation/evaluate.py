@@ -10,9 +10,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sordino.evaluation.pesq_trained import marks
-from sordino.evaluation.score import NOISY, Enhance, Failure, Progress, Scores, score
+from sordino.evaluation.score import NOISY, Enhance, Failure, Scores, score
 from sordino.metrics import DEFAULT, Align
-from sordino.types import Item
+from sordino.types import Item, Progress
 
 if TYPE_CHECKING:
     from sordino.data.base import Source
@@ -44,7 +44,7 @@ def evaluate(
         metrics: names from ``sordino.metrics.METRICS``.
         split: which recordings of a source: ``test`` or ``valid``.
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core.
-        progress: called with (files done, files in all).
+        progress: called after each file.
         align: ``"shorter"`` cuts each clean signal and estimate to the shorter one; ``"exact"`` refuses that.
         sample_rate: Hz at which the figures hold: that of the items, the model's own by default; or at which
             folders are read, 16000 by default, as most metrics need it. A source has its own.

@@ -32,11 +32,10 @@ from sordino.errors import InputError
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, write_json
 from sordino.metrics import DEFAULT, METRICS, Align, Measurement, check, columns, describe, measure
-from sordino.types import Item
+from sordino.types import Item, Progress
 from sordino.version import __version__
 
 Enhance = Callable[[np.ndarray], np.ndarray]
-Progress = Callable[[int, int], None]
 
 NOISY = "noisy"
 """What tables, scores and commands call the unprocessed input."""
@@ -141,7 +140,7 @@ def score(
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core, or this
             process's share of the cores, for what is left after two seconds of measuring in this one. A script that
             uses another than 0 keeps its own work under ``if __name__ == "__main__":``.
-        progress: called with (files done, files in all) after each file, in the first process.
+        progress: called after each file, in the first process.
         align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths.
 
     Raises:
@@ -160,7 +159,7 @@ def score(
     def report(done: int) -> None:
         # Processes take their recordings in turn, so the count of the first one stands for all.
         if progress is not None and not rank():
-            progress(min(done * world_size(), total), total)
+            progress("scoring", min(done * world_size(), total), total, {})
 
     def jobs() -> Iterator[tuple[dict[str, Any], _Job]]:
         for item in mine:

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from sordino import models
-from sordino.assets import CHECKPOINTS, locate, recipes, shipped
+from sordino.assets import recipes
 from sordino.evaluation import speed
 from sordino.evaluation.efficiency import Cost, count
 from sordino.experiments.build import build_network
 from sordino.experiments.recipe import Recipe, read
-from sordino.experiments.run import Progress
 from sordino.experiments.schema import Component, Pretrained
 from sordino.export import count_weights
-from sordino.inference import import_string
 from sordino.inference.model import open_model
+from sordino.inference.resolve import ModelSource, resolve
 from sordino.report.costs import CostRow
 from sordino.report.paper import PaperRow, results
+from sordino.types import Progress
 
 TABLE = 1
 """The paper's table that prints sizes."""
@@ -51,12 +51,12 @@ def bench(
     Raises:
         InputError: no such model.
     """
-    file = locate(model) if str(model) in shipped() else Path(model)
-    if file.suffix == ".onnx" or import_string.is_name(str(model)):
-        cost, runner = _outside(str(model), file, seconds, model_rate), str(model)
-    elif file.suffix in CHECKPOINTS:
-        runner = models.load(file)
-        cost = replace(count(runner, seconds), file_bytes=file.stat().st_size)
+    source = resolve(model, otherwise="recipe")
+    if source.is_graph or source.kind == "import":
+        cost, runner = _outside(str(model), source, seconds, model_rate), str(model)
+    elif source.kind == "checkpoint":
+        runner = models.load(source.checkpoint)
+        cost = replace(count(runner, seconds), file_bytes=source.checkpoint.stat().st_size)
     else:
         runner = build_network(read(model).model)
         cost = count(runner, seconds)
@@ -116,14 +116,15 @@ def _identity(model: Component) -> str:
     return json.dumps([model.name, bound.arguments], sort_keys=True)
 
 
-def _outside(model: str, file: Path, seconds: float, model_rate: int | None) -> Cost:
+def _outside(model: str, source: ModelSource, seconds: float, model_rate: int | None) -> Cost:
     """What is known of an ONNX file or a function; all of it where sordino wrote the file."""
     opened = open_model(model, sample_rate=model_rate)
-    size = file.stat().st_size if file.suffix == ".onnx" else None
+    size = None if source.path is None else source.path.stat().st_size
     if "arguments" in opened.about:
         network = models.create(opened.about["name"], **json.loads(opened.about["arguments"]))
         return replace(count(network, seconds), file_bytes=size)
-    return Cost(opened.name, parameters=None if size is None else count_weights(file), file_bytes=size)
+    parameters = None if source.path is None else count_weights(source.path)
+    return Cost(opened.name, parameters=parameters, file_bytes=size)
 
 
 def _clock(cost: Cost, runner: Any, seconds: float, repeats: int, threads: int, model_rate: int | None = None) -> Cost:

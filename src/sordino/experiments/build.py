@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from sordino import models
-from sordino.assets import weights
 from sordino.data import sources
 from sordino.data.base import Source
 from sordino.distill.base import Method
@@ -19,6 +18,7 @@ from sordino.evaluation.pesq_trained import PERCEPTUAL, pesq_trained, trains_on_
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.schema import Component, Pretrained
 from sordino.experiments.teacher import build_teacher
+from sordino.inference.resolve import resolve
 from sordino.losses import LOSSES
 from sordino.models import Enhancer
 from sordino.training import Objective, Trainer
@@ -94,7 +94,9 @@ def learns_from_pesq(recipe: Recipe) -> bool:
     origins = [recipe.model.checkpoint] if isinstance(recipe.model, Pretrained) else []
     if recipe.teacher is not None:
         origins += [model for model in (recipe.teacher.checkpoint, recipe.teacher.estimate) if model]
-    for path in map(weights, origins):
-        if path.suffix == ".safetensors" and path.is_file() and pesq_trained(models.read_header(path)):
+    for source in [resolve(origin, otherwise="checkpoint") for origin in origins]:
+        if source.kind not in ("shipped", "checkpoint") or not source.checkpoint.is_file():
+            continue
+        if pesq_trained({"about": models.read_about(source.checkpoint)}):
             return True
     return False

@@ -19,7 +19,7 @@ from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
 from sordino.experiments.build import build_source
 from sordino.experiments.recipe import RECIPE, Recipe, read
-from sordino.experiments.run import NOISY, SCORES, Progress, evaluate
+from sordino.experiments.run import NOISY, SCORES, evaluate
 from sordino.inference.model import open_model
 from sordino.report.pages.runs import Example, write_page
 from sordino.report.paper import PaperRow, results
@@ -27,6 +27,7 @@ from sordino.report.runs import RunRow
 from sordino.training import read_log
 from sordino.training.log import FIGURES
 from sordino.training.state import CHECKPOINT
+from sordino.types import Progress
 
 NOISY_SCORES = "noisy.json"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from sordino.data.base import Damaged
@@ -12,6 +12,7 @@ from sordino.data.tools.shard import Sharded
 from sordino.data.tools.shard import shard as shard_source
 from sordino.experiments.build import build_source
 from sordino.experiments.recipe import RecipeLike, plain, read_data
+from sordino.types import Progress
 
 
 def render(
@@ -23,7 +24,7 @@ def render(
     noisy_only: bool = False,
     workers: int | None = None,
     damaged: Damaged = "refuse",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Rendered:
     """Write hours of a recipe's data as files; its section ``data`` is all that it needs.
 
@@ -43,7 +44,7 @@ def shard(
     per_shard: int = 1000,
     workers: int | None = None,
     damaged: Damaged = "refuse",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Sharded:
     """Write the recordings of a recipe's data as shards; its section ``data`` is all that it needs.
 

@@ -10,10 +10,10 @@ from sordino import models
 from sordino.audio import sound_files
 from sordino.evaluation.evaluate import evaluate
 from sordino.experiments import run as recipes
-from sordino.experiments.run import Progress
 from sordino.export import Quantised, to_int8
 from sordino.export.int8 import MAX_DROP
 from sordino.export.onnx_files import Run
+from sordino.types import Status
 
 CALIBRATION_FILES, CALIBRATION_S = 32, 4.0
 """What of a folder is calibrated on: the beginnings of its first recordings."""
@@ -27,7 +27,7 @@ def export_int8(
     max_drop: float = MAX_DROP,
     licence: str = "",
     workers: int | None = None,
-    progress: Progress | None = None,
+    status: Status | None = None,
 ) -> Quantised:
     """Write a checkpoint as ONNX in 8 bits, if it scores nearly as well as in float; see ``sordino.export.to_int8``.
 
@@ -39,7 +39,7 @@ def export_int8(
         max_drop: largest loss of mean wide-band PESQ.
         licence: of the weights, for the metadata.
         workers: processes that compute PESQ; 0 computes it in this one; one per core when left out.
-        progress: called with a line for each attempt.
+        status: called with a line for each attempt.
     """
     rate = models.load(checkpoint).sample_rate
     sound = islice(sound_files.list_audio(Path(calibrate or data[0])), CALIBRATION_FILES)
@@ -49,11 +49,7 @@ def export_int8(
         scores = evaluate(run, data, metrics=("pesq_wb",), workers=workers, model_rate=rate)
         return scores.values("pesq_wb")
 
-    def tell(line: str) -> None:
-        if progress is not None:
-            progress(line, 0, 0, {})
-
     with TemporaryDirectory() as folder:
         exported = Path(folder) / "float.onnx"
         recipes.export(checkpoint, exported, licence)
-        return to_int8(exported, out, signals, judge, max_drop, tell)
+        return to_int8(exported, out, signals, judge, max_drop, status)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sordino import models
-from sordino.assets import weights
 from sordino.distributed import broadcast, join, rank
 from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate as measure
@@ -18,16 +17,15 @@ from sordino.experiments.build import build_source, build_trainer
 from sordino.experiments.recipe import RECIPE, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
 from sordino.experiments.schema import Component
 from sordino.experiments.teacher import cache_plan
+from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.training import Outcome
 from sordino.training.checks import pulls
 from sordino.training.state import CHECKPOINT, STATE
+from sordino.types import Progress, Status, retitled
 
 if TYPE_CHECKING:
     from sordino.export import Parity
-
-Progress = Callable[[str, int, int, dict[str, float]], None]
-"""Called with (what is being done, done, in all, the latest numbers); with 0 in all, it is a line to show."""
 
 SCORES = "scores.json"
 
@@ -38,6 +36,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    status: Status | None = None,
 ) -> Outcome:
     """Train what a recipe describes: a teacher, a baseline or a distilled student.
 
@@ -50,6 +49,7 @@ def train(
         out: folder of the run; the recipe's ``out``, or ``runs/`` and the name of its file, when left out.
         resume: go on with the run in that folder; on a CPU it ends as if it had never been interrupted, bit for bit.
         progress: called after every step.
+        status: called with a line when something happens that a person should know.
 
     Returns:
         The steps that were taken, the best validation, and the checkpoint to use.
@@ -62,12 +62,10 @@ def train(
     folder = checked.folder if out is None else Path(out)
     trainer = build_trainer(checked, folder)
     title, planned = checked.title or checked.name, cache_plan(trainer)
-    if planned and progress is not None and rank() == 0:
-        progress(planned, 0, 0, {})
-    report_step = None if progress is None else lambda *step: progress(title, *step)
-    report_line = None if progress is None else lambda line: progress(line, 0, 0, {})
+    if planned and status is not None and rank() == 0:
+        status(planned)
     saved = broadcast(lambda: _prepare_folder(folder, checked, resume))
-    return trainer.fit(saved, report_step, report_line)
+    return trainer.fit(saved, retitled(progress, title), status)
 
 
 def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:
@@ -176,20 +174,19 @@ def evaluate(
     source: Any = folders
     if source is None:
         source = build_source(_data_of(model) if recipe is None else read_data(recipe))
-    report = None if progress is None else lambda done, count: progress(f"scoring {model}", done, count, {})
     scores = measure(
         None if str(model) == NOISY else model,
         source,
         metrics=tuple(metrics or DEFAULT),
         split=split,
         workers=workers,
-        progress=report,
+        progress=retitled(progress, f"scoring {model}"),
         align=align,
         sample_rate=sample_rate,
         model_rate=model_rate,
     )
-    if Path(model).suffix == ".safetensors":
-        scores.metadata["step"] = models.read_header(model)["about"].get("step")
+    if str(model) != NOISY and resolve(model).kind == "checkpoint":
+        scores.metadata["step"] = models.read_about(model).get("step")
     # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
     complete = set(DEFAULT) <= set(metrics or DEFAULT)
     usual = folders is None and recipe is None and split == "test" and complete and align == "exact"
@@ -217,16 +214,15 @@ def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity
     """
     from sordino.export import to_onnx
 
-    checkpoint = weights(checkpoint)
-    about = models.read_header(checkpoint)["about"] if checkpoint.suffix == ".safetensors" else {}
+    about = models.read_about(checkpoint)
     return to_onnx(models.load(checkpoint), out, about=about | ({"licence": licence} if licence else {}))
 
 
 def _data_of(checkpoint: str | Path) -> Component:
     """The data of the recipe that a checkpoint's header carries."""
-    if Path(checkpoint).suffix != ".safetensors":
+    if resolve(checkpoint, otherwise="recipe").kind != "checkpoint":
         raise InputError("data", "no recordings to score on", "--data NOISY CLEAN or --recipe RECIPE")
-    stored = models.read_header(checkpoint)["about"].get("recipe")
+    stored = models.read_about(checkpoint).get("recipe")
     if stored is None:
         raise InputError(checkpoint, "was not trained from a recipe", hint="give --data NOISY CLEAN or --recipe RECIPE")
     return read_data({"data": stored["data"]})

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from sordino.errors import InputError
 from sordino.experiments.convert import arguments, construct, unknown, value
 from sordino.experiments.signatures import catalogue, signature
-from sordino.inference import import_string
+from sordino.inference.import_string import FORM
+from sordino.inference.resolve import resolve
 from sordino.training import Balance, Ramp, Settings, Stage, Weight
 
 Arguments = Mapping[str, Any]
@@ -87,8 +88,8 @@ class Teacher:
             raise InputError("teacher.estimate", found, "teacher.checkpoint beside it")
         if self.onnx is not None and not self.onnx.lower().endswith(".onnx"):
             raise InputError("teacher.onnx", f"{self.onnx!r} is no .onnx file")
-        if self.callable is not None and not import_string.is_name(self.callable):
-            raise InputError("teacher.callable", f"{self.callable!r} is no {import_string.FORM}")
+        if self.callable is not None and resolve(self.callable, otherwise="checkpoint").kind != "import":
+            raise InputError("teacher.callable", f"{self.callable!r} is no {FORM}")
 
     @property
     def variants(self) -> int | None:

@@ -18,11 +18,11 @@ import torch
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.recipe import same_recipe
-from sordino.experiments.run import Progress
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_results import Lines, scored, summary
 from sordino.training.log import read_log
 from sordino.training.state import STATE
+from sordino.types import Progress
 
 POLL_S = 2.0
 

@@ -12,15 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sordino import models
-from sordino.assets import CHECKPOINTS, weights
 from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
 from sordino.experiments import run
 from sordino.experiments.build import build_network
 from sordino.experiments.recipe import RECIPE
-from sordino.experiments.run import NOISY, SCORES, Progress
+from sordino.experiments.run import NOISY, SCORES
 from sordino.experiments.study_plan import Study, StudyRun, TestSet, teachers
 from sordino.files import slug, write_json, write_text
+from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT
 from sordino.report.pages.study import write_study
 from sordino.report.paper import PaperRow, results
@@ -29,6 +29,7 @@ from sordino.report.study_tables import study_tables
 from sordino.report.table import Style, write_tables
 from sordino.training.log import read_log
 from sordino.training.state import chosen
+from sordino.types import Progress
 
 STYLES: dict[str, Style] = {"md": "markdown", "tex": "latex", "csv": "csv"}
 VALID = "valid/pesq_wb"
@@ -117,9 +118,11 @@ def _sizes(runs: Sequence[StudyRun], teachers: Mapping[StudyCell, str]) -> dict[
         network = repr(one.recipe.model)
         if network not in counted:
             counted[network] = _size(build_network(one.recipe.model))
-    files = {cell: weights(name) for cell, name in teachers.items()}
-    at_hand = {cell: path for cell, path in files.items() if path.suffix in CHECKPOINTS and path.is_file()}
-    sizes = {cell: _size(models.load(path)) for cell, path in at_hand.items()}
+    sizes = {}
+    for cell, name in teachers.items():
+        source = resolve(name, otherwise="checkpoint")
+        if source.kind in ("shipped", "checkpoint") and source.checkpoint.is_file():
+            sizes[cell] = _size(models.load(source.checkpoint))
     return sizes | {one.cell: counted[repr(one.recipe.model)] for one in runs}
 
 

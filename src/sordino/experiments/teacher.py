@@ -14,9 +14,9 @@ from sordino.distill import teachers
 from sordino.errors import InputError
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.schema import Teacher
-from sordino.inference import import_string
 from sordino.inference.enhance import enhance
 from sordino.inference.model import open_model
+from sordino.inference.resolve import resolve
 from sordino.training import Trainer
 
 
@@ -75,9 +75,10 @@ def _load(section: Teacher, sample_rate: int, threads: int | None) -> teachers.A
 
 def _of_estimate(model: str) -> Teacher:
     """The section of a teacher that is named by one string, as ``teacher.estimate`` is."""
-    if import_string.is_name(model):
+    kind = resolve(model, otherwise="checkpoint").kind
+    if kind == "import":
         return Teacher(callable=model)
-    return Teacher(onnx=model) if model.lower().endswith(".onnx") else Teacher(checkpoint=model)
+    return Teacher(onnx=model) if kind in ("onnx", "stream") else Teacher(checkpoint=model)
 
 
 def _identity(section: Teacher) -> str | None:

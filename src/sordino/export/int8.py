@@ -26,6 +26,7 @@ from sordino.export.onnx_files import Run, check_name, run_stream, run_whole
 from sordino.export.quantise import DYNAMIC, Plan, feeds_of_recordings, feeds_of_stream, parts, quantised, ranges
 from sordino.files import atomic
 from sordino.inference.onnx_graph import stream_file
+from sordino.types import Status
 
 MAX_DROP = 0.05
 Judge = Callable[[Run], Mapping[str, float]]
@@ -73,7 +74,7 @@ def to_int8(
     calibration: Sequence[np.ndarray],
     judge: Judge,
     max_drop: float = MAX_DROP,
-    tell: Callable[[str], object] = lambda line: None,
+    status: Status | None = None,
 ) -> Quantised:
     """Write an exported network, and its stream where one lies beside it, in 8 bits.
 
@@ -83,7 +84,7 @@ def to_int8(
         calibration: float32 [T] noisy signals such as the network will hear, at its rate.
         judge: scores a function from noisy [T] to estimate [T], such as by PESQ.
         max_drop: largest loss of the mean score.
-        tell: called with a line for each attempt.
+        status: called with a line for each attempt.
 
     Raises:
         InputError: every attempt lost more, there is nothing to calibrate or score on, or ``target`` is no name.
@@ -100,7 +101,8 @@ def to_int8(
         for plan in _plans(sources[0], calibration):
             made = [Path(folder) / place.name for place in files.values()]
             attempts.append(_tried(plan, sources, made, judge))
-            tell(str(attempts[-1]))
+            if status is not None:
+                status(str(attempts[-1]))
             if attempts[-1].drop <= max_drop:
                 _keep(made, list(files.values()), attempts[-1])
                 return Quantised(tuple(attempts), score, sum(path.stat().st_size for path in files), len(files) == 2)

@@ -1,15 +1,15 @@
-"""What a streamer drives: a network that runs block by block, in whatever framework. Torch only where it is torch's."""
+"""Networks that run block by block, ready to run: from a graph in ONNX, or in torch where the network is torch's."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from sordino.assets import locate
 from sordino.errors import InputError
-from sordino.inference import import_string
+from sordino.inference.contracts import Engine
+from sordino.inference.resolve import resolve
 
 if TYPE_CHECKING:
     from sordino.models.base import StreamingEnhancer
@@ -17,70 +17,44 @@ if TYPE_CHECKING:
 STREAMING = "a network that can: dualpath, unet, or demucs with normalisation: running"
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """A network that runs block by block, on arrays.
-
-    The output of ``step`` lags its input by ``delay`` samples; the first ``delay`` samples are no part of the estimate.
-
-    Attributes:
-        name: for people.
-        sample_rate: Hz.
-        hop: samples; a block is a whole number of hops.
-        delay: samples.
-    """
-
-    name: str
-    sample_rate: int
-    hop: int
-    delay: int
-
-    def start(self, channels: int) -> Any:
-        """The state before the first block, of so many signals side by side."""
-        ...
-
-    def step(self, block: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
-        """Enhance float32 [C,k hop]; returns as many samples, float32, and the state before the next block."""
-        ...
-
-
-def open_engine(model: Any = None, threads: int | None = None) -> Engine:
+def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool = False) -> Engine:
     """Make a model ready to run block by block.
 
     Args:
-        model: an engine already; None for the default student; the name of a shipped one; a path to ONNX, of the
-            recording's graph or the stream's own beside it, or to a checkpoint; or a network, that streams.
+        model: None for the default student; the name of a shipped one; a path to ONNX, of the graph of recordings or
+            that of the stream beside it, or to a checkpoint; a network that streams; an engine, or an open model with
+            one.
         threads: of the arithmetic. In ONNX 1 when None; in torch those of all the process, left alone when None.
+        long_blocks: whether blocks will be of many hops; see ``StreamGraph``.
 
     Raises:
         InputError: no such model, or one that cannot stream: it needs the whole signal, or is none of those above.
     """
-    if isinstance(model, Engine):
-        return model
-    network, name = model, getattr(model, "name", getattr(model, "__name__", type(model).__name__))
-    if isinstance(model, str) and import_string.is_name(model):
-        name = model
-    elif model is None or isinstance(model, (str, Path)):
-        path = locate(model)
-        name = path.stem
-        if path.suffix == ".onnx":
-            return _from_onnx(path, threads or 1)
+    source = resolve(model)
+    if source.kind == "engine":
+        return source.value
+    if source.kind == "model" and source.value.engine is not None:
+        return source.value.engine
+    if source.path is not None and source.is_graph:
+        return _from_onnx(source.path, threads or 1, long_blocks)
+    network = source.value
+    if source.kind == "checkpoint":
         from sordino.models import load
 
-        network = load(path)
+        network = load(source.checkpoint)
     if getattr(network, "streams", False):
-        return _TorchEngine(cast("StreamingEnhancer", network), name, threads)
-    raise InputError(name, "cannot run block by block", STREAMING)
+        return _TorchEngine(cast("StreamingEnhancer", network), source.name, threads)
+    raise InputError(source.name, "cannot run block by block", STREAMING)
 
 
-def _from_onnx(path: Path, threads: int) -> Engine:
+def _from_onnx(path: Path, threads: int, long_blocks: bool) -> Engine:
     from sordino.inference.onnx_graph import StreamGraph, stream_file
 
     file = stream_file(path)
     if not file.is_file():
         found = f"cannot run block by block, as there is no {file.name} beside it"
-        raise InputError(path, found, STREAMING + ", and both files of its export")
-    return StreamGraph(file, threads)
+        raise InputError(path, found, f"{STREAMING}, and both files of its export")
+    return StreamGraph(file, threads, long_blocks)
 
 
 class _TorchEngine:
@@ -96,9 +70,11 @@ class _TorchEngine:
         self._device = next(network.parameters()).device
 
     def start(self, channels: int) -> Any:
+        """See ``Engine``."""
         return self._network.initial_state(channels)
 
     def step(self, block: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        """See ``Engine``; the arrays go to the network's device and back."""
         with self._torch.inference_mode():
             estimate, state = self._network.step(self._torch.from_numpy(block).to(self._device), state)
         return estimate.float().cpu().numpy(), state

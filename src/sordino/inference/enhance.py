@@ -1,4 +1,4 @@
-"""Put a model to work: an array, a file or a folder in, enhanced out, of any length, in memory that does not grow.
+"""Enhance a recording, from an array to an array: ``sordino.enhance``; files and folders are imported from here too.
 
 The first tier: torch is imported only when a checkpoint or a network is asked for.
 ``import sordino; sordino.enhance(noisy, sample_rate)`` runs the student that ships with the package on onnxruntime.
@@ -12,12 +12,13 @@ import numpy as np
 
 from sordino.audio.pcm import from_float, to_float
 from sordino.errors import InputError
+from sordino.inference.blend import Blend, HighBand
 from sordino.inference.files import enhance_file
 from sordino.inference.folders import enhance_folder
 from sordino.inference.model import LOST_S, SAMPLE_RATE, Model, open_model
-from sordino.inference.pipeline import HighBand, StreamPipeline
+from sordino.inference.pipeline import StreamPipeline
 
-__all__ = ["LOST_S", "SAMPLE_RATE", "Model", "enhance", "enhance_file", "enhance_folder", "open_model"]
+__all__ = ["LOST_S", "SAMPLE_RATE", "Blend", "Model", "enhance", "enhance_file", "enhance_folder", "open_model"]
 
 
 def enhance(
@@ -28,16 +29,16 @@ def enhance(
     strength_db: float | None = None,
     high_band: HighBand = "drop",
 ) -> np.ndarray:
-    """Take the noise out of a recording.
+    """Remove the noise from a recording.
 
     Args:
         noisy: [T] or [C,T], floating point with full scale at 1, or int16; channels are enhanced one by one.
         sample_rate: Hz; the signal is resampled to the model's rate and back.
         model: see ``open_model``.
         strength_db: an attenuation limit: the noise is lowered by at most that much, the estimate mixed with
-            10^(-strength_db/20) of what is noisy; None sets no limit, 0 changes nothing.
-        high_band: what lies above half the model's rate (8 kHz for the students that ship), where it hears nothing:
-            ``drop`` leaves it out, ``keep`` hands it on as it came, noise and all.
+            10^(-strength_db/20) of the noisy input; None sets no limit, 0 changes nothing.
+        high_band: what becomes of the band above half the model's rate (8 kHz for the students that ship), which it
+            does not see: ``drop`` leaves it out, ``keep`` passes it on unchanged, noise and all.
 
     Returns:
         An array of the same shape and type.
@@ -45,6 +46,7 @@ def enhance(
     Raises:
         InputError: not audio: a wrong shape, type or rate, no samples, or NaN among them; or a strength below 0.
     """
+    blend = Blend(strength_db, high_band)
     noisy = np.asarray(noisy)
     if noisy.ndim not in (1, 2) or noisy.size == 0:
         raise InputError("noisy", f"an array of shape {noisy.shape}", "[samples] or [channels, samples]")
@@ -52,6 +54,6 @@ def enhance(
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
     channels = np.atleast_2d(to_float(noisy, "noisy"))
     with open_model(model).open(len(channels)) as process:
-        passage = StreamPipeline(process, sample_rate, len(channels), strength_db=strength_db, high_band=high_band)
-        estimate = np.concatenate([passage.feed(channels), passage.flush()], axis=1)
+        pipeline = StreamPipeline(process, sample_rate, len(channels), blend)
+        estimate = np.concatenate([pipeline.feed(channels), pipeline.flush()], axis=1)
     return from_float(estimate, noisy.dtype).reshape(noisy.shape)

@@ -1,4 +1,4 @@
-"""A folder of sound files enhanced into another, several at once."""
+"""Enhance a folder of sound files into another, several files at once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from sordino.audio import sound_files
 from sordino.errors import InputError
-from sordino.inference.files import enhance_file
+from sordino.inference.blend import Blend, HighBand
+from sordino.inference.files import convert
 from sordino.inference.model import open_model
-from sordino.inference.pipeline import HighBand, check_blend
 
 
 class _Stopped(Exception):
-    """What ends the files that are under way when nobody wants them any more."""
+    """Ends the files that are under way when the caller wants no more of them."""
 
 
 def enhance_folder(
@@ -35,21 +35,19 @@ def enhance_folder(
     Args:
         source: the folder.
         target: another.
-        model: see ``open_model``; one in ONNX that is not open yet shares the cores out among the files.
-        strength_db: see ``enhance_file``, and so for ``high_band`` and ``keep_rate``.
-        high_band: see there.
-        keep_rate: see there.
-        workers: files at once. When left out, one for each core with a model in ONNX, and one with others: torch has
-            all cores at work on one file, and a function of yours may not bear to be called twice at once.
+        model: see ``open_model``; one in ONNX that is not open yet divides the cores among the files.
+        strength_db, high_band, keep_rate: see ``enhance_file``.
+        workers: files at once. When left out, one for each core with a model in ONNX, and one with others: torch uses
+            all cores for one file, and a function of yours may not allow two calls at once.
 
     Yields:
-        What ``enhance_file`` returns for each file, in the order in which they are done; or, for a file that cannot be
-        enhanced, ``input`` and ``error``. The rest goes on.
+        What ``enhance_file`` returns for each file, in the order in which they are done; for a file that fails,
+        ``input`` and ``error``. The others are still processed.
 
     Raises:
         InputError: no such folder, one folder for both, no such model, or options that contradict each other.
     """
-    check_blend(strength_db, high_band, keep_rate)
+    blend = Blend(strength_db, high_band, keep_rate)
     source, target = Path(source), Path(target)
     if target.resolve() == source.resolve():
         raise InputError(target, "output and input are the same folder", hint="choose another output")
@@ -57,15 +55,14 @@ def enhance_folder(
     ready = open_model(model, threads=max(cores // max(len(files), 1), 1))
     stopped = threading.Event()
 
-    def check(_done_s: float, _total_s: float) -> None:
+    def check(*_: object) -> None:
         if stopped.is_set():
             raise _Stopped
 
     def one(path: Path) -> dict[str, Any]:
-        check(0, 0)
-        options = {"strength_db": strength_db, "high_band": high_band, "keep_rate": keep_rate, "progress": check}
+        check()
         try:
-            return enhance_file(path, target / path.relative_to(source), ready, **options)
+            return convert(path, target / path.relative_to(source), ready, blend, check)
         except InputError as error:
             return {"input": str(path), "error": str(error)}
 
@@ -75,6 +72,6 @@ def enhance_folder(
             for done in as_completed(coming):
                 yield done.result()
         finally:
-            # After Ctrl-C, or when the caller has had enough: those under way leave nothing behind.
+            # After Ctrl-C, or when the caller stops early: files under way leave nothing half written.
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)

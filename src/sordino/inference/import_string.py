@@ -1,6 +1,6 @@
-"""A Python function in words, ``package.module:function``: how a model that is no file is named.
+"""Functions by name, ``package.module:function``: how a model that is a function is named in words.
 
-Finding one runs the module that holds it. No file of weights can do that here; a person has to write this form.
+Importing one runs the module that holds it. Only a person who writes this form can cause that; no file of weights can.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAME = re.compile(f"({_DOTTED}):({_DOTTED})")
 
 
 def is_name(word: str) -> bool:
-    """Whether ``word`` has the form ``package.module:function``; not whether there is one."""
+    """Return whether ``word`` has the form ``package.module:function``; such a function need not exist."""
     return _NAME.fullmatch(word) is not None
 
 
@@ -39,12 +39,12 @@ def find(name: str) -> Callable[..., Any]:
     try:
         holder = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        do = "install it, or work in the folder that holds it"
-        raise InputError(name, f"there is no module {error.name}", FORM, do) from error
+        hint = "install it, or work in the folder that holds it"
+        raise InputError(name, f"there is no module {error.name}", FORM, hint) from error
     try:
-        found = attrgetter(attribute)(holder)
+        function = attrgetter(attribute)(holder)
     except AttributeError as error:
         raise InputError(name, f"{module} has no {attribute}", FORM) from error
-    if not callable(found):
-        raise InputError(name, f"is a {type(found).__name__}", "something that can be called")
-    return found
+    if not callable(function):
+        raise InputError(name, f"is a {type(function).__name__}", "something that can be called")
+    return function

@@ -1,7 +1,7 @@
 """Microphone to speaker, live: ``sordino live``. PortAudio, by the package sounddevice, holds the devices.
 
-A block is read, enhanced and written, in one thread. What the streamer holds back is played as silence first, so that
-for every block heard one is ready to be played.
+A block is read, enhanced and written, in one thread. The streamer returns samples later than it takes them; as much
+silence is played first, so that for every block that is read one is ready to be played.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from sordino.errors import InputError
 from sordino.inference.engine import open_engine
-from sordino.inference.pipeline import Delayed, HighBand
+from sordino.inference.pipeline import SampleQueue
 from sordino.inference.streamer import Streamer
 
 Device = int | str
@@ -27,12 +27,12 @@ ROUNDING = 2
 
 @dataclass(frozen=True)
 class Status:
-    """How a live stream goes.
+    """The state of a live stream.
 
     Attributes:
-        seconds: heard so far.
-        latency_s: from microphone to speaker: the network, the resampling, a block, and what the devices say of theirs.
-        overflows: times that sound from the microphone was lost, because this program came late for it.
+        seconds: of input so far.
+        latency_s: from microphone to speaker: the network, the resampling, a block, and what the devices report.
+        overflows: times that input from the microphone was lost, because this program came late for it.
         underflows: times that the speaker had nothing to play.
     """
 
@@ -49,23 +49,21 @@ def live(
     sample_rate: int | None = None,
     block_s: float = 0.01,
     *,
-    strength_db: float | None = None,
-    high_band: HighBand = "drop",
     limit_s: float = math.inf,
-    tell: Callable[[Status], object] | None = None,
+    on_status: Callable[[Status], object] | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Enhance what a microphone hears and play it at once, until Ctrl-C.
+    """Enhance the input of a microphone and play it at once, until Ctrl-C.
 
     Args:
-        model: see ``Streamer``, and so for ``strength_db`` and ``high_band``.
+        model: see ``Streamer``.
         microphone: index or part of the name, as ``devices`` lists them; the system's default when left out.
         speaker: likewise.
         sample_rate: Hz of both devices; when left out the model's if they can, else the microphone's default.
         block_s: length of the blocks; longer ones are safer and come later.
-        strength_db: the noise is lowered by at most that much.
-        high_band: ``drop`` or ``keep`` what the model cannot hear.
         limit_s: when to stop.
-        tell: called after every block.
+        on_status: called after every block.
+        options: of ``Streamer``: ``strength_db``, ``high_band``.
 
     Returns:
         The last ``Status`` as a dictionary, with ``microphone``, ``speaker``, ``sample_rate``, ``block_s`` and
@@ -83,11 +81,11 @@ def live(
     try:
         ends = _find(audio, microphone, "input"), _find(audio, speaker, "output")
         rate = sample_rate or _rate(audio, engine.sample_rate, ends)
-        streamer = Streamer(engine, rate, low_delay=True, strength_db=strength_db, high_band=high_band)
+        streamer = Streamer(engine, rate, low_delay=True, **options)
         block = max(round(block_s * rate), 1)
         indices = tuple(end["index"] for end in ends)
         with audio.Stream(rate, block, indices, channels=1, dtype="float32", latency="low") as stream:
-            status = _run(stream, streamer, block, limit_s, tell)
+            status = _run(stream, streamer, block, limit_s, on_status)
     except audio.PortAudioError as error:
         raise InputError("sound devices", str(error), hint=LIST) from error
     about = {"microphone": ends[0]["name"], "speaker": ends[1]["name"], "sample_rate": rate, "block_s": block / rate}
@@ -95,7 +93,7 @@ def live(
 
 
 def devices() -> list[dict[str, Any]]:
-    """The sound devices: ``index``, ``name``, ``inputs`` and ``outputs`` (channels), ``sample_rate`` (its default).
+    """List the sound devices: ``index``, ``name``, ``inputs`` and ``outputs`` (channels), and default ``sample_rate``.
 
     Raises:
         InputError: no PortAudio.
@@ -113,41 +111,40 @@ def devices() -> list[dict[str, Any]]:
 
 
 def _run(
-    stream: Any, streamer: Streamer, block: int, limit_s: float, tell: Callable[[Status], object] | None
+    stream: Any, streamer: Streamer, block: int, limit_s: float, on_status: Callable[[Status], object] | None
 ) -> Status:
-    """Read, enhance, write, until the time is up or Ctrl-C; what is not played by then is not worth a wait."""
+    """Read, enhance, write, until the time is up or Ctrl-C; what is not played by then is dropped."""
     rate = streamer.sample_rate
     latency_s = streamer.latency_s + block / rate + sum(stream.latency)
     status = Status(0.0, latency_s, 0, 0)
-    ready = Delayed(1)
+    ready = SampleQueue(1)
     ready.put(np.zeros((1, round(streamer.latency_s * rate) + ROUNDING), np.float32))
-    heard = overflows = underflows = 0
+    frames = overflows = underflows = 0
     try:
-        while heard < limit_s * rate:
+        while frames < limit_s * rate:
             noisy, lost = stream.read(block)
             ready.put(streamer.feed(noisy.T))
             # Beyond full scale a device would wrap around, or do worse.
             late = stream.write(np.ascontiguousarray(np.clip(ready.take(block), -1, 1).T))
-            heard, overflows, underflows = heard + block, overflows + bool(lost), underflows + bool(late)
-            status = Status(heard / rate, latency_s, overflows, underflows)
-            if tell is not None:
-                tell(status)
+            frames, overflows, underflows = frames + block, overflows + bool(lost), underflows + bool(late)
+            status = Status(frames / rate, latency_s, overflows, underflows)
+            if on_status is not None:
+                on_status(status)
     except KeyboardInterrupt:
         pass  # the usual end
     return status
 
 
 def _find(audio: Any, device: Device | None, kind: str) -> dict[str, Any]:
-    """A device that can do what is asked of it; PortAudio's default where none is named."""
+    """Return a device for this direction; PortAudio's default where none is named."""
     try:
-        found = audio.query_devices(device, kind)
+        return audio.query_devices(device, kind)
     except ValueError as error:  # no such name, several of it, or one that cannot do this
         raise InputError(f"{kind} device", str(error), hint=LIST) from error
-    return found
 
 
 def _rate(audio: Any, wanted: int, ends: tuple[dict[str, Any], dict[str, Any]]) -> int:
-    """The model's rate, which needs no resampling, if both devices take it; else the microphone's own."""
+    """Return the model's rate, which needs no resampling, if both devices take it; else the microphone's own."""
     microphone, speaker = ends
     try:
         audio.check_input_settings(microphone["index"], 1, "float32", samplerate=wanted)

@@ -15,11 +15,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from sordino.assets import locate
 from sordino.errors import InputError
 from sordino.inference import import_string
-from sordino.inference.engine import Engine, open_engine
-from sordino.inference.pipeline import Process, Stepper
+from sordino.inference.contracts import Engine, Process
+from sordino.inference.engine import open_engine
+from sordino.inference.pipeline import EngineProcess
+from sordino.inference.resolve import STREAM_SUFFIX, ModelSource, resolve
 from sordino.inference.windows import Windows
 
 SAMPLE_RATE = 16000
@@ -27,7 +28,7 @@ SAMPLE_RATE = 16000
 
 MINIMUM = 256
 LOST_S = 0.1
-"""What a model that works in whole frames may leave out at the end; ``enhance`` fills it with silence."""
+"""Seconds that a model which works in whole frames may leave out at the end; ``enhance`` fills them with silence."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,18 @@ class Model:
 
     name: str
     sample_rate: int
-    run: Callable[[np.ndarray], np.ndarray]
+    run: Callable[[np.ndarray], np.ndarray] | None
+    """[T] -> [T], on a signal that is there as a whole; None of a model that only runs block by block."""
     minimum: int = MINIMUM
     """The shortest input, in samples, that the model takes; shorter ones are padded with silence."""
     about: Mapping[str, str] = field(default_factory=dict)
-    """What a file says of itself in its metadata."""
+    """The metadata of its file."""
     engine: Engine | None = None
-    """The same model block by block, where it can: its state is then carried through signals of any length."""
+    """The same model block by block, where it can: signals of any length are then enhanced with it."""
     shareable: bool = False
     """Whether several threads may run it at once."""
     finish: Callable[[], object] = lambda: None
-    """Called when a sound is done or given up: what was taken for it can go."""
+    """Called when a signal is done or given up, to free what was taken for it."""
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
         """Enhance one channel of any length, [T] -> [T]."""
@@ -55,16 +57,18 @@ class Model:
 
     @contextmanager
     def open(self, channels: int) -> Iterator[Process]:
-        """Begin with another sound, of so many channels; leave when it is done, or given up."""
+        """Context manager that enhances one signal of ``channels`` channels and frees its resources on exit."""
         try:
             if self.engine is not None:
-                yield Stepper(self.engine, channels)
+                yield EngineProcess(self.engine, channels)
             else:
                 yield Windows(self._whole, self.sample_rate, channels)
         finally:
             self.finish()
 
     def _whole(self, noisy: np.ndarray) -> np.ndarray:
+        """Run a signal [T] as a whole: padded to the shortest input, checked, and cut to its length again."""
+        assert self.run is not None  # or there is an engine
         padded = np.pad(noisy, (0, max(self.minimum - len(noisy), 0))).astype(np.float32, copy=False)
         estimate = np.asarray(self.run(padded))
         if estimate.ndim != 1 or len(estimate) < len(noisy) - LOST_S * self.sample_rate:
@@ -79,8 +83,8 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
 
     Args:
         model: None for the default student; the name of a shipped one; a path to ONNX or to a checkpoint (which needs
-            ``sordino[train]``); a network; or a function from noisy [T] to estimate [T], float32, as it is or by its
-            name, ``"package.module:function"``.
+            ``sordino[train]``); a network; an ``Engine``; or a function from noisy [T] to estimate [T], float32, as it
+            is or by its name, ``"package.module:function"``.
         threads: that a model in ONNX computes with; one per core when left out. Torch has a setting of its own.
         sample_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
 
@@ -89,52 +93,66 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
     """
     if sample_rate is not None and sample_rate <= 0:
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
-    ready = model if isinstance(model, Model) else _opened(model, threads, sample_rate or SAMPLE_RATE)
+    source = resolve(model)
+    ready = source.value if source.kind == "model" else _opened(source, threads, sample_rate or SAMPLE_RATE)
     if sample_rate not in (None, ready.sample_rate):
         raise InputError("sample_rate", f"{sample_rate} Hz, but {ready.name} works at {ready.sample_rate} Hz")
     return ready
 
 
-def _opened(model: Any, threads: int | None, sample_rate: int) -> Model:
+def _opened(source: ModelSource, threads: int | None, sample_rate: int) -> Model:
     """Open what is not open yet; ``sample_rate`` is for models that do not say theirs."""
-    if isinstance(model, str) and import_string.is_name(model):
-        return Model(model, sample_rate, import_string.find(model))
-    if model is None or isinstance(model, (str, Path)):
-        path = locate(model)
-        if path.suffix == ".onnx":
-            return _from_onnx(path, threads or 0, sample_rate)
-        from sordino.models import load, read_header
+    if source.path is not None and source.is_graph:
+        from sordino.inference.onnx_graph import stream_file
 
-        about = {"about": json.dumps(read_header(path)["about"])} if path.suffix == ".safetensors" else {}
-        return replace(_from_network(load(path), path.stem), about=about)
-    if hasattr(model, "taps") and hasattr(model, "sample_rate"):
-        return _from_network(model, model.name)
-    if callable(model):
-        run = cast("Callable[[np.ndarray], np.ndarray]", model)
-        return Model(getattr(model, "__name__", type(model).__name__), sample_rate, run)
-    raise InputError("model", f"a {type(model).__name__}", "a name, a path, a network or a function")
+        # Of a pair of graphs that of the stream alone: a file of any length passes through it in blocks.
+        if source.kind != "stream" and stream_file(source.path).is_file():
+            return _from_stream(source.path)
+        return _from_onnx(source.path, threads or 0, sample_rate)
+    if source.kind == "checkpoint":
+        from sordino.models import load, read_about
+
+        about = {"about": json.dumps(read_about(source.checkpoint))}
+        return replace(_from_network(load(source.checkpoint), source.name), about=about)
+    if source.kind == "network":
+        return _from_network(source.value, source.name)
+    if source.kind == "import":
+        return Model(source.name, sample_rate, import_string.find(source.name))
+    if source.kind == "function":
+        return Model(source.name, sample_rate, cast("Callable[[np.ndarray], np.ndarray]", source.value))
+    engine = source.value
+    return Model(engine.name, engine.sample_rate, None, engine=engine)
+
+
+def _from_stream(path: Path) -> Model:
+    from sordino.inference.onnx_graph import StreamGraph, stream_file
+
+    graph = StreamGraph(stream_file(path), long_blocks=True)
+    name = graph.about.get("name", path.stem)
+    return Model(name, graph.sample_rate, None, about=graph.about, engine=graph, shareable=True)
 
 
 def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
-    from sordino.inference.onnx_graph import STREAM_SUFFIX, open_graph, stream_file
+    from sordino.inference.onnx_graph import open_graph
 
     graph = open_graph(path, threads)
     source, *others = graph.inputs
     # An axis is a number where the graph takes no other length, else a name or None.
     fixed = [axis for axis in source.shape if isinstance(axis, int)]
     if others or len(source.shape) != 2 or fixed not in ([], [1]) or source.type != "tensor(float)":
-        do = f"that is the graph of a stream; name {path.name.removesuffix(STREAM_SUFFIX)}.onnx"
-        found, expected = f"takes {graph.describe()}", "one float input of [1, samples], of any length"
-        raise InputError(path, found, expected, do if path.name.endswith(STREAM_SUFFIX) else "")
+        hint = ""
+        if path.name.endswith(STREAM_SUFFIX):
+            hint = f"that is the graph of a stream; name {path.name.removesuffix(STREAM_SUFFIX)}.onnx"
+        expected = "one float input of [1, samples], of any length"
+        raise InputError(path, f"takes {graph.describe()}", expected, hint)
 
     def run(noisy: np.ndarray) -> np.ndarray:
         return graph.run([noisy[None]])[0][0]
 
     rate, minimum = graph.number("sample_rate", sample_rate, least=1), graph.number("minimum_samples", MINIMUM)
-    engine = open_engine(path) if stream_file(path).is_file() else None
     finish = partial(graph.give_back, [np.zeros((1, minimum), np.float32)])
     name = graph.about.get("name", path.stem)
-    return Model(name, rate, run, minimum, graph.about, engine, shareable=True, finish=finish)
+    return Model(name, rate, run, minimum, graph.about, shareable=True, finish=finish)
 
 
 def _from_network(network: Any, name: str) -> Model:

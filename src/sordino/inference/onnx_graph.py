@@ -1,12 +1,14 @@
 """Graphs in ONNX on onnxruntime: of whole recordings, and of a stream. No torch.
 
-What ``sordino export`` writes for a network that streams is a pair of files that travel together: ``student.onnx``
-takes a recording of any length, ``student.stream.onnx`` the next hops of one signal and the state, and gives both anew.
-The
-second is opened twice: once fixed to a single hop, so that nothing has to be worked out or allocated anew from hop to
-hop, and, when more come at once, for any number of them.
+For a network that streams, ``sordino export`` writes a pair of files: ``student.onnx`` takes a recording of any length;
+``student.stream.onnx`` takes the next hops of one signal with the state, and returns their estimate and the new state.
 
-Whatever stands in a file, opening or running it ends well or with one line.
+A stream's graph can be opened in two ways. Fixed to a single hop, all shapes are known in advance, and nothing has to
+be worked out or allocated anew from hop to hop: fast for a live stream. With the number of hops left open, it takes a
+whole second at once: fast for a file. Opening takes longer than enhancing a few seconds, so each is opened when it is
+needed.
+
+Whatever a file holds, opening or running it succeeds or raises an ``InputError``.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from sordino.errors import InputError
+from sordino.inference.resolve import STREAM_SUFFIX
 
-STREAM_SUFFIX = ".stream.onnx"
 HOPS = "hops"
 """The name of the one axis of a stream's graph whose length is open."""
 
@@ -38,9 +40,9 @@ _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int
 
 
 def stream_file(path: str | Path) -> Path:
-    """Where the graph of a stream lies: beside that of whole recordings, or at ``path`` where that is one itself."""
+    """Return the path of a stream's graph: beside that of whole recordings, or ``path`` where that is one itself."""
     path = Path(path)
-    return path if path.name.endswith(STREAM_SUFFIX) else path.with_suffix(STREAM_SUFFIX)
+    return path if path.name.lower().endswith(STREAM_SUFFIX) else path.with_suffix(STREAM_SUFFIX)
 
 
 class Graph:
@@ -49,13 +51,13 @@ class Graph:
     Args:
         path: of the file.
         threads: that it computes with; one per core when 0.
-        hops: a length to fix the axis of that name to.
+        hops: fixes the axis of that name to this length.
 
     Attributes:
         path: of the file, for messages.
-        inputs: what it takes, each with a ``name``, a ``shape`` and a ``type``.
-        outputs: what it gives, likewise.
-        about: what it says of itself, its metadata.
+        inputs: each with a ``name``, a ``shape`` and a ``type``.
+        outputs: likewise.
+        about: its metadata.
 
     Raises:
         InputError: no ONNX file, half of one, or one that onnxruntime cannot run.
@@ -79,7 +81,7 @@ class Graph:
         self.about: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The outputs for ``arrays``, which stand in the order of ``inputs``.
+        """Return the outputs for ``arrays``, which are in the order of ``inputs``.
 
         Raises:
             InputError: the graph does not take them.
@@ -87,14 +89,14 @@ class Graph:
         return self._run(arrays, None)
 
     def give_back(self, arrays: Sequence[np.ndarray]) -> None:
-        """Hand the system back what long passes took.
+        """Return the memory of long passes to the system.
 
-        Half a minute of sound takes hundreds of MB, which onnxruntime keeps for the next half: rightly, as taking them
-        anew makes a pass slower, that of a small network by half. It gives them back with a pass alone, and a short
-        one will do.
+        Half a minute of audio takes hundreds of MB, which onnxruntime keeps for the next pass: rightly, as allocating
+        them anew makes a pass slower, that of a small network by half. It can return them only at the end of a pass,
+        so a short one is run for that.
 
         Args:
-            arrays: inputs of such a short pass, whose outputs nobody wants.
+            arrays: inputs of the short pass.
         """
         if self._longest > _LONG:
             options = ort.RunOptions()
@@ -106,15 +108,15 @@ class Graph:
         named = {one.name: array for one, array in zip(self.inputs, arrays, strict=True)}
         self._longest = max(self._longest, arrays[0].size)
         try:
-            found = self._session.run(None, named, options)
+            outputs = self._session.run(None, named, options)
         except _FAILURES as error:
             reason = str(error).partition("\n")[0]
             found = f"failed on {arrays[0].shape[-1]} samples ({reason})"
             raise InputError(self.path, found, "a graph that takes what it says it takes") from error
-        return [np.asarray(array) for array in found]
+        return [np.asarray(array) for array in outputs]
 
     def number(self, name: str, default: int | None = None, least: int = 0) -> int:
-        """A whole number from the metadata.
+        """Return a whole number from the metadata.
 
         Raises:
             InputError: it is below ``least`` or no whole number, or is not there and has no default.
@@ -125,66 +127,85 @@ class Graph:
         return int(text)
 
     def describe(self) -> str:
-        """What it takes, in words; of many inputs the first ones."""
+        """Describe its inputs in words; of many the first ones."""
         words = [f"{one.name} {one.shape} {one.type}" for one in self.inputs]
         return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
 
 
 class StreamGraph:
-    """A network that runs hop by hop, from the ONNX file of a stream; an ``Engine`` of ``sordino.inference``.
+    """A network that runs block by block, from the ONNX file of a stream: an ``Engine``.
 
     Args:
         path: of that file.
         threads: that it computes with; one per core when 0.
+        long_blocks: blocks will be of many hops, as those of a file are: only the graph that takes any number of them
+            is opened. Otherwise the one fixed to a single hop is opened first, and the other when it is needed.
 
     Attributes:
         path: of the file.
-        memory: what it remembers: a shape and a type for each array of the state.
+        about: its metadata.
+        memory: a shape and a type for each array of the state.
 
     Raises:
         InputError: another file.
     """
 
-    def __init__(self, path: str | Path, threads: int = 1) -> None:
-        self._one, self._threads = open_graph(path, threads, hops=1), threads
-        graph = self._one
-        self.path, self.name = graph.path, Path(graph.path).name.removesuffix(STREAM_SUFFIX)
+    def __init__(self, path: str | Path, threads: int = 1, long_blocks: bool = False) -> None:
+        self.path, self.name = str(path), Path(path).name.removesuffix(STREAM_SUFFIX)
+        self._threads, self._long_blocks = threads, long_blocks
+        graph = self._any if long_blocks else self._single
+        _check_stream(graph)
+        self.about = graph.about
         source, *memory = graph.inputs
-        shapes = [one.shape for one in graph.inputs]
-        fixed = all(isinstance(axis, int) for shape in shapes for axis in shape)
-        paired = shapes == [one.shape for one in graph.outputs] and all(one.type in _TYPES for one in graph.inputs)
-        if not (fixed and paired and len(source.shape) == 2 and source.type == "tensor(float)"):
-            found = f"is no graph of a stream: it takes {graph.describe()}"
-            raise InputError(graph.path, found, "hops [hops, samples] and the state, of fixed shapes, in and out")
         self.sample_rate, self.delay = graph.number("sample_rate", least=1), graph.number("delay")
         self.hop = source.shape[1]
         self.memory = [(one.shape, _TYPES[one.type]) for one in memory]
 
     def start(self, channels: int) -> list[list[np.ndarray]]:
-        """The memory of silence, which is zeros, for each channel."""
+        """Return the state before the first block, which is zeros, for each channel."""
         return [[np.zeros(shape, kind) for shape, kind in self.memory] for _ in range(channels)]
 
     def step(self, block: np.ndarray, state: list[list[np.ndarray]]) -> tuple[np.ndarray, list[list[np.ndarray]]]:
-        """Enhance [C,k hop], channel by channel, all hops at once where the graph can; as much, and the new state."""
+        """Enhance [C,k hop], channel by channel, all hops at once where the graph can; returns as many samples, and the
+        new state."""
         hops = block.shape[1] // self.hop
-        graph, at_once = (self._many, hops) if hops > 1 and self.takes_many else (self._one, 1)
+        at_once = hops if hops > 1 and self.takes_many else 1
+        graph = self._any if at_once > 1 or self._long_blocks else self._single
         estimate, after = np.empty(block.shape, np.float32), list(state)
-        for channel, heard in enumerate(block.reshape(len(block), hops, self.hop)):
-            said = estimate[channel].reshape(heard.shape)
+        for channel, noisy in enumerate(block.reshape(len(block), hops, self.hop)):
+            output = estimate[channel].reshape(noisy.shape)  # a view, which fills the row of the channel
             for start in range(0, hops, at_once):
-                place = slice(start, start + at_once)
-                said[place], *after[channel] = graph.run([heard[place], *after[channel]])
+                part = slice(start, start + at_once)
+                output[part], *after[channel] = graph.run([noisy[part], *after[channel]])
         return estimate, after
 
     @property
     def takes_many(self) -> bool:
         """Whether the graph takes any number of hops at once."""
-        return isinstance(self._many.inputs[0].shape[0], str)
+        return isinstance(self._any.inputs[0].shape[0], str)
 
     @cached_property
-    def _many(self) -> Graph:
-        """The graph as the file has it, with no axis fixed; opened when it is wanted."""
+    def _single(self) -> Graph:
+        """The graph fixed to a single hop."""
+        return open_graph(self.path, self._threads, hops=1)
+
+    @cached_property
+    def _any(self) -> Graph:
+        """The graph with the number of hops left open, if the file leaves it open."""
         return open_graph(self.path, self._threads)
+
+
+def _check_stream(graph: Graph) -> None:
+    """Refuse a graph that is not that of a stream: hops and state in, hops and state out, of the same shapes."""
+    source, *memory = graph.inputs
+    shapes = [one.shape for one in graph.inputs]
+    # All lengths are fixed, except perhaps the number of hops.
+    axes = [*source.shape[1:], *(axis for one in memory for axis in one.shape)]
+    fixed = all(isinstance(axis, int) for axis in axes) and (source.shape[:1] == [HOPS] or source.shape[:1] == [1])
+    paired = shapes == [one.shape for one in graph.outputs] and all(one.type in _TYPES for one in graph.inputs)
+    if not (fixed and paired and len(source.shape) == 2 and source.type == "tensor(float)"):
+        found = f"is no graph of a stream: it takes {graph.describe()}"
+        raise InputError(graph.path, found, "hops [hops, samples] and the state, of fixed shapes, in and out")
 
 
 def open_graph(path: str | Path, threads: int = 0, hops: int | None = None) -> Graph:

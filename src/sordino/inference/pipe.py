@@ -20,11 +20,11 @@ def enhance_stream(
     block_s: float = 0.02,
     **options: Any,
 ) -> dict[str, Any]:
-    """Enhance one binary file into another as it comes; Ctrl-C ends the stream, as the end of the input does.
+    """Enhance one binary file into another as it comes; Ctrl-C ends the stream just as the end of the input does.
 
     Args:
         source: WAV, or raw samples.
-        target: gets what ``source`` has, WAV or raw, unless ``encoding`` says otherwise.
+        target: written like ``source``, WAV or raw, unless ``encoding`` says otherwise.
         model: see ``Streamer``.
         sample_rate: Hz of raw samples, 16000 when left out; a WAV header says its own.
         channels: of raw samples, 1 when left out.
@@ -38,8 +38,8 @@ def enhance_stream(
         full scale) and ``timing``.
 
     Raises:
-        InputError: input that is no such sound or was cut short (what came before is written), a model that cannot
-            stream, or a place that cannot be written.
+        InputError: input of another format, or one that was cut short (what came before is written); a model that
+            cannot stream; or a place that cannot be written.
         BrokenPipeError: nobody reads the output any more.
     """
     if block_s <= 0:
@@ -57,7 +57,7 @@ def enhance_stream(
             writer.write(streamer.flush())
             reader.check_end()
         except KeyboardInterrupt:
-            pass  # the usual end of a live stream; what was not written yet is not worth a wait
+            pass  # the usual end of a live stream; what was not written yet is dropped
     return {
         "seconds": frames / reader.sample_rate,
         "sample_rate": reader.sample_rate,

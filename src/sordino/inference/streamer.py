@@ -1,4 +1,8 @@
-"""Pieces of sound of any length in, what is ready of the estimate out; nothing is lost, doubled or changed."""
+"""A stream, block by block: ``sordino.Streamer`` takes blocks of any length and returns the estimate that is ready.
+
+The estimate is that of ``sordino.enhance``, to the last sample, whatever the lengths of the blocks. Work is timed, as
+a stream has to keep up with its source, and a network's first passes, which are slow, are made before the first block.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,9 @@ import numpy as np
 
 from sordino.audio.pcm import from_float, to_float
 from sordino.errors import InputError
+from sordino.inference.blend import Blend, HighBand
 from sordino.inference.engine import open_engine
-from sordino.inference.pipeline import HighBand, Stepper, StreamPipeline
+from sordino.inference.pipeline import EngineProcess, StreamPipeline
 
 REMEMBERED = 10_000
 """Blocks whose times are kept."""
@@ -33,22 +38,22 @@ class Timing:
 
 
 class Streamer:
-    """Take the noise out of sound as it comes.
+    """Remove the noise from a signal block by block, as it comes.
 
-    All that ``feed`` returned and ``flush`` returns at the end is, put together, as long as all that was fed, and what
-    ``sordino.enhance`` gives on it (up to ``low_delay``). One object serves one stream at a time, in one thread.
+    The outputs of ``feed``, and of ``flush`` at the end, are together as long as the input, and equal to what
+    ``sordino.enhance`` returns for it (except with ``low_delay``). One object serves one stream, in one thread.
 
     Args:
         model: None for the default student; the name of a shipped one that streams, an ONNX file with its stream's
             graph beside it, a checkpoint (which needs ``sordino[train]``) or network; or an ``Engine``.
-        sample_rate: Hz of the sound that is fed; at another rate than the model's it is resampled there and back.
+        sample_rate: Hz of the signal that is fed; at another rate than the model's it is resampled there and back.
         channels: fed together and enhanced one by one.
-        low_delay: resample by short filters, whose sound differs from that of ``sordino.enhance`` above 0.9 of the
+        low_delay: resample by short filters, whose output differs from that of ``sordino.enhance`` above 0.9 of the
             lower rate's half, but which hold back milliseconds rather than tenths of a second.
         threads: of the arithmetic; 1 is fastest for the small blocks of a stream, and what ONNX gets unless given.
             Torch has one number for the whole process, which is left alone unless given.
         strength_db: the noise is lowered by at most that much; see ``sordino.enhance``.
-        high_band: ``keep`` hands what lies above half the model's rate on as it came; ``drop`` leaves it out.
+        high_band: ``keep`` passes the band above half the model's rate on unchanged; ``drop`` leaves it out.
 
     Raises:
         InputError: no such model, one that cannot stream, a rate or number of channels below 1, or a strength below 0.
@@ -73,12 +78,11 @@ class Streamer:
             StreamPipeline,
             sample_rate=sample_rate,
             channels=channels,
-            strength_db=strength_db,
-            high_band=high_band,
+            blend=Blend(strength_db, high_band),
             low_delay=low_delay,
         )
         self._engine = open_engine(model, threads)
-        # The first pass of a network is slow, of one hop and of several, and a stream should not have to wait for it.
+        # A network's first pass over one hop is slow, and so is that over several; a stream should not wait for them.
         for hops in (1, 2):
             silence = np.zeros((channels, hops * self._engine.hop), np.float32)
             self._engine.step(silence, self._engine.start(channels))
@@ -86,10 +90,10 @@ class Streamer:
 
     @property
     def latency_s(self) -> float:
-        """Algorithmic latency: how long after a sample was fed its estimate comes out at the latest, with no time
-        spent on computing, if blocks are fed hop by hop. Longer blocks have to be waited for as well."""
+        """Algorithmic latency: the longest time from a sample's input to its output if computing took no time and
+        blocks were fed hop by hop. Longer blocks add the wait for their end."""
         network_s = (self._engine.hop + self._engine.delay) / self._engine.sample_rate
-        return network_s + self._passage.resampling_s
+        return network_s + self._pipeline.resampling_s
 
     @property
     def timing(self) -> Timing | None:
@@ -100,16 +104,17 @@ class Streamer:
         return Timing(self._blocks, p50, p95, p99, most, self._busy_s / (self._fed / self.sample_rate))
 
     def reset(self) -> None:
-        """Begin another stream: all that was heard, and its timing, is forgotten."""
-        self._passage = self._begin(Stepper(self._engine, self.channels))
+        """Begin another stream: everything fed so far, and its timing, is forgotten."""
+        self._pipeline = self._begin(EngineProcess(self._engine, self.channels))
         self._fed = 0
+        # An empty array of the shape and type of the last block, in which the estimate is returned.
         self._form = np.zeros(0 if self.channels == 1 else (self.channels, 0), np.float32)
         self._closed = False
         self._spent_s: deque[float] = deque(maxlen=REMEMBERED)
         self._busy_s, self._blocks = 0.0, 0
 
     def feed(self, block: np.ndarray) -> np.ndarray:
-        """Take the next block and return what is ready, which may be nothing.
+        """Take the next block and return the part of the estimate that is ready, which may be empty.
 
         Args:
             block: [C,n], or [n] of one channel, n from 0; floating point with full scale at 1, or int16.
@@ -131,7 +136,7 @@ class Streamer:
         audio = np.atleast_2d(to_float(block, "block"))
         self._form = block[..., :0].copy()
         self._fed += audio.shape[1]
-        ready = self._as_fed(self._passage.feed(audio))
+        ready = self._as_fed(self._pipeline.feed(audio))
         if block.size:
             spent_s = time.perf_counter() - began
             self._spent_s.append(spent_s)
@@ -140,11 +145,12 @@ class Streamer:
         return ready
 
     def flush(self) -> np.ndarray:
-        """End the stream and return the rest of it, in the form of the last block; once flushed, nothing is left."""
+        """End the stream and return the rest of the estimate, in the form of the last block; a second call returns
+        nothing more."""
         if self._closed:
             return self._as_fed(np.zeros((self.channels, 0), np.float32))
         self._closed = True
-        return self._as_fed(self._passage.flush())
+        return self._as_fed(self._pipeline.flush())
 
     def _as_fed(self, audio: np.ndarray) -> np.ndarray:
         return from_float(audio, self._form.dtype).reshape(*self._form.shape[:-1], -1)

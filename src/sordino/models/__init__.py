@@ -10,7 +10,7 @@ from typing import Any
 from sordino.errors import InputError
 from sordino.models import checkpoint
 from sordino.models.base import Enhancer, count_parameters
-from sordino.models.checkpoint import read_header, save
+from sordino.models.checkpoint import read_about, read_header, save
 from sordino.models.demucs import Demucs
 from sordino.models.dualpath import DualPathNetwork
 from sordino.models.manner import manner_base, manner_large, manner_small
@@ -28,7 +28,7 @@ MODELS: dict[str, Callable[..., Enhancer]] = {
 }
 """The catalogue: name -> constructor, whose signature is the recipe's schema."""
 
-__all__ = ["MODELS", "Enhancer", "count_parameters", "create", "load", "read_header", "save"]
+__all__ = ["MODELS", "Enhancer", "count_parameters", "create", "load", "read_about", "read_header", "save"]
 
 
 def create(name: str, **arguments: Any) -> Enhancer:

@@ -65,6 +65,12 @@ def read_header(path: str | Path) -> dict[str, Any]:
     }
 
 
+def read_about(path: str | Path) -> dict[str, Any]:
+    """Return what a checkpoint says of its training: recipe, step, scores; nothing where it is a published one."""
+    path = assets.weights(path)
+    return read_header(path)["about"] if _is_own(path) else {}
+
+
 def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
     """Build the network that a checkpoint holds and fill it, strictly; see ``sordino.models.load``."""
     path = assets.weights(path)
@@ -72,7 +78,7 @@ def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
         raise InputError(
             path, "no such file", hint="give a .safetensors checkpoint, or a published one (.pt, .pth, .th)"
         )
-    if path.suffix == ".safetensors":
+    if _is_own(path):
         header = read_header(path)
         name, arguments = header["name"], header["arguments"]
         with _open_safetensors(path) as file:
@@ -121,6 +127,11 @@ def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) ->
     except Exception as error:  # the unpickler meets arbitrary bytes with arbitrary errors
         reason = str(error).partition("\n")[0][:120]
         raise InputError(path, f"cannot be opened as weights alone ({reason})", expected) from error
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a checkpoint is one of sordino's by its suffix; the others are published ones."""
+    return path.suffix.lower() == assets.OWN_CHECKPOINT
 
 
 def _open_safetensors(path: str | Path) -> Any:

@@ -30,7 +30,7 @@ from sordino.training.judge import Judge
 from sordino.training.log import Log
 from sordino.training.objective import Objective
 from sordino.training.optimizer import Stepper, optimizer_of
-from sordino.training.outcome import Outcome, Progress
+from sordino.training.outcome import Outcome
 from sordino.training.polarity import Watch, fix_polarity
 from sordino.training.schedule import schedule
 from sordino.training.selection import Selection
@@ -38,7 +38,7 @@ from sordino.training.settings import Settings
 from sordino.training.stages import Stage, range_at, stage_at, stage_ranges
 from sordino.training.state import CHECKPOINT, LAST, STATE, chosen, load_state, save_state
 from sordino.training.validation import choose
-from sordino.types import Batch
+from sordino.types import Batch, Progress
 
 
 class Trainer:
@@ -183,7 +183,7 @@ class Trainer:
             if self.step in self.watch.steps:
                 self.watch.look(batch, self.step, self.optimizer, log)
             if progress is not None:
-                progress(self.step, self.steps, values)
+                progress("training", self.step, self.steps, values)
             stop = bool(mean(torch.tensor(float(signals.asked), device=self.fabric.device)))  # all at the same step
             if self._unvalidated() or stop or self._due(self.settings.save_every):
                 self._save()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-Progress = Callable[[int, int, dict[str, float]], None]
-"""Called with (steps done, steps in all, the latest numbers)."""
 
 
 @dataclass(frozen=True)

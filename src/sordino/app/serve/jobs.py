@@ -1,9 +1,9 @@
-"""What is done with a recording that someone dropped on the page: looked at, enhanced, made ready to hear, scored."""
+"""The work on an uploaded recording: check it, enhance it, prepare the player, score the result."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,17 @@ from sordino.evaluation.score import Scores, score
 from sordino.inference.files import enhance_file
 from sordino.inference.model import Model
 from sordino.report.pages import listen, parts
-from sordino.types import Item
+from sordino.types import Item, Progress
 
 SCORED_RATE = 16000
 """Hz, which PESQ needs."""
 APART_S = 0.1
 """By how much a clean reference may be longer or shorter."""
 
-Told = Callable[[float], object]
-"""Hears which part of the work is done, 0 to 1; may raise to stop it."""
-
 
 @dataclass(frozen=True)
 class Limits:
-    """What the page takes."""
+    """The largest recording that the page takes."""
 
     minutes: float = 10.0
     megabytes: float = 100.0
@@ -39,7 +36,7 @@ class Limits:
 
 
 def look(path: Path, limits: Limits) -> sound_files.Info:
-    """What the header of a recording says, without reading the rest.
+    """Read the header of a recording, and nothing else.
 
     Raises:
         InputError: it is no audio, holds no sound, or more than the limits allow.
@@ -58,29 +55,27 @@ def look(path: Path, limits: Limits) -> sound_files.Info:
     return about
 
 
-def enhanced(source: Path, target: Path, model: Model, limit_db: float | None, told: Told) -> dict[str, Any]:
+def enhanced(source: Path, target: Path, model: Model, strength_db: float | None, progress: Progress) -> dict[str, Any]:
     """Enhance a file as ``sordino enhance`` does; returns what ``enhance_file`` does.
 
     Args:
-        source: a file that ``look`` has let pass.
-        target: where to.
+        source: a file that ``look`` has accepted.
+        target: where to write.
         model: ready to run.
-        limit_db: by how much the noise is lowered at most; None for as much as the model can.
-        told: hears how far the work is.
+        strength_db: see ``sordino.enhance``.
+        progress: may raise to stop the work.
     """
-    told(0.0)
-    return enhance_file(
-        source, target, model, strength_db=limit_db, progress=lambda done_s, all_s: told(min(done_s / all_s, 1.0))
-    )
+    progress("enhancing", 0, 1, {})
+    return enhance_file(source, target, model, strength_db=strength_db, progress=progress)
 
 
-def heard(label: str, files: Mapping[str, Path], folder: Path) -> str:
+def player_of(label: str, files: Mapping[str, Path], folder: Path) -> str:
     """A player of several versions, as HTML whose addresses hold on the page.
 
     Args:
         label: what the recording is called.
-        files: what a version is called to its file, all of one length; the first sets the sample rate.
-        folder: where copies that every browser plays go, 16-bit WAV, all turned down alike if one would be clipped.
+        files: version name -> file, all of one length; the first sets the sample rate.
+        folder: for copies that every browser plays, 16-bit WAV, all turned down alike if one would be clipped.
     """
     _, rate = sound_files.read(next(iter(files.values())))
     waves = {name: sound_files.read(path, rate)[0] for name, path in files.items()}
@@ -95,7 +90,7 @@ def heard(label: str, files: Mapping[str, Path], folder: Path) -> str:
     return parts.unique_names(f"{listen.player(label, versions)}\n{note}", f"{folder.name}-")
 
 
-def scored(clean: Path, files: Mapping[str, Path], told: Told) -> Scores:
+def scored(clean: Path, files: Mapping[str, Path], progress: Progress) -> Scores:
     """Measure each version against the clean recording, in a process of its own: a row per version, named by it.
 
     Raises:
@@ -110,8 +105,4 @@ def scored(clean: Path, files: Mapping[str, Path], told: Told) -> Scores:
         wave = sound_files.read_mono(path, SCORED_RATE)
         length = min(len(wave), len(reference))
         items.append(Item(wave[:length], reference[:length], length, name))
-
-    def progress(done: int, total: int) -> None:
-        told(done / total)
-
     return score(None, items, sample_rate=SCORED_RATE, workers=1, progress=progress)

@@ -1,4 +1,4 @@
-"""The models that the page offers: the students that ship, and those that were named when the server was started."""
+"""The models on the page: the students that ship, and those that were named when the server was started."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sordino.assets import CHECKPOINTS, locate, shipped
+from sordino.assets import shipped, student_file
 from sordino.evaluation.speed import real_time_factor
 from sordino.inference.model import Model, open_model
+from sordino.inference.resolve import ModelSource, resolve
 
 BEST = "best"
-"""Checkpoints of runs are all called so; the run's folder names them."""
+"""The checkpoint of every run is called so, and is named by the run's folder."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """One model, open and ready."""
+    """One model, open and ready to run."""
 
     name: str
     model: Model
@@ -31,7 +32,7 @@ class Offer:
     latency_s: float | None = None
     """Algorithmic latency of a model that streams; None for one that hears the whole first."""
     test: str = ""
-    """What its card was scored on."""
+    """The test set of the scores."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Metric column to mean, from its card."""
 
@@ -47,16 +48,16 @@ class Offer:
             "" if self.file_bytes is None else f"{self.file_bytes / 1e6:.2f} MB",
             "" if self.flops is None else f"{self.flops / 1e9:.2f} G operations on 4 s of sound",
         ]
-        hears = "hears all before it answers"
+        latency = "needs the whole recording"
         if self.latency_s is not None:
-            hears = f"hears {self.latency_s * 1000:.0f} ms ahead"
-        size += [hears, f"{self.real_time_factor:.3f} s of work per second of sound here"]
-        told = ", ".join(part for part in size if part)
-        return f"{self.summary}: {told}" if self.summary else told
+            latency = f"latency {self.latency_s * 1000:.0f} ms"
+        size += [latency, f"{self.real_time_factor:.3f} s of work per second of sound here"]
+        words = ", ".join(part for part in size if part)
+        return f"{self.summary}: {words}" if self.summary else words
 
 
 def offers(models: Sequence[str] = ()) -> dict[str, Offer]:
-    """Open every model: name on the page to what is offered, the default student first.
+    """Open every model: name on the page -> offer, the default student first.
 
     Args:
         models: files, or names of functions, beside the students that ship.
@@ -64,11 +65,13 @@ def offers(models: Sequence[str] = ()) -> dict[str, Offer]:
     Raises:
         InputError: one cannot be opened.
     """
-    found = {name: _shipped(name, card) for name, card in shipped().items()}
+    offered = {name: _shipped(name, card) for name, card in shipped().items()}
     for model in models:
         name = _name(model)
-        found[name if name not in found else model] = _other(model, name if name not in found else model)
-    return found
+        if name in offered:
+            name = model  # in full, as two runs may lie in folders of one name
+        offered[name] = _other(model, name)
+    return offered
 
 
 def _shipped(name: str, card: Mapping[str, Any]) -> Offer:
@@ -78,7 +81,7 @@ def _shipped(name: str, card: Mapping[str, Any]) -> Offer:
         card["summary"],
         card["parameters"],
         card["flops_paper"],
-        locate(name).stat().st_size,
+        student_file(name).stat().st_size,
         card["latency_s"],
         card["scores"]["test"],
         card["scores"]["model"],
@@ -86,20 +89,22 @@ def _shipped(name: str, card: Mapping[str, Any]) -> Offer:
 
 
 def _other(model: str, name: str) -> Offer:
-    """What a file or a function tells of itself; without torch an ONNX file tells its size alone."""
-    opened = open_model(model)
+    """Describe a model by its file or function; without torch only the size of the file is known."""
+    source, opened = resolve(model), open_model(model)
     if importlib.util.find_spec("torch") is None:
-        return Offer(name, opened, file_bytes=locate(model).stat().st_size if Path(model).is_file() else None)
+        return Offer(name, opened, file_bytes=None if source.path is None else source.path.stat().st_size)
     from sordino.experiments.bench import bench
 
     cost = bench(model, clocked=False)
-    return Offer(name, opened, "", cost.parameters, cost.flops_paper, cost.file_bytes, _latency_s(model))
+    return Offer(name, opened, "", cost.parameters, cost.flops_paper, cost.file_bytes, _latency_s(source))
 
 
-def _latency_s(model: str) -> float | None:
+def _latency_s(source: ModelSource) -> float | None:
+    if source.kind != "checkpoint":
+        return None
     from sordino.models import load
 
-    return load(model).latency_s if Path(model).suffix in CHECKPOINTS else None
+    return load(source.checkpoint).latency_s
 
 
 def _name(model: str) -> str:

@@ -1,4 +1,4 @@
-"""The page itself, in Gradio: two tabs, what stands on them, and which answer of the desk goes where."""
+"""The page in Gradio: two tabs, their elements, and which answer of the service goes where."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sordino.app.serve.service import WITHOUT_LIMIT_DB, Left, Service, note, pro
 from sordino.assets import PAGE
 from sordino.errors import InputError
 from sordino.report.pages import listen, parts
+from sordino.types import Progress
 
 TITLE = "sordino"
 INTRODUCTION = """<h1>Hear what a denoiser does</h1>
@@ -42,7 +43,7 @@ CONTRAST = {
 """Where Gradio's own colours are too faint to be read by all: 4.5 to 1 at least."""
 
 JOBS = "jobs"
-"""The queue of all that computes: one thing at a time, so that twenty visitors do not take the memory of twenty."""
+"""The queue of all that computes: one job at a time, so that twenty visitors do not take twenty times the memory."""
 
 
 def theme() -> Base:
@@ -55,29 +56,29 @@ def theme() -> Base:
     ).set(**CONTRAST)
 
 
-def build(desk: Service) -> gr.Blocks:
+def build(service: Service) -> gr.Blocks:
     """Put the page together."""
 
     def leave(request: gr.Request) -> None:
-        desk.visitors.leave(_session(request))
+        service.visitors.leave(_session(request))
         page.state_holder.session_data.pop(_session(request), None)  # where Gradio would keep the answers
 
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         _html(INTRODUCTION)
         with gr.Tab("Enhance"):
-            _enhance_tab(page, desk)
+            _enhance_tab(page, service)
         with gr.Tab("Compare"):
-            _compare_tab(desk)
+            _compare_tab(service)
         page.unload(leave)
     return page
 
 
-def _enhance_tab(page: gr.Blocks, desk: Service) -> None:
+def _enhance_tab(page: gr.Blocks, service: Service) -> None:
     def enhance(upload: str | None, name: str, limit_db: float, request: gr.Request, progress=gr.Progress()):  # noqa: B008
-        return _answer(lambda: desk.enhance(_session(request), upload, name, limit_db, _steps(progress)))
+        return _answer(lambda: service.enhance(_session(request), upload, name, limit_db, _steps(progress)))
 
-    recording = _recording("Noisy recording", desk)
-    names = list(desk.offers)
+    recording = _recording("Noisy recording", service)
+    names = list(service.offers)
     student = gr.Dropdown(names, value=names[0], label="Student", filterable=False)
     about = _html()
     limit = gr.Slider(
@@ -91,15 +92,15 @@ def _enhance_tab(page: gr.Blocks, desk: Service) -> None:
     start = gr.Button("Enhance", variant="primary")
     result = _html()
     for happening in (page.load, student.change):
-        happening(desk.about, student, about, concurrency_id=JOBS, show_progress="hidden")
+        happening(service.about, student, about, concurrency_id=JOBS, show_progress="hidden")
     start.click(enhance, [recording, student, limit], result, concurrency_id=JOBS)
 
 
-def _compare_tab(desk: Service) -> None:
-    names = list(desk.offers)
+def _compare_tab(service: Service) -> None:
+    names = list(service.offers)
     trial = gr.State(BlindTest())
-    noisy = _recording("Noisy recording", desk)
-    clean = _recording("Clean reference, if there is one", desk)
+    noisy = _recording("Noisy recording", service)
+    clean = _recording("Clean reference, if there is one", service)
     chosen = gr.CheckboxGroup(names, value=names[:MOST], label=f"Models, up to {MOST}")
     blind = gr.Checkbox(value=True, label="Blind: shuffle the models and hide their names")
     start = gr.Button("Compare", variant="primary")
@@ -108,13 +109,13 @@ def _compare_tab(desk: Service) -> None:
         preferred = gr.Radio([], label="Which one do you prefer?")
         vote = gr.Button("Vote", variant="primary")
         show = gr.Button("Show the tally")
-    told = _html()
+    answer = _html()
 
     def compare(one, other, names, blind, before, request: gr.Request, progress=gr.Progress()):  # noqa: B008
         try:
-            found, after = desk.compare(_session(request), (one, other), names, blind, before, _steps(progress))
+            found, after = service.compare(_session(request), (one, other), names, blind, before, _steps(progress))
         except (InputError, Left) as error:
-            return _told(error), before, gr.skip(), gr.skip(), ""
+            return _shown(error), before, gr.skip(), gr.skip(), ""
         choices = [*list(LETTERS)[: len(names)], NEITHER]
         return found, after, gr.update(choices=choices, value=None), gr.update(visible=blind), ""
 
@@ -123,20 +124,20 @@ def _compare_tab(desk: Service) -> None:
             after = before.vote(letter)
         except InputError as error:
             return before, problem(error)
-        told = f"Counted: {len(after.votes)} so far. Press Compare for another round, or show the tally."
-        return after, note(told)
+        counted = f"Counted: {len(after.votes)} so far. Press Compare for another round, or show the tally."
+        return after, note(counted)
 
     inputs = [noisy, clean, chosen, blind, trial]
-    start.click(compare, inputs, [players, trial, preferred, ballot, told], concurrency_id=JOBS)
-    vote.click(count, [preferred, trial], [trial, told])
-    show.click(lambda trial: _answer(lambda: desk.tally(trial)), trial, told)
+    start.click(compare, inputs, [players, trial, preferred, ballot, answer], concurrency_id=JOBS)
+    vote.click(count, [preferred, trial], [trial, answer])
+    show.click(lambda trial: _answer(lambda: service.tally(trial)), trial, answer)
 
 
-def _recording(label: str, desk: Service) -> gr.Audio:
-    """Where a file is dropped or recorded, and below it what was found, or what is wrong with it."""
+def _recording(label: str, service: Service) -> gr.Audio:
+    """Where a file is dropped or recorded, and below it its description, or what is wrong with it."""
 
     def admit(upload: str | None, request: gr.Request) -> str:
-        return _answer(lambda: desk.admit(_session(request), upload))
+        return _answer(lambda: service.admit(_session(request), upload))
 
     recording = gr.Audio(sources=["upload", "microphone"], type="filepath", label=label, editable=False, buttons=[])
     found = _html()
@@ -148,8 +149,9 @@ def _html(content: str = "") -> gr.HTML:
     return gr.HTML(content, elem_classes="sordino", apply_default_css=False, js_on_load=None)
 
 
-def _steps(progress: Any) -> Callable[[float, str], object]:
-    return lambda done, what: progress(done, desc=what)
+def _steps(bar: Any) -> Progress:
+    """Show progress in Gradio's bar."""
+    return lambda task, done, total, _numbers: bar(done / total, desc=task)
 
 
 def _session(request: gr.Request) -> str:
@@ -160,9 +162,9 @@ def _answer(work: Callable[[], str]) -> str:
     try:
         return work()
     except (InputError, Left) as error:
-        return _told(error)
+        return _shown(error)
 
 
-def _told(error: InputError | Left) -> str:
-    """What stands on the page; whoever has left reads nothing."""
+def _shown(error: InputError | Left) -> str:
+    """Show a mistake on the page; a visitor who has left gets nothing."""
     return problem(error) if isinstance(error, InputError) else ""

@@ -1,6 +1,7 @@
 """The server behind the page: bound to this machine, without telemetry, with a folder that goes when it stops.
 
-The browser is told to fetch nothing from anywhere else, so that even a mistake of ours or of Gradio's sends nothing.
+A policy forbids the browser to fetch anything from elsewhere, so that even a mistake of ours or of Gradio's sends
+nothing.
 """
 
 from __future__ import annotations
@@ -84,20 +85,20 @@ def serving(
         )
         visitors = Sessions(root)
         stack.enter_context(_environment({**SETTINGS, "GRADIO_TEMP_DIR": str(visitors.uploads)}))
-        desk = stack.enter_context(closing(Service(found, limits or Limits(), visitors)))
-        page, address = _launch(desk, host, port)
+        service = stack.enter_context(closing(Service(found, limits or Limits(), visitors)))
+        page, address = _launch(service, host, port)
         stack.callback(page.close, verbose=False)
         stack.enter_context(_sweeping(visitors))
         yield address
 
 
-def _launch(desk: Service, host: str, port: int | None) -> tuple[Any, str]:
+def _launch(service: Service, host: str, port: int | None) -> tuple[Any, str]:
     """Start Gradio in threads of its own; returns what stops it, and the address."""
     from starlette.middleware import Middleware
 
     from sordino.app.serve import page
 
-    blocks = page.build(desk)
+    blocks = page.build(service)
     blocks.queue(default_concurrency_limit=1)
     try:
         _, address, _ = blocks.launch(
@@ -106,8 +107,8 @@ def _launch(desk: Service, host: str, port: int | None) -> tuple[Any, str]:
             share=False,
             server_name=host,
             server_port=port,
-            max_file_size=round(desk.limits.megabytes * 1e6),
-            allowed_paths=[str(desk.visitors.work)],
+            max_file_size=round(service.limits.megabytes * 1e6),
+            allowed_paths=[str(service.visitors.work)],
             app_kwargs={"middleware": [Middleware(OnlyHere)]},
             ssr_mode=False,
             pwa=False,

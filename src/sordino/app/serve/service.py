@@ -1,6 +1,6 @@
-"""What the page can be asked for, by any number of visitors; answers are HTML. Nothing here knows Gradio.
+"""The requests of the page, from any number of visitors; answers are HTML. Nothing here knows Gradio.
 
-A user's mistake is one sentence on the page. A visitor who has left is told of by ``Left``, and the work stops.
+A user's mistake is one sentence on the page. When a visitor has closed the page, ``Left`` is raised and the work stops.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from sordino.app.serve.sessions import Sessions
 from sordino.audio.sound_files import FORMATS
 from sordino.errors import InputError
 from sordino.evaluation.score import NOISY
+from sordino.types import Progress
 
 CLEAN = "clean"
 WITHOUT_LIMIT_DB = 60.0
 """The end of the slider, where it lowers the noise by as much as the model can."""
 
-Progress = Callable[[float, str], object]
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 
@@ -38,25 +38,26 @@ class Left(Exception):
 
 
 def _alone(method: Callable[Concatenate[Service, Asked], Answer]) -> Callable[Concatenate[Service, Asked], Answer]:
-    """A method of the desk, done by its one worker after all that was asked for before, in the caller's context.
+    """Decorator: run a method in the service's one worker thread, after earlier requests, in the caller's context.
 
-    Memory that a thread has freed stays with it for a while; that of twenty threads would be twenty times as much.
+    One thread, as memory that a thread has freed stays with it for a while: twenty threads would keep twenty times
+    as much.
     """
 
     @wraps(method)
-    def wait(desk: Service, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
-        return desk.worker.submit(copy_context().run, method, desk, *args, **kwargs).result()
+    def wait(service: Service, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        return service.worker.submit(copy_context().run, method, service, *args, **kwargs).result()
 
     return wait
 
 
 class Service:
-    """Takes recordings in and hands players and tables out.
+    """Takes recordings and returns players and tables.
 
     Args:
         offers: the models.
-        limits: for what is taken.
-        visitors: whose files these are.
+        limits: of recordings.
+        visitors: the sessions, and their files.
     """
 
     def __init__(self, offers: Mapping[str, Offer], limits: jobs.Limits, visitors: Sessions) -> None:
@@ -64,12 +65,12 @@ class Service:
         self.worker = ThreadPoolExecutor(1, "sordino-work")
 
     def close(self) -> None:
-        """Send everyone away, and with them the work that is done or waits."""
+        """End all sessions, and with them the work that is under way or waits."""
         self.visitors.close()
         self.worker.shutdown()
 
     def admit(self, session: str, upload: str | None) -> str:
-        """Look at what was dropped; nothing is said when it was taken away again."""
+        """Check an uploaded file and describe it; empty when the file was removed again."""
         if upload is None:
             return ""
         self.visitors.came(session, Path(upload))
@@ -79,7 +80,7 @@ class Service:
 
     @_alone
     def about(self, name: str) -> str:
-        """What a model is and costs; its speed is measured when it is asked for first."""
+        """Describe a model and its cost; its speed is measured at the first request."""
         return note(f"{self.offers[name]}.")
 
     @_alone
@@ -87,9 +88,10 @@ class Service:
         """Enhance with one model: a link to the file, and a player of noisy and enhanced."""
         source = self._source(session, upload, "noisy recording")
         with self._room(session, "enhance") as room:
-            target = self._enhanced(session, source, room, name, limit_db, lambda done: progress(done, "enhancing"))
-            self._told(session, progress, 1.0, "drawing")
-            player = jobs.heard(source.stem, {NOISY: source, "enhanced": target}, room)
+            progress = self._while_here(session, progress)
+            target = self._enhanced(session, source, room, name, limit_db, progress)
+            progress("drawing", 1, 1, {})
+            player = jobs.player_of(source.stem, {NOISY: source, "enhanced": target}, room)
         link = f"gradio_api/file={target.as_posix()}"
         kept = f'<a class="download" href="{escape(link)}" download="{escape(target.name)}">Download {target.name}</a>'
         return f"<p>{kept}</p>\n{player}"
@@ -111,8 +113,8 @@ class Service:
             uploads: the noisy recording, and a clean one or None.
             names: the models.
             blind: hide which is which, and keep the scores for the tally.
-            trial: what the visitor said so far.
-            progress: hears how far the work is.
+            trial: the visitor's votes so far.
+            progress: called as the work goes on.
 
         Returns:
             HTML, and the trial, with a new round if blind.
@@ -124,22 +126,23 @@ class Service:
         trial = trial.begin(names, np.random.default_rng()) if blind else trial
         shown = dict(trial.letters) if blind else {name: name for name in names}
         with self._room(session, "compare") as room:
+            progress = self._while_here(session, progress)
             files = {NOISY: noisy}
             for index, (label, name) in enumerate(shown.items()):
                 part, folder = f"model {index + 1} of {len(shown)}", room / str(index)
-                told = self._part(index / len(shown), 1 / len(shown), part, progress)
-                files[label] = self._enhanced(session, noisy, folder, name, WITHOUT_LIMIT_DB, told)
-            rows = [] if clean is None else self._rows(session, clean, files, progress)
+                within = _part(progress, part, index, len(shown))
+                files[label] = self._enhanced(session, noisy, folder, name, WITHOUT_LIMIT_DB, within)
+            rows = [] if clean is None else jobs.scored(clean, files, progress).rows
             if clean is not None:
                 files[CLEAN] = clean
-            self._told(session, progress, 1.0, "drawing")
-            player = jobs.heard(noisy.stem, files, room)
+            progress("drawing", 1, 1, {})
+            player = jobs.player_of(noisy.stem, files, room)
         if blind:
             return player, trial.measure([{**row, "id": shown[row["id"]]} for row in rows if row["id"] in shown])
         return player + (scores_table(rows) if rows else ""), trial
 
     def tally(self, trial: BlindTest) -> str:
-        """The votes so far, under the models' names."""
+        """Show the votes so far, under the models' names."""
         return tally(trial, self.offers)
 
     def _source(self, session: str, upload: str | None, what: str) -> Path:
@@ -151,39 +154,35 @@ class Service:
         jobs.look(path, self.limits)
         return path
 
-    def _enhanced(self, session: str, source: Path, folder: Path, name: str, limit_db: float, told: jobs.Told) -> Path:
-        def heard(done: float) -> None:
-            self._check(session)
-            told(done)
-
+    def _enhanced(
+        self, session: str, source: Path, folder: Path, name: str, limit_db: float, progress: Progress
+    ) -> Path:
         suffix = source.suffix if source.suffix.lower() in FORMATS else ".wav"
         target = folder / f"{source.stem}-enhanced{suffix}"
         limit = None if limit_db >= WITHOUT_LIMIT_DB else limit_db
         try:
-            jobs.enhanced(source, target, self.offers[name].model, limit, heard)
+            jobs.enhanced(source, target, self.offers[name].model, limit, progress)
         except InputError:
             self._check(session)  # the folder may have gone with its visitor
             raise
         return target
 
-    def _rows(self, session: str, clean: Path, files: Mapping[str, Path], progress: Progress) -> list[dict]:
-        return jobs.scored(clean, files, lambda done: self._told(session, progress, done, "measuring")).rows
+    def _while_here(self, session: str, progress: Progress) -> Progress:
+        """Return ``progress`` for work that stops, by ``Left``, when its visitor has gone."""
 
-    def _told(self, session: str, progress: Progress, done: float, what: str) -> None:
-        self._check(session)
-        progress(done, what)
+        def report(task: str, done: int, total: int, numbers: Mapping[str, float]) -> None:
+            self._check(session)
+            progress(task, done, total, numbers)
+
+        return report
 
     def _check(self, session: str) -> None:
         if session not in self.visitors:
             raise Left
 
-    @staticmethod
-    def _part(start: float, share: float, what: str, progress: Progress) -> jobs.Told:
-        return lambda done: progress(start + share * done, what)
-
     @contextmanager
     def _room(self, session: str, use: str) -> Generator[Path, None, None]:
-        """A folder for results, which goes at once if its visitor does."""
+        """Context manager with a folder for results, which is deleted at once if its visitor has gone."""
         room = self.visitors.room(session, use)
         try:
             yield room
@@ -192,11 +191,16 @@ class Service:
                 self.visitors.clear(room)
 
 
+def _part(progress: Progress, title: str, index: int, parts: int) -> Progress:
+    """Return a progress for one of several equal parts, which reports how much of the whole is done."""
+    return lambda _task, done, total, numbers: progress(title, index * total + done, parts * total, numbers)
+
+
 def note(text: str) -> str:
-    """One sentence, quietly."""
+    """One sentence in small print, as HTML."""
     return f'<p class="note">{escape(text)}</p>'
 
 
 def problem(error: InputError) -> str:
-    """A user's mistake, in one sentence that is also read out."""
+    """A user's mistake in one sentence, as HTML that screen readers announce."""
     return f'<p class="banner" role="alert">{escape(str(error))}</p>'

@@ -1,7 +1,8 @@
-"""The files of those who visit the page: where they lie, and that they go when their visitor goes.
+"""The files of the page's visitors, which are deleted when their visitor leaves.
 
-A visitor is an open tab. What it uploaded, which others may have uploaded too, and what was made of it are deleted
-when it closes or makes something new; what no tab asks for any more goes after a while, and all of it with the server.
+A visitor is an open tab. Its uploads, unless another tab has the same one, and its results are deleted when it closes;
+results also when it asks for new ones. What a broken tab has left is deleted after a while, and everything when the
+server stops.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class _Visitor:
 
 
 class Sessions:
-    """Everyone who is here, by the name of their session.
+    """The visitors who are here, by session.
 
     Args:
         root: folder for all files.

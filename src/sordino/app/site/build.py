@@ -1,14 +1,15 @@
-"""The page itself: plain files that any server of files can hand out, and that keep working without it.
+"""The page: plain files that any web server can serve, and that keep working without it.
 
-    index.html, style.css, player.js, microphone.js    what is seen
-    app.js, sound.js                                   what it does; sound files in and out
+    index.html, style.css, player.js, microphone.js    the visible part
+    app.js, sound.js                                   its logic; reading and writing sound files
     worker.js, ort.js, ort.wasm                        the student, on onnxruntime-web, beside the page
-    capture.js                                         the live microphone, in the thread of the sound
-    service.js                                         keeps all of this in the browser
-    student.onnx, student.json                         the student and what the page must know of it
+    capture.js                                         the live microphone, in the audio thread
+    service.js                                         keeps all files in the browser
+    student.onnx, student.json                         the student, and the facts that the scripts need
 
-The scripts do what ``sordino.enhance`` does: a student that streams carries its state through a recording, hop by hop,
-and needs the graph of its stream alone; any other works in windows, whose constants come from there.
+The scripts do as ``sordino.enhance`` does: a student that streams carries its state through a recording, hop by hop,
+and needs the graph of its stream alone; any other works in windows, with the constants of
+``sordino.inference.windows``.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from typing import Any
 import numpy as np
 
 from sordino.app.site import npm
-from sordino.assets import ASSETS, PAGE, locate
+from sordino.assets import ASSETS, PAGE
 from sordino.errors import InputError
 from sordino.files import atomic
 from sordino.inference.model import MINIMUM
 from sordino.inference.onnx_graph import Graph, StreamGraph, stream_file
+from sordino.inference.resolve import resolve
 from sordino.inference.windows import CONTEXT_S, FADE_S, WINDOW_S
 from sordino.report.pages import listen, parts
 
@@ -39,14 +41,14 @@ GRAPH, FACTS, SERVICE = "student.onnx", "student.json", "service.js"
 LONGEST_S, LARGEST_MB = 600, 200
 """Of a recording: what a browser holds in memory without trouble."""
 SLACK_S = 0.05
-"""How late a block of the microphone may be computed and still be heard."""
+"""How late a block of the microphone may be computed and still be played."""
 AT_ONCE = 100
 """Hops of a recording that pass at once where the graph of a stream takes any number of them."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """What was written."""
+    """The page that was written."""
 
     folder: str
     files: tuple[str, ...]
@@ -66,8 +68,9 @@ def write_site(model: str | Path | None, folder: str | Path) -> Site:
         InputError: no such student, a graph that is not of sordino's export, a folder with another page, or no
             onnxruntime-web (``sordino.app.site.npm``).
     """
-    path, folder = locate(model), Path(folder)
-    if path.suffix != ".onnx":
+    source, folder = resolve(model), Path(folder)
+    path = source.file
+    if not source.is_graph:
         raise InputError(path, "is a checkpoint", "an ONNX file", "export it first")
     if (folder / "index.html").exists() and not (folder / FACTS).exists():
         raise InputError(folder, "holds another page", "an empty or new folder", "choose another")
@@ -83,7 +86,7 @@ def write_site(model: str | Path | None, folder: str | Path) -> Site:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What the page must know of the student, for its scripts."""
+    """Return the facts about the student that the scripts need."""
     graph = Graph(str(path), threads=1)
     if len(graph.inputs) != 1 or len(graph.inputs[0].shape) != 2 or isinstance(graph.inputs[0].shape[1], int):
         raise InputError(path, f"takes {graph.describe()}", "noisy [1, samples] alone, as sordino export writes it")
@@ -102,7 +105,7 @@ def _facts(path: Path) -> dict[str, Any]:
         "stream": None,
     }
     if stream_file(path).is_file():
-        engine = StreamGraph(stream_file(path))
+        engine = StreamGraph(stream_file(path), long_blocks=True)
         memory = [{"shape": shape, "type": np.dtype(kind).name} for shape, kind in engine.memory]
         slack = round(SLACK_S * rate)
         facts["stream"] = {"hop": engine.hop, "delay": engine.delay, "slack": slack, "memory": memory}
@@ -111,7 +114,7 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _page(facts: Mapping[str, Any], size: int) -> dict[str, bytes]:
-    """The files that are seen or run, but for ``service.js``."""
+    """Return the files of the page, except ``service.js``, by name."""
     words = f"Student {facts['name']} (network {facts['network']}), {facts['sample_rate'] / 1000:g} kHz, "
     words += f"{size / 1e6:.1f} MB, on {npm.PACKAGE} {npm.VERSION}."
     player = listen.player("the recording", [listen.Version(name, "", "") for name in ("noisy", "enhanced")])
@@ -130,7 +133,7 @@ def _page(facts: Mapping[str, Any], size: int) -> dict[str, bytes]:
 
 
 def _service(files: Mapping[str, bytes]) -> bytes:
-    """The script that keeps the files in the browser; its version is that of their content."""
+    """Return the script that keeps the files in the browser; its version is a hash of their content."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(name.encode() + hashlib.sha256(files[name]).digest())

@@ -23,8 +23,9 @@ from sordino.data import manifest
 from sordino.data.recordings import pair_key, speaker_of
 from sordino.data.tools.inspection import Sound, inspect
 from sordino.data.tools.layouts import Layout, Part, detect
-from sordino.data.tools.published import VALENTINI_NOISY, Measure, Progress, measure_noisy
+from sordino.data.tools.published import VALENTINI_NOISY, Measure, measure_noisy
 from sordino.errors import InputError
+from sordino.types import Progress
 
 KINDS = (
     "unreadable",
@@ -83,7 +84,7 @@ def check(
         count: how many pairs of the test set, drawn by ``seed``, are measured.
         seed: of that draw.
         fix: where to write a manifest of the entries that nothing is wrong with; None writes none.
-        progress: called as ``progress(done, total)`` after every file, and then after every pair measured.
+        progress: called after every file, and then after every pair measured.
 
     Returns:
         ``root``, ``layout``, ``files``, ``seconds``, ``parts`` (split, entries and seconds of each), ``problems``
@@ -153,7 +154,7 @@ def _inspected(paths: list[Path], progress: Progress | None) -> dict[Path, Sound
         for path, sound in zip(paths, pool.map(inspect, paths), strict=True):
             sounds[path] = sound
             if progress:
-                progress(len(sounds), len(paths))
+                progress("checking", len(sounds), len(paths), {})
     return sounds
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from sordino.data.base import Damaged
 from sordino.data.tools.pool import each
 from sordino.errors import InputError
 from sordino.files import sweep
+from sordino.types import Progress
 
 
 @dataclass
@@ -33,7 +33,7 @@ def prepare(
     sample_rate: int = 16000,
     workers: int | None = None,
     damaged: Damaged = "skip",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Prepared:
     """Resample every sound file below ``root`` into the same folders below ``out``, as 16-bit FLAC.
 
@@ -46,7 +46,7 @@ def prepare(
         sample_rate: Hz.
         workers: processes; None takes one per core, 1 works in this process.
         damaged: pass a file by that cannot be read, and report it; or refuse it.
-        progress: called as ``progress(done, total)`` after every file.
+        progress: called after every file.
 
     Returns:
         How many files were written, were there before, or failed, and why.
@@ -75,7 +75,7 @@ def prepare(
             if gain_db < 0:
                 result.turned_down.append((str(source), gain_db))
         if progress:
-            progress(done, len(jobs))
+            progress("preparing", done, len(jobs), {})
     result.failed.sort()
     result.turned_down.sort()
     return result

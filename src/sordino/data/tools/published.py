@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from sordino.audio.sound_files import read_mono
+from sordino.types import Progress
 
 Measure = Callable[[np.ndarray, np.ndarray, int], dict[str, float]]
 """``measure(clean, noisy, sample_rate)`` -> figures by name, such as ``pesq_wb`` and ``stoi``."""
 
-Progress = Callable[[int, int], None]
-"""``progress(done, total)``"""
 
 VALENTINI_NOISY = {"pesq_wb": (1.97, 1.97), "stoi": (0.91, 0.93)}
 """What the 824 noisy test utterances of VoiceBank-DEMAND score: lowest and highest mean told."""
@@ -38,7 +37,7 @@ def measure_noisy(
         measure: see :data:`Measure`; a figure that it leaves out is one that could not be had.
         sample_rate: Hz to measure at; files at another rate are resampled.
         published: figure -> lowest and highest mean.
-        progress: called as ``progress(done, total)``.
+        progress: called after every pair.
 
     Returns:
         ``count``, ``means``, ``missing`` (figure -> pairs without it), ``published`` and ``off``: a sentence for each
@@ -49,7 +48,7 @@ def measure_noisy(
         for name, value in measure(read_mono(clean, sample_rate), read_mono(noisy, sample_rate), sample_rate).items():
             values.setdefault(name, []).append(float(value))
         if progress:
-            progress(done, len(pairs))
+            progress("measuring", done, len(pairs), {})
     off = []
     for name, (lowest, highest) in published.items():
         if len(values[name]) < 2:

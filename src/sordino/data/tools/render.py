@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from sordino.data.sources.synthetic import NOTE
 from sordino.data.tools.pool import each
 from sordino.errors import InputError
 from sordino.files import sweep, write_json, write_text
-from sordino.types import Item
+from sordino.types import Item, Progress
 
 RECORD = "render.json"
 """A file of this name in the folder says what was rendered there."""
@@ -54,7 +54,7 @@ def render(
     workers: int | None = None,
     damaged: Damaged = "refuse",
     about: Mapping[str, Any] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Rendered:
     """Write ``hours`` of a source's training items, and its validation items, as FLAC: 16 bits, quiet ones 24.
 
@@ -69,7 +69,7 @@ def render(
         workers: processes; None takes one per core, 1 works in this process.
         damaged: refuse a recording that cannot be read, or skip the mixtures that need it and report them.
         about: plain values that tell the source from others; kept beside the files.
-        progress: called as ``progress(done, total)`` after every mixture.
+        progress: called after every mixture.
 
     Returns:
         How many mixtures were written, were there before, or failed, and why.
@@ -99,7 +99,7 @@ def render(
         else:
             result.written += 1
         if progress:
-            progress(done, len(jobs))
+            progress("rendering", done, len(jobs), {})
     result.failed.sort()
     return result
 

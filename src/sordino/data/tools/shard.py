@@ -7,7 +7,7 @@ so that the split is made once and a run on shards is given what a run on the fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -21,7 +21,7 @@ from sordino.data.sources.synthetic import NOTE
 from sordino.data.tools.pool import each
 from sordino.errors import InputError
 from sordino.files import sweep, write_text
-from sordino.types import Item
+from sordino.types import Item, Progress
 
 
 @dataclass
@@ -42,7 +42,7 @@ def shard(
     per_shard: int = 1000,
     workers: int | None = None,
     damaged: Damaged = "refuse",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Sharded:
     """Write the recordings of a source as shards.
 
@@ -54,7 +54,7 @@ def shard(
         per_shard: recordings, or pairs, in each.
         workers: processes; None takes one per core, 1 works in this process.
         damaged: refuse a recording that cannot be read, or leave it out and report it.
-        progress: called as ``progress(done, total)`` after every shard.
+        progress: called after every shard.
 
     Returns:
         How many shards were written or were there before, and what is in none.
@@ -86,7 +86,7 @@ def shard(
         result.written += 1
         result.failed += left_out
         if progress:
-            progress(result.present + result.written, len(jobs))
+            progress("sharding", result.present + result.written, len(jobs), {})
     result.failed.sort()
     return result
 

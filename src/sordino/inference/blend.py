@@ -1,0 +1,56 @@
+"""What the output holds beside the estimate: some of the noise, and the band that the model does not cover.
+
+Strength is an attenuation limit of L dB: the noise is lowered by at most that much. With k = 10^(-L/20),
+
+    output = estimate + k (noisy - estimate)
+
+is what DeepFilterNet's ``atten_lim_db`` does to spectra (H. Schroeter et al., "DeepFilterNet: a low complexity speech
+enhancement framework for full-band audio based on deep filtering", ICASSP 2022, and its code); mixing is linear, so
+waveforms serve as well. The speech in the estimate is unchanged; where the estimate has removed noise, k of it is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sordino.errors import InputError
+
+HighBand = Literal["drop", "keep"]
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How an output is put together from the estimate and the noisy input.
+
+    Args:
+        strength_db: the noise is lowered by at most that much; None sets no limit, 0 changes nothing.
+        high_band: what becomes of the band above half the model's rate, which the model does not see: ``drop`` leaves
+            it out, ``keep`` passes it on unchanged, noise and all.
+        keep_rate: the output has the rate of the input; otherwise it has the model's, which has no high band.
+
+    Raises:
+        InputError: a strength below 0, or a high band to keep at the model's rate.
+    """
+
+    strength_db: float | None = None
+    high_band: HighBand = "drop"
+    keep_rate: bool = True
+
+    def __post_init__(self) -> None:
+        if self.strength_db is not None and not self.strength_db >= 0:  # so that NaN is refused too
+            expected = "0 dB or more, by which the noise is lowered at most"
+            raise InputError("strength", f"{self.strength_db:g} dB", expected)
+        if self.high_band not in ("drop", "keep"):
+            raise InputError("high band", repr(self.high_band), "drop or keep")
+        if self.high_band == "keep" and not self.keep_rate:
+            raise InputError("high band", "there is none at the model's rate", hint="keep the rate, or drop the band")
+
+    @property
+    def noisy_share(self) -> float:
+        """The factor k by which the noisy input is mixed in, 0 to 1."""
+        return 0.0 if self.strength_db is None else 10 ** (-self.strength_db / 20)
+
+
+ESTIMATE_ALONE = Blend()
+"""The estimate, at the rate of the input, and nothing else."""

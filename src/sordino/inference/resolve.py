@@ -1,0 +1,140 @@
+"""What is this model? The one place that answers, for every function and every command.
+
+A user names a model in many ways: not at all, by a word, by a file, or by an object of Python. ``resolve`` looks at
+what was given and says which of these it is and where it lies. It opens no file, imports no module that a word names,
+and needs neither torch nor onnxruntime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, student_file, students, weights
+from sordino.errors import InputError
+from sordino.inference import import_string
+from sordino.inference.contracts import Engine, OpenModel
+
+Kind = Literal[
+    "shipped",  # a student of the package, by its name: a graph in ONNX and mostly a checkpoint
+    "onnx",  # a graph of whole recordings
+    "stream",  # the graph of a stream, which an export writes beside the former
+    "checkpoint",  # .safetensors of sordino's own, or a published one
+    "recipe",  # a network with fresh weights, where a function takes one
+    "import",  # package.module:function
+    "network",  # in torch
+    "function",  # from noisy [T] to estimate [T]
+    "model",  # opened already, by open_model
+    "engine",  # opened already, block by block
+]
+
+STREAM_SUFFIX = ".stream.onnx"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from.
+
+    Attributes:
+        kind: what it is.
+        name: for people: that of the student, of the file without its suffix, of the function or network.
+        path: its file, if it has one; of a student that ships the graph in ONNX.
+        value: the object that was given, if it was no word and no path.
+    """
+
+    kind: Kind
+    name: str
+    path: Path | None = None
+    value: Any = None
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether it is a file in ONNX."""
+        return self.kind in ("shipped", "onnx", "stream")
+
+    @property
+    def file(self) -> Path:
+        """The file of the model.
+
+        Raises:
+            InputError: it is none.
+        """
+        if self.path is None or self.kind == "recipe":
+            raise InputError(self.path or self.name, "is no file of a model", _expected())
+        return self.path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of its weights.
+
+        Raises:
+            InputError: it has no checkpoint.
+        """
+        if self.kind == "shipped":
+            return weights(self.name)
+        if self.kind != "checkpoint":
+            raise InputError(self.path or self.name, "is no checkpoint", f"a file {', '.join(CHECKPOINTS)}")
+        return self.file
+
+
+def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None = None) -> ModelSource:
+    """Say what ``model`` is.
+
+    Args:
+        model: None for the default student; the name of one that ships; a path to ONNX or to a checkpoint; the name of
+            a function, ``package.module:function``; a network; a function; or what ``open_model`` or ``open_engine``
+            returned.
+        otherwise: what a word is that is none of those. With it, nobody checks here that a file exists: what reads
+            the file knows better what to say.
+
+    Raises:
+        InputError: no such model; the nearest name is given.
+    """
+    if model is None:
+        model = DEFAULT_STUDENT
+    if isinstance(model, (str, Path)):
+        return _word(model, otherwise)
+    if isinstance(model, OpenModel):
+        return ModelSource("model", model.name, value=model)
+    if isinstance(model, Engine):
+        return ModelSource("engine", model.name, value=model)
+    if hasattr(model, "taps") and hasattr(model, "sample_rate"):
+        return ModelSource("network", model.name, value=model)
+    if callable(model):
+        return ModelSource("function", getattr(model, "__name__", type(model).__name__), value=model)
+    raise InputError("model", f"a {type(model).__name__}", "a name, a path, a network or a function")
+
+
+def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) -> ModelSource:
+    word, path = str(model), Path(model)
+    if isinstance(model, str) and import_string.is_name(word):
+        return ModelSource("import", word)
+    if word in students():
+        return ModelSource("shipped", word, student_file(word))
+    kind = _kind_of_file(path) or otherwise
+    if kind is None or not (otherwise or path.is_file()):
+        raise _no_model(model)
+    name = path.name[: -len(STREAM_SUFFIX)] if kind == "stream" else path.stem
+    return ModelSource(kind, name, path)
+
+
+def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
+    name = path.name.lower()
+    if name.endswith(STREAM_SUFFIX):
+        return "stream"
+    if name.endswith(".onnx"):
+        return "onnx"
+    return "checkpoint" if name.endswith(CHECKPOINTS) else None
+
+
+def _no_model(model: str | Path) -> InputError:
+    import difflib  # here alone, as every start of the program would pay for it
+
+    found = "not a model" if Path(model).exists() else "no such model"
+    near = difflib.get_close_matches(str(model), students(), n=1)
+    return InputError(model, found, _expected(), f"did you mean {near[0]}?" if near else "")
+
+
+def _expected() -> str:
+    return f"a .onnx file, a checkpoint, or one of {', '.join(students())}"

@@ -1,0 +1,36 @@
+"""Progress: one protocol, and how the command line shows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sordino.cli.progress import Display
+from sordino.types import Progress, Status, retitled
+
+
+def test_a_display_is_a_progress_and_tells_a_log_file_the_end_and_no_step_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Display() as show:
+        progress: Progress = show
+        status: Status = show.status
+        progress("scoring", 1, 2, {})
+        status("turned over at step 3")
+        progress("scoring", 2, 2, {"loss": 0.12345})
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["turned over at step 3", "scoring: 2/2, 0 s left  loss 0.1235"]
+
+
+def test_a_display_that_shows_nothing_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display():
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_task_under_another_title() -> None:
+    seen: list[tuple[object, ...]] = []
+    renamed = retitled(lambda *step: seen.append(step), "scoring best.safetensors")
+    assert renamed is not None
+    renamed("scoring", 1, 2, {"loss": 0.5})
+    assert seen == [("scoring best.safetensors", 1, 2, {"loss": 0.5})]
+    assert retitled(None, "scoring") is None

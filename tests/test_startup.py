@@ -1,0 +1,62 @@
+"""What a command does before it works: it opens the session that it runs, and imports what it needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sordino.assets import student_file
+from sordino.audio import sound_files
+
+COUNT = """
+import json, sys
+import onnxruntime
+
+read, sessions = [], []
+sys.addaudithook(lambda event, values: read.append(str(values[0])) if event == "open" else None)
+
+class Counted(onnxruntime.InferenceSession):
+    def __init__(self, path, *args, **kwargs):
+        sessions.append(str(path))
+        super().__init__(path, *args, **kwargs)
+
+onnxruntime.InferenceSession = Counted
+from sordino.cli.main import main
+main(sys.argv[1:])
+cards = [name for name in read if name.endswith(".json")]
+print(json.dumps({"sessions": sessions, "cards": cards, "rich": "rich" in sys.modules}), file=sys.stderr)
+"""
+
+
+def run(*words: str, stdin: Path | None = None) -> dict:
+    with open(stdin or "/dev/null", "rb") as source:
+        done = subprocess.run([sys.executable, "-c", COUNT, *words], stdin=source, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stderr.decode().splitlines()[-1])
+
+
+@pytest.fixture
+def noisy(tmp_path: Path) -> Path:
+    wave = 0.1 * np.random.default_rng(0).standard_normal(3 * 16000)
+    sound_files.write(tmp_path / "noisy.wav", wave.astype(np.float32), 16000)
+    return tmp_path / "noisy.wav"
+
+
+@pytest.mark.parametrize(
+    ("model", "graph"),
+    [([], "unet-24.stream.onnx"), (["--model", "manner-s-1.5gf-int8"], "manner-s-1.5gf-int8.onnx")],
+)
+def test_a_file_is_enhanced_with_one_session_and_no_card_is_read(noisy: Path, model: list[str], graph: str) -> None:
+    found = run("enhance", str(noisy), "-o", str(noisy.with_name("clean.wav")), *model)
+    assert found == {"sessions": [str(student_file().with_name(graph))], "cards": [], "rich": False}
+
+
+def test_a_stream_opens_its_graph_alone(noisy: Path) -> None:
+    found = run("enhance", "--stream", stdin=noisy)
+    # Once fixed to a single hop, and once for the blocks that hold several.
+    assert found == {"sessions": [str(student_file(suffix=".stream.onnx"))] * 2, "cards": [], "rich": False}
