@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sordino.audio.codecs import codecs_at, round_trip
-from sordino.audio.filters import colour
+from sordino.audio.filters import apply_filters
 from sordino.audio.mix import SILENCE_DB, at_ratio, clip, common_gain, rms_db
 from sordino.audio.rooms import reverberate
 from sordino.data.augmentation import Augmentation
@@ -23,7 +23,7 @@ from sordino.data.draws import More, draw_band, draw_bursts, draw_hum, draw_room
 OTHER_DB = (-10.0, 5.0)
 """Level of a second and a third noise over what is there."""
 
-SQUEEZE = (0.3, 0.95)
+COMPRESSION = (0.3, 0.95)
 """Compression levels of codecs: for speech at 16 kHz 186 to 21 kbit/s of Opus, 62 to 34 of Vorbis, 49 to 26 of MP3."""
 
 _STAGES: tuple[str, ...] = (
@@ -163,9 +163,9 @@ class Degrader:
         if rng is None:
             return sounds
         sections = draw_band(rng, self.sample_rate)
-        speech = colour(sounds.speech, sections)
-        reference = speech if sounds.reference is sounds.speech else colour(sounds.reference, sections)
-        return Sounds(speech, reference, colour(sounds.noise, sections))
+        speech = apply_filters(sounds.speech, sections)
+        reference = speech if sounds.reference is sounds.speech else apply_filters(sounds.reference, sections)
+        return Sounds(speech, reference, apply_filters(sounds.noise, sections))
 
     def _mixture(self, dice: Dice, noisy: np.ndarray) -> np.ndarray:
         """What works on the mixture and spares the reference: clipping, then a codec."""
@@ -173,17 +173,19 @@ class Degrader:
             noisy = clip(noisy, rng.uniform(*self.chances.clipping_db))
         if rng := dice.roll("codec", self.chances.codec):
             codecs = codecs_at(self.sample_rate)
-            codec, squeeze = codecs[int(rng.integers(len(codecs)))], rng.uniform(*SQUEEZE)
-            noisy = np.clip(round_trip(noisy, codec, squeeze, self.sample_rate), -1, 1)
+            codec, compression = codecs[int(rng.integers(len(codecs)))], rng.uniform(*COMPRESSION)
+            noisy = np.clip(round_trip(noisy, codec, compression, self.sample_rate), -1, 1)
         return noisy
 
 
 def _coloured(sections: np.ndarray, speech: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
     """Filter sounds that belong together, and give all of them the gain that keeps the level of the first."""
-    shaped = colour(speech, sections)
+    shaped = apply_filters(speech, sections)
     change_db = rms_db(speech) - rms_db(shaped)
     gain = np.float32(10 ** (change_db / 20) if math.isfinite(change_db) else 1.0)
-    return shaped * gain, *(shaped * gain if other is speech else colour(other, sections) * gain for other in others)
+    return shaped * gain, *(
+        shaped * gain if other is speech else apply_filters(other, sections) * gain for other in others
+    )
 
 
 def _add(noise: np.ndarray, other: np.ndarray, level_db: float, under_db: float | None = None) -> np.ndarray:

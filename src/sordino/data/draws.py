@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sordino.audio.disturbances import fade, hum, lay, loudest, rumble, rumble_samples
+from sordino.audio.disturbances import fade, hum, loudest_part, place_copies, rumble, rumble_samples
 from sordino.audio.filters import (
     RANDOM_MAX,
     high_pass,
@@ -74,11 +74,11 @@ def draw_hum(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndar
 
 
 def draw_bursts(rng: np.random.Generator, more: More, length: int, sample_rate: int) -> np.ndarray:
-    """Draw a short sound, the loudest 50 to 500 ms of another noise, heard one to five times: float32 ``[T]``."""
+    """Draw a short sound, the loudest_part 50 to 500 ms of another noise, heard one to five times: float32 ``[T]``."""
     seconds = math.exp(rng.uniform(math.log(0.05), math.log(0.5)))
     source = more(rng, min(length, sample_rate))
-    sound = fade(loudest(source, round(seconds * sample_rate)), sample_rate)
-    return lay(sound, rng.integers(length, size=int(rng.integers(1, 6))).tolist(), length)
+    sound = fade(loudest_part(source, round(seconds * sample_rate)), sample_rate)
+    return place_copies(sound, rng.integers(length, size=int(rng.integers(1, 6))).tolist(), length)
 
 
 def draw_room(rng: np.random.Generator, sample_rate: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sordino.audio import sound_files
 from sordino.audio.blocks import read_blocks
-from sordino.audio.encoding import leveller
+from sordino.audio.encoding import unclipped_encoder
 from sordino.inference.model import open_model
 from sordino.inference.pipeline import HighBand, StreamPipeline, check_blend
 
@@ -58,7 +58,7 @@ def enhance_file(
         passage = StreamPipeline(process, about.sample_rate, about.channels, **options)
         length, expected = 0, about.length * passage.sample_rate // about.sample_rate
         with (
-            leveller(target, passage.sample_rate, about.channels, subtype, expected) as put,
+            unclipped_encoder(target, passage.sample_rate, about.channels, subtype, expected) as put,
             closing(ahead(_enhanced(source, about, passage, progress))) as blocks,
         ):
             for block in blocks:
