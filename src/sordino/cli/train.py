@@ -24,7 +24,7 @@ def _shipped_recipes() -> str:
 def train(given: Namespace) -> Answer:
     needs_training_tier()
     from sordino.experiments import run
-    from sordino.metrics import described
+    from sordino.metrics import format_scores
 
     if given.dry_run:
         tried = run.dry_run(given.recipe, given.overrides)
@@ -32,7 +32,7 @@ def train(given: Namespace) -> Answer:
     with Display() as show:
         outcome = run.train(given.recipe, given.overrides, given.out, given.resume, show)
     value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
-    best = "" if outcome.best_step is None else f"; best at step {outcome.best_step}: {described(outcome.valid)}"
+    best = "" if outcome.best_step is None else f"; best at step {outcome.best_step}: {format_scores(outcome.valid)}"
     return value, f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s{best}"
 
 
