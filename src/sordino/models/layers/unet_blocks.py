@@ -44,11 +44,12 @@ class CausalConv(nn.Module):
         """
         # The weights are sorted: the even frequencies of all channels first, then the odd ones. In channels_last the
         # output [B,N,F,2,c_out/2] then already is the interleaved spectrum [B,N,2F,c_out/2], without a copy.
-        weight = self.conv.weight.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
+        weight = _even_first(self.conv.weight)
+        bias = None if self.conv.bias is None else _even_first(self.conv.bias)
         if past is not None:
             x = _joined(past, x)
         groups = 1 if self.conv.groups == 1 else x.shape[1]
-        x = F.conv2d(x, weight, padding=(int(past is None), 1), groups=groups)
+        x = F.conv2d(x, weight, bias, padding=(int(past is None), 1), groups=groups)
         return x.movedim(1, -1).unflatten(-1, (2, -1)).flatten(2, 3).movedim(-1, 1)
 
 
@@ -146,6 +147,11 @@ class GroupedGru(nn.Module):
             outputs.append(output)
             new_states.append(new_state)
         return torch.cat(outputs, dim=-1), torch.cat(new_states).transpose(0, 1)
+
+
+def _even_first(values: Tensor) -> Tensor:
+    """Reorder [2C,...] from even and odd in turn to all even ones, then all odd ones."""
+    return values.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
 
 
 def _joined(past: Tensor, x: Tensor) -> Tensor:
