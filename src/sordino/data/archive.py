@@ -87,7 +87,7 @@ def write_archive(
         left_out: for the index; it may grow while the items are read, and is used after the last.
     """
     contents: list[tuple[dict[str, Any], dict[str, int]]] = []
-    # The index of an earlier tar file, which somebody deleted because it was damaged.
+    # The index of an earlier tar file, which was deleted because it was damaged.
     index_path(path).unlink(missing_ok=True)
     with atomic(path) as temporary:
         with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:

@@ -224,7 +224,7 @@ def _duplicates(entries: list[_Entry], sounds: dict[Path, Sound]) -> Iterator[tu
 def _leaks(entries: list[_Entry]) -> Iterator[tuple[_Entry, Problem]]:
     """Yield training entries of speakers that are in the validation or test set.
 
-    If all training files seem to have one speaker, their names do not identify speakers, and nothing can be said.
+    If all training files seem to have one speaker, their names do not identify speakers: nothing is reported.
     """
     training = [entry for entry in entries if entry.part.split in ("train", "speech")]
     if len({entry.speaker for entry in training}) < 2:
