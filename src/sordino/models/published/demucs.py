@@ -66,13 +66,12 @@ def arguments(state: State, stated: Mapping[str, Any]) -> tuple[str, dict[str, A
         deepest = state["lstm.lstm.weight_hh_l0"].shape[-1]
         inferred["growth"] = round((deepest / hidden) ** (1 / (depth - 1)))
     arguments: dict[str, Any] = {"stride": 4, "resample": 4, "growth": 2}
-    for published_name, name in _PARAMETERS.items():
-        if published_name not in stated:
+    for key, name in _PARAMETERS.items():
+        if key not in stated:
             continue
-        arguments[name] = stated[published_name]
-        if name in inferred and stated[published_name] != inferred[name]:
-            found = f"{published_name}={stated[published_name]!r} beside tensors of a network with {published_name}={inferred[name]!r}"
-            raise ValueError(found)
+        arguments[name] = stated[key]
+        if name in inferred and stated[key] != inferred[name]:
+            raise ValueError(f"{key}={stated[key]!r} beside tensors of a network with {key}={inferred[name]!r}")
     return "demucs", arguments | inferred
 
 
