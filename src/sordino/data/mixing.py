@@ -100,8 +100,7 @@ class Mixer:
     """Draws mixtures from recordings of speech and of noise.
 
     A segment longer than its utterance continues, after a pause, with other utterances of the same speaker. Padding
-    would fill a third of every batch with silence if utterances are short, and a network would learn that speech ends
-    early.
+    would fill a third of every batch with silence if utterances are short, and teach that speech ends early.
 
     Args:
         speech: utterances.
@@ -162,13 +161,7 @@ class Mixer:
         return LazySequence(count, _Fixed(self, count))
 
     def draw(self, rng: np.random.Generator, share: float, length: int) -> Item:
-        """Draw one mixture.
-
-        Args:
-            rng: generator of the item.
-            share: position in all speech, 0 to 1, from which the first utterance is taken.
-            length: samples.
-        """
+        """Draw a mixture of ``length`` samples; ``share`` (0 to 1) is the position in all speech where it begins."""
         position = share * self._ends[-1]
         first = min(int(np.searchsorted(self._ends, position, side="right")), len(self.speech) - 1)
         tempo = 1.0 if self.mixing.tempo is None else rng.uniform(*self.mixing.tempo)
@@ -285,10 +278,7 @@ def evenly_spread(bounds: tuple[float, float], index: int) -> float:
 
 
 def _by_kind(kinds: Sequence[str], names: Sequence[str]) -> list[list[int]]:
-    """Return the indices of each kind of noise, with kinds and members in the order of their names' CRC-32.
-
-    Unlike the alphabet, that order is unrelated to the content.
-    """
+    """Return the indices of each kind of noise; kinds and members are in the order of their names' CRC-32."""
     members: dict[str, list[int]] = {}
     for index in sorted(range(len(names)), key=lambda index: zlib.crc32(names[index].encode())):
         members.setdefault(kinds[index], []).append(index)
