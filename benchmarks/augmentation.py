@@ -23,7 +23,7 @@ from scipy.signal import spectrogram
 from sordino.assets import SPEECH
 from sordino.audio.sound_files import read_mono
 from sordino.data.augmentation import NOTHING, Augmentation
-from sordino.data.degrading import Degrader, Sounds
+from sordino.data.degrading import Degrader, MixtureParts
 from sordino.data.voices import KINDS, make_noise
 from sordino.files import atomic
 
@@ -70,7 +70,7 @@ def _degraded(chances: Augmentation) -> np.ndarray:
     def noise(rng: np.random.Generator, samples: int, kind: str | None = None) -> np.ndarray:
         return make_noise(rng, kind or str(rng.choice(sorted(KINDS))), samples / RATE, RATE)[:samples]
 
-    sounds = Sounds(speech, speech, noise(np.random.default_rng(1), len(speech), "white"))
+    sounds = MixtureParts(speech, speech, noise(np.random.default_rng(1), len(speech), "white"))
     return Degrader(chances, RATE)(np.random.default_rng(SEED), sounds, noise, SNR_DB, LEVEL_DB).noisy
 
 

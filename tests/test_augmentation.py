@@ -15,7 +15,7 @@ from sordino.audio.rooms import reverberate
 from sordino.audio.sound_files import info, write
 from sordino.data import sources
 from sordino.data.augmentation import DEFAULT, NOTHING, Augmentation
-from sordino.data.degrading import Degrader, Sounds
+from sordino.data.degrading import Degrader, MixtureParts
 from sordino.data.tools.render import render
 from sordino.errors import InputError
 from sordino.experiments.build import build_source
@@ -52,10 +52,10 @@ def share_below(audio: np.ndarray, hz: float = 120) -> float:
     return float(energy[np.fft.rfftfreq(len(audio), 1 / RATE) < hz].sum() / energy.sum())
 
 
-def sounds(length: int = RATE) -> Sounds:
+def sounds(length: int = RATE) -> MixtureParts:
     rng = np.random.default_rng(8)
     speech, noise = 0.1 * rng.standard_normal((2, length)).astype(np.float32)
-    return Sounds(speech, speech, noise)
+    return MixtureParts(speech, speech, noise)
 
 
 def more(rng: np.random.Generator, length: int) -> np.ndarray:

@@ -15,11 +15,11 @@ from sordino.audio.mix import rms_db
 from sordino.audio.sound_files import info, read_mono, write
 from sordino.audio.tempo import stretch
 from sordino.data import base, sources
-from sordino.data.base import Lazy, Segments
-from sordino.data.loader import Order, collate, loader
+from sordino.data.base import LazySequence, Segments
+from sordino.data.loader import EpochBatches, collate, loader
 from sordino.data.mixing import Mixer, Mixing
 from sordino.data.recordings import Recordings, audio_below, held_out, pair_files, recording_of, speaker_of
-from sordino.data.sources.synthetic import Sounds
+from sordino.data.sources.synthetic import MemoryRecordings
 from sordino.data.voices import KINDS, Voice, make_noise, speak
 from sordino.errors import InputError
 from sordino.types import Item
@@ -128,7 +128,7 @@ def test_lazy_items_are_a_sequence():
         made.append(index)
         return Item(np.zeros(index), None, index, str(index))
 
-    items = Lazy(10, make)
+    items = LazySequence(10, make)
     assert made == []
     assert [item.id for item in items[7:]] == ["7", "8", "9"]
     assert items[-1].id == "9"
@@ -146,23 +146,23 @@ def test_create_names_the_nearest_source():
 
 
 def test_an_epoch_visits_every_item_once_and_resumes_anywhere():
-    batches = list(Order(103, 8, seed=1, epoch=5))
-    assert len(batches) == len(Order(103, 8, 1, 5)) == 12
+    batches = list(EpochBatches(103, 8, seed=1, epoch=5))
+    assert len(batches) == len(EpochBatches(103, 8, 1, 5)) == 12
     keys = [key for batch in batches for key in batch]
     assert {epoch for epoch, _ in keys} == {5}
     assert len({index for _, index in keys}) == 96
-    assert list(Order(103, 8, 1, 5, start_batch=7)) == batches[7:]
-    assert list(Order(103, 8, 1, 5, start_batch=12)) == []
-    assert list(Order(103, 8, 1, 6)) != batches
-    assert list(Order(103, 8, 2, 5)) != batches
+    assert list(EpochBatches(103, 8, 1, 5, start_batch=7)) == batches[7:]
+    assert list(EpochBatches(103, 8, 1, 5, start_batch=12)) == []
+    assert list(EpochBatches(103, 8, 1, 6)) != batches
+    assert list(EpochBatches(103, 8, 2, 5)) != batches
 
 
 def test_processes_share_an_epoch_without_overlap():
-    parts = [list(Order(103, 8, 1, 0, rank=rank, ranks=3)) for rank in range(3)]
+    parts = [list(EpochBatches(103, 8, 1, 0, rank=rank, ranks=3)) for rank in range(3)]
     assert [len(part) for part in parts] == [4, 4, 4]
     keys = [key for part in parts for batch in part for key in batch]
     assert len(set(keys)) == len(keys) == 96
-    assert list(Order(103, 8, 1, 0, start_batch=2, rank=1, ranks=3)) == parts[1][2:]
+    assert list(EpochBatches(103, 8, 1, 0, start_batch=2, rank=1, ranks=3)) == parts[1][2:]
 
 
 def test_batches_are_padded_and_know_which_items_have_references():
@@ -277,7 +277,8 @@ def tones(talkers: int, seconds: float) -> Mixer:
     time = np.arange(round(16000 * seconds)) / 16000
     speech = [(0.1 * np.sin(2 * np.pi * 500 * (n + 1) * time)).astype(np.float32) for n in range(talkers)]
     names = [str(n) for n in range(talkers)]
-    return Mixer(Sounds(speech), names, names, Sounds([white(1)]), ["white"], 16000, Mixing((0, 0), babble=1.0))
+    noise, mixing = MemoryRecordings([white(1)]), Mixing((0, 0), babble=1.0)
+    return Mixer(MemoryRecordings(speech), names, names, noise, ["white"], 16000, mixing)
 
 
 def test_babble_is_three_to_eight_other_talkers():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sordino.audio import filters
 from sordino.audio.codecs import codecs_at, round_trip
-from sordino.audio.disturbances import fade, hum, lay, loudest, rumble, rumble_samples
+from sordino.audio.disturbances import fade, hum, loudest_part, place_copies, rumble, rumble_samples
 from sordino.audio.mix import clip, rms_db
 from sordino.audio.rooms import EARLY_S, Shoebox, reverberate, synthetic_response
 
@@ -59,7 +59,7 @@ def test_a_random_section_is_stable_and_is_what_scipy_makes_of_it(numbers: list[
     assert np.abs(np.roots(section[0, 3:])).max() < 1
     impulse = np.zeros(4096, np.float32)
     impulse[0] = 1
-    spectrum, hz = np.fft.rfft(filters.colour(impulse, section)), np.fft.rfftfreq(4096, 1 / RATE)
+    spectrum, hz = np.fft.rfft(filters.apply_filters(impulse, section)), np.fft.rfftfreq(4096, 1 / RATE)
     np.testing.assert_allclose(spectrum, filters.response(section, hz, RATE), atol=1e-4)
 
 
@@ -88,12 +88,12 @@ def test_hum_has_energy_at_harmonics_alone(mains: int, rate: int) -> None:
 def test_the_loudest_part_is_cut_faded_and_laid() -> None:
     sound = np.full(RATE, 0.01, np.float32)
     sound[7000:8000] = 0.5
-    cut = loudest(sound, 1000)
+    cut = loudest_part(sound, 1000)
     np.testing.assert_array_equal(cut, np.full(1000, 0.5, np.float32))
     assert fade(cut, RATE)[0] < 0.001
     assert fade(cut, RATE)[500] == 0.5
     assert sound[7000] == 0.5  # fading leaves its input alone
-    laid = lay(cut, [10, 3500, 10], 4000)
+    laid = place_copies(cut, [10, 3500, 10], 4000)
     assert laid[500] == 1.0
     assert laid[3600] == 0.5
     assert len(laid) == 4000
@@ -148,7 +148,8 @@ def test_clipping_cuts_at_a_level_below_the_peak() -> None:
 @pytest.mark.parametrize("level", [1.0, 0.001])
 def test_codecs_return_the_sound_where_it_was_whatever_its_level(codec: str, level: float) -> None:
     rng = np.random.default_rng(3)
-    audio = (level * 0.2 * filters.colour(rng.standard_normal(20011), filters.low_pass(1500, RATE))).astype(np.float32)
+    noise = filters.apply_filters(rng.standard_normal(20011), filters.low_pass(1500, RATE))
+    audio = (level * 0.2 * noise).astype(np.float32)
     coded = round_trip(audio, codec, 0.4, RATE)  # pyright: ignore[reportArgumentType]
     assert coded.shape == audio.shape
     assert coded.dtype == np.float32

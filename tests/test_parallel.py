@@ -13,26 +13,26 @@ from pathlib import Path
 import pytest
 
 from sordino.audio.sound_files import info
-from sordino.data.tools.pool import each
+from sordino.data.tools.pool import run_jobs
 from sordino.errors import InputError
 
 
 @pytest.mark.parametrize("workers", [1, 2, 9])
 def test_every_job_is_done_once(workers: int) -> None:
     jobs = list(range(40))
-    assert sorted(each(math.factorial, jobs, workers)) == [math.factorial(job) for job in jobs]
-    assert list(each(math.factorial, [], workers)) == []
+    assert sorted(run_jobs(math.factorial, jobs, workers)) == [math.factorial(job) for job in jobs]
+    assert list(run_jobs(math.factorial, [], workers)) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_arrives_as_it_was(workers: int) -> None:
     with pytest.raises(InputError, match=r"^absent\.wav: there is no such file; check the path$"):
-        list(each(info, ["absent.wav"] * 3, workers))
+        list(run_jobs(info, ["absent.wav"] * 3, workers))
 
 
 def test_a_process_that_dies_is_told() -> None:
     with pytest.raises(InputError, match="ended early"):
-        list(each(os._exit, [3, 3], 2))
+        list(run_jobs(os._exit, [3, 3], 2))
 
 
 def children(of: int) -> set[int]:
@@ -48,7 +48,7 @@ def running(process: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of processes")
 def test_no_process_outlives_a_parent_that_was_killed() -> None:
-    script = "import time\nfrom sordino.data.tools.pool import each\nlist(each(time.sleep, [300] * 4, 2))"
+    script = "import time\nfrom sordino.data.tools.pool import run_jobs\nlist(run_jobs(time.sleep, [300] * 4, 2))"
     with subprocess.Popen([sys.executable, "-c", script]) as parent:
         deadline = time.monotonic() + 60
         while len(children(parent.pid)) < 3 and time.monotonic() < deadline:  # two workers, and Python's tracker

@@ -16,7 +16,7 @@ from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.build import build_trainer
 from sordino.experiments.recipe import read
-from sordino.metrics import COLUMNS, correlation, described, estoi, si_sdr_db
+from sordino.metrics import COLUMNS, correlation, estoi, format_scores, si_sdr_db
 from sordino.metrics.pair import MetricFailure
 from sordino.training import read_log
 from sordino.training.selection import DEFAULT, Selection
@@ -80,7 +80,7 @@ def test_the_best_checkpoint_is_the_one_with_the_highest_sum(tmp_path: Path) -> 
     about = models.read_header(outcome.checkpoint)["about"]
     assert about["valid"] == {name.removeprefix("valid/"): best[name] for name in best if name.startswith("valid/")}
     assert about["select"] == weights
-    assert "SI-SDR (dB)" in described(about["valid"])
+    assert "SI-SDR (dB)" in format_scores(about["valid"])
 
 
 def silent(self: torch.nn.Module, noisy: torch.Tensor) -> torch.Tensor:

@@ -1,1 +1,1 @@
-"""Sound on disk and sound as arrays: reading, writing, resampling, mixing, spectra."""
+"""Audio: reading, writing and resampling sound files, and mixing, filters, rooms and spectra for arrays of samples."""

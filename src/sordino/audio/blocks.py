@@ -1,6 +1,6 @@
-"""Sound files read block by block, in memory that does not grow with them.
+"""Read sound files block by block, in memory that does not grow with the file's length.
 
-A file that ends before its header says so is told from one that ends well. Torch-free.
+A file that ends before the length stated in its header raises an error. Torch-free.
 """
 
 from __future__ import annotations
@@ -34,23 +34,26 @@ FORMATS = {
 
 READABLE = "a sound file (" + ", ".join(suffix[1:] for suffix in FORMATS) + ")"
 
-_PROMISE = re.compile(r"^\s*(?:data|SSND|Data [Ss]ize)\s*:\s*(\d+)", re.MULTILINE)
-"""What libsndfile says of a header's length in bytes; it goes on with what is there."""
+_STATED_BYTES = re.compile(r"^\s*(?:data|SSND|Data [Ss]ize)\s*:\s*(\d+)", re.MULTILINE)
+"""The line of libsndfile's log that holds the number of sample bytes stated in the header of WAV, AIFF, AU and CAF."""
 
 MP3_SHORT = 0.1
-"""The part of an MP3's length that may be missing: without a header of lengths libsndfile can but estimate it."""
+"""Share of an MP3's length that may be missing: where its header states no length, libsndfile only estimates one."""
 
 
-class _Onward(soundfile.SoundFile):
-    """Read from front to back. soundfile seeks behind every block that it reads, where it can, and an MP3 that was
-    sought in goes on with samples that are none of its own."""
+class _ForwardFile(soundfile.SoundFile):
+    """A sound file that is read from front to back and never sought in.
+
+    soundfile seeks after every block where the file is seekable, and an MP3 in which libsndfile has sought continues
+    with wrong samples.
+    """
 
     def seekable(self) -> bool:
         return False
 
 
-def opened(path: str | Path, kind: type[soundfile.SoundFile] = soundfile.SoundFile) -> soundfile.SoundFile:
-    """Open a sound file to read.
+def open_sound(path: str | Path, kind: type[soundfile.SoundFile] = soundfile.SoundFile) -> soundfile.SoundFile:
+    """Open a sound file for reading, as an object of the class ``kind``.
 
     Raises:
         InputError: the file is missing, a folder, empty or not audio.
@@ -69,27 +72,31 @@ def opened(path: str | Path, kind: type[soundfile.SoundFile] = soundfile.SoundFi
 
 
 def read_blocks(path: str | Path, length: int) -> Iterator[np.ndarray]:
-    """Yield a sound file as float32 [C,length], the last block shorter.
+    """Read a sound file in blocks.
+
+    Yields:
+        float32 [C,length], full scale at +-1; the last block is shorter.
 
     Raises:
-        InputError: before the first block: missing, not audio, without samples, or shorter than its header says;
-            later: damaged, cut short, or NaN or infinite samples.
+        InputError: before the first block: the file is missing, not audio, without samples, or shorter than its header
+            states; later: it is damaged, cut short, or holds NaN or infinite samples.
     """
-    with opened(path, _Onward) as file:
+    with open_sound(path, _ForwardFile) as file:
         if file.frames == 0:
             raise InputError(path, "holds no samples (0 frames)", "a recording", "remove the file or record it again")
-        _check_promise(file, path)
-        read, wanted = 0, file.frames
-        while (block := _next(file, path, length)).size:
+        _check_stated_length(file, path)
+        read, stated = 0, file.frames
+        while (block := _read_block(file, path, length)).size:
             read += block.shape[1]
             yield block
-        if read < wanted * (1 - MP3_SHORT * (file.format == "MP3")):
+        least = stated * (1 - MP3_SHORT) if file.format == "MP3" else stated
+        if read < least:
             found = f"ends after {read / file.samplerate:.2f} s"
-            promised = f"the {wanted / file.samplerate:.2f} s that its header promises"
-            raise InputError(path, found, promised, "was it cut short? copy or download it again")
+            expected = f"the {stated / file.samplerate:.2f} s that its header promises"
+            raise InputError(path, found, expected, "was it cut short? copy or download it again")
 
 
-def _next(file: soundfile.SoundFile, path: str | Path, length: int) -> np.ndarray:
+def _read_block(file: soundfile.SoundFile, path: str | Path, length: int) -> np.ndarray:
     try:
         block = file.read(length, dtype="float32", always_2d=True).T
     except soundfile.LibsndfileError as error:
@@ -99,16 +106,23 @@ def _next(file: soundfile.SoundFile, path: str | Path, length: int) -> np.ndarra
 
 
 def check_finite(audio: np.ndarray, path: object) -> None:
-    """Raise an InputError that names ``path`` where ``audio`` holds NaN or infinite samples."""
+    """Raise an InputError that names ``path`` if ``audio`` holds NaN or infinite samples."""
     if not np.isfinite(audio).all():
         raise InputError(path, "holds NaN or infinite samples", "finite numbers", "repair the sound or leave it out")
 
 
-def _check_promise(file: soundfile.SoundFile, path: str | Path) -> None:
-    """libsndfile reads what is there of a file that was cut short, and tells of the rest in its log alone."""
-    said, there = _PROMISE.search(file.extra_info), Path(path).stat().st_size
-    # Whoever wrote into a pipe could not know the length and left a placeholder.
-    unknown = 2**62 if file.format in ("W64", "RF64") else PLACEHOLDER
-    if said and there < int(said[1]) < unknown:
-        found = f"ends after {file.frames / file.samplerate:.2f} s ({there} bytes)"
-        raise InputError(path, found, f"the {said[1]} bytes of sound that its header promises", "was it cut short?")
+def _check_stated_length(file: soundfile.SoundFile, path: str | Path) -> None:
+    """Raise an InputError if the file is shorter than its header states.
+
+    libsndfile reads a file that was cut short without an error: it lowers the number of frames to what is there, and
+    only its log (``extra_info``) keeps the header's number.
+    """
+    stated = _STATED_BYTES.search(file.extra_info)
+    if stated is None:
+        return
+    size = Path(path).stat().st_size
+    # A program that writes into a pipe cannot know the length, and leaves a huge placeholder in the header.
+    placeholder = 2**62 if file.format in ("W64", "RF64") else PLACEHOLDER
+    if size < int(stated[1]) < placeholder:
+        found = f"ends after {file.frames / file.samplerate:.2f} s ({size} bytes)"
+        raise InputError(path, found, f"the {stated[1]} bytes of sound that its header promises", "was it cut short?")

@@ -1,4 +1,4 @@
-"""Round trips through lossy codecs, in memory: what remains of a sound that was sent or stored with few bits."""
+"""Encode and decode a signal with a lossy codec, in memory, as if it had been sent or stored with few bits."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ _FORMATS: dict[Codec, tuple[str, str]] = {
     "mp3": ("MP3", "MPEG_LAYER_III"),
 }
 
-_PEAK = 0.5  # encoders drop what lies below the threshold of hearing, so a quiet sound is encoded at a usual level
+# Encoders drop what lies below the threshold of hearing, so every signal is encoded at a usual level.
+_PEAK = 0.5
 
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 
 
 def codecs_at(sample_rate: int) -> tuple[Codec, ...]:
-    """List the codecs that take sound at ``sample_rate`` Hz as it is."""
+    """List the codecs that encode ``sample_rate`` Hz without resampling."""
     if sample_rate in OPUS_RATES:
         return ("opus", "vorbis", "mp3")
-    return ("vorbis", "mp3") if sample_rate in (11025, 22050, 32000, 44100) else ("vorbis",)
+    if sample_rate in (11025, 22050, 32000, 44100):
+        return ("vorbis", "mp3")
+    return ("vorbis",)
 
 
-def round_trip(audio: np.ndarray, codec: Codec, squeeze: float, sample_rate: int) -> np.ndarray:
-    """Encode and decode a sound.
+def round_trip(audio: np.ndarray, codec: Codec, compression: float, sample_rate: int) -> np.ndarray:
+    """Encode a signal and decode it again.
 
-    libsndfile takes the delay of encoder and decoder off again, so the result lies in time where the input did.
+    libsndfile removes the delay of encoder and decoder, so the result is aligned in time with the input.
 
     Args:
         audio: float ``[T]``.
         codec: one of :func:`codecs_at`.
-        squeeze: 0 (most bits) to 1 (fewest); libsndfile's compression level.
+        compression: 0 (most bits) to 1 (fewest); libsndfile's compression level.
         sample_rate: Hz.
 
     Returns:
@@ -48,8 +51,9 @@ def round_trip(audio: np.ndarray, codec: Codec, squeeze: float, sample_rate: int
     gain = _PEAK / loudest
     coded = BytesIO()
     form, subtype = _FORMATS[codec]
-    soundfile.write(coded, audio * gain, sample_rate, subtype, format=form, compression_level=squeeze)
+    soundfile.write(coded, audio * gain, sample_rate, subtype, format=form, compression_level=compression)
     coded.seek(0)
     decoded, _ = soundfile.read(coded, dtype="float32")
+    # The decoded length may differ from the encoded one by some samples.
     decoded = decoded[: len(audio)] / np.float32(gain)
     return np.concatenate([decoded, np.zeros(len(audio) - len(decoded), dtype=np.float32)])

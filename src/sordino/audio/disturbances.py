@@ -1,8 +1,8 @@
-"""Disturbances below speech: rumble, mains hum, and short sounds laid over steady ones.
+"""Disturbances that are added to noise: low-frequency rumble, mains hum, and short sounds.
 
-Pure functions of what was drawn elsewhere. Traffic, wind, handling and air conditioning put most of their energy below
-120 Hz, where recordings of noise that were high-passed or normalised have little; mains put 50 or 60 Hz and multiples
-of it into every badly shielded cable.
+All are pure functions; their random numbers are drawn in ``data``. Traffic, wind, handling and air conditioning put
+most of their energy below 120 Hz, where recordings of noise that were high-passed or normalised have little. Mains
+power puts 50 or 60 Hz and multiples of it into every badly shielded cable.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from scipy.signal import resample, sosfilt
 from sordino.audio.filters import high_pass, low_pass
 
 LOW_RATE = 1000
-"""Hz at which rumble is made before it is resampled: sixteen times fewer samples than at 16 kHz."""
+"""Rate in Hz at which rumble is made before it is resampled: sixteen times fewer samples than at 16 kHz."""
 
 FADE_S = 0.01
-"""A short sound is faded in and out over this."""
+"""Seconds over which a short sound is faded in and out."""
 
-_MARGIN = 50  # samples at LOW_RATE: filters settle in front, and what resampling wraps around is cut at both ends
+# Extra samples at LOW_RATE on both sides, cut off at the end: filters settle in the first ones, and the resampling by
+# FFT treats the signal as periodic, so its two ends leak into each other.
+_MARGIN = 50
 
 
 def rumble_samples(length: int, sample_rate: int) -> int:
-    """How many random numbers :func:`rumble` takes for ``length`` samples."""
+    """Return the number of random numbers that :func:`rumble` needs for ``length`` samples."""
     return math.ceil(length * LOW_RATE / sample_rate) + 2 * _MARGIN
 
 
@@ -34,14 +36,16 @@ def rumble(white: np.ndarray, swell_db: np.ndarray, band_hz: tuple[float, float]
 
     Args:
         white: normal random numbers ``[rumble_samples(T)]``.
-        swell_db: levels in dB at even distances over the length, ``[K]``; straight lines in between.
+        swell_db: levels in dB, evenly spaced over the length, ``[K]``; linear in between.
         band_hz: lowest and highest frequency, below 400 Hz.
         sample_rate: Hz of the result.
 
     Returns:
-        float32, at least ``T`` samples, at no particular level.
+        float32, at least ``T`` samples, at an arbitrary level.
     """
-    low = sosfilt(np.concatenate([high_pass(band_hz[0], LOW_RATE), *[low_pass(band_hz[1], LOW_RATE)] * 2]), white)
+    cut = low_pass(band_hz[1], LOW_RATE)
+    # The low-pass is applied twice, which makes 24 dB per octave.
+    low = sosfilt(np.concatenate([high_pass(band_hz[0], LOW_RATE), cut, cut]), white)
     places = np.linspace(0, len(swell_db) - 1, len(low))
     low *= 10 ** (np.interp(places, np.arange(len(swell_db)), swell_db) / 20)
     high = np.asarray(resample(low.astype(np.float32), round(len(low) * sample_rate / LOW_RATE)))
@@ -56,34 +60,35 @@ def hum(
 
     Args:
         mains_hz: 50 or 60.
-        amplitudes: of the harmonics 1, 2, ...
-        phases: of the same, in radians.
+        amplitudes: amplitudes of the harmonics 1, 2, ...
+        phases: phases of the harmonics in radians.
         length: samples.
         sample_rate: Hz.
 
     Returns:
-        float32 ``[T]``.
+        float32 ``[length]``.
     """
-    period = sample_rate // math.gcd(sample_rate, mains_hz)  # samples after which all harmonics begin again
-    time = 2 * math.pi * mains_hz * np.arange(period) / sample_rate
-    cycle = sum(
-        amplitude * np.sin(number * time + phase)
-        for number, (amplitude, phase) in enumerate(zip(amplitudes, phases, strict=True), 1)
-    )
-    return np.resize(np.asarray(cycle, dtype=np.float32), length)
+    # All harmonics repeat after this many samples, so one period is computed and then repeated.
+    period = sample_rate // math.gcd(sample_rate, mains_hz)
+    angle = 2 * math.pi * mains_hz * np.arange(period) / sample_rate
+    cycle = np.zeros(period)
+    for number, (amplitude, phase) in enumerate(zip(amplitudes, phases, strict=True), 1):
+        cycle += amplitude * np.sin(number * angle + phase)
+    return np.resize(cycle.astype(np.float32), length)
 
 
-def loudest(audio: np.ndarray, length: int) -> np.ndarray:
-    """Cut out of float ``[T]`` the ``length`` samples with the most energy; all of it where it is shorter."""
-    if len(audio) > length:
-        energy = np.concatenate([[0.0], np.cumsum(np.square(audio, dtype=np.float64))])
-        first = int((energy[length:] - energy[:-length]).argmax())
-        audio = audio[first : first + length]
-    return audio
+def loudest_part(audio: np.ndarray, length: int) -> np.ndarray:
+    """Return the ``length`` consecutive samples of float ``[T]`` with the most energy; all of it if it is shorter."""
+    if len(audio) <= length:
+        return audio
+    # Differences of a cumulative sum give the energy of every part at once.
+    energy = np.concatenate([[0.0], np.cumsum(np.square(audio, dtype=np.float64))])
+    first = int((energy[length:] - energy[:-length]).argmax())
+    return audio[first : first + length]
 
 
 def fade(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Fade float ``[T]`` in and out over ``FADE_S``, or half its length where that is shorter."""
+    """Fade float ``[T]`` in and out over ``FADE_S``, or half its length if that is shorter; returns float32 ``[T]``."""
     ramp = min(round(FADE_S * sample_rate), len(audio) // 2)
     faded = audio.astype(np.float32)
     rise = (0.5 - 0.5 * np.cos(math.pi * (np.arange(ramp) + 0.5) / max(ramp, 1))).astype(np.float32)
@@ -92,10 +97,19 @@ def fade(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     return faded
 
 
-def lay(sound: np.ndarray, places: Sequence[int], length: int) -> np.ndarray:
-    """Lay copies of a short sound into ``length`` samples of silence, from each of ``places`` on; float32 ``[T]``."""
-    laid = np.zeros(length, dtype=np.float32)
-    for place in places:
-        piece = sound[: max(length - place, 0)]
-        laid[place : place + len(piece)] += piece
-    return laid
+def place_copies(sound: np.ndarray, starts: Sequence[int], length: int) -> np.ndarray:
+    """Add copies of a short sound to silence.
+
+    Args:
+        sound: float ``[S]``.
+        starts: first sample of each copy; copies that overlap are summed, and what passes the end is cut.
+        length: samples of the result.
+
+    Returns:
+        float32 ``[length]``.
+    """
+    placed = np.zeros(length, dtype=np.float32)
+    for start in starts:
+        piece = sound[: max(length - start, 0)]
+        placed[start : start + len(piece)] += piece
+    return placed

@@ -1,7 +1,7 @@
-"""Sound files written block by block, all of a file or nothing, in memory that does not grow with them.
+"""Write sound files block by block, atomically, in memory that does not grow with the file's length.
 
-``encoder`` writes what is ready to be written. ``leveller`` writes what nobody knows the peak of yet: it keeps the
-floats beside the file until the end, and then turns the whole down if it would clip. Torch-free.
+``encoder`` writes blocks as they come. ``unclipped_encoder`` is for signals whose peak is known only at the end: it
+keeps the floats in a temporary file, and attenuates the whole signal at the end if it would clip. Torch-free.
 """
 
 from __future__ import annotations
@@ -22,50 +22,54 @@ from sordino.errors import InputError
 from sordino.files import atomic
 
 FLOATS = ("FLOAT", "DOUBLE")
-"""Subtypes that hold what lies beyond full scale."""
+"""Subtypes that can hold samples beyond full scale."""
 
 _NARROW = ("WAV", "AIFF", "AU")
+"""Formats whose headers count bytes in 32 bits, so that a file stays below 4 GiB."""
 _BYTES = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
-"""Formats whose headers count bytes in 32 bits, and those of a sample."""
+"""Subtype -> bytes of a sample."""
 
-Put = Callable[[np.ndarray], None]
+WriteBlock = Callable[[np.ndarray], None]
 
 
 @contextmanager
 def encoder(
     path: str | Path, sample_rate: int, channels: int, subtype: str | None = None, length: int = 0
-) -> Iterator[Put]:
-    """Write a sound file block by block, all of it or none; what lies beyond full scale is clipped in most subtypes.
+) -> Iterator[WriteBlock]:
+    """Context manager that writes a sound file block by block.
+
+    The file appears under its name when the block ends without an error, complete. Samples beyond full scale are
+    clipped in all subtypes but ``FLOATS``.
 
     Args:
-        path: where to; the suffix chooses the format.
+        path: file to write; the suffix chooses the format.
         sample_rate: Hz.
-        channels: of every block.
+        channels: channels of every block.
         subtype: libsndfile's name of the encoding, such as ``PCM_24`` or ``FLOAT``; None takes the format's default.
-        length: samples per channel to come, where that is known: too many for the format are refused at once.
+        length: samples per channel to come, 0 if unknown; too many for the format raise an error at once.
 
     Yields:
-        A function that takes the next block, float [C,n].
+        A function that writes the next block, float [C,n].
 
     Raises:
-        InputError: an unknown suffix, a rate or subtype that the format cannot hold, or a place that cannot be
-            written, such as a full disk.
+        InputError: an unknown suffix, a rate or subtype that the format cannot hold, or a file that cannot be
+            written, for example on a full disk.
     """
     path = Path(path)
     subtype, form = subtype_for(path, subtype), FORMATS[path.suffix.lower()]
+    # 64 KiB less than 4 GiB leave room for the header.
     if form in _NARROW and length * channels * _BYTES.get(subtype, 0) >= 2**32 - 2**16:
         raise InputError(path, f"{length * channels} samples do not fit into {form}", "less than 4 GiB", "write .flac")
     with atomic(path) as temporary, open(temporary, "wb", buffering=0) as raw:
         disk = _Disk(raw)
         try:
-            file = soundfile.SoundFile(
-                cast("BinaryIO", disk), "w", sample_rate, channels, subtype, format=FORMATS[path.suffix.lower()]
-            )
+            file = soundfile.SoundFile(cast("BinaryIO", disk), "w", sample_rate, channels, subtype, format=form)
         except (soundfile.LibsndfileError, ValueError, TypeError) as error:
             disk.check()
             raise InputError(path, f"cannot be encoded as {subtype} at {sample_rate} Hz ({error})") from error
 
-        def put(audio: np.ndarray) -> None:
+        # Where libsndfile fails because the disk does, the disk's own error is the better message: check() raises it.
+        def write(audio: np.ndarray) -> None:
             try:
                 file.write(audio.T)
             except (soundfile.LibsndfileError, AssertionError):  # soundfile asserts that all was written
@@ -75,62 +79,70 @@ def encoder(
 
         try:
             with file:
-                yield put
+                yield write
         except soundfile.LibsndfileError:
             disk.check()
             raise
         disk.check()
 
 
-class Leveller:
-    """Takes a sound block by block whose peak nobody knows before its end; see :func:`leveller`."""
+class UnclippedEncoder:
+    """Writes a signal block by block and attenuates it at the end if it would clip; see :func:`unclipped_encoder`.
 
-    def __init__(self, put: Put, channels: int, spool: BinaryIO | None) -> None:
-        self._put, self._channels, self._spool = put, channels, spool
+    Args:
+        write: writes a block to the file.
+        channels: channels of every block.
+        spool: temporary file that keeps the samples until the peak is known; None writes every block at once.
+    """
+
+    def __init__(self, write: WriteBlock, channels: int, spool: BinaryIO | None) -> None:
+        self._write, self._channels, self._spool = write, channels, spool
         self._peak = 1.0
 
     def __call__(self, audio: np.ndarray) -> None:
         """Take the next block, float [C,n]."""
         if self._spool is None:
-            self._put(audio)
+            self._write(audio)
             return
         self._peak = max(self._peak, float(np.abs(audio).max(initial=0.0)))
         self._spool.write(audio.T.astype(np.float32).tobytes())
 
     @property
     def gain_db(self) -> float:
-        """By how much the sound so far has to be turned down: 0, or below it."""
+        """Gain in dB that the signal so far needs in order to fit: 0 or below."""
         return -20 * math.log10(self._peak)
 
     def finish(self) -> None:
-        """Encode all that was kept, turned down to fit."""
+        """Encode the samples kept in the temporary file, attenuated to fit."""
         if self._spool is None:
             return
         self._spool.seek(0)
         while data := self._spool.read(4 * self._channels * 2**15):
-            self._put(np.frombuffer(data, np.float32).reshape(-1, self._channels).T / np.float32(self._peak))
+            self._write(np.frombuffer(data, np.float32).reshape(-1, self._channels).T / np.float32(self._peak))
 
 
 @contextmanager
-def leveller(
+def unclipped_encoder(
     path: str | Path, sample_rate: int, channels: int, subtype: str | None = None, length: int = 0
-) -> Iterator[Leveller]:
-    """As :func:`encoder`, but nothing is clipped: a sound that does not fit is turned down as a whole.
+) -> Iterator[UnclippedEncoder]:
+    """Context manager like :func:`encoder` that clips nothing: a signal that does not fit is attenuated as a whole.
 
-    Until its end it lies beside ``path``, 4 bytes for each sample, in a file without a name that goes when the process
-    does. Subtypes that hold floats need no turning down and are encoded at once.
+    Until the end its samples are kept in an unnamed temporary file in the folder of ``path``, 4 bytes each, which the
+    operating system removes when the process ends. Subtypes that hold floats need no attenuation and are encoded at
+    once. Arguments and errors are those of :func:`encoder`.
     """
     path = Path(path)
-    with encoder(path, sample_rate, channels, subtype, length) as put, ExitStack() as stack:
-        at_once = subtype_for(path, subtype) in FLOATS
-        spool = None if at_once else stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
-        levelled = Leveller(put, channels, spool)
-        yield levelled
-        levelled.finish()
+    with encoder(path, sample_rate, channels, subtype, length) as write, ExitStack() as stack:
+        spool = None
+        if subtype_for(path, subtype) not in FLOATS:
+            spool = stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
+        unclipped = UnclippedEncoder(write, channels, spool)
+        yield unclipped
+        unclipped.finish()
 
 
 def subtype_for(path: str | Path, subtype: str | None = None) -> str:
-    """The encoding in which ``path`` is written: ``subtype``, or the default of the format.
+    """Return the encoding in which ``path`` is written: ``subtype``, or the format's default.
 
     Raises:
         InputError: an unknown suffix.
@@ -142,7 +154,10 @@ def subtype_for(path: str | Path, subtype: str | None = None) -> str:
 
 
 class _Disk:
-    """A file for libsndfile to write through, which cannot say why the operating system refused; this one can."""
+    """A file object that libsndfile writes through and that keeps the operating system's error.
+
+    libsndfile reports that a write failed, but not why (disk full, quota, ...).
+    """
 
     def __init__(self, raw: RawIOBase) -> None:
         self._raw = raw
@@ -159,6 +174,6 @@ class _Disk:
         return len(data) - len(left)
 
     def check(self) -> None:
-        """Raise what the operating system said, if it refused anything."""
+        """Raise the operating system's error, if a write has failed."""
         if self._error is not None:
             raise self._error

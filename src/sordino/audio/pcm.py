@@ -1,4 +1,4 @@
-"""Samples as numbers and as bytes: PCM of 16, 24 or 32-bit integers or 32-bit floats, little-endian, and back.
+"""Convert samples to and from bytes: PCM of 16, 24 or 32-bit integers or 32-bit floats, little-endian.
 
 Floats are float32 with full scale at +-1; an integer of n bits is the float times 2^(n-1). Torch-free.
 """
@@ -14,11 +14,11 @@ BITS = {"s16le": 16, "s24le": 24, "s32le": 32, "f32le": 32}
 
 
 def to_float(samples: np.ndarray, where: str) -> np.ndarray:
-    """int16, or floats with full scale at 1, as float32 of the same shape.
+    """Convert int16, or floats with full scale at 1, to float32 of the same shape.
 
     Args:
-        samples: of any shape.
-        where: what an error calls them.
+        samples: array of any shape.
+        where: name of the samples in an error.
 
     Raises:
         InputError: another type, or NaN or infinite samples.
@@ -33,14 +33,22 @@ def to_float(samples: np.ndarray, where: str) -> np.ndarray:
 
 
 def from_float(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Floats as ``dtype``: floating point, or int16, which is clipped at full scale rather than wrapped around."""
-    return _quantised(samples, 16).astype(np.int16) if dtype == np.int16 else samples.astype(dtype, copy=False)
+    """Convert floats to ``dtype``: floating point, or int16, which is clipped at full scale and does not wrap."""
+    if dtype == np.int16:
+        return _quantised(samples, 16).astype(np.int16)
+    return samples.astype(dtype, copy=False)
 
 
 def decode(data: bytes, encoding: str, channels: int) -> np.ndarray:
-    """Interleaved samples, whole ones of all channels, as float32 [C,T]; ``encoding`` is a key of ``BITS``."""
+    """Decode interleaved samples to float32 [C,T].
+
+    Args:
+        data: a whole number of frames; a frame holds one sample of every channel.
+        encoding: a key of ``BITS``.
+        channels: C.
+    """
     if encoding == "s24le":
-        # Three bytes become the upper ones of four.
+        # numpy has no 24-bit integers: the three bytes become the upper ones of four.
         wide = np.zeros((len(data) // 3, 4), np.uint8)
         wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
         samples = wide.view("<i4").astype(np.float32) / 2**31
@@ -53,7 +61,7 @@ def decode(data: bytes, encoding: str, channels: int) -> np.ndarray:
 
 
 def encode(audio: np.ndarray, encoding: str) -> bytes:
-    """Floats [C,T] as interleaved samples, integers clipped at full scale; ``encoding`` is a key of ``BITS``."""
+    """Encode floats [C,T] as interleaved samples; ``encoding`` is a key of ``BITS``. Integers clip at full scale."""
     if encoding == "f32le":
         return audio.T.astype("<f4").tobytes()
     whole = _quantised(audio.T, BITS[encoding])
@@ -63,6 +71,6 @@ def encode(audio: np.ndarray, encoding: str) -> bytes:
 
 
 def _quantised(samples: np.ndarray, bits: int) -> np.ndarray:
-    """The nearest integers of ``bits`` bits, in float64, which holds them all."""
+    """Round to integers of ``bits`` bits, clipped; float64, which holds all of them exactly."""
     full = 2.0 ** (bits - 1)
     return np.clip(np.round(samples.astype(np.float64) * full), -full, full - 1)

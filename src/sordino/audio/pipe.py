@@ -1,8 +1,8 @@
-"""Sound through a pipe: raw PCM, or WAV of unknown length, read and written as it comes.
+"""Read and write audio through a pipe: raw PCM, or WAV of unknown length, in blocks as they arrive.
 
-libsndfile wants files that it can seek in; a pipe is none. Of WAV (Multimedia Programming Interface 1.0, and
-WAVE_FORMAT_EXTENSIBLE) this reads what recorders pipe: integers of 16, 24 or 32 bits and 32-bit floats. Whoever writes
-WAV into a pipe cannot know its length and leaves a placeholder there. Torch-free.
+libsndfile needs files that are seekable, which a pipe is not. Of WAV (Multimedia Programming Interface 1.0, and
+WAVE_FORMAT_EXTENSIBLE) this module reads what recorders pipe: integers of 16, 24 or 32 bits and 32-bit floats. A
+program that writes WAV into a pipe cannot know its length and leaves a placeholder in the header. Torch-free.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from sordino.errors import InputError
 from sordino.files import unwritable
 
 UNKNOWN = 0xFFFFFFFF
+"""Length that ``Writer`` puts into a header as long as the true one is unknown."""
 PLACEHOLDER = 0x7FFF0000
-"""A length from here on, or 0, is none: recorders that cannot know it write a little less than 2 GiB, or 4 GiB."""
+"""Lengths from this one on, and 0, mean unknown: recorders write a little less than 2 GiB, or 4 GiB."""
 
 _INTEGER, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _ENCODINGS = {(_INTEGER, 16): "s16le", (_INTEGER, 24): "s24le", (_INTEGER, 32): "s32le", (_FLOAT, 32): "f32le"}
@@ -35,21 +36,22 @@ _FOREIGN = {
     b"ID3\x03": "MP3",
     b"ID3\x04": "MP3",
 }
-"""What would be loud noise if it were taken for raw samples."""
+"""First bytes of other formats, which are refused: as raw samples they would be loud noise."""
 
 
 class Reader:
-    """Samples out of a stream of bytes, raw or WAV.
+    """Reads samples from a stream of bytes, raw or WAV.
 
     Args:
-        file: a binary file; it is read from where it stands and need not be seekable.
-        sample_rate: Hz, of raw samples (16000 when left out); a WAV header says its own, and the same if both do.
-        channels: of raw samples (1 when left out); otherwise as ``sample_rate``.
-        encoding: of raw samples, a key of ``BITS``.
-        name: what the file is called in errors.
+        file: a binary file; it is read from its current position and need not be seekable.
+        sample_rate: rate of raw samples in Hz, 16000 by default; for WAV the header states it, and a value given here
+            must agree.
+        channels: channels of raw samples, 1 by default; for WAV as ``sample_rate``.
+        encoding: encoding of raw samples, a key of ``BITS``; for WAV the header states it.
+        name: name of the stream in errors.
 
     Raises:
-        InputError: a header cut short or of something that is not read here, or one that denies what was said of it.
+        InputError: the header is cut short, belongs to a format that is not read here, or contradicts the arguments.
     """
 
     def __init__(
@@ -61,35 +63,35 @@ class Reader:
         name: str = "standard input",
     ) -> None:
         self._file, self._name = file, name
-        self._ahead = b""
-        self._read = 0
-        self._promised: int | None = None
+        self._pushed_back = b""  # bytes that were read to recognise the format and belong to the samples
+        self._read = 0  # bytes of samples so far
+        self._stated: int | None = None  # bytes of samples by the header; None where it leaves them open
         self.sample_rate = 16000 if sample_rate is None else sample_rate
         self.channels = 1 if channels is None else channels
         self.encoding = encoding
         magic = self._take(4)
         if magic in _FOREIGN:
-            do = "decode it first, for example with ffmpeg -i - -f wav -"
-            raise InputError(name, f"is {_FOREIGN[magic]}", _READABLE, do)
+            hint = "decode it first, for example with ffmpeg -i - -f wav -"
+            raise InputError(name, f"is {_FOREIGN[magic]}", _READABLE, hint)
         self.is_wav = magic == b"RIFF"
         if self.is_wav:
             self._read_header()
-            for said, own, unit in ((sample_rate, self.sample_rate, "Hz"), (channels, self.channels, "channel(s)")):
-                if said not in (None, own):
-                    raise InputError(name, f"its header says {own} {unit}, not {said}", hint="leave that option out")
+            self._check_agreement(sample_rate, self.sample_rate, "Hz")
+            self._check_agreement(channels, self.channels, "channel(s)")
         else:
-            self._ahead = magic
+            self._pushed_back = magic
         if self.sample_rate < 1 or self.channels < 1:
             raise InputError(name, f"{self.channels} channel(s) at {self.sample_rate} Hz", "numbers above 0")
-        self._frame = BITS[self.encoding] // 8 * self.channels
+        self._frame = BITS[self.encoding] // 8 * self.channels  # bytes of one sample of every channel
 
     def blocks(self, length: int) -> Iterator[np.ndarray]:
-        """Yield float32 [C,length] until the stream ends, the last one shorter; ``check_end`` tells how it ended."""
+        """Yield float32 [C,length] until the stream ends, the last block shorter; call ``check_end`` afterwards."""
         while True:
-            wanted = length * self._frame
-            if self._promised is not None:
-                wanted = min(wanted, self._promised - self._read)
-            data = self._take(wanted)
+            size = length * self._frame
+            if self._stated is not None:
+                # What follows the samples is another chunk of the WAV file, and no sound.
+                size = min(size, self._stated - self._read)
+            data = self._take(size)
             self._read += len(data)
             whole = len(data) - len(data) % self._frame
             if whole:
@@ -98,59 +100,72 @@ class Reader:
                 return
 
     def check_end(self) -> None:
-        """Tell a stream that was cut short from one that ended.
+        """Check that the stream was not cut short.
 
         Raises:
-            InputError: it ended within a sample, or before the end that its header promised.
+            InputError: it ended within a sample, or before the length stated in its header.
         """
         rest = self._read % self._frame
         if rest:
             found = f"ends with {rest} byte(s) that are no whole sample of {self.channels} channel(s)"
             raise InputError(self._name, found, f"{self._frame} bytes for each", "was it cut short?")
-        if self._promised is not None and self._read < self._promised:
-            seconds, promised = (size / self._frame / self.sample_rate for size in (self._read, self._promised))
-            raise InputError(self._name, f"ends after {seconds:.2f} s where its header promises {promised:.2f} s")
+        if self._stated is not None and self._read < self._stated:
+            bytes_per_s = self._frame * self.sample_rate
+            seconds, stated = self._read / bytes_per_s, self._stated / bytes_per_s
+            raise InputError(self._name, f"ends after {seconds:.2f} s where its header promises {stated:.2f} s")
+
+    def _check_agreement(self, given: int | None, stated: int, unit: str) -> None:
+        """Raise an InputError if the caller gave another value than the header states."""
+        if given not in (None, stated):
+            raise InputError(self._name, f"its header says {stated} {unit}, not {given}", hint="leave that option out")
 
     def _take(self, size: int) -> bytes:
-        """Up to ``size`` bytes, fewer only at the end of the stream: one read of a pipe may give less."""
-        data, self._ahead = self._ahead[:size], self._ahead[size:]
-        while len(data) < size and (more := self._file.read(size - len(data))):
-            data += more
+        """Read ``size`` bytes; fewer only at the end of the stream."""
+        data, self._pushed_back = self._pushed_back[:size], self._pushed_back[size:]
+        # A single read of a pipe may return fewer bytes than asked for while more are still to come.
+        while len(data) < size:
+            received = self._file.read(size - len(data))
+            if not received:
+                break
+            data += received
         return data
 
     def _must_take(self, size: int) -> bytes:
+        """Read ``size`` bytes of the header; an InputError if the stream ends before."""
         data = self._take(size)
         if len(data) < size:
             raise InputError(self._name, "ends within its WAV header", hint="was it cut short?")
         return data
 
     def _read_header(self) -> None:
-        """Walk the chunks behind ``RIFF`` up to the samples; those that are not known are passed over."""
+        """Read the chunks after ``RIFF`` up to the samples; unknown chunks are skipped."""
         _, form = struct.unpack("<I4s", self._must_take(8))
         if form != b"WAVE":
             raise InputError(self._name, "is RIFF, but not WAV", _READABLE)
-        known = False
+        has_format = False
         while True:
             chunk, size = struct.unpack("<4sI", self._must_take(8))
             if chunk == b"data":
                 break
-            odd = size % 2  # chunks begin at even places
+            left = size + size % 2  # chunks start at even offsets: an odd one is followed by a padding byte
             if chunk == b"fmt ":
-                kept = min(size, 40)
-                self._read_format(self._must_take(kept))
-                known, size = True, size - kept
-            size += odd
-            while size > 0:
-                size -= len(self._must_take(min(size, 2**16)))
-        if not known:
+                used = min(size, 40)  # the extensible format has 40 bytes
+                self._read_format(self._must_take(used))
+                has_format, left = True, left - used
+            # In pieces, because a damaged header may state gigabytes.
+            while left > 0:
+                left -= len(self._must_take(min(left, 2**16)))
+        if not has_format:
             raise InputError(self._name, "its header does not say what samples it holds (no fmt chunk)", _READABLE)
-        self._promised = None if size == 0 or size >= PLACEHOLDER else size
+        self._stated = None if size == 0 or size >= PLACEHOLDER else size
 
     def _read_format(self, chunk: bytes) -> None:
+        """Read the rate, the channels and the encoding from the ``fmt`` chunk, and check them."""
         if len(chunk) < 16:
             raise InputError(self._name, f"its header has a format of {len(chunk)} bytes", "at least 16")
         tag, self.channels, self.sample_rate, _, frame, bits = struct.unpack("<HHIIHH", chunk[:16])
         if tag == _EXTENSIBLE and chunk[26:40] == _GUID_TAIL:
+            # The true format is in the first two bytes of the GUID, whose rest is the same for all formats.
             (tag,) = struct.unpack("<H", chunk[24:26])
         if (tag, bits) not in _ENCODINGS:
             raise InputError(self._name, f"is WAV of format {tag:#06x} with {bits} bits", _READABLE)
@@ -161,21 +176,21 @@ class Reader:
 
 
 class Writer:
-    """Samples into a stream of bytes, raw or WAV: what is written has left this process.
+    """Writes samples to a stream of bytes, raw or WAV, and flushes after every block.
 
-    As a context manager it ends the stream, also after an error, so that WAV in a file says its length.
+    As a context manager it ends the stream on exit, also after an error, so that a WAV file states its length.
 
     Args:
-        file: a binary file, unbuffered where nobody should wait; where it can be sought in, a WAV header is given the
-            right lengths at the end, and until then, or elsewhere, the placeholder 0xFFFFFFFF.
+        file: a binary file, unbuffered for the lowest delay. If it is seekable, the lengths in the WAV header are
+            written at the end; until then, and in a pipe, they are the placeholder 0xFFFFFFFF.
         sample_rate: Hz.
-        channels: of every block.
+        channels: channels of every block.
         encoding: a key of ``BITS``.
-        is_wav: whether a header goes first.
-        name: what the file is called in errors.
+        is_wav: whether a WAV header is written first.
+        name: name of the stream in errors.
 
     Attributes:
-        clipped: samples so far that were beyond full scale, which no integer holds.
+        clipped: number of samples so far that were clipped: integers hold none beyond full scale.
     """
 
     def __init__(
@@ -191,6 +206,7 @@ class Writer:
         self._format = sample_rate, channels
         self._size = 0
         self.clipped = 0
+        # Where the header lies; None where it cannot be written again.
         self._start = file.tell() if is_wav and file.seekable() else None
         if is_wav:
             self._put(self._header(UNKNOWN))
@@ -200,15 +216,15 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         if self._is_wav:
-            self._put(b"\0" * (self._size % 2))  # chunks end at even places
+            self._put(b"\0" * (self._size % 2))  # chunks end at even offsets
             self._set_lengths()
 
     def write(self, audio: np.ndarray) -> None:
-        """Write float [C,n].
+        """Write a block, float [C,n].
 
         Raises:
-            InputError: the disk is full, or the place cannot be written.
-            BrokenPipeError: nobody reads any more.
+            InputError: the stream cannot be written, for example because the disk is full.
+            BrokenPipeError: the reading process has closed the pipe.
         """
         if self._encoding != "f32le":
             self.clipped += int(np.count_nonzero(np.abs(audio) > 1))
@@ -217,6 +233,7 @@ class Writer:
         self._put(data)
 
     def _put(self, data: bytes) -> None:
+        """Write all of ``data`` and flush it; an unbuffered file may take only part of it at a time."""
         left = memoryview(data)
         try:
             while left:
@@ -228,7 +245,8 @@ class Writer:
             raise unwritable(self._name, error) from error
 
     def _header(self, size: int) -> bytes:
-        size = min(size, UNKNOWN)  # four bytes say no more than 4 GiB
+        """Build the WAV header, 44 bytes, for ``size`` bytes of samples."""
+        size = min(size, UNKNOWN)  # a length field of four bytes ends at 4 GiB
         sample_rate, channels = self._format
         bits = BITS[self._encoding]
         tag = _FLOAT if self._encoding == "f32le" else _INTEGER
@@ -239,10 +257,11 @@ class Writer:
         )
 
     def _set_lengths(self) -> None:
-        """Write the header anew where the file can be sought in and nobody else wrote into it."""
+        """Write the header again with the true lengths, if the file is seekable."""
         if self._start is None:
             return
         header, end = self._header(self._size), self._file.tell()
+        # At any other position something else was written into the file, and the header must not overwrite it.
         if end == self._start + len(header) + self._size + self._size % 2:
             self._file.seek(self._start)
             self._put(header)

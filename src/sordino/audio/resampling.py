@@ -1,10 +1,10 @@
-"""Resampling of sound that comes in pieces: the pieces that come out are, put together, the whole signal resampled.
+"""Resample a stream block by block; the outputs, joined, are the whole signal resampled.
 
-Two ways. soxr is what files are resampled with, to the very sample, but it filters in long blocks: between 48 and
-16 kHz it holds up to 38 ms back, between 8 and 16 kHz 117 ms. ``ShortFilter``, a windowed sinc, holds 3.7 and 7.4 ms
-back. It passes all below 0.9 of the lower rate's half and stops all above the half by 90 dB, for which Kaiser's
-formulas give its length (J. F. Kaiser, "Nonrecursive digital filter design using the I0-sinh window function",
-ISCAS 1974). Torch-free.
+There are two resamplers. ``Soxr`` gives exactly the samples that files are resampled to, but it filters in long blocks:
+between 48 and 16 kHz it delays the signal by up to 38 ms, between 8 and 16 kHz by 117 ms. ``ShortFilter``, a windowed
+sinc, delays it by 3.7 and 7.4 ms. It passes everything below 0.9 of half the lower rate and attenuates everything above
+that half by 90 dB; its length follows from Kaiser's formulas (J. F. Kaiser, "Nonrecursive digital filter design using
+the I0-sinh window function", ISCAS 1974). Torch-free.
 """
 
 from __future__ import annotations
@@ -17,32 +17,38 @@ import numpy as np
 import soxr
 
 PASSBAND, STOPBAND_DB = 0.9, 90.0
+"""End of the passband as a share of half the lower rate; attenuation above that half in dB."""
 _AT_ONCE = 2**12
+"""Outputs that are computed together, which bounds the memory for gathered samples and weights."""
 
 
 class Resampler(Protocol):
-    """What both ways offer; arrays are float32 [C,n] in and [C,m] out."""
+    """Interface of both resamplers; arrays are float32 [C,n] in and [C,m] out."""
 
     delay_s: float
-    """The most sound that is held back: how long after a sample was fed it comes out at the latest."""
+    """Longest time in seconds between feeding a sample and returning it."""
 
     def feed(self, block: np.ndarray) -> np.ndarray:
-        """Take the next piece, of any length; return what is ready."""
+        """Take the next block, of any length; return the samples that are ready."""
         ...
 
     def flush(self) -> np.ndarray:
-        """Return the rest; nothing may be fed afterwards."""
+        """Return the rest of the signal; nothing may be fed afterwards."""
         ...
 
 
 def open_resampler(rate_in: int, rate_out: int, channels: int, low_delay: bool = False) -> Resampler:
-    """A resampler for one stream, from ``rate_in`` to ``rate_out`` Hz; equal rates hand the sound through untouched."""
+    """Create a resampler for one stream from ``rate_in`` to ``rate_out`` Hz; with equal rates it changes nothing."""
     if rate_in == rate_out:
-        return _Untouched(channels)
-    return (ShortFilter if low_delay else Soxr)(rate_in, rate_out, channels)
+        return _Unchanged(channels)
+    if low_delay:
+        return ShortFilter(rate_in, rate_out, channels)
+    return Soxr(rate_in, rate_out, channels)
 
 
-class _Untouched:
+class _Unchanged:
+    """Returns what it is fed: the resampler for equal rates."""
+
     delay_s = 0.0
 
     def __init__(self, channels: int) -> None:
@@ -56,7 +62,7 @@ class _Untouched:
 
 
 class Soxr:
-    """soxr's HQ filter, as ``sordino.audio.sound_files.resample`` applies it."""
+    """Resampler with soxr's HQ filter, as ``sordino.audio.sound_files.resample`` applies it."""
 
     def __init__(self, rate_in: int, rate_out: int, channels: int) -> None:
         self._soxr = soxr.ResampleStream(rate_in, rate_out, channels, dtype="float32", quality="HQ")
@@ -72,69 +78,82 @@ class Soxr:
 
 @cache
 def _soxr_delay_s(rate_in: int, rate_out: int) -> float:
-    """The most that soxr holds back, in seconds: measured, as it says of itself only what it holds at the moment."""
+    """Measure soxr's longest delay in seconds: it reports only the delay of the moment."""
     stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
     silence = np.zeros(max(rate_in // 1000, 1), np.float32)
-    fed, given, most = 0, 0, 0.0
+    fed, returned, longest = 0, 0, 0.0
     while fed < rate_in:
         fed += len(silence)
-        most = max(most, fed / rate_in - given / rate_out)
-        given += len(stream.resample_chunk(silence))
-    return most
+        longest = max(longest, fed / rate_in - returned / rate_out)
+        returned += len(stream.resample_chunk(silence))
+    return longest
 
 
 class ShortFilter:
-    """A sinc under a Kaiser window, one row of weights for each of the places that a sample can fall between others.
+    """Resampler with a sinc under a Kaiser window, which has a short delay.
 
-    Output ``j`` lies at ``t = j rate_in / rate_out`` of the input and is the sum of the ``reach`` samples on either
-    side of it, weighted. Places are counted in whole numbers, so nothing drifts.
+    Output ``j`` lies at ``t = j rate_in / rate_out`` of the input and is a weighted sum of the ``reach`` samples on
+    either side of it. The fractional part of t takes only ``rate_out / gcd`` values, called phases here: each has a row
+    of weights. All positions are kept as integers, so that a long stream does not drift.
 
     Args:
         rate_in: Hz.
         rate_out: Hz.
-        channels: of the stream.
+        channels: C.
     """
 
     def __init__(self, rate_in: int, rate_out: int, channels: int) -> None:
         common = math.gcd(rate_in, rate_out)
-        self._step, self._places = rate_in // common, rate_out // common
-        self._weights = _weights(self._step, self._places)
+        self._step, self._phases = rate_in // common, rate_out // common
+        self._weights = _weights(self._step, self._phases)
         self._reach = self._weights.shape[1] // 2
-        # The first output leans on silence before the signal.
-        self._heard = np.zeros((channels, self._reach - 1), np.float32)
-        self._origin = 1 - self._reach
-        self._done = 0
+        # Input samples that later outputs still need; the first outputs need silence before the signal.
+        self._recent = np.zeros((channels, self._reach - 1), np.float32)
+        self._origin = 1 - self._reach  # position in the input of the first sample of _recent
+        self._done = 0  # outputs returned so far
         self.delay_s = (self._reach + 1) / rate_in
 
     def feed(self, block: np.ndarray) -> np.ndarray:
-        self._heard = np.concatenate([self._heard, block], axis=1)
-        end = self._origin + self._heard.shape[1]
-        # Output j is ready when its last neighbour, floor(t) + reach, has come.
-        ready = max(-(-(end - self._reach) * self._places // self._step), self._done)
-        parts = [self._outputs(first, min(first + _AT_ONCE, ready)) for first in range(self._done, ready, _AT_ONCE)]
+        self._recent = np.concatenate([self._recent, block], axis=1)
+        end = self._origin + self._recent.shape[1]
+        # Output j is ready when its last neighbour, floor(t) + reach, has arrived: as long as t < end - reach.
+        ready = max(_ceil_div((end - self._reach) * self._phases, self._step), self._done)
+        outputs = [block[:, :0]]
+        for first in range(self._done, ready, _AT_ONCE):
+            outputs.append(self._outputs(first, min(first + _AT_ONCE, ready)))
         self._done = ready
-        over = self._done * self._step // self._places - self._reach + 1 - self._origin
-        self._heard, self._origin = self._heard[:, over:], self._origin + over
-        return np.concatenate([block[:, :0], *parts], axis=1)
+        # Drop the samples before the first neighbour of the next output.
+        drop = self._done * self._step // self._phases - self._reach + 1 - self._origin
+        self._recent, self._origin = self._recent[:, drop:], self._origin + drop
+        return np.concatenate(outputs, axis=1)
 
     def flush(self) -> np.ndarray:
-        return self.feed(np.zeros((len(self._heard), self._reach), np.float32))
+        return self.feed(np.zeros((len(self._recent), self._reach), np.float32))
 
     def _outputs(self, first: int, last: int) -> np.ndarray:
-        before, place = np.divmod(np.arange(first, last) * self._step, self._places)
-        windows = np.lib.stride_tricks.sliding_window_view(self._heard, 2 * self._reach, axis=1)
-        starts, weights = before - self._reach + 1 - self._origin, self._weights[place]
+        """Compute the outputs ``first`` to ``last - 1``, [C,last-first]."""
+        before, phase = np.divmod(np.arange(first, last) * self._step, self._phases)
+        windows = np.lib.stride_tricks.sliding_window_view(self._recent, 2 * self._reach, axis=1)
+        starts, weights = before - self._reach + 1 - self._origin, self._weights[phase]
         return np.stack([np.einsum("tk,tk->t", channel[starts], weights) for channel in windows])
 
 
+def _ceil_div(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)
+
+
 @cache
-def _weights(step: int, places: int) -> np.ndarray:
-    """The weights of the 2 reach neighbours of a sample at each place between two others, [places, 2 reach]."""
-    slower = min(1.0, places / step)  # the lower rate over that of the input
+def _weights(step: int, phases: int) -> np.ndarray:
+    """Compute the weights [phases, 2 reach] of the neighbours of an output, for each fractional part of its position.
+
+    ``beta`` and the length are Kaiser's formulas for the attenuation ``STOPBAND_DB`` and for a transition from
+    ``PASSBAND`` to 1 of half the lower rate. Each row sums to 1, so that a constant stays constant.
+    """
+    slower = min(1.0, phases / step)  # the lower of the two rates over the input's
     beta = 0.1102 * (STOPBAND_DB - 8.7)
     reach = math.ceil((STOPBAND_DB - 7.95) / (14.36 * (1 - PASSBAND)) / slower)
-    distance = np.arange(1 - reach, reach + 1) - np.arange(places)[:, None] / places
-    cut = slower * (1 + PASSBAND) / 2
+    distance = np.arange(1 - reach, reach + 1) - np.arange(phases)[:, None] / phases
+    cut = slower * (1 + PASSBAND) / 2  # the middle of the transition
     window = np.i0(beta * np.sqrt(np.maximum(1 - (distance / reach) ** 2, 0)))
     weights = np.sinc(cut * distance) * window
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

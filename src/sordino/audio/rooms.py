@@ -1,8 +1,8 @@
-"""Speech in rooms: impulse responses, recorded or synthetic, and what a reference keeps of them.
+"""Reverberation: synthetic impulse responses of rooms, and speech convolved with a response.
 
 A synthetic response has the direct path, the early reflections of a shoebox room by the image-source method (J. Allen
-and D. Berkley, "Image method for efficiently simulating small-room acoustics", JASA 65, 1979), and, where those end, a
-tail of decaying noise (J. Moorer, "About this reverberation business", 1979), which costs much less than images.
+and D. Berkley, "Image method for efficiently simulating small-room acoustics", JASA 65, 1979), and after them a tail of
+decaying noise (J. Moorer, "About this reverberation business", 1979), which is much cheaper than images.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 SOUND_M_S = 343.0
+"""Speed of sound in metres per second."""
 
 EARLY_S = 0.05
-"""Reflections within 50 ms of the direct path add to speech and do not blur it (C50; ISO 3382)."""
+"""End of the early reflections in seconds: up to here they make speech clearer, later ones blur it (C50; ISO 3382)."""
 
 Part = Literal["dry", "early", "wet"]
-"""What a reference keeps of a room: the direct path, the first 50 ms with it, or all."""
+"""Part of the room that the reference keeps: the direct path alone, the first 50 ms, or all of it."""
 
 ORDER = 3
-"""Images of the source are counted up to this many walls away along each axis."""
+"""Images of the source are computed up to this many rooms away along each axis."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class Shoebox:
     """A rectangular room with a talker and a microphone in it.
 
     Args:
-        size_m: length, width and height, ``[3]``.
-        talker_m: the talker's place in it, ``[3]``.
-        microphone_m: the microphone's, ``[3]``.
-        decay_s: time in which the sound decays by 60 dB.
+        size_m: length, width and height in metres, ``[3]``.
+        talker_m: position of the talker in metres, ``[3]``.
+        microphone_m: position of the microphone in metres, ``[3]``.
+        decay_s: reverberation time RT60 in seconds, in which the sound decays by 60 dB.
     """
 
     size_m: np.ndarray
@@ -44,7 +45,7 @@ class Shoebox:
 
     @property
     def reflection(self) -> float:
-        """Share of the pressure that a wall reflects, by Sabine's formula from size and decay."""
+        """Reflection coefficient of the walls for pressure, by Sabine's formula from size and decay."""
         length, width, height = self.size_m
         surface = 2 * (length * width + length * height + width * height)
         absorbed = 0.161 * length * width * height / (surface * self.decay_s)
@@ -55,68 +56,76 @@ def synthetic_response(room: Shoebox, white: np.ndarray, sample_rate: int) -> np
     """Make the impulse response of a room.
 
     Args:
-        room: its measures.
-        white: normal random numbers ``[R]`` for the tail; as many samples as the response is to be long.
+        room: size, positions and decay.
+        white: normal random numbers ``[R]`` for the tail; R is also the length of the response.
         sample_rate: Hz.
 
     Returns:
         float64 ``[R]``; its first sample is the direct path, of height 1.
     """
     delays_s, gains = _images(room)
-    places = np.round((delays_s - delays_s.min()) * sample_rate).astype(np.int64)
+    samples = np.round((delays_s - delays_s.min()) * sample_rate).astype(np.int64)
     gains = gains / gains[delays_s.argmin()]
-    early = places < min(round(EARLY_S * sample_rate), len(white))
-    sounding = np.zeros(len(white))
-    np.add.at(sounding, places[early], gains[early])
-    return sounding + _tail(room, white, sample_rate, sounding)
+    is_early = samples < min(round(EARLY_S * sample_rate), len(white))
+    early = np.zeros(len(white))
+    np.add.at(early, samples[is_early], gains[is_early])  # adds up where several images fall on one sample
+    return early + _tail(room, white, sample_rate, early)
 
 
 def _images(room: Shoebox) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds and gain (reflections over distance) of every image of the talker."""
+    """Return the delay in seconds and the gain (reflections over distance) of every image of the talker, [I] each.
+
+    Allen and Berkley: along one axis, the images of a talker at x in a room of length L lie at 2 n L + x, after |2 n|
+    reflections, and at 2 n L - x, after |2 n - 1|. All combinations of the three axes are images.
+    """
     counts = np.arange(-ORDER, ORDER + 1)
-    along = []
+    squares, walls = [], []
     for size, talker, microphone in zip(room.size_m, room.talker_m, room.microphone_m, strict=True):
         images = np.concatenate([2 * counts * size + talker, 2 * counts * size - talker]) - microphone
-        walls = np.concatenate([np.abs(2 * counts), np.abs(2 * counts - 1)])
-        along.append((np.square(images), walls))
-    (x, wx), (y, wy), (z, wz) = along
-    distance = np.sqrt(x[:, None, None] + y[:, None] + z).ravel()
-    walls = (wx[:, None, None] + wy[:, None] + wz).ravel()
-    return distance / SOUND_M_S, room.reflection**walls / distance
+        squares.append(np.square(images))
+        walls.append(np.concatenate([np.abs(2 * counts), np.abs(2 * counts - 1)]))
+    distance = np.sqrt(_outer_sum(squares))
+    return distance / SOUND_M_S, room.reflection ** _outer_sum(walls) / distance
 
 
-def _tail(room: Shoebox, white: np.ndarray, sample_rate: int, sounding: np.ndarray) -> np.ndarray:
-    """Noise that decays by 60 dB in ``decay_s`` and takes over from the images at their density and level."""
+def _outer_sum(axes: list[np.ndarray]) -> np.ndarray:
+    """Return the sums of all combinations of one value of each of three axes, flat."""
+    x, y, z = axes
+    return (x[:, None, None] + y[:, None] + z).ravel()
+
+
+def _tail(room: Shoebox, white: np.ndarray, sample_rate: int, early: np.ndarray) -> np.ndarray:
+    """Make noise [R] that decays by 60 dB in ``decay_s`` and takes over from the images ``early`` [R]."""
     time = np.arange(len(white)) / sample_rate
     decay = 10 ** (-3 * time / room.decay_s)
-    # A reverberant field has the energy that the images still carry where the noise takes over: its level is theirs.
+    # The noise gets the energy of the images where it takes over, in the second half of the early reflections.
     last = slice(round(EARLY_S / 2 * sample_rate), round(EARLY_S * sample_rate))
-    carried = float(np.square(sounding[last]).sum())
-    expected = float(np.square(decay[last]).sum())
-    level = math.sqrt(carried / expected) if expected > 0 else 0.0
-    rise = np.clip(2 * time / EARLY_S - 1, 0, 1)  # images alone at first, noise alone from EARLY_S on
+    of_images = float(np.square(early[last]).sum())
+    of_decay = float(np.square(decay[last]).sum())
+    level = math.sqrt(of_images / of_decay) if of_decay > 0 else 0.0
+    rise = np.clip(2 * time / EARLY_S - 1, 0, 1)  # no noise in the first half, full noise from EARLY_S on
     return level * decay * rise * white
 
 
 def direct_first(response: np.ndarray) -> np.ndarray:
-    """Cut off what lies before the strongest sample of a response, the direct path: speech is to come no later."""
+    """Cut off what precedes the direct path, the strongest sample, so that the response does not delay speech."""
     return response[int(np.abs(response).argmax()) :]
 
 
 def reverberate(
     speech: np.ndarray, response: np.ndarray, part: Part = "wet", sample_rate: int = 16000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Put speech into a room.
+    """Convolve speech with the impulse response of a room.
 
     Args:
         speech: float ``[T]``.
-        response: the room's impulse response, float ``[R]``; counts from its strongest sample on, the direct path.
-        part: what the reference keeps of the room.
+        response: impulse response, float ``[R]``; samples before the strongest one, the direct path, are ignored.
+        part: part of the room that the reference keeps.
         sample_rate: Hz.
 
     Returns:
-        ``reverberant, reference``, float32 ``[T]``: the speech with all of the room, at the level that ``speech`` has,
-        and the wanted part of that sum. What rings on after the end is cut.
+        ``reverberant, reference``, float32 ``[T]`` each: speech with all of the room, at the level of ``speech``, and
+        speech with ``part`` of it, at the same gain. The reverberation after the last sample is cut.
     """
     response = direct_first(response)
     speech = speech.astype(np.float64)

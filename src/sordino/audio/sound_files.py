@@ -1,8 +1,8 @@
-"""Sound in and out: everything that libsndfile reads, resampled with soxr, and errors that name the file.
+"""Read, write and resample whole sound files or parts of them, with libsndfile and soxr.
 
-Whole files and parts of them; block by block they are read by ``audio/blocks`` and written by ``audio/encoding``. No
-other room of the library touches sound files. Arrays are float32 with full scale at +-1, channels
-first. Nothing is clipped silently and nothing is half written. Torch-free.
+``audio/blocks`` reads and ``audio/encoding`` writes block by block. Only ``audio`` opens sound files. Arrays are
+float32 with full scale at +-1, channels first. Errors name the file; nothing is clipped silently; files are replaced
+atomically. Torch-free.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from sordino.audio.blocks import FORMATS, READABLE, check_finite, opened
+from sordino.audio.blocks import FORMATS, READABLE, check_finite, open_sound
 from sordino.audio.encoding import FLOATS, encoder, subtype_for
 from sordino.audio.mix import QUIET_DB, rms_db
 from sordino.errors import InputError
@@ -25,7 +25,7 @@ from sordino.errors import InputError
 
 @dataclass(frozen=True)
 class Info:
-    """What the header of a sound file says."""
+    """Properties of a sound file as its header states them."""
 
     sample_rate: int
     channels: int
@@ -42,10 +42,9 @@ def info(path: str | Path) -> Info:
     Raises:
         InputError: the file is missing, empty or not audio.
     """
-    with opened(path) as file:
-        return Info(
-            file.samplerate, file.channels, file.frames, file.frames / file.samplerate, file.format, file.subtype
-        )
+    with open_sound(path) as file:
+        seconds = file.frames / file.samplerate
+        return Info(file.samplerate, file.channels, file.frames, seconds, file.format, file.subtype)
 
 
 def read(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
@@ -61,7 +60,7 @@ def read(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, 
     Raises:
         InputError: the file is missing, not audio, without samples, or holds NaN or infinite samples.
     """
-    with opened(path) as file:
+    with open_sound(path) as file:
         rate = file.samplerate
         audio = _samples(file, path)
     audio = audio.T
@@ -73,7 +72,7 @@ def read(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, 
 
 
 def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
-    """Read a whole file as the mean of its channels at ``sample_rate``: float32 ``[T]``. Errors as in :func:`read`."""
+    """Read a whole file as the mean of its channels at ``sample_rate`` Hz, float32 ``[T]``; errors as :func:`read`."""
     audio, rate = read(path)
     return resample(audio.mean(axis=0), rate, sample_rate)
 
@@ -82,44 +81,47 @@ def read_segment(path: str | Path, start: int = 0, length: int | None = None) ->
     """Read part of a file without decoding the rest, at the file's own rate, as the mean of its channels.
 
     Args:
-        path: a sound file that can be sought in (every format here).
+        path: a sound file of any format that libsndfile reads; all of them are seekable.
         start: first sample.
         length: number of samples; None reads to the end.
 
     Returns:
-        float32 ``[T]``, shorter than ``length`` where the file ends earlier.
+        float32 ``[T]``, shorter than ``length`` if the file ends earlier.
     """
-    with opened(path) as file:
+    with open_sound(path) as file:
         return _segment(file, path, start, length)
 
 
 def read_compact(path: str | Path) -> np.ndarray:
-    """Read a whole mono file in the smallest exact form, for caches: int16 ``[T]`` if it is 16-bit mono, else float32.
+    """Read a whole file in its smallest exact form, for caches.
 
-    ``int16 / 32768`` are the very samples that :func:`read_segment` gives.
+    Returns:
+        int16 ``[T]`` for a 16-bit mono file, whose values / 32768 are exactly the samples of :func:`read_segment`; the
+        float32 ``[T]`` of :func:`read_segment` for any other.
     """
-    with opened(path) as file:
+    with open_sound(path) as file:
         if file.subtype == "PCM_16" and file.channels == 1:
             return _decode(file, path, -1, "int16")[:, 0]
     return read_segment(path)
 
 
 def to_flac(audio: np.ndarray, sample_rate: int) -> bytes:
-    """Encode float ``[T]`` within full scale as a FLAC file; what came from 16 bits keeps its values.
+    """Encode float ``[T]`` within full scale as a FLAC file.
 
-    It has 16 bits, or 24 where it is quiet and needs them.
+    The file has 16 bits, or 24 if the signal is quiet and is not exact in 16. Samples that came from 16 bits keep their
+    values.
     """
-    encoded, steps = BytesIO(), audio * 32768.0
-    whole = np.clip(np.rint(steps), -32768, 32767)
-    if rms_db(audio) < QUIET_DB and not np.array_equal(whole, steps):
+    encoded, scaled = BytesIO(), audio * 32768.0
+    rounded = np.clip(np.rint(scaled), -32768, 32767)
+    if rms_db(audio) < QUIET_DB and not np.array_equal(rounded, scaled):
         soundfile.write(encoded, audio, sample_rate, "PCM_24", format="FLAC")
     else:
-        soundfile.write(encoded, whole.astype(np.int16), sample_rate, "PCM_16", format="FLAC")
+        soundfile.write(encoded, rounded.astype(np.int16), sample_rate, "PCM_16", format="FLAC")
     return encoded.getvalue()
 
 
 def decode(content: bytes, where: object, start: int = 0, length: int | None = None) -> np.ndarray:
-    """Decode part of a sound file that is in memory, as :func:`read_segment` does; ``where`` names it in an error."""
+    """Decode part of a sound file in memory, as :func:`read_segment` does for a path; ``where`` names it in errors."""
     try:
         with soundfile.SoundFile(BytesIO(content)) as file:
             return _segment(file, where, start, length)
@@ -128,22 +130,22 @@ def decode(content: bytes, where: object, start: int = 0, length: int | None = N
 
 
 def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> float:
-    """Write a sound file, all of it or none.
+    """Write a whole sound file, atomically.
 
-    Sound beyond full scale is not clipped: unless the subtype holds floats, the whole file is turned down to fit.
+    Nothing is clipped: if samples exceed full scale and the subtype holds no floats, the whole signal is attenuated.
 
     Args:
-        path: where to; the suffix chooses the format.
+        path: file to write; the suffix chooses the format.
         audio: float ``[C,T]`` or ``[T]``, full scale at +-1.
         sample_rate: Hz.
         subtype: libsndfile's name of the encoding, such as ``PCM_24`` or ``FLOAT``; None takes the format's default.
 
     Returns:
-        The gain applied in dB: 0.0, or below it where the sound did not fit.
+        The gain applied in dB: 0.0, or below if the signal did not fit.
 
     Raises:
-        InputError: unknown suffix, a rate or subtype that the format cannot hold, integer, NaN or infinite samples,
-            or a place that cannot be written, such as a full disk.
+        InputError: an unknown suffix, a rate or subtype that the format cannot hold, integer, NaN or infinite samples,
+            or a file that cannot be written, for example on a full disk.
     """
     audio = np.asarray(audio)
     if not np.issubdtype(audio.dtype, np.floating) or audio.ndim not in (1, 2):
@@ -152,13 +154,13 @@ def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | 
     peak = float(np.abs(audio).max(initial=0.0))
     gain = 1 / peak if peak > 1 and subtype_for(path, subtype) not in FLOATS else 1.0
     audio = np.atleast_2d(audio)
-    with encoder(path, sample_rate, len(audio), subtype, audio.shape[1]) as put:
-        put(audio * gain)
+    with encoder(path, sample_rate, len(audio), subtype, audio.shape[1]) as write_block:
+        write_block(audio * gain)
     return 20 * math.log10(gain)
 
 
 def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
-    """Resample float ``[...,T]`` along its last axis with soxr's HQ filter; equal rates give the input itself."""
+    """Resample float ``[...,T]`` along its last axis with soxr's HQ filter; with equal rates it returns the input."""
     if rate_in == rate_out:
         return audio
     if audio.ndim == 1:
@@ -169,7 +171,7 @@ def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
 
 
 def list_audio(folder: str | Path) -> list[Path]:
-    """List the sound files below ``folder``, sorted, hidden ones left out.
+    """List the sound files in ``folder`` and its subfolders, sorted, without hidden ones.
 
     Raises:
         InputError: there is no such folder.
@@ -185,12 +187,14 @@ def list_audio(folder: str | Path) -> list[Path]:
 
 
 def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | None) -> np.ndarray:
+    """Read ``length`` samples from ``start`` on as the mean of the channels, float32 [T]."""
     file.seek(min(start, file.frames))
     audio = _samples(file, path, -1 if length is None else length)
     return audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
 
 
 def _samples(file: soundfile.SoundFile, path: object, length: int = -1) -> np.ndarray:
+    """Read ``length`` frames, or the rest, as finite float32 [T,C]."""
     audio = _decode(file, path, length, "float32")
     check_finite(audio, path)
     return audio

@@ -1,4 +1,4 @@
-"""Short-time spectra of batches of waveforms, in torch."""
+"""Short-time Fourier transform of batches of waveforms, in torch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from sordino.errors import InputError
 from sordino.placement import on_cpu
 
 POWER_FLOOR = 1e-7
+"""Least squared magnitude of a bin."""
 
 # pyright: reportIncompatibleMethodOverride=false
 
 
 def stft(wave: Tensor, fft: int, hop: int, window: int) -> Tensor:
-    """Complex spectrum of ``wave`` [B,T] -> [B,F,N], F = fft // 2 + 1.
+    """Compute the complex spectrum of ``wave`` [B,T]: [B,F,N], F = fft // 2 + 1.
 
-    A periodic Hann window of ``window`` samples, centred in the frame; frames are centred on multiples of ``hop`` and
-    the ends are mirrored.
+    The window is a periodic Hann window of ``window`` samples, centred in the frame of ``fft``. Frames are centred on
+    multiples of ``hop``; both ends of the signal are padded by reflection.
 
     Raises:
         InputError: ``wave`` is not longer than fft // 2 samples.
@@ -35,9 +36,10 @@ def stft(wave: Tensor, fft: int, hop: int, window: int) -> Tensor:
 
 
 class _Stft(torch.autograd.Function):
-    """``torch.stft`` with a backward pass for CPUs: a real transform, and frames overlapped hop by hop.
+    """``torch.stft`` with a faster backward pass on a CPU.
 
-    torch's own transforms complex frames of which half is zero, and adds the frames sample by sample.
+    torch's own backward pass transforms complex frames of which half is zero, and adds the frames sample by sample.
+    This one uses a real transform, and adds whole hops.
     """
 
     @staticmethod
@@ -45,6 +47,7 @@ class _Stft(torch.autograd.Function):
         first = (fft - len(window)) // 2
         middle = slice(first, first + len(window))
         parts = F.pad(wave.unsqueeze(1), (fft // 2, fft // 2), mode="reflect")[:, 0].unfold(-1, fft, hop)
+        # Outside of the window a frame is zero: only its middle is written.
         frames = parts.new_zeros(parts.shape)
         torch.mul(parts[..., middle], window, out=frames[..., middle])
         ctx.save_for_backward(window)
@@ -54,13 +57,15 @@ class _Stft(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (window,), fft, length = ctx.saved_tensors, ctx.fft, ctx.length
-        # The inverse counts every bin but the first and the last twice, as it stands for two of a complex transform.
+        # The adjoint of a real transform is an inverse one, up to weights: irfft counts every bin but the first and
+        # the last twice, because it stands for two bins of a complex transform.
         shares = window.new_full((fft // 2 + 1,), 0.5)
         shares[0] = shares[-1] = 1
         frames = torch.fft.irfft(gradients[0].transpose(1, 2) * shares, fft, norm="forward")
         added = _overlap_add(frames[..., ctx.middle] * window, ctx.hop)
         padded = F.pad(added, (ctx.middle.start, length + fft - ctx.middle.start - added.shape[-1]))
         left, wave, right = padded.split([fft // 2, length, fft // 2], dim=-1)
+        # The adjoint of padding by reflection adds the padded ends, mirrored, to the samples that they came from.
         wave = wave.clone()
         wave[:, 1 : fft // 2 + 1] += left.flip(-1)
         wave[:, -fft // 2 - 1 : -1] += right.flip(-1)
@@ -68,9 +73,9 @@ class _Stft(torch.autograd.Function):
 
 
 def _overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """Sum of frames [B,N,W] that begin ``hop`` samples apart: [B,(N - 1) hop + W]."""
+    """Add frames [B,N,W] that start ``hop`` samples apart: [B,(N - 1) hop + W]."""
     batch, count, width = frames.shape
-    hops = -(-width // hop)
+    hops = -(-width // hop)  # rounded up
     added = frames.new_zeros(batch, count - 1 + hops, hop)
     for index, part in enumerate(frames.split(hop, dim=-1)):
         added[:, index : index + count, : part.shape[-1]] += part
@@ -78,10 +83,10 @@ def _overlap_add(frames: Tensor, hop: int) -> Tensor:
 
 
 def magnitude(spectrum: Tensor) -> Tensor:
-    """|spectrum| with its square floored at 1e-7, so that its logarithm and its gradient stay finite."""
+    """Return |spectrum|, its square floored at 1e-7 so that its logarithm and its gradient stay finite."""
     return (spectrum.real.square() + spectrum.imag.square()).clamp(min=POWER_FLOOR).sqrt()
 
 
 def planes(spectrum: Tensor) -> Tensor:
-    """Real and imaginary part of a complex spectrum [...], each by itself in memory: [2,...]."""
+    """Return the real and the imaginary part of a complex spectrum [...] as two contiguous arrays, [2,...]."""
     return torch.view_as_real(spectrum).movedim(-1, 0).contiguous()

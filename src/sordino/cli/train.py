@@ -31,7 +31,7 @@ def train(given: Namespace) -> Answer:
 
     recipe = read(given.recipe, given.overrides)  # before torch is imported, so that a mistake is reported at once
     from sordino.experiments import run
-    from sordino.metrics import described
+    from sordino.metrics import format_scores
 
     if given.dry_run:
         tried = run.dry_run(recipe)
@@ -39,7 +39,7 @@ def train(given: Namespace) -> Answer:
     with Display() as show:
         outcome = run.train(recipe, (), given.out, given.resume, show, show.status)
     value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
-    best = "" if outcome.best_step is None else f"; best at step {outcome.best_step}: {described(outcome.valid)}"
+    best = "" if outcome.best_step is None else f"; best at step {outcome.best_step}: {format_scores(outcome.valid)}"
     return value, f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s{best}"
 
 

@@ -1,1 +1,1 @@
-"""Data for training: what a source is, mixing and augmentation, and batches; sources and tools lie below."""
+"""Data for training: the contract of sources, mixing, augmentation and batches; subpackages hold sources and tools."""

@@ -1,9 +1,10 @@
-"""Archive: one shard of a corpus, a tar file in WebDataset's form, and an index by which any recording is read alone.
+"""Read and write one shard of a corpus: a tar file in WebDataset's format, and an index for random access.
 
-A sample is ``KEY.noisy.flac``, ``KEY.clean.flac`` where there is one, and ``KEY.json`` (id, speaker, length in samples,
-sample rate), one behind the other, as the ``webdataset`` library groups them. That library goes through a tar file from
-its beginning, so it can neither shuffle all of a corpus nor go on in the middle of an epoch exactly. The index, a JSON
-file of the same name, says where each sound lies, and training asks for it by number.
+A recording is stored as the consecutive files ``KEY.noisy.flac``, ``KEY.clean.flac`` if it has a reference, and
+``KEY.json`` (id, speaker, length in samples, sample rate), as the ``webdataset`` library groups them. That library
+reads a tar file from its beginning, so it can neither shuffle a whole corpus nor resume exactly within an epoch.
+The index, a JSON file of the same name, states the position of every sound in the tar file, so that training can read
+any recording by its number.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from sordino.errors import InputError
 from sordino.files import atomic, write_json
 from sordino.types import Item
 
-NAME = re.compile(r"(train|valid|test)-(\d{5})-of-(\d{5})\.tar")
-"""The name of a shard: its split, its number, and how many there are."""
-AGAIN = "delete it and run `sordino data shard` again"
+SHARD_NAME = re.compile(r"(train|valid|test)-(\d{5})-of-(\d{5})\.tar")
+"""Name of a shard: its split, its number, and the number of shards of the split."""
+REWRITE_HINT = "delete it and run `sordino data shard` again"
 
 
 class Extent(NamedTuple):
-    """Where a sound lies in a tar file."""
+    """Position of an encoded sound in a tar file."""
 
     offset: int
     """Bytes before it."""
     size: int
-    """Bytes."""
+    """Its bytes."""
     crc: int
     """CRC-32 of these bytes."""
 
@@ -55,36 +56,39 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Archive:
-    """A shard and what its index says."""
+    """A shard, as its index describes it."""
 
     path: Path
     """The tar file."""
     sample_rate: int
     members: Sequence[Member]
     left_out: Sequence[tuple[str, str]]
-    """(id, reason) of recordings that could not be read when it was written."""
+    """(id, reason) of recordings that could not be read when the shard was written."""
     size: int
     """Bytes of the tar file."""
 
     def read_through(self) -> None:
-        """Read the whole tar file; InputError unless every sound in it is what it was."""
+        """Read the whole tar file; raises an InputError if a sound has changed since it was written."""
         for member in self.members:
             for extent in (member.noisy, member.clean):
                 if extent is not None:
                     _bytes(self.path, extent, member.id)
 
 
-def pack(path: Path, items: Iterable[tuple[str, Item]], sample_rate: int, left_out: Sequence[tuple[str, str]]) -> None:
-    """Write an archive, the tar file first, so that an index says that both are whole.
+def write_archive(
+    path: Path, items: Iterable[tuple[str, Item]], sample_rate: int, left_out: Sequence[tuple[str, str]]
+) -> None:
+    """Write an archive: the tar file, then the index, so that an index proves that both are complete.
 
     Args:
-        path: of the tar file.
-        items: key, without a dot, and recording of each.
+        path: path of the tar file.
+        items: (key without a dot, recording).
         sample_rate: Hz.
-        left_out: for the index; read when all items were.
+        left_out: for the index; it may grow while the items are read, and is used after the last.
     """
     contents: list[tuple[dict[str, Any], dict[str, int]]] = []
-    index_of(path).unlink(missing_ok=True)  # of a tar file that was deleted, to be mended
+    # The index of an earlier tar file, which was deleted because it was damaged.
+    index_path(path).unlink(missing_ok=True)
     with atomic(path) as temporary:
         with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
             for key, item in items:
@@ -95,22 +99,24 @@ def pack(path: Path, items: Iterable[tuple[str, Item]], sample_rate: int, left_o
                 contents.append((about, {name: zlib.crc32(content) for name, content in parts.items()}))
                 parts[f"{key}.json"] = json.dumps(about | {"sample_rate": sample_rate}).encode()
                 for name, content in parts.items():
-                    header = tarfile.TarInfo(name)  # dated 1970 and owned by nobody: the same every time
+                    # Without date and owner, so that the same recordings always give the same bytes.
+                    header = tarfile.TarInfo(name)
                     header.size = len(content)
                     tar.addfile(header, io.BytesIO(content))
+        # Only a second pass knows where the contents lie behind their headers.
         with tarfile.open(temporary) as tar:
             places = {place.name: (place.offset_data, place.size) for place in tar}
         size = temporary.stat().st_size
     members = []
-    for about, sums in contents:
-        extents = [Extent(*places[name], crc) for name, crc in sums.items()]
+    for about, checksums in contents:
+        extents = [Extent(*places[name], crc) for name, crc in checksums.items()]
         members.append(Member(**about, noisy=extents[0], clean=extents[1] if len(extents) > 1 else None))
     index = {"sample_rate": sample_rate, "size": size, "members": members, "left_out": list(left_out)}
-    write_json(index_of(path), index)
+    write_json(index_path(path), index)
 
 
-def index_of(path: Path) -> Path:
-    """The index of a tar file."""
+def index_path(path: Path) -> Path:
+    """Return the path of a tar file's index."""
     return path.with_suffix(".json")
 
 
@@ -118,32 +124,31 @@ def open_archive(path: Path) -> Archive:
     """Read the index of a tar file.
 
     Raises:
-        InputError: the index is missing or is none, or the tar file is missing or has another size.
+        InputError: the tar file or the index is missing, the index is damaged, or the tar file has another size.
     """
     if not path.is_file():
         raise InputError(path, "is missing", hint="copy it again, or run `sordino data shard` again")
     try:
-        index: dict[str, Any] = json.loads(index_of(path).read_text("utf-8"))
-        members = [
-            Member(id, speaker, length, Extent(*noisy), Extent(*clean) if clean else None)
-            for id, speaker, length, noisy, clean in index["members"]
-        ]
+        index: dict[str, Any] = json.loads(index_path(path).read_text("utf-8"))
+        members = []
+        for id, speaker, length, noisy, clean in index["members"]:
+            members.append(Member(id, speaker, length, Extent(*noisy), Extent(*clean) if clean else None))
         left_out = [(id, reason) for id, reason in index["left_out"]]
         archive = Archive(path, index["sample_rate"], members, left_out, index["size"])
     except FileNotFoundError as error:
-        raise InputError(path, f"has no index {index_of(path).name}", hint=AGAIN) from error
+        raise InputError(path, f"has no index {index_path(path).name}", hint=REWRITE_HINT) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(index_of(path), "is no index of a shard", hint=AGAIN) from error
+        raise InputError(index_path(path), "is no index of a shard", hint=REWRITE_HINT) from error
     if path.stat().st_size != archive.size:
-        raise InputError(path, f"has {path.stat().st_size} bytes", f"{archive.size}", AGAIN)
+        raise InputError(path, f"has {path.stat().st_size} bytes", f"{archive.size}", REWRITE_HINT)
     return archive
 
 
-class Sounds:
-    """One side of the pairs in archives, read as :class:`sordino.data.recordings.Recordings` reads files.
+class ArchivedRecordings:
+    """All noisy or all clean recordings of some archives, with the methods of ``sordino.data.recordings.Recordings``.
 
     Args:
-        members: tar file, where in it, samples and id of each sound.
+        members: (tar file, position in it, length in samples, id).
     """
 
     def __init__(self, members: Sequence[tuple[Path, Extent, int, str]]) -> None:
@@ -154,7 +159,7 @@ class Sounds:
         return len(self.members)
 
     def read(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray:
-        """Samples of sound ``index``: float32 ``[T]``, shorter than ``length`` where it ends earlier.
+        """Read recording ``index`` from ``start`` on: float32 ``[T]``, shorter than ``length`` if it ends earlier.
 
         Raises:
             InputError: the bytes are not those that were written.
@@ -163,17 +168,18 @@ class Sounds:
         return decode(_bytes(path, extent, id), f"{path}: {id}", start, length)
 
     def loop(self, index: int, offset: int, length: int) -> np.ndarray:
-        """Exactly ``length`` samples of sound ``index`` from ``offset`` on, starting over where it ends."""
+        """Read exactly ``length`` samples of recording ``index`` from ``offset`` on, repeating it as needed."""
         return fit_noise(self.read(index), length, offset)
 
 
 def _bytes(path: Path, extent: Extent, id: str) -> bytes:
+    """Read the bytes of an encoded sound and verify their checksum; ``id`` names it in an error."""
     try:
         with path.open("rb") as tar:
             tar.seek(extent.offset)
             content = tar.read(extent.size)
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror or error})", hint=AGAIN) from error
+        raise InputError(path, f"cannot be read ({error.strerror or error})", hint=REWRITE_HINT) from error
     if zlib.crc32(content) != extent.crc:
-        raise InputError(path, f"is damaged at {id}", hint=AGAIN)
+        raise InputError(path, f"is damaged at {id}", hint=REWRITE_HINT)
     return content

@@ -1,7 +1,7 @@
-"""Augmentation: what may happen to speech, to noise and to their mixture in training, and how often.
+"""Settings of the augmentation: the probabilities and ranges of all changes to speech, noise and mixtures in training.
 
-A recipe states it below ``data.augment``; ``docs/data.md`` shows each in a picture. What is drawn, and how it is done,
-is in ``data/degrading.py``.
+A recipe sets them in ``data.augment``; ``docs/data.md`` shows each in a picture. ``data/degrading.py`` draws and
+applies them.
 """
 
 from __future__ import annotations
@@ -17,32 +17,33 @@ from sordino.errors import InputError
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Chances and ranges of every degradation of a training item.
+    """Probabilities and ranges of every change to a training item.
 
-    A plain number is a probability per item. Ranges are drawn from uniformly.
+    A plain number is a probability per item. Values are drawn uniformly from the ranges.
 
     Args:
-        shaping: that the spectrum of speech is shaped, and, drawn apart, that of the noise. Valin's random filter
-            (RNNoise, 2018), a tilt, shelves, peaks, high-pass and low-pass. Speech is shaped in the reference too:
-            a network is to take noise away, not to undo a microphone.
-        shaping_db: the most that a shelf or peak gives or takes, in dB.
-        noises: that a second noise is heard with the first, and, drawn again, a third.
-        bursts: that short sounds, cut from another noise where it is loudest, lie over the noise.
-        bursts_db: their level over the noise in dB.
-        rumble: that low-frequency noise (below 200 Hz, of slowly changing level) is added to the noise.
-        rumble_db: its level over the noise in dB.
-        hum: that mains hum (harmonics of 50 or 60 Hz) is added to the noise.
-        hum_db: its level over the noise in dB.
-        clean: that there is no noise at all, so that a network learns to leave speech alone.
-        noise_only: that there is no speech, and the reference is silence. Never in validation.
-        rooms: that speech is heard in a synthetic room, unless the source has put it in a recorded one.
-        reference: what the reference keeps of a room, recorded or synthetic: ``wet`` all of it, ``early`` the direct
-            path and 50 ms of reflections, ``dry`` the direct path alone.
-        band: that speech, noise and reference are limited to a narrower band: the telephone's 300 to 3400 Hz, or all
-            below a cut such as MP3 encoders make. The reference too: what a line has cut off cannot be filtered back.
-        clipping: that the mixture is clipped. The reference is not.
-        clipping_db: how far below its peak in dB.
-        codec: that the mixture goes through Opus, Vorbis or MP3. The reference does not.
+        shaping: probability that the spectrum of speech is shaped, and independently that of the noise: by Valin's
+            random filter (RNNoise, 2018), a tilt, shelves, peaks, high-pass and low-pass. The reference is shaped like
+            the speech: a network should remove noise, not correct a microphone.
+        shaping_db: largest gain or attenuation of a shelf or peak in dB.
+        noises: probability that a second noise is added to the first, and then again for a third.
+        bursts: probability that short sounds, cut from the loudest part of another noise, are added to the noise.
+        bursts_db: their level relative to the noise in dB.
+        rumble: probability that low-frequency noise (below 200 Hz, of slowly changing level) is added to the noise.
+        rumble_db: its level relative to the noise in dB.
+        hum: probability that mains hum (harmonics of 50 or 60 Hz) is added to the noise.
+        hum_db: its level relative to the noise in dB.
+        clean: probability that there is no noise at all, so that a network learns to leave clean speech unchanged.
+        noise_only: probability that there is no speech, and the reference is silence. Never in validation.
+        rooms: probability that speech is reverberated by a synthetic room, if the source has not used a recorded one.
+        reference: part of a recorded or synthetic room that the reference keeps: ``wet`` all of it, ``early`` the
+            direct path and 50 ms of reflections, ``dry`` the direct path alone.
+        band: probability that speech, noise and reference are limited to a narrower band: the telephone's 300 to
+            3400 Hz, or all below a cut such as MP3 encoders make. It includes the reference because a network cannot
+            restore what was cut off.
+        clipping: probability that the mixture is clipped. The reference is not.
+        clipping_db: level of clipping below the mixture's peak in dB.
+        codec: probability that the mixture is encoded by Opus, Vorbis or MP3. The reference is not.
     """
 
     shaping: float = 0.7
@@ -87,12 +88,12 @@ NOTHING = Augmentation(
     **dict.fromkeys(("shaping", "noises", "bursts", "rumble", "hum", "clean", "noise_only", "rooms"), 0.0),
     **dict.fromkeys(("band", "clipping", "codec"), 0.0),
 )
-"""No degradation at all; ratio and level may be drawn anew all the same."""
+"""No change at all; only the ratio and the level of a mixture may still be drawn."""
 
 DEFAULT = Augmentation()
-"""What ``mix`` and ``dns`` do unless a recipe says otherwise."""
+"""Default augmentation of ``mix`` and ``dns``."""
 
 
 def augmentation(given: Augmentation | Mapping[str, Any] | None) -> Augmentation | None:
-    """Read the argument ``augment`` of a source: its fields by name, as a recipe states them, or None for nothing."""
+    """Convert a source's argument ``augment``: an object, a recipe's mapping of its fields, or None for nothing."""
     return Augmentation(**given) if isinstance(given, Mapping) else given

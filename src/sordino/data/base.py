@@ -1,14 +1,15 @@
-"""What a source of training data is, and the two sequences that every source is made of.
+"""The contract of a source of training data, and the two kinds of sequences that a source returns.
 
-A **Source** has a typed constructor (its signature is the recipe's schema), a ``name``, a ``sample_rate`` in Hz, says
-whether it is ``synthetic`` and for which of its training items it has clean references (``labels``: all, some or
-none), and hands out three things:
+A **Source** has a typed constructor (its signature is the recipe's schema), a ``name``, a ``sample_rate`` in Hz, a flag
+whether it is ``synthetic``, and ``labels``: whether all, some or none of its training items have clean references. It
+returns:
 
-* ``train(seed)``: :class:`Segments` of one fixed length, asked for by ``(epoch, index)``;
-* ``valid()`` and ``test()``: whole recordings with their references, lazily read, the same ones every time.
+* ``train(seed)``: :class:`Segments` of one fixed length, with keys ``(epoch, index)``;
+* ``valid()`` and ``test()``: whole recordings with their references, read when needed, always the same ones.
 
-Randomness is drawn, then done: an item is a pure function of (seed, epoch, index), so that a resumed run sees exactly
-what an uninterrupted one would have seen, whatever the number of worker processes.
+A training item is a pure function of (seed, epoch, index): all its random numbers come from a generator with these
+three as the seed. So a resumed run gets exactly the items that an uninterrupted one would have got, whatever the number
+of worker processes.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ import numpy as np
 from sordino.types import Item
 
 Damaged = Literal["refuse", "skip"]
-"""What to do about a recording that cannot be read: stop with an error, or report it and go on without it."""
+"""Treatment of a recording that cannot be read: stop with an error, or report it and continue without it."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """The contract of everything in ``data.SOURCES``."""
+    """Interface of every class in ``sordino.data.sources.SOURCES``."""
 
     @property
     def name(self) -> str: ...
@@ -51,14 +52,14 @@ class Source(Protocol):
 
 
 class Segments:
-    """Training items of one length; what torch calls a map-style dataset, its keys being ``(epoch, index)``.
+    """Training items of one length: a map-style dataset in torch's terms, with keys ``(epoch, index)``.
 
     Args:
         length: items per epoch.
-        seed: of the run.
-        draw: makes the item of an index from a generator that belongs to (seed, epoch, index) alone. A bound method
-            of the source, so that worker processes can be sent it.
-        draws: epochs after which the same items come again; none never repeats.
+        seed: seed of the run.
+        draw: makes the item of an index from the generator of (seed, epoch, index). It must be picklable, because it
+            is sent to worker processes.
+        draws: number of epochs after which the same items are returned again; None never repeats.
     """
 
     def __init__(
@@ -77,13 +78,13 @@ class Segments:
         return self.draw(np.random.default_rng([self.seed, variant, index]), index)
 
 
-def order(length: int, seed: int, epoch: int) -> list[int]:
-    """The indices of an epoch in the order in which training asks for them: shuffled by (seed, epoch)."""
+def epoch_order(length: int, seed: int, epoch: int) -> list[int]:
+    """Return the indices of an epoch in the order of training: shuffled by (seed, epoch)."""
     return np.random.default_rng([seed, epoch]).permutation(length).tolist()
 
 
-class Lazy(Sequence[Item]):
-    """A sequence whose items are made when asked for: ``make(index)``."""
+class LazySequence(Sequence[Item]):
+    """A sequence whose items are made by ``make(index)`` when they are accessed."""
 
     def __init__(self, length: int, make: Callable[[int], Item]) -> None:
         self.length, self.make = length, make
@@ -100,12 +101,12 @@ class Lazy(Sequence[Item]):
     def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
         if isinstance(index, slice):
             chosen = range(self.length)[index]
-            return Lazy(len(chosen), lambda position: self.make(chosen[position]))
+            return LazySequence(len(chosen), lambda position: self.make(chosen[position]))
         return self.make(range(self.length)[index])
 
 
 def pad(audio: np.ndarray, length: int) -> np.ndarray:
-    """Zero-pad float32 ``[T]`` at its end to ``length`` samples, or cut it there."""
+    """Zero-pad float32 ``[T]`` at its end to ``length`` samples, or cut it to them."""
     if len(audio) >= length:
         return audio[:length]
     return np.concatenate([audio, np.zeros(length - len(audio), dtype=audio.dtype)])

@@ -1,6 +1,6 @@
-"""Draws: the numbers behind a filter, a rumble, a hum, a short sound, a room and a band, and what is made of them.
+"""Draw random filters, rumble, hum, short sounds, rooms and bands for the augmentation.
 
-Each function draws all that it needs from the generator given and hands it to a pure function of ``audio``.
+Each function draws all its random numbers from the given generator and passes them to a pure function of ``audio``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sordino.audio.disturbances import fade, hum, lay, loudest, rumble, rumble_samples
+from sordino.audio.disturbances import fade, hum, loudest_part, place_copies, rumble, rumble_samples
 from sordino.audio.filters import (
     RANDOM_MAX,
     high_pass,
@@ -25,14 +25,14 @@ from sordino.audio.filters import (
 )
 from sordino.audio.rooms import Shoebox, synthetic_response
 
-More = Callable[[np.random.Generator, int], np.ndarray]
-"""Draws another noise of so many samples: float32 [T]."""
+DrawNoise = Callable[[np.random.Generator, int], np.ndarray]
+"""Function (generator, T) that draws another noise, float32 [T]."""
 
 
 def draw_shape(rng: np.random.Generator, most_db: float, sample_rate: int) -> np.ndarray:
-    """Draw a chain of filters such as microphones, rooms and recorders make: sections ``[K,6]``.
+    """Draw a chain of filters like those of microphones, rooms and recorders: sections ``[K,6]``.
 
-    Valin's random section always; a tilt, shelves, peaks, a high-pass and a low-pass by chance.
+    It always has Valin's random section; a tilt, shelves, peaks, a high-pass and a low-pass are added at random.
     """
     top = 0.45 * sample_rate
 
@@ -59,26 +59,28 @@ def draw_shape(rng: np.random.Generator, most_db: float, sample_rate: int) -> np
 
 
 def draw_rumble(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray:
-    """Draw low-frequency noise below 30 to 200 Hz that swells and ebbs by some dB: float32 ``[T]``."""
+    """Draw noise below a limit of 30 to 200 Hz, whose level varies by up to 8 dB up and down: float32 ``[T]``."""
     band_hz = rng.uniform(8, 25), math.exp(rng.uniform(math.log(30), math.log(200)))
-    swell_db = rng.uniform(0, 8) * rng.uniform(-1, 1, 2 + math.ceil(2 * length / sample_rate))  # two turns a second
+    # Two levels per second, and one at either end.
+    swell_db = rng.uniform(0, 8) * rng.uniform(-1, 1, 2 + math.ceil(2 * length / sample_rate))
     white = rng.standard_normal(rumble_samples(length, sample_rate))
     return rumble(white, swell_db, band_hz, sample_rate)[:length]
 
 
 def draw_hum(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray:
-    """Draw mains hum of 50 or 60 Hz with 1 to 10 harmonics that grow weaker upwards: float32 ``[T]``."""
+    """Draw mains hum of 50 or 60 Hz with 1 to 10 harmonics that decrease with frequency: float32 ``[T]``."""
     mains_hz, count = int(rng.choice((50, 60))), int(rng.integers(1, 11))
     amplitudes = rng.uniform(0.2, 1, count) / np.arange(1, count + 1) ** rng.uniform(0.5, 2)
     return hum(mains_hz, amplitudes.tolist(), rng.uniform(0, 2 * math.pi, count).tolist(), length, sample_rate)
 
 
-def draw_bursts(rng: np.random.Generator, more: More, length: int, sample_rate: int) -> np.ndarray:
-    """Draw a short sound, the loudest 50 to 500 ms of another noise, heard one to five times: float32 ``[T]``."""
+def draw_bursts(rng: np.random.Generator, draw_noise: DrawNoise, length: int, sample_rate: int) -> np.ndarray:
+    """Draw a short sound, the loudest 50 to 500 ms of another noise, placed one to five times: float32 ``[T]``."""
     seconds = math.exp(rng.uniform(math.log(0.05), math.log(0.5)))
-    source = more(rng, min(length, sample_rate))
-    sound = fade(loudest(source, round(seconds * sample_rate)), sample_rate)
-    return lay(sound, rng.integers(length, size=int(rng.integers(1, 6))).tolist(), length)
+    source = draw_noise(rng, min(length, sample_rate))
+    sound = fade(loudest_part(source, round(seconds * sample_rate)), sample_rate)
+    starts = rng.integers(length, size=int(rng.integers(1, 6)))
+    return place_copies(sound, starts.tolist(), length)
 
 
 def draw_room(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
@@ -93,7 +95,7 @@ def draw_room(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
 
 
 def draw_band(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
-    """Draw a narrower band: a telephone's, about 300 to 3400 Hz, or all below a cut from 3 to 7.5 kHz."""
+    """Draw a filter that narrows the band: to a telephone's, about 300 to 3400 Hz, or to below 3 to 7.5 kHz; [K,6]."""
     top = 0.45 * sample_rate
     if rng.random() < 0.5:
         return telephone(rng.uniform(200, 400), min(rng.uniform(3000, 3800), top), sample_rate)

@@ -1,4 +1,4 @@
-"""From items to batches: the order of an epoch, exact to resume, and torch's loader around it."""
+"""Make batches of items with torch's loader, in an order that can be resumed exactly within an epoch."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from sordino.data.base import Segments, order, pad
+from sordino.data.base import Segments, epoch_order, pad
 from sordino.errors import InputError
 from sordino.types import Batch, Item
 
 
-class Order(Sampler[list[tuple[int, int]]]):
-    """The batches of one epoch as lists of ``(epoch, index)``, shuffled by (seed, epoch); a last short one is dropped.
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """The batches of one epoch as lists of ``(epoch, index)``, shuffled by (seed, epoch); a short last one is dropped.
 
     Args:
         length: items per epoch.
         batch_size: items per batch of one process.
-        seed: of the run.
+        seed: seed of the run.
         epoch: counted from 0.
-        start_batch: batches of this epoch that were done before; the first one yielded is this one.
-        rank: of this process among ``ranks``: it gets every ``ranks``-th batch, all processes the same number.
+        start_batch: number of batches of this epoch that were done before, and are skipped.
+        rank: rank of this process: it gets every ``ranks``-th batch; all processes get equally many.
         ranks: number of processes.
     """
 
@@ -43,14 +43,14 @@ class Order(Sampler[list[tuple[int, int]]]):
         return max(0, self.length // (self.batch_size * self.ranks) - self.start_batch)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        shuffled = order(self.length, self.seed, self.epoch)
+        shuffled = epoch_order(self.length, self.seed, self.epoch)
         for batch in range(self.start_batch, self.start_batch + len(self)):
             first = (batch * self.ranks + self.rank) * self.batch_size
             yield [(self.epoch, index) for index in shuffled[first : first + self.batch_size]]
 
 
 def collate(items: Sequence[Item]) -> Batch:
-    """Stack items into a batch, zero-padded to the longest; some or all of them may lack references."""
+    """Stack items into a batch, zero-padded to the longest; some or all of them may have no reference."""
     longest = max(len(item.noisy) for item in items)
     has_clean = [item.clean is not None for item in items]
     clean = [np.zeros(0, np.float32) if item.clean is None else item.clean for item in items]
@@ -73,23 +73,23 @@ def loader(
     rank: int = 0,
     ranks: int = 1,
 ) -> Iterator[Batch]:
-    """Load one epoch of training batches, from ``start_batch`` on; arguments as in :class:`Order`.
+    """Load one epoch of training batches, from ``start_batch`` on.
 
     Args:
         segments: a source's ``train(seed)``.
         batch_size: items per batch of one process.
-        seed: of the run; the same batches come for the same seed, whatever the number of workers.
+        seed: seed of the run; the batches are the same whatever the number of workers.
         epoch: counted from 0.
-        start_batch: batches of this epoch that were done before.
-        workers: processes that prepare batches ahead; 0 prepares them in this one.
-        rank: of this process among ``ranks``.
+        start_batch: number of batches of this epoch that were done before.
+        workers: processes that prepare batches in advance; 0 prepares them in this process.
+        rank: rank of this process among ``ranks``.
         ranks: number of training processes.
 
     Yields:
         Batches.
 
     Raises:
-        InputError: an epoch holds less than one batch; or whatever is wrong with a recording.
+        InputError: an epoch has less than one batch, or a recording cannot be used.
     """
     if len(segments) < batch_size * ranks:
         raise InputError(
@@ -98,12 +98,13 @@ def loader(
             hint="take a smaller batch_size or more data",
         )
     batches = DataLoader(
-        _Told(segments),  # pyright: ignore[reportArgumentType]  # torch's Dataset is a class; ours asks for no torch
-        batch_sampler=Order(len(segments), batch_size, seed, epoch, start_batch, rank, ranks),
-        collate_fn=_collate_told,
+        _ErrorsAsItems(segments),  # pyright: ignore[reportArgumentType]  # no subclass of torch's Dataset
+        batch_sampler=EpochBatches(len(segments), batch_size, seed, epoch, start_batch, rank, ranks),
+        collate_fn=_collate_or_error,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # not torch's global one, from which nothing may be drawn on the side
+        # The loader draws a seed for its workers; from torch's global generator that would change the run's numbers.
+        generator=torch.Generator(),
     )
     for batch in batches:
         if isinstance(batch, InputError):
@@ -111,9 +112,11 @@ def loader(
         yield batch
 
 
-class _Told:
-    """Segments that return a user's error instead of raising it: torch would turn it into a traceback of its own on
-    the way out of a worker process."""
+class _ErrorsAsItems:
+    """Segments that return an InputError instead of raising it.
+
+    An error raised in a worker process would be turned by torch into another error, with a traceback as its message.
+    """
 
     def __init__(self, segments: Segments) -> None:
         self.segments = segments
@@ -128,9 +131,14 @@ class _Told:
             return error
 
 
-def _collate_told(items: Sequence[Item | InputError]) -> Batch | InputError:
-    whole = [item for item in items if isinstance(item, Item)]
-    return next((item for item in items if isinstance(item, InputError)), None) or collate(whole)
+def _collate_or_error(items: Sequence[Item | InputError]) -> Batch | InputError:
+    """Return a batch of the items, or the first error among them."""
+    whole = []
+    for item in items:
+        if isinstance(item, InputError):
+            return item
+        whole.append(item)
+    return collate(whole)
 
 
 def _stack(waves: Sequence[np.ndarray], length: int) -> torch.Tensor:

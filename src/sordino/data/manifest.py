@@ -1,4 +1,7 @@
-"""Manifest: a corpus on disk as one CSV, a line per recording or pair: id, noisy, clean, speaker, seconds, split."""
+"""Read and write manifests: CSV files that list a corpus, a line per recording or pair.
+
+The columns are id, noisy, clean, speaker, seconds, split.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from sordino.files import write_text
 
 @dataclass(frozen=True)
 class Entry:
-    """A line. Speech alone has no ``noisy``; noise alone and recordings without a reference have no ``clean``."""
+    """A line. Clean speech has no ``noisy``; noise and recordings without a reference have no ``clean``."""
 
     id: str
     noisy: str
@@ -23,14 +26,14 @@ class Entry:
     speaker: str
     seconds: float
     split: str
-    """train, valid or test; speech and noise in a corpus that is mixed on the fly."""
+    """train, valid or test; or speech and noise in a corpus that is mixed during training."""
 
 
 HEADER = tuple(field.name for field in fields(Entry))
 
 
 def write(path: str | Path, entries: Iterable[Entry]) -> None:
-    """Write a manifest; paths are stored relative to its folder, so that a corpus can be moved with it."""
+    """Write a manifest; paths are stored relative to its folder, so that both can be moved together."""
     home = Path(path).absolute().parent
 
     def relative(name: str) -> str:
@@ -40,17 +43,16 @@ def write(path: str | Path, entries: Iterable[Entry]) -> None:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(HEADER)
     for entry in entries:
-        lines.writerow(
-            (entry.id, relative(entry.noisy), relative(entry.clean), entry.speaker, f"{entry.seconds:.3f}", entry.split)
-        )
+        noisy, clean = relative(entry.noisy), relative(entry.clean)
+        lines.writerow((entry.id, noisy, clean, entry.speaker, f"{entry.seconds:.3f}", entry.split))
     write_text(path, text.getvalue())
 
 
 def read(path: str | Path) -> list[Entry]:
-    """Read a manifest; paths come back joined to its folder.
+    """Read a manifest; the paths returned include its folder.
 
     Raises:
-        InputError: the file is missing or not a manifest; the line is told.
+        InputError: the file is missing or not a manifest; the message names the line.
     """
     path = Path(path)
     if not path.is_file():
@@ -71,6 +73,8 @@ def read(path: str | Path) -> list[Entry]:
 
 
 def files(path: str | Path) -> set[Path]:
-    """Every file that a manifest lists, as absolute paths; errors as in :func:`read`."""
-    named = (name for entry in read(path) for name in (entry.noisy, entry.clean) if name)
-    return {Path(os.path.abspath(name)) for name in named}
+    """Return the absolute paths of all files that a manifest lists; errors as in :func:`read`."""
+    paths = set()
+    for entry in read(path):
+        paths |= {Path(os.path.abspath(name)) for name in (entry.noisy, entry.clean) if name}
+    return paths

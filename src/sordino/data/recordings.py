@@ -1,4 +1,4 @@
-"""Recordings at one sample rate, read in part or kept in memory; how files tell their speaker and their partner."""
+"""Read recordings at one sample rate, in part or from memory; find files, their speakers and their partners."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from sordino.data.manifest import files
 from sordino.errors import InputError
 
 SYNTHETIC_MARK = "SYNTHETIC.md"
-"""A file of this name at the top of a corpus says that it was synthesised."""
+"""A file of this name in the top folder of a corpus marks it as synthetic."""
 
 
 class Recordings:
-    """Sound files read as mono float32, all at one rate.
+    """Sound files that are read as mono float32, all at one rate.
 
     Args:
-        paths: the files; their headers are read at once, so that a bad file is told before a run and not during it.
-        sample_rate: the rate in Hz that all of them must have.
-        cache: keep every file that was read in memory, decoded (int16 where that is exact: 115 MB an hour at 16 kHz).
-            Each worker process keeps its own.
+        paths: the files; their headers are read at once, so that a bad file is reported before training starts.
+        sample_rate: rate in Hz that all of them must have.
+        cache: keep every file that was read in memory, decoded (as int16 if that is exact: 115 MB an hour at 16 kHz).
+            Each worker process has its own cache.
 
     Raises:
         InputError: a file is unreadable, empty or at another rate.
@@ -58,11 +58,11 @@ class Recordings:
         return len(self.paths)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel to a worker process without the cache."""
+        """Leave the cache out when the object is sent to a worker process."""
         return self.__dict__ | {"_kept": None if self._kept is None else {}}
 
     def read(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray:
-        """Samples of file ``index``: float32 ``[T]``, shorter than ``length`` where the file ends earlier."""
+        """Read file ``index`` from sample ``start`` on: float32 ``[T]``, shorter than ``length`` if it ends earlier."""
         if self._kept is None:
             return read_segment(self.paths[index], start, length)
         if index not in self._kept:
@@ -71,35 +71,36 @@ class Recordings:
         return audio.astype(np.float32) / np.float32(32768) if audio.dtype == np.int16 else audio.copy()
 
     def loop(self, index: int, offset: int, length: int) -> np.ndarray:
-        """Exactly ``length`` samples of file ``index`` from ``offset`` on, starting over where it ends."""
+        """Read exactly ``length`` samples of file ``index`` from ``offset`` on, repeating it as needed."""
         if offset + length <= self.lengths[index]:
             return self.read(index, offset, length)
         return fit_noise(self.read(index), length, offset)
 
 
 class Responses(Recordings):
-    """Impulse responses of rooms: the first channel of each file, as the mean of several microphones is no room's."""
+    """Impulse responses of rooms. Only the first channel is used: the mean of several microphones is no response."""
 
     def read(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray:
-        """Samples of the first channel of file ``index``, as :meth:`Recordings.read` gives them."""
+        """Read the first channel of file ``index``; arguments and result as for :meth:`Recordings.read`."""
         audio, _ = read(self.paths[index])
         return audio[0, start : None if length is None else start + length]
 
 
 def is_synthetic(folder: str | Path) -> bool:
-    """Whether a folder lies in a corpus that ``Synthetic.write`` wrote, whose figures must say so."""
+    """Whether a folder is in a corpus that ``Synthetic.write`` wrote; results on it must be marked as synthetic."""
     folder = Path(folder).absolute()
     return any((place / SYNTHETIC_MARK).is_file() for place in (folder, *folder.parents[:2]))
 
 
 def audio_below(folder: str | Path, exclude: Iterable[str] = (), manifest: str | None = None) -> list[Path]:
-    """List the sound files below ``folder`` that nothing leaves out.
+    """List the sound files in ``folder`` and its subfolders that are not excluded.
 
     Args:
-        folder: where to look.
-        exclude: patterns (``*`` and ``?`` allowed), held against the path below ``folder`` and against each folder
-            or file name in it: ``esc50-cc0`` leaves out that folder, ``*/siren/*`` and ``*.mp3`` do what they say.
-        manifest: a manifest outside of which nothing is taken.
+        folder: folder to search.
+        exclude: patterns (with ``*`` and ``?``) that are compared with the path relative to ``folder`` and with each
+            folder or file name in it: ``esc50-cc0`` leaves out that folder, ``*/siren/*`` all folders of that name,
+            ``*.mp3`` all files of that suffix.
+        manifest: a manifest; files that it does not list are left out.
 
     Raises:
         InputError: the folder is missing or nothing is left.
@@ -121,10 +122,10 @@ def audio_below(folder: str | Path, exclude: Iterable[str] = (), manifest: str |
 
 
 def speaker_of(path: Path, root: str | Path) -> str:
-    """Name the speaker of a file.
+    """Return the speaker of a file.
 
-    The reader's number where the file's name holds ``reader_N`` (DNS Challenge); otherwise the folder above it or,
-    right in ``root``, its name before the first ``_``.
+    It is ``reader_N`` if the file's name contains that (DNS Challenge); otherwise the name of the file's folder or, for
+    files directly in ``root``, the part of the file's name before the first ``_``.
     """
     reader = re.search(r"reader_\d+", path.stem)
     if reader:
@@ -133,7 +134,7 @@ def speaker_of(path: Path, root: str | Path) -> str:
 
 
 def recording_of(path: Path) -> str:
-    """Name the recording that a piece of noise was cut from.
+    """Return the name of the recording that a piece of noise was cut from.
 
     ``kitchen_03`` is a piece of ``kitchen``; ``1-22694-B`` (ESC: fold, Freesound number, take) one of ``1-22694``.
     """
@@ -144,7 +145,7 @@ def recording_of(path: Path) -> str:
 def held_out(names: Iterable[str], modulo: int) -> set[str]:
     """Choose the names kept for validation: those whose CRC-32 is 0 modulo ``modulo``, the same on every machine.
 
-    Where that leaves none or all of them, the one with the smallest remainder.
+    If that is none or all of them, the one with the smallest remainder is chosen.
     """
     remainders = {name: zlib.crc32(name.encode()) % modulo for name in set(names)}
     chosen = {name for name, remainder in remainders.items() if remainder == 0}
@@ -154,18 +155,19 @@ def held_out(names: Iterable[str], modulo: int) -> set[str]:
 
 
 def pair_files(noisy: str | Path, clean: str | Path, manifest: str | None = None) -> list[tuple[str, Path, Path]]:
-    """Pair two folders, or what a manifest lists of them.
+    """Pair the files of two folders, or those of them that a manifest lists.
 
-    Files belong together whose paths below the folders are the same, suffix apart, or hold the same ``fileid_N`` at
-    their end (DNS Challenge).
+    Two files are a pair if their paths relative to the folders are equal except for the suffix, or end in the same
+    ``fileid_N`` (DNS Challenge).
 
     Returns:
         ``(id, noisy path, clean path)``, sorted by id.
 
     Raises:
-        InputError: a folder is missing or empty, a file has no partner, or two files lay claim to one.
+        InputError: a folder is missing or empty, a file has no partner, or two files have the same id.
     """
-    noisy_files, clean_files = (_keyed(audio_below(folder, (), manifest), Path(folder)) for folder in (noisy, clean))
+    noisy_files = _keyed(audio_below(noisy, (), manifest), Path(noisy))
+    clean_files = _keyed(audio_below(clean, (), manifest), Path(clean))
     for here, there, folder in ((noisy_files, clean_files, clean), (clean_files, noisy_files, noisy)):
         missing = sorted(set(here) - set(there))
         if missing:
@@ -178,13 +180,14 @@ def pair_files(noisy: str | Path, clean: str | Path, manifest: str | None = None
 
 
 def pair_key(path: Path, root: Path) -> str:
-    """What a noisy file and its clean partner have in common: the path below ``root``, or the DNS ``fileid_N``."""
+    """Return the id that a noisy file shares with its clean partner: its path relative to ``root``, or ``fileid_N``."""
     key = path.relative_to(root).with_suffix("").as_posix()
     file_id = re.search(r"fileid_\d+$", key)
     return file_id.group() if file_id else key
 
 
 def _keyed(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
+    """Return the files by their ids; an InputError if two have the same."""
     keyed: dict[str, Path] = {}
     for path in paths:
         key = pair_key(path, folder)

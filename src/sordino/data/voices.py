@@ -1,10 +1,10 @@
-"""Speech-like sound made from nothing: a source-filter synthesiser, and noises to bury it in.
+"""Synthesise speech-like sound by a source-filter model, and noises of several kinds.
 
-Fant's source-filter picture, the one behind Klatt's synthesiser (Klatt, "Software for a cascade/parallel formant
-synthesizer", JASA 67, 1980): a glottal pulse train with jitter goes through a cascade of moving formant resonators,
-fricatives and bursts are shaped noise, syllables and pauses come and go. It says nothing in any language, but it has
-pitch, formants, onsets and gaps as speech has, so that a network can learn on it and PESQ and STOI can judge it.
-It is not speech, and no figure measured on it is a figure on speech. Deterministic for a generator's seed.
+The model is Fant's, as in Klatt's synthesiser (Klatt, "Software for a cascade/parallel formant synthesizer", JASA 67,
+1980): a glottal pulse train with jitter passes through a cascade of moving formant resonators; fricatives and bursts
+are filtered noise; syllables alternate with pauses. The result has no words, but it has pitch, formants, onsets and
+pauses like speech, so that a network can be trained on it and PESQ and STOI can be computed. It is not speech, and
+results measured on it say nothing about speech. Deterministic for a generator's seed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from sordino.audio.mix import rms_db
 
 HOP_S = 0.008
-"""Articulation moves in steps of this; a frame spans four of them."""
+"""Time step of the articulation in seconds; a frame has four steps."""
 
 _VOWELS = np.array(  # F1..F3 of men, Peterson and Barney 1952; F4 and F5 fixed
     [
@@ -36,16 +36,16 @@ _SPEECH_DB, _NOISE_DB, _ROOM_DB = -26.0, -35.0, -62.0
 
 @dataclass(frozen=True)
 class Voice:
-    """Who speaks."""
+    """Properties of a talker's voice."""
 
     f0: float
     """Middle of the pitch range in Hz."""
     tract: float
-    """Formants relative to an adult man's; above 1 for a shorter vocal tract."""
+    """Formant frequencies relative to an adult man's; above 1 for a shorter vocal tract."""
     pace: float
     """Relative length of the syllables."""
     breath: float
-    """Noise in the voiced sound."""
+    """Amplitude of the noise in voiced sounds."""
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Voice:
@@ -57,7 +57,7 @@ class Voice:
 
 @dataclass
 class _Score:
-    """What the articulators do, one row per hop: N rows."""
+    """Course of the articulation, with one row per time step: N rows."""
 
     voicing: np.ndarray
     frication: np.ndarray
@@ -69,24 +69,24 @@ class _Score:
 
 
 def speak(rng: np.random.Generator, voice: Voice, seconds: float, sample_rate: int = 16000) -> np.ndarray:
-    """Babble in one voice: float32 ``[T]`` of ``seconds``, at -26 dBFS RMS."""
+    """Synthesise ``seconds`` of speech-like sound in one voice: float32 ``[T]``, at -26 dBFS RMS."""
     length, hop = round(seconds * sample_rate), round(HOP_S * sample_rate)
     score = _compose(rng, voice, -(-length // hop) + 4)
     at = np.arange(len(score.pitch)) * hop
     pitch = np.interp(np.arange(length), at, score.pitch)
     jitter = np.interp(np.arange(length), at, rng.normal(0, 0.008, len(at)))
     phase = np.cumsum(pitch * (1 + jitter)) / sample_rate
-    # A falling ramp per period has the slope of glottal flow and lip radiation together, -6 dB per octave.
+    # A falling ramp per period has the spectral slope of glottal flow and lip radiation together, -6 dB per octave.
     pulses = 1 - 2 * (phase % 1) + voice.breath * rng.standard_normal(length)
     spoken = _filtered(pulses, score, hop, sample_rate, voiced=True)
     spoken += _filtered(rng.standard_normal(length), score, hop, sample_rate, voiced=False)
-    # Recordings are never silent: a room's tone lies below the speech, for meters too, which digital silence upsets.
+    # Real recordings are never digitally silent, and metrics fail on silence: a faint room noise is added.
     room = _at_level(_pink(rng, length, sample_rate), _ROOM_DB)
     return _at_level(_at_level(spoken, _SPEECH_DB) + room, _SPEECH_DB)
 
 
 def _compose(rng: np.random.Generator, voice: Voice, frames: int) -> _Score:
-    """Draw syllables and pauses until ``frames`` rows are full."""
+    """Draw syllables and pauses for ``frames`` time steps."""
     score = _Score(np.zeros(frames), np.zeros(frames), np.zeros(frames), np.zeros((frames, 5)), np.ones((frames, 2)))
     now, left, phrase = int(rng.integers(8, 20)), 0, 1
     score.formants[:] = _VOWELS[0] * voice.tract
@@ -115,13 +115,13 @@ def _compose(rng: np.random.Generator, voice: Voice, frames: int) -> _Score:
 
 
 def _filtered(source: np.ndarray, score: _Score, hop: int, sample_rate: int, voiced: bool) -> np.ndarray:
-    """Send ``source`` [T] through the moving filter, frame by frame, with overlapping Hann windows."""
+    """Filter ``source`` [T] by the time-varying filter, in frames with overlapping Hann windows."""
     length, span = len(source), 4 * hop
     padded = np.concatenate([np.zeros(span), source, np.zeros(2 * span)])
     count = (length + 2 * span) // hop - 1
     frames = np.lib.stride_tricks.sliding_window_view(padded, span)[: count * hop : hop]
     rows = np.clip(np.arange(count) - 2, 0, len(score.pitch) - 1)
-    size = 2 * span  # room for the resonators to ring
+    size = 2 * span  # zero-padded, for the decay of the resonators
     hertz = np.fft.rfftfreq(size, 1 / sample_rate)
     if voiced:
         response = score.voicing[rows, None] * _cascade(score.formants[rows], hertz, sample_rate)
@@ -136,7 +136,7 @@ def _filtered(source: np.ndarray, score: _Score, hop: int, sample_rate: int, voi
 
 
 def _cascade(formants: np.ndarray, hertz: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Complex response [N,F] of second-order resonators in a row, each with gain 1 at 0 Hz."""
+    """Return the complex response [N,F] of a cascade of second-order resonators, each with gain 1 at 0 Hz."""
     delay = np.exp(-2j * np.pi * hertz / sample_rate)
     response = np.ones((len(formants), len(hertz)), dtype=complex)
     for track, bandwidth in zip(formants.T, _BANDWIDTHS, strict=True):
@@ -161,7 +161,7 @@ def _pink(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray
 
 
 def _hum(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray:
-    """Mains, or an engine: harmonics that fade upward and waver, over faint noise."""
+    """Mains hum or an engine: harmonics of decreasing amplitude and wavering pitch, with faint noise."""
     base, time = rng.choice([50.0, 60, 83, 120]), np.arange(length) / sample_rate
     waver = 1 + 0.01 * np.sin(2 * np.pi * rng.uniform(0.2, 1) * time)
     phase = 2 * np.pi * base * np.cumsum(waver) / sample_rate
@@ -170,7 +170,7 @@ def _hum(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray:
 
 
 def _clicks(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray:
-    """Keys and cutlery: about nine short ringing hits a second, over faint noise."""
+    """Keyboard or cutlery: about nine short ringing clicks per second, with faint noise."""
     ring = np.arange(round(0.03 * sample_rate)) / sample_rate
     out = 0.01 * rng.standard_normal(length + len(ring))
     for start in rng.integers(length, size=max(1, round(9 * length / sample_rate))):
@@ -180,7 +180,7 @@ def _clicks(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarr
 
 
 def _gusts(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray:
-    """A band of noise that swells and fades a few times a second."""
+    """A band of noise whose level rises and falls a few times per second."""
     centre, time = rng.uniform(300, 3000), np.arange(length) / sample_rate
     hertz = np.fft.rfftfreq(length, 1 / sample_rate)
     band = np.fft.rfft(rng.standard_normal(length)) * np.exp(-0.5 * ((hertz - centre) / (0.5 * centre)) ** 2)
@@ -193,10 +193,11 @@ def _babble(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarr
 
 
 KINDS = {"white": _white, "pink": _pink, "hum": _hum, "clicks": _clicks, "gusts": _gusts, "babble": _babble}
-"""The noises that can be made."""
+"""Kinds of noise by name."""
 
 
 def _smooth(track: np.ndarray, span: int) -> np.ndarray:
+    """Smooth a track [N] with a Hann window of ``span`` steps."""
     window = np.hanning(span + 2)[1:-1]
     edges = np.pad(track, span // 2, mode="edge")
     return np.convolve(edges, window / window.sum(), mode="valid")

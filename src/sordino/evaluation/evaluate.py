@@ -94,7 +94,7 @@ def _named(data: object) -> tuple[Any, ...]:
 def _folder(noisy: str | Path, sample_rate: int) -> Sequence[Item]:
     """The recordings below a folder, without references, each read when it is its turn."""
     from sordino.audio.sound_files import list_audio, read_mono
-    from sordino.data.base import Lazy
+    from sordino.data.base import LazySequence
     from sordino.data.recordings import speaker_of
 
     paths = list_audio(noisy)
@@ -104,13 +104,13 @@ def _folder(noisy: str | Path, sample_rate: int) -> Sequence[Item]:
         audio = read_mono(path, sample_rate)
         return Item(audio, None, len(audio), path.relative_to(noisy).as_posix(), speaker_of(path, noisy))
 
-    return Lazy(len(paths), read)
+    return LazySequence(len(paths), read)
 
 
 def _folders(noisy: str | Path, clean: str | Path, sample_rate: int) -> Sequence[Item]:
     """The pairs of two folders, each read when it is its turn."""
     from sordino.audio.sound_files import read_mono
-    from sordino.data.base import Lazy
+    from sordino.data.base import LazySequence
     from sordino.data.recordings import pair_files, speaker_of
 
     pairs = pair_files(noisy, clean)
@@ -120,7 +120,7 @@ def _folders(noisy: str | Path, clean: str | Path, sample_rate: int) -> Sequence
         heard, wanted = (read_mono(path, sample_rate) for path in (noisy_path, clean_path))
         return Item(heard, wanted, len(heard), name, speaker_of(noisy_path, noisy))
 
-    return Lazy(len(pairs), read)
+    return LazySequence(len(pairs), read)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sordino.audio import sound_files
 from sordino.audio.blocks import read_blocks
-from sordino.audio.encoding import leveller
+from sordino.audio.encoding import unclipped_encoder
 from sordino.inference.blend import Blend, HighBand
 from sordino.inference.model import open_model
 from sordino.inference.pipeline import StreamPipeline
@@ -68,7 +68,7 @@ def convert(
         pipeline = StreamPipeline(process, about.sample_rate, about.channels, blend)
         length, expected = 0, about.length * pipeline.sample_rate // about.sample_rate
         with (
-            leveller(target, pipeline.sample_rate, about.channels, subtype, expected) as put,
+            unclipped_encoder(target, pipeline.sample_rate, about.channels, subtype, expected) as put,
             closing(ahead(_enhanced(source, about, pipeline, progress))) as blocks,
         ):
             for block in blocks:

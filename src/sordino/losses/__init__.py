@@ -1,7 +1,8 @@
-"""Losses: tensors in, one value per item out. Nobody here has heard of teachers.
+"""Losses: waveforms in, one value per item out.
 
-Every loss is called with (reference, estimate, noisy), each [B,T], and returns [B]. Because the reference may be the
-clean speech or a teacher's output, any loss serves supervised training and output distillation alike.
+Every loss is called with (reference, estimate, noisy), each [B,T], and returns [B]. The reference may be the clean
+speech or a teacher's output, so any loss can be used for supervised training and for output distillation; losses do not
+know about teachers.
 """
 
 from __future__ import annotations
@@ -26,6 +27,6 @@ LOSSES: dict[str, type[nn.Module]] = {
     "si_sdr": SiSdr,
     "snr": Snr,
 }
-"""The catalogue: name -> class, whose constructor is the recipe's schema."""
+"""Catalogue of losses: name -> class, whose constructor is the recipe's schema."""
 
 __all__ = ["L1", "LOSSES", "Compressed", "MultiResolution", "Perceptual", "SiSdr", "Snr", "TimeFrequency", "Weighted"]

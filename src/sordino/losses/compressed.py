@@ -1,33 +1,32 @@
-"""The compressed-spectrum loss: magnitudes, and magnitudes with phases, compared after a power law.
+"""The compressed-spectrum loss: squared error of magnitudes and of complex spectra after a power law.
 
 Braun, Tashev: "A consolidated view of loss functions for supervised deep learning-based speech enhancement", TSP
 2021, arXiv 2009.12286. With S the spectrum of the clean speech and c = 0.3, the loss of an item is the mean over time
 and frequency of (1 - b) ( |S|^c - |S^|^c )^2 + b | |S|^c e^{j phi} - |S^|^c e^{j phi^} |^2, b = 0.3. The power law
-makes quiet parts of the spectrum count, as they do to the ear.
+gives weight to quiet parts of the spectrum, as the ear does.
 
-Ours: spectra are taken of the waveforms, whatever spectrum a network works on, so that every network may train on it;
-and the paper's normalisation by the level of active speech is left to the data.
+Differences from the paper: the spectra are computed from the waveforms, whatever spectrum a network uses, so that every
+network can be trained with it; and normalisation by the level of active speech is left to the data.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from sordino.audio.stft import POWER_FLOOR, magnitude, planes, stft
+from sordino.losses.itemwise import itemwise
 from sordino.placement import on_cpu
-
-# pyright: reportIncompatibleMethodOverride=false
 
 
 class Compressed(nn.Module):
-    """The compressed-spectrum loss, a value per item.
+    """Compressed-spectrum loss, one value per item.
 
     Args:
-        compression: the exponent c.
-        complex_weight: the share b of the term that sees phases.
+        compression: exponent c of the power law, above 0, at most 1.
+        complex_weight: share b of the complex term, which depends on phases; the magnitudes have the rest.
         resolution: (fft, hop, window) in samples.
     """
 
@@ -43,68 +42,67 @@ class Compressed(nn.Module):
         self.compression, self.complex_weight, self.resolution = compression, complex_weight, resolution
 
     def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
-        """``reference``, ``estimate`` [B,T]; ``noisy`` plays no part. Returns [B]."""
+        """Compute the loss of ``estimate`` [B,T] against ``reference`` [B,T]; ``noisy`` is unused. Returns [B]."""
         target, guess = stft(reference, *self.resolution), stft(estimate, *self.resolution)
         if not on_cpu(estimate) or reference.requires_grad:
             return self._plain(target, guess)
-        return _Distance.apply(target.transpose(1, 2), guess.transpose(1, 2), self.compression, self.complex_weight)
+        loss = partial(_item_loss, compression=self.compression, complex_weight=self.complex_weight)
+        return itemwise(loss, guess.transpose(1, 2), target.transpose(1, 2))
 
     def _plain(self, target: Tensor, guess: Tensor) -> Tensor:
-        """The loss [B] of two complex spectra [B,F,N], for a device on which few large operations are fast."""
-        wanted, found = magnitude(target), magnitude(guess)
-        magnitudes = (wanted.pow(self.compression) - found.pow(self.compression)).square()
-        difference = target * wanted.pow(self.compression - 1) - guess * found.pow(self.compression - 1)
+        """Compute the loss [B] of two complex spectra [B,F,N] by autograd, for GPUs: a few large operations."""
+        of_target, of_guess = magnitude(target), magnitude(guess)
+        magnitudes = (of_target.pow(self.compression) - of_guess.pow(self.compression)).square()
+        difference = target * of_target.pow(self.compression - 1) - guess * of_guess.pow(self.compression - 1)
         phases = difference.real.square() + difference.imag.square()
         return ((1 - self.complex_weight) * magnitudes + self.complex_weight * phases).mean(dim=(1, 2))
 
 
-class _Distance(torch.autograd.Function):
-    """The loss [B] of two complex spectra [B,N,F]; ``target`` gets no gradient.
+def _item_loss(
+    estimate: Tensor, reference: Tensor, with_gradient: bool, compression: float, complex_weight: float
+) -> tuple[Tensor, Tensor | None]:
+    """Compute the loss of two complex spectra [N,F] and, if asked, its gradient for ``estimate``.
 
-    Powers of magnitudes are expensive, and autograd would take eight of them. One logarithm and one exponential of
-    each power spectrum give them all. The gradient is a by-product, so it is made at once, item by item in the cache.
+    Powers of magnitudes are expensive, and autograd would compute eight of them. Here one logarithm and one exponential
+    of each power spectrum give them all.
     """
-
-    @staticmethod
-    def forward(ctx: Any, target: Tensor, guess: Tensor, compression: float, complex_weight: float) -> Tensor:
-        values, gradients = [], torch.empty_like(guess) if ctx.needs_input_grad[1] else None
-        for index, (wanted, found) in enumerate(zip(target, guess, strict=True)):
-            aim, estimate = _Compressed(wanted, compression), _Compressed(found, compression)
-            louder = estimate.magnitude - aim.magnitude
-            real, imaginary = estimate.bent_real - aim.bent_real, estimate.bent_imaginary - aim.bent_imaginary
-            distance = real.square().addcmul_(imaginary, imaginary).mul_(complex_weight)
-            values.append(distance.addcmul_(louder, louder, value=1 - complex_weight).mean())
-            if gradients is not None:
-                gradients[index] = estimate.pulled(
-                    louder.mul_(1 - complex_weight), real.mul_(complex_weight), imaginary.mul_(complex_weight)
-                )
-        if gradients is not None:
-            ctx.save_for_backward(gradients.mul_(2 / guess[0].numel()))
-        return torch.stack(values)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (to_guess,) = ctx.saved_tensors
-        return None, to_guess * gradients[0][:, None, None], None, None
+    guess, target = _Compressed(estimate, compression), _Compressed(reference, compression)
+    magnitudes = guess.magnitude - target.magnitude
+    real = guess.compressed_real - target.compressed_real
+    imaginary = guess.compressed_imaginary - target.compressed_imaginary
+    distance = real.square().addcmul_(imaginary, imaginary).mul_(complex_weight)
+    value = distance.addcmul_(magnitudes, magnitudes, value=1 - complex_weight).mean()
+    if not with_gradient:
+        return value, None
+    gradient = guess.gradient(
+        magnitudes.mul_(1 - complex_weight), real.mul_(complex_weight), imaginary.mul_(complex_weight)
+    )
+    # The factor 2 of the squares' derivative, and the mean.
+    return value, gradient.mul_(2 / estimate.numel())
 
 
 class _Compressed:
-    """|S|^c and |S|^c e^{j phi} of a complex spectrum S [N,F], |S|^2 being floored at 1e-7, and their derivatives."""
+    """|S|^c and |S|^c e^{j phi} of a complex spectrum S [N,F], with |S|^2 floored at 1e-7, and their derivatives."""
 
     def __init__(self, spectrum: Tensor, compression: float) -> None:
         self.compression = compression
         self.real, self.imaginary = planes(spectrum)
         self.raw = self.real.square().addcmul_(self.imaginary, self.imaginary)
         self.power = self.raw.clamp(min=POWER_FLOOR)
-        self.factor = self.power.log().mul_((compression - 1) / 2).exp_()
+        self.factor = self.power.log().mul_((compression - 1) / 2).exp_()  # |S|^(c - 1)
         self.magnitude = self.power.sqrt().mul_(self.factor)
-        self.bent_real, self.bent_imaginary = self.real * self.factor, self.imaginary * self.factor
+        self.compressed_real, self.compressed_imaginary = self.real * self.factor, self.imaginary * self.factor
 
-    def pulled(self, magnitude: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
-        """The gradient of S, complex [N,F], from those of |S|^c and of the parts of |S|^c e^{j phi}."""
-        turned = (real * self.bent_real).addcmul_(imaginary, self.bent_imaginary).mul_(self.compression - 1)
-        along = turned.addcmul_(magnitude, self.magnitude, value=self.compression).div_(self.power)
-        along *= self.raw >= POWER_FLOOR  # below the floor powers are constant
+    def gradient(self, magnitude: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Compute the gradient of S, complex [N,F], from those of |S|^c and of the two parts of |S|^c e^{j phi}.
+
+        |S|^c e^{j phi} is S |S|^(c-1): the gradient times |S|^(c-1), plus a part along S through the two powers of |S|.
+        """
+        by_power = (real * self.compressed_real).addcmul_(imaginary, self.compressed_imaginary)
+        by_power = by_power.mul_(self.compression - 1)
+        by_power = by_power.addcmul_(magnitude, self.magnitude, value=self.compression).div_(self.power)
+        by_power *= self.raw >= POWER_FLOOR  # below the floor the powers are constant
         return torch.complex(
-            (real * self.factor).addcmul_(along, self.real), (imaginary * self.factor).addcmul_(along, self.imaginary)
+            (real * self.factor).addcmul_(by_power, self.real),
+            (imaginary * self.factor).addcmul_(by_power, self.imaginary),
         )

@@ -1,4 +1,4 @@
-"""What losses in decibels share: the ratio from which an estimate counts as perfect."""
+"""Base class of losses in decibels, with the ratio above which an estimate counts as perfect."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from torch import nn
 
 
 class Decibels(nn.Module):
-    """Base of ``SiSdr`` and ``Snr``.
+    """Base class of ``SiSdr`` and ``Snr``.
 
     Args:
-        max_db: ratio in dB that is as good as perfect.
+        max_db: ratio in dB that counts as perfect.
 
     Raises:
-        ValueError: a ratio that is not above 0.
+        ValueError: ``max_db`` is not above 0.
     """
 
     def __init__(self, max_db: float = 30.0) -> None:

@@ -1,17 +1,17 @@
 """A differentiable PESQ (wide band): the perceptual model of ITU-T P.862.2 as a loss, without time alignment.
 
-The loudness of the estimate is compared with that of the clean speech, frame by frame and Bark band by Bark band, after
-levels and slow changes of the spectrum's shape are equalised; what was added counts more than what was taken away.
+The loudness of the estimate is compared with that of the clean speech in every frame and Bark band, after their levels
+and slow changes of the spectral shape are equalised. Power that was added counts more than power that is missing.
 Rix, Beerends, Hollier, Hekstra: "Perceptual evaluation of speech quality (PESQ)", ICASSP 2001, with the input filter of
 P.862.2; the constants are those of the public torch-pesq package (MIT). It agrees with the `pesq` package to 0.02 MOS
 on average over noisy speech (tests/test_losses_perceptual.py).
 
-PESQ hears neither phase nor level nor low frequencies, so this is a term among others, never the only one, and a
-network trained on it scores more PESQ than it sounds: that is said wherever the PESQ of such a network is shown.
+PESQ ignores phase, level and low frequencies, so this is a term among others, never the only one. A network trained on
+it has a higher PESQ than its sound deserves; wherever the PESQ of such a network is shown, a note says so.
 
-Ours, where the definition has no gradient or an infinite one: the level of the estimate is measured with that of the
-clean speech, 60 dB down, added to it (an estimate of nothing has a finite gain), and a clean signal below -120 dBFS
-counts as silent: PESQ has no scale for it, so the item's loss and gradient are 0. Teach silence with another loss.
+Differences where the definition has no gradient or an infinite one: the level of the clean speech, 60 dB down, is added
+to that of the estimate, so that a silent estimate has a finite gain; and a clean signal below -120 dBFS counts as
+silent. PESQ is not defined for it, so the item's loss and gradient are 0. Train silence with another loss.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ RATE = 16000
 FFT, HOP, FADE = 512, 256, 15
 LEVEL_BAND_HZ = (325, 3250)
 INPUT_FILTER = (2.740826, -5.4816519, 2.740826), (1.0, -1.9444777, 0.94597794)
-TAPS = 1024  # of the impulse responses of both filters; what follows is below 1e-12 of their energy
-WINDOW, STEP = 20, 10  # frames judged as one, and frames from one window to the next
-QUIETEST = 1e-6  # of the clean speech's power, added to that of the estimate
+TAPS = 1024  # length of both filters' impulse responses; the rest has less than 1e-12 of their energy
+WINDOW, STEP = 20, 10  # frames that are combined, and frames from one such window to the next
+QUIETEST = 1e-6  # share of the clean speech's power that is added to that of the estimate
 
 
 class Perceptual(nn.Module):
-    """PESQ's disturbance, a value per item: 0 for a perfect estimate, 1 to 5 for noisy speech; see ``mos``.
+    """PESQ's disturbance, one value per item: 0 for a perfect estimate, 1 to 5 for noisy speech; see ``mos``.
 
-    At 16 kHz only, and on segments of at least 1 s. Computes in float32 (float64 where it is given float64), also under
+    For 16 kHz only, and for segments of at least 1 s. It computes in float32 (float64 for float64 inputs), also under
     autocast.
 
     Args:
-        symmetric: weight of the disturbance.
-        asymmetric: weight of the disturbance by what was added. Both defaults are PESQ's own.
+        symmetric: weight of the symmetric disturbance, which counts added and missing power alike.
+        asymmetric: weight of the disturbance by added power. Both defaults are PESQ's own.
     """
 
     sample_rate = RATE
@@ -64,19 +64,19 @@ class Perceptual(nn.Module):
             self.register_buffer(name, torch.from_numpy(table).float(), persistent=False)
 
     def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
-        """``reference``, ``estimate`` [B,T] at 16 kHz; ``noisy`` plays no part. Returns [B].
+        """Compute the loss of ``estimate`` against ``reference``, [B,T] at 16 kHz; ``noisy`` is unused. Returns [B].
 
         Raises:
-            InputError: less than 1 s of sound.
+            InputError: the segment is shorter than 1 s.
         """
         symmetric, asymmetric = self.disturbances(reference, estimate)
         return self.symmetric * symmetric + self.asymmetric * asymmetric
 
     def disturbances(self, reference: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor]:
-        """The symmetric and the asymmetric disturbance, [B] each; both 0 where ``reference`` is silent.
+        """Return the symmetric and the asymmetric disturbance, [B] each; both are 0 where ``reference`` is silent.
 
         Raises:
-            InputError: less than 1 s of sound.
+            InputError: the segment is shorter than 1 s.
         """
         if reference.shape[-1] < RATE:
             found = f"{reference.shape[-1] / RATE:g} s, too short for the perceptual loss"
@@ -87,8 +87,8 @@ class Perceptual(nn.Module):
         return torch.where(silent, 0.0, symmetric), torch.where(silent, 0.0, asymmetric)
 
     def _bands(self, clean: Tensor, guess: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Which items are silent, and the powers of both signals in Bark bands [B,N,49]."""
-        # Levels are equalised below, so that the peak changes the value of nothing but rounding.
+        """Return which items are silent [B], and the powers of both signals in Bark bands [B,N,49]."""
+        # Dividing by the peak avoids very small numbers. Levels are equalised below, so it changes only rounding.
         peak = torch.maximum(clean.detach().abs().amax(-1), guess.detach().abs().amax(-1)).clamp(min=SILENCE)
         clean, guess = clean / peak.unsqueeze(-1), guess / peak.unsqueeze(-1)
         level = self._level(clean)
@@ -98,12 +98,12 @@ class Perceptual(nn.Module):
         return silent, self._bark(clean, level), self._bark(guess, self._level(guess) + QUIETEST * level)
 
     def _level(self, wave: Tensor) -> Tensor:
-        """Power of ``wave`` [B,T] in the band of speech, [B]."""
+        """Compute the power of ``wave`` [B,T] in the band of speech, [B]."""
         samples = wave.shape[-1]
         return _filtered(wave, self.level_response).square().sum(-1) / (samples + 5120) / 1.04684
 
     def _bark(self, wave: Tensor, level: Tensor) -> Tensor:
-        """Powers in Bark bands [B,N,49] of ``wave`` [B,T] brought from ``level`` [B] to PESQ's."""
+        """Compute powers in Bark bands [B,N,49] of ``wave`` [B,T], scaled from ``level`` [B] to PESQ's level of 1e7."""
         ramp = torch.arange(1, FADE + 1, dtype=wave.dtype, device=wave.device) / (FADE + 1)
         fade = torch.cat([ramp, wave.new_ones(wave.shape[-1] - 2 * FADE), ramp.flip(0)])
         filtered = _filtered((1e7 / level).sqrt().unsqueeze(-1) * fade * wave, self.input_response)
@@ -112,57 +112,65 @@ class Perceptual(nn.Module):
         return (spectrum.real.square() + spectrum.imag.square()) @ self.bark.to(wave.dtype)
 
     def _compare(self, clean: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
-        """Both disturbances [B] of powers in bands [B,N,49]."""
-        clean = self._like_in_shape(clean, guess)
+        """Compute both disturbances [B] from powers in bands [B,N,49]."""
+        clean = self._match_shape(clean, guess)
         audible = self._audible(clean, 1)
-        guess = self._like_in_level(audible, guess)
-        loudness = self._loudness(clean), self._loudness(guess)
-        difference, dead = loudness[1] - loudness[0], 0.25 * torch.minimum(*loudness)
-        difference = (difference - torch.clamp(difference, -dead, dead))[..., 1:]
-        added = ((guess + 50) / (clean + 50)).pow(1.2)[..., 1:]
-        added = torch.where(added < 3, 0.0, added.clamp(max=12))
+        guess = self._match_level(audible, guess)
+        of_clean, of_guess = self._loudness(clean), self._loudness(guess)
+        # Masking: a difference of loudness counts only beyond a quarter of the smaller loudness.
+        difference, masked = of_guess - of_clean, 0.25 * torch.minimum(of_clean, of_guess)
+        difference = (difference - torch.clamp(difference, -masked, masked))[..., 1:]
+        # The asymmetry factor grows with added power; below 3 it counts as 0, above 12 as 12.
+        asymmetry = ((guess + 50) / (clean + 50)).pow(1.2)[..., 1:]
+        asymmetry = torch.where(asymmetry < 3, 0.0, asymmetry.clamp(max=12))
+        # Over the bands but the first: a norm weighted by their widths.
         width = self.width.to(clean.dtype)[1:]
         symmetric = width.sum().sqrt() * (width * difference).square().sum(-1).clamp(min=1e-30).sqrt()
-        asymmetric = (width * difference * added).abs().sum(-1)
-        loud = ((audible + 1e5) / 1e7).pow(0.04)
-        return _over_time(symmetric / loud), _over_time(asymmetric / loud)
+        asymmetric = (width * difference * asymmetry).abs().sum(-1)
+        # Disturbances count more in frames of little power.
+        frame_weight = ((audible + 1e5) / 1e7).pow(0.04)
+        return _over_time(symmetric / frame_weight), _over_time(asymmetric / frame_weight)
 
-    def _like_in_shape(self, clean: Tensor, guess: Tensor) -> Tensor:
-        """``clean`` with its bands' mean powers brought to those of ``guess``, by up to 20 dB."""
-        speech = (self._audible(clean, 100) >= 1e7)[..., None]
+    def _match_shape(self, clean: Tensor, guess: Tensor) -> Tensor:
+        """Scale the bands of ``clean`` to the mean powers of those of ``guess``, by up to 20 dB: [B,N,49].
+
+        The means are over frames of speech and over audible powers.
+        """
+        is_speech = (self._audible(clean, 100) >= 1e7)[..., None]
         audible = 100 * self.threshold.to(clean.dtype)
-        wanted, found = (torch.where(speech & (power > audible), power, 0.0).mean(1) for power in (clean, guess))
-        return clean * ((found + 1000) / (wanted + 1000)).clamp(0.01, 100).unsqueeze(1)
+        of_clean = torch.where(is_speech & (clean > audible), clean, 0.0).mean(1)
+        of_guess = torch.where(is_speech & (guess > audible), guess, 0.0).mean(1)
+        return clean * ((of_guess + 1000) / (of_clean + 1000)).clamp(0.01, 100).unsqueeze(1)
 
-    def _like_in_level(self, audible: Tensor, guess: Tensor) -> Tensor:
-        """``guess`` with the level of its frames brought to ``audible`` [B,N], that of the clean frames."""
+    def _match_level(self, audible: Tensor, guess: Tensor) -> Tensor:
+        """Scale the frames of ``guess`` [B,N,49] to the level ``audible`` [B,N] of the clean frames, smoothed."""
         gain = (audible + 5000) / (self._audible(guess, 1) + 5000)
         gain = torch.cat([gain[:, :1], 0.8 * gain[:, 1:] + 0.2 * gain[:, :-1]], dim=1)
         return guess * gain.clamp(3e-4, 5).unsqueeze(-1)
 
     def _audible(self, power: Tensor, factor: float) -> Tensor:
-        """Power [B,N] of the bands that lie above ``factor`` times the threshold of hearing."""
+        """Sum the powers [B,N] of the bands that exceed ``factor`` times the threshold of hearing."""
         return torch.where(power > factor * self.threshold.to(power.dtype), power, 0.0).sum(-1)
 
     def _loudness(self, power: Tensor) -> Tensor:
-        """Loudness of each band, in sone per Bark; 0 below the threshold of hearing."""
+        """Compute the loudness of each band by Zwicker's law, in sone per Bark; 0 below the threshold of hearing."""
         threshold, exponent = self.threshold.to(power.dtype), self.exponent.to(power.dtype)
         above = (power / threshold).clamp(min=1)
         return bark.LOUDNESS_SCALE * (2 * threshold).pow(exponent) * ((0.5 + 0.5 * above).pow(exponent) - 1)
 
 
 def mos(loss: Tensor) -> Tensor:
-    """The mean opinion score that a value of ``Perceptual`` with its default weights stands for, 1.0 to 4.6."""
+    """Convert a value of ``Perceptual`` with its default weights to a mean opinion score, 1.0 to 4.6."""
     return 0.999 + 4 / (1 + torch.exp(-1.3669 * (4.5 - loss) + 3.8224))
 
 
 def _full(wave: Tensor) -> Tensor:
-    """``wave`` in float32 at least: powers run to 1e10 and beyond."""
+    """Convert ``wave`` to float32 at least: powers reach 1e10 and more, too much for half precision."""
     return wave if wave.dtype == torch.float64 else wave.float()
 
 
 def _filtered(wave: Tensor, response: Tensor) -> Tensor:
-    """``wave`` [B,T] through a causal filter of this impulse response, through a spectrum; [B,T]."""
+    """Filter ``wave`` [B,T] causally by an impulse response, in the frequency domain; returns [B,T]."""
     samples = wave.shape[-1]
     size = _fast_size(samples + len(response) - 1)
     spectrum = torch.fft.rfft(wave, size) * torch.fft.rfft(response.to(wave.dtype), size)
@@ -170,9 +178,10 @@ def _filtered(wave: Tensor, response: Tensor) -> Tensor:
 
 
 def _over_time(disturbance: Tensor) -> Tensor:
-    """One value [B] for the frames' [B,N]: a 6-norm within windows, a root mean square over them."""
+    """Combine the frames' values [B,N] to one [B]: a 6-norm within windows of frames, a root mean square over these."""
     windows = disturbance.clamp(1e-20, 45).unfold(-1, WINDOW, STEP)
-    # The sixth power of a small number is beyond float32; what scales by a factor may be divided by one.
+    # The sixth power of a small number underflows in float32, so values are divided by the largest before. Norms scale
+    # with their arguments: the factor may be detached without changing value or gradient.
     largest = windows.detach().amax(-1, keepdim=True)
     peaks = (windows / largest).pow(6).mean(-1).pow(1 / 6) * largest.squeeze(-1)
     scale = peaks.detach().amax(-1, keepdim=True)
@@ -181,7 +190,7 @@ def _over_time(disturbance: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _fast_size(least: int) -> int:
-    """The smallest even number from ``least`` on without a prime factor above 5."""
+    """Return the smallest even number from ``least`` on without a prime factor above 5: the size of a fast FFT."""
     size = least + least % 2
     while True:
         rest = size
@@ -194,10 +203,13 @@ def _fast_size(least: int) -> int:
 
 
 def _level_transfer(size: int) -> np.ndarray:
-    """Of a Butterworth band-pass of order 5 through the bilinear transform, at the frequencies of ``rfft``."""
+    """Return the transfer function of the filter that measures levels, at the frequencies of an ``rfft`` of ``size``.
+
+    It is a Butterworth band-pass of order 5, by the bilinear transform.
+    """
     poles = np.exp(1j * np.pi * (2 * np.arange(5) + 6) / 10)
     low, high = (2 * RATE * np.tan(np.pi * edge / RATE) for edge in LEVEL_BAND_HZ)
-    # Nothing passes at 0 Hz and at half the rate, where the transform divides by 0.
+    # At 0 Hz and half the rate the filter is 0, and the bilinear transform would divide by 0: they are left out.
     s = 2j * RATE * np.tan(np.pi * np.arange(1, size // 2) / size)
     inside = (s**2 + low * high) / ((high - low) * s)
     return np.concatenate([[0], 1 / np.prod(inside[:, None] - poles, axis=1), [0]])
@@ -205,7 +217,7 @@ def _level_transfer(size: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, np.ndarray]:
-    """The constants, by the names of the buffers that hold them."""
+    """Return the constant tables by the names of the buffers that hold them."""
     above, below = (np.fft.rfft(part, 8 * TAPS) for part in INPUT_FILTER)
     return {
         "level_response": np.fft.irfft(_level_transfer(8 * TAPS))[:TAPS],

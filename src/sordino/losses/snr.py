@@ -8,8 +8,9 @@ estimate and k = 10^(-max_db / 10), the loss of an item is
     10 log10( (||s - y||^2 + k ||s||^2) / (k ||s||^2) ), and where s is silent
     10 log10( (||y||^2 + k ||x||^2) / (k ||x||^2) ):
 
-what is left of a recording of noise alone is measured against the recording. The papers leave out the denominators,
-which no network changes; here they make a perfect estimate cost 0 and the value max_db - SNR, SNR bounded by max_db.
+that is, what is left of a recording of noise alone is measured against the recording. The papers leave out the
+denominators, which do not depend on the network; with them a perfect estimate has a loss of 0, and the value is max_db
+- SNR, with the SNR bounded by max_db.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from sordino.losses.silence import is_silent
 
 
 class Snr(Decibels):
-    """Decibels by which the SNR of the estimate falls short of ``max_db``, a value per item.
+    """Decibels by which the SNR of the estimate is below ``max_db``, one value per item.
 
-    Where reference and noisy signal are both silent, there is nothing to learn: the loss is 0, its gradient too.
+    If reference and noisy signal are both silent, loss and gradient are 0.
 
     Args:
-        max_db: SNR that is as good as perfect.
+        max_db: SNR in dB that counts as perfect.
     """
 
     def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
-        """``reference``, ``estimate``, ``noisy`` [B,T]; returns [B]."""
+        """Compute the loss of ``estimate`` against ``reference``; both and ``noisy`` are [B,T]. Returns [B]."""
         scale = torch.where(is_silent(reference).unsqueeze(-1), noisy, reference)
         silent = is_silent(scale)
         energy = torch.where(silent, 1.0, 10 ** (-self.max_db / 10) * scale.square().sum(dim=-1))

@@ -1,9 +1,9 @@
-"""Metrics: two arrays in, floats out. This catalogue is all that a report or a recipe knows of them.
+"""Metrics: two signals in, floats out, and the catalogue through which reports and recipes use them.
 
-A metric is one function ``(clean [T], estimate [T], sample_rate)`` and one line in ``METRICS``. Where it has no value
-for a recording it raises :class:`MetricFailure`, which :func:`measure` records beside the values; nothing is scored as
-zero for want of a value. The packages ``pesq`` and ``pystoi`` are imported when first needed. A metric that judges the
-estimate alone gets a clean signal all the same, or None, and leaves it.
+A metric is one function ``(clean [T], estimate [T], sample_rate)`` and one entry in ``METRICS``. If it is undefined for
+a recording it raises :class:`MetricFailure`, which :func:`measure` records separately; a missing value is never counted
+as zero. The packages ``pesq`` and ``pystoi`` are imported when first needed. A metric that needs no clean signal is
+called with one too, or with None, and ignores it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ __all__ = [
     "composite",
     "correlation",
     "describe",
-    "described",
     "dnsmos",
     "estoi",
+    "format_scores",
     "measure",
     "pair",
     "pesq_nb",
@@ -51,41 +51,41 @@ __all__ = [
 
 
 class Column(NamedTuple):
-    """How one figure is shown."""
+    """How the values of one column are shown."""
 
     label: str
     digits: int = 2
     scale: float = 1.0
-    """What is shown is ``scale`` times the figure: STOI is kept as a fraction and shown in per cent."""
+    """Factor applied for display: STOI is stored as a fraction and shown in per cent."""
     higher_is_better: bool = True
 
     def show(self, value: float | None) -> str:
-        """Write one figure; a dash where there is none."""
+        """Format a value; a missing one is a dash."""
         return "–" if value is None else f"{value * self.scale:.{self.digits}f}"
 
 
 class Metric(NamedTuple):
-    """One line of the catalogue."""
+    """An entry of the catalogue."""
 
     function: Callable[..., float | dict[str, float]]
-    """``(clean, estimate, sample_rate)`` to one float, or to one float per column."""
+    """``(clean, estimate, sample_rate)`` -> one float, or one float per column."""
     columns: dict[str, Column]
     package: str = "sordino"
-    """The package that computes it; its version travels with the figures."""
+    """Package that computes it; its version is stored with the values."""
     mode: str = ""
     needs_clean: bool = True
-    """False for one that judges the estimate alone."""
+    """False for a metric that uses the estimate alone."""
     release: Callable[[], str] | None = None
-    """What tells its version, where that is not the package's. Raises InputError where it cannot be computed."""
+    """Returns the version, if that is not the package's. Raises InputError if the metric cannot be computed."""
 
 
 class Measurement(NamedTuple):
-    """What the metrics say of one recording."""
+    """Values of the metrics for one recording."""
 
     values: dict[str, float]
-    """Column to figure, only where there is one."""
+    """Column -> value; columns without a value are left out."""
     failures: dict[str, str]
-    """Metric to the reason why it has no value."""
+    """Metric -> reason why it has no value."""
 
 
 METRICS: dict[str, Metric] = {
@@ -124,7 +124,7 @@ METRICS: dict[str, Metric] = {
         release=fingerprint,
     ),
 }
-"""Metric -> function and columns. PESQ stands before the composite measures, which take it over."""
+"""Catalogue of metrics. PESQ comes before the composite measures, which reuse its value."""
 
 COLUMNS: dict[str, Column] = {name: column for metric in METRICS.values() for name, column in metric.columns.items()}
 
@@ -132,48 +132,50 @@ DEFAULT = ("pesq_wb", "stoi", "composite", "si_sdr_db")
 
 
 def check(metrics: Iterable[str]) -> tuple[str, ...]:
-    """Return the asked metrics in the catalogue's order, each once.
+    """Return the requested metrics in the catalogue's order, each once.
 
     Raises:
-        InputError: a name is not in the catalogue, or there is none.
+        InputError: a name is not in the catalogue, or no metric was requested.
     """
-    asked = list(metrics)
-    for name in asked:
+    requested = list(metrics)
+    for name in requested:
         if name not in METRICS:
-            owner = next((metric for metric, line in METRICS.items() if name in line.columns), None)
-            near = [owner] if owner else difflib.get_close_matches(name, METRICS, 1)
-            do = f"ask for {near[0]!r}" if near else ""
-            raise InputError("metrics", f"no metric is called {name!r}", " or ".join(METRICS), do)
-    if not asked:
+            # A column's name is a likely mistake: csig is a column of composite.
+            owners = [metric for metric, entry in METRICS.items() if name in entry.columns]
+            near = owners or difflib.get_close_matches(name, METRICS, 1)
+            hint = f"ask for {near[0]!r}" if near else ""
+            raise InputError("metrics", f"no metric is called {name!r}", " or ".join(METRICS), hint)
+    if not requested:
         raise InputError("metrics", "none was asked for", "one or more of " + ", ".join(METRICS))
-    return tuple(name for name in METRICS if name in asked)
+    return tuple(name for name in METRICS if name in requested)
 
 
 def columns(metrics: Iterable[str]) -> tuple[str, ...]:
-    """The columns that the metrics fill, in order."""
+    """Return the columns that the metrics fill, in order."""
     return tuple(column for name in check(metrics) for column in METRICS[name].columns)
 
 
 def describe(metric: str) -> str:
-    """What computed a metric, for the record: ``"pesq 0.0.4 wb"``.
+    """Describe the software that computes a metric, for the record: ``"pesq 0.0.4 wb"``.
 
     Raises:
-        InputError: a file that the metric needs is not there.
+        InputError: a file that the metric needs is missing.
     """
-    line = METRICS[metric]
-    if line.release is not None:
-        release = line.release()
-    elif line.package == "sordino":
+    entry = METRICS[metric]
+    if entry.release is not None:
+        release = entry.release()
+    elif entry.package == "sordino":
         from sordino.version import __version__ as release
     else:
-        release = version(line.package)
-    return f"{line.package} {release} {line.mode}".rstrip()
+        release = version(entry.package)
+    return f"{entry.package} {release} {entry.mode}".rstrip()
 
 
-def described(scores: Mapping[str, float]) -> str:
-    """The columns of ``scores`` in words: ``PESQ 2.15, ESTOI (%) 70.1, SI-SDR (dB) 9.20``."""
-    shown = [(column, scores[name]) for name, column in COLUMNS.items() if name in scores]
-    return ", ".join(f"{column.label} {column.show(value)}" for column, value in shown)
+def format_scores(scores: Mapping[str, float]) -> str:
+    """Format the columns of ``scores`` on one line: ``PESQ 2.15, ESTOI (%) 70.1, SI-SDR (dB) 9.20``."""
+    return ", ".join(
+        f"{column.label} {column.show(scores[name])}" for name, column in COLUMNS.items() if name in scores
+    )
 
 
 def measure(
@@ -186,16 +188,16 @@ def measure(
     """Measure one recording with several metrics.
 
     Args:
-        clean: [T]; None where every metric judges the estimate alone.
+        clean: [T]; None if no metric needs it.
         estimate: [T].
         sample_rate: in Hz.
         metrics: names from ``METRICS``.
         align: ``"shorter"`` cuts both signals to the shorter one; ``"exact"`` refuses different lengths. A metric that
-            judges the estimate alone gets all of it.
+            needs no clean signal gets the whole estimate.
 
     Raises:
-        InputError: the arguments are wrong for this metric (lengths, sample rate, name, no clean signal), whatever the
-            recording.
+        InputError: the arguments are wrong for a metric, whatever the recording: lengths, sample rate, name, no clean
+            signal.
     """
     values: dict[str, float] = {}
     failures: dict[str, str] = {}
@@ -205,6 +207,7 @@ def measure(
     if comparing:
         if clean is None:
             raise InputError(", ".join(comparing), "there is no clean signal", "one beside the estimate")
+        # A signal that is unusable is so for all of them.
         try:
             reference, judged = pair(clean, estimate, align)
         except MetricFailure as failure:
@@ -213,11 +216,13 @@ def measure(
         if name in failures:
             continue
         signals = (reference, judged) if METRICS[name].needs_clean else (clean, estimate)
-        known: dict[str, Any] = {"pesq": values["pesq_wb"]} if name == "composite" and "pesq_wb" in values else {}
+        options: dict[str, Any] = {}
+        if name == "composite" and "pesq_wb" in values:
+            options["pesq"] = values["pesq_wb"]  # PESQ is slow and need not be computed twice
         try:
-            found = METRICS[name].function(*signals, sample_rate, **known)
+            result = METRICS[name].function(*signals, sample_rate, **options)
         except MetricFailure as failure:
             failures[name] = str(failure)
         else:
-            values |= found if isinstance(found, dict) else {name: found}
+            values |= result if isinstance(result, dict) else {name: result}
     return Measurement(values, failures)

@@ -1,9 +1,10 @@
 """CSIG, CBAK and COVL: Hu & Loizou, "Evaluation of objective quality measures for speech enhancement", IEEE TASLP 2008.
 
-Predictions of what listeners say of the signal's distortion, the background's intrusiveness and the whole, each from
-1 to 5, by regressions over PESQ, LLR, WSS and segmental SNR. This is the form in which MANNER, MV-AT and most papers on
-VoiceBank-DEMAND print them: wide-band PESQ; LLR not limited to 2 per frame; the window ``0.5 (1 - cos(2 pi n / 481))``;
-the highest 5 % of the frames left out of LLR and WSS. Everything runs over all frames at once, in float64.
+They predict listeners' ratings of the signal's distortion, the background's intrusiveness and the overall quality, each
+from 1 to 5, by regressions over PESQ, LLR, WSS and segmental SNR. This is the form in which MANNER, MV-AT and most
+papers on VoiceBank-DEMAND print them: wide-band PESQ; LLR not limited to 2 per frame; the window
+``0.5 (1 - cos(2 pi n / 481))``; the highest 5 % of the frames left out of LLR and WSS. All frames are processed at
+once, in float64.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ BANDWIDTHS = np.array([
 def composite(
     clean: ArrayLike, estimate: ArrayLike, sample_rate: int = SAMPLE_RATE, pesq: float | None = None
 ) -> dict[str, float]:
-    """Measure the three composite scores and their parts.
+    """Compute the three composite scores and their parts.
 
     Args:
         clean: [T].
         estimate: [T].
         sample_rate: 16000 Hz.
-        pesq: the wide-band PESQ of this pair, when it is known already; measured here otherwise.
+        pesq: wide-band PESQ of this pair, if known already; None computes it here.
 
     Returns:
         ``csig``, ``cbak``, ``covl`` (1 to 5), ``llr``, ``wss`` and ``segsnr_db``.
@@ -71,7 +72,7 @@ def composite(
 
 
 def log_likelihood_ratio(clean: Signal, estimate: Signal) -> float:
-    """LLR: how much worse the estimate's linear predictor fits the clean frame than the clean frame's own.
+    """Compute the LLR: how much worse the estimate's linear predictor fits the clean frame than the frame's own.
 
     Per frame ``log(a_e R_c a_e' / a_c R_c a_c')``, with R_c the Toeplitz matrix of the clean frame's autocorrelation.
     A frame without energy has no predictor and counts as zero.
@@ -84,17 +85,18 @@ def log_likelihood_ratio(clean: Signal, estimate: Signal) -> float:
         The mean over the lowest 95 % of the frames.
     """
     correlation = _autocorrelation(_frames(clean))
-    predictor, judged = _predictor(correlation), _predictor(_autocorrelation(_frames(estimate)))
+    of_clean, of_estimate = _predictor(correlation), _predictor(_autocorrelation(_frames(estimate)))
     lags = np.abs(np.subtract.outer(np.arange(ORDER + 1), np.arange(ORDER + 1)))
     toeplitz = correlation[:, lags]
-    fit, best = (np.einsum("ni,nij,nj->n", a, toeplitz, a) for a in (judged, predictor))
+    error = np.einsum("ni,nij,nj->n", of_estimate, toeplitz, of_estimate)
+    least_error = np.einsum("ni,nij,nj->n", of_clean, toeplitz, of_clean)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log(fit / best)
+        ratio = np.log(error / least_error)
     return _trimmed_mean(np.where(np.isnan(ratio), 0.0, ratio))
 
 
 def weighted_spectral_slope(clean: Signal, estimate: Signal) -> float:
-    """WSS: the weighted squared difference of the slopes between neighbouring critical bands (Klatt 1982).
+    """Compute the WSS: the weighted squared difference of the slopes between neighbouring critical bands (Klatt 1982).
 
     Args:
         clean: [T] at 16 kHz.
@@ -110,9 +112,9 @@ def weighted_spectral_slope(clean: Signal, estimate: Signal) -> float:
 
 
 def segmental_snr_db(clean: Signal, estimate: Signal) -> float:
-    """Segmental SNR: the mean over frames of each frame's SNR, limited to [-10, 35] dB.
+    """Compute the segmental SNR: the mean over frames of each frame's SNR, limited to [-10, 35] dB.
 
-    Both signals lose their mean, and the estimate is brought to the clean signal's peak.
+    The means of both signals are removed, and the estimate is scaled to the clean signal's peak.
 
     Args:
         clean: [T] at 16 kHz.
@@ -134,7 +136,7 @@ def segmental_snr_db(clean: Signal, estimate: Signal) -> float:
 
 
 def _frames(signal: Signal) -> Matrix:
-    """Cut into windowed frames: [T] -> [N, 480], N = floor(T / 120 - 4); one less than would fit, as published."""
+    """Cut [T] into windowed frames [N, 480], N = floor(T / 120 - 4): one fewer than would fit, as published."""
     count = int(len(signal) / HOP - FRAME / HOP)
     if count < 1:
         raise MetricFailure(f"{len(signal)} samples are too short: one frame needs {FRAME + HOP}")
@@ -143,12 +145,12 @@ def _frames(signal: Signal) -> Matrix:
 
 
 def _autocorrelation(frames: Matrix) -> Matrix:
-    """[N, 480] -> lags 0..16, [N, 17]."""
+    """Compute the autocorrelation of frames [N, 480] at lags 0 to 16: [N, 17]."""
     return np.stack([(frames[:, : FRAME - lag] * frames[:, lag:]).sum(1) for lag in range(ORDER + 1)], axis=1)
 
 
 def _predictor(correlation: Matrix) -> Matrix:
-    """Levinson-Durbin over all frames at once: [N, 17] -> prediction error filters [N, 17], the first tap being 1."""
+    """Compute prediction error filters [N, 17], with first tap 1, from autocorrelations [N, 17] by Levinson-Durbin."""
     taps = np.zeros_like(correlation)
     taps[:, 0] = 1
     error = correlation[:, 0].copy()
@@ -161,7 +163,7 @@ def _predictor(correlation: Matrix) -> Matrix:
 
 
 def _band_energies_db(frames: Matrix) -> Matrix:
-    """[N, 480] -> the energies of the 25 critical bands in dB, [N, 25]."""
+    """Compute the energies of the 25 critical bands in dB, [N, 25], of frames [N, 480]."""
     spectrum = np.abs(np.fft.rfft(frames, FFT)[:, : FFT // 2]) ** 2
     bins_per_hz = (FFT // 2) / (SAMPLE_RATE / 2)
     distance = np.arange(FFT // 2) - np.floor(CENTRES * bins_per_hz)[:, None]
@@ -171,13 +173,15 @@ def _band_energies_db(frames: Matrix) -> Matrix:
 
 
 def _slope_weights(energy_db: Matrix) -> Matrix:
-    """Klatt's weights of the 24 slopes, [N, 25] -> [N, 24]: large near the highest and near the nearest peak.
+    """Compute Klatt's weights of the 24 slopes [N, 24] from energies [N, 25]: large near the highest and nearest peak.
 
-    The nearest peak of a rising slope is looked for upwards, of another downwards. Where the slopes rise from band i
-    until the first that does not, n, the peak is read at n - 1 and not at n: published figures contain this.
+    The nearest peak of a rising slope is searched upwards, that of any other downwards. If the slopes rise from band i
+    to n, the first slope that does not rise, the peak is read at n - 1 instead of n: published figures contain this.
     """
     rising = np.diff(energy_db) > 0
     bands = np.arange(rising.shape[1])
+    # For every slope: a running minimum from above finds the first that does not rise, a running maximum from below the
+    # last that rises.
     first_not_rising = np.minimum.accumulate(np.where(rising, len(bands), bands)[:, ::-1], axis=1)[:, ::-1]
     last_rising = np.maximum.accumulate(np.where(rising, bands, -1), axis=1)
     peak = np.take_along_axis(energy_db, np.where(rising, first_not_rising - 1, last_rising + 1), axis=1)
@@ -186,6 +190,6 @@ def _slope_weights(energy_db: Matrix) -> Matrix:
 
 
 def _trimmed_mean(values: NDArray[np.float64]) -> float:
-    """The mean of the lowest 95 % of the frames."""
+    """Return the mean of the lowest 95 % of the frames."""
     kept = np.sort(values)[: round(0.95 * len(values))]
     return float(kept.mean())

@@ -1,4 +1,4 @@
-"""The two signals that every metric compares, and the one way in which a metric can fail."""
+"""Check the two signals that a metric compares, and the exception for recordings without a value."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Signal = NDArray[np.float64]
 
 
 class MetricFailure(ValueError):
-    """A metric has no value for this recording; the message says why.
+    """Raised if a metric has no value for a recording; the message gives the reason.
 
-    It is counted and listed beside the scores. It is never a score of zero, and never a reason to stop the others.
+    Failures are counted and listed with the scores. They never count as zero, and never stop other metrics.
     """
 
 
@@ -25,7 +25,7 @@ def pair(clean: ArrayLike, estimate: ArrayLike, align: Align = "exact") -> tuple
 
     Args:
         clean: [T], the reference.
-        estimate: [T], what is judged.
+        estimate: [T], the signal to rate.
         align: ``"exact"`` refuses different lengths; ``"shorter"`` cuts both to the shorter one.
 
     Returns:

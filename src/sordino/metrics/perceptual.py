@@ -1,6 +1,6 @@
-"""PESQ (ITU-T P.862, P.862.2) and STOI (Taal et al. 2011; extended: Jensen & Taal 2016), by the packages of the field.
+"""PESQ (ITU-T P.862, P.862.2) and STOI (Taal et al. 2011; extended: Jensen & Taal 2016), by the usual packages.
 
-Which package, version and mode computed a figure belongs to the figure: two modes of PESQ differ by half a point.
+A value is always stored with package, version and mode: two modes of PESQ differ by half a point.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STOI_TOO_SHORT = "STOI: fewer than 30 frames (0.4 s) of speech"
 
 
 def pesq_wb(clean: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
-    """Wide-band PESQ (P.862.2), about 1.0 to 4.64: the PESQ of the speech-enhancement papers.
+    """Compute wide-band PESQ (P.862.2), about 1.0 to 4.64: the PESQ of the speech-enhancement papers.
 
     Args:
         clean: [T].
@@ -38,7 +38,7 @@ def pesq_wb(clean: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
 
 
 def pesq_nb(clean: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
-    """Narrow-band PESQ (P.862, mapped to MOS-LQO by P.862.1), about 1.0 to 4.55. Not comparable with wide-band PESQ.
+    """Compute narrow-band PESQ (P.862, mapped to MOS-LQO by P.862.1), about 1.0 to 4.55; not comparable to wide-band.
 
     Args:
         clean: [T].
@@ -53,12 +53,12 @@ def pesq_nb(clean: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
 
 
 def stoi(clean: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
-    """Short-time objective intelligibility, a fraction (papers often print it in per cent).
+    """Compute short-time objective intelligibility, a fraction (papers often print it in per cent).
 
     Args:
         clean: [T].
         estimate: [T].
-        sample_rate: in Hz; the measure itself resamples to 10 kHz.
+        sample_rate: in Hz; STOI itself resamples to 10 kHz.
 
     Raises:
         MetricFailure: fewer than 30 frames (0.4 s) of speech remain after the silent ones are removed.
@@ -67,7 +67,7 @@ def stoi(clean: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
 
 
 def estoi(clean: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
-    """Extended STOI, which also follows noise that fluctuates; arguments and failures are those of :func:`stoi`."""
+    """Compute extended STOI, which also suits fluctuating noise; arguments and failures are those of :func:`stoi`."""
     return _stoi(clean, estimate, sample_rate, extended=True)
 
 
@@ -81,7 +81,7 @@ def _pesq(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, mode: Literal
     try:
         score = float(pesq(sample_rate, reference, judged, mode))
     except PesqError as error:
-        # The package passes its C strings on as bytes.
+        # The package's messages are C strings, as bytes.
         reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
         raise MetricFailure(f"PESQ: {reason}") from error
     if not math.isfinite(score):
@@ -96,7 +96,7 @@ def _stoi(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, extended: boo
     if len(reference) < _STOI_SHORTEST_S * sample_rate:
         raise MetricFailure(_STOI_TOO_SHORT)
     with warnings.catch_warnings(), _seeded():
-        # The package answers a recording that is too short with a warning and the score 1e-5.
+        # For a recording that is too short the package only warns, and returns the score 1e-5.
         warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
         try:
             score = float(measure(reference, judged, sample_rate, extended=extended))
@@ -109,7 +109,7 @@ def _stoi(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, extended: boo
 
 @contextmanager
 def _seeded() -> Iterator[None]:
-    """Make what the package draws from numpy's global generator the same each time: ESTOI adds noise of 1e-16."""
+    """Context manager that seeds numpy's global generator and restores it: ESTOI adds random noise of 1e-16."""
     before = np.random.get_state()  # noqa: NPY002
     np.random.seed(0)  # noqa: NPY002
     try:

@@ -1,6 +1,6 @@
 """Energy ratios in decibels, SNR and SI-SDR (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019).
 
-Beside them the correlation, which alone of what is measured here sees an estimate that is upside down.
+Also the correlation, which shows an estimate of opposite polarity: PESQ, STOI and SI-SDR do not notice it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sordino.metrics.pair import MetricFailure, Signal, pair
 
 
 def snr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
-    """Signal-to-noise ratio of the whole recording, everything that differs from the clean signal being noise.
+    """Compute the signal-to-noise ratio of a whole recording; every difference from the clean signal is noise.
 
     Args:
         clean: [T].
@@ -29,7 +29,7 @@ def snr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
 
 
 def si_sdr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
-    """Scale-invariant signal-to-distortion ratio (Le Roux et al., eq. 3-4), after removing the mean of both signals.
+    """Compute the scale-invariant signal-to-distortion ratio (Le Roux et al., eq. 3-4), both means being removed.
 
     Args:
         clean: [T].
@@ -51,11 +51,11 @@ def si_sdr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
 
 
 def si_sdr_above_db(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, lowest_hz: float = 120.0) -> float:
-    """SI-SDR of what lies at ``lowest_hz`` and above, in both signals.
+    """Compute the SI-SDR of both signals' content at ``lowest_hz`` and above.
 
     Rumble below the voice can hold most of a recording's noise: on the 30 pairs of VoiceBank-DEMAND that the project
-    measures on, 79 % (median). A network that takes away the rumble alone scores a high SI-SDR, whatever it does to
-    the speech. This figure does not see the rumble.
+    measures on, 79 % (median). A network that removes only the rumble gets a high SI-SDR, whatever it does to the
+    speech. This value ignores the rumble.
 
     Args:
         clean: [T].
@@ -77,9 +77,9 @@ def _above(signal: Signal, sample_rate: int, lowest_hz: float) -> Signal:
 
 
 def correlation(clean: ArrayLike, estimate: ArrayLike) -> float:
-    """Pearson's correlation of estimate and clean signal, with its sign: below 0 the estimate is upside down.
+    """Compute Pearson's correlation of estimate and clean signal; below 0 the estimate has the opposite polarity.
 
-    PESQ, STOI and SI-SDR are the same for an estimate and its negative; this tells the two apart.
+    PESQ, STOI and SI-SDR are the same for an estimate and its negative; this is not.
 
     Args:
         clean: [T].

@@ -1,4 +1,4 @@
-"""Networks: one file each, all under the contract of ``Enhancer``."""
+"""Networks for speech enhancement, one file each; all are an ``Enhancer``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODELS: dict[str, Callable[..., Enhancer]] = {
     "unet": UNet,
     "dualpath": DualPathNetwork,
 }
-"""The catalogue: name -> constructor, whose signature is the recipe's schema."""
+"""Catalogue of networks: name -> constructor, whose signature is the recipe's schema."""
 
 __all__ = ["MODELS", "Enhancer", "count_parameters", "create", "load", "read_about", "read_header", "save"]
 
@@ -36,10 +36,10 @@ def create(name: str, **arguments: Any) -> Enhancer:
 
     Args:
         name: a key of ``MODELS``, for example ``manner-s``.
-        arguments: what its constructor takes, for example ``hidden=12, depth=3``.
+        arguments: arguments of its constructor, for example ``hidden=12, depth=3``.
 
     Raises:
-        InputError: no such network, or arguments that it does not take.
+        InputError: an unknown network, or arguments that its constructor refuses.
     """
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=1)
@@ -52,14 +52,14 @@ def create(name: str, **arguments: Any) -> Enhancer:
 
 
 def load(path: str | Path) -> Enhancer:
-    """Build the network that a checkpoint holds, in eval mode.
+    """Build the network stored in a checkpoint, with its weights, in evaluation mode.
 
     Args:
-        path: the name of a student that ships, a ``.safetensors`` file that sordino wrote, or a published checkpoint: a
-            pickled state, alone or in a dict. Its arguments are those that the dict states, and else inferred from the
-            tensors' names and shapes.
+        path: the name of a student that ships with sordino, a ``.safetensors`` file written by sordino, or a published
+            checkpoint: a pickled state dict, alone or inside another dict. The arguments of a published network are
+            those stated in that dict; what it does not state is inferred from the tensors' names and shapes.
 
     Raises:
-        InputError: no such file, not a checkpoint, or one of another network.
+        InputError: there is no such file, it is no checkpoint, or it belongs to an unknown network.
     """
     return checkpoint.load(path, create)

@@ -1,8 +1,7 @@
-"""The contract of every network: noisy waveform in, estimate of the clean waveform out; and of those that stream.
+"""Base classes of all networks: noisy waveform in, estimate of the clean waveform out; offline and streaming.
 
-A network knows nothing of epochs, losses or teachers. It names the places where its features can be read
-(``taps``) and carries what is needed to build it again (``name``, ``arguments``), so that a checkpoint describes
-itself.
+A network does not know about epochs, losses or teachers. It names the places where its features can be read (``taps``)
+and holds what is needed to build it again (``name``, ``arguments``), so that a checkpoint describes itself.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ class Enhancer(nn.Module):
     """Base of all networks: ``forward(noisy [B,T]) -> estimate [B,T]`` at ``sample_rate``.
 
     Attributes:
-        name: the name under which ``sordino.models.create`` builds this network.
-        arguments: the keyword arguments that build it; JSON-serialisable.
-        sample_rate: Hz of input and output.
-        keeps_silence: whether digital silence comes out as such; a network whose biases reach its output sounds.
-        last: module path of the linear layer that ends the network, which negated negates the estimate (the sign of
-            random weights is a matter of chance, see ``sordino.training.polarity``); None where there is none.
+        name: name under which ``sordino.models.create`` builds this network.
+        arguments: keyword arguments that build it; JSON-serialisable.
+        sample_rate: rate of input and output in Hz.
+        keeps_silence: whether digital silence in gives digital silence out; False if biases reach the output.
+        last: module path of the linear layer that ends the network: negating its weights negates the estimate (random
+            weights have a random sign, see ``sordino.training.polarity``); None if there is no such layer.
     """
 
     name: str
@@ -34,12 +33,12 @@ class Enhancer(nn.Module):
 
     @property
     def taps(self) -> dict[str, Tap]:
-        """Public name -> place whose features can be read; recipes use these names, never module paths."""
+        """Places whose features can be read, by public name; recipes use these names and never module paths."""
         return {}
 
     @property
     def streams(self) -> bool:
-        """Whether the network, as it is configured, also runs block by block; see :class:`StreamingEnhancer`."""
+        """Whether the network, as configured, can also run block by block; see :class:`StreamingEnhancer`."""
         return False
 
     @property
@@ -53,21 +52,22 @@ class Enhancer(nn.Module):
 
 
 State = tuple[Tensor, ...]
-"""What a streaming network remembers between two blocks: tensors whose shapes never change, the batch axis first."""
+"""Memory of a streaming network between two blocks: tensors of fixed shapes, the batch axis first."""
 
 
 class StreamingEnhancer(Enhancer):
-    """A causal network that also runs block by block: ``step`` over a signal gives what ``forward`` gives on it whole.
+    """Base of causal networks that also run block by block.
 
-    The estimate comes out ``delay`` samples late: the first ``delay`` samples that ``step`` returns are no part of it,
-    and a signal that ends is followed by that much silence to get the rest. Whoever feeds single blocks waits for
-    ``hop`` samples more, so the network's algorithmic latency is ``hop + delay``.
+    ``step``, called with one block of a signal after the other, gives the estimate that ``forward`` gives on the whole
+    signal, ``delay`` samples late: the first ``delay`` samples that ``step`` returns are not part of the estimate, and
+    ``delay`` samples of silence after the signal bring out the rest. A block of one hop must be complete before it can
+    be processed, so the algorithmic latency is ``hop + delay``.
 
     Attributes:
         hop: samples; ``step`` takes any whole number of hops.
-        delay: samples by which the output of ``step`` lags its input.
-        unrolls: whether ``step`` goes through a block frame by frame in Python, so that a graph traced from it holds
-            the number of hops that it was traced with.
+        delay: samples by which the output of ``step`` is later than its input.
+        unrolls: whether ``step`` loops over the frames of a block in Python, so that a graph traced from it works only
+            for the number of hops that it was traced with.
     """
 
     hop: int
@@ -80,7 +80,7 @@ class StreamingEnhancer(Enhancer):
 
     @property
     def latency(self) -> int:
-        """Algorithmic latency in samples: how far ahead of a sample of the estimate the input must have come."""
+        """Algorithmic latency in samples: how many input samples after a sample the estimate of it can be computed."""
         return self.hop + self.delay
 
     @property
@@ -88,20 +88,20 @@ class StreamingEnhancer(Enhancer):
         return self.latency / self.sample_rate if self.streams else None
 
     def initial_state(self, batch: int = 1) -> State:
-        """What to hand to the first ``step``: the memory of silence, for ``batch`` signals side by side.
+        """Return the state for the first ``step``, that after silence, for ``batch`` signals at once.
 
-        All zeros, so that whoever runs an exported graph needs the shapes alone.
+        It is all zeros, so that a program that runs an exported graph needs only the shapes.
         """
         raise TypeError(f"{type(self).__name__} is a contract, not a network: it has no state")
 
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
         """Enhance the next ``block`` [B,k hop] of a stream; returns as many samples [B,k hop] and the new state.
 
-        Causal networks only, in eval mode: batch statistics of a block are not those of the signal.
+        Use it in evaluation mode only: the batch statistics of a block are not those of the signal.
         """
         raise TypeError(f"{type(self).__name__} is a contract, not a network: it has no step")
 
 
 def count_parameters(network: nn.Module) -> int:
-    """The number of trainable values."""
+    """Return the number of trainable values."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

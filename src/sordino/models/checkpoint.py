@@ -1,6 +1,6 @@
-"""Weights on disk: our safetensors files, which describe themselves, and published checkpoints.
+"""Save and load checkpoints: sordino's safetensors files, which describe themselves, and published checkpoints.
 
-Nothing here executes code from a file: safetensors holds tensors and text, and pickled checkpoints are opened with
+Nothing in a file is executed: safetensors holds tensors and text, and pickled checkpoints are opened with
 ``weights_only=True``.
 """
 
@@ -24,15 +24,15 @@ from sordino.models.base import Enhancer
 from sordino.version import __version__
 
 FORMAT, FORMER_FORMAT = "sordino-network-1", "sotto-network-1"
-"""What the header of a checkpoint says; the project was called sotto before, and wrote the same files."""
+"""Format names in the header of a checkpoint; files of the second were written when the project was called sotto."""
 
 
 def save(network: Enhancer, path: str | Path, **about: Any) -> None:
-    """Write the weights with what is needed to build the network again.
+    """Write a network's weights, and in the file's header what is needed to build it again.
 
     Args:
-        network: its ``name``, ``arguments`` and ``sample_rate`` go into the file's header.
-        path: usually ends in ``.safetensors``; replaced atomically.
+        network: its ``name``, ``arguments`` and ``sample_rate`` go into the header.
+        path: file to write, usually ``.safetensors``; replaced atomically.
         about: further JSON-serialisable facts for the header, such as the recipe, the step or the validation score.
     """
     header = {
@@ -45,12 +45,19 @@ def save(network: Enhancer, path: str | Path, **about: Any) -> None:
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with atomic(path) as temporary:
-        # Through memory, as safetensors' own writing tells of a full disk in its own way.
+        # Not safetensors' own function that writes a file: its error on a full disk is no OSError.
         temporary.write_bytes(serialise(tensors, metadata=header))
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
-    """The facts stored beside the weights of one of our files: name, arguments, sample_rate, sordino, about."""
+    """Read the header of a checkpoint that sordino wrote.
+
+    Returns:
+        ``name``, ``arguments``, ``sample_rate``, ``sordino`` (the version that wrote it) and ``about``.
+
+    Raises:
+        InputError: there is no such file, or sordino did not write it.
+    """
     path = assets.weights(path)
     with _open_safetensors(path) as file:
         header = file.metadata() or {}
@@ -72,12 +79,11 @@ def read_about(path: str | Path) -> dict[str, Any]:
 
 
 def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
-    """Build the network that a checkpoint holds and fill it, strictly; see ``sordino.models.load``."""
+    """Build the network stored in a checkpoint by ``create`` and load its weights; see ``sordino.models.load``."""
     path = assets.weights(path)
     if not path.is_file():
-        raise InputError(
-            path, "no such file", hint="give a .safetensors checkpoint, or a published one (.pt, .pth, .th)"
-        )
+        hint = "give a .safetensors checkpoint, or a published one (.pt, .pth, .th)"
+        raise InputError(path, "no such file", hint=hint)
     if _is_own(path):
         header = read_header(path)
         name, arguments = header["name"], header["arguments"]
@@ -91,9 +97,13 @@ def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
 
 
 def fill(network: Enhancer, state: Mapping[str, Tensor], where: str | Path) -> None:
-    """Load ``state`` into ``network``; what does not fit exactly is an InputError that names the first misfit."""
+    """Load ``state`` into ``network``.
+
+    Raises:
+        InputError: a tensor is missing, unknown or of another shape; the message names the first one.
+    """
     own = network.state_dict()
-    # A published state may lack the counters of batch norm, which play no part in its output.
+    # A published state may lack batch norm's counters of batches, which have no influence on the output.
     counters = {name for name in own if name.endswith("num_batches_tracked")}
     misfits = [f"lacks {name}" for name in own if name not in state and name not in counters]
     misfits += [f"has an unknown {name}" for name in state if name not in own]
@@ -109,22 +119,22 @@ def fill(network: Enhancer, state: Mapping[str, Tensor], where: str | Path) -> N
 
 
 def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) -> Any:
-    """Open what ``torch.save`` wrote as tensors and plain values alone, executing nothing of it.
+    """Open a file that ``torch.save`` wrote, without executing code: tensors and plain values only.
 
     Args:
         path: the file.
-        expected: what it should have been, for the message.
-        inert: empty classes that stand in for those of the same full name in the file.
+        expected: what the file should be, for the error message.
+        inert: empty classes that replace the classes of the same full name in the file.
 
     Raises:
-        InputError: the file is broken, or holds more than that.
+        InputError: the file is broken, or holds other objects.
     """
     try:
         with torch.serialization.safe_globals(list(inert)):
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # the unpickler meets arbitrary bytes with arbitrary errors
+    except Exception as error:  # on arbitrary bytes the unpickler raises arbitrary errors
         reason = str(error).partition("\n")[0][:120]
         raise InputError(path, f"cannot be opened as weights alone ({reason})", expected) from error
 
@@ -144,16 +154,16 @@ def _open_safetensors(path: str | Path) -> Any:
 
 
 def _read_published(path: Path) -> tuple[str, dict[str, Any], published.State]:
-    """Open a pickled checkpoint without executing it; returns name, arguments and the state under our names."""
-    names = " or ".join(publisher.network for publisher in published.PUBLISHERS)
+    """Read a published checkpoint; returns the network's name, its arguments, and its state under sordino's names."""
+    names = " or ".join(form.network for form in published.FORMATS)
     expected = f"a published {names} checkpoint: the state, alone or in a dict as its authors save it"
     state, package = published.unwrap(read_pickled(path, expected, published.foreign_classes()))
-    publisher = published.find(state)
-    if publisher is None:
+    form = published.find(state)
+    if form is None:
         raise InputError(path, "no checkpoint of a network that is known here", expected)
     try:
-        return published.read(publisher, state, package, path)
+        return published.read(form, state, package, path)
     except KeyError as error:
         raise InputError(path, f"holds a tensor of an unknown name, {error}", expected) from error
     except ValueError as error:
-        raise InputError(path, f"a {publisher.network} with {error}", expected) from error
+        raise InputError(path, f"a {form.network} with {error}", expected) from error

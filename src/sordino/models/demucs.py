@@ -1,4 +1,4 @@
-"""DEMUCS for denoising: an hourglass of convolutions around an LSTM, in the time domain; causal, it runs as a stream.
+"""DEMUCS for denoising: an hourglass of convolutions around an LSTM, in the time domain; streams if causal.
 
 Defossez, Synnaeve, Adi: "Real Time Speech Enhancement in the Waveform Domain", Interspeech 2020, arXiv 2006.12847.
 
@@ -8,9 +8,9 @@ causal has 60.81 M. As a stream S has a latency of 851 samples, 53.2 ms (hop 256
 (hop 16 and delay 215): the look-ahead of the layers and of the resamplers, rounded up to whole frames of the deepest
 layer, and the hop itself.
 
-A stream cannot be divided by the deviation of the whole. ``running`` is our reading of the paper's running estimate:
-the root mean square of all samples so far, which does not depend on how the stream is cut into blocks. It knows no
-forgetting: after digital silence it takes as long to settle as the silence lasted.
+Normalisation: a stream cannot be divided by the standard deviation of the whole signal. ``running`` interprets the
+paper's running estimate as the root mean square of all samples so far, which does not depend on how the stream is cut
+into blocks. It never forgets: after digital silence it takes as long to settle as the silence lasted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sordino.errors import InputError
 from sordino.models.base import State, StreamingEnhancer
 from sordino.models.layers.onnx_ops import Lstm
 from sordino.models.layers.resample import AROUND_DOUBLE, AROUND_HALVE, double, halve, sinc_kernel
-from sordino.models.layers.streaming import Memory, lags
+from sordino.models.layers.streaming import StreamState, layer_delays
 from sordino.models.layers.strided import SCALE_FLOOR, deviation, frames_behind, rescale, running_scale, valid_length
 from sordino.types import Tap
 
@@ -34,7 +34,7 @@ Normalisation = Literal["item", "running"]
 
 
 class EncoderLayer(nn.Module):
-    """[B,c_in,N] -> [B,c_out,N']: strided convolution, ReLU, 1x1 convolution, GLU."""
+    """Encoder layer, [B,c_in,N] -> [B,c_out,N']: strided convolution, ReLU, 1x1 convolution, GLU."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """[B,c_in,N'] -> [B,c_out,N]: the encoder layer's mirror; the last one has no ReLU."""
+    """Decoder layer, [B,c_in,N'] -> [B,c_out,N]: 1x1 convolution, GLU, transposed convolution, ReLU but in the last."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, last: bool) -> None:
         super().__init__()
@@ -57,26 +57,27 @@ class DecoderLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.up(F.glu(self.mix(x), dim=1)))
 
-    def step(self, x: Tensor, begun: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
-        """The next frames of a stream.
+    def step(self, x: Tensor, inside: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
+        """Process the next frames of a stream.
 
         Args:
             x: [B,c_in,N'].
-            begun: [B,1,N'], 0 for frames before the signal began.
-            overlap: [B,c_out,kernel - stride], what earlier frames add to the samples that these add to as well.
+            inside: [B,1,N'], 0 for frames before the signal began, else 1.
+            overlap: [B,c_out,kernel - stride], contribution of earlier frames to the first samples of these.
 
         Returns:
-            The samples that no later frame adds to, [B,c_out,N' stride], and the next overlap.
+            The samples to which no later frame contributes, [B,c_out,N' stride], and the next overlap.
         """
         ready = x.shape[-1] * self.up.stride[0]
-        frames = F.glu(self.mix(x), dim=1) * begun
+        frames = F.glu(self.mix(x), dim=1) * inside
         samples = F.conv_transpose1d(frames, self.up.weight, stride=self.up.stride) + F.pad(overlap, (0, ready))
-        # The bias comes once, when a sample is complete.
-        return self.activation(samples[..., :ready] + self.up.get_parameter("bias")[:, None]), samples[..., ready:]
+        # The bias is added only to complete samples: in the overlap it would be added again with the next block.
+        complete = samples[..., :ready] + self.up.get_parameter("bias")[:, None]
+        return self.activation(complete), samples[..., ready:]
 
 
 class Recurrence(nn.Module):
-    """Two layers of LSTM over time, [B,C,N] -> [B,C,N]; not causal, both ways and back to C channels."""
+    """Two layers of LSTM over time, [B,C,N] -> [B,C,N]; not causal: bidirectional, and a linear layer back to C."""
 
     def __init__(self, channels: int, causal: bool) -> None:
         super().__init__()
@@ -86,26 +87,26 @@ class Recurrence(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(self.lstm(x.transpose(1, 2))[0]).transpose(1, 2)
 
-    def step(self, x: Tensor, begun: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The next frames of a stream, one cell at a time: one-way layers only.
+    def step(self, x: Tensor, inside: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Process the next frames of a stream, cell by cell; causal layers only.
 
-        On a CPU, PyTorch's fused LSTM puts its weights into another order whenever it is called, which takes several
-        times longer than the arithmetic of a single frame.
+        On a CPU, PyTorch's fused LSTM reorders its weights in every call, which takes several times longer than the
+        arithmetic of a single frame.
 
         Args:
             x: [B,C,N].
-            begun: [B,1,N], 0 for frames before the signal began, which are not remembered.
-            hidden: [B,2,C], of both layers after the last frame; so is ``cell``.
-            cell: [B,2,C].
+            inside: [B,1,N], 0 for frames before the signal began, which leave the state at zero, else 1.
+            hidden: [B,2,C], hidden state of both layers after the last frame.
+            cell: [B,2,C], cell state of both layers after the last frame.
 
         Returns:
-            [B,C,N], and ``hidden`` and ``cell`` after these frames.
+            The output [B,C,N], and ``hidden`` and ``cell`` after these frames.
         """
         hiddens, cells, frames = list(hidden.unbind(1)), list(cell.unbind(1)), []
-        for frame, on in zip(x.unbind(-1), begun.unbind(-1), strict=True):
+        for frame, is_inside in zip(x.unbind(-1), inside.unbind(-1), strict=True):
             for layer, weights in enumerate(self.lstm.all_weights):
-                frame, after = torch.lstm_cell(frame, (hiddens[layer], cells[layer]), *weights)
-                hiddens[layer], cells[layer] = frame * on, after * on
+                frame, next_cell = torch.lstm_cell(frame, (hiddens[layer], cells[layer]), *weights)
+                hiddens[layer], cells[layer] = frame * is_inside, next_cell * is_inside
             frames.append(frame)
         return torch.stack(frames, dim=-1), torch.stack(hiddens, dim=1), torch.stack(cells, dim=1)
 
@@ -114,22 +115,22 @@ class Demucs(StreamingEnhancer):
     """DEMUCS of any width, depth and stride.
 
     Taps, i = 1..depth with the deepest last: ``encoder.i``, ``decoder.i`` (the mirror of encoder i, so that
-    ``decoder.depth`` runs first), and ``latent``, the recurrent layers' output.
+    ``decoder.depth`` runs first), and ``latent``, the output of the LSTM.
 
     Args:
         hidden: channels of the first layer.
         depth: number of encoder layers.
-        kernel: taps of their convolutions, at least ``stride``.
-        stride: each layer divides the length by it.
+        kernel: kernel size of their convolutions, at least ``stride``.
+        stride: stride of their convolutions.
         resample: 1 or a power of 2: the network runs at this multiple of the sampling rate.
         growth: factor of the channels from layer to layer.
-        causal: LSTM forward in time only.
+        causal: whether the LSTM runs forward in time only.
         normalisation: the input is divided by its standard deviation over the whole ``item``, as published, or by the
             ``running`` root mean square up to each sample; a stream needs the latter, which needs a causal network.
-            The running network hears the signal's end as followed by silence.
+            With ``running``, the end of the signal is followed by silence, as in a stream.
 
     Raises:
-        ValueError: there is no such network.
+        ValueError: arguments out of range, or that contradict each other.
     """
 
     unrolls = True
@@ -170,9 +171,9 @@ class Demucs(StreamingEnhancer):
         self.sinc: Tensor
         self.register_buffer("sinc", sinc_kernel(), persistent=False)
         self.apply(rescale)
-        self._lags = lags(kernel, stride, depth, resample)
+        self._delays = layer_delays(kernel, stride, depth, resample)
         if self.streams:
-            self.hop, self.delay = self._lags.hop, self._lags.halved[-1]
+            self.hop, self.delay = self._delays.hop, self._delays.downsampled[-1]
 
     @property
     def streams(self) -> bool:
@@ -189,18 +190,19 @@ class Demucs(StreamingEnhancer):
         return taps
 
     def forward(self, noisy: Tensor) -> Tensor:
-        length = seen = noisy.shape[-1]
+        length = padded_length = noisy.shape[-1]
         if self.normalisation == "running":
-            nothing = torch.zeros(len(noisy), dtype=torch.float64, device=noisy.device)
-            scale, _ = running_scale(noisy, nothing, nothing)
-            # Silence follows, so much of it that no sample of the estimate hears where it ends.
-            seen = length + self.latency
+            zero = torch.zeros(len(noisy), dtype=torch.float64, device=noisy.device)
+            scale, _ = running_scale(noisy, zero, zero)
+            # As in a stream, silence follows the signal: so much of it that its end influences no sample of the
+            # estimate.
+            padded_length = length + self.latency
         else:
             scale = deviation(noisy)
-        inner = valid_length(seen * self.resample, self.kernel, self.stride, len(self.encoder))
+        inner = valid_length(padded_length * self.resample, self.kernel, self.stride, len(self.encoder))
         padded = F.pad(noisy / (SCALE_FLOOR + scale), (0, -(-inner // self.resample) - length))
         x = padded.unsqueeze(1)
-        for _ in self._lags.doubled[1:]:
+        for _ in self._delays.upsampled[1:]:
             x = double(F.pad(x, AROUND_DOUBLE), self.sinc)
         skips = []
         for layer in self.encoder:
@@ -209,75 +211,83 @@ class Demucs(StreamingEnhancer):
         x = self.latent(x)
         for layer in self.decoder:
             x = layer(x + skips.pop()[..., : x.shape[-1]])
-        for _ in self._lags.halved[1:]:
+        for _ in self._delays.downsampled[1:]:
             x = F.pad(x, (0, x.shape[-1] % 2))
             x = halve(F.pad(x, AROUND_HALVE), self.sinc)
         return x.squeeze(1)[..., :length] * scale
 
     def initial_state(self, batch: int = 1) -> State:
-        """See :class:`StreamingEnhancer`; the shapes follow from the lags.
+        """Return the state after silence; its shapes follow from the delays. See :class:`StreamingEnhancer`.
+
+        In order: past hops, energy of past samples, past scales, past samples before each doubling, at each depth of
+        the encoder, the LSTM's hidden and cell states, the decoder's overlaps, past samples before each halving.
 
         Raises:
             InputError: the network does not stream.
         """
-        self._must_stream()
+        self._require_streaming()
 
         def zeros(*shape: int, dtype: torch.dtype = self.sinc.dtype) -> Tensor:
             return torch.zeros(batch, *shape, dtype=dtype, device=self.sinc.device)
 
         state = [zeros(dtype=torch.int64), zeros(dtype=torch.float64), zeros(self.delay)]
-        state += [zeros(1, sum(AROUND_DOUBLE)) for _ in self._lags.doubled[1:]]
-        state += [zeros(width, past) for width, past in zip(self.widths, self._lags.past, strict=False)]
+        state += [zeros(1, sum(AROUND_DOUBLE)) for _ in self._delays.upsampled[1:]]
+        # The deepest layer's width has no partner: its output is needed at once and not kept.
+        state += [zeros(width, kept) for width, kept in zip(self.widths, self._delays.kept, strict=False)]
         state += [zeros(2, self.widths[-1]), zeros(2, self.widths[-1])]
         state += [zeros(width, self.kernel - self.stride) for width in self.widths[-2::-1]]
-        state += [zeros(1, past) for past in self._lags.past_halved]
+        state += [zeros(1, kept) for kept in self._delays.kept_downsampled]
         return tuple(state)
 
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
-        """See :class:`StreamingEnhancer`.
+        """Enhance the next block of a stream; see :class:`StreamingEnhancer`.
 
         Raises:
-            InputError: the network does not stream, or ``block`` is not made of whole hops.
+            InputError: the network does not stream, or ``block`` is not a whole number of hops.
         """
-        self._must_stream()
+        self._require_streaming()
         length = block.shape[-1]
         hops = length // self.hop
         if hops == 0 or length % self.hop:
             raise InputError("block", f"{length} samples", f"whole hops of {self.hop} samples")
-        memory = Memory(state, hops)
+        memory = StreamState(state, hops)
         scale, energy = running_scale(block, memory.passed * self.hop, memory.take())
         memory.keep(energy)
-        delayed = memory.behind(scale)[..., :length]
+        # The output is ``delay`` samples late, and is multiplied by the scale of the samples that it estimates.
+        delayed_scale = memory.with_past(scale)[..., :length]
         x = (block / (SCALE_FLOOR + scale)).unsqueeze(1)
-        for lag in self._lags.doubled[1:]:
-            x = double(memory.behind(x), self.sinc)
-            x = x * memory.begun(x, lag)
+        for delay in self._delays.upsampled[1:]:
+            x = double(memory.with_past(x), self.sinc)
+            x = x * memory.is_inside(x, delay)
         x = self._step_layers(x, memory)
-        for lag in self._lags.halved[1:]:
-            x = halve(memory.behind(x)[..., : x.shape[-1] + sum(AROUND_HALVE)], self.sinc)
-            x = x * memory.begun(x, lag)
-        return x.squeeze(1) * delayed, memory.state
+        for delay in self._delays.downsampled[1:]:
+            x = halve(memory.with_past(x)[..., : x.shape[-1] + sum(AROUND_HALVE)], self.sinc)
+            x = x * memory.is_inside(x, delay)
+        return x.squeeze(1) * delayed_scale, memory.next_state
 
-    def _step_layers(self, x: Tensor, memory: Memory) -> Tensor:
-        """The next samples [B,1,N] at the inner rate, through encoder, LSTM and decoder."""
+    def _step_layers(self, x: Tensor, memory: StreamState) -> Tensor:
+        """Process the next samples [B,1,N] at the inner rate: encoder, LSTM and decoder."""
         skips = []
         for depth, layer in enumerate(self.encoder):
-            # One memory of a layer's output serves the layer below, soon, and the decoder, late.
-            joined, ready = memory.behind(x), x.shape[-1]
+            # The kept past of a layer's input serves twice: its end is the context of the layer's convolution, its
+            # beginning is what the decoder, which runs later, adds to its own signal of the same depth.
+            joined, ready = memory.with_past(x), x.shape[-1]
             skips.append(joined[..., :ready])
-            start = joined.shape[-1] - ready - self._lags.reach[depth]
+            start = joined.shape[-1] - ready - self._delays.lookback[depth]
             x = layer(joined[..., start : start + ready + self.kernel - self.stride])
+        # The input itself is no skip, and the deepest layer's output is added at once.
         skips = [*skips[1:], x]
-        x, hidden, cell = self.latent.step(x, memory.begun(x, self._lags.encoded[-1]), memory.take(), memory.take())
+        inside = memory.is_inside(x, self._delays.encoded[-1])
+        x, hidden, cell = self.latent.step(x, inside, memory.take(), memory.take())
         memory.keep(hidden)
         memory.keep(cell)
-        for lag, layer in zip(self._lags.decoded[:0:-1], self.decoder, strict=True):
+        for delay, layer in zip(self._delays.decoded[:0:-1], self.decoder, strict=True):
             x = x + skips.pop()
-            x, overlap = cast(DecoderLayer, layer).step(x, memory.begun(x, lag), memory.take())
+            x, overlap = cast(DecoderLayer, layer).step(x, memory.is_inside(x, delay), memory.take())
             memory.keep(overlap)
-        return x * memory.begun(x, self._lags.decoded[0])
+        return x * memory.is_inside(x, self._delays.decoded[0])
 
-    def _must_stream(self) -> None:
+    def _require_streaming(self) -> None:
         if not self.streams:
             found = f"needs the whole signal (normalisation: {self.normalisation}, causal: {self.causal})"
             raise InputError(f"model {self.name}", found, hint="build it with normalisation: running, causal: true")

@@ -1,15 +1,16 @@
 """A causal dual-path network: convolutions over frequency, and between them GRUs over frequency and over time.
 
-The layout is that of small networks of 2024 and 2025: GTCRN (Rong et al., ICASSP 2024: high frequencies merged into
-ERB bands, two strided convolutions each way, grouped dual-path GRUs, a complex mask) and FastEnhancer (Ahn et al.,
-2025, arXiv 2509.21867: no convolution over time, the recurrent layers alone remember). The dual path, a layer along
-frequency within a frame and one along time within a band, is that of DPCRN (Le et al., Interspeech 2021).
+The layout follows two small networks. GTCRN (Rong et al., ICASSP 2024) merges high frequencies into ERB bands and has
+two strided convolutions in encoder and decoder each, grouped dual-path GRUs and a complex mask. FastEnhancer (Ahn et
+al., 2025, arXiv 2509.21867) has no convolution over time: only its recurrent layers have a memory. The dual path, a
+layer along frequency within a frame and one along time within a band, is that of DPCRN (Le et al., Interspeech 2021,
+arXiv 2107.05429).
 
-What is particular here: no depthwise convolution, which a CPU trains slowly; GRUs that are not grouped; and a spectrum
-divided by its own recent level, so that the estimate of a recording k times as loud is k times as loud.
+Differences from them: no depthwise convolution, which a CPU trains slowly; GRUs that are not grouped; and a spectrum
+that is divided by its own recent level, so that the estimate scales with the recording.
 
-Claims, each asserted by a test: 0.027 M parameters and 40 M multiply-accumulates per second. Nothing looks further
-ahead than one window, 32 ms by default.
+Claims, each asserted by a test: 0.027 M parameters and 40 M multiply-accumulates per second. The network looks ahead by
+no more than one window, 32 ms by default.
 """
 
 from __future__ import annotations
@@ -23,28 +24,27 @@ from torch import Tensor, nn
 
 from sordino.models.base import State, StreamingEnhancer
 from sordino.models.layers.bands import Bands
-from sordino.models.layers.fourier import masked
+from sordino.models.layers.fourier import compress, masked
 from sordino.models.layers.framing import StreamingStft
 from sordino.models.layers.onnx_ops import Gru
 from sordino.types import Tap
 
-COMPRESSION = 0.3
 POWER_FLOOR = 1e-12
 """|X|^2 below which the compression is linear. It lies 40 dB below the rounding of 16 bits."""
 LEVEL_FLOOR = 1e-2
 """Least level by which a spectrum is divided: that of a magnitude of 2e-7."""
 LEVEL_S = 2.0
-"""Seconds over which the level is the mean."""
+"""Seconds over which the level is averaged."""
 MASK_BOUND = 2.0
 """Largest real and imaginary part of the mask."""
 KERNEL = 5
 
 
 class Level(nn.Module):
-    """The mean of a compressed magnitude over the last ``frames`` frames that held any sound.
+    """Mean of a compressed magnitude over those of the last ``frames`` frames that are not digital silence.
 
-    The memory [B,2,frames-1] holds the frames' means, and 1 for those that held sound. The power law makes it a mean
-    of parts loud and quiet: rumble that holds all the energy hardly moves it.
+    The memory [B,2,frames-1] holds the mean of each past frame, and 1 for frames that are not silent, else 0. Because
+    of the compression, loud and quiet parts both count: rumble that holds all the energy hardly changes the level.
     """
 
     def __init__(self, frames: int) -> None:
@@ -53,17 +53,26 @@ class Level(nn.Module):
         self.ones: Tensor
 
     def forward(self, magnitude: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """``magnitude`` [B,1,N,F]; returns the level of each frame, [B,1,N,1], and the new memory."""
+        """Compute the level of each frame.
+
+        Args:
+            magnitude: [B,1,N,F].
+            memory: of the past frames, [B,2,frames-1].
+
+        Returns:
+            The level [B,1,N,1], and the new memory.
+        """
         means = magnitude.mean(dim=(1, 3))
         counted = torch.stack([means, (means > 0).to(means.dtype)], dim=1)
         frames = torch.cat([memory, counted], dim=-1)
+        # A convolution with ones is a sliding sum over the last frames, of the means and of the count.
         total, count = F.conv1d(frames.flatten(0, 1).unsqueeze(1), self.ones).unflatten(0, (-1, 2)).unbind(1)
         level = (total / count.clamp(min=1)).clamp(min=LEVEL_FLOOR)
         return level.unsqueeze(-1), frames[..., -memory.shape[-1] :]
 
 
 class Down(nn.Sequential):
-    """Encoder layer, within a frame: [B,c_in,N,F] -> [B,c_out,N,(F+1)/2]."""
+    """Encoder layer, a strided convolution over frequency: [B,c_in,N,F] -> [B,c_out,N,(F+1)/2]."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         conv = nn.Conv2d(c_in, c_out, (1, KERNEL), (1, 2), (0, KERNEL // 2), bias=False)
@@ -71,9 +80,9 @@ class Down(nn.Sequential):
 
 
 class Up(nn.Module):
-    """Decoder layer, within a frame: [B,c_in,N,F] -> [B,c_out,N,2F-1]; the last has neither norm nor activation.
+    """Decoder layer, twice the frequencies less one: [B,c_in,N,F] -> [B,c_out,N,2F-1]; the last is linear.
 
-    A convolution computes even and odd frequencies side by side as channels, which then interleave.
+    A convolution computes even and odd frequencies as separate channels, which are then interleaved.
     """
 
     def __init__(self, c_in: int, c_out: int, last: bool) -> None:
@@ -87,9 +96,9 @@ class Up(nn.Module):
 
 
 class DualPath(nn.Module):
-    """A bidirectional GRU over the bands of each frame, then a GRU over the frames of each band: [B,N,F,C] -> same.
+    """Dual-path block, [B,N,F,C] -> [B,N,F,C]: a bidirectional GRU over the bands of a frame, a GRU over its frames.
 
-    Each is followed by a linear layer and a norm over a frame's bands and channels, and added to its input.
+    Each GRU is followed by a linear layer and by a layer norm over bands and channels, and added to its input.
     """
 
     def __init__(self, channels: int, bands: int) -> None:
@@ -100,7 +109,7 @@ class DualPath(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm([bands, channels]) for _ in range(2))
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """``hidden`` [B,F,C] is the memory of the GRU over time; returns it anew beside the output."""
+        """Process ``x`` [B,N,F,C] with ``hidden`` [B,F,C], the state of the GRU over time; returns both, updated."""
         batch, bands = x.shape[0], x.shape[2]
         y, _ = self.across(x.flatten(0, 1))
         x = x + self.norms[0](self.linears[0](y).unflatten(0, (batch, -1)))
@@ -110,12 +119,12 @@ class DualPath(nn.Module):
 
 
 class DualPathNetwork(StreamingEnhancer):
-    """The causal dual-path network.
+    """Causal dual-path network of any size.
 
     Args:
         width: channels of every layer, an even number.
-        blocks: dual-path blocks.
-        bands: frequencies after merging, one more than a multiple of 4, as the encoder halves them twice.
+        blocks: number of dual-path blocks.
+        bands: number of frequencies after merging, one more than a multiple of 4 because the encoder halves them twice.
         window: samples of a frame, which is also the latency.
         hop: samples between frames.
 
@@ -143,14 +152,14 @@ class DualPathNetwork(StreamingEnhancer):
         last = self.decoder[-1].conv
         assert isinstance(last, nn.Conv2d)
         assert last.bias is not None
-        # A mask of about one at first: training starts from the noisy signal, the right way up.
+        # The mask begins at about 1, so that training starts from the noisy signal, with the right polarity.
         with torch.no_grad():
             last.weight.mul_(0.1)
             last.bias.copy_(torch.tensor([0.5, 0.5, 0.0, 0.0]).atanh())
 
     @property
     def taps(self) -> dict[str, Tap]:
-        """``encoder.i`` and its mirror ``decoder.i``, i from 1, and ``latent``, the output of the last block."""
+        """Taps ``encoder.i`` and its mirror ``decoder.i``, i from 1, and ``latent``, the output of the last block."""
         depth = len(self.encoder)
         paths = {f"encoder.{i + 1}": f"encoder.{i}" for i in range(depth)}
         paths |= {f"decoder.{i + 1}": f"decoder.{depth - 1 - i}" for i in range(depth)}
@@ -158,14 +167,14 @@ class DualPathNetwork(StreamingEnhancer):
         return {name: Tap(path, "BCNF", stride=self.hop, offset=self.stft.centre) for name, path in paths.items()}
 
     def forward(self, noisy: Tensor) -> Tensor:
-        """Enhance ``noisy`` [B,T]; returns [B,T]. It is one step over the whole signal, and silence behind it."""
+        """Enhance ``noisy`` [B,T]; returns [B,T]: one step over the whole signal, followed by ``delay`` of silence."""
         length = noisy.shape[-1]
         whole = (length + self.delay + self.hop - 1) // self.hop * self.hop
         estimate, _ = self.step(F.pad(noisy, (0, whole - length)), self.initial_state(noisy.shape[0]))
         return estimate[:, self.delay : self.delay + length]
 
     def initial_state(self, batch: int = 1) -> State:
-        """Input and output of one window less a hop, the level's memory, and that of each GRU over time."""
+        """Return the state after silence: past input, unfinished output, past levels, and each GRU's state."""
         like = self.stft.weights
         hidden = (like.new_zeros(batch, self.sizes[-1], self.arguments["width"]) for _ in self.blocks)
         level = like.new_zeros(batch, 2, self.level.ones.shape[-1] - 1)
@@ -174,14 +183,14 @@ class DualPathNetwork(StreamingEnhancer):
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
         past, tail, level, *hidden = state
         spectrum, past = self.stft.analyse(block, past)
-        features = compress(spectrum)
+        features = compress(spectrum, POWER_FLOOR, silent_zero=True)
         mean, level = self.level(features[:, 2:], level)
         mask, hidden = self._mask(self.bands.merge(features / mean), hidden)
         estimate, tail = self.stft.synthesise(masked(spectrum, self.bands.split(mask)), tail)
         return estimate, (past, tail, level, *hidden)
 
     def _mask(self, x: Tensor, hidden: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The complex mask [B,2,N,K] for features [B,3,N,K], and what the blocks remember."""
+        """Compute the complex mask [B,2,N,K] of features [B,3,N,K], and the new state of the blocks."""
         skips, memories = [], []
         for down in self.encoder:
             x = down(x)
@@ -194,10 +203,3 @@ class DualPathNetwork(StreamingEnhancer):
         for up in self.decoder:
             x = up(x + skips.pop())
         return MASK_BOUND * torch.tanh(x), memories
-
-
-def compress(spectrum: Tensor) -> Tensor:
-    """Real part, imaginary part [B,2,N,F] -> the same of |X|^0.3 X/|X|, and its magnitude, [B,3,N,F]; 0 stays 0."""
-    power = spectrum.square().sum(dim=1, keepdim=True)
-    scale = power.clamp(min=POWER_FLOOR).pow((COMPRESSION - 1) / 2)
-    return torch.cat([spectrum * scale, power * power.clamp(min=POWER_FLOOR).pow(COMPRESSION / 2 - 1)], dim=1)

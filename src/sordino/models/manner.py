@@ -8,8 +8,8 @@ Claims, each asserted by a test: MANNER-B (hidden 60, depth 4) has 24.07 M param
 paper counts them; MANNER-S-1.5GF (hidden 12, depth 3) has 0.258 M and 1.46 GFLOPs; 5.3GF (24, 3) 0.902 M and 5.32;
 8.1GF (30, 3) 1.381 M and 8.14; S-38GF (60, 4) 21.25 M and 38.34.
 
-Where our reading had to choose: every batch norm that directly follows a bias-free convolution inside one of the
-paper's ``Conv`` units has momentum 0.01, all others PyTorch's 0.1.
+Interpretation where the paper is not explicit: every batch norm that directly follows a bias-free convolution inside
+one of the paper's ``Conv`` units has momentum 0.01, all others PyTorch's 0.1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sordino.models.layers.chunks import ChunkConv, chunk, overlap_add
 from sordino.models.layers.depthwise import Depthwise
 from sordino.models.layers.gate import GatedConv
 from sordino.models.layers.onnx_ops import attend
-from sordino.models.layers.strided import SCALE_FLOOR, deviation, frames_behind, rescale, valid_length
+from sordino.models.layers.strided import SCALE_FLOOR, Frames, deviation, frames_behind, rescale, valid_length
 from sordino.types import Tap
 
 KERNEL, STRIDE, CHUNK, DEPTHWISE = 8, 4, 64, 31
@@ -32,7 +32,7 @@ VIEWS = ("channel", "global", "local")
 
 
 def conv_norm(c_in: int, c_out: int, kernel: int = 1) -> nn.Sequential:
-    """Convolution without bias and batch norm with the slow momentum of 0.01; the length is kept."""
+    """Build a convolution without bias, followed by batch norm with a momentum of 0.01; it preserves the length."""
     return nn.Sequential(
         nn.Conv1d(c_in, c_out, kernel, padding=kernel // 2, bias=False), nn.BatchNorm1d(c_out, momentum=0.01)
     )
@@ -62,7 +62,7 @@ class ResCon(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Scale each channel by what its maximum and mean over time say: [B,C,N] -> [B,C,N]."""
+    """Scale each channel by a weight computed from the channels' maxima and means over time: [B,C,N] -> [B,C,N]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -75,10 +75,11 @@ class ChannelAttention(nn.Module):
 
 
 class GlobalAttention(nn.Module):
-    """Self-attention across chunks, one head, each channel by itself: [B,C,N] -> [B,C,N].
+    """Self-attention over chunks with one head, separate for each channel: [B,C,N] -> [B,C,N].
 
-    No residual and no position code. The P x P matrix of attention weights is never stored: with P = 2,000 chunks for
-    4 s in the base model it would take 16 MB per row, and memory would grow with the square of the duration.
+    It has no residual connection and no position code. The P x P matrix of attention weights is never stored: with P =
+    2,000 chunks for 4 s in the base model it would take 16 MB per row, and memory would grow with the square of the
+    duration.
     """
 
     def __init__(self) -> None:
@@ -95,9 +96,9 @@ class GlobalAttention(nn.Module):
 
 
 class LocalAttention(nn.Module):
-    """A sigmoid mask over the samples of each chunk, from a depthwise convolution within the chunk: [B,C,N] -> [B,C,N].
+    """Sigmoid mask over the samples of each chunk, from a depthwise convolution within the chunk: [B,C,N] -> [B,C,N].
 
-    The convolutions see chunks as rows of an image, kernel (1, k), so that no chunk has to be moved in memory.
+    The convolutions have kernels (1, k) over chunks as the rows of an image, so that no chunk is copied.
     """
 
     def __init__(self, channels: int) -> None:
@@ -119,7 +120,7 @@ class LocalAttention(nn.Module):
 
 
 class MultiViewAttention(nn.Module):
-    """Channel, global and local attention side by side, fused by a gate: [B,C,N] -> [B,C,N].
+    """Channel, global and local attention in parallel, fused by a gate: [B,C,N] -> [B,C,N].
 
     The three views that MV-AT reads are the outputs of ``views``, in the order of ``VIEWS``, each [B,C//3,N].
     """
@@ -135,14 +136,14 @@ class MultiViewAttention(nn.Module):
         self.shortcut = conv_norm(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        branches = [
-            smooth(view(narrow(x))) for narrow, view, smooth in zip(self.narrow, self.views, self.smooth, strict=True)
-        ]
+        branches = []
+        for narrow, view, smooth in zip(self.narrow, self.views, self.smooth, strict=True):
+            branches.append(smooth(view(narrow(x))))
         return self.shortcut(x) + self.gate(self.fuse(torch.cat(branches, dim=1)))
 
 
 class EncoderLayer(nn.Module):
-    """[B,c,N] -> [B,2c,N']: strided convolution, ResCon and, where asked for, multi-view attention."""
+    """Encoder layer, [B,c,N] -> [B,2c,N']: strided convolution, ResCon and, optionally, multi-view attention."""
 
     def __init__(self, channels: int, attention: bool) -> None:
         super().__init__()
@@ -155,7 +156,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """[B,2c,N'] -> [B,c,N]: the encoder layer's mirror."""
+    """Decoder layer, [B,2c,N'] -> [B,c,N]: ResCon, transposed convolution and, optionally, multi-view attention."""
 
     def __init__(self, channels: int, attention: bool) -> None:
         super().__init__()
@@ -178,7 +179,7 @@ class Manner(Enhancer):
 
     Args:
         hidden: channels of the first layer; layer i has hidden * 2^(i-1).
-        depth: number of encoder layers, each dividing the length by 4.
+        depth: number of encoder layers, each of which divides the length by 4.
         attention: ``every`` layer has multi-view attention (base), or only the ``deepest`` encoder layer and its
             mirror (small).
 
@@ -195,8 +196,10 @@ class Manner(Enhancer):
         layers = range(1, depth + 1)
         attended = [attention == "every" or layer == depth for layer in layers]
         widths = [hidden * 2 ** (layer - 1) for layer in layers]
-        # A decoder layer's views have a third of its channels, and channel attention halves them once more.
-        if min(width for width, attend in zip(widths, attended, strict=True) if attend) < 6:
+        # A decoder layer's views have a third of its channels, and channel attention halves them once more: the
+        # narrowest layer with attention needs 6.
+        narrowest = widths[attended.index(True)]
+        if narrowest < 6:
             raise ValueError(f"hidden={hidden} leaves fewer than 2 channels for each view; take at least 6")
         self.name = "manner-b" if attention == "every" else "manner-s"
         self.arguments = {"hidden": hidden, "depth": depth}
@@ -217,15 +220,16 @@ class Manner(Enhancer):
         places = [frames_behind(layers, KERNEL, STRIDE) for layers in range(self.depth + 1)]
         taps = {"latent": Tap("latent", "BNC", **places[-1])}
         for layer in range(1, self.depth + 1):
-            for side, index, place in (
-                ("encoder", layer - 1, places[layer]),
-                ("decoder", self.depth - layer, places[layer - 1]),
-            ):
-                path = f"{side}.{index}"
-                taps[f"{side}.{layer}"] = Tap(path, **place)
-                if isinstance(self.get_submodule(path).attention, MultiViewAttention):
-                    views = {f"{side}.{layer}.{view}": f"{path}.attention.views.{i}" for i, view in enumerate(VIEWS)}
-                    taps |= {name: Tap(module, **place) for name, module in views.items()}
+            taps |= self._layer_taps(f"encoder.{layer}", f"encoder.{layer - 1}", places[layer])
+            taps |= self._layer_taps(f"decoder.{layer}", f"decoder.{self.depth - layer}", places[layer - 1])
+        return taps
+
+    def _layer_taps(self, name: str, path: str, place: Frames) -> dict[str, Tap]:
+        """Return the taps of the layer at the module path ``path``: its output and, if it has attention, the views."""
+        taps = {name: Tap(path, **place)}
+        if isinstance(self.get_submodule(path).attention, MultiViewAttention):
+            for index, view in enumerate(VIEWS):
+                taps[f"{name}.{view}"] = Tap(f"{path}.attention.views.{index}", **place)
         return taps
 
     def forward(self, noisy: Tensor) -> Tensor:
@@ -246,15 +250,15 @@ class Manner(Enhancer):
 
 
 def manner_base(hidden: int = 60, depth: int = 4) -> Manner:
-    """MANNER-B: multi-view attention in every layer."""
+    """Build MANNER-B: multi-view attention in every layer."""
     return Manner(hidden, depth, "every")
 
 
 def manner_small(hidden: int = 60, depth: int = 4) -> Manner:
-    """MANNER-S: multi-view attention in the deepest layer only."""
+    """Build MANNER-S: multi-view attention in the deepest layer only."""
     return Manner(hidden, depth, "deepest")
 
 
 def manner_large(hidden: int = 120, depth: int = 4) -> Manner:
-    """MANNER-L: the base network with twice the channels."""
+    """Build MANNER-L: the base network with twice the channels."""
     return Manner(hidden, depth, "every")

@@ -1,17 +1,17 @@
 """TSTNN: two-stage transformer network, in the time domain, not causal.
 
 Wang, He, Zhu: "TSTNN: Two-stage Transformer based Neural Network for Speech Enhancement in the Time Domain", ICASSP
-2021, arXiv 2103.09963. Frames of the waveform are an image, frames x samples of a frame: convolutions run over both,
-each transformer first along the samples (halved by the encoder), then along the frames.
+2021, arXiv 2103.09963. The waveform is cut into frames, an image of frames x samples of a frame. Convolutions run over
+both axes, each transformer first along the samples (halved by the encoder), then along the frames.
 
 Claims, each asserted by a test: 924,771 parameters; on 4 s 145.3 GFLOPs as the MV-AT paper counts its other networks,
 163.3 in products of every kind, 166.6 with every operation (that paper prints 166.54).
 
-Two things follow from the layer norm over each frame that the network begins with. Nothing but the norm's epsilon
-tells a loud frame from a faint one, so the estimate does not scale with its input. And silence does not stay silent.
+The network begins with a layer norm over each frame, with two consequences. Loud and faint frames differ by the norm's
+epsilon only, so the estimate does not scale with its input; and silence does not stay silent.
 
-Frames: the last one is filled up with zeros, so that T samples make N = ceil((T - 512) / 256) + 1 frames, at least
-one (4 s make 249 without any filling), and what goes beyond T is cut. The authors' code returns the N frames whole,
+Frames: the last one is padded with zeros, so that T samples make N = ceil((T - 512) / 256) + 1 frames, at least one
+(4 s make 249 without padding), and the estimate is cut to T samples. The authors' code returns the N frames whole,
 (N + 1) 256 samples.
 """
 
@@ -27,18 +27,18 @@ from sordino.models.layers.onnx_ops import Gru
 from sordino.types import Tap
 
 DENSE = 4
-"""Layers of a dense block; layer i = 0..3 reaches 2^i frames back."""
+"""Layers of a dense block; layer i = 0..3 reads back 2^i frames."""
 
 
 def norm_act(channels: int, size: int) -> tuple[nn.Module, nn.Module]:
-    """What follows the convolutions: layer norm over the ``size`` values of a frame in one channel, and PReLU."""
+    """Build the layers after a convolution: layer norm over the ``size`` values of a frame in one channel, PReLU."""
     return nn.LayerNorm(size), nn.PReLU(channels)
 
 
 class DenseBlock(nn.Module):
-    """Dilated convolutions, each of which sees the outputs of all before it: [B,C,N,F] -> [B,C,N,F].
+    """Dilated convolutions, each of which reads the outputs of all before it: [B,C,N,F] -> [B,C,N,F].
 
-    Along frames they look back only; what the network knows of later frames comes through its transformers.
+    They read earlier frames only; later frames reach the network through its transformers.
     """
 
     def __init__(self, channels: int, size: int) -> None:
@@ -60,7 +60,7 @@ class DenseBlock(nn.Module):
 
 
 class SubPixel(nn.Module):
-    """Twice the samples per frame: [B,C,N,F] -> [B,C,N,2F]; channel rC + c of the convolution gives samples 2f + r."""
+    """Double the samples per frame: [B,C,N,F] -> [B,C,N,2F]; channel rC + c of the convolution gives samples 2f + r."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class SubPixel(nn.Module):
 class TransformerLayer(nn.Module):
     """Self-attention, then a bidirectional GRU in place of the feed-forward part: [N,B,C] -> [N,B,C].
 
-    The GRU stands in for a position code too, of which there is none. Attention never stores its N x N weights.
+    There is no position code: the GRU replaces it. The N x N attention weights are never stored.
     """
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -90,7 +90,7 @@ class TransformerLayer(nn.Module):
 
 
 class Stage(nn.Module):
-    """x + norm(transformer along the last axis of x): [B,C,N,F] -> [B,C,N,F], the norm over one item as a whole."""
+    """Compute x + norm(transformer along the last axis of x), [B,C,N,F] -> [B,C,N,F]; the norm is over a whole item."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Stage(nn.Module):
 
 
 class TwoStage(nn.Module):
-    """Local, then global: a stage along the samples of each frame, and one along the frames: [B,C,N,F] -> [B,C,N,F]."""
+    """Two stages: local, along the samples of each frame, then global, along the frames: [B,C,N,F] -> [B,C,N,F]."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -123,9 +123,9 @@ class Tstnn(Enhancer):
     channels, and ``latent``, which is the last of them.
 
     Args:
-        channels: of the convolutions; the transformers have half as many.
-        blocks: two-stage transformers.
-        heads: of their attention.
+        channels: channels of the convolutions; the transformers have half as many.
+        blocks: number of two-stage transformers.
+        heads: number of attention heads.
         frame: samples of a frame; the hop is half of it.
 
     Raises:
@@ -171,20 +171,20 @@ class Tstnn(Enhancer):
 
 
 def frames(wave: Tensor, size: int) -> Tensor:
-    """Cut [B,T] into frames [B,N,size] with a hop of half a frame, the last one filled up with zeros.
+    """Cut [B,T] into frames [B,N,size] with a hop of half a frame, the last one padded with zeros.
 
-    Cut into halves, frame n is halves n and n + 1 side by side. Written so that a traced length stays traced:
-    (n + |n|) // 2 is max(n, 0).
+    The signal is cut into halves of a frame; frame n is halves n and n + 1 joined.
     """
     half = size // 2
     further = (wave.shape[-1] - 1) // half - 1  # frames after the first
+    # max(further, 0) as arithmetic: Python's max would fix the length of an exported graph to that of the example.
     halves = (further + abs(further)) // 2 + 2
     wave = F.pad(wave, (0, halves * half - wave.shape[-1])).view(-1, halves, half)
     return torch.cat([wave[:, :-1], wave[:, 1:]], dim=-1)
 
 
 def overlap_mean(frames: Tensor) -> Tensor:
-    """[B,N,size] -> [B,(N + 1) size / 2], every sample the mean of the one or two frames that hold it."""
+    """Join frames [B,N,size] to [B,(N + 1) size / 2]; a sample is the mean of the one or two frames that hold it."""
     left, right = frames.chunk(2, dim=-1)
     middle = 0.5 * (left[:, 1:] + right[:, :-1])
     return torch.cat([left[:, :1], middle, right[:, -1:]], dim=1).flatten(1)

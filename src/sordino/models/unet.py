@@ -1,19 +1,19 @@
-"""A causal U-Net on the compressed spectrum: the low-resource student that streams.
+"""A causal U-Net on the compressed spectrum: a low-resource student that streams.
 
-Ours: the papers on ABC-KD (Wan et al., Interspeech 2023) and on latent alignment (Luong et al., AES 2025) distil small
-U-Nets in the time-frequency domain and give no list of layers. The parts are the field's: a spectrum compressed by
-|X|^0.3, depthwise-separable convolutions that see the past alone, a grouped recurrent bottleneck, additive skips and
-a bounded complex mask.
+The network is sordino's own: the papers on ABC-KD (Wan et al., Interspeech 2023) and on latent alignment (Luong et al.,
+AES 2025) distil small U-Nets in the time-frequency domain but do not list their layers. Its parts are usual in the
+field: a spectrum compressed by |X|^0.3, causal depthwise-separable convolutions, a grouped recurrent bottleneck,
+additive skip connections and a bounded complex mask.
 
 Claims, each asserted by a test: the student (width 24) has 0.044 M parameters and 37 M multiply-accumulates per
-second; the teacher (width 160) 1.77 M and 1.07 G. Both look 20 ms ahead and no further: a window of 320 samples. With
-windows of 512 samples the student has 0.083 M parameters and looks 32 ms ahead; at a hop of 256 it does 38 M, at one
-of 128 76 M.
+second; the teacher (width 160) 1.77 M and 1.07 G. Both look ahead by 20 ms, a window of 320 samples. With windows of
+512 samples the student has 0.083 M parameters and looks ahead by 32 ms; it then takes 38 M multiply-accumulates per
+second at a hop of 256 and 76 M at a hop of 128.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -23,28 +23,27 @@ from torch import Tensor, nn
 from sordino.models.base import State, StreamingEnhancer
 from sordino.models.layers.bottleneck import LinearBottleneck
 from sordino.models.layers.channels_last import Pointwise, channels_last, takes_channels_last
-from sordino.models.layers.fourier import masked
+from sordino.models.layers.fourier import compress, masked
 from sordino.models.layers.framing import StreamingStft
 from sordino.models.layers.unet_blocks import Down, GroupedGru, Up
 from sordino.types import Tap
 
-COMPRESSION = 0.3
 POWER_FLOOR = 1e-8
-"""|X|^2 from which compression sets in: 80 dB below a window at full scale, so that silence stays silent."""
+"""|X|^2 above which compression sets in: 80 dB below a window at full scale, so that silence stays silent."""
 MASK_BOUND = 2.0
 """Largest real and imaginary part of the mask."""
 
 
 class UNet(StreamingEnhancer):
-    """The causal U-Net.
+    """Causal U-Net of any size.
 
     Args:
         width: channels of every layer; 24 is the student, 160 the teacher.
-        depth: encoder layers, each of which halves the frequencies, of which a window of 320 samples has 161.
-        groups: of the recurrent bottleneck; divides ``width``.
+        depth: number of encoder layers; each halves the number of frequencies, 161 for a window of 320 samples.
+        groups: groups of the recurrent bottleneck; divides ``width``.
         bottleneck: expansion of a linear inverted bottleneck between the encoder and the recurrent layers; 0 is none.
-        window: samples of a frame, which is the latency. A long one tells the partials of a voice apart.
-        hop: samples from frame to frame, a half of the window or less; work is proportional to the frames.
+        window: samples of a frame, which is the latency. A long window resolves the harmonics of a voice.
+        hop: samples from frame to frame, half of the window or less; work is proportional to the number of frames.
 
     Raises:
         ValueError: arguments out of range.
@@ -64,7 +63,9 @@ class UNet(StreamingEnhancer):
             raise ValueError(f"width is a multiple of groups, not width={width}, groups={groups}")
         stft = StreamingStft(window, hop)
         self.bins = [stft.bins]
-        while self.bins[-1] % 2:  # 161 halve to 81, 41, 21, 11 and 6, and 6 do not come back from 3
+        # A decoder layer makes 2 F - 1 frequencies of F, so only odd numbers can be halved and restored: 161 become
+        # 81, 41, 21, 11 and 6, and there it ends.
+        while self.bins[-1] % 2:
             self.bins.append(self.bins[-1] // 2 + 1)
         if not 1 <= depth < len(self.bins):
             raise ValueError(f"depth is 1 to {len(self.bins) - 1}, not {depth}")
@@ -86,9 +87,9 @@ class UNet(StreamingEnhancer):
 
     @property
     def taps(self) -> dict[str, Tap]:
-        """``encoder.i`` and its mirror ``decoder.i``, i from 1, and ``latent``, the deepest encoder layer's output.
+        """Taps ``encoder.i`` and its mirror ``decoder.i``, i from 1, and ``latent``, the last encoder layer's output.
 
-        A network with a linear bottleneck also shows what comes out of that, ``latent.bottleneck``.
+        A network with a linear bottleneck also has ``latent.bottleneck``, the bottleneck's output.
         """
         depth = len(self.encoder)
         places = {f"encoder.{i + 1}": f"encoder.{i}.out" for i in range(depth)}
@@ -99,15 +100,15 @@ class UNet(StreamingEnhancer):
         return {name: Tap(path, "BCNF", stride=self.hop, offset=self.stft.centre) for name, path in places.items()}
 
     def forward(self, noisy: Tensor) -> Tensor:
-        """Enhance ``noisy`` [B,T]; returns [B,T]. It is one step over the whole signal, and silence behind it."""
+        """Enhance ``noisy`` [B,T]; returns [B,T]: one step over the whole signal, followed by ``delay`` of silence."""
         length = noisy.shape[-1]
         whole = (length + self.delay + self.hop - 1) // self.hop * self.hop
         silence = self.initial_state(noisy.shape[0])
-        estimate, _ = self._enhanced(F.pad(noisy, (0, whole - length)), silence, silent=True)
+        estimate, _ = self._step(F.pad(noisy, (0, whole - length)), silence, after_silence=True)
         return estimate[:, self.delay : self.delay + length]
 
     def initial_state(self, batch: int = 1) -> State:
-        """Input before the next frame, output begun there, a frame before each convolution, the bottleneck's memory."""
+        """Return the state after silence: past input, unfinished output, each convolution's last frame, GRU states."""
         width, size = self.arguments["width"], self.bottleneck.size
         like = self.stft.weights
         frames = [(3 if layer == 0 else width, self.bins[layer]) for layer in range(len(self.encoder))]
@@ -119,36 +120,33 @@ class UNet(StreamingEnhancer):
         )
 
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
-        return self._enhanced(block, state, silent=False)
+        return self._step(block, state, after_silence=False)
 
-    def _enhanced(self, block: Tensor, state: State, silent: bool) -> tuple[Tensor, State]:
-        """One step; ``silent`` promises that the state is silence, which saves a copy of what a convolution reads."""
-        past, begun, *caches, hidden = state
+    def _step(self, block: Tensor, state: State, after_silence: bool) -> tuple[Tensor, State]:
+        """Enhance a block; ``after_silence`` promises an initial ``state``, for which a faster path exists."""
+        past, unfinished, *caches, hidden = state
         spectrum, past = self.stft.analyse(block, past)
-        known = [None] * len(caches) if silent and takes_channels_last(spectrum) else caches
-        mask, kept, hidden = self._mask(spectrum, iter(known), hidden)
-        estimate, begun = self.stft.synthesise(masked(spectrum, mask), begun)
-        return estimate, (past, begun, *kept, hidden)
+        if after_silence and takes_channels_last(spectrum):
+            # None stands for silence: a convolution then pads, and need not copy its input behind the last frame.
+            caches = [None] * len(caches)
+        mask, caches, hidden = self._mask(spectrum, caches, hidden)
+        estimate, unfinished = self.stft.synthesise(masked(spectrum, mask), unfinished)
+        return estimate, (past, unfinished, *caches, hidden)
 
     def _mask(
-        self, spectrum: Tensor, caches: Iterator[Tensor | None], hidden: Tensor
+        self, spectrum: Tensor, caches: Sequence[Tensor | None], hidden: Tensor
     ) -> tuple[Tensor, list[Tensor], Tensor]:
-        """The complex mask [B,2,N,F] for a spectrum [B,2,N,F], and what to remember."""
-        x, kept, skips = compress(spectrum), [], []
-        x = channels_last(x) if takes_channels_last(x) else x
-        for layer in self.encoder:
-            x, past = layer(x, next(caches))
-            kept.append(past)
+        """Compute the complex mask [B,2,N,F] of a spectrum [B,2,N,F], the new caches, and the new GRU states."""
+        x = compress(spectrum, POWER_FLOOR)
+        if takes_channels_last(x):
+            x = channels_last(x)
+        depth, new_caches, skips = len(self.encoder), [], []
+        for layer, cache in zip(self.encoder, caches[:depth], strict=True):
+            x, last_frame = layer(x, cache)
+            new_caches.append(last_frame)
             skips.append(x)
         x, hidden = self.bottleneck(self.latent(x), hidden)
-        for layer, skip in zip(self.decoder, reversed(self.skips), strict=True):
-            x, past = layer(x + skip(skips.pop()), next(caches))
-            kept.append(past)
-        return MASK_BOUND * torch.tanh(x), kept, hidden
-
-
-def compress(spectrum: Tensor) -> Tensor:
-    """Real part, imaginary part [B,2,N,F] -> the same of |X|^0.3 X/|X|, and its magnitude, [B,3,N,F]."""
-    power = spectrum.square().sum(dim=1, keepdim=True).clamp(min=POWER_FLOOR)
-    compressed = spectrum * power.pow((COMPRESSION - 1) / 2)
-    return torch.cat([compressed, power.pow(COMPRESSION / 2)], dim=1)
+        for layer, skip, cache in zip(self.decoder, reversed(self.skips), caches[depth:], strict=True):
+            x, last_frame = layer(x + skip(skips.pop()), cache)
+            new_caches.append(last_frame)
+        return MASK_BOUND * torch.tanh(x), new_caches, hidden

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from sordino.data.base import Lazy
+from sordino.data.base import LazySequence
 from sordino.distill.teachers import AnyTeacher
 from sordino.evaluation.score import Scores, score
 from sordino.types import Batch, Item
@@ -17,7 +17,7 @@ def choose(items: Sequence[Item], count: int | None) -> Sequence[Item]:
     """``count`` of the items, evenly spread over them, the same ones each time; all when left out."""
     wanted = min(count or len(items), len(items))
     chosen = np.linspace(0, len(items) - 1, wanted).round().astype(int).tolist()
-    return Lazy(wanted, lambda position: items[chosen[position]])
+    return LazySequence(wanted, lambda position: items[chosen[position]])
 
 
 def validate(
@@ -38,7 +38,7 @@ def validate(
         item = items[index]
         return item if item.clean is not None or teacher is None else _taught(item, teacher, device)
 
-    return score(enhance, Lazy(len(items), compared), metrics=metrics, sample_rate=sample_rate)
+    return score(enhance, LazySequence(len(items), compared), metrics=metrics, sample_rate=sample_rate)
 
 
 def _taught(item: Item, teacher: AnyTeacher, device: torch.device | None) -> Item:

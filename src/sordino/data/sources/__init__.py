@@ -24,7 +24,7 @@ SOURCES: dict[str, type[Source]] = {
     "shards": Shards,
     "synthetic": Synthetic,
 }
-"""Every source by the name that recipes call it."""
+"""Catalogue of sources: name in recipes -> class, whose constructor is the recipe's schema."""
 
 __all__ = [
     "SOURCES",
@@ -41,10 +41,10 @@ __all__ = [
 
 
 def create(name: str, **arguments: Any) -> Source:
-    """Make the source called ``name``.
+    """Create the source called ``name``.
 
     Raises:
-        InputError: there is no such source; the nearest name is told.
+        InputError: there is no such source; the message suggests the nearest name.
     """
     if name not in SOURCES:
         near = difflib.get_close_matches(name, SOURCES, n=1)

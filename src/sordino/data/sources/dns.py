@@ -1,9 +1,8 @@
-"""Dns: the DNS Challenge's corpus (Interspeech 2020), mixed on the fly.
+"""Source of the DNS Challenge's corpus (Interspeech 2020), mixed on the fly.
 
 Reddy et al., "The INTERSPEECH 2020 Deep Noise Suppression Challenge: Datasets, Subjective Testing Framework, and
-Challenge Results". Layout: ``datasets/clean``, ``datasets/noise``, ``datasets/impulse_responses`` if wanted, and the
-test pairs ``test_set/synthetic/no_reverb/{clean,noisy}``, found below the root or below ``datasets``, paired by
-``fileid_N``.
+Challenge Results". Layout: ``datasets/clean``, ``datasets/noise``, optionally ``datasets/impulse_responses``, and the
+test pairs ``test_set/synthetic/no_reverb/{clean,noisy}`` in the root or in ``datasets``, paired by ``fileid_N``.
 """
 
 from __future__ import annotations
@@ -18,25 +17,25 @@ from sordino.errors import InputError
 
 
 class Dns(Mix):
-    """DNS Challenge 2020: read speech and noise mixed anew in every epoch, the official synthetic test set.
+    """DNS Challenge 2020: read speech and noise, mixed differently in every epoch, and the official synthetic test set.
 
-    Readers are told by ``reader_N`` in the file names; one in twenty is kept for validation.
+    ``reader_N`` in the file names is the speaker; one in twenty is kept for validation.
 
     Args:
         root: folder that holds ``datasets`` and ``test_set``.
         snr_db: lowest and highest signal-to-noise ratio in dB, of all noise together, rumble included.
         level_db: lowest and highest RMS of the mixtures in dBFS; none keeps the speech at its own level.
-        augment: what else happens to speech, noise and mixture, as in ``mix``; none for nothing, as the challenge's own
-            synthesiser.
-        hours: hours of mixtures that make an epoch.
+        augment: further changes to speech, noise and mixture, as in ``mix``; none for nothing, as in the challenge's
+            own synthesiser.
+        hours: hours of mixtures in an epoch.
         segment_s: length of a training segment in seconds.
-        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
-        babble: probability that the noise is made of 3 to 8 other talkers.
-        reverb: probability that speech is heard in a room of ``datasets/impulse_responses``, in the reference as in the
-            mixture; 0 needs no such folder.
-        valid_items: validation mixtures.
+        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none does not change it.
+        babble: probability that the noise consists of 3 to 8 other talkers.
+        reverb: probability that speech is reverberated by a room of ``datasets/impulse_responses``, in the reference as
+            in the mixture; 0 needs no such folder.
+        valid_items: number of validation mixtures.
         exclude: folders or files to leave out of clean and noise, by name or pattern.
-        sample_rate: Hz, of every file.
+        sample_rate: rate of every file in Hz.
         cache: keep decoded files in memory; only for a small part of the corpus.
         manifest: a manifest written by ``sordino data check --fix``; clean and noise files that it does not list are
             left out.

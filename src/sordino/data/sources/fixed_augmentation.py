@@ -1,7 +1,8 @@
-"""Data whose augmentation comes back: after some epochs the same draws of every item return.
+"""Fixed augmentation: each item has a limited number of variants, which are repeated after that number of epochs.
 
-What is worked out for an item, such as a teacher's answer, can be kept only if the very same item is seen again. With K
-draws, an item has K variants instead of one for every epoch. The order of the items stays new in each epoch.
+A result that is computed for an item, such as a teacher's output, can be cached only if exactly the same item is used
+again. With K draws, an item has K variants instead of a new one in every epoch. The order of the items still differs in
+every epoch.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ class FixedAugmentation:
     Validation and test are those of the source.
 
     Args:
-        source: whose items.
-        draws: variants of each item.
+        source: the source of the items.
+        draws: number of variants of each item.
 
     Raises:
-        InputError: fewer than one.
+        InputError: ``draws`` is below 1.
     """
 
     def __init__(self, source: Source, draws: int) -> None:
@@ -34,14 +35,14 @@ class FixedAugmentation:
         self.sample_rate, self.segment_s = source.sample_rate, source.segment_s
 
     def train(self, seed: int) -> Segments:
-        """The source's segments, which repeat."""
-        once = self.source.train(seed)
-        return Segments(len(once), seed, once.draw, self.draws)
+        """Return the source's segments, repeated after ``draws`` epochs."""
+        segments = self.source.train(seed)
+        return Segments(len(segments), seed, segments.draw, self.draws)
 
     def valid(self) -> Sequence[Item]:
-        """The source's."""
+        """Return the source's validation items."""
         return self.source.valid()
 
     def test(self) -> Sequence[Item]:
-        """The source's."""
+        """Return the source's test items."""
         return self.source.test()

@@ -1,4 +1,4 @@
-"""Mix: a folder of clean speech and a folder of noise, mixed on the fly."""
+"""Source of a folder of clean speech and a folder of noise, mixed on the fly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sordino.data.augmentation import DEFAULT, Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixer, Mixing
 from sordino.data.recordings import Recordings, Responses, audio_below, held_out, is_synthetic, recording_of, speaker_of
-from sordino.data.sources.pairs import items_of_test
+from sordino.data.sources.pairs import test_items
 from sordino.errors import InputError
 from sordino.types import Item
 
@@ -20,11 +20,11 @@ VALID_SPEAKERS, VALID_NOISES = 20, 10
 
 
 class Mix:
-    """Clean speech and noise from two folders, mixed anew in every epoch.
+    """Clean speech and noise from two folders, mixed differently in every epoch.
 
-    A file's speaker is the folder above it (right in ``clean``: its name before the first ``_``). Speakers whose
-    name's CRC-32 is 0 modulo 20 and noise recordings (all pieces ``name_NN`` together) whose name's is 0 modulo 10
-    are heard in validation only.
+    The speaker of a file is the name of its folder (for files directly in ``clean``: the part of their name before the
+    first ``_``). Speakers whose name's CRC-32 is 0 modulo 20, and noise recordings (all pieces ``name_NN`` together)
+    whose name's is 0 modulo 10, are used for validation only.
 
     Args:
         clean: folder of clean speech, one folder per speaker.
@@ -33,18 +33,18 @@ class Mix:
         test_clean: folder of their clean partners, of the same names.
         snr_db: lowest and highest signal-to-noise ratio in dB, of all noise together, rumble included.
         level_db: lowest and highest RMS of the mixtures in dBFS; none keeps the speech at its own level.
-        augment: what else happens to speech, noise and mixture, in validation too, see
+        augment: further changes to speech, noise and mixture, in validation too, see
             :class:`sordino.data.augmentation.Augmentation`; none for nothing.
         segment_s: length of a training segment in seconds.
-        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
-        babble: probability that the noise is made of 3 to 8 other talkers.
-        impulse_responses: folder of impulse responses of rooms; none leaves speech where it was recorded.
-        reverb: with ``impulse_responses``, the probability that speech is heard in one of the rooms, in the reference
-            as in the mixture (not reverberation is to be taken away, but noise) unless ``augment.reference`` differs.
-        epoch_size: segments per epoch; none takes as many as all training speech makes.
-        valid_items: validation mixtures.
+        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none does not change it.
+        babble: probability that the noise consists of 3 to 8 other talkers.
+        impulse_responses: folder of impulse responses of rooms; none adds no reverberation.
+        reverb: with ``impulse_responses``, the probability that speech is reverberated by one of them, in the reference
+            as in the mixture (noise is to be removed, not reverberation) unless ``augment.reference`` differs.
+        epoch_size: segments per epoch; none takes as many as cover all training speech.
+        valid_items: number of validation mixtures.
         exclude: folders or files to leave out of clean and noise, by name or pattern, such as ``esc50-cc0``.
-        sample_rate: Hz, of every file.
+        sample_rate: rate of every file in Hz.
         cache: keep decoded files in memory, 115 MB per hour at 16 kHz in each process; for corpora of some hours.
         manifest: a manifest written by ``sordino data check --fix``; clean and noise files that it does not list are
             left out.
@@ -83,22 +83,23 @@ class Mix:
         self.sample_rate, self.cache = sample_rate, cache
 
     def train(self, seed: int) -> Segments:
-        """Segments of ``segment_s``; see :class:`sordino.data.base.Source`."""
+        """Return training segments of ``segment_s``; see :class:`sordino.data.base.Source`."""
         return self._mixer(valid=False).segments(seed, self.segment_s, self.epoch_size)
 
     def valid(self) -> Sequence[Item]:
-        """``valid_items`` fixed mixtures of held-out speakers and noises, spread evenly over ratios and kinds of noise.
+        """Return ``valid_items`` fixed mixtures of held-out speakers and noises, even over ratios and kinds of noise.
 
-        They are augmented as in training, but none is without speech; tempo, babble and recorded rooms are left out.
+        They are augmented as in training, but all contain speech; tempo, babble and recorded rooms are not used.
         """
         return self._mixer(valid=True).valid(self.valid_items)
 
     def test(self) -> Sequence[Item]:
-        """The recorded pairs of ``test_noisy`` and ``test_clean``."""
-        return items_of_test(self.test_noisy, self.test_clean, self.sample_rate)
+        """Return the recorded pairs of ``test_noisy`` and ``test_clean``."""
+        return test_items(self.test_noisy, self.test_clean, self.sample_rate)
 
     def _mixer(self, valid: bool) -> Mixer:
-        speech, noise = ([path for path, held in part if held == valid] for part in self._split)
+        """Return the mixer of the training files or of the validation files."""
+        speech, noise = ([path for path, is_held_out in part if is_held_out == valid] for part in self._split)
         mixing = (self.mixing.for_validation() or self.mixing) if valid else self.mixing
         rooms = [] if valid or self.impulse_responses is None else audio_below(self.impulse_responses)
         return Mixer(
@@ -115,17 +116,24 @@ class Mix:
 
     @cached_property
     def _split(self) -> tuple[list[tuple[Path, bool]], list[tuple[Path, bool]]]:
-        """Speech and noise: each file, and whether it is held out for validation."""
-        speech = [(path, speaker_of(path, self.clean)) for path in audio_below(self.clean, self.exclude, self.manifest)]
-        if len({speaker for _, speaker in speech}) == 1:  # a student for one voice: hold out utterances instead
-            speech = [(path, path.stem) for path, _ in speech]
-        noise = [(path, recording_of(path)) for path in audio_below(self.noise, self.exclude, self.manifest)]
-        for folder, part, what in ((self.clean, speech, "utterance"), (self.noise, noise, "noise recording")):
-            if len({group for _, group in part}) < 2:
-                raise InputError(folder, f"holds one {what}", "at least two, as one is kept for validation")
-        valid_speech = held_out((group for _, group in speech), VALID_SPEAKERS)
-        valid_noise = held_out((group for _, group in noise), VALID_NOISES)
+        """Files of speech and of noise, each with whether it is held out for validation."""
+        speech = audio_below(self.clean, self.exclude, self.manifest)
+        groups = [speaker_of(path, self.clean) for path in speech]
+        if len(set(groups)) == 1:  # a student for one voice: utterances are held out instead of speakers
+            groups = [path.stem for path in speech]
+        noise = audio_below(self.noise, self.exclude, self.manifest)
+        recordings = [recording_of(path) for path in noise]
         return (
-            [(path, group in valid_speech) for path, group in speech],
-            [(path, group in valid_noise) for path, group in noise],
+            _hold_out(self.clean, "utterance", speech, groups, VALID_SPEAKERS),
+            _hold_out(self.noise, "noise recording", noise, recordings, VALID_NOISES),
         )
+
+
+def _hold_out(
+    folder: str, what: str, paths: Sequence[Path], groups: Sequence[str], modulo: int
+) -> list[tuple[Path, bool]]:
+    """Return each file with whether its group is held out for validation; an InputError if there is only one group."""
+    if len(set(groups)) < 2:
+        raise InputError(folder, f"holds one {what}", "at least two, as one is kept for validation")
+    valid = held_out(groups, modulo)
+    return [(path, group in valid) for path, group in zip(paths, groups, strict=True)]

@@ -1,7 +1,7 @@
-"""Labelled data and noisy recordings without references, in one stream.
+"""Labelled data combined with noisy recordings that have no references.
 
-Clean speech is hard to come by and noise is everywhere: a teacher can teach on recordings that nobody has a clean
-version of. Items of the folder come without ``clean``; what needs it passes them over.
+Clean speech is hard to record and noisy speech is everywhere. A teacher can provide targets for recordings that have no
+clean version. Items from the folder have no ``clean``; losses that need it skip them.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from sordino.data.base import Segments, Source
-from sordino.data.mixing import samples
+from sordino.data.mixing import count_samples
 from sordino.data.sources.pairs import PairSet, list_pairs
 from sordino.errors import InputError
 from sordino.types import Item
 
 
 class SemiSupervised:
-    """A source of labelled items, with a share of unlabelled ones among its training items.
+    """A labelled source with additional unlabelled training items.
 
-    Validation and test are those of the labelled source.
+    Validation and test items are those of the labelled source.
 
     Args:
         labelled: the source with references.
         noisy: folder of noisy recordings.
-        share: of the training items that come from the folder; an epoch grows by them.
+        share: share of the training items that come from the folder; an epoch becomes longer by them.
 
     Raises:
-        InputError: a share out of range, or no recordings.
+        InputError: the share is out of range, or there are no recordings.
     """
 
     def __init__(self, labelled: Source, noisy: str, share: float) -> None:
@@ -40,29 +40,29 @@ class SemiSupervised:
         self.sample_rate, self.segment_s = labelled.sample_rate, labelled.segment_s
 
     def train(self, seed: int) -> Segments:
-        """The labelled items of an epoch and, behind them, the unlabelled ones; a loader shuffles."""
+        """Return the labelled items of an epoch followed by the unlabelled ones; the loader shuffles them."""
         labelled = self.labelled.train(seed)
         pairs = PairSet.open(list_pairs(self.noisy, None), self.sample_rate)
-        length = samples("segment_s", self.segment_s, self.sample_rate)
-        more = max(round(len(labelled) * self.share / (1 - self.share)), 1)
-        return Segments(len(labelled) + more, seed, _Drawing(labelled, pairs, length))
+        length = count_samples("segment_s", self.segment_s, self.sample_rate)
+        unlabelled = max(round(len(labelled) * self.share / (1 - self.share)), 1)
+        return Segments(len(labelled) + unlabelled, seed, _Drawing(labelled, pairs, length))
 
     def valid(self) -> Sequence[Item]:
-        """The labelled source's."""
+        """Return the labelled source's validation items."""
         return self.labelled.valid()
 
     def test(self) -> Sequence[Item]:
-        """The labelled source's."""
+        """Return the labelled source's test items."""
         return self.labelled.test()
 
 
 class _Drawing:
-    """The item of a training index: a labelled one as its source draws it, or a random segment of the recordings."""
+    """Makes the training item of an index: a labelled one of the source, or a random segment of the recordings."""
 
     def __init__(self, labelled: Segments, pairs: PairSet, length: int) -> None:
         self.labelled, self.pairs, self.length = labelled, pairs, length
         totals = pairs.noisy.lengths.astype(np.float64)
-        self.chances = totals / totals.sum()  # every second of the folder is as likely as any other
+        self.chances = totals / totals.sum()  # by length: every second of the folder is equally likely
 
     def __call__(self, rng: np.random.Generator, index: int) -> Item:
         if index < len(self.labelled):

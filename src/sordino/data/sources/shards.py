@@ -1,8 +1,8 @@
-"""Shards: what ``sordino data shard`` wrote, read recording by recording.
+"""Source of the shards that ``sordino data shard`` wrote, with random access to every recording.
 
-A run sees what it would see on the files that the shards were made from: the same segments under the same numbers. So
-the order of an epoch is shuffled over the whole corpus, shared between processes and workers without loss or double,
-and resumed exactly, as with every other source.
+A training run gets the same segments under the same numbers as from the files that the shards were made from. So, as
+with every other source, an epoch is shuffled over the whole corpus, divided between processes and workers without
+missing or repeated items, and resumed exactly.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sordino.data.archive import NAME, Archive, Sounds, open_archive
+from sordino.data.archive import SHARD_NAME, Archive, ArchivedRecordings, open_archive
 from sordino.data.augmentation import Augmentation, augmentation
 from sordino.data.base import Damaged, Segments
 from sordino.data.mixing import Mixing
 from sordino.data.recordings import is_synthetic
-from sordino.data.sources.pairs import Pair, PairSet, Split, items_of_test
+from sordino.data.sources.pairs import Pair, PairSet, Split, test_items
 from sordino.errors import InputError
 from sordino.types import Item
 
 
 class Shards:
-    """Tar files of recordings in WebDataset's form, split when they were written.
+    """Tar files of recordings in WebDataset's format, which were divided into splits when they were written.
 
     Args:
         root: the folder that ``sordino data shard`` wrote.
-        test_noisy: folder of noisy test recordings, where no shard holds any.
+        test_noisy: folder of noisy test recordings, if no shard holds any.
         test_clean: folder of their clean partners.
         segment_s: length of a training segment in seconds; shorter recordings are zero-padded.
-        stride_s: seconds from one segment's start to the next one's.
-        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
+        stride_s: seconds from the start of one segment to the start of the next.
+        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none does not change it.
         snr_db: lowest and highest signal-to-noise ratio in dB; none keeps that of each pair.
         level_db: lowest and highest RMS of the mixtures in dBFS; none keeps the speech at its own level.
-        augment: what else happens to speech, noise and mixture, as in ``pairs``; none for nothing.
-        sample_rate: Hz, of every recording.
-        damaged: ``refuse`` a shard that is missing or damaged, when it is met; or ``skip`` it, whole, with a warning:
-            every shard is then read through once, before the run begins.
+        augment: further changes to speech, noise and mixture, as in ``pairs``; none for nothing.
+        sample_rate: rate of every recording in Hz.
+        damaged: ``refuse`` a missing or damaged shard with an error when it is read, or ``skip`` the whole shard with a
+            warning: every shard is then read once completely before the run begins.
     """
 
     name = "shards"
@@ -65,53 +65,59 @@ class Shards:
 
     @property
     def labels(self) -> str:
-        """Whether the training recordings have references; told by the shards."""
+        """Whether the training recordings have references, as the shards' indexes show."""
         return "none" if self._train.clean is None else "all"
 
     def train(self, seed: int) -> Segments:
-        """Segments of ``segment_s``; see :class:`sordino.data.base.Source`.
+        """Return training segments of ``segment_s``; see :class:`sordino.data.base.Source`.
 
         Raises:
-            InputError: a shard is missing, damaged or at another rate; or speech is to be changed without references.
+            InputError: a shard is missing, damaged or at another rate; or speech without references is to be changed.
         """
-        if self._train.clean is None and (self.mixing.tempo is not None or self.mixing.anew):
-            do = "leave tempo, snr_db, level_db and augment out"
-            raise InputError("tempo" if self.mixing.tempo else "augment", "needs clean recordings to change", hint=do)
+        if self._train.clean is None and (self.mixing.tempo is not None or self.mixing.remixes_pairs):
+            argument = "tempo" if self.mixing.tempo else "augment"
+            hint = "leave tempo, snr_db, level_db and augment out"
+            raise InputError(argument, "needs clean recordings to change", hint=hint)
         return self._train.segments(seed, self.segment_s, self.stride_s, self.mixing)
 
     def valid(self) -> Sequence[Item]:
-        """Whole recordings that were kept for validation."""
+        """Return whole recordings of the validation split."""
         return self._open("valid").whole(self.mixing.for_validation())
 
     def test(self) -> Sequence[Item]:
-        """Whole test recordings."""
+        """Return whole test recordings."""
         if self.test_noisy is None and any(self.root.glob("test-*.tar")):
             return self._open("test").whole()
-        return items_of_test(self.test_noisy, self.test_clean, self.sample_rate)
+        return test_items(self.test_noisy, self.test_clean, self.sample_rate)
 
     @cached_property
     def _train(self) -> PairSet:
         return self._open("train")
 
     def _open(self, split: Split) -> PairSet:
-        archives = [archive for path in self._paths(split) if (archive := self._archive(path)) is not None]
-        members = [(archive.path, member) for archive in archives for member in archive.members]
+        """Open the recordings of all shards of a split."""
+        members = []
+        for path in self._paths(split):
+            archive = self._archive(path)
+            if archive is not None:
+                members += [(archive.path, member) for member in archive.members]
         if not members:
-            raise InputError(
-                self.root, f"holds no whole shard of the {split} set", hint="run `sordino data shard` again"
-            )
+            hint = "run `sordino data shard` again"
+            raise InputError(self.root, f"holds no whole shard of the {split} set", hint=hint)
         pairs = [Pair(member.id, path, path if member.clean else None, member.speaker) for path, member in members]
-        noisy = Sounds([(path, member.noisy, member.length, member.id) for path, member in members])
+        noisy = ArchivedRecordings([(path, member.noisy, member.length, member.id) for path, member in members])
         clean = [(path, member.clean, member.length, member.id) for path, member in members if member.clean]
-        return PairSet(pairs, noisy, Sounds(clean) if clean else None, self.sample_rate)
+        return PairSet(pairs, noisy, ArchivedRecordings(clean) if clean else None, self.sample_rate)
 
     def _paths(self, split: Split) -> list[Path]:
-        """All the shards of a split, there or not: the name of one tells how many there are."""
+        """Return the paths of all shards of a split, present or not: every name states how many there are."""
         if not self.root.is_dir():
             raise InputError(self.root, "there is no such folder", hint="check the path")
-        counts = {
-            int(match[3]) for path in self.root.iterdir() if (match := NAME.fullmatch(path.name)) and match[1] == split
-        }
+        counts = set()
+        for path in self.root.iterdir():
+            match = SHARD_NAME.fullmatch(path.name)
+            if match and match[1] == split:
+                counts.add(int(match[3]))
         if len(counts) != 1:
             found = "shards of several numberings" if counts else f"no shards of the {split} set"
             raise InputError(self.root, f"holds {found}", hint="write them with `sordino data shard` into a new folder")
@@ -119,7 +125,7 @@ class Shards:
         return [self.root / f"{split}-{number:05d}-of-{count:05d}.tar" for number in range(count)]
 
     def _archive(self, path: Path) -> Archive | None:
-        """The shard at ``path``; None where it is not whole and that is to be skipped."""
+        """Open the shard at ``path``; None if it is missing or damaged, and such shards are skipped."""
         try:
             archive = open_archive(path)
             if self.damaged == "skip":

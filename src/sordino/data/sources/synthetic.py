@@ -1,6 +1,6 @@
-"""Synthetic: a corpus of a minute or two that the project makes itself, for the demo, for tests, for a first try.
+"""Source of a synthetic corpus of one or two minutes, for the demo, for tests and for first experiments.
 
-Its figures are figures on synthetic sound; ``synthetic`` is true so that whoever shows them says so.
+``synthetic`` is True so that reports mark results on it as results on synthetic sound.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ TEST_PAIRS = 12
 TEST_SNR_DB = (2.5, 17.5)
 
 _PARTS = {"train": (10, 2), "valid": (3, 2), "test": (4, 1)}
-"""Part -> voices and utterances of each; every part has voices and noises of its own."""
+"""Part -> number of voices, and of utterances per voice; no two parts share a voice or a noise."""
 _SPEECH_S = (3.2, 4.4)
 _NOISE_S = 5.0
 
 
-class Sounds:
-    """Sounds in memory, read as :class:`sordino.data.recordings.Recordings` reads them from disk."""
+class MemoryRecordings:
+    """Recordings in memory, with the methods of :class:`sordino.data.recordings.Recordings`."""
 
     def __init__(self, sounds: Sequence[np.ndarray]) -> None:
         self.sounds = list(sounds)
@@ -60,16 +60,16 @@ class _Part:
 
 
 class Synthetic:
-    """Speech-like sound and noises from a synthesiser, mixed on the fly.
+    """Synthetic speech-like sound and noises, mixed on the fly.
 
     Args:
         snr_db: lowest and highest signal-to-noise ratio of training and validation mixtures in dB.
         segment_s: length of a training segment in seconds.
-        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
-        epoch_size: segments per epoch; none takes as many as all training speech makes.
-        valid_items: validation mixtures.
+        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none does not change it.
+        epoch_size: segments per epoch; none takes as many as cover all training speech.
+        valid_items: number of validation mixtures.
         sample_rate: Hz.
-        seed: of the corpus; another seed makes other voices. The seed of a run changes the mixtures only.
+        seed: seed of the corpus, which determines voices and noises. The seed of a run determines the mixtures only.
     """
 
     name = "synthetic"
@@ -91,15 +91,15 @@ class Synthetic:
         self.sample_rate, self.seed = sample_rate, seed
 
     def train(self, seed: int) -> Segments:
-        """Segments of ``segment_s``; see :class:`sordino.data.base.Source`."""
+        """Return training segments of ``segment_s``; see :class:`sordino.data.base.Source`."""
         return self._mixer("train", self.mixing).segments(seed, self.segment_s, self.epoch_size)
 
     def valid(self) -> Sequence[Item]:
-        """Fixed mixtures of voices and noises that are not in training."""
+        """Return fixed mixtures of voices and noises that are not in training."""
         return self._mixer("valid", Mixing(self.mixing.snr_db)).valid(self.valid_items)
 
     def test(self) -> Sequence[Item]:
-        """Twelve fixed mixtures, 2.5 to 17.5 dB, of voices and noises heard nowhere else."""
+        """Return twelve fixed mixtures, 2.5 to 17.5 dB, of voices and noises that are used nowhere else."""
         return self._mixer("test", Mixing(TEST_SNR_DB)).valid(TEST_PAIRS)
 
     def write(self, folder: str | Path) -> None:
@@ -122,9 +122,15 @@ class Synthetic:
 
     def _mixer(self, part: str, mixing: Mixing) -> Mixer:
         sounds = self._parts[part]
-        speech, noise = Sounds(sounds.speech), Sounds(sounds.noise)
-        names = sounds.speech_names, noise, sounds.noise_names
-        return Mixer(speech, sounds.speakers, *names, self.sample_rate, mixing)
+        return Mixer(
+            MemoryRecordings(sounds.speech),
+            sounds.speakers,
+            sounds.speech_names,
+            MemoryRecordings(sounds.noise),
+            sounds.noise_names,
+            self.sample_rate,
+            mixing,
+        )
 
     @property
     def _parts(self) -> dict[str, _Part]:
@@ -133,18 +139,19 @@ class Synthetic:
 
 @lru_cache(maxsize=2)
 def _synthesise(seed: int, sample_rate: int) -> dict[str, _Part]:
-    """Make the whole corpus, some seconds of work, once for a seed and a rate; nobody changes it afterwards."""
+    """Synthesise the whole corpus, which takes some seconds. The result is cached and must not be changed."""
     parts = {}
-    for number, (part, (voices, utterances)) in enumerate(_PARTS.items()):
+    for number, (name, (voices, utterances)) in enumerate(_PARTS.items()):
         rng = np.random.default_rng([seed, number])
-        made = parts[part] = _Part([], [], [], [], [])
-        for who in range(voices):
-            speaker, voice = f"{part}{who:02d}", Voice.draw(rng)
-            for which in range(utterances):
-                made.speech.append(speak(rng, voice, rng.uniform(*_SPEECH_S), sample_rate))
-                made.speakers.append(speaker)
-                made.speech_names.append(f"{speaker}_{which}")
+        part = _Part([], [], [], [], [])
+        for voice_number in range(voices):
+            speaker, voice = f"{name}{voice_number:02d}", Voice.draw(rng)
+            for utterance in range(utterances):
+                part.speech.append(speak(rng, voice, rng.uniform(*_SPEECH_S), sample_rate))
+                part.speakers.append(speaker)
+                part.speech_names.append(f"{speaker}_{utterance}")
         for kind in KINDS:
-            made.noise.append(make_noise(rng, kind, _NOISE_S, sample_rate))
-            made.noise_names.append(f"{kind}-{part}")
+            part.noise.append(make_noise(rng, kind, _NOISE_S, sample_rate))
+            part.noise_names.append(f"{kind}-{name}")
+        parts[name] = part
     return parts

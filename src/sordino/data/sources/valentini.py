@@ -1,7 +1,7 @@
-"""Valentini: the VoiceBank-DEMAND corpus, the usual benchmark of speech enhancement.
+"""Source of the VoiceBank-DEMAND corpus, the usual benchmark of speech enhancement.
 
 Valentini-Botinhao, "Noisy speech database for training speech enhancement algorithms and TTS models", University of
-Edinburgh, 2017 (CC BY 4.0). Folders as downloaded, resampled once: ``{clean,noisy}_trainset_28spk_wav`` (11,572
+Edinburgh, 2017 (CC BY 4.0). Folders as downloaded, but resampled: ``{clean,noisy}_trainset_28spk_wav`` (11,572
 utterances), the same with ``56spk``, and ``{clean,noisy}_testset_wav`` (824, speakers p232 and p257).
 """
 
@@ -21,19 +21,19 @@ from sordino.types import Item
 
 
 class Valentini:
-    """VoiceBank-DEMAND: 4 s segments every second, as MANNER and most of its kin are trained.
+    """VoiceBank-DEMAND: segments of 4 s every second, with which MANNER and most similar networks are trained.
 
     Args:
         root: folder that holds the corpus' own folders.
-        speakers: 28 or 56, which training set.
+        speakers: 28 or 56, the training set.
         valid_speakers: training speakers kept for validation; p282 and p287 (MANNER's) are in the set of 28.
         segment_s: length of a training segment in seconds; shorter utterances are zero-padded.
-        stride_s: seconds from one segment's start to the next one's.
-        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none leaves it alone.
+        stride_s: seconds from the start of one segment to the start of the next.
+        tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none does not change it.
         snr_db: lowest and highest signal-to-noise ratio in dB; none, as published, keeps that of each pair.
         level_db: lowest and highest RMS of the mixtures in dBFS; none, as published, keeps the speech at its own level.
-        augment: what else happens to speech, noise and mixture, as in ``pairs``; none, as published, for nothing.
-        sample_rate: Hz, of every file; the corpus comes at 48 kHz, ``sordino data prepare`` resamples it once.
+        augment: further changes to speech, noise and mixture, as in ``pairs``; none, as published, for nothing.
+        sample_rate: rate of every file in Hz; the corpus has 48 kHz, ``sordino data prepare`` resamples it once.
         cache: keep decoded files in memory (28 speakers: 1.1 GB noisy, 1.1 GB clean).
         manifest: a manifest written by ``sordino data check --fix``; files that it does not list are left out.
     """
@@ -65,20 +65,20 @@ class Valentini:
         self.sample_rate, self.cache, self.manifest = sample_rate, cache, manifest
 
     def train(self, seed: int) -> Segments:
-        """Segments of ``segment_s``; see :class:`sordino.data.base.Source`.
+        """Return training segments of ``segment_s``; see :class:`sordino.data.base.Source`.
 
         Raises:
-            InputError: a test speaker is in the training set, a validation speaker is not, or the files are unfit.
+            InputError: a test speaker is in the training set, a validation speaker is not, or files cannot be used.
         """
         chosen = PairSet.open(self.pairs("train"), self.sample_rate, self.cache)
         return chosen.segments(seed, self.segment_s, self.stride_s, self.mixing)
 
     def valid(self) -> Sequence[Item]:
-        """Whole utterances of the validation speakers; errors as in :meth:`train`."""
+        """Return whole utterances of the validation speakers; errors as in :meth:`train`."""
         return PairSet.open(self.pairs("valid"), self.sample_rate).whole(self.mixing.for_validation())
 
     def test(self) -> Sequence[Item]:
-        """The 824 test utterances."""
+        """Return the 824 test utterances."""
         return PairSet.open(self.pairs("test"), self.sample_rate).whole()
 
     def pairs(self, split: Split) -> list[Pair]:
@@ -92,9 +92,11 @@ class Valentini:
 
     @cached_property
     def _trainset(self) -> list[Pair]:
+        """All pairs of the training set, validation speakers included, after checking their speakers."""
         pairs = self._list(f"trainset_{self.speakers}spk")
         known = {pair.speaker for pair in pairs}
-        if absent := set(self.valid_speakers) - known:
+        absent = set(self.valid_speakers) - known
+        if absent:
             found = f"{', '.join(sorted(absent))} not among the training speakers"
             raise InputError("valid_speakers", found, f"some of {', '.join(sorted(known))}")
         if (self.root / "noisy_testset_wav").is_dir():

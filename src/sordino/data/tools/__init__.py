@@ -1,1 +1,1 @@
-"""Tools for corpora on disk: check, prepare, render, shard."""
+"""Tools for corpora on disk: check them, resample them, write mixtures and shards."""

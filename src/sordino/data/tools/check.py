@@ -1,8 +1,8 @@
-"""Check: what is wrong with a corpus on disk, told before a run of days finds out.
+"""Find faults of a corpus on disk before a long training run does.
 
-Finds files that are unreadable, without a partner, of another length than their partner, at the wrong rate, silent,
-clipped or there twice, and test speakers that are trained on. Touches no sound: a fix is a manifest without the
-entries at fault.
+The faults are files that are unreadable, without a partner, of another length than their partner, at the wrong rate,
+silent, clipped or duplicated, and test speakers in the training set. No sound is changed: the fix is a manifest without
+the faulty entries.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ KINDS = (
     "duplicate",
     "leaking speaker",
 )
-"""What can be wrong. A fix leaves out all of it but the wrong rate, which ``prepare`` mends."""
+"""Kinds of faults. A manifest leaves out entries with any of them but a wrong rate, which ``prepare`` corrects."""
 
 CLIPPED_SHARE = 1e-3
-"""A file is clipped when more of its samples than this stand in flat tops."""
+"""A file counts as clipped if a larger share of its samples is in flat tops."""
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with one file."""
+    """One fault of one file."""
 
     kind: str
     path: str
@@ -53,7 +53,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class _Entry:
-    """A pair, or a recording on its own."""
+    """A pair, or a single recording."""
 
     part: Part
     id: str
@@ -75,59 +75,73 @@ def check(
     fix: str | Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Look at every file of a corpus.
+    """Check every file of a corpus.
 
     Args:
-        root: a folder in one of the layouts that :func:`sordino.data.tools.layouts.detect` knows.
-        sample_rate: the rate in Hz that the files should have.
-        measure: how to score a noisy recording against its clean partner; None measures nothing.
-        count: how many pairs of the test set, drawn by ``seed``, are measured.
-        seed: of that draw.
-        fix: where to write a manifest of the entries that nothing is wrong with; None writes none.
+        root: a folder in one of the layouts of :func:`sordino.data.tools.layouts.detect`.
+        sample_rate: rate in Hz that the files should have.
+        measure: function that scores a noisy recording against its clean partner; None measures nothing.
+        count: number of pairs of the test set to measure, drawn by ``seed``.
+        seed: seed of that draw.
+        fix: path of a manifest to write with all entries without faults; None writes none.
         progress: called after every file, and then after every pair measured.
 
     Returns:
         ``root``, ``layout``, ``files``, ``seconds``, ``parts`` (split, entries and seconds of each), ``problems``
         (kind, path and detail of each), ``counts`` by kind, ``measured`` (None, or see :func:`measure_noisy`) and
-        ``ok``: no problem and no figure off. Plain numbers and strings, ready for JSON.
+        ``ok``: no fault and no deviating score. All are plain numbers and strings, ready for JSON.
 
     Raises:
         InputError: the folder holds no corpus, or an empty one, or the manifest cannot be written.
     """
     layout = detect(root)
-    entries = [entry for part in layout.parts for entry in _entries(part)]
-    filled = {entry.part for entry in entries}
-    for part in (part for part in layout.parts if part not in filled):
-        raise InputError(part.clean or part.noisy, "holds no recordings", f"those of the {part.split} set")
-    sounds = _inspected(list(dict.fromkeys(path for entry in entries for path in entry.files)), progress)
-    found = list(_problems(entries, sounds, sample_rate))
-    faulty = {entry for entry, problem in found if problem.kind != "wrong rate"}
-    sane = [entry for entry in entries if entry not in faulty]
+    entries: list[_Entry] = []
+    for part in layout.parts:
+        of_part = _entries(part)
+        if not of_part:
+            raise InputError(part.clean or part.noisy, "holds no recordings", f"those of the {part.split} set")
+        entries += of_part
+    # Each file once: a clean file may be the partner of several noisy ones.
+    paths = dict.fromkeys(path for entry in entries for path in entry.files)
+    sounds = _inspect_all(list(paths), progress)
+    problems = list(_problems(entries, sounds, sample_rate))
+    faulty = {entry for entry, problem in problems if problem.kind != "wrong rate"}
+    faultless = [entry for entry in entries if entry not in faulty]
     measured = None
     if measure is not None:
-        tests = [(entry.clean, entry.noisy) for entry in sane if entry.part.split == "test" and entry.part.paired]
-        drawn = np.random.default_rng(seed).permutation(len(tests))[:count]
+        pairs = _draw_test_pairs(faultless, count, seed)
         published = VALENTINI_NOISY if layout.kind == "valentini" else {}
-        pairs = [(clean, noisy) for clean, noisy in (tests[index] for index in sorted(drawn)) if clean and noisy]
         measured = measure_noisy(pairs, measure, sample_rate, published, progress)
     if fix is not None:
-        manifest.write(fix, [_line(entry, sounds) for entry in sane])
-    counts = Counter(problem.kind for _, problem in found)
+        manifest.write(fix, [_manifest_entry(entry, sounds) for entry in faultless])
+    counts = Counter(problem.kind for _, problem in problems)
     return {
         "root": str(root),
         "layout": layout.kind,
         "files": len(sounds),
         "seconds": sum(sound.seconds for sound in sounds.values()),
         "parts": _parts(layout, entries, sounds),
-        "problems": [problem._asdict() for _, problem in found],
+        "problems": [problem._asdict() for _, problem in problems],
         "counts": {kind: counts[kind] for kind in KINDS if counts[kind]},
         "measured": measured,
-        "ok": not found and not (measured and measured["off"]),
+        "ok": not problems and not (measured and measured["off"]),
     }
 
 
+def _draw_test_pairs(entries: list[_Entry], count: int, seed: int) -> list[tuple[Path, Path]]:
+    """Draw up to ``count`` (clean, noisy) pairs of the test set, in the order of the corpus."""
+    tests = [entry for entry in entries if entry.part.split == "test" and entry.part.paired]
+    drawn = np.random.default_rng(seed).permutation(len(tests))[:count]
+    pairs = []
+    for index in sorted(drawn):
+        clean, noisy = tests[index].clean, tests[index].noisy
+        if clean and noisy:
+            pairs.append((clean, noisy))
+    return pairs
+
+
 def _entries(part: Part) -> list[_Entry]:
-    """The recordings of a part, each with its partner where there is one."""
+    """Return the recordings of a part, each with its partner if it has one."""
     noisy, clean = _by_key(part.noisy), _by_key(part.clean)
     entries = []
     for key in sorted(noisy.keys() | clean.keys()):
@@ -138,7 +152,7 @@ def _entries(part: Part) -> list[_Entry]:
 
 
 def _by_key(root: Path | None) -> dict[str, Path]:
-    """The files below a folder by what pairs them; of two that go by one name, the second keeps its suffix in it."""
+    """Return the files of a folder by their pair ids; of two with the same id, the second's is its name with suffix."""
     keyed: dict[str, Path] = {}
     if root is None or not root.is_dir():
         return keyed
@@ -148,9 +162,10 @@ def _by_key(root: Path | None) -> dict[str, Path]:
     return keyed
 
 
-def _inspected(paths: list[Path], progress: Progress | None) -> dict[Path, Sound]:
+def _inspect_all(paths: list[Path], progress: Progress | None) -> dict[Path, Sound]:
+    """Inspect all files, in parallel."""
     sounds: dict[Path, Sound] = {}
-    with ThreadPoolExecutor() as pool:  # decoding and hashing leave Python's lock alone
+    with ThreadPoolExecutor() as pool:  # threads suffice: decoding and hashing release Python's lock
         for path, sound in zip(paths, pool.map(inspect, paths), strict=True):
             sounds[path] = sound
             if progress:
@@ -167,7 +182,7 @@ def _problems(entries: list[_Entry], sounds: dict[Path, Sound], sample_rate: int
 
 
 def _own_problems(entry: _Entry, sounds: dict[Path, Sound], sample_rate: int) -> Iterator[tuple[str, Path, str]]:
-    """What is wrong with an entry without looking at others."""
+    """Yield (kind, path, detail) of the faults of an entry that do not depend on other entries."""
     for path in entry.files:
         sound = sounds[path]
         if sound.error:
@@ -186,13 +201,15 @@ def _own_problems(entry: _Entry, sounds: dict[Path, Sound], sample_rate: int) ->
         yield "missing partner", entry.files[0], f"none of that name in {folder}"
         return
     noisy, clean = sounds[entry.noisy], sounds[entry.clean]
-    if not (noisy.error or clean.error) and not math.isclose(noisy.seconds, clean.seconds, abs_tol=0.5 / sample_rate):
+    if noisy.error or clean.error:
+        return
+    if not math.isclose(noisy.seconds, clean.seconds, abs_tol=0.5 / sample_rate):
         yield "length mismatch", entry.noisy, f"{noisy.seconds:.4f} s, its clean partner {clean.seconds:.4f} s"
 
 
 def _duplicates(entries: list[_Entry], sounds: dict[Path, Sound]) -> Iterator[tuple[_Entry, Problem]]:
-    """Recordings that were met before; one clean utterance under several noises is no fault."""
-    met: dict[str, Path] = {}
+    """Yield recordings that equal an earlier one; the same clean utterance with different noises is no fault."""
+    first: dict[str, Path] = {}
     for entry in entries:
         path = entry.files[0]
         digest = sounds[path].digest
@@ -200,13 +217,16 @@ def _duplicates(entries: list[_Entry], sounds: dict[Path, Sound]) -> Iterator[tu
             continue
         if entry.part.paired and entry.clean not in (None, path) and sounds[entry.clean].digest == digest:
             yield entry, Problem("duplicate", str(path), f"the same sound as its clean partner {entry.clean}")
-        elif digest in met:
-            yield entry, Problem("duplicate", str(path), f"the same sound as {met[digest]}")
-        met.setdefault(digest, path)
+        elif digest in first:
+            yield entry, Problem("duplicate", str(path), f"the same sound as {first[digest]}")
+        first.setdefault(digest, path)
 
 
 def _leaks(entries: list[_Entry]) -> Iterator[tuple[_Entry, Problem]]:
-    """Training entries of a speaker who is tested or validated on, where names tell speakers at all."""
+    """Yield training entries of speakers that are in the validation or test set.
+
+    If all training files seem to have one speaker, their names do not identify speakers: nothing is reported.
+    """
     training = [entry for entry in entries if entry.part.split in ("train", "speech")]
     if len({entry.speaker for entry in training}) < 2:
         return
@@ -226,6 +246,6 @@ def _parts(layout: Layout, entries: list[_Entry], sounds: dict[Path, Sound]) -> 
     return parts
 
 
-def _line(entry: _Entry, sounds: dict[Path, Sound]) -> manifest.Entry:
+def _manifest_entry(entry: _Entry, sounds: dict[Path, Sound]) -> manifest.Entry:
     noisy, clean = (str(path) if path else "" for path in (entry.noisy, entry.clean))
     return manifest.Entry(entry.id, noisy, clean, entry.speaker, sounds[entry.files[0]].seconds, entry.part.split)

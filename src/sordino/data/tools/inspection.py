@@ -1,4 +1,4 @@
-"""Inspection: what one sound file is like, decoded once and told in a few numbers."""
+"""Inspect one sound file: decode it once and return its properties as a few numbers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from sordino.errors import InputError
 
 @dataclass(frozen=True)
 class Sound:
-    """What is left of a file once it was listened to."""
+    """Properties of a sound file."""
 
     error: str = ""
-    """Why it cannot be read; the rest then means nothing."""
+    """Why it cannot be read; the other properties then have no meaning."""
     sample_rate: int = 0
     length: int = 0
+    """Samples."""
     level_db: float = -math.inf
     """RMS in dBFS."""
     clipped: float = 0.0
-    """Share of the samples that stand in flat tops."""
+    """Share of the samples that are in flat tops."""
     digest: str = ""
-    """The same for the same samples, whatever the file's format."""
+    """SHA-256 of the samples, the same whatever the file's format."""
 
     @property
     def seconds(self) -> float:
@@ -35,7 +36,7 @@ class Sound:
 
 
 def inspect(path: Path) -> Sound:
-    """Read a whole file and tell what it is like; a file that cannot be read is an answer, not an error."""
+    """Read a whole file and return its properties; for a file that cannot be read, ``error`` is set."""
     try:
         header, audio = info(path), read_segment(path)
     except InputError as error:
@@ -47,15 +48,15 @@ def inspect(path: Path) -> Sound:
 
 
 def clipped_share(audio: np.ndarray) -> float:
-    """Share of the samples of float ``[T]`` that stand in flat tops: three or more in a row at the highest value.
+    """Return the share of samples of float ``[T]`` in flat tops: runs of three or more at the largest or least value.
 
-    The highest value need not be full scale, as sound may have been turned down since it was clipped. Sound that
-    peaks below -12 dBFS is not judged: there the steps of 16 bits make flat tops of their own.
+    That value need not be full scale, as the signal may have been attenuated after it was clipped. Signals that peak
+    below -12 dBFS return 0: there the quantisation steps of 16 bits make flat tops of their own.
     """
     if len(audio) < 3 or np.abs(audio).max() < 0.25:
         return 0.0
     top = (audio == audio.max()) | (audio == audio.min())
-    runs = top[:-2] & top[1:-1] & top[2:]
+    runs = top[:-2] & top[1:-1] & top[2:]  # where three in a row begin
     inside = np.zeros(len(audio), dtype=bool)
     for shift in range(3):
         inside[shift : shift + len(runs)] |= runs

@@ -1,4 +1,4 @@
-"""Layouts: what kind of corpus a folder holds, told by the names of the folders in it."""
+"""Detect which kind of corpus a folder holds, by the names of its subfolders."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Layout:
 
 
 def detect(root: str | Path) -> Layout:
-    """Tell the layout of a corpus.
+    """Detect the layout of a corpus.
 
-    * valentini: ``noisy_trainset_28spk_wav`` and its like;
+    * valentini: ``noisy_trainset_28spk_wav`` and the other folders of VoiceBank-DEMAND;
     * dns: ``datasets/clean``, ``datasets/noise``, ``test_set/synthetic/no_reverb``;
     * pairs: ``noisy``, ``clean``;
     * mix: ``clean``, ``noise``; pairs and mix may have ``valid/`` and ``test/`` with ``noisy`` and ``clean`` inside;
     * noisy: sound files and none of these folders.
 
     Raises:
-        InputError: the folder is missing, or holds none of this.
+        InputError: the folder is missing, or has none of these layouts.
     """
     root = Path(root)
     if not root.is_dir():

@@ -1,4 +1,4 @@
-"""Parallel: one piece of work done on many jobs, in processes of its own, the answers as they come."""
+"""Run a function on many jobs in worker processes, and yield the results as they become ready."""
 
 from __future__ import annotations
 
@@ -14,51 +14,52 @@ from sordino.distributed import serve
 from sordino.errors import InputError
 
 Job = TypeVar("Job")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-_AHEAD = 4  # jobs in hand per process: enough to keep it busy, few enough for Ctrl-C to end it at once
+_AHEAD = 4  # jobs submitted per process: enough to keep it busy, few enough for Ctrl-C to end it at once
 
-_work: Callable[[Any], Any]  # of this worker process
+_work: Callable[[Any], Any]  # in a worker process: the function that it runs
 
 
-def each(work: Callable[[Job], Answer], jobs: Sequence[Job], workers: int | None = None) -> Iterator[Answer]:
-    """Do ``work`` on every job and yield the answers in the order in which they are ready.
+def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None) -> Iterator[Result]:
+    """Call ``work`` with every job and yield the results in the order in which they are ready.
 
     Args:
         work: sent to each process once; a function of a module, or an object that can be pickled.
-        jobs: what it is called with, one after the other.
-        workers: processes; None takes one per core, 1 works in this process. A script that uses more than 1 keeps its
-            own work under ``if __name__ == "__main__":``.
+        jobs: arguments of the calls.
+        workers: processes; None takes one per core, 1 works in this process. A script that uses more than 1 must keep
+            its own code under ``if __name__ == "__main__":``.
 
     Raises:
-        InputError: raised by ``work``, or a process was killed.
+        InputError: raised by ``work``, or because a process was killed.
     """
     workers = min(workers or os.cpu_count() or 1, len(jobs))
     if workers <= 1:
         yield from map(work, jobs)
         return
-    # Spawned, not forked: the caller may have torch's threads running.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (work,))
-    left = iter(jobs)
+    # Spawned, not forked: threads of torch may be running in this process, and would not exist in a fork.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (work,))
+    waiting = iter(jobs)
     try:
-        running: set[Future[Answer]] = {pool.submit(_do, job) for job in islice(left, _AHEAD * workers)}
+        running: set[Future[Result]] = {pool.submit(_run_job, job) for job in islice(waiting, _AHEAD * workers)}
         while running:
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 yield future.result()
-            running |= {pool.submit(_do, job) for job in islice(left, len(finished))}
+            # As many new jobs as were finished, instead of all at once: see _AHEAD.
+            running |= {pool.submit(_run_job, job) for job in islice(waiting, len(finished))}
     except BrokenProcessPool as error:
-        do = "run it again, with fewer workers if memory is short"
-        raise InputError("workers", "one of the processes ended early", hint=do) from error
+        hint = "run it again, with fewer workers if memory is short"
+        raise InputError("workers", "one of the processes ended early", hint=hint) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(work: Callable[[Any], Any]) -> None:
+def _start_worker(work: Callable[[Any], Any]) -> None:
     global _work
     _work = work
     serve()
 
 
-def _do(job: Any) -> Any:
+def _run_job(job: Any) -> Any:
     return _work(job)

@@ -1,4 +1,4 @@
-"""Prepare: resample a corpus once, to FLAC, in parallel; go on where it stopped; report bad files and pass them by."""
+"""Resample a corpus to FLAC, in parallel; continue a stopped run; skip and report files that cannot be read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sordino.audio.sound_files import info, list_audio, read, write
 from sordino.data.base import Damaged
-from sordino.data.tools.pool import each
+from sordino.data.tools.pool import run_jobs
 from sordino.errors import InputError
 from sordino.files import sweep
 from sordino.types import Progress
@@ -16,13 +16,13 @@ from sordino.types import Progress
 
 @dataclass
 class Prepared:
-    """What became of the files of a corpus."""
+    """Result of a run: how many files were written, present before, or failed."""
 
     written: int = 0
     present: int = 0
-    """Already there from an earlier run."""
+    """Files written by an earlier run."""
     turned_down: list[tuple[str, float]] = field(default_factory=list)
-    """(path, gain in dB) of those written whose peaks passed full scale after resampling: scaled, not clipped."""
+    """(path, gain in dB) of files whose peaks exceeded full scale after resampling: attenuated, not clipped."""
     failed: list[tuple[str, str]] = field(default_factory=list)
     """(path, reason) of files that could not be used."""
 
@@ -35,25 +35,25 @@ def prepare(
     damaged: Damaged = "skip",
     progress: Progress | None = None,
 ) -> Prepared:
-    """Resample every sound file below ``root`` into the same folders below ``out``, as 16-bit FLAC.
+    """Resample every sound file in ``root`` to 16-bit FLAC in the same subfolders of ``out``.
 
-    A file that is present in ``out`` is a whole file, as files are renamed into place when complete; it is left as
-    it is, so a stopped run goes on where it was. Channels are kept.
+    Files get their name only when they are complete. So a file that is present in ``out`` is left as it is, and a
+    stopped run continues where it was. The number of channels is kept.
 
     Args:
         root: folder of the corpus as downloaded.
-        out: folder to write to, another one than ``root``.
+        out: folder to write to, outside of ``root``.
         sample_rate: Hz.
         workers: processes; None takes one per core, 1 works in this process.
-        damaged: pass a file by that cannot be read, and report it; or refuse it.
+        damaged: ``skip`` and report a file that cannot be read, or ``refuse`` it with an error.
         progress: called after every file.
 
     Returns:
-        How many files were written, were there before, or failed, and why.
+        How many files were written, were present before, or failed, and why.
 
     Raises:
-        InputError: ``root`` holds no sound, ``out`` is inside it, two files would become one, ``out`` holds files
-            at another rate, ``out`` cannot be written, or a file cannot be read where that is refused.
+        InputError: ``root`` holds no sound files, ``out`` is inside it, two files would get the same name, ``out``
+            holds files at another rate or cannot be written, or a file cannot be read and ``damaged`` is ``refuse``.
     """
     root, out = Path(root), Path(out)
     sources = list_audio(root)
@@ -66,8 +66,8 @@ def prepare(
     todo = [(source, target, sample_rate) for source, target in jobs if not target.exists()]
     result = Prepared(present=len(jobs) - len(todo))
     _same_rate([target for _, target in jobs if target.exists()][:1], sample_rate)
-    answers = each(partial(_convert, damaged=damaged), todo, workers)
-    for done, (source, gain_db, reason) in enumerate(answers, result.present + 1):
+    results = run_jobs(partial(_convert, damaged=damaged), todo, workers)
+    for done, (source, gain_db, reason) in enumerate(results, result.present + 1):
         if reason:
             result.failed.append((str(source), reason))
         else:
@@ -82,6 +82,7 @@ def prepare(
 
 
 def _jobs(root: Path, out: Path, sources: list[Path]) -> list[tuple[Path, Path]]:
+    """Return (source, target) of every file; an InputError if two sources have the same target."""
     targets: dict[Path, Path] = {}
     for source in sources:
         target = (out / source.relative_to(root)).with_suffix(".flac")
@@ -101,7 +102,7 @@ def _same_rate(present: list[Path], sample_rate: int) -> None:
 
 
 def _convert(job: tuple[Path, Path, int], damaged: Damaged) -> tuple[Path, float, str]:
-    """Resample one file; returns it, the gain in dB that it took to fit, and why it failed."""
+    """Resample one file; returns the source, the gain in dB that was needed to fit, and the reason if it failed."""
     source, target, sample_rate = job
     try:
         audio, _ = read(source, sample_rate)

@@ -1,10 +1,10 @@
-"""Render: N hours of what a source would mix on the fly, written once as files, as the DNS Challenge does it.
+"""Write N hours of the mixtures of a source as files, as the DNS Challenge does.
 
-``OUT/noisy`` and ``OUT/clean`` hold the training items and ``OUT/valid`` the validation items, a folder for each
-speaker, named as the challenge's own synthesiser names them: ``SPEECH_NOISE_snr12_tl-25_fileid_7.flac`` beside
-``clean_fileid_7.flac``, where snr and tl are the ratio and the level that the mixture has, in whole decibels. The items
-are the first that a training run with this seed would be given, so more hours only add to what is there. The source
-``pairs`` reads the folders.
+``OUT/noisy`` and ``OUT/clean`` hold the training items and ``OUT/valid`` the validation items, with a folder for each
+speaker. The files have the names of the challenge's own synthesiser: ``SPEECH_NOISE_snr12_tl-25_fileid_7.flac`` and
+``clean_fileid_7.flac``, where snr and tl are the ratio and the level of the mixture in whole decibels. The items are
+the first ones that a training run with this seed would get, so more hours only add files. The source ``pairs`` reads
+the folders.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from typing import Any
 
 from sordino.audio.mix import QUIET_DB, rms_db, within_scale
 from sordino.audio.sound_files import list_audio, write
-from sordino.data.base import Damaged, Segments, Source, order
+from sordino.data.base import Damaged, Segments, Source, epoch_order
 from sordino.data.recordings import SYNTHETIC_MARK
 from sordino.data.sources.synthetic import NOTE
-from sordino.data.tools.pool import each
+from sordino.data.tools.pool import run_jobs
 from sordino.errors import InputError
 from sordino.files import sweep, write_json, write_text
 from sordino.types import Item, Progress
 
 RECORD = "render.json"
-"""A file of this name in the folder says what was rendered there."""
+"""Name of the file in the output folder that describes what was rendered there."""
 
 NAME_MAX = 100
-"""Characters of a file's name that tell speech and noise; as long as the challenge's own."""
+"""Largest number of characters for speech and noise in a file's name, as in the challenge's own names."""
 
 
 @dataclass
 class Rendered:
-    """What became of the mixtures."""
+    """Result of a run: how many mixtures were written, present before, or failed."""
 
     written: int = 0
     present: int = 0
-    """Already there from an earlier run."""
+    """Mixtures written by an earlier run."""
     failed: list[tuple[str, str]] = field(default_factory=list)
-    """(mixture, reason) of those that a damaged recording has cost."""
+    """(mixture, reason) of mixtures that need a damaged recording."""
 
 
 def render(
@@ -56,27 +56,27 @@ def render(
     about: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Rendered:
-    """Write ``hours`` of a source's training items, and its validation items, as FLAC: 16 bits, quiet ones 24.
+    """Write ``hours`` of a source's training items, and its validation items, as FLAC: 16 bits, 24 for quiet ones.
 
-    A mixture that is present is whole and is left as it is, so a stopped run goes on where it was.
+    A mixture that is present is complete and is left as it is, so a stopped run continues where it was.
 
     Args:
-        source: what to render.
-        out: folder to write to: a new one, or one that holds a rendering of the same.
-        hours: of training items; rounded to whole items.
-        seed: of the draws.
+        source: source of the mixtures.
+        out: folder to write to: a new one, or one of an earlier run with the same arguments.
+        hours: hours of training items; rounded to whole items.
+        seed: seed of the mixtures.
         noisy_only: write no clean training files, for label-free distillation.
         workers: processes; None takes one per core, 1 works in this process.
-        damaged: refuse a recording that cannot be read, or skip the mixtures that need it and report them.
-        about: plain values that tell the source from others; kept beside the files.
+        damaged: ``refuse`` a recording that cannot be read, or ``skip`` and report the mixtures that need it.
+        about: plain values that identify the source; stored with the files.
         progress: called after every mixture.
 
     Returns:
-        How many mixtures were written, were there before, or failed, and why.
+        How many mixtures were written, were present before, or failed, and why.
 
     Raises:
-        InputError: ``hours`` out of range, ``out`` holds something else, references are missing, a recording is unfit,
-            or ``out`` cannot be written.
+        InputError: ``hours`` is out of range, ``out`` holds something else or cannot be written, references are
+            missing, or a recording cannot be used.
     """
     if not (math.isfinite(hours) and hours > 0):
         raise InputError("hours", f"{hours}", "a number above 0")
@@ -90,10 +90,10 @@ def render(
     count = max(1, round(hours * 3600 / source.segment_s))
     jobs = [_Job(out, False, index, not noisy_only) for index in range(count)]
     jobs += [_Job(out / "valid", True, index, source.labels != "none") for index in range(len(valid))]
-    todo = _left(jobs)
+    todo = _remaining(jobs)
     result = Rendered(present=len(jobs) - len(todo))
     work = _Renderer(segments, valid, source.sample_rate, damaged)
-    for done, (name, reason) in enumerate(each(work, todo, workers), result.present + 1):
+    for done, (name, reason) in enumerate(run_jobs(work, todo, workers), result.present + 1):
         if reason:
             result.failed.append((name, reason))
         else:
@@ -109,17 +109,17 @@ class _Job:
     """One mixture to render."""
 
     home: Path
-    """Holds ``noisy`` and ``clean``."""
+    """Folder that holds ``noisy`` and ``clean``."""
     held_out: bool
     """Whether it is a validation item."""
     index: int
-    """The number in its files' names; of a training item, its place in the order of training."""
+    """Number in the names of its files; for a training item, its position in the order of training."""
     paired: bool
     """Whether its clean file is written."""
 
 
 class _Renderer:
-    """Makes a mixture and writes it: the clean file first, so that the noisy one's presence says that both are there.
+    """Makes a mixture and writes it: the clean file first, so that the noisy file proves that both are complete.
 
     Args:
         segments: training items.
@@ -133,7 +133,7 @@ class _Renderer:
         self._orders: dict[int, list[int]] = {}
 
     def __call__(self, job: _Job) -> tuple[str, str]:
-        """Render ``job``; returns what it is called and, where it failed, why."""
+        """Write the mixture of ``job``; returns its name and, if it failed, the reason."""
         try:
             item = self.valid[job.index] if job.held_out else self._drawn(job.index)
         except InputError as error:
@@ -150,10 +150,11 @@ class _Renderer:
         return item.id, ""
 
     def _drawn(self, index: int) -> Item:
-        """The training item that a run is given after ``index`` others."""
+        """Return the training item that a run would get after ``index`` others."""
         epoch, place = divmod(index, len(self.segments))
+        # Only the last epoch's order is kept: jobs come in order.
         if epoch not in self._orders:
-            self._orders = {epoch: order(len(self.segments), self.segments.seed, epoch)}
+            self._orders = {epoch: epoch_order(len(self.segments), self.segments.seed, epoch)}
         return self.segments[epoch, self._orders[epoch][place]]
 
     def _path(self, job: _Job, side: str, item: Item, name: str) -> Path:
@@ -161,13 +162,13 @@ class _Renderer:
 
 
 def _name(item: Item, index: int) -> str:
-    """A noisy file's name in the challenge's manner."""
-    told = _plain(item.id.partition("@")[0])[:NAME_MAX]
+    """Return the name of a noisy file in the style of the challenge."""
+    name = _plain(item.id.partition("@")[0])[:NAME_MAX]
     noisy = item.noisy[: item.length]
     if item.clean is not None:
         clean = item.clean[: item.length]
-        told += f"_snr{_whole(rms_db(clean) - rms_db(noisy - clean))}"
-    return f"{told}_tl{_whole(rms_db(noisy))}_fileid_{index}"
+        name += f"_snr{_whole(rms_db(clean) - rms_db(noisy - clean))}"
+    return f"{name}_tl{_whole(rms_db(noisy))}_fileid_{index}"
 
 
 def _whole(decibels: float) -> str:
@@ -175,12 +176,12 @@ def _whole(decibels: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """``text`` as part of a file's name."""
+    """Replace the characters of ``text`` that should not be in a file's name."""
     return re.sub(r"[^\w.-]+", "_", text)
 
 
 def _open(out: Path, record: dict[str, Any], hours: float) -> None:
-    """Begin in an empty folder, or go on in one whose record is the same, whatever its hours."""
+    """Start in an empty folder, or continue in one with the same record; only the hours may differ."""
     sweep(out)
     path = out / RECORD
     if path.is_file():
@@ -188,30 +189,30 @@ def _open(out: Path, record: dict[str, Any], hours: float) -> None:
             before = json.loads(path.read_text("utf-8"))
         except ValueError as error:
             raise InputError(path, "is damaged", hint="remove it with its folder, and render again") from error
-        now = json.loads(json.dumps(record))
-        if changed := [key for key in now if before.get(key) != now[key]]:
-            key = changed[0]
-            found = f"was rendered with {key} {before.get(key)!r}, not {now[key]!r}"
-            raise InputError(out, found, hint="set it back, or choose another folder")
+        now = json.loads(json.dumps(record))  # as it would be read: tuples become lists
+        for key, value in now.items():
+            if before.get(key) != value:
+                found = f"was rendered with {key} {before.get(key)!r}, not {value!r}"
+                raise InputError(out, found, hint="set it back, or choose another folder")
     elif out.is_dir() and any(out.iterdir()):
         raise InputError(out, "holds files, but no rendering", "a new folder")
     write_json(path, record | {"hours": hours})
 
 
-def _left(jobs: Sequence[_Job]) -> list[_Job]:
-    """The jobs that are not done yet; InputError where a folder holds more than all of them."""
+def _remaining(jobs: Sequence[_Job]) -> list[_Job]:
+    """Return the jobs that are not done yet; an InputError if a folder holds further mixtures."""
     present = {home: _present(home) for home in {job.home for job in jobs}}
-    wanted = {(job.home, job.index) for job in jobs}
     for home, indices in present.items():
-        if more := sum((home, index) not in wanted for index in indices):
-            found = f"holds {more} mixtures more than were asked for"
+        further = indices - {job.index for job in jobs if job.home == home}
+        if further:
+            found = f"holds {len(further)} mixtures more than were asked for"
             raise InputError(home, found, hint="ask for as many hours as before, or choose another folder")
     return [job for job in jobs if job.index not in present[job.home]]
 
 
 def _present(home: Path) -> set[int]:
-    """The numbers of the mixtures in ``home``."""
+    """Return the numbers of the mixtures in ``home``."""
     folder = home / "noisy"
     paths = list_audio(folder) if folder.is_dir() else []
-    found = (re.search(r"fileid_(\d+)$", path.stem) for path in paths)
-    return {int(match.group(1)) for match in found if match}
+    matches = [re.search(r"fileid_(\d+)$", path.stem) for path in paths]
+    return {int(match.group(1)) for match in matches if match}

@@ -1,1 +1,1 @@
-"""Layers that networks share, each written once for training, streaming and export."""
+"""Layers shared by the networks, each written once for training, streaming and export."""

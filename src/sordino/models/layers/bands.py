@@ -1,12 +1,12 @@
-"""Bins of a spectrum merged into bands, fine where pitch is resolved and as wide as the ear's filters above.
+"""Merge the bins of a spectrum into bands, and split bands into bins: single bins below 2 kHz, wider bands above.
 
-The idea is Valin's ("A hybrid DSP/deep learning approach to real-time full-band speech enhancement", MMSP 2018), and
-keeping the low bins as they are is that of GTCRN (Rong et al., ICASSP 2024). The scale is the equivalent rectangular
-bandwidth of Glasberg and Moore (1990): E(f) = 21.4 log10(1 + 0.00437 f).
+The idea is Valin's ("A hybrid DSP/deep learning approach to real-time full-band speech enhancement", MMSP 2018); low
+bins stay single bins as in GTCRN (Rong et al., ICASSP 2024), where they resolve the pitch. The scale above is the
+equivalent rectangular bandwidth of Glasberg and Moore (1990): E(f) = 21.4 log10(1 + 0.00437 f).
 
-Above ``KEPT_HZ`` the centres of the bands lie evenly on that scale, and a bin belongs to the two bands beside it by
-linear interpolation. Bands are weighted means of bins; bins are read off the line between bands. So a spectrum that is
-constant stays so both ways. The weights are fixed and not learnt.
+Above ``KEPT_HZ`` the centres of the bands are evenly spaced on that scale, and a bin is divided between the bands on
+either side of it by linear interpolation. Bands are weighted means of bins; bins are interpolated between bands. So a
+constant spectrum stays constant both ways. The weights are fixed and not learnt.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import torch
 from torch import Tensor, nn
 
 KEPT_HZ = 2000.0
-"""Up to here every bin is a band of its own."""
+"""Frequency below which every bin is a band of its own."""
 
 
 class Bands(nn.Module):
-    """[...,F] bins to [...,K] bands and back.
+    """Merges [...,F] bins into [...,K] bands and splits them again.
 
     Args:
-        bins: F, from 0 Hz to half the sample rate.
-        bands: K.
+        bins: F, number of bins from 0 Hz to half the sample rate.
+        bands: K, number of bands.
         sample_rate: Hz.
 
     Raises:
-        ValueError: fewer bands than bins below ``KEPT_HZ``, or so many that two of them fall into one bin.
+        ValueError: fewer bands than bins below ``KEPT_HZ``, or so many that two of them lie within one bin.
     """
 
     def __init__(self, bins: int, bands: int, sample_rate: int) -> None:
@@ -36,11 +36,13 @@ class Bands(nn.Module):
         wide = bands - self.kept
         top = float(_erb(torch.tensor(sample_rate / 2)))
         bottom = float(_erb(torch.tensor(KEPT_HZ)))
-        # The first centre is the bin at KEPT_HZ itself, the last that at half the sample rate.
+        # The first centre is the bin at KEPT_HZ, the last the bin at half the sample rate. Centres count bins from
+        # KEPT_HZ on.
         hertz = _hertz(torch.linspace(bottom, top, max(wide, 2), dtype=torch.float64))
         centres = hertz * (2 * (bins - 1) / sample_rate) - self.kept
         if wide < 2 or centres[1] < 1:
             raise ValueError(f"{bins} bins cannot be merged into {bands} bands, of which {self.kept} are single bins")
+        # Triangles that reach from the centre of the band before to that of the band after.
         distance = (torch.arange(bins - self.kept).unsqueeze(1) - centres).double()
         gaps = centres.diff()
         rising = 1 + distance / torch.cat([gaps[:1], gaps])
@@ -52,11 +54,11 @@ class Bands(nn.Module):
         self.merging: Tensor
 
     def merge(self, spectrum: Tensor) -> Tensor:
-        """[...,F] -> [...,K]."""
+        """Merge bins into bands: [...,F] -> [...,K]."""
         return torch.cat([spectrum[..., : self.kept], spectrum[..., self.kept :] @ self.merging], dim=-1)
 
     def split(self, bands: Tensor) -> Tensor:
-        """[...,K] -> [...,F]."""
+        """Split bands into bins: [...,K] -> [...,F]."""
         return torch.cat([bands[..., : self.kept], bands[..., self.kept :] @ self.splitting], dim=-1)
 
 

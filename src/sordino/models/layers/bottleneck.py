@@ -1,11 +1,11 @@
-"""The linear inverted bottleneck: features widened and narrowed by two linear maps with nothing in between.
+"""Linear inverted bottleneck: two linear maps, to more channels and back, with nothing in between.
 
 Luong, Heikkinen, Drossos, Virtanen: "Knowledge Distillation for Speech Denoising by Latent Representation Alignment
 with Cosine Distance", AES 158, 2025, arXiv 2505.03442: Z~ = W2 (W1 Z), W1 from C to r C channels, W2 from r C to D.
 
-Ours, as the abstract, all that was at hand of it, gives no more than the name: an expansion r of 2, weights of size 1
-in time and frequency, and neither activation nor normalisation nor bias, so that silence keeps its zeros. It is NOT a
-compression: being linear it holds no function that one matrix would not hold, and changes how that matrix is learnt.
+Only the abstract was available, which gives no more than the name. Chosen here: an expansion r of 2, kernels of size 1
+in time and frequency, and neither activation nor normalisation nor bias, so that silence stays zero. It is NOT a
+compression: being linear, it can represent no more than one matrix can, and changes only how that matrix is learnt.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import nn
 
 
 class LinearBottleneck(nn.Sequential):
-    """[B,C,N,F] -> [B,D,N,F]; a feature without frequencies passes as [B,C,N,1].
+    """Linear inverted bottleneck, [B,C,N,F] -> [B,D,N,F]; a feature without frequencies has the shape [B,C,N,1].
 
     Args:
         c_in: C.

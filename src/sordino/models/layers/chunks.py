@@ -1,8 +1,8 @@
-"""Half-overlapping chunks of a sequence by reshape, their overlap-add, and a convolution within them.
+"""Cut a sequence into half-overlapping chunks, join chunks by overlap-add, and convolve within chunks.
 
-MANNER's global and local attention read a feature in chunks with a hop of half a chunk. Cut into halves, chunk p is
-halves p and p+1 side by side, and overlap-add is the sum of two shifted rows of halves: no im2col, no index tables,
-and nothing that an ONNX runtime lacks.
+MANNER's global and local attention read a feature in chunks with a hop of half a chunk. The sequence is cut into halves
+by a reshape: chunk p is halves p and p+1 joined, and overlap-add is the sum of two shifted rows of halves. This needs
+neither im2col nor index tables, and only operators that every ONNX runtime has.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def chunk(x: Tensor, size: int) -> Tensor:
 
 
 def overlap_add(chunks: Tensor, length: int) -> Tensor:
-    """Undo ``chunk``: [B,C,P,size] -> [B,C,length], every sample the mean of the two chunks that hold it."""
+    """Join chunks [B,C,P,size] to [B,C,length], the inverse of ``chunk``: the mean of the two chunks of a sample."""
     batch, channels, count, size = chunks.shape
     half = size // 2
     left, right = chunks.split(half, dim=-1)
-    # Samples 0..size-1 are padding, so the sum may start at half 2, where both neighbours exist.
+    # Samples 0..size-1 are padding, so the sum starts at half 2; from there on every half is in two chunks.
     summed = left[:, :, 2:] + right[:, :, 1:-1]
     return 0.5 * summed.reshape(batch, channels, (count - 2) * half)[..., :length]
 
@@ -38,9 +38,9 @@ def overlap_add(chunks: Tensor, length: int) -> Tensor:
 class ChunkConv(nn.Conv2d):
     """Depthwise convolution along the last axis of [B,C,P,size], as one matrix product for each channel.
 
-    Row i of a channel's matrix is its kernel centred on sample i, and zero outside. On a CPU the product with this
-    [size,size] matrix is several times faster than the convolution that it replaces, though it multiplies more. An
-    exported graph keeps the convolution: other runtimes do it well, and the matrices would double the file.
+    Row i of a channel's matrix is its kernel centred on sample i, and zero elsewhere. On a CPU the product with this
+    [size,size] matrix is several times faster than the convolution that it replaces, although it multiplies more. An
+    exported graph keeps the convolution: other runtimes compute it fast, and the matrices would double the file.
     """
 
     def __init__(self, channels: int, kernel: int) -> None:
@@ -50,5 +50,6 @@ class ChunkConv(nn.Conv2d):
         if torch.compiler.is_exporting():
             return super().forward(input)
         size, reach = input.shape[-1], self.kernel_size[1] // 2
+        # The windows of the padded kernel are the matrix's rows, from the last to the first.
         padded = F.pad(self.weight[:, 0, 0], (size - 1 - reach, size - 1 - reach))
         return input @ padded.unfold(1, size, 1).flip(1).transpose(1, 2)

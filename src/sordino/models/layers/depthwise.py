@@ -1,9 +1,9 @@
-"""Depthwise convolution along time as a product with a band matrix, forward and backward.
+"""Depthwise convolution along time, computed on a CPU as a product with a band matrix, forward and backward.
 
-On a CPU a convolution of [B,C,N] in which each channel stands alone multiplies at a tenth of a core's speed. Cut into
-segments that overlap by what the kernel reaches beyond them, a channel is a matrix, and its convolution a product with
-a matrix that holds the kernel in every column, one row lower from column to column. That multiplies three times as
-often for a kernel of 31 values, and is still several times faster.
+On a CPU a depthwise convolution of [B,C,N] multiplies at a tenth of a core's speed. Cut into segments that overlap by
+the kernel's reach, a channel is a matrix, and its convolution is a product with a matrix that holds the kernel in every
+column, one row lower from column to column. For a kernel of 31 values that takes three times as many multiplications,
+and is still several times faster.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from sordino.placement import on_cpu
 
 SEGMENT = 64
+"""Output samples of a segment."""
 
 # pyright: reportIncompatibleMethodOverride=false
 
 
 class Depthwise(nn.Conv1d):
-    """``nn.Conv1d`` of each channel by itself, [B,C,N] -> [B,C,N], with a kernel of odd length and without bias."""
+    """Depthwise ``nn.Conv1d``, [B,C,N] -> [B,C,N], with a kernel of odd length and without bias."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
@@ -34,7 +35,7 @@ class Depthwise(nn.Conv1d):
 
 
 class _Depthwise(torch.autograd.Function):
-    """The convolution of ``x`` [B,C,N] with ``weight`` [C,K], padded with zeros to the length of ``x``."""
+    """Convolution of ``x`` [B,C,N] with ``weight`` [C,K], zero-padded such that the length is kept."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -45,25 +46,27 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,), (x, weight) = gradients, ctx.saved_tensors
         channels, kernel = weight.shape
-        given = _segments(gradient, kernel)
-        to_x = _convolved(given, weight.flip(1), x.shape) if ctx.needs_input_grad[0] else None
+        segments = _segments(gradient, kernel)
+        # The gradient of the input is a convolution of the output's gradient with the reversed kernel.
+        to_x = _convolved(segments, weight.flip(1), x.shape) if ctx.needs_input_grad[0] else None
         reach = kernel // 2
-        products = _segments(x, kernel).transpose(1, 2) @ given[..., reach : reach + SEGMENT]
-        # The gradient of a value of the kernel is the sum of a diagonal.
+        products = _segments(x, kernel).transpose(1, 2) @ segments[..., reach : reach + SEGMENT]
+        # The gradient of the band matrix holds that of every value of the kernel along a diagonal, which is summed.
+        # as_strided reads diagonal k, which begins at row k and goes one row down and one column right.
         rows = SEGMENT + 2 * reach
         diagonals = products.as_strided((channels, kernel, SEGMENT), (rows * SEGMENT, SEGMENT, SEGMENT + 1))
         return to_x, diagonals.sum(dim=-1)
 
 
 def _segments(x: Tensor, kernel: int) -> Tensor:
-    """Segments of ``x`` [B,C,N] with what a kernel reaches on both sides: [C,B P,SEGMENT + kernel - 1]."""
+    """Cut ``x`` [B,C,N] into P segments with the kernel's reach on both sides: [C,B P,SEGMENT + kernel - 1]."""
     reach, length = kernel // 2, x.shape[-1]
     padded = F.pad(x, (reach, reach + -length % SEGMENT))
     return padded.unfold(-1, SEGMENT + 2 * reach, SEGMENT).transpose(0, 1).flatten(1, 2)
 
 
 def _convolved(segments: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
-    """The products of ``segments`` with the band matrices of ``weight`` [C,K], put together as [B,C,N]."""
+    """Multiply ``segments`` by the band matrices of ``weight`` [C,K], and join the products to ``shape`` [B,C,N]."""
     batch, channels, length = shape
     band = F.pad(weight, (SEGMENT - 1, SEGMENT - 1)).unfold(1, SEGMENT, 1).flip(-1)
     joined = torch.bmm(segments, band).view(channels, batch, -1)

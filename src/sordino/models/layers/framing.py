@@ -1,9 +1,9 @@
-"""The short-time Fourier transform of a stream: hops in, frames of spectrum out, and back by overlap-add.
+"""Short-time Fourier transform of a stream: hops of samples to frames of spectrum, and back by overlap-add.
 
-Both ways the frames are weighted by the square root of a periodic Hann window. With a hop of a half, a quarter, ... of
-the window the products of the two weights sum to a constant, so that spectra which nothing has changed give the signal
-back (Griffin and Lim, 1984). A hop is complete when all ``window // hop`` frames that hold it are known, so the output
-lags the input by ``window - hop`` samples.
+Analysis and synthesis both weight the frames by the square root of a periodic Hann window. With a hop of a half, a
+quarter, ... of the window the products of the two weights sum to a constant, so that unchanged spectra give the signal
+back (Griffin and Lim, 1984). A hop is complete when all ``window // hop`` frames that contain it are known, so the
+output is ``window - hop`` samples later than the input.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class StreamingStft(nn.Module):
 
     Args:
         window: samples of a frame, an even number.
-        hop: samples between two frames, half of the window or a smaller whole fraction of it.
+        hop: samples between two frames; the window is a multiple of it, at least the double.
 
     Raises:
-        ValueError: a window that is odd, or that is not a multiple of the hop, at least twice as long.
+        ValueError: the window is odd, or no multiple of the hop, or equal to it.
     """
 
     def __init__(self, window: int, hop: int) -> None:
@@ -37,33 +37,58 @@ class StreamingStft(nn.Module):
 
     @property
     def centre(self) -> float:
-        """The middle of the first frame in samples of the input, which lies between two; see ``sordino.types.Tap``."""
+        """Centre of the first frame in samples of the input, midway between two; see ``sordino.types.Tap``."""
         return (self.hop - self.delay - 1) / 2
 
     def memory(self, batch: int) -> Tensor:
-        """What both directions start from, [B,window-hop]."""
+        """Return the initial memory of either direction, zeros [B,window-hop]."""
         return self.weights.new_zeros(batch, self.delay)
 
     def analyse(self, block: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """The spectrum [B,2,N,F] of the frames that end in ``block`` [B,N hop], and the samples to remember."""
-        more = self.overlap - 1
+        """Compute the spectrum of the frames that end in a block.
+
+        Args:
+            block: [B,N hop].
+            past: the last ``window - hop`` samples before it, [B,window-hop].
+
+        Returns:
+            The spectrum [B,2,N,F], and the ``past`` of the next block.
+        """
+        earlier = self.overlap - 1  # hops of a frame that come before its last one
         hops = torch.cat([past, block], dim=-1).unflatten(-1, (-1, self.hop))
-        frames = torch.cat([hops[:, first : (first - more) or None] for first in range(self.overlap)], dim=-1)
+        # Frame n is hops n to n + earlier: part k of all frames is one slice, which ends earlier - k before the end.
+        parts = []
+        for first in range(self.overlap):
+            last = first - earlier
+            parts.append(hops[:, first:last] if last else hops[:, first:])
+        frames = torch.cat(parts, dim=-1)
         spectrum = self.fourier(frames * self.weights).movedim(-1, 1)
-        return spectrum, _joined([hops[:, index] for index in range(-more, 0)])
+        return spectrum, _joined([hops[:, index] for index in range(-earlier, 0)])
 
     def synthesise(self, spectrum: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-        """The samples [B,N hop] that the frames of ``spectrum`` [B,2,N,F] complete, and what they add to later ones."""
+        """Compute the samples that are complete with the frames of a spectrum.
+
+        Args:
+            spectrum: [B,2,N,F].
+            tail: sum of the earlier frames over the next ``window - hop`` samples, [B,window-hop].
+
+        Returns:
+            The samples [B,N hop], and the ``tail`` for the next spectrum.
+        """
+        # The squared weights of all frames that overlap sum to overlap / 2.
         weights = self.weights if self.overlap == 2 else self.weights * (2 / self.overlap)
         *parts, total = (self.fourier.inverse(spectrum.movedim(1, -1)) * weights).split(self.hop, dim=-1)
+        # A tensor that is a single hop is not split: the exported graph has no operator for it then.
         tails = tail.split(self.hop, dim=-1) if len(parts) > 1 else [tail]
-        kept = []
-        # The last part of a frame falls on the next to last part of the frame behind it, and so on to the first.
+        new_tails = []
+        # The last part of a frame overlaps the next to last part of the frame after it, and so on to the first part.
+        # So the sum moves one frame on at every step; what leaves at the end belongs to the next block.
         for part, old in zip(reversed(parts), reversed(tails), strict=True):
-            kept.append(total[:, -1])
+            new_tails.append(total[:, -1])
             total = part + torch.cat([old.unsqueeze(1), total[:, :-1]], dim=1)
-        return total.flatten(1), _joined(kept[::-1])
+        return total.flatten(1), _joined(new_tails[::-1])
 
 
 def _joined(hops: list[Tensor]) -> Tensor:
+    """Concatenate hops [B,hop]; a single one is returned as it is, without an operator in the graph."""
     return hops[0] if len(hops) == 1 else torch.cat(hops, dim=-1)

@@ -1,4 +1,4 @@
-"""The gate that masks features in MANNER and TSTNN: what to keep, and how much of it, from two convolutions."""
+"""Gated convolution, which computes the mask in MANNER and TSTNN: one convolution's tanh times another's sigmoid."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class GatedConv(nn.Module):
-    """ReLU(conv(tanh(conv x) * sigmoid(conv x))), all convolutions 1x1; the shape is kept.
+    """Compute ReLU(conv(tanh(conv x) * sigmoid(conv x))), all convolutions 1x1; the shape is kept.
 
     Args:
-        channels: of input and output.
+        channels: channels of input and output.
         convolution: ``nn.Conv1d`` for [B,C,N], ``nn.Conv2d`` for [B,C,N,F].
     """
 

@@ -1,9 +1,12 @@
-"""Batch norm and a parametric ReLU in one pass over memory, forward and backward, for training on a CPU.
+"""Batch norm followed by PReLU, fused for training on a CPU: fewer passes over memory, forward and backward.
 
-One after the other and operation by operation, the two read and write a feature map some twenty times, and torch's
-backward pass of PReLU decides value by value. Here every operation works on a block of rows that stays in the cache of
-a core, and statistics of blocks are merged as in Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm for
-computing sample variances", 1979, which loses no digits where torch's sums over channels side by side do.
+As two separate torch modules they read and write a feature map some twenty times, and torch's backward pass of PReLU
+branches for every value. Here every operation works on a block of rows that stays in the cache of a core. The mean and
+variance of the blocks are merged as in Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm for computing
+sample variances", 1979, which keeps digits that torch's sums over a tensor in ``channels_last`` lose.
+
+With x^ = (x - mean) / sqrt(variance + eps), the output is y = PReLU(v), v = scale x^ + shift. A row of a block is one
+frame: F frequencies times C channels, channels innermost. Values per channel are repeated F times to match a row.
 """
 
 from __future__ import annotations
@@ -17,28 +20,30 @@ from sordino.models.layers.channels_last import channels_last, takes_channels_la
 from sordino.placement import on_cpu
 
 BLOCK = 1 << 17
-"""Values in a block: 512 KB in single precision, a quarter of the second cache of a server's core."""
+"""Values in a block: 512 KB in single precision, a quarter of the second-level cache of a server's core."""
 
 # pyright: reportIncompatibleMethodOverride=false
 
 
 class NormPRelu(nn.Sequential):
-    """Batch norm and PReLU with a slope for each channel: [B,C,N,F] -> [B,C,N,F].
+    """Batch norm and PReLU with a slope for each channel: [B,C,N',F'] -> [B,C,N,F].
 
-    The input may be longer than what counts: to read a part of it costs nothing, to cut it out would cost a copy.
+    The input may have more frames and frequencies than the output, N' >= N and F' >= F. Reading only a part of it costs
+    nothing, cutting the part out before would cost a copy.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__(nn.BatchNorm2d(channels), nn.PReLU(channels))
 
     def forward(self, input: Tensor, frames: int, frequencies: int) -> Tensor:
-        """``frames`` and ``frequencies`` say how many of the first ones to read."""
+        """Normalise the first ``frames`` (N) and ``frequencies`` (F) of ``input``."""
         if not self.training or not on_cpu(input):
             return super().forward(_cropped(input, frames, frequencies))
         norm, slope = cast(nn.BatchNorm2d, self[0]), cast(nn.PReLU, self[1]).weight
         if not norm.training or input.dtype != slope.dtype:
             return super().forward(_cropped(input, frames, frequencies))
         output, mean, variance = _NormPRelu.apply(input, norm.weight, norm.bias, slope, norm.eps, frames, frequencies)
+        # The running statistics, as batch norm itself updates them: with the unbiased variance.
         with torch.no_grad():
             count = len(input) * frames * frequencies
             cast(Tensor, norm.num_batches_tracked).add_(1)
@@ -48,7 +53,7 @@ class NormPRelu(nn.Sequential):
 
 
 class _NormPRelu(torch.autograd.Function):
-    """The output, and mean and biased variance of the input [C]."""
+    """Fused batch norm and PReLU; returns the output [B,C,N,F], and mean and biased variance of the input, [C] each."""
 
     @staticmethod
     def forward(
@@ -59,15 +64,16 @@ class _NormPRelu(torch.autograd.Function):
         blocks = _blocks(wide[:, :frames, : ctx.columns])
         mean, variance = _moments(blocks, channels)
         deviation = (variance + eps).rsqrt()
+        # v = x factor + offset, with factor = scale deviation and offset = shift - mean factor.
         factor = scale * deviation
-        factors, offsets, slopes = (
-            one.repeat(frequencies) for one in (factor, torch.addcmul(shift, mean, factor, value=-1), slope)
-        )
+        offset = torch.addcmul(shift, mean, factor, value=-1)
+        factors, offsets, slopes = (of_channel.repeat(frequencies) for of_channel in (factor, offset, slope))
         output = x.new_empty(len(x), frames, ctx.columns)
         scratch = torch.empty(2, *blocks[0].shape, dtype=x.dtype)
         for part, out in zip(blocks, _blocks(output), strict=True):
             value, positive = scratch[:, : len(part)]
             torch.addcmul(offsets, part, factors, out=value)
+            # PReLU without a branch: max(v, 0) + slope (v - max(v, 0)).
             torch.clamp(value, min=0, out=positive)
             torch.lerp(positive, value, slopes, out=out)
         ctx.save_for_backward(wide, scale, shift, slope, mean, deviation)
@@ -79,43 +85,56 @@ class _NormPRelu(torch.autograd.Function):
         wide, scale, shift, slope, mean, deviation = ctx.saved_tensors
         frames, columns, channels = ctx.frames, ctx.columns, len(scale)
         frequencies = columns // channels
+        # What was not read has no gradient.
         to_input = torch.empty_like(wide)
         to_input[:, :, columns:] = 0
         to_input[:, frames:, :columns] = 0
         inner = _blocks(to_input[:, :frames, :columns])
         blocks = _blocks(wide[:, :frames, :columns])
-        tiled = (scale, shift, slope, deviation, -mean * deviation)
-        scales, shifts, slopes, deviations, offsets = (one.repeat(frequencies) for one in tiled)
+        of_channels = (scale, shift, slope, deviation, -mean * deviation)
+        scales, shifts, slopes, deviations, offsets = (one.repeat(frequencies) for one in of_channels)
         scratch = torch.empty(3, *blocks[0].shape, dtype=wide.dtype)
         sums = torch.empty(4, len(blocks), columns, dtype=wide.dtype)
         given = _blocks(gradients[0].movedim(1, -1).flatten(2))
+        # First pass. With g the gradient of y, and g+ the same where v > 0 and 0 elsewhere, the gradient of v is
+        # g+ + slope (g - g+). It goes into the gradient of the input; sums over each block's rows are kept of g, g+,
+        # g x^ and g+ x^, from which all others follow.
         for part, gradient, out, *totals in zip(blocks, given, inner, *sums, strict=True):
             normal, value, passed = scratch[:, : len(part)]
             torch.addcmul(offsets, part, deviations, out=normal)
             torch.addcmul(shifts, normal, scales, out=value)
-            torch.ops.aten.threshold_backward.grad_input(gradient, value, 0, grad_input=passed)  # where it is positive
+            # The backward pass of ReLU: g where the value is above 0, else 0.
+            torch.ops.aten.threshold_backward.grad_input(gradient, value, 0, grad_input=passed)
             torch.lerp(passed, gradient, slopes, out=out)
             torch.sum(gradient, 0, out=totals[0])
             torch.sum(passed, 0, out=totals[1])
             torch.sum(torch.mul(gradient, normal, out=value), 0, out=totals[2])
             torch.sum(passed.mul_(normal), 0, out=totals[3])
-        whole, passed, whole_normal, passed_normal = sums.unflatten(2, (frequencies, channels)).sum(dim=(1, 2))
-        bent, bent_normal = whole - passed, whole_normal - passed_normal
-        to_shift, to_scale = passed + slope * bent, passed_normal + slope * bent_normal
+        all_sum, positive_sum, all_normal, positive_normal = sums.unflatten(2, (frequencies, channels)).sum(dim=(1, 2))
+        negative_sum, negative_normal = all_sum - positive_sum, all_normal - positive_normal
+        to_shift, to_scale = positive_sum + slope * negative_sum, positive_normal + slope * negative_normal
+        # v = scale x^ + shift, where v < 0.
+        to_slope = scale * negative_normal + shift * negative_sum
+        # Second pass. Through the batch's mean and variance every value has a further gradient, which is linear in x:
+        # the usual -scale deviation (to_shift + x^ to_scale) / count.
         count = len(wide) * frames * frequencies
         factor = scale * deviation
         linear = -factor * deviation * to_scale / count
         constant = -factor * to_shift / count - linear * mean
         factors, linears, constants = (one.repeat(frequencies) for one in (factor, linear, constant))
         for part, out in zip(blocks, inner, strict=True):
-            rest = torch.addcmul(constants, part, linears, out=scratch[0, : len(part)])
-            torch.addcmul(rest, out, factors, out=out)
+            through_moments = torch.addcmul(constants, part, linears, out=scratch[0, : len(part)])
+            torch.addcmul(through_moments, out, factors, out=out)
         to_input = to_input.unflatten(2, (ctx.frequencies, channels)).movedim(-1, 1)
-        return to_input, to_scale, to_shift, scale * bent_normal + shift * bent, None, None, None
+        return to_input, to_scale, to_shift, to_slope, None, None, None
 
 
 def _moments(blocks: list[Tensor], channels: int) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of the channels [C] of blocks [R,F C]."""
+    """Return mean and biased variance of the channels, [C] each, over all blocks [R,F C].
+
+    Each block is centred on its own means before it is squared (Chan et al.); the variance between the blocks' means is
+    added.
+    """
     sums, squares, counts = [], [], []
     scratch = torch.empty_like(blocks[0])
     for part in blocks:
@@ -133,13 +152,13 @@ def _moments(blocks: list[Tensor], channels: int) -> tuple[Tensor, Tensor]:
 
 
 def _blocks(maps: Tensor) -> list[Tensor]:
-    """Blocks [R,F C] of [B,N,F C], the first of which is the largest."""
+    """Cut [B,N,F C] into blocks of rows [R,F C]; the first is the largest."""
     rows = max(1, BLOCK // maps.shape[2])
     return [block for one in maps for block in one.split(rows)]
 
 
 def _cropped(x: Tensor, frames: int, frequencies: int) -> Tensor:
-    """The first frames and frequencies; a graph takes no slice of what is whole."""
+    """Return the first frames and frequencies of ``x``; without a slice in the graph where that is all of it."""
     if x.shape[2:] == (frames, frequencies):
         return x
     cropped = x[:, :, :frames, :frequencies]

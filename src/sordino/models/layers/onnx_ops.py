@@ -1,12 +1,12 @@
-"""Layers that stay one operator when they are exported: recurrent ones, and attention.
+"""GRU, LSTM and attention that are exported to ONNX as a single operator each.
 
 torch's exporter turns a GRU or an LSTM into a loop over time, or unrolls it to the length of the example. ONNX has an
-operator for each, which runtimes do fast, so an exporting forward pass emits that operator itself. Outside of an
-export these are PyTorch's own modules, with their parameters and arguments; packed sequences they do not take.
+operator for each, which runtimes execute fast, so during an export the forward pass emits that operator itself.
+Otherwise these are PyTorch's own modules, with the same parameters and arguments; packed sequences are not supported.
 
-Attention it writes as two products with a softmax between them, whose matrix grows with the square of the length and
-has to go through memory thrice. onnxruntime has an operator of its own that never stores it, in all versions from 1.20
-and in browsers too; other runtimes may not know it.
+The exporter writes attention as two products with a softmax between them, whose matrix grows with the square of the
+length and passes through memory three times. onnxruntime has an operator of its own that never stores this matrix, in
+all versions from 1.20 and also in browsers; other runtimes may not have it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# PyTorch stacks the gates of a GRU as reset, update, new and of an LSTM as input, forget, cell, output; ONNX as
-# update, reset, new and as input, output, forget, cell.
+# Index in PyTorch's weights of ONNX's first, second, ... gate. PyTorch stacks the gates of a GRU as reset, update, new
+# and of an LSTM as input, forget, cell, output; ONNX as update, reset, new and as input, output, forget, cell.
 _GRU_GATES, _LSTM_GATES = (1, 0, 2), (0, 3, 1, 2)
 
 
@@ -26,11 +26,12 @@ _GRU_GATES, _LSTM_GATES = (1, 0, 2), (0, 3, 1, 2)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(q k' / sqrt(D)) v for each item and channel by itself: [B,C,N,D] three times -> [B,C,N,D]."""
+    """Compute softmax(q k' / sqrt(D)) v for each item and channel: query, key, value and result are [B,C,N,D]."""
     if not torch.compiler.is_exporting():
         return F.scaled_dot_product_attention(query, key, value)
+    # The operator takes [batch,length,features] and splits the features into heads: channels become items instead.
     batch = [x.flatten(0, 1) for x in (query, key, value)]
-    found = torch.onnx.ops.symbolic(
+    attended = torch.onnx.ops.symbolic(
         "com.microsoft::MultiHeadAttention",
         batch,
         {"num_heads": 1},
@@ -38,7 +39,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         shape=batch[0].shape,
         version=1,
     )
-    return found.unflatten(0, query.shape[:2])
+    return attended.unflatten(0, query.shape[:2])
 
 
 class Gru(nn.GRU):
@@ -48,8 +49,8 @@ class Gru(nn.GRU):
         if not torch.compiler.is_exporting():
             return super().forward(input, hx)
         states = () if hx is None else (hx,)
-        output, (memory,) = _stack(self, "GRU", _GRU_GATES, input, states)
-        return output, memory
+        output, (hidden,) = _emit_layers(self, "GRU", _GRU_GATES, input, states)
+        return output, hidden
 
 
 class Lstm(nn.LSTM):
@@ -58,46 +59,65 @@ class Lstm(nn.LSTM):
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if not torch.compiler.is_exporting():
             return super().forward(input, hx)
-        output, (hidden, cell) = _stack(self, "LSTM", _LSTM_GATES, input, hx or ())
+        output, (hidden, cell) = _emit_layers(self, "LSTM", _LSTM_GATES, input, hx or ())
         return output, (hidden, cell)
 
 
-def _stack(
+def _emit_layers(
     module: nn.RNNBase, operator: str, gates: tuple[int, ...], x: Tensor, states: tuple[Tensor, ...]
 ) -> tuple[Tensor, list[Tensor]]:
-    """All layers as ONNX operators: the output, and the last states [layers x directions,B,H], one or two of them."""
+    """Emit all layers of a recurrent module as ONNX operators.
+
+    Args:
+        module: GRU or LSTM with its weights.
+        operator: ``GRU`` or ``LSTM``.
+        gates: order of ONNX's gates in PyTorch's weights.
+        x: [N,B,C], or [B,N,C] if the module has ``batch_first``.
+        states: initial states [layers x directions,B,H]: none, or one of a GRU, two of an LSTM.
+
+    Returns:
+        The output, and the last states [layers x directions,B,H], one of a GRU and two of an LSTM.
+    """
     directions = 2 if module.bidirectional else 1
     attributes: dict[str, Any] = {"hidden_size": module.hidden_size}
     attributes["direction"] = "bidirectional" if module.bidirectional else "forward"
+    state_count = 2
     if operator == "GRU":
-        attributes["linear_before_reset"] = 1  # as PyTorch and cuDNN do it
+        state_count = 1
+        # PyTorch and cuDNN multiply by the reset gate after the recurrent product, ONNX by default before it.
+        attributes["linear_before_reset"] = 1
     x = x.transpose(0, 1) if module.batch_first else x
     length, batch = x.shape[:2]
-    wide, state = (length, directions, batch, module.hidden_size), (directions, batch, module.hidden_size)
-    memories: list[tuple[Tensor, ...]] = []
+    # ONNX keeps the directions as an axis of the output, [N,D,B,H]; PyTorch joins them to [N,B,D H].
+    state_shape = (directions, batch, module.hidden_size)
+    shapes = [(length, *state_shape), *[state_shape] * state_count]
+    last_states: list[list[Tensor]] = [[] for _ in range(state_count)]
     for layer in range(module.num_layers):
         first = layer * directions
-        given = [one[first : first + directions] for one in states]
-        count = 1 + (1 if operator == "GRU" else 2)
+        initial = [state[first : first + directions] for state in states]
         y, *last = torch.onnx.ops.symbolic_multi_out(
             operator,
-            [x, *_weights(module, layer, directions, gates), None, *given],
+            [x, *_weights(module, layer, directions, gates), None, *initial],  # None: no sequence lengths
             attributes,
-            dtypes=[x.dtype] * count,
-            shapes=[wide, *[state] * (count - 1)],
+            dtypes=[x.dtype] * len(shapes),
+            shapes=shapes,
         )
         x = y.transpose(1, 2).flatten(2)
-        memories.append(tuple(last))
-    return x.transpose(0, 1) if module.batch_first else x, [torch.cat(one) for one in zip(*memories, strict=True)]
+        for of_layers, of_layer in zip(last_states, last, strict=True):
+            of_layers.append(of_layer)
+    output = x.transpose(0, 1) if module.batch_first else x
+    return output, [torch.cat(of_layers) for of_layers in last_states]
 
 
 def _weights(module: nn.RNNBase, layer: int, directions: int, gates: tuple[int, ...]) -> list[Tensor]:
-    """ONNX's W [D,G H,C], R [D,G H,H] and B [D,2 G H] of a layer, gates in its order."""
+    """Return ONNX's W [D,G H,C], R [D,G H,H] and B [D,2 G H] of a layer, with the gates in ONNX's order."""
     order = list(gates)
 
     def stacked(kind: str) -> Tensor:
-        names = [f"{kind}_l{layer}{suffix}" for suffix in ("", "_reverse")[:directions]]
-        values = [getattr(module, name).unflatten(0, (len(order), -1))[order].flatten(0, 1) for name in names]
+        values = []
+        for suffix in ("", "_reverse")[:directions]:
+            by_gate = getattr(module, f"{kind}_l{layer}{suffix}").unflatten(0, (len(order), -1))
+            values.append(by_gate[order].flatten(0, 1))
         return torch.stack(values)
 
     biases = torch.cat([stacked("bias_ih"), stacked("bias_hh")], dim=-1)

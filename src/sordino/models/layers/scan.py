@@ -1,8 +1,9 @@
-"""Several gated recurrent units side by side, as one scan over time with a backward pass of its own.
+"""Run several GRUs in parallel as one loop over time with its own backward pass, for training on a CPU.
 
-torch steps through one GRU at a time on a CPU, and autograd through every operation of every step. For the small units
-of a grouped layer the bookkeeping takes most of that time. Here all groups step together, five operations a step, and
-the backward pass takes two: every gate's gradient is a factor, known beforehand, times the gradient of the state.
+On a CPU torch runs one GRU after the other, and autograd goes through every operation of every step. For the small GRUs
+of a grouped layer the overhead of these calls takes most of the time. Here all groups advance together, with five
+operations per step forward and four backward: the gradient of every gate is the gradient of the state times a factor,
+and all factors are computed before the loop.
 """
 
 from __future__ import annotations
@@ -17,47 +18,54 @@ from torch import Tensor, nn
 
 
 def scan(grus: Sequence[nn.GRU], x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-    """Run one-layer GRUs of one size on their shares of the features.
+    """Run G one-layer GRUs of one size, each on its share of the features.
 
     Args:
-        grus: G of them, each from I to H features.
+        grus: G modules, each from I to H features.
         x: [B,N,G I].
-        hidden: [B,G,H], the memory before the first step.
+        hidden: [B,G,H], the states before the first step.
 
     Returns:
-        The outputs [B,N,G H] and the memory behind the last step [B,G,H].
+        The outputs [B,N,G H] and the states after the last step [B,G,H].
     """
     groups, (batch, steps, _) = len(grus), x.shape
-    w_in, w_rec, b_in, b_rec = (
+    weight_in, weight_hidden, bias_in, bias_hidden = (
         torch.stack([getattr(gru, f"{kind}_l0") for gru in grus])
         for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
-    size = w_rec.shape[-1]
+    size = weight_hidden.shape[-1]
+    # The inputs' part of the gates does not depend on the state: it is one product for all steps.
     parts = x.unflatten(-1, (groups, -1)).permute(2, 1, 0, 3).reshape(groups, steps * batch, -1)
-    gates = torch.baddbmm(b_in.unsqueeze(1), parts, w_in.transpose(1, 2)).view(groups, steps, batch, 3 * size)
-    states = _Scan.apply(gates.transpose(0, 1), w_rec.transpose(1, 2), b_rec, hidden.transpose(0, 1))
+    from_input = torch.baddbmm(bias_in.unsqueeze(1), parts, weight_in.transpose(1, 2))
+    from_input = from_input.view(groups, steps, batch, 3 * size)
+    states = _Scan.apply(from_input.transpose(0, 1), weight_hidden.transpose(1, 2), bias_hidden, hidden.transpose(0, 1))
     return states.permute(2, 0, 1, 3).flatten(2), states[-1].transpose(0, 1)
 
 
 class _Scan(torch.autograd.Function):
-    """States [N,G,B,H] from the inputs' part of the gates [N,G,B,3H], W [G,H,3H], b [G,3H] and the first state [G,B,H].
+    """States [N,G,B,H] of G GRUs over N steps.
 
-    Gates in PyTorch's order: reset r = s(x_r + h W_r + b_r), update z = s(x_z + h W_z + b_z),
-    new n = tanh(x_n + r (h W_n + b_n)), h' = n + z (h - n).
+    Inputs: the inputs' part x of the gates [N,G,B,3H], weights W [G,H,3H], biases b [G,3H], and the first state
+    [G,B,H]. With s the sigmoid and the gates in PyTorch's order, a step from h to h' is
+
+        reset r = s(x_r + h W_r + b_r),  update z = s(x_z + h W_z + b_z),
+        new n = tanh(x_n + r p) with p = h W_n + b_n,  h' = n + z (h - n).
     """
 
     @staticmethod
-    def forward(ctx: Any, given: Tensor, weight: Tensor, bias: Tensor, first: Tensor) -> Tensor:
+    def forward(ctx: Any, from_input: Tensor, weight: Tensor, bias: Tensor, first: Tensor) -> Tensor:
         size = weight.shape[1]
-        # What the recurrent product is added to: of the new gate the bias alone, as r multiplies it.
-        gates = torch.cat([given[..., : 2 * size], torch.zeros_like(given[..., 2 * size :])], dim=-1)
+        # The loop works in place. ``gates`` begins as all that h W is added to: x + b for reset and update, but b alone
+        # for the new gate, because r multiplies the sum p. It ends as r, z and p. ``new`` begins as x_n and ends as n.
+        gates = torch.cat([from_input[..., : 2 * size], torch.zeros_like(from_input[..., 2 * size :])], dim=-1)
         gates += bias.unsqueeze(1)
-        new = given[..., 2 * size :].contiguous()
-        states = torch.empty((len(given) + 1, *first.shape), dtype=first.dtype, device=first.device)
+        new = from_input[..., 2 * size :].contiguous()
+        states = torch.empty((len(from_input) + 1, *first.shape), dtype=first.dtype, device=first.device)
         states[0] = first
         weight = weight.contiguous()
         sigmoids = gates[..., : 2 * size]
         resets, updates, recurrent = gates.split(size, dim=-1)
+        # All views are made before the loop, which keeps the overhead of a step small.
         steps = zip(*(one.unbind(0) for one in (gates, sigmoids, resets, updates, recurrent, new)), strict=True)
         before = states[0]
         for (gate, both, reset, update, product, candidate), after in zip(steps, states[1:].unbind(0), strict=True):
@@ -75,20 +83,22 @@ class _Scan(torch.autograd.Function):
         size = weight.shape[1]
         reset, update, recurrent = gates.split(size, dim=-1)
         before = states[:-1]
-        to_new = (1 - update) * (1 - new.square())
-        # d gate / d state, in the order of the gates; of the last, of the recurrent product that r multiplies.
-        factors = torch.stack(
-            [to_new * recurrent * reset * (1 - reset), (before - new) * update * (1 - update), to_new * reset], dim=-2
-        )
+        # Derivatives of h' by x_n + r p, and from it by the arguments of r and z and by p, as [N,G,B,3,H].
+        by_new = (1 - update) * (1 - new.square())
+        by_reset = by_new * recurrent * reset * (1 - reset)
+        by_update = (before - new) * update * (1 - update)
+        factors = torch.stack([by_reset, by_update, by_new * reset], dim=-2)
         totals, products = torch.empty_like(new), torch.empty_like(factors)
         back, total = weight.transpose(1, 2).contiguous(), torch.zeros_like(states[0])
         steps = list(zip(*(one.unbind(0) for one in (gradient, update, factors, products, totals)), strict=True))
+        # ``total`` is the gradient that reaches a state from the steps after it: directly, by the factor z, and through
+        # the gates. It is added to the state's own gradient as an output.
         for direct, keep, factor, product, state in reversed(steps):
             torch.add(direct, total, out=state)
             torch.mul(factor, state.unsqueeze(-2), out=product)
             total = torch.baddbmm(state * keep, product.flatten(-2), back)
         products = products.flatten(-2)
-        to_given = torch.cat([products[..., : 2 * size], totals * to_new], dim=-1)
+        to_input = torch.cat([products[..., : 2 * size], totals * by_new], dim=-1)
         flat = products.transpose(0, 1).flatten(1, 2)
         to_weight = before.permute(1, 3, 0, 2).flatten(2) @ flat
-        return to_given, to_weight, flat.sum(dim=1), total
+        return to_input, to_weight, flat.sum(dim=1), total

@@ -1,9 +1,11 @@
-"""Strided layers block by block: how far each signal inside a network lags, and what is kept from block to block.
+"""Run an hourglass of strided layers block by block: the delay of every signal inside it, and its memory of the past.
 
-Frame n of a strided layer shows the input from sample n stride on. So that every block of the input brings a fixed
-number of frames at every depth, each signal lags by a fixed number of its own samples: of block t, which holds input
-[t hop, (t+1) hop), a signal with ``rate`` samples to a hop gives [t rate - lag, (t+1) rate - lag). What has a negative
-index lies before the signal began and must not be heard in what follows.
+Frame n of a strided layer starts at sample n stride of its input and needs ``kernel`` samples. A layer can therefore
+compute a frame only when later samples have arrived, and each signal inside the network is delayed by a number of its
+own samples. The delays are chosen such that every block brings the same number of samples at every depth: block t of
+the input holds samples [t hop, (t+1) hop), and gives a signal with ``rate`` samples per hop and the delay ``d`` its
+samples [t rate - d, (t+1) rate - d). Samples with a negative index lie before the signal. A convolution over the whole
+signal pads there with zeros, so a stream sets them to zero too.
 """
 
 from __future__ import annotations
@@ -19,63 +21,76 @@ from sordino.models.layers.resample import AROUND_HALVE, ZEROS
 
 
 @dataclass(frozen=True)
-class Lags:
-    """The lags inside an hourglass of strided layers that runs at a multiple of the sampling rate.
+class LayerDelays:
+    """Delays inside an hourglass of strided layers that runs at a multiple of the sampling rate, and what it keeps.
+
+    All numbers are samples of the signal that they describe. Depth 0 is the input of the first encoder layer.
 
     Args:
-        hop: samples of input that bring whole frames at every depth.
-        doubled: lag before each doubling of the rate, and behind the last.
-        encoded: lag at depth 0, 1, ..., on the way down.
-        decoded: the same on the way up.
-        halved: lag before each halving of the rate, and behind the last, which is the lag of the output.
-        reach: how far behind the newest block the layer below depth 0, 1, ... begins to read, in what it reads.
-        past: how much of the signal at depth 0, 1, ... is kept, for that layer and for the skip beside it.
-        past_halved: the same before each halving.
+        hop: samples of the network's input that bring whole frames at every depth.
+        upsampled: delay before each doubling of the rate, and after the last.
+        encoded: delay at depth 0, 1, ... in the encoder.
+        decoded: delay at depth 0, 1, ... in the decoder.
+        downsampled: delay before each halving of the rate, and after the last: that of the network's output.
+        lookback: how far before the newest block the encoder layer at depth 0, 1, ... starts to read.
+        kept: number of past samples at depth 0, 1, ... that are kept, for that layer and for the skip connection.
+        kept_downsampled: number of past samples that are kept before each halving.
     """
 
     hop: int
-    doubled: tuple[int, ...]
+    upsampled: tuple[int, ...]
     encoded: tuple[int, ...]
     decoded: tuple[int, ...]
-    halved: tuple[int, ...]
-    reach: tuple[int, ...]
-    past: tuple[int, ...]
-    past_halved: tuple[int, ...]
+    downsampled: tuple[int, ...]
+    lookback: tuple[int, ...]
+    kept: tuple[int, ...]
+    kept_downsampled: tuple[int, ...]
 
 
-def lags(kernel: int, stride: int, depth: int, resample: int) -> Lags:
-    """Work out the lags; ``resample`` is a power of two, ``kernel`` at least ``stride``."""
+def layer_delays(kernel: int, stride: int, depth: int, resample: int) -> LayerDelays:
+    """Compute the delays; ``resample`` is a power of two, ``kernel`` at least ``stride``."""
     octaves = resample.bit_length() - 1
+    # Whole frames of the deepest layer, and whole samples at the outer rate.
     inner_hop = math.lcm(stride**depth, resample)
-    doubled = [0]
+    # The sinc that doubles the rate reads ZEROS later samples; then every sample counts twice.
+    upsampled = [0]
     for _ in range(octaves):
-        doubled.append(2 * (doubled[-1] + ZEROS))
-    encoded = [doubled[-1]]
+        upsampled.append(2 * (upsampled[-1] + ZEROS))
+    # Frame n is complete with sample n stride + kernel - 1. Samples up to (t+1) rate - d thus complete the frames up to
+    # (t+1) rate / stride - (ceil((d + kernel) / stride) - 1).
+    encoded = [upsampled[-1]]
     for _ in range(depth):
-        encoded.append(_ceil(encoded[-1] + kernel, stride) - 1)
+        encoded.append(_ceil_div(encoded[-1] + kernel, stride) - 1)
+    # Frame n of a transposed convolution adds to samples from n stride on: those before are complete.
     decoded = [encoded[-1] * stride ** (depth - level) for level in range(depth + 1)]
-    halved = [decoded[0]]
+    # The sinc that halves the rate reads 2 ZEROS - 2 later samples, ZEROS - 1 of the output.
+    downsampled = [decoded[0]]
     for _ in range(octaves):
-        halved.append(_ceil(halved[-1], 2) + ZEROS - 1)
-    reach = [stride * after - before for before, after in pairwise(encoded)]
-    return Lags(
+        downsampled.append(_ceil_div(downsampled[-1], 2) + ZEROS - 1)
+    # The first new frame of block t starts at sample t rate - stride * after, the block itself at t rate - before.
+    lookback = [stride * after - before for before, after in pairwise(encoded)]
+    # The decoder adds the encoder's features when it reaches their depth, which is later: they wait in the memory.
+    kept = [lookback[0]]
+    for early, late in zip(encoded[1:-1], decoded[1:-1], strict=True):
+        kept.append(late - early)
+    return LayerDelays(
         hop=inner_hop // resample,
-        doubled=tuple(doubled),
+        upsampled=tuple(upsampled),
         encoded=tuple(encoded),
         decoded=tuple(decoded),
-        halved=tuple(halved),
-        reach=tuple(reach),
-        past=(reach[0], *(late - soon for soon, late in zip(encoded[1:-1], decoded[1:-1], strict=True))),
-        past_halved=tuple(2 * after + AROUND_HALVE[0] - before for before, after in pairwise(halved)),
+        downsampled=tuple(downsampled),
+        lookback=tuple(lookback),
+        kept=tuple(kept),
+        kept_downsampled=tuple(2 * after + AROUND_HALVE[0] - before for before, after in pairwise(downsampled)),
     )
 
 
-class Memory:
-    """A state on its way through a network: its tensors are taken in order, and each is replaced for the next block.
+class StreamState:
+    """The state of a stream during one block: layers take their tensors in order and put in those for the next block.
 
     Args:
-        state: first the hops that have passed [B], then what the layers remember, in the order in which they run.
-        hops: in the block.
+        state: first the number of past hops [B], then the layers' tensors, in the order in which the layers run.
+        hops: number of hops in the block.
     """
 
     def __init__(self, state: tuple[Tensor, ...], hops: int) -> None:
@@ -84,31 +99,31 @@ class Memory:
         self._new = [self.passed + hops]
 
     def take(self) -> Tensor:
-        """What the next layer remembers; ``keep`` follows."""
+        """Return the tensor that the next layer has kept; a call of ``keep`` must follow."""
         return next(self._old)
 
     def keep(self, value: Tensor) -> None:
-        """Remember ``value`` in the place of what was taken."""
+        """Keep ``value`` for the next block in place of the tensor that was taken."""
         self._new.append(value)
 
-    def behind(self, x: Tensor) -> Tensor:
-        """``x`` [...,N] behind what came last [...,M], and the last M of both kept: [...,M + N]."""
+    def with_past(self, x: Tensor) -> Tensor:
+        """Put the M past samples that were kept before ``x`` [...,N], and keep the last M of both; [...,M + N]."""
         past = self.take()
         joined = torch.cat([past, x], dim=-1)
         self.keep(joined[..., x.shape[-1] :])
         return joined
 
-    def begun(self, x: Tensor, lag: int) -> Tensor:
-        """A factor for ``x`` [B,C,N] that is 0 before the signal began and 1 from there on: [B,1,N]."""
+    def is_inside(self, x: Tensor, delay: int) -> Tensor:
+        """Return a factor [B,1,N] for ``x`` [B,C,N]: 0 for samples before the signal began, 1 from there on."""
         rate = x.shape[-1] // self.hops
-        index = (self.passed * rate - lag)[:, None, None] + torch.arange(x.shape[-1], device=x.device)
+        index = (self.passed * rate - delay)[:, None, None] + torch.arange(x.shape[-1], device=x.device)
         return (index >= 0).to(x.dtype)
 
     @property
-    def state(self) -> tuple[Tensor, ...]:
-        """What to remember until the next block."""
+    def next_state(self) -> tuple[Tensor, ...]:
+        """The state to hand to the next block."""
         return tuple(self._new)
 
 
-def _ceil(dividend: int, divisor: int) -> int:
+def _ceil_div(dividend: int, divisor: int) -> int:
     return -(-dividend // divisor)

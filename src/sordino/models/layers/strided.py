@@ -1,6 +1,6 @@
-"""What networks of strided convolutions on the waveform share: scale, lengths, places of frames, initial weights.
+"""Functions for networks of strided convolutions on the waveform: input scale, lengths, tap positions, initial weights.
 
-DEMUCS (Defossez et al., Interspeech 2020) and MANNER (Park et al., ICASSP 2022) have all of it in common.
+DEMUCS (Defossez et al., Interspeech 2020) and MANNER (Park et al., ICASSP 2022) share all of them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ SCALE_FLOOR = 1e-3
 
 
 def deviation(noisy: Tensor) -> Tensor:
-    """The unbiased standard deviation of each item [B,T] over time: [B,1]."""
-    # Of one sample it would be 0 / 0.
+    """Return the unbiased standard deviation of each item [B,T] over time: [B,1]; 0 for a single sample."""
+    # The unbiased estimate of one sample would be 0 / 0.
     return noisy.std(dim=-1, keepdim=True, correction=min(1, noisy.shape[-1] - 1))
 
 
 def running_scale(noisy: Tensor, passed: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
-    """The root mean square of all samples of a signal up to each one.
+    """Compute, for every sample, the root mean square of all samples of the signal up to it.
 
     Args:
         noisy: [B,T].
-        passed: [B], samples before these.
-        energy: [B], the sum of their squares; in double precision, as a stream may go on for days.
+        passed: [B], number of samples before these.
+        energy: [B], sum of the squares of the samples before; in double precision, as a stream may last for days.
 
     Returns:
         The scales [B,T] and the new energy.
@@ -38,34 +38,34 @@ def running_scale(noisy: Tensor, passed: Tensor, energy: Tensor) -> tuple[Tensor
 
 
 def valid_length(length: int, kernel: int, stride: int, depth: int) -> int:
-    """The smallest length >= ``length`` that ``depth`` strided convolutions, one on the other, divide exactly.
+    """Return the least length from ``length`` on of which ``depth`` stacked strided convolutions leave no rest.
 
-    These are shortest + k stride^depth, the shortest being the one that leaves a single deepest frame. Written so that
-    a traced length stays traced: (n + |n|) // 2 is max(n, 0).
+    These lengths are shortest + k stride^depth, where the shortest one gives a single frame of the deepest layer.
     """
     step, shortest = stride**depth, 1
     for _ in range(depth):
         shortest = (shortest - 1) * stride + kernel
     steps = (length - shortest + step - 1) // step
+    # max(steps, 0) as arithmetic: Python's max would fix the length of an exported graph to that of the example.
     return shortest + (steps + abs(steps)) // 2 * step
 
 
 class Frames(TypedDict):
-    """Where the frames of a tap lie; see ``sordino.types.Tap``."""
+    """Position of a tap's frames in the signal; see ``sordino.types.Tap``."""
 
     stride: float
     offset: float
 
 
 def frames_behind(layers: int, kernel: int, stride: int, rate: int = 1) -> Frames:
-    """Where the frames of a tap lie behind ``layers`` strided convolutions without padding.
+    """Compute the position of a tap's frames after ``layers`` strided convolutions without padding.
 
-    A transposed convolution undoes one of them: its output lies on the frames of the layer before.
+    A transposed convolution reverses one of them: its output has the frames of the layer before.
 
     Args:
-        layers: between the waveform and the tap; 0 is the waveform itself.
-        kernel: of each convolution.
-        stride: of each convolution.
+        layers: number of convolutions between the waveform and the tap; 0 is the waveform itself.
+        kernel: kernel size of each convolution.
+        stride: stride of each convolution.
         rate: multiple of the sampling rate at which they run.
     """
     before = sum(stride**layer for layer in range(layers))
@@ -73,7 +73,7 @@ def frames_behind(layers: int, kernel: int, stride: int, rate: int = 1) -> Frame
 
 
 def rescale(module: nn.Module) -> None:
-    """Divide a convolution's initial weights by sqrt(std / 0.1), so that all layers start at a like scale."""
+    """Divide a convolution's initial weights by sqrt(std / 0.1), so that all layers start at a similar scale."""
     if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)):
         with torch.no_grad():
             scale = math.sqrt(module.weight.std().item() / 0.1)

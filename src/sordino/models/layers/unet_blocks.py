@@ -1,8 +1,8 @@
-"""The layers of the causal U-Net: convolutions that see two frames, and a recurrent bottleneck in groups.
+"""Layers of the causal U-Net: convolutions over two frames, and a grouped recurrent bottleneck.
 
-A layer takes what it remembers of the block before, and returns it anew beside its output. On a CPU it works with
-channels side by side in memory, and the recurrent units step together; a GPU and an exported graph get the plain
-operators, with which both are faster. The results agree within rounding.
+A layer takes its memory of the block before, and returns the memory for the next one with its output. On a CPU it uses
+the format ``channels_last``, and the GRUs run in parallel; a GPU and an exported graph get torch's operators, which are
+faster there. The results agree within rounding.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from sordino.models.layers.scan import scan
 
 
 class CausalConv(nn.Module):
-    """Convolution over two frames, this one and the one before: [B,c_in,N,F] -> [B,c_out,N,F'].
+    """Convolution over a frame and the one before it: [B,c_in,N,F] -> [B,c_out,N,F'].
 
-    ``past`` is the last frame of the block before, [B,c_in,1,F]; silence has zeros there, which is causal padding. None
-    is silence too, and costs no copy of ``x``: the convolution pads both ends, and a frame too many comes out, N + 1,
-    which whoever reads the output leaves out.
+    ``past`` is the last frame of the block before, [B,c_in,1,F]; after silence it is zero, which is causal padding.
+    None also means silence, and avoids a copy of ``x``: the convolution then pads both ends and returns one frame too
+    many, N + 1, which the reader of the output must leave out.
     """
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1, groups: int = 1) -> None:
@@ -37,25 +37,27 @@ class CausalConv(nn.Module):
         return self.conv(_joined(past, x))
 
     def interleaved(self, x: Tensor, past: Tensor | None) -> Tensor:
-        """The same for a convolution whose output channels are even and odd frequencies in turn: [B,c_out/2,N,2F].
+        """Convolve, and interleave the output channels, which are even and odd frequencies in turn: [B,c_out/2,N,2F].
 
-        With c_in groups, ``x`` has every channel twice: one depthwise convolution from 2 c_in channels to as many
-        takes a fast kernel, one from c_in channels does not. Channels that lie side by side in memory, all even ones
-        before all odd ones, ARE the interleaved frequencies.
+        A convolution with c_in groups gets ``x`` with all its channels twice, 2 c_in: a depthwise convolution from
+        2 c_in to 2 c_in channels has a fast kernel, one from c_in to 2 c_in channels does not.
         """
-        weight, bias = (
-            None if one is None else one.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
-            for one in (self.conv.weight, self.conv.bias)
-        )
+        # The weights are sorted: the even frequencies of all channels first, then the odd ones. In channels_last the
+        # output [B,N,F,2,c_out/2] then already is the interleaved spectrum [B,N,2F,c_out/2], without a copy.
+        weight = _even_first(self.conv.weight)
+        bias = None if self.conv.bias is None else _even_first(self.conv.bias)
         if past is not None:
             x = _joined(past, x)
         groups = 1 if self.conv.groups == 1 else x.shape[1]
-        x = F.conv2d(x, cast(Tensor, weight), bias, padding=(int(past is None), 1), groups=groups)
+        x = F.conv2d(x, weight, bias, padding=(int(past is None), 1), groups=groups)
         return x.movedim(1, -1).unflatten(-1, (2, -1)).flatten(2, 3).movedim(-1, 1)
 
 
 class Down(nn.Module):
-    """Encoder layer: half the frequencies. The first mixes its few input channels in full, the others separably."""
+    """Encoder layer, which halves the frequencies: [B,c_in,N,F] -> [B,c_out,N,F/2 + 1].
+
+    The first one has few input channels and is a full convolution; the others are depthwise separable.
+    """
 
     def __init__(self, c_in: int, c_out: int, first: bool) -> None:
         super().__init__()
@@ -69,10 +71,11 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """Decoder layer: twice the frequencies less one, even and odd ones side by side as channels until they interleave.
+    """Decoder layer, which doubles the frequencies: [B,c_in,N,F] -> [B,c_out,N,2F - 1].
 
-    The last mixes in full, as the mask has two channels only, and has no normalisation. An exported graph normalises
-    before it interleaves, which is the same and lets the convolution take the norm in.
+    A convolution computes even and odd frequencies as separate channels, which are then interleaved. The last layer is
+    a full convolution, as the mask has only two channels, and has no normalisation. An exported graph normalises before
+    it interleaves, which is equivalent: a runtime can then fold the norm into the convolution.
     """
 
     def __init__(self, c_in: int, c_out: int, last: bool) -> None:
@@ -85,8 +88,10 @@ class Up(nn.Module):
         if not takes_channels_last(x):
             return self._plain(x, cast(Tensor, past))
         if isinstance(self.mix, Pointwise):
-            x, past = self.mix(x, copies=2), None if past is None else past.repeat(1, 2, 1, 1)
+            x = self.mix(x, copies=2)
+            past = None if past is None else past.repeat(1, 2, 1, 1)
         wide = self.conv.interleaved(x, past)
+        # One frequency is too many, and where past is None one frame.
         frames, frequencies = x.shape[2], wide.shape[3] - 1
         if isinstance(self.out, NormPRelu):
             y = self.out(wide, frames, frequencies)
@@ -95,24 +100,26 @@ class Up(nn.Module):
         return y, x[:, : self.conv.conv.in_channels, -1:]
 
     def _plain(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the layer with torch's operators, for a GPU, a few frames, or an exported graph."""
         x = self.mix(x)
         y, out = self.conv(x, past), self.out
         if torch.compiler.is_exporting() and isinstance(out, nn.Sequential):
+            # The norm before the interleaving: its values twice, for the even and the odd frequencies of a channel.
             norm, out = cast(nn.BatchNorm2d, out[0]), out[1]
             values = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
             mean, variance, weight, bias = (cast(Tensor, value).repeat_interleave(2) for value in values)
             y = F.batch_norm(y, mean, variance, weight, bias, eps=norm.eps)
         even_odd = y.unflatten(1, (-1, 2)).movedim(2, -1)
-        even_odd = even_odd.flatten(-2)[..., :-1]
+        interleaved = even_odd.flatten(-2)[..., :-1]
         if isinstance(out, NormPRelu):
-            return out(even_odd, *even_odd.shape[2:]), x[:, :, -1:]
-        return out(even_odd), x[:, :, -1:]
+            return out(interleaved, *interleaved.shape[2:]), x[:, :, -1:]
+        return out(interleaved), x[:, :, -1:]
 
 
 class GroupedGru(nn.Module):
-    """A recurrent layer in groups: each reads all frequencies of its share of the channels, [B,C,N,F] -> [B,C,N,F].
+    """Grouped recurrent layer, [B,C,N,F] -> [B,C,N,F]: each GRU reads all frequencies of its share of the channels.
 
-    A 1x1 convolution lets the groups hear each other, and the input is added.
+    A 1x1 convolution mixes the groups, and the input is added.
     """
 
     def __init__(self, channels: int, bins: int, groups: int) -> None:
@@ -122,24 +129,33 @@ class GroupedGru(nn.Module):
         self.mix = Pointwise(channels, channels)
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """``hidden`` [B,groups,size] is the memory of the block before; returns it anew beside the output."""
+        """Process ``x`` from the states ``hidden`` [B,groups,size] on; returns the output and the new states."""
         folded = x.transpose(1, 2).flatten(2)
         if takes_channels_last(x):
-            outputs, memory = scan(cast("list[Gru]", list(self.grus)), folded, hidden)
+            outputs, hidden = scan(cast("list[Gru]", list(self.grus)), folded, hidden)
         else:
-            outputs, memory = self._in_turn(folded, hidden)
+            outputs, hidden = self._one_by_one(folded, hidden)
         unfolded = outputs.unflatten(-1, (x.shape[1], x.shape[3])).transpose(1, 2)
-        return x + self.mix(unfolded), memory
+        return x + self.mix(unfolded), hidden
 
-    def _in_turn(self, folded: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """One unit after the other, each in one call: cuDNN's, or an operator of the exported graph."""
-        parts = zip(self.grus, folded.split(self.size, dim=-1), hidden.split(1, dim=1), strict=True)
-        outputs, memories = zip(
-            *(gru(part, memory.transpose(0, 1).contiguous()) for gru, part, memory in parts), strict=True
-        )
-        return torch.cat(outputs, dim=-1), torch.cat(memories).transpose(0, 1)
+    def _one_by_one(self, folded: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Run one GRU after the other, each in a single call: cuDNN's, or an operator of the exported graph."""
+        outputs, new_states = [], []
+        parts, states = folded.split(self.size, dim=-1), hidden.split(1, dim=1)
+        for gru, part, state in zip(self.grus, parts, states, strict=True):
+            output, new_state = gru(part, state.transpose(0, 1).contiguous())
+            outputs.append(output)
+            new_states.append(new_state)
+        return torch.cat(outputs, dim=-1), torch.cat(new_states).transpose(0, 1)
+
+
+def _even_first(values: Tensor) -> Tensor:
+    """Reorder [2C,...] from even and odd in turn to all even ones, then all odd ones."""
+    return values.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
 
 
 def _joined(past: Tensor, x: Tensor) -> Tensor:
-    """A frame and those behind it, in the layout of the latter."""
-    return torch.cat([channels_last(past) if takes_channels_last(x) else past, x], dim=2)
+    """Put the frame ``past`` before the frames ``x``, in the memory format of ``x``."""
+    if takes_channels_last(x):
+        past = channels_last(past)
+    return torch.cat([past, x], dim=2)

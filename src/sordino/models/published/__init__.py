@@ -1,6 +1,7 @@
-"""Checkpoints that others published: whose they are, what they hold, and what their tensors are called here.
+"""Checkpoints published by the networks' authors: recognise them, find their arguments, rename their tensors.
 
-One file per network, and one entry in ``PUBLISHERS``. The files themselves are opened in ``sordino.models.checkpoint``.
+A network has one file here and one entry in ``FORMATS``. The files themselves are opened in
+``sordino.models.checkpoint``.
 """
 
 from __future__ import annotations
@@ -16,27 +17,32 @@ from sordino.models.published.demucs import DEMUCS
 from sordino.models.published.manner import MANNER
 from sordino.models.published.tstnn import TSTNN
 
-PUBLISHERS = (MANNER, DEMUCS, TSTNN)
-"""The catalogue of networks whose published checkpoints can be read."""
+FORMATS = (MANNER, DEMUCS, TSTNN)
+"""Catalogue of the published checkpoints that can be read."""
 
 _WRAPPERS = ("state_dict", "model", "state")
+"""Keys under which authors store the tensors in a dict."""
 
 
 def foreign_classes() -> list[type]:
-    """An empty class under the name of every class that published files pickle beside their tensors.
+    """Make an empty class for every class that published files pickle along with their tensors.
 
-    They stand in for the authors' classes while a file is read, so that none of the authors' code is needed or run.
+    The empty classes replace the authors' while a file is read, so that the authors' code is neither needed nor run.
     """
-    names = [name.rpartition(".") for publisher in PUBLISHERS for name in publisher.classes]
-    return [type(name, (), {"__module__": module}) for module, _, name in names]
+    classes = []
+    for form in FORMATS:
+        for full_name in form.classes:
+            module, _, name = full_name.rpartition(".")
+            classes.append(type(name, (), {"__module__": module}))
+    return classes
 
 
 def unwrap(content: Any) -> tuple[Any, Mapping[str, Any]]:
-    """Find the tensors in what a published file holds, however deep its authors wrapped them.
+    """Find the tensors in the content of a published file, which may be wrapped in several dicts.
 
     Returns:
-        The innermost mapping (or whatever is there in place of one), and the mapping around it, which may state the
-        arguments of the network's constructor; empty when there is none.
+        The innermost mapping (or whatever object is in its place), and the mapping around it, which may state the
+        arguments of the network's constructor; an empty one if there is none.
     """
     package: Mapping[str, Any] = {}
     while isinstance(content, Mapping):
@@ -48,43 +54,46 @@ def unwrap(content: Any) -> tuple[Any, Mapping[str, Any]]:
 
 
 def find(state: Any) -> CheckpointFormat | None:
-    """Whose checkpoint this is; None when it is no mapping of tensors, or of a network that is not known here."""
+    """Return the format of a checkpoint; None if it is no mapping of tensors, or belongs to an unknown network."""
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         return None
-    return next((publisher for publisher in PUBLISHERS if publisher.owns(state)), None)
+    return next((form for form in FORMATS if form.matches(state)), None)
 
 
 def read(
-    publisher: CheckpointFormat, state: State, package: Mapping[str, Any], where: object
+    form: CheckpointFormat, state: State, package: Mapping[str, Any], where: object
 ) -> tuple[str, dict[str, Any], State]:
-    """The network's name, its arguments, and its state under our names.
+    """Return the network's name, its arguments, and its state under sordino's names.
 
-    Warns where the file, ``where``, leaves open what no tensor tells either.
+    Warns if an argument is neither stated in the file ``where`` nor visible in its tensors.
 
     Raises:
-        ValueError: arguments that our network does not follow, or that contradict the tensors.
-        KeyError: a tensor of a name that is not known.
+        ValueError: arguments that sordino's network does not support, or that contradict the tensors.
+        KeyError: a tensor of an unknown name.
     """
-    stated = _stated(publisher, package) if publisher.signature else {}
-    name, arguments = publisher.arguments(state, stated)
-    unknown = [key for key in publisher.untold if key not in stated]
-    if unknown and "class" not in package:  # that class has the default that is taken here
-        taken = ", ".join(f"{key}={arguments[key]}" for key in unknown)
+    stated = _stated(form, package) if form.signature else {}
+    name, arguments = form.arguments(state, stated)
+    unknown = [key for key in form.not_in_tensors if key not in stated]
+    # A package that names its class without arguments has the class's defaults, which are also assumed here.
+    if unknown and "class" not in package:
+        assumed = ", ".join(f"{key}={arguments[key]}" for key in unknown)
         warnings.warn(
-            f"{where}: a {publisher.network} that does not state {' and '.join(unknown)}, which no tensor tells:"
-            f" taken for {taken}. If it has others, save it as {{'state': ..., 'kwargs': {{'{unknown[0]}': ...}}}}",
+            f"{where}: a {form.network} that does not state {' and '.join(unknown)}, which its tensors do not show:"
+            f" taken for {assumed}. If it has others, save it as {{'state': ..., 'kwargs': {{'{unknown[0]}': ...}}}}",
             stacklevel=2,
         )
-    return name, arguments, publisher.translate(state)
+    return name, arguments, form.translate(state)
 
 
-def _stated(publisher: CheckpointFormat, package: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of the constructor that a package states, by position and by name, with or without its class.
+def _stated(form: CheckpointFormat, package: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the constructor's arguments that a package states in ``args`` and ``kwargs``, by name.
 
-    ``args`` that are no sequence are something else, such as the options of a training script.
+    ``args`` that is no sequence is something else, such as the options of a training script.
     """
     named, positional = package.get("kwargs"), package.get("args")
-    positional = tuple(positional) if isinstance(positional, tuple | list) else ()
-    if len(positional) > len(publisher.signature):
-        raise ValueError(f"{len(positional)} arguments, where {publisher.network} takes {len(publisher.signature)}")
-    return dict(zip(publisher.signature, positional, strict=False)) | dict(named if isinstance(named, Mapping) else {})
+    if not isinstance(positional, tuple | list):
+        positional = ()
+    if len(positional) > len(form.signature):
+        raise ValueError(f"{len(positional)} arguments, where {form.network} takes {len(form.signature)}")
+    stated = dict(zip(form.signature, positional, strict=False))
+    return stated | dict(named) if isinstance(named, Mapping) else stated

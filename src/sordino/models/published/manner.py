@@ -1,7 +1,7 @@
-"""MANNER as its authors publish it: a dict with ``state_dict``, or the state itself.
+"""Published checkpoints of MANNER: the state dict, alone or in a dict under ``state_dict``.
 
-A published file names its tensors as its authors named their modules; the rules below rewrite the names. The
-arguments are read off the names and shapes.
+The tensors have the names of the authors' modules; the rules below replace them by sordino's. The arguments are
+inferred from names and shapes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sordino.models.published.checkpoint_format import CheckpointFormat, Rules, State, rename
+from sordino.models.published.checkpoint_format import CheckpointFormat, Rules, State, count_layers, rename
 
 _CONV_NORM = {"conv": "0", "bn": "1"}
 
@@ -54,27 +54,29 @@ _ENDS: Rules = (
 
 
 def arguments(state: State, stated: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The name and the arguments of the network that the state belongs to; its files state none."""
-    layers = {match[1] for name in state if (match := re.match(r"manner_block\.encoder\.(\d+)\.", name))}
-    attended = {match[1] for name in state if (match := re.match(r"manner_block\.encoder\.(\d+)\.attn_block\.", name))}
-    # A network of depth 1 is base and small at once; base then.
-    name = "manner-b" if attended == layers else "manner-s"
-    return name, {"hidden": state["manner_block.in_conv.0.weight"].shape[0], "depth": len(layers)}
+    """Return the name and the arguments of the network that the state belongs to; the files state no arguments."""
+    depth = count_layers(state, r"manner_block\.encoder")
+    with_attention = count_layers(state, r"manner_block\.encoder", r"\.attn_block")
+    # A network of depth 1 is both base and small; it is called base.
+    name = "manner-b" if with_attention == depth else "manner-s"
+    return name, {"hidden": state["manner_block.in_conv.0.weight"].shape[0], "depth": depth}
 
 
 def translate(state: State) -> dict[str, Tensor]:
-    """The state under our names; the convolutions over chunks gain the axis of chunks.
+    """Return the state under sordino's names.
 
     Raises:
-        KeyError: a name that no rule knows.
+        KeyError: a name that no rule matches.
     """
     translated = {}
     for name, value in state.items():
         name = name.removeprefix("manner_block.")
         layer = re.match(r"(encoder|decoder)\.\d+\.", name)
         prefix, rules = (layer[0], _BLOCK) if layer else ("", _ENDS)
-        ours = prefix + rename(name[len(prefix) :], rules)
-        translated[ours] = value.unsqueeze(2) if value.ndim == 3 and ".views.2." in ours else value
+        new_name = prefix + rename(name[len(prefix) :], rules)
+        if value.ndim == 3 and ".views.2." in new_name:
+            value = value.unsqueeze(2)  # sordino's local attention has 2-d convolutions, with an axis of chunks
+        translated[new_name] = value
     return translated
 
 

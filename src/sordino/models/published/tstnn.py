@@ -1,22 +1,21 @@
-"""TSTNN as its authors publish it: a dict with ``state_dict`` or ``model``, or the state itself.
+"""Published checkpoints of TSTNN: the state dict, alone or in a dict under ``state_dict`` or ``model``.
 
-The rules below rewrite the names. Channels, frame and the number of transformers are read off the names and shapes; no
-tensor tells the number of heads, so they are taken for the four of the paper.
+The rules below replace the authors' names by sordino's. Channels, frame and the number of transformers are inferred
+from names and shapes. The number of heads does not show in the tensors; it is assumed to be four, as in the paper.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from sordino.models.published.checkpoint_format import CheckpointFormat, Rules, State, rename
+from sordino.models.published.checkpoint_format import CheckpointFormat, Rules, State, count_layers, rename
 
 _STAGES = {"row": "within", "col": "across"}
 _DENSE = {"conv": "1", "norm": "2", "prelu": "3"}
-"""Places in a layer of a dense block, whose first is the padding."""
+"""Index of a module in a layer of a dense block; index 0 is the padding."""
 _LAYER = {"self_attn": "attention", "norm1": "attention_norm", "gru": "gru", "linear2": "out", "norm2": "out_norm"}
 
 _RULES: Rules = (
@@ -48,17 +47,17 @@ _RULES: Rules = (
 
 
 def arguments(state: State, stated: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The name and the arguments of the network that the state belongs to; its files state none."""
-    blocks = {match[1] for name in state if (match := re.match(r"dual_transformer\.row_trans\.(\d+)\.", name))}
+    """Return the name and the arguments of the network that the state belongs to; the files state no arguments."""
+    blocks = count_layers(state, r"dual_transformer\.row_trans")
     channels, frame = state["inp_conv.weight"].shape[0], state["inp_norm.weight"].shape[0]
-    return "tstnn", {"channels": channels, "blocks": len(blocks), "heads": 4, "frame": frame}
+    return "tstnn", {"channels": channels, "blocks": blocks, "heads": 4, "frame": frame}
 
 
 def translate(state: State) -> dict[str, Tensor]:
-    """The state under our names.
+    """Return the state under sordino's names.
 
     Raises:
-        KeyError: a name that no rule knows.
+        KeyError: a name that no rule matches.
     """
     return {rename(name, _RULES): value for name, value in state.items()}
 
