@@ -70,11 +70,11 @@ def test_the_average_is_what_ships(tmp_path: Path) -> None:
     values = recipe(tmp_path, **PLAIN)
     values["train"] |= {"ema": 0.9, "max_lr": 0.05}
     trainer = run.build(schema.read(values), tmp_path / "run")
-    assert trainer.average is not None
+    assert trainer.updater.average is not None
     outcome = trainer.fit()
     last = sordino.load(tmp_path / "run" / "last.safetensors").state_dict()
     best = sordino.load(outcome.checkpoint).state_dict()
-    trained, averaged = trainer.student.state_dict(), trainer.average.module.state_dict()
+    trained, averaged = trainer.student.state_dict(), trainer.updater.average.module.state_dict()
     assert all(torch.equal(last[name], averaged[name]) and torch.equal(best[name], averaged[name]) for name in averaged)
     assert not all(torch.equal(last[name], trained[name]) for name in trained)
 

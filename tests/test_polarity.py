@@ -100,8 +100,8 @@ def upside_down(tmp_path: Path, **train: object) -> tuple[Trainer, list[str]]:
     del values["teacher"]
     values["train"] |= {"steps": 4, "ema": 0.9, "max_lr": 1e-5, "validate_every": 1, "validate_items": 2, **train}
     trainer = run.build(schema.read(values), tmp_path / "run")
-    assert trainer.average is not None
-    turn(trainer.student, trainer.optimizer, trainer.average.module)  # pyright: ignore[reportArgumentType]
+    assert trainer.updater.average is not None
+    turn(trainer.student, trainer.updater.optimizer, trainer.updater.average.module)  # pyright: ignore[reportArgumentType]
     return trainer, []
 
 
@@ -141,7 +141,7 @@ def test_a_student_without_references_is_held_against_its_teacher(tmp_path: Path
     assert teacher is not None
     upright = seen(trainer.student, batch, teacher)
     assert upright is not None
-    turn(trainer.student, trainer.optimizer)
+    turn(trainer.student, trainer.updater.optimizer)
     assert seen(trainer.student, batch, teacher) == pytest.approx(-upright)
     assert seen(trainer.student, batch, None) is None
 
