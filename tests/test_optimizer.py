@@ -19,7 +19,7 @@ from sordino.models import MODELS
 from sordino.training import Settings, read_log
 from sordino.training.average import average_of
 from sordino.training.objective import Objective
-from sordino.training.optimizer import REFUSALS, optimizer_of
+from sordino.training.optimizer import MAX_SKIPPED, optimizer_of
 from sordino.types import Batch
 
 PLAIN = {"distill": {}, "stages": []}
@@ -108,6 +108,6 @@ def test_a_gradient_that_is_not_finite_is_passed_over_and_many_in_a_row_end_the_
     assert all(torch.isfinite(value).all() for value in weights.values())
 
     broken |= set(range(100))
-    values["train"] |= {"steps": 2 * REFUSALS, "grad_clip": 1.0}
-    with pytest.raises(InputError, match=f"not finite in {REFUSALS} steps in a row"):
+    values["train"] |= {"steps": 2 * MAX_SKIPPED, "grad_clip": 1.0}
+    with pytest.raises(InputError, match=f"not finite in {MAX_SKIPPED} steps in a row"):
         run.train(values, out=tmp_path / "ends")

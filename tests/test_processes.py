@@ -60,7 +60,9 @@ def gradients() -> dict[str, Tensor]:
     """Method -> loss and gradient of the whole batch, of which this process sees its part."""
     settings = Settings(accelerator="cpu", threads=1)
     fabric, found, whole = open_fabric(settings, unused=True), {}, whole_batch()
-    mine = slice(distributed.rank() * 4 // distributed.ranks(), (distributed.rank() + 1) * 4 // distributed.ranks())
+    mine = slice(
+        distributed.rank() * 4 // distributed.world_size(), (distributed.rank() + 1) * 4 // distributed.world_size()
+    )
     batch = Batch(**{name: None if value is None else value[mine] for name, value in vars(whole).items()})
     for name, method in METHODS.items():
         torch.manual_seed(0)

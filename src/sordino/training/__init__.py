@@ -1,4 +1,4 @@
-"""Training: one loop, its objective, its log and its state on disk. Nobody here has heard of decibels."""
+"""Training: one loop, its objective, its log and its state on disk."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from sordino.training.judge import Judge
 from sordino.training.log import Log
 from sordino.training.objective import Objective
 from sordino.training.outcome import Outcome, Progress
-from sordino.training.polarity import Watch, fix_polarity
+from sordino.training.polarity import PolarityWatch, fix_polarity
 from sordino.training.selection import Selection
 from sordino.training.settings import Settings
 from sordino.training.stages import Stage, stage_ranges
@@ -108,7 +108,7 @@ class Trainer:
         teacher, averaged = self.objective.teacher, self.updater.average
         average = None if averaged is None else cast(Enhancer, averaged.module)
         self.judge = Judge(average or self.student, items, selection, teacher, self.fabric, self.folder, self.about)
-        self.watch = Watch(self.student, average, teacher, self.steps, str(self.folder))
+        self.watch = PolarityWatch(self.student, average, teacher, self.steps, str(self.folder))
 
     def first_batch(self) -> Batch:
         """Return the batch that the run begins with; every call loads it anew."""
@@ -164,7 +164,7 @@ class Trainer:
             self.seconds = time.monotonic() - started
             self._record(log, values)
             if self.step in self.watch.steps:
-                self.watch.look(batch, self.step, self.updater.optimizer, log)
+                self.watch.check_batch(batch, self.step, self.updater.optimizer, log)
             if progress is not None:
                 progress(self.step, self.steps, values)
             # A signal may reach one process alone, or all at different steps; they must leave at the same one.
@@ -192,8 +192,8 @@ class Trainer:
 
     def _record(self, log: Log, values: dict[str, float]) -> None:
         """Add ``values`` to the running sums; log their means when a record is due."""
-        if self.updater.stepper.in_a_row:
-            log.write(self.step, {"refused": self.updater.stepper.refused})
+        if self.updater.stepper.skipped_in_a_row:
+            log.write(self.step, {"refused": self.updater.stepper.skipped})
         self.sums = {name: self.sums.get(name, 0.0) + value for name, value in values.items()}
         if self._due(self.settings.log_every):
             count = (self.step - 1) % self.settings.log_every + 1
@@ -215,7 +215,7 @@ class Trainer:
         if self.judge.items:
             follow_first(self.model)
             scores = self.judge.scores()
-            if self.watch.turns(scores.get("correlation"), self.step, self.updater.optimizer, log):
+            if self.watch.fix(scores.get("correlation"), self.step, self.updater.optimizer, log):
                 scores = self.judge.scores()
             log.write(self.step, {f"valid/{name}": value for name, value in scores.items()})
             self.judge.keep(self.step, scores)

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, TypeVar
 
-from sordino.distributed import serve
+from sordino.distributed import init_worker
 from sordino.errors import InputError
 
 Job = TypeVar("Job")
@@ -57,7 +57,7 @@ def each(work: Callable[[Job], Answer], jobs: Sequence[Job], workers: int | None
 def _begin(work: Callable[[Any], Any]) -> None:
     global _work
     _work = work
-    serve()
+    init_worker()
 
 
 def _do(job: Any) -> Any:
