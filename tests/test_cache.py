@@ -16,7 +16,7 @@ from sordino.distill.base import Method
 from sordino.distill.methods import METHODS
 from sordino.distill.methods.at import AttentionMap, attention_map
 from sordino.distill.teachers import CachedTeacher, ExternalTeacher, Teacher, observe
-from sordino.distill.teachers.cached import WAVE, Whole, needs
+from sordino.distill.teachers.outputs import WAVE, Whole, needs
 from sordino.distill.teachers.store import Store, size_of
 from sordino.errors import InputError
 from sordino.files import write_json
@@ -228,7 +228,7 @@ def test_a_function_that_answers_otherwise_is_found_out(tmp_path: Path) -> None:
 
     kept(tmp_path, times(0.5), method, batch=batch, verify=True)(batch)
     kept(tmp_path, times(0.5), method, batch=batch, verify=True)
-    with pytest.raises(InputError, match="no longer says"):
+    with pytest.raises(InputError, match="no longer those that were stored"):
         kept(tmp_path, times(0.6), method, batch=batch, verify=True)
 
 
