@@ -86,8 +86,8 @@ class _ElementCounter(TorchDispatchMode):
 def _on_meta(network: Enhancer, seconds: float) -> Iterator[tuple[Enhancer, Tensor]]:
     """Yield a copy of the network and an input, both on the meta device.
 
-    The recurrent layers of the copy return empty tensors at once. On the meta device they would run step by step in
-    Python, a thousand times slower than their kernels.
+    The recurrent layers of the copy do not run but return empty tensors: without values they would take a thousand
+    times longer than with them.
     """
     twin = copy.deepcopy(network).to("meta").eval()
     for module in twin.modules():

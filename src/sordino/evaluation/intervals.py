@@ -2,7 +2,7 @@
 
 Over files alone: Student's t, with the skewness of the scores removed by Hall's transformation ("On the removal of
 skewness by transformation", JRSS B 54, 1992). The percentile bootstrap and BCa are too narrow for few files, and plain
-t is for skewed scores.
+t is too narrow for skewed scores.
 
 Over files and seeds, which are crossed (each seed's network is scored on each file), the variance of a mean is the sum
 of a part due to files and a part due to seeds (two-way random effects, no replication). With two or three seeds the
@@ -74,7 +74,7 @@ def of_difference(model: Array, baseline: Array, level: float = 0.95) -> Interva
 
 
 def _sums_of_squares(models: Sequence[Array]) -> tuple[Array, Array]:
-    """Return two sums of squares over all models: of the seeds' means, and of the residuals of seeds and files; [...]."""
+    """Return two sums of squares over all models: of the seeds' means, and of the residuals; each [...]."""
     between = residual = np.zeros(())
     for scores in models:
         seed, file = scores.mean(-1, keepdims=True), scores.mean(-2, keepdims=True)

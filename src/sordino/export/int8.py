@@ -3,9 +3,8 @@
 All parts of a float export are quantised (``sordino.export.quantise``) and the result is scored. If the score has
 fallen too far, the part that does the most damage stays in float, then the next, and so on; last of all, only what can
 be quantised dynamically is. The first attempt that passes is written. The damage of a part is measured on the
-calibration signals: it is the power of the change in the output when this part alone is quantised. That takes no
-scoring, which would be slow, and uses no recording that later judges the result. The graphs for recordings and for
-streams are quantised alike, and both must pass.
+calibration signals, without scores: it is the power of the change in the output when this part alone is quantised. The
+graphs for recordings and for streams are quantised alike, and both must pass.
 
 The caller supplies the score: a function that gets the model as a function of [T] -> [T] and returns a score for each
 recording.
