@@ -213,7 +213,7 @@ def test_answers_of_another_format_are_never_found(tmp_path: Path, monkeypatch: 
     batch, method = batch_of(), ready("mvat", student, teacher, batch_of())
     with monkeypatch.context() as before:
         for module in ("store", "cached"):
-            before.setattr(f"sordino.distill.{module}.FORMAT", 1)
+            before.setattr(f"sordino.distill.teachers.{module}.FORMAT", 1)
         kept(tmp_path, teacher, method, batch=batch)(batch, method.teacher_taps)
     (tmp_path / "cache.json").unlink()  # as if the old header had been lost or overwritten
     kept(tmp_path, teacher, method, batch=batch)(batch, method.teacher_taps)

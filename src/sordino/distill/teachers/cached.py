@@ -156,7 +156,7 @@ class CachedTeacher:
     def _rows(self, batch: Batch, names: set[str]) -> list[dict[str, Tensor]] | None:
         """Return the stored outputs for each item, after computing those that are missing; None if they are not stored.
 
-        That is so for speech of another length, and for features that no method was said to read.
+        That is so for speech of another length, and for features that no method reads in training.
         """
         reductions = self._reductions
         if reductions is not None and not names <= reductions.keys():
@@ -164,7 +164,7 @@ class CachedTeacher:
         if reductions is not None and batch.noisy.shape[1] != self._answers["samples"]:
             return None
         keys = self._keys(batch)
-        rows = self._read(keys)
+        rows = self.store.read_all(keys)
         if reductions is None:
             # Before ``keep``, methods ask for sizes of features; an older run's files may already have them.
             known = all(key in rows and names <= rows[key].keys() for key in keys)
@@ -174,15 +174,6 @@ class CachedTeacher:
             # Rows from disk win, as another process may have written them meanwhile.
             rows = self._write(keys, self._compute(batch)) | rows
         return [rows[key] for key in keys]
-
-    def _read(self, keys: list[str]) -> dict[str, dict[str, Tensor]]:
-        """Return the stored outputs by key, without keys that have none."""
-        rows = {}
-        for key in keys:
-            row = self.store.read(key)
-            if row is not None:
-                rows[key] = row
-        return rows
 
     def _view(self, rows: list[dict[str, Tensor]], taps: list[str], batch: Batch) -> View:
         names = [*taps, WAVE] if all(WAVE in row for row in rows) else taps

@@ -15,7 +15,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,15 @@ class Store:
             return None
         except SafetensorError as error:
             raise InputError(path, f"a damaged answer ({error})", hint="delete this file; it is made again") from error
+
+    def read_all(self, keys: Iterable[str]) -> dict[str, dict[str, Tensor]]:
+        """Read the outputs of several keys, by key, without those that have none."""
+        rows = {}
+        for key in keys:
+            row = self.read(key)
+            if row is not None:
+                rows[key] = row
+        return rows
 
     def write(self, key: str, outputs: Mapping[str, Tensor]) -> None:
         """Write outputs under this key, in place of those that are there already.
