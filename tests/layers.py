@@ -12,7 +12,7 @@ from places import anywhere, places
 from torch import Tensor, nn
 
 from sordino.distill.base import Method
-from sordino.distill.layers.attention import Summaries
+from sordino.distill.layers.attention import LayerSummaries
 from sordino.distill.methods import METHODS
 from sordino.types import Batch, Tap, View
 
@@ -112,7 +112,7 @@ def slow_norm(rows: np.ndarray, axes: tuple[int, ...] = (0,)) -> np.ndarray:
     return (rows - rows.mean(axes, keepdims=True)) / np.sqrt(rows.var(axes, keepdims=True) + 1e-5)
 
 
-def slow_summaries(module: Summaries, features: Sequence[Tensor]) -> np.ndarray:
+def slow_summaries(module: LayerSummaries, features: Sequence[Tensor]) -> np.ndarray:
     """[B,L,d]."""
     maps = []
     for i, feature in enumerate(features):

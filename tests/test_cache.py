@@ -16,7 +16,7 @@ from sordino.distill.base import Method
 from sordino.distill.methods import METHODS
 from sordino.distill.methods.at import AttentionMap, attention_map
 from sordino.distill.teachers import CachedTeacher, ExternalTeacher, Teacher, observe
-from sordino.distill.teachers.cached import WAVE, Whole, needs
+from sordino.distill.teachers.outputs import WAVE, Whole, needs
 from sordino.distill.teachers.store import Store, size_of
 from sordino.errors import InputError
 from sordino.files import write_json
@@ -213,7 +213,7 @@ def test_answers_of_another_format_are_never_found(tmp_path: Path, monkeypatch: 
     batch, method = batch_of(), ready("mvat", student, teacher, batch_of())
     with monkeypatch.context() as before:
         for module in ("store", "cached"):
-            before.setattr(f"sordino.distill.{module}.FORMAT", 1)
+            before.setattr(f"sordino.distill.teachers.{module}.FORMAT", 1)
         kept(tmp_path, teacher, method, batch=batch)(batch, method.teacher_taps)
     (tmp_path / "cache.json").unlink()  # as if the old header had been lost or overwritten
     kept(tmp_path, teacher, method, batch=batch)(batch, method.teacher_taps)
@@ -228,7 +228,7 @@ def test_a_function_that_answers_otherwise_is_found_out(tmp_path: Path) -> None:
 
     kept(tmp_path, times(0.5), method, batch=batch, verify=True)(batch)
     kept(tmp_path, times(0.5), method, batch=batch, verify=True)
-    with pytest.raises(InputError, match="no longer says"):
+    with pytest.raises(InputError, match="no longer those that were stored"):
         kept(tmp_path, times(0.6), method, batch=batch, verify=True)
 
 

@@ -29,8 +29,8 @@ from layers import (
 )
 from torch import Tensor
 
-from sordino.distill.layers.attention import meet, shorten
-from sordino.distill.layers.resize import alike, resize_planes
+from sordino.distill.layers.attention import same_size, shorten
+from sordino.distill.layers.resize import resize_planes, same_axes
 from sordino.distill.methods.abc_kd import AttentionCompression, Compression, compressed_distance
 from sordino.distill.methods.afd import AttentionFeatureDistillation, FeatureMatching, map_distances
 from sordino.distill.methods.alp import AttentionLayerProjection, LayerProjection, fuse
@@ -47,12 +47,12 @@ def test_planes_are_resized_along_both_axes(frames: int, bins: int) -> None:
 
 def test_frequencies_become_channels_where_a_layer_has_none() -> None:
     both = [noise(2, 3, 7, 4), noise(2, 5, 9, 6)]
-    assert alike(both) == both
-    assert [one.shape for one in alike([*both, noise(2, 4, 11)])] == [(2, 12, 7), (2, 30, 9), (2, 4, 11)]
-    ours, theirs = meet(*both)
+    assert same_axes(both) == both
+    assert [one.shape for one in same_axes([*both, noise(2, 4, 11)])] == [(2, 12, 7), (2, 30, 9), (2, 4, 11)]
+    ours, theirs = same_size(*both)
     assert (ours.shape, theirs.shape) == ((2, 3, 7, 4), (2, 5, 7, 4))
     assert [one.shape for one in shorten([*both, noise(2, 4, 11)], 8, 5)] == [(2, 3, 7, 4), (2, 5, 8, 5), (2, 4, 8)]
-    ours, theirs = meet(both[0], noise(2, 4, 11))
+    ours, theirs = same_size(both[0], noise(2, 4, 11))
     assert (ours.shape, theirs.shape) == ((2, 12, 7, 1), (2, 4, 7, 1))
 
 
@@ -97,7 +97,7 @@ def test_abc_on_projected_features_is_its_slow_version(shapes: str) -> None:
         for t, theirs in enumerate(teacher):
             matrix = value(scheme, f"projections.{s * len(teacher) + t}.weight")[:, :, 0, 0]
             bias = value(scheme, f"projections.{s * len(teacher) + t}.bias")
-            one, other = (grid.numpy() for grid in meet(ours, theirs))
+            one, other = (grid.numpy() for grid in same_size(ours, theirs))
             for b in range(3):
                 projected = np.einsum("dc,cnf->dnf", matrix, one[b]) + bias[:, None, None]
                 total += weights[b, s, t] * np.sum((unit(projected) - unit(other[b])) ** 2)
@@ -217,7 +217,7 @@ def test_semckd_is_its_slow_version(shapes: str) -> None:
     total = 0.0
     for s, ours in enumerate(student):
         for t, theirs in enumerate(teacher):
-            one, other = meet(*shorten([ours, theirs], 7, 3))
+            one, other = same_size(*shorten([ours, theirs], 7, 3))
             assert max(one.shape[2] - 7, one.shape[3] - 3) <= 0
             projected = scheme.projections[s * len(teacher) + t](one).detach().numpy()
             for b in range(3):
@@ -253,7 +253,7 @@ def test_alp_is_its_slow_version(shapes: str) -> None:
     assert isinstance(method, AttentionLayerProjection)
     scheme = method.weighing
     assert isinstance(scheme, LayerProjection)
-    every = [slow_planes(one) for one in alike(shorten([*student, *teacher], 7, 3))]
+    every = [slow_planes(one) for one in same_axes(shorten([*student, *teacher], 7, 3))]
     ours, theirs = every[:2], every[2:]
     total, weights = 0.0, np.zeros((3, 2, 3))
     for s, feature in enumerate(ours):

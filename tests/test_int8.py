@@ -117,7 +117,7 @@ def test_a_recording_that_cannot_be_scored_any_more_is_a_loss(tmp_path: Path) ->
     answers = iter([{"a": 1.0, "b": 1.0}])
     with pytest.raises(InputError, match="lost inf PESQ"):
         to_int8(source, tmp_path / "student.onnx", SIGNALS, lambda run: next(answers, {"a": 1.0}), 1.0)
-    with pytest.raises(InputError, match="there is no sound"):
+    with pytest.raises(InputError, match="there is no signal"):
         to_int8(source, tmp_path / "student.onnx", [], lambda run: {"a": 1.0})
 
 

@@ -13,7 +13,7 @@ from small import batch_of, network
 
 from sordino import models
 from sordino.distill.teachers import ExternalTeacher, JointTeacher, Teacher
-from sordino.distill.teachers.cached import WAVE
+from sordino.distill.teachers.outputs import WAVE
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.recipe import read
@@ -83,7 +83,7 @@ def test_it_teaches_live_and_from_a_cache(tmp_path: Path, places: dict[str, str]
     recipes.train(recipe(teacher), out=tmp_path / "live")
     first, live = (read_log(tmp_path / run)[0]["total"] for run in ("first", "live"))
     assert first == pytest.approx(live, rel=1e-3)
-    with pytest.raises(InputError, match=r"teacher\.estimate was .* when its answers were kept"):
+    with pytest.raises(InputError, match=r"teacher\.estimate was .* when its answers were stored"):
         build_teacher(read(recipe(cached | {"estimate": places["manner-b"]})), 16000)
 
 

@@ -26,7 +26,7 @@ from sordino.losses import L1, LOSSES
 from sordino.training import Balance, Objective, Ramp, Stage, Weight, read_log
 from sordino.training.checks import check
 from sordino.training.pulls import Gauge
-from sordino.training.stages import range_at, stage_at, stage_ranges
+from sordino.training.stages import optimizer_range, stage_index, stage_ranges
 from sordino.types import Batch, Terms
 
 # Weights
@@ -200,8 +200,8 @@ def test_stages_share_the_steps_and_optimisers_span_from_reset_to_reset() -> Non
         10,
     )
     assert [tuple(leg) for leg in plan] == [(0, 20, False), (20, 50, True), (50, 100, False)]
-    assert [range_at(plan, step) for step in (0, 19, 20, 49, 50, 99, 500)] == [0, 0, 1, 1, 2, 2, 2]
-    assert [stage_at(plan, step) for step in (0, 19, 20, 99)] == [(0, 20), (0, 20), (20, 100), (20, 100)]
+    assert [stage_index(plan, step) for step in (0, 19, 20, 49, 50, 99, 500)] == [0, 0, 1, 1, 2, 2, 2]
+    assert [optimizer_range(plan, step) for step in (0, 19, 20, 99)] == [(0, 20), (0, 20), (20, 100), (20, 100)]
     assert stage_ranges([], 7, 3) == [(0, 7, False)]
     for wrong in (
         [Stage(), Stage()],

@@ -20,7 +20,7 @@ from sordino.models import MODELS
 from sordino.training import Settings, read_log
 from sordino.training.average import average_of
 from sordino.training.objective import Objective
-from sordino.training.optimizer import REFUSALS, optimizer_of
+from sordino.training.optimizer import MAX_SKIPPED, optimizer_of
 from sordino.types import Batch
 
 PLAIN = {"distill": {}, "stages": []}
@@ -71,11 +71,11 @@ def test_the_average_is_what_ships(tmp_path: Path) -> None:
     values = recipe(tmp_path, **PLAIN)
     values["train"] |= {"ema": 0.9, "max_lr": 0.05}
     trainer = build_trainer(read(values), tmp_path / "run")
-    assert trainer.average is not None
+    assert trainer.updater.average is not None
     outcome = trainer.fit()
     last = sordino.load(tmp_path / "run" / "last.safetensors").state_dict()
     best = sordino.load(outcome.checkpoint).state_dict()
-    trained, averaged = trainer.student.state_dict(), trainer.average.module.state_dict()
+    trained, averaged = trainer.student.state_dict(), trainer.updater.average.module.state_dict()
     assert all(torch.equal(last[name], averaged[name]) and torch.equal(best[name], averaged[name]) for name in averaged)
     assert not all(torch.equal(last[name], trained[name]) for name in trained)
 
@@ -109,6 +109,6 @@ def test_a_gradient_that_is_not_finite_is_passed_over_and_many_in_a_row_end_the_
     assert all(torch.isfinite(value).all() for value in weights.values())
 
     broken |= set(range(100))
-    values["train"] |= {"steps": 2 * REFUSALS, "grad_clip": 1.0}
-    with pytest.raises(InputError, match=f"not finite in {REFUSALS} steps in a row"):
+    values["train"] |= {"steps": 2 * MAX_SKIPPED, "grad_clip": 1.0}
+    with pytest.raises(InputError, match=f"not finite in {MAX_SKIPPED} steps in a row"):
         run.train(values, out=tmp_path / "ends")

@@ -20,7 +20,7 @@ from sordino.metrics import correlation
 from sordino.models import MODELS, Enhancer
 from sordino.training import Trainer, read_log
 from sordino.training.average import average_of
-from sordino.training.polarity import fix_polarity, seen, turn
+from sordino.training.polarity import fix_polarity, negate, target_correlation
 
 
 def born(name: str, seed: int) -> Enhancer:
@@ -86,7 +86,7 @@ def test_a_network_that_is_turned_over_goes_on_as_its_mirror_image() -> None:
             optimizer.step()
             average.update_parameters(network)
             if step == 2 and which:
-                turn(network, optimizer, average.module)  # pyright: ignore[reportArgumentType]
+                negate(network, optimizer, average.module)  # pyright: ignore[reportArgumentType]
     for one, other in ((networks[0], networks[1]), (averages[0].module, averages[1].module)):
         weights = other.state_dict()
         for name, value in one.state_dict().items():
@@ -100,8 +100,8 @@ def upside_down(tmp_path: Path, **train: object) -> tuple[Trainer, list[str]]:
     del values["teacher"]
     values["train"] |= {"steps": 4, "ema": 0.9, "max_lr": 1e-5, "validate_every": 1, "validate_items": 2, **train}
     trainer = build_trainer(read(values), tmp_path / "run")
-    assert trainer.average is not None
-    turn(trainer.student, trainer.optimizer, trainer.average.module)  # pyright: ignore[reportArgumentType]
+    assert trainer.updater.average is not None
+    negate(trainer.student, trainer.updater.optimizer, trainer.updater.average.module)  # pyright: ignore[reportArgumentType]
     return trainer, []
 
 
@@ -127,7 +127,7 @@ def test_later_it_is_told_and_logged_and_left(tmp_path: Path) -> None:
     log = read_log(tmp_path / "run")
     assert [line["step"] for line in log if "upside_down" in line] == [2, 4]
     assert not any("turned" in line for line in log)
-    assert all("too late to turn it over" in line for line in lines)
+    assert all("too late to negate the network" in line for line in lines)
     assert len(lines) == 2
 
 
@@ -139,11 +139,11 @@ def test_a_student_without_references_is_held_against_its_teacher(tmp_path: Path
     trainer = build_trainer(read(values), tmp_path / "run")
     batch, teacher = trainer.first_batch(), trainer.objective.teacher
     assert teacher is not None
-    upright = seen(trainer.student, batch, teacher)
+    upright = target_correlation(trainer.student, batch, teacher)
     assert upright is not None
-    turn(trainer.student, trainer.optimizer)
-    assert seen(trainer.student, batch, teacher) == pytest.approx(-upright)
-    assert seen(trainer.student, batch, None) is None
+    negate(trainer.student, trainer.updater.optimizer)
+    assert target_correlation(trainer.student, batch, teacher) == pytest.approx(-upright)
+    assert target_correlation(trainer.student, batch, None) is None
 
 
 MANNER_S_6 = {"name": "manner-s", "hidden": 6, "depth": 3}

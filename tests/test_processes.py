@@ -60,10 +60,10 @@ def gradients() -> dict[str, Tensor]:
     """Method -> loss and gradient of the whole batch, of which this process sees its part."""
     settings = Settings(accelerator="cpu", threads=1)
     fabric, found, whole = open_fabric(settings, unused=True), {}, whole_batch()
-    mine = slice(
-        distributed.rank() * 4 // distributed.world_size(), (distributed.rank() + 1) * 4 // distributed.world_size()
-    )
-    batch = Batch(**{name: None if value is None else value[mine] for name, value in vars(whole).items()})
+    rank, size = distributed.rank(), distributed.world_size()
+    own = slice(rank * 4 // size, (rank + 1) * 4 // size)
+    parts: dict[str, Any] = {name: None if value is None else value[own] for name, value in vars(whole).items()}
+    batch = Batch(**parts)
     for name, method in METHODS.items():
         torch.manual_seed(0)
         # Running statistics: batch norm over a part of a batch is another one.

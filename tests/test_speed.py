@@ -115,7 +115,7 @@ def test_memory_of_a_network_grows_with_the_signal() -> None:
 
 
 def test_what_cannot_be_measured_is_told() -> None:
-    with pytest.raises(InputError, match="cannot be carried to a fresh process"):
+    with pytest.raises(InputError, match="cannot be sent to a new process"):
         peak_memory(lambda noisy: noisy)
     with pytest.raises(InputError, match="no such model"):
         peak_memory("nothing.safetensors")

@@ -1,10 +1,11 @@
-"""The processes of one run: how many a launcher started, what they tell each other, and those that serve one of them.
+"""The processes of one run: how many a launcher started, what they exchange, and the workers that each of them starts.
 
 ``torchrun``, or ``srun`` of SLURM, starts the same command once for every device and says so in its environment. The
-processes meet when training or an evaluation begins (``join``, or the Fabric of a trainer); until then, and in a
-command that was started once, this process is the first and only one, and every function here is a plain call.
+processes form a group when training or an evaluation begins (``join``, or the Fabric of a trainer). Until then, and in
+a command that was started once, the group is this process alone: its rank is 0, and ``broadcast`` and ``all_gather``
+just call the function that they are given.
 
-Nothing here imports torch before processes meet.
+Nothing here imports torch before a group is formed.
 """
 
 from __future__ import annotations
@@ -23,31 +24,32 @@ T = TypeVar("T")
 
 
 class Launch(NamedTuple):
-    """What a launcher started: so many processes on each of so many machines."""
+    """The number of machines that a launcher uses, and of processes on each of them."""
 
     per_node: int = 1
     nodes: int = 1
 
 
 def launched() -> Launch:
-    """What ``torchrun`` or ``srun`` says in the environment; a single process where neither was used.
+    """Read from the environment what ``torchrun`` or ``srun`` started; a single process where neither was used.
 
     Raises:
-        InputError: SLURM put unlike numbers of processes on its machines.
+        InputError: SLURM put different numbers of processes on its machines.
     """
-    told = os.environ
-    if "TORCHELASTIC_RUN_ID" in told:
-        per_node = int(told["LOCAL_WORLD_SIZE"])
-        return Launch(per_node, int(told["WORLD_SIZE"]) // per_node)
+    variables = os.environ
+    if "TORCHELASTIC_RUN_ID" in variables:
+        per_node = int(variables["LOCAL_WORLD_SIZE"])
+        return Launch(per_node, int(variables["WORLD_SIZE"]) // per_node)
     # The variables of a step, which srun alone sets: those of the job are there for the batch script as well.
-    tasks, nodes = int(told.get("SLURM_STEP_NUM_TASKS", 1)), int(told.get("SLURM_STEP_NUM_NODES", 1))
+    tasks = int(variables.get("SLURM_STEP_NUM_TASKS", 1))
+    nodes = int(variables.get("SLURM_STEP_NUM_NODES", 1))
     if tasks % nodes:
         raise InputError("srun", f"{tasks} tasks on {nodes} nodes", "as many on each", "give --ntasks-per-node")
     return Launch(tasks // nodes, nodes)
 
 
 def join() -> None:
-    """Meet the other processes of the launcher, to exchange what lies in main memory."""
+    """Form a group with the other processes of the launcher, to exchange data in main memory."""
     per_node, nodes = launched()
     if per_node * nodes > 1 and _group() is None:
         from lightning_fabric import Fabric
@@ -56,48 +58,49 @@ def join() -> None:
 
 
 def rank() -> int:
-    """The number of this process, from 0, among those that have met."""
+    """Return the number of this process in its group, from 0."""
     group = _group()
     return 0 if group is None else group.get_rank()
 
 
 def world_size() -> int:
-    """How many processes have met."""
+    """Return the number of processes in the group."""
     group = _group()
     return 1 if group is None else group.get_world_size()
 
 
-def broadcast(ask: Callable[[], T]) -> T:
-    """What ``ask`` answers in the first process, told to all: so they agree on what they find on disk.
+def broadcast(function: Callable[[], T]) -> T:
+    """Call ``function`` in the first process and return its result in all, so that they agree on what is on disk.
 
     Raises:
-        InputError: the first process met one; all raise it.
+        InputError: raised by ``function`` in the first process; all processes raise it.
     """
-    answer = [_caught(ask) if rank() == 0 else None]
+    results = [_result_or_error(function) if rank() == 0 else None]
     group = _group()
     if group is not None:
-        group.broadcast_object_list(answer)
-    return _raised(answer)[0]
+        group.broadcast_object_list(results)
+    return _raise_first_error(results)[0]
 
 
-def every(do: Callable[[], T]) -> list[T]:
-    """What ``do`` returns in each process, in their order, told to all.
+def all_gather(function: Callable[[], T]) -> list[T]:
+    """Call ``function`` in every process and return the results of all, by rank, in all.
 
     Raises:
-        InputError: some process met one; all raise the first.
+        InputError: raised by ``function`` in some process; all processes raise the first.
     """
-    answers = [_caught(do)]
+    own = _result_or_error(function)
+    results = [own]
     group = _group()
     if group is not None:
-        mine, answers = answers[0], [None] * world_size()
-        group.all_gather_object(answers, mine)
-    return _raised(answers)
+        results = [None] * world_size()
+        group.all_gather_object(results, own)
+    return _raise_first_error(results)
 
 
-def serve() -> None:
-    """Make this process one that serves its parent, as those of a pool do.
+def init_worker() -> None:
+    """Set up a worker process of a pool: it ignores Ctrl-C, which its parent handles, and ends with its parent.
 
-    Ctrl-C is the parent's to answer, and when the parent is killed this process leaves: nobody else would ever end it.
+    A worker whose parent was killed would otherwise wait for work for ever.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -111,20 +114,23 @@ def _end_with_parent() -> None:
 
 
 def _group() -> Any:
-    """``torch.distributed`` if processes have met; it cannot be so where nobody has imported it."""
+    """Return ``torch.distributed`` if a group has been formed, which takes an import of it somewhere."""
     distributed = sys.modules.get("torch.distributed")
-    return distributed if distributed and distributed.is_available() and distributed.is_initialized() else None
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return None
+    return distributed
 
 
-def _caught(do: Callable[[], Any]) -> Any:
+def _result_or_error(function: Callable[[], Any]) -> Any:
+    """Return a user's error instead of raising it: raised in one process alone, it would leave the others waiting."""
     try:
-        return do()
+        return function()
     except InputError as error:
         return error
 
 
-def _raised(answers: list[Any]) -> list[Any]:
-    for answer in answers:
-        if isinstance(answer, InputError):
-            raise answer
-    return answers
+def _raise_first_error(results: list[Any]) -> list[Any]:
+    for result in results:
+        if isinstance(result, InputError):
+            raise result
+    return results

@@ -1,6 +1,6 @@
-"""The one error that a user's mistake raises: what was wrong, where, and what to do about it.
+"""The error for a user's mistake: where it is, what is wrong, and what to do about it.
 
-The command line prints it as a single line and leaves with exit code 2. Anything else that escapes is a bug
+The command line prints it as a single line and exits with code 2. Any other exception that reaches the user is a bug
 and keeps its traceback.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 
 class InputError(ValueError):
-    """Something that the user gave cannot be used as it is.
+    """An input of the user that cannot be used as it is.
 
     Args:
-        where: the file, folder, key or argument at fault.
-        found: what was found there.
+        where: the file, folder, recipe key or argument that is wrong.
+        found: what is wrong with it.
         expected: what would have been right; left out of the message when empty.
         hint: what the user can do about it; left out of the message when empty.
     """
@@ -27,5 +27,5 @@ class InputError(ValueError):
         super().__init__(" ".join(message.split()))
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
-        """Keep the four parts when the error crosses a process boundary (metrics and preparation run in pools)."""
+        """Pickle the four parts, so that the error survives the way out of a worker process."""
         return type(self), (self.where, self.found, self.expected, self.hint)

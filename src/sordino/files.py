@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one: write beside, flush to disk, rename over."""
+"""Atomic writing of files: write to a temporary file beside the target, flush it to disk, rename it over the target."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of ``path``; rename it to ``path`` when the block ends well.
+    """Context manager: yield a temporary path in the folder of ``path``, and rename it to ``path`` at the end.
 
     When the block fails or is interrupted the temporary file is removed and ``path`` keeps its old content.
 
@@ -47,13 +47,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def sweep(folder: str | Path) -> None:
-    """Remove from ``folder`` and below what killed processes left half written; nobody may be writing there."""
+    """Remove the temporary files that killed processes left in ``folder`` and below; nobody may be writing there."""
     for path in Path(folder).rglob(f".*{_PART}*"):
         path.unlink(missing_ok=True)
 
 
 def unwritable(path: str | Path, error: OSError) -> InputError:
-    """What to tell the user when ``path`` could not be written."""
+    """Return the error for a user whose ``path`` could not be written."""
     if error.errno in _NO_SPACE:
         return InputError(path, "the disk is full", hint="free some space and run again")
     return InputError(
@@ -68,12 +68,12 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically; not-a-number is refused rather than written as invalid JSON."""
+    """Write ``value`` as indented JSON, atomically; NaN is an error, as JSON has no such value."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def slug(name: str) -> str:
-    """A name as it may stand in that of a file: lower-case letters and digits, with hyphens for all else."""
+    """Turn a name into a part of a file name: lower-case letters and digits, with hyphens for all else."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 

@@ -1,7 +1,7 @@
-"""Where torch computes, for what has a formulation of its own for CPUs.
+"""The choice between torch's own operators and the faster formulations for CPUs.
 
-Layers and losses that train slowly on a CPU with torch's own operators have a faster one there, with the same results
-and gradients within rounding. GPUs, autocast and exported graphs get torch's operators.
+Layers and losses that train slowly on a CPU with torch's own operators have a second, faster formulation there, with
+the same results and gradients within rounding. GPUs, autocast and exported graphs get torch's operators.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _plain: ContextVar[bool] = ContextVar("plain", default=False)
 
 
 def on_cpu(x: Tensor) -> bool:
-    """Whether torch computes with ``x`` on a CPU in its own precision: no GPU, no autocast, no graph being exported."""
+    """Whether the formulation for CPUs is to be used for ``x``: on a CPU, outside autocast and outside an export."""
     if torch.compiler.is_exporting() or _plain.get():
         return False
     return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
@@ -25,7 +25,7 @@ def on_cpu(x: Tensor) -> bool:
 
 @contextmanager
 def plain_operators() -> Iterator[None]:
-    """Compute with torch's own operators inside the block, as a GPU does: to compare the two, or to look for a fault.
+    """Use torch's own operators inside the block, as on a GPU: to compare the two formulations, or to find a fault.
 
     The backward pass of what was computed inside may run outside.
     """

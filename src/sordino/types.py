@@ -1,4 +1,4 @@
-"""The nouns that carry everything: Batch, View, Tap and Terms.
+"""The types that all parts share: Item, Batch, View, Tap and Terms.
 
 Axis legend, used in every signature: B batch, C channels, T samples, N frames (or the length of a feature),
 F frequency bins, L layers. ``sample_rate`` is in Hz; a duration carries its unit in its name (``segment_s``).
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor, device
 
 Terms = dict[str, "Tensor"]
-"""What an objective says: ``{"loss/weighted": scalar, "kd/mvat": scalar}``, by log tag and recipe weight."""
+"""Terms of an objective, ``{"loss/weighted": scalar, "kd/mvat": scalar}``, by the names that log and recipe use."""
 
 
 class Item(NamedTuple):
-    """One recording, or one segment of it, as the data hands it out: float32 mono arrays at one sample rate."""
+    """One recording, or one segment of it, as a data source returns it: float32 mono arrays at one sample rate."""
 
     noisy: np.ndarray
     """[T]"""
@@ -34,7 +34,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """What data hands to training."""
+    """Several items stacked for training, zero-padded to the longest."""
 
     noisy: Tensor
     """[B,T]"""
@@ -44,46 +44,44 @@ class Batch:
     """[B], samples before the zero padding."""
     ids: Sequence[str] = ()
     has_clean: Tensor | None = None
-    """[B], whether an item has a reference, its row of ``clean`` being zero where not; None when all have one."""
+    """[B], whether an item has a reference; None when all have one. The row of ``clean`` is zero where it has none."""
 
     @property
     def labelled(self) -> Tensor | None:
-        """The indices of the items that have a clean reference; None when all have one."""
+        """Indices of the items that have a clean reference; None when all have one."""
         if self.clean is None:
             return self.lengths.new_zeros(0)
         return None if self.has_clean is None else self.has_clean.nonzero().squeeze(1)
 
     def part(self, rows: Tensor) -> Batch:
-        """The items ``rows``, all of which have a clean reference."""
+        """Return the items with the indices ``rows``, all of which have a clean reference."""
         ids = tuple(self.ids[int(row)] for row in rows) if self.ids else ()
         clean = None if self.clean is None else self.clean[rows]
         return Batch(self.noisy[rows], clean, self.lengths[rows], ids)
 
     def to(self, where: device) -> Batch:
-        """The batch on another device."""
-
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(where, non_blocking=True)
-
-        clean, has_clean = (None if one is None else move(one) for one in (self.clean, self.has_clean))
-        return Batch(move(self.noisy), clean, move(self.lengths), self.ids, has_clean)
+        """Return the batch on another device."""
+        noisy, lengths = self.noisy.to(where, non_blocking=True), self.lengths.to(where, non_blocking=True)
+        clean = None if self.clean is None else self.clean.to(where, non_blocking=True)
+        has_clean = None if self.has_clean is None else self.has_clean.to(where, non_blocking=True)
+        return Batch(noisy, clean, lengths, self.ids, has_clean)
 
 
 @dataclass(frozen=True)
 class View:
-    """What ONE network shows of itself for one batch."""
+    """The outputs of ONE network for one batch: its estimate, and the features at the taps that were observed."""
 
     wave: Tensor
     """[B,T], the estimate."""
     feats: dict[str, Tensor] = field(default_factory=dict)
-    """Tap name -> [B,C,N] or [B,C,N,F]."""
+    """Features by the name of their tap: [B,C,N] or [B,C,N,F]."""
 
 
 @dataclass(frozen=True)
 class Tap:
-    """A named place inside a network where its features can be read, and where in the signal its frames lie.
+    """A place inside a network where its features can be read, and the position of their frames in the signal.
 
-    Frame n stands for the samples around ``offset + n * stride``, half a stride to either side.
+    Frame n covers the samples around ``offset + n * stride``, half a stride to either side.
     """
 
     path: str

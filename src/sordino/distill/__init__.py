@@ -1,1 +1,1 @@
-"""Knowledge distillation: methods (one paper, one file), the layers they share, and teachers."""
+"""Knowledge distillation: methods (one file per paper), the layers that they share, and teachers."""

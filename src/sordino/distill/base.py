@@ -11,35 +11,35 @@ from sordino.types import Batch, Tap, View
 
 
 class Reduction(Protocol):
-    """What is enough of a teacher's feature: a smaller one, with which the loss of the method is the same.
+    """Function from a teacher's feature to a smaller one with which the loss of a method is the same.
 
-    A frozen dataclass: equal ones do the same, and the repr says what that is.
+    It is a frozen dataclass. Equal ones do the same, and a cache of the teacher's outputs stores its repr.
     """
 
     def __call__(self, feature: Tensor) -> Tensor:
-        """[B,C,N] or [B,C,N,F] to a feature of as many axes or fewer, the batch first."""
+        """Reduce [B,C,N] or [B,C,N,F] to a feature with as many axes or fewer, the batch first."""
         ...
 
 
 class Method(nn.Module):
-    """What a teacher teaches: ``forward(student: View, teacher: View, batch: Batch) -> scalar``.
+    """A distillation loss: ``forward(student: View, teacher: View, batch: Batch) -> scalar``.
 
-    A method never sees a network. It is built, then told once which taps the two networks have (``connect``), and
-    answers which of them it wants to read; then it is shown one View of each (``prepare``) to make what it learns of
-    the right size. What it learns itself (projections, attention over layers) are its own parameters: they train with
-    the student and are saved apart from it.
+    A method never sees a network. It is used in this order: ``connect`` gets the taps that both networks declare and
+    chooses those to read; ``prepare`` gets one View of each network and creates the parameters that fit its features;
+    ``forward`` computes the loss. The parameters (projections, attention over layers) train with the student and are
+    not saved in its checkpoint.
 
     Attributes:
-        needs_clean: whether the method reads ``batch.clean``; False for all that only compare teacher and student.
-        across_items: whether the loss compares the items of a batch with each other, and so is no mean over them.
-            Such a method is shown the items of all training processes, in a batch without ids and references.
-        zero_when_equal: whether the loss is 0 when student and teacher show the same View.
+        needs_clean: whether the method reads ``batch.clean``; False for methods that only compare the two networks.
+        across_items: whether the loss compares the items of a batch with each other, so that it is no mean over them.
+            Such a method gets the items of all training processes, in a batch without ids and references.
+        zero_when_equal: whether the loss is 0 when both Views are the same.
         student_taps, teacher_taps: the taps to observe; set by ``connect``.
-        student_places, teacher_places: what the networks declare of these taps, for
-            ``sordino.distill.layers.positions``; set by ``read``.
-        reductions: teacher tap -> what is enough of its feature, for a cache; set by ``prepare``. Taps that are not
-            named are needed whole.
-        rows, columns: what the axes of a table in ``figures`` stand for, most often taps.
+        student_places, teacher_places: the declarations of these taps, for ``sordino.distill.layers.positions``; set by
+            ``read``.
+        reductions: teacher tap -> reduction that a cache may store in place of the feature; set by ``connect`` or
+            ``prepare``. Features of other taps are needed whole.
+        rows, columns: labels of the axes of a table in ``figures``, most often taps.
     """
 
     needs_clean: ClassVar[bool] = False
@@ -58,31 +58,35 @@ class Method(nn.Module):
 
     @property
     def needs_estimate(self) -> bool:
-        """Whether the method reads the teacher's estimate; one that reads features does not unless it says so."""
+        """Whether the method reads the teacher's estimate; by default only a method without features does."""
         return not self.teacher_taps
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
-        """Choose the taps to read, out of those that the two networks declare. A method on waveforms needs none.
+        """Choose the taps to read among those that the two networks declare. A method on waveforms needs none.
 
         Raises:
-            InputError: the two networks offer no pair of features that this method could compare.
+            InputError: the two networks have no features that this method can compare.
         """
 
     def read(
-        self, student: Mapping[str, Tap], teacher: Mapping[str, Tap], ours: Iterable[str], theirs: Iterable[str]
+        self,
+        student: Mapping[str, Tap],
+        teacher: Mapping[str, Tap],
+        student_names: Iterable[str],
+        teacher_names: Iterable[str],
     ) -> None:
-        """Set the taps to observe to those named ``ours`` and ``theirs``, each once; for ``connect``."""
-        self.student_places = {name: student[name] for name in ours}
-        self.teacher_places = {name: teacher[name] for name in theirs}
+        """Set the taps to observe, each once. ``connect`` calls this with the names that it has chosen."""
+        self.student_places = {name: student[name] for name in student_names}
+        self.teacher_places = {name: teacher[name] for name in teacher_names}
         self.student_taps, self.teacher_taps = tuple(self.student_places), tuple(self.teacher_places)
 
     def prepare(self, student: View, teacher: View) -> None:
-        """Make the parameters that this method learns, sized by one View of each network. Most methods learn none."""
+        """Create the method's parameters, sized by one View of each network. Most methods have none."""
 
     def figures(self) -> dict[str, Tensor]:
-        """What the last loss tells beyond itself, for the log: name -> table [rows,columns] without a gradient."""
+        """Return tables of the last loss for the log: name -> [rows,columns], without a gradient."""
         return {}
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        """The loss of a batch, a scalar. The teacher's View carries no gradient."""
+        """Return the loss of a batch, a scalar. The teacher's View has no gradient."""
         raise TypeError(f"{type(self).__name__} is a contract, not a method: it has no loss")

@@ -1,1 +1,1 @@
-"""Measure: scores of a model on a test set, their statistics, and what a network costs."""
+"""Evaluation: scores of a model on a test set, their statistics, and the cost and speed of a network."""

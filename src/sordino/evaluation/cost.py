@@ -1,9 +1,14 @@
-"""What a network costs: parameters, FLOPs as the paper counts them, and honest multiply-accumulates.
+"""Cost of a network: FLOPs as the MV-AT paper counts them, and the multiply-accumulates of all operations.
 
 ``paper_flops`` is the column "FLOPs" of Shin et al. (Interspeech 2022, Table 1): twice the multiply-accumulates of
-modules (convolution, linear, recurrent, norm, PReLU) on 4 s of 16 kHz audio. It is the convention of that table, not
-the cost: products that no module performs, those inside attention, are left out, while a transposed convolution counts
-its stride times too high and a norm four per element. ``macs_per_second`` counts every operation of the forward pass.
+modules (convolution, linear, recurrent, norm, PReLU) on 4 s of 16 kHz audio. It is the convention of that table and not
+the true cost. Products that no module performs, those inside attention, are left out; a transposed convolution counts
+``stride`` times too much; a norm counts four per element. ``macs_per_second`` counts every operation of the forward
+pass.
+
+Both run the network on torch's ``meta`` device, where tensors have shapes but no values, so that counting takes no
+arithmetic. Modules are counted by forward hooks, and operators by a dispatch mode, through which torch passes every
+call.
 """
 
 from __future__ import annotations
@@ -26,11 +31,11 @@ PAPER_SECONDS = 4
 
 
 def paper_flops(network: Enhancer) -> float:
-    """FLOPs of one forward pass over 4 s, counted as the MV-AT paper counts them.
+    """Count the FLOPs of one forward pass over 4 s as the MV-AT paper does.
 
     Returns:
-        A count, not giga: 1.46e9 for MANNER-S-1.5GF. It comes within 1 % of every figure of Table 1 but TSTNN's: the
-        table prints 166.54 where this counts 145.3, and where every operation comes to 166.6.
+        A plain count: 1.46e9 for MANNER-S-1.5GF. It is within 1 % of every figure of Table 1 but TSTNN's: the table
+        prints 166.54 G where this counts 145.3 G; all operations come to 166.6 G.
     """
     with _on_meta(network, PAPER_SECONDS) as (twin, noisy), _counted(twin, _paper_rule) as macs:
         twin(noisy)
@@ -38,13 +43,13 @@ def paper_flops(network: Enhancer) -> float:
 
 
 def macs_per_second(network: Enhancer, seconds: float = 1.0) -> float:
-    """Multiply-accumulates per second of audio, on a signal of ``seconds``, with every operation counted.
+    """Count the multiply-accumulates of all operations on a signal of ``seconds``, per second of audio.
 
-    Matrix products, convolutions and recurrent layers count what they multiply; norms, softmax and every operation
-    that works element by element count one per element. The cost of attention grows with the square of the duration,
-    so the duration is part of the figure.
+    Matrix products, convolutions and recurrent layers count their products; norms, softmax and element-wise operations
+    count one per element. The cost of attention grows with the square of the duration, so figures of different
+    durations are not comparable.
     """
-    # The unfused kernel computes the same products, as operators that the counter sees.
+    # The math kernel of attention computes the same products as the fused ones, but as operators that are counted.
     products, elements = FlopCounterMode(display=False), _ElementCounter()
     with (
         _on_meta(network, seconds) as (twin, noisy),
@@ -58,9 +63,9 @@ def macs_per_second(network: Enhancer, seconds: float = 1.0) -> float:
 
 
 class _ElementCounter(TorchDispatchMode):
-    """Counts the elements that operations write which work element by element, norms and softmax among them."""
+    """Dispatch mode that counts the output elements of element-wise operations, norms and softmax."""
 
-    # Those that torch does not tag as pointwise.
+    # Operations that count one per element although torch does not tag them as pointwise.
     _UNTAGGED = ("batch_norm", "layer_norm", "group_norm", "softmax", "glu", "prelu")
 
     def __init__(self) -> None:
@@ -72,15 +77,17 @@ class _ElementCounter(TorchDispatchMode):
         if torch.Tag.pointwise in func.tags:
             self.total += output.numel()
         elif any(name in func.name() for name in self._UNTAGGED):
-            self.total += (output[0] if isinstance(output, tuple) else output).numel()
+            first = output[0] if isinstance(output, tuple) else output  # the others are statistics
+            self.total += first.numel()
         return output
 
 
 @contextmanager
 def _on_meta(network: Enhancer, seconds: float) -> Iterator[tuple[Enhancer, Tensor]]:
-    """A twin of the network, and an input, that have shapes but no values: counting then costs no arithmetic.
+    """Yield a copy of the network and an input, both on the meta device.
 
-    Its recurrent layers do not run, which without values would take a thousand times longer than with them.
+    The recurrent layers of the copy do not run but return empty tensors: without values they would take a thousand
+    times longer than with them.
     """
     twin = copy.deepcopy(network).to("meta").eval()
     for module in twin.modules():
@@ -91,7 +98,7 @@ def _on_meta(network: Enhancer, seconds: float) -> Iterator[tuple[Enhancer, Tens
 
 
 def _without_values(module: nn.RNNBase, x: Tensor, hx: Any = None) -> Any:
-    """What a recurrent layer returns for ``x``, in shapes alone; it stands in for the layer's ``forward``."""
+    """Return what a recurrent layer returns for ``x``, without values; it replaces the layer's ``forward``."""
     directions = 2 if module.bidirectional else 1
     batch = x.shape[0 if module.batch_first else 1]
     output = x.new_empty(*x.shape[:-1], directions * module.hidden_size)
@@ -101,30 +108,32 @@ def _without_values(module: nn.RNNBase, x: Tensor, hx: Any = None) -> Any:
 
 @contextmanager
 def _counted(twin: nn.Module, rule: Callable[[nn.Module], Any]) -> Iterator[list[float]]:
-    """While it is open, what ``rule`` says that each module costs is added to the list whenever the module runs."""
+    """Yield a list to which every module adds its multiply-accumulates when it runs, as counted by ``rule``."""
     macs: list[float] = []
     with ExitStack() as hooks:
         for module in twin.modules():
             count = rule(module)
-            if count is not None:
-                handle = module.register_forward_hook(
-                    lambda module, inputs, output, count=count: macs.append(count(module, inputs[0], output))
-                )
-                hooks.callback(handle.remove)
+            if count is None:
+                continue
+
+            def add(module: nn.Module, inputs: Any, output: Any, count: Any = count) -> None:
+                macs.append(count(module, inputs[0], output))
+
+            hooks.callback(module.register_forward_hook(add).remove)
         yield macs
 
 
 def _paper_rule(module: nn.Module) -> Any:
-    """The function (module, input, output) -> multiply-accumulates for a module that the convention counts."""
+    """Return the paper's count for a module, a function (module, input, output) -> number; None where it has none."""
     if isinstance(module, nn.modules.conv._ConvTransposeNd):
-        # The paper's counter takes every OUTPUT sample for in_channels x kernel products, stride times what is done.
+        # The paper's counter has in_channels x kernel products for every OUTPUT sample, stride times too many.
         return lambda m, x, y: y.numel() * m.weight[:, 0].numel() // m.groups
     if isinstance(module, nn.modules.conv._ConvNd):
         return lambda m, x, y: y.numel() * m.weight[0].numel()
     if isinstance(module, nn.Linear):
         return lambda m, x, y: y.numel() * m.in_features
     if isinstance(module, (nn.LSTM, nn.GRU)):
-        # Beside the products, every gate's sum and two biases, and the products and sums that make the new state.
+        # Beside the products: for every gate a sum and two biases, and the products and sums of the new state.
         elements = 16 if isinstance(module, nn.LSTM) else 13
         return lambda m, x, y: _steps(x) * (_gate_products(m) + elements * _units(m))
     if isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)):
@@ -136,25 +145,25 @@ def _paper_rule(module: nn.Module) -> Any:
 
 
 def _recurrent_rule(module: nn.Module) -> Any:
-    """The same for recurrent layers with every operation counted, those on single elements too."""
+    """Return the count of all operations for a recurrent layer; None for other modules, whose operators are counted."""
     if not isinstance(module, (nn.LSTM, nn.GRU)):
         return None
-    # Elements written per step, layer and unit. LSTM: four sums of two products, four activations, four for the new
+    # Element-wise operations per step and unit. LSTM: four sums of two products, four activations, four for the new
     # cell (tanh included), one for the output. GRU: three sums, three activations, the reset and three for the update.
     elements = 13 if isinstance(module, nn.LSTM) else 10
     return lambda m, x, y: _steps(x) * (_gate_products(m) + elements * _units(m))
 
 
 def _gate_products(module: nn.RNNBase) -> int:
-    """Multiply-accumulates of a step: its gates with the input and with its memory, all layers and directions."""
+    """Return the products of one step in all layers and directions: of the gates with the input and with the state."""
     return sum(weight.numel() for name, weight in module.named_parameters() if name.startswith("weight"))
 
 
 def _units(module: nn.RNNBase) -> int:
-    """Of all layers and directions."""
+    """Return the number of units of all layers and directions."""
     return module.hidden_size * module.num_layers * (2 if module.bidirectional else 1)
 
 
 def _steps(x: Tensor) -> int:
-    """Of all sequences in the input [N,B,C] or [B,N,C] together."""
+    """Return the number of time steps of all sequences in the input [N,B,C] or [B,N,C] together."""
     return x.shape[0] * x.shape[1]

@@ -1,4 +1,4 @@
-"""Evaluate a model on a test set: ``sordino.evaluate(model, data)``; and tables, pages, cost and speed beside it."""
+"""Evaluation of a model on a test set: ``sordino.evaluate(model, data)``."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def evaluate(
 
     Args:
         model: what ``sordino.inference.model.open_model`` takes: a file, the name of a shipped model, a network, or a
-            function from noisy [T] to estimate [T] or its name; but None scores the noisy input itself.
+            function from noisy [T] to estimate [T] or its name. None scores the noisy input itself.
         data: a source, its items, two folders ``(noisy, clean)`` whose files pair by name, or one folder of noisy
-            recordings, where every metric judges the estimate alone.
+            recordings for metrics that need no reference.
         metrics: names from ``sordino.metrics.METRICS``.
         split: which recordings of a source: ``test`` or ``valid``.
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core.
         progress: called after each file.
         align: ``"shorter"`` cuts each clean signal and estimate to the shorter one; ``"exact"`` refuses that.
-        sample_rate: Hz at which the figures hold: that of the items, the model's own by default; or at which
-            folders are read, 16000 by default, as most metrics need it. A source has its own.
-        model_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out. A model whose
-            rate is not the data's hears the data resampled, and its estimate is resampled back.
+        sample_rate: Hz at which estimates are scored: that of the items, by default the model's own; or that at which
+            folders are read, by default 16000, which most metrics need. A source has its own.
+        model_rate: Hz of a function, or of an ONNX file that does not declare it; 16000 when left out. A model whose
+            rate is not the data's gets the data resampled, and its estimate is resampled back.
 
     Returns:
-        One row per file, and what failed.
+        One row per file, and the metrics that failed.
 
     Raises:
         InputError: the data does not fit the model, or holds nothing to score.
@@ -85,14 +85,16 @@ def evaluate(
 
 
 def _named(data: object) -> tuple[Any, ...]:
-    """The one or two folders that ``data`` names; none where it is something else."""
+    """Return the one or two folders that ``data`` names; empty where it is something else."""
     if isinstance(data, str | Path):
         return (data,)
-    return data if isinstance(data, tuple) and all(isinstance(one, str | Path) for one in data) else ()
+    if isinstance(data, tuple) and all(isinstance(one, str | Path) for one in data):
+        return data
+    return ()
 
 
 def _folder(noisy: str | Path, sample_rate: int) -> Sequence[Item]:
-    """The recordings below a folder, without references, each read when it is its turn."""
+    """Return the recordings below a folder, without references, each read when it is used."""
     from sordino.audio.sound_files import list_audio, read_mono
     from sordino.data.base import LazySequence
     from sordino.data.recordings import speaker_of
@@ -108,7 +110,7 @@ def _folder(noisy: str | Path, sample_rate: int) -> Sequence[Item]:
 
 
 def _folders(noisy: str | Path, clean: str | Path, sample_rate: int) -> Sequence[Item]:
-    """The pairs of two folders, each read when it is its turn."""
+    """Return the pairs of two folders, each read when it is used."""
     from sordino.audio.sound_files import read_mono
     from sordino.data.base import LazySequence
     from sordino.data.recordings import pair_files, speaker_of
@@ -117,14 +119,14 @@ def _folders(noisy: str | Path, clean: str | Path, sample_rate: int) -> Sequence
 
     def read(index: int) -> Item:
         name, noisy_path, clean_path = pairs[index]
-        heard, wanted = (read_mono(path, sample_rate) for path in (noisy_path, clean_path))
-        return Item(heard, wanted, len(heard), name, speaker_of(noisy_path, noisy))
+        noisy_wave, clean_wave = read_mono(noisy_path, sample_rate), read_mono(clean_path, sample_rate)
+        return Item(noisy_wave, clean_wave, len(noisy_wave), name, speaker_of(noisy_path, noisy))
 
     return LazySequence(len(pairs), read)
 
 
 def __getattr__(name: str) -> ModuleType:
-    """Import the other rooms of this floor when they are first asked for."""
+    """Import the modules in ``_LAZY`` when they are first used."""
     if name in _LAZY:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
-"""What a model was trained on, as far as it bears on its figures: PESQ of a network that was trained on PESQ.
+"""The note below tables for networks that were trained on PESQ.
 
-A network trained on a differentiable PESQ scores more PESQ than it sounds. Whether one was is written into the header
-of its checkpoint when it is trained, travels with it into ONNX files and scores, and is said in one sentence below
-every table that shows its PESQ.
+A network trained on a differentiable PESQ has a higher PESQ than its quality deserves. Training writes into the header
+of the checkpoint whether that is so; ONNX files and scores take it over; and every table with the PESQ of such a
+network gets a sentence about it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 PERCEPTUAL = "perceptual"
-"""The loss, and the key of a header or of scores that is true where it played a part."""
+"""Name of the loss; also the key of headers and scores that is true where it was part of the training."""
 
 
 def perceptual_notes(names: Iterable[str]) -> list[str]:
-    """The sentence for the models of a table, by their names, that were trained on PESQ; none where there are none."""
+    """Return the note on the named models of a table, which were trained on PESQ; none for no names."""
     listed = ", ".join(dict.fromkeys(names))
     if not listed:
         return []
@@ -24,16 +24,16 @@ def perceptual_notes(names: Iterable[str]) -> list[str]:
 
 
 def card_notes(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The same for students that ship, by their cards."""
+    """Return the note on those shipped models that were trained on PESQ, by name and card."""
     return perceptual_notes(name for name, card in cards.items() if pesq_trained({"about": card["training"]}))
 
 
 def pesq_trained(metadata: Mapping[str, Any]) -> bool:
-    """Whether a model says of itself that PESQ was among its losses.
+    """Whether a model's metadata says that PESQ was among its losses.
 
     Args:
-        metadata: of an ONNX file or of a checkpoint's header; what they know of the training stands in ``about``, as
-            JSON in the former. A file that says nothing was not trained here, and nothing is known of it.
+        metadata: of an ONNX file or a checkpoint's header. Facts about the training are in ``about``, in an ONNX file
+            as JSON. A file without them was not trained with this package, and nothing is known of it.
     """
     about = metadata.get("about", {})
     try:
@@ -46,7 +46,7 @@ def pesq_trained(metadata: Mapping[str, Any]) -> bool:
 
 
 def marks(metadata: Mapping[str, Any]) -> dict[str, bool]:
-    """What the scores of a model with this metadata say of its training; nothing where there is nothing to say."""
+    """Return the entry in a model's scores for training on PESQ; empty where there was none."""
     return {PERCEPTUAL: True} if pesq_trained(metadata) else {}
 
 

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sordino.distributed import every, launched, rank, serve, world_size
+from sordino.distributed import all_gather, init_worker, launched, rank, world_size
 from sordino.errors import InputError
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, write_json
@@ -166,7 +166,7 @@ def score(
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
             yield row, _Job(*_enhanced(enhance, item, compared), sample_rate, metrics, align)
 
-    rows, failures = _merged(every(lambda: _scored(_measured(jobs(), workers, here_s), report)))
+    rows, failures = _merged(all_gather(lambda: _scored(_measured(jobs(), workers, here_s), report)))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     return Scores(rows, metrics, failures, metadata)
 
@@ -230,7 +230,7 @@ def _measured(
 
 def _pooled(jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int) -> Generator[tuple[dict[str, Any], Measurement]]:
     """Measure every job in a pool of processes, in order; draws the next ones while it computes."""
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), serve)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), init_worker)
     pending: deque[tuple[dict[str, Any], Future[Measurement]]] = deque()
     try:
         for row, job in jobs:

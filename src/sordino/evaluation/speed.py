@@ -1,7 +1,7 @@
-"""How fast a model runs here, and how much memory one pass takes: figures of this machine, not of the network.
+"""Speed of a model and the memory of one pass, both on this machine.
 
-Both measure a model as it is put to use, so a signal of more than 30 s passes window by window, and a network
-that streams second by second (``sordino.enhance``).
+Both measure a model as ``sordino.enhance`` uses it: a signal of more than 30 s is processed in windows, and by a
+network that streams in blocks of a second.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class RealTimeFactor:
     fastest: float
     slowest: float
     latency_s: float
-    """Median wait for the estimate of the whole signal."""
+    """Median time until the estimate of the whole signal is there."""
     cores: float
-    """Cores busy on average; more than ``threads`` for a model that was opened with more."""
+    """Cores busy on average; more than ``threads`` if the model was opened with more."""
     seconds: float
     repeats: int
     threads: int
@@ -46,12 +46,13 @@ class RealTimeFactor:
 def real_time_factor(
     run: Any, sample_rate: int | None = None, seconds: float = 4.0, repeats: int = 5, threads: int = 1
 ) -> RealTimeFactor:
-    """Time whole passes over ``seconds`` of noise, after one that does not count.
+    """Measure the time of passes over ``seconds`` of noise, after one for warming up.
 
     Args:
         run: what ``sordino.inference.model.open_model`` takes: a name, a file, a network, or a function [T] -> [T].
         sample_rate: Hz of the signal; the model's own when left out.
-        threads: of the arithmetic; torch's are set back afterwards, and a model that is open already keeps its own.
+        threads: threads of the arithmetic; torch's number is restored afterwards. A model that is already open keeps
+            its own.
 
     Raises:
         InputError: no such model, or nothing to time.
@@ -74,42 +75,42 @@ def real_time_factor(
 
 
 def peak_memory(model: Any = None, seconds: float = 4.0, threads: int = 1, sample_rate: int | None = None) -> int:
-    """Bytes that one pass over ``seconds`` of noise needs at its peak, beside the loaded model.
+    """Measure the bytes that one pass over ``seconds`` of noise needs at its peak, beside the loaded model.
 
     Args:
-        model: the name of a shipped model, a file, a network, or a function that a fresh process can import. A model
-            that is open already cannot be carried there.
-        threads: of the arithmetic.
-        sample_rate: Hz, of a model that does not say.
+        model: the name of a shipped model, a file, a network, or a function that a new process can import. A model that
+            is already open cannot be sent there.
+        threads: threads of the arithmetic.
+        sample_rate: Hz of a model that does not declare one.
 
     Raises:
-        InputError: no such model, one that cannot be carried to another process, or too little memory.
+        InputError: no such model, one that cannot be sent to another process, or too little memory.
     """
     try:
         payload = pickle.dumps(model)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise InputError("model", "cannot be carried to a fresh process", "a name, a file or a network") from error
+        raise InputError("model", "cannot be sent to a new process", "a name, a file or a network") from error
     return peak_of(partial(_prepare_pass, payload, seconds, threads, sample_rate))
 
 
 def peak_of(prepare: Callable[[], Callable[[], object]]) -> int:
-    """Bytes by which the resident memory of a fresh process rises at its peak during ``prepare()()``.
+    """Measure the bytes by which the resident memory of a new process rises at its peak during ``prepare()()``.
 
-    The resident set counts what the work touches and not what it reserves, and pages that an allocator kept from
-    before are not counted again: it is what a machine must have free, to a few MB.
+    Resident memory counts pages that the work touches, not those that it only reserves, and not those that an allocator
+    has kept from before. It is what a machine must have free, to a few MB.
 
     Args:
         prepare: a picklable function that loads, warms up, and returns the work to be measured.
 
     Raises:
-        InputError: the process ended early, most often for want of memory.
+        InputError: the process ended early, most often because memory ran out.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(_rise, prepare).result()
         except BrokenProcessPool as error:
-            do = "measure a shorter signal, and keep a script's own work under `if __name__ == '__main__':`"
-            raise InputError("memory", "the process that measures it ended early", hint=do) from error
+            hint = "measure a shorter signal, and keep a script's own work under `if __name__ == '__main__':`"
+            raise InputError("memory", "the process that measures it ended early", hint=hint) from error
 
 
 def _rise(prepare: Callable[[], Callable[[], object]]) -> int:
@@ -120,7 +121,7 @@ def _rise(prepare: Callable[[], Callable[[], object]]) -> int:
 
 
 def _forget_peak() -> int:
-    """Start a new peak where the system can, and return the memory from which it rises."""
+    """Reset the peak where the system can, and return the resident memory now."""
     reset = Path("/proc/self/clear_refs")
     if reset.exists():
         reset.write_text("5")
@@ -128,18 +129,19 @@ def _forget_peak() -> int:
 
 
 def _resident(field: str) -> int:
-    """VmRSS, resident bytes now, or VmHWM, their peak.
+    """Return VmRSS, the resident bytes now, or VmHWM, their peak.
 
-    Linux keeps ru_maxrss across exec, so that a child of a large process looks as large from its first moment; the
-    status file belongs to this process alone. Elsewhere ru_maxrss, a peak, stands for both.
+    They are read from Linux's status file of the process: its ru_maxrss survives exec, so that a child of a large
+    process would seem as large from the start. Other systems have only ru_maxrss, a peak, which is used for both.
     """
     status = Path("/proc/self/status")
     if status.exists():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith(field))
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith(field)]
         return int(line.split()[1]) * 1024
-    import resource  # which Windows lacks
+    import resource  # Windows does not have it
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _prepare_pass(payload: bytes, seconds: float, threads: int, sample_rate: int | None) -> Callable[[], object]:
@@ -163,7 +165,7 @@ def _timed(model: Callable[[np.ndarray], np.ndarray], noisy: np.ndarray) -> floa
 
 
 def _set_threads(threads: int) -> int:
-    """Set torch's threads if torch is in use; returns what they were."""
+    """Set torch's number of threads, if torch is imported; return the number before."""
     torch = sys.modules.get("torch")
     if torch is None:
         return threads

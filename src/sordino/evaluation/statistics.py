@@ -1,8 +1,8 @@
-"""How sure a mean is: 95 % intervals over files and seeds, paired differences, spread over seeds.
+"""Statistics of scores: means with 95 % intervals over files and seeds, paired differences, and the spread over seeds.
 
-The files of a test set are a sample of what could have been recorded, and a seed is one of many trainings. Two models
-scored on the same files share that luck, so they are compared file by file. ``sordino.evaluation.intervals`` says how
-the intervals are made; simulations in the tests show how often they hold the truth.
+The files of a test set are a sample of what could have been recorded, and a seed is one of many possible trainings. Two
+models scored on the same files share the chance of that sample, so they are compared file by file.
+``sordino.evaluation.intervals`` defines the intervals; simulations in the tests show how often they contain the truth.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sordino.evaluation.intervals import Interval, of_difference, over_files, ov
 
 OVER_FILES = "95 % interval over files (Student's t, corrected for skewness after Hall 1992)"
 OVER_BOTH = "95 % interval over files and seeds (t with Satterthwaite's degrees of freedom)"
-"""What the intervals are, for tables and pages."""
+"""Descriptions of the intervals for tables and pages."""
 
 
 class Summary(NamedTuple):
-    """One column of scores."""
+    """Summary of one column of scores over n files."""
 
     n: int
     mean: float
@@ -30,41 +30,43 @@ class Summary(NamedTuple):
     """Standard deviation over files (n - 1); 0 for a single file."""
     low: float | None
     high: float | None
-    """The 95 % interval of the mean; None for a single file, which says nothing of others."""
+    """Ends of the 95 % interval of the mean; None for a single file, which has none."""
 
 
 class Difference(NamedTuple):
-    """How much one model scores above another on the same files."""
+    """Mean difference of the scores of two models on the same n files."""
 
     n: int
     mean: float
     low: float | None
     high: float | None
-    """The 95 % interval of the mean difference; None for a single file."""
+    """Ends of the 95 % interval of the mean difference; None for a single file."""
 
     @property
     def significant(self) -> bool:
-        """Whether the interval leaves zero out."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+        """Whether the interval does not contain zero."""
+        if self.low is None or self.high is None:
+            return False
+        return self.low > 0 or self.high < 0
 
 
 class Spread(NamedTuple):
-    """The same training run with several seeds: one mean score each."""
+    """Spread of the mean scores of n runs that differ in their seed alone."""
 
     n: int
     mean: float
     std: float
     low: float
     high: float
-    """The lowest and the highest seed."""
+    """Mean scores of the lowest and the highest seed."""
 
 
 def summarise(values: ArrayLike, level: float = 0.95) -> Summary:
-    """Describe the scores of one model on n files.
+    """Summarise the scores of one model on n files.
 
     Args:
         values: [n], one score per file.
-        level: the share of intervals that hold the true mean.
+        level: the share of intervals that contain the true mean.
 
     Raises:
         InputError: there are no scores, or some are not numbers.
@@ -74,14 +76,14 @@ def summarise(values: ArrayLike, level: float = 0.95) -> Summary:
 
 
 def summarise_seeds(runs: Sequence[Mapping[str, float]], level: float = 0.95) -> Summary:
-    """Describe the scores of one way of training, run with several seeds, on n files.
+    """Summarise the scores of one training recipe, run with several seeds, on n files.
 
     Args:
         runs: for each seed, file id to score.
-        level: the share of intervals that hold the true mean, of other files and other seeds.
+        level: the share of intervals that contain the true mean, for other files and other seeds.
 
     Returns:
-        The mean and its interval; the standard deviation is that over files of their means over seeds.
+        The mean and its interval; the standard deviation is taken over files, of their means over seeds.
 
     Raises:
         InputError: the runs were not scored on the same files, there are no scores, or some are not numbers.
@@ -98,7 +100,7 @@ def paired(model: Mapping[str, float], baseline: Mapping[str, float], level: flo
     Args:
         model: file id to score.
         baseline: file id to score.
-        level: the share of intervals that hold the true difference.
+        level: the share of intervals that contain the true difference.
     """
     return paired_seeds([model], [baseline], level)
 
@@ -106,13 +108,13 @@ def paired(model: Mapping[str, float], baseline: Mapping[str, float], level: flo
 def paired_seeds(
     model: Sequence[Mapping[str, float]], baseline: Sequence[Mapping[str, float]], level: float = 0.95
 ) -> Difference:
-    """Compare two ways of training, run with several seeds, on the same files.
+    """Compare two training recipes, run with several seeds, on the same files.
 
     Args:
         model: for each seed, file id to score.
         baseline: likewise; it may have another number of seeds.
-        level: the share of intervals that hold the true difference, of other files and, where there are seeds, of
-            other seeds.
+        level: the share of intervals that contain the true difference, for other files and, where there are several
+            seeds, for other seeds.
 
     Returns:
         The mean of ``model - baseline`` and its interval.
@@ -127,7 +129,7 @@ def paired_seeds(
 
 
 def over_seeds(means: Sequence[float]) -> Spread:
-    """Describe the mean scores of runs that differ in their seed alone.
+    """Summarise the mean scores of runs that differ in their seed alone.
 
     Args:
         means: one mean score per seed.
@@ -140,14 +142,16 @@ def over_seeds(means: Sequence[float]) -> Spread:
 
 
 def _files(runs: Sequence[Mapping[str, float]]) -> list[str]:
-    """The files that all runs were scored on."""
-    every: set[str] = set().union(*runs)
-    odd = sorted(name for name in every if not all(name in run for run in runs))
-    if odd:
-        few = ", ".join(odd[:3]) + (", ..." if len(odd) > 3 else "")
-        found = f"{len(odd)} files are scored for some only ({few})"
+    """Return the files of all runs, which must be the same ones."""
+    names: set[str] = set().union(*runs)
+    missing = sorted(name for name in names if not all(name in run for run in runs))
+    if missing:
+        few = ", ".join(missing[:3])
+        if len(missing) > 3:
+            few += ", ..."
+        found = f"{len(missing)} files are scored for some only ({few})"
         raise InputError("paired comparison", found, "the same files for all", "score all on the same test set")
-    return sorted(every)
+    return sorted(names)
 
 
 def _matrix(runs: Sequence[Mapping[str, float]], names: Sequence[str]) -> NDArray[np.float64]:

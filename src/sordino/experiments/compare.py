@@ -12,7 +12,7 @@ from sordino import models
 from sordino.data.base import Source
 from sordino.distill.base import Method
 from sordino.distill.layers.attention import LayerAttention
-from sordino.distill.layers.layer_loss import Paired
+from sordino.distill.layers.layer_loss import LayerPairs
 from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.evaluation.cost import paper_flops
@@ -162,7 +162,7 @@ def _axes(method: Method) -> tuple[str, str]:
     student, teacher = "student's layers", "teacher's layers"
     if isinstance(method, LayerAttention):
         return (teacher, student) if method.over == "student" else (student, teacher)
-    return (student if isinstance(method, Paired) else "", "")
+    return (student if isinstance(method, LayerPairs) else "", "")
 
 
 def _examples(source: Source, runs: Mapping[str, Path], count: int) -> list[Example]:

@@ -1,4 +1,4 @@
-"""Taking a network out of torch."""
+"""Export of networks to ONNX files, in float and in 8 bits."""
 
 from __future__ import annotations
 

@@ -1,13 +1,17 @@
-"""From torch to ONNX: the graph of a whole recording, and that of the hops of a stream.
+"""ONNX graphs of a network: one for whole recordings, and one for the hops of a stream.
 
-The first takes ``noisy`` [1,samples], of any length, and gives ``estimate`` [1,samples], float32; normalisation,
-padding and cutting are inside. The second takes ``noisy`` [hops,hop] and ``state.0``, ``state.1``, ... and gives
-``estimate`` [hops,hop] and ``next.0``, ``next.1``, ...; a state begins with zeros. It takes any number of hops one
-after the other, or one at a time where the network's step is written out frame by frame. Batch norms are folded into
-the convolutions before them, recurrent layers are one operator each, and convolutions take the form in which they run
-fastest (``sordino.export.rewrite``).
+The graph for recordings takes ``noisy`` [1,samples], of any length, and gives ``estimate`` [1,samples], float32;
+normalisation, padding and cutting are inside.
 
-The metadata says what a graph is: name, arguments, sample rate, latency, and what the checkpoint knew of its training.
+The graph for streams takes ``noisy`` [hops,hop] and the state ``state.0``, ``state.1``, ..., which begins with zeros,
+and gives ``estimate`` [hops,hop] and the state after these hops, ``next.0``, ``next.1``, .... The states are the
+memories of causal layers and the buffers that align branches of different delay; each tensor of the state is an input
+and an output of its own, because ONNX has no nested values. One call takes any number of successive hops, or a single
+one where the network's step is unrolled frame by frame.
+
+In both, batch norms are folded into the convolutions before them, each recurrent layer is one operator, and
+convolutions get the form in which onnxruntime is fastest (``sordino.export.rewrite``). The metadata describes the
+graph: name, arguments, sample rate, latency, and the facts in the checkpoint's header.
 """
 
 from __future__ import annotations
@@ -30,13 +34,15 @@ from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
 
 OPSET, IR_VERSION = 18, 10
-"""What onnxruntime 1.20 and onnxruntime-web read, and all since."""
-SHORTEST = 256  # samples; below it the symbolic shapes of a graph would need cases that no recording has
+"""Versions that onnxruntime 1.20, onnxruntime-web and all later ones can read."""
+SHORTEST = 256
+"""Samples of the shortest input. Shorter ones would need special cases in the symbolic shapes of a graph."""
 LONGEST = 2**28
+"""Samples of the longest input."""
 
 
 def whole_graph(network: Enhancer, about: Mapping[str, Any]) -> onnx.ModelProto:
-    """The graph of a recording of any length; ``network`` is in eval mode."""
+    """Export the graph for recordings of any length; ``network`` is in eval mode."""
     example = torch.zeros(1, network.sample_rate, device=_device(network))
     shapes = {"noisy": {1: Dim("samples", min=SHORTEST, max=LONGEST)}}
     proto = _exported(network, [example], ["noisy"], ["estimate"], shapes)
@@ -44,22 +50,27 @@ def whole_graph(network: Enhancer, about: Mapping[str, Any]) -> onnx.ModelProto:
 
 
 def step_graph(network: StreamingEnhancer, about: Mapping[str, Any]) -> onnx.ModelProto:
-    """The graph of the hops of one signal; ``network`` is in eval mode and streams."""
+    """Export the graph for the hops of a stream; ``network`` is in eval mode and can stream."""
     state = network.initial_state()
     block = torch.zeros(1 if network.unrolls else 4, network.hop, device=_device(network))
-    inputs, outputs = ([f"{word}.{i}" for i in range(len(state))] for word in ("state", "next"))
+    inputs = [f"state.{index}" for index in range(len(state))]
+    outputs = [f"next.{index}" for index in range(len(state))]
     hops = None if network.unrolls else {0: Dim(HOPS, min=1, max=LONGEST // network.hop)}
     shapes = {"block": hops, "state": [None] * len(state)}
     proto = _exported(_Step(network), [block, list(state)], ["noisy", *inputs], ["estimate", *outputs], shapes)
     if not network.unrolls:
+        # The exporter replaces the name of the axis by a number; the shapes inside refer to that number, so they go.
         for value in (proto.graph.input[0], proto.graph.output[0]):
-            value.type.tensor_type.shape.dim[0].dim_param = HOPS  # the exporter numbers it
+            value.type.tensor_type.shape.dim[0].dim_param = HOPS
         del proto.graph.value_info[:]
     return _described(proto, network, {}, about)
 
 
 class _Step(nn.Module):
-    """A network whose forward pass is its step, hops below each other and the state flat."""
+    """Module whose forward pass is a network's step: hops as rows of a matrix, and a flat list of state tensors.
+
+    With hops as rows, their number is an axis of its own, which the graph can leave open.
+    """
 
     def __init__(self, network: StreamingEnhancer) -> None:
         super().__init__()
@@ -96,7 +107,7 @@ def _exported(
 def _described(
     proto: onnx.ModelProto, network: Enhancer, facts: Mapping[str, int], about: Mapping[str, Any]
 ) -> onnx.ModelProto:
-    """The graph without what the exporter noted for debugging, with what its users want to know."""
+    """Finish a graph: remove the exporter's debugging notes, rewrite it for speed, and add the metadata."""
     _strip(proto)
     rewrite(proto)
     proto.producer_name, proto.ir_version = "sordino", IR_VERSION
@@ -115,7 +126,7 @@ def _described(
 
 
 def _strip(proto: onnx.ModelProto) -> None:
-    """Remove stack traces, which hold paths of the exporting machine."""
+    """Remove stack traces, which contain paths of the exporting machine."""
     for node in proto.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
@@ -131,7 +142,7 @@ def _device(network: nn.Module) -> torch.device:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks on its own libraries from the user, who can do nothing about them."""
+    """Hide the exporter's warnings about its own libraries, about which a user can do nothing."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,11 +1,13 @@
-"""int8 behind a gate: a network in 8 bits is kept only if it loses little of what it is for.
+"""Quantisation of an exported network to 8 bits, accepted only if its score hardly falls.
 
-A float export is quantised in every part (``sordino.export.quantise``) and judged; if it lost too much, the part that
-hurt most stays in float, then the next, and last of all only what can be quantised dynamically is. The first that
-passes is written. What hurts is asked of the calibration sound alone: each part is quantised by itself, and the power
-by which the output differs is compared. Whole recordings and the stream are quantised alike, and both must pass.
+All parts of a float export are quantised (``sordino.export.quantise``) and the result is scored. If the score has
+fallen too far, the part that does the most damage stays in float, then the next, and so on; last of all, only what can
+be quantised dynamically is. The first attempt that passes is written. The damage of a part is measured on the
+calibration signals, without scores: it is the power of the change in the output when this part alone is quantised. The
+graphs for recordings and for streams are quantised alike, and both must pass.
 
-Who judges is the caller's affair: a function of [T] -> [T] goes in, a score for each recording comes out.
+The caller supplies the score: a function that gets the model as a function of [T] -> [T] and returns a score for each
+recording.
 """
 
 from __future__ import annotations
@@ -29,19 +31,20 @@ from sordino.inference.onnx_graph import stream_file
 from sordino.types import Status
 
 MAX_DROP = 0.05
-Judge = Callable[[Run], Mapping[str, float]]
-"""Recording -> score, higher is better; what could not be scored is not there."""
+"""Largest accepted fall of the mean score."""
+ScoreFunction = Callable[[Run], Mapping[str, float]]
+"""Function from a model to a score by recording, higher is better; recordings without a score are left out."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way of quantising, and what it cost."""
+    """One way of quantising, and its result."""
 
     plan: Plan
     drop: float
-    """Mean loss of score; of whole recordings or of the stream, whichever lost more."""
+    """Fall of the mean score; the larger one of the graphs for recordings and for streams."""
     bytes: int
-    """Of the file or of both."""
+    """Size of the file, or of both files."""
 
     def __str__(self) -> str:
         return f"{self.plan}: {-self.drop:+.3f} PESQ, {self.bytes / 1e6:.2f} MB"
@@ -49,21 +52,24 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Quantised:
-    """What was tried, the last one kept, beside the float files."""
+    """Result of a quantisation, beside the float files."""
 
     attempts: tuple[Attempt, ...]
+    """All attempts; the last one was written."""
     score: float
-    """Mean of the float network."""
+    """Mean score of the float network."""
     bytes: int
+    """Size of the float files."""
     streams: bool
+    """Whether there is a graph for streams."""
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A float graph, ready to be quantised."""
+class _FloatGraph:
+    """A float graph with all that it takes to quantise it and to score the result."""
 
     proto: onnx.ModelProto
-    reach: TensorsData
+    ranges: TensorsData
     open: Callable[[Path], Run]
     scores: Mapping[str, float]
 
@@ -72,103 +78,112 @@ def to_int8(
     source: str | Path,
     target: str | Path,
     calibration: Sequence[np.ndarray],
-    judge: Judge,
+    judge: ScoreFunction,
     max_drop: float = MAX_DROP,
     status: Status | None = None,
 ) -> Quantised:
-    """Write an exported network, and its stream where one lies beside it, in 8 bits.
+    """Quantise an exported network, and the graph for streams beside it if there is one.
 
     Args:
-        source: what ``to_onnx`` wrote.
-        target: ends in ``.onnx``; replaced atomically, and left alone when nothing passes.
-        calibration: float32 [T] noisy signals such as the network will hear, at its rate.
+        source: the file that ``to_onnx`` wrote.
+        target: ends in ``.onnx``; replaced atomically, and left alone if no attempt passes.
+        calibration: float32 [T] noisy signals like those in use, at the network's sample rate.
         judge: scores a function from noisy [T] to estimate [T], such as by PESQ.
-        max_drop: largest loss of the mean score.
+        max_drop: largest fall of the mean score.
         status: called with a line for each attempt.
 
     Raises:
-        InputError: every attempt lost more, there is nothing to calibrate or score on, or ``target`` is no name.
+        InputError: the score falls further in every attempt, there is nothing to calibrate or score on, or ``target``
+            is no valid name.
     """
     source, target = Path(source), check_name(target)
     if not calibration:
-        raise InputError("calibration", "there is no sound", "one recording or more")
-    files = {source: target, stream_file(source): stream_file(target)}
-    files = {path: place for path, place in files.items() if path.exists()}
-    sources = [_source(path, calibration, judge) for path in files]
-    score = float(np.mean(list(sources[0].scores.values())))
+        raise InputError("calibration", "there is no signal", "one recording or more")
+    targets = {source: target}
+    if stream_file(source).exists():
+        targets[stream_file(source)] = stream_file(target)
+    graphs = [_float_graph(path, calibration, judge) for path in targets]
+    score = float(np.mean(list(graphs[0].scores.values())))
     attempts: list[Attempt] = []
     with TemporaryDirectory() as folder:
-        for plan in _plans(sources[0], calibration):
-            made = [Path(folder) / place.name for place in files.values()]
-            attempts.append(_tried(plan, sources, made, judge))
+        temporary = [Path(folder) / path.name for path in targets.values()]
+        for plan in _plans(graphs[0], calibration):
+            attempt = _attempt(plan, graphs, temporary, judge)
+            attempts.append(attempt)
             if status is not None:
-                status(str(attempts[-1]))
-            if attempts[-1].drop <= max_drop:
-                _keep(made, list(files.values()), attempts[-1])
-                return Quantised(tuple(attempts), score, sum(path.stat().st_size for path in files), len(files) == 2)
+                status(str(attempt))
+            if attempt.drop <= max_drop:
+                _write(temporary, list(targets.values()), attempt)
+                size = sum(path.stat().st_size for path in targets)
+                return Quantised(tuple(attempts), score, size, len(targets) == 2)
     least = min((attempt.drop for attempt in attempts), default=float("inf"))
     found = f"int8 lost {least:.3f} PESQ at the least, in {len(attempts)} attempts"
     raise InputError(target, found, f"at most {max_drop:g}", "nothing was written")
 
 
-def _source(path: Path, calibration: Sequence[np.ndarray], judge: Judge) -> _Source:
-    streams = stream_file(path) == path
-    feeds = (feeds_of_stream if streams else feeds_of_recordings)(path, calibration)
-    opened = run_stream if streams else run_whole
-    scores = judge(opened(path))
+def _float_graph(path: Path, calibration: Sequence[np.ndarray], judge: ScoreFunction) -> _FloatGraph:
+    """Load a float graph, measure the ranges of its features, and score it."""
+    if stream_file(path) == path:
+        feeds, opener = feeds_of_stream(path, calibration), run_stream
+    else:
+        feeds, opener = feeds_of_recordings(path, calibration), run_whole
+    scores = judge(opener(path))
     if not scores:
         raise InputError(path, "scored on none of the recordings", "pairs of speech that PESQ can judge")
-    return _Source(onnx.load(path), ranges(path, feeds), opened, scores)
+    return _FloatGraph(onnx.load(path), ranges(path, feeds), opener, scores)
 
 
-def _tried(plan: Plan, sources: Sequence[_Source], made: Sequence[Path], judge: Judge) -> Attempt:
+def _attempt(plan: Plan, graphs: Sequence[_FloatGraph], paths: Sequence[Path], judge: ScoreFunction) -> Attempt:
+    """Quantise the graphs by ``plan`` into files at ``paths``, and score them."""
     drops = []
-    for source, path in zip(sources, made, strict=True):
-        onnx.save(quantised(source.proto, plan, source.reach), path)
-        found = judge(source.open(path))
-        # A recording that only the float network has a score for must not count as none lost.
-        drops.append(float(np.mean([before - found.get(name, -np.inf) for name, before in source.scores.items()])))
-    return Attempt(plan, max(drops), sum(path.stat().st_size for path in made))
+    for graph, path in zip(graphs, paths, strict=True):
+        onnx.save(quantised(graph.proto, plan, graph.ranges), path)
+        scores = judge(graph.open(path))
+        # A recording on which only the float network has a score counts as an infinite fall, not as none.
+        falls = [before - scores.get(name, -np.inf) for name, before in graph.scores.items()]
+        drops.append(float(np.mean(falls)))
+    return Attempt(plan, max(drops), sum(path.stat().st_size for path in paths))
 
 
-def _plans(source: _Source, calibration: Sequence[np.ndarray]) -> Iterator[Plan]:
-    """Everything static; then ever more parts in float, those that hurt most first; then dynamic."""
+def _plans(graph: _FloatGraph, calibration: Sequence[np.ndarray]) -> Iterator[Plan]:
+    """Yield static quantisation of all parts, then of fewer and fewer, the worst kept in float first, then dynamic."""
     yield Plan("static")
-    names = list(parts(source.proto.graph))
-    hurt = _hurt(source, names, calibration)
-    names.sort(key=lambda name: -hurt[name])
+    nodes_by_part = parts(graph.proto.graph)
+    damage = _damage(graph, list(nodes_by_part), calibration)
+    names = sorted(nodes_by_part, key=lambda name: -damage[name])
     for count in range(1, len(names)):
         yield Plan("static", tuple(names[:count]))
-    kinds = {node.name: node.op_type for node in source.proto.graph.node}
-    if any(kinds[node] in DYNAMIC for nodes in parts(source.proto.graph).values() for node in nodes):
+    dynamic = {node.name for node in graph.proto.graph.node if node.op_type in DYNAMIC}
+    if any(dynamic.intersection(nodes) for nodes in nodes_by_part.values()):
         yield Plan("dynamic")
 
 
-def _hurt(source: _Source, names: Sequence[str], calibration: Sequence[np.ndarray]) -> dict[str, float]:
-    """Part -> power of what quantising it alone changes in the output, over the calibration sound."""
+def _damage(graph: _FloatGraph, names: Sequence[str], calibration: Sequence[np.ndarray]) -> dict[str, float]:
+    """Return, for each part, the power of the change in the output when this part alone is quantised."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "part.onnx"
 
         def outputs(kept: Sequence[str]) -> list[np.ndarray]:
-            onnx.save(quantised(source.proto, Plan("static", tuple(kept)), source.reach), path)
-            run = source.open(path)
+            onnx.save(quantised(graph.proto, Plan("static", tuple(kept)), graph.ranges), path)
+            run = graph.open(path)
             return [run(signal) for signal in calibration]
 
-        wanted = outputs(names)
-        found = {name: outputs([other for other in names if other != name]) for name in names}
-    return {
-        name: sum(float(np.square(one - other).sum()) for one, other in zip(estimates, wanted, strict=True))
-        for name, estimates in found.items()
-    }
+        floats = outputs(names)
+        damage = {}
+        for name in names:
+            estimates = outputs([other for other in names if other != name])
+            pairs = zip(estimates, floats, strict=True)
+            damage[name] = sum(float(np.square(estimate - expected).sum()) for estimate, expected in pairs)
+    return damage
 
 
-def _keep(made: Sequence[Path], places: Sequence[Path], attempt: Attempt) -> None:
-    """Put the files in their places, with how they were made in their metadata."""
+def _write(paths: Sequence[Path], targets: Sequence[Path], attempt: Attempt) -> None:
+    """Move the files to their targets, with the attempt in their metadata; a stream's graph of before is removed."""
     with ExitStack() as files:
-        for path, place in zip(made, places, strict=True):
+        for path, target in zip(paths, targets, strict=True):
             proto = onnx.load(path)
             proto.metadata_props.add(key="int8", value=json.dumps(asdict(attempt)))
             onnx.checker.check_model(proto)
-            onnx.save(proto, files.enter_context(atomic(place)))
-    if len(places) == 1:
-        stream_file(places[0]).unlink(missing_ok=True)
+            onnx.save(proto, files.enter_context(atomic(target)))
+    if len(targets) == 1:
+        stream_file(targets[0]).unlink(missing_ok=True)

@@ -1,10 +1,9 @@
-"""ONNX: a network as files that run without torch, kept only if they equal the network.
+"""ONNX files of a network, which run without torch, and the check that they give the network's output.
 
-Every network gives one file, ``student.onnx``, for whole recordings of any length. One that streams gives a second
-beside it, ``student.stream.onnx``: hops and the state in, both anew out (``sordino.export.graphs``,
-``sordino.inference.onnx_graph``).
-Two plain graphs, rather than the second alone: the first is one call in any runtime, with no delay to cut off, and is
-the same for networks that cannot stream.
+Every network is exported to one file, ``student.onnx``, for whole recordings of any length. One that streams is also
+exported to a second file beside it, ``student.stream.onnx``, which takes hops and the state and returns both
+(``sordino.export.graphs``, ``sordino.inference.onnx_graph``). The second alone would do for networks that stream, but
+the first is a single call in any runtime, has no delay to cut off, and exists for networks that cannot stream too.
 """
 
 from __future__ import annotations
@@ -30,22 +29,24 @@ from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
 
 Run = Callable[[np.ndarray], np.ndarray]
+"""Function from noisy [T] to estimate [T]."""
 TOLERANCE = 1e-4
-MANY = 100
-"""Hops of a stream that pass at once where there is no hurry."""
+"""Largest accepted difference of a sample, in units of full scale."""
+BLOCK_HOPS = 100
+"""Hops of a stream in one call where latency does not matter."""
 STREAMED_S = 2.0
-"""How much of each signal passes hop by hop when a stream's graph is compared, which takes as long as streaming it."""
+"""Seconds of each signal on which a stream's graph is compared; hop by hop, that takes as long as streaming it."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far the ONNX files are from the network: the largest difference of a sample over signals of these lengths."""
+    """Largest difference of a sample between ONNX files and network, over signals of these lengths."""
 
     largest_difference: float
     lengths: tuple[int, ...]
     tolerance: float
     stream_difference: float | None = None
-    """Of the stream's graph, hop by hop, from the network on the whole; None where the network does not stream."""
+    """The same between the stream's graph and the network on whole signals; None where the network does not stream."""
 
 
 def to_onnx(
@@ -55,19 +56,19 @@ def to_onnx(
     about: Mapping[str, Any] | None = None,
     tolerance: float = TOLERANCE,
 ) -> Parity:
-    """Write ``network`` as ONNX, after checking that the files give the network's output on speech.
+    """Export ``network`` to ONNX files, after checking that they give the network's output on speech.
 
     Args:
-        network: any network of the project, in whatever mode; it is left as it was.
-        path: ends in ``.onnx``; replaced atomically, and left alone when the check fails. So is the stream's graph
-            beside it (``sordino.inference.onnx_graph.stream_file``), which a network that does not stream removes: it
-            would be that of another network.
+        network: any network of the project; it is left unchanged.
+        path: ends in ``.onnx``; replaced atomically, and left alone if the check fails. The same holds for the
+            stream's graph beside it (``sordino.inference.onnx_graph.stream_file``). The export of a network that does
+            not stream removes that file, which belongs to another network.
         speech: float32 [T] signals to check on; noisy real speech that ships with the package when left out.
         about: facts for the metadata, such as the training recipe and the licence; JSON-serialisable.
         tolerance: largest difference allowed, in units of full scale.
 
     Raises:
-        InputError: a file would differ by more than ``tolerance``, or ``path`` is no name for one.
+        InputError: a file would differ by more than ``tolerance``, or ``path`` is no valid name.
     """
     path = check_name(path)
     signals = list(speech) if speech is not None else speech_signals(network.sample_rate)
@@ -78,13 +79,13 @@ def to_onnx(
             temporary = files.enter_context(atomic(path))
             onnx.save(whole_graph(network, about or {}), temporary)
             difference = compare(network, temporary, signals)
-            _refuse(path, difference, tolerance)
+            _check_difference(path, difference, tolerance)
             streamed = None
             if isinstance(network, StreamingEnhancer) and network.streams:
                 temporary = files.enter_context(atomic(stream_file(path)))
                 onnx.save(step_graph(network, about or {}), temporary)
                 streamed = compare_stream(network, temporary, signals)
-                _refuse(stream_file(path), streamed, tolerance)
+                _check_difference(stream_file(path), streamed, tolerance)
         if streamed is None:
             stream_file(path).unlink(missing_ok=True)
     finally:
@@ -93,10 +94,10 @@ def to_onnx(
 
 
 def check_name(path: str | Path) -> Path:
-    """The name of an exported network, which must not be that of a stream.
+    """Return the path of an exported network, if it is a valid one.
 
     Raises:
-        InputError: it is, or does not end in ``.onnx``.
+        InputError: it does not end in ``.onnx``, or it ends like that of a stream's graph.
     """
     path = Path(path)
     if path.suffix != ".onnx" or stream_file(path) == path:
@@ -105,20 +106,24 @@ def check_name(path: str | Path) -> Path:
 
 
 def run_whole(path: str | Path, threads: int = 0) -> Run:
-    """The graph of whole recordings as a function of noisy [T]; on one thread per core when ``threads`` is 0."""
+    """Open the graph for recordings as a function of noisy [T]; 0 ``threads`` are one per core."""
     graph = Graph(str(path), threads)
     return lambda noisy: graph.run([noisy[None]])[0][0]
 
 
-def run_stream(path: str | Path, at_once: int = MANY) -> Run:
-    """A stream's graph as a function of noisy [T]: so many hops at once, silence behind; its delay is cut off."""
+def run_stream(path: str | Path, at_once: int = BLOCK_HOPS) -> Run:
+    """Open a stream's graph as a function of noisy [T] that takes ``at_once`` hops per call and cuts off its delay."""
     graph = StreamGraph(path)
 
     def run(noisy: np.ndarray) -> np.ndarray:
+        # Silence after the signal gets the last samples out of the graph, and fills up the last hop.
         silence = graph.delay + -(len(noisy) + graph.delay) % graph.hop
-        padded, state, parts = np.pad(noisy, (0, silence))[None], graph.start(1), []
-        for start in range(0, padded.shape[1], at_once * graph.hop):
-            part, state = graph.step(padded[:, start : start + at_once * graph.hop], state)
+        padded = np.pad(noisy, (0, silence))[None]
+        block = at_once * graph.hop
+        state = graph.start(1)
+        parts = []
+        for start in range(0, padded.shape[1], block):
+            part, state = graph.step(padded[:, start : start + block], state)
             parts.append(part[0])
         return np.concatenate(parts)[graph.delay : graph.delay + len(noisy)]
 
@@ -126,19 +131,19 @@ def run_stream(path: str | Path, at_once: int = MANY) -> Run:
 
 
 def compare(network: Enhancer, path: str | Path, signals: Sequence[np.ndarray]) -> float:
-    """The largest difference of a sample between network and file, over signals [T]."""
+    """Return the largest difference of a sample between network and file, over signals [T]."""
     return _largest(network, run_whole(path), signals)
 
 
 def compare_stream(network: StreamingEnhancer, path: str | Path, signals: Sequence[np.ndarray]) -> float:
-    """The same for the graph of a stream, hop by hop and many at once, and the network on the whole signals."""
+    """Return the same for a stream's graph, hop by hop and in blocks, and the network on whole signals."""
     short = [signal[: round(STREAMED_S * network.sample_rate)] for signal in signals]
-    blocks = (1,) if network.unrolls else (1, MANY)
+    blocks = (1,) if network.unrolls else (1, BLOCK_HOPS)
     return max(_largest(network, run_stream(path, at_once), short) for at_once in blocks)
 
 
 def count_weights(path: str | Path) -> int:
-    """The number of values in the weights of an ONNX file, whoever wrote it: its initializers, floating or quantised.
+    """Count the weights of an ONNX file of any origin: the values of its initializers, in float or in 8 bits.
 
     Integers of more than 8 bits are lengths and indices, and are not counted.
     """
@@ -148,11 +153,12 @@ def count_weights(path: str | Path) -> int:
 
 
 def speech_signals(sample_rate: int) -> list[np.ndarray]:
-    """Real speech in white noise at 5 dB, cut to several awkward lengths: what exports are checked on."""
+    """Return real speech in white noise at 5 dB, cut to several awkward lengths, on which exports are checked."""
     clean, rate = sound_files.read(Path(str(SPEECH)), sample_rate)
     noise = np.random.default_rng(0).standard_normal(clean.shape[-1]).astype(np.float32)
     noisy = clean[0] + noise * np.float32(clean[0].std() * 10 ** (-5 / 20))
-    return [np.ascontiguousarray(noisy[:length]) for length in (SHORTEST, rate // 4 + 1, rate + 77, len(noisy))]
+    lengths = (SHORTEST, rate // 4 + 1, rate + 77, len(noisy))
+    return [np.ascontiguousarray(noisy[:length]) for length in lengths]
 
 
 def _largest(network: Enhancer, run: Run, signals: Sequence[np.ndarray]) -> float:
@@ -160,14 +166,14 @@ def _largest(network: Enhancer, run: Run, signals: Sequence[np.ndarray]) -> floa
     largest = 0.0
     for signal in signals:
         with torch.inference_mode():
-            wanted = network(torch.from_numpy(signal)[None].to(device))[0].cpu().numpy()
-        difference = np.abs(wanted - run(signal)).max()
-        # A NaN must not lose against a number.
+            expected = network(torch.from_numpy(signal)[None].to(device))[0].cpu().numpy()
+        difference = np.abs(expected - run(signal)).max()
+        # ``max`` with a NaN may return the number, so a NaN has to become infinite.
         largest = float(max(largest, difference if np.isfinite(difference) else np.inf))
     return largest
 
 
-def _refuse(path: Path, difference: float, tolerance: float) -> None:
+def _check_difference(path: Path, difference: float, tolerance: float) -> None:
     if not difference <= tolerance:
         found = f"the ONNX graph differs from the network by {difference:.2g}"
         raise InputError(path, found, f"at most {tolerance:g}", "nothing was written")

@@ -1,10 +1,10 @@
-"""The layers of a graph in 8 bits: what parts it has, how far its features reach, and the graph anew.
+"""Quantisation of a graph to 8 bits: its parts, the ranges of its features, and the quantised graph.
 
-Static: weights are stored as int8, a scale for each output channel; features are rounded to uint8 between the least
-and the greatest value that they took on the calibration sound (QDQ, which every onnxruntime fuses into integer
-kernels). Dynamic: features are rounded to their own range in each call; only products with a matrix, and LSTMs, which
-have no static form. Transposed convolutions, GRUs and products of two features stay in float: onnxruntime has no
-integer kernel for them.
+Static quantisation stores weights as int8, with a scale for each output channel, and rounds features to uint8 between
+the smallest and the largest value that they took on the calibration signals. It inserts pairs of operators (QDQ) that
+every onnxruntime fuses with the layer between them into an integer kernel. Dynamic quantisation rounds features to the
+range that they have in each call. It works for products with a matrix, and for LSTMs, which have no static form.
+Transposed convolutions, GRUs and products of two features stay in float: onnxruntime has no integer kernel for them.
 
 Products of int8 and uint8 are exact on processors with VNNI or ARM's dot product; older ones with AVX2 may saturate.
 """
@@ -26,44 +26,48 @@ from onnxruntime.quantization.calibrate import TensorsData
 from sordino.inference.onnx_graph import Graph, StreamGraph
 
 Feed = dict[str, np.ndarray]
+"""Inputs of one call of a graph, by name."""
 STATIC, DYNAMIC = ("Conv", "Gemm", "MatMul"), ("MatMul", "LSTM")
+"""Operators that can be quantised in either mode."""
 _PART = re.compile(r"(?:network\.)?([a-z_]+(?:\.\d+)?)\.")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a graph is put into 8 bits, and which of its parts are not."""
+    """Mode in which a graph is quantised, and the parts that are kept in float."""
 
     mode: Literal["static", "dynamic"]
     kept: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.mode}, {'float in ' + ', '.join(self.kept) if self.kept else 'every part'}"
+        if not self.kept:
+            return f"{self.mode}, every part"
+        return f"{self.mode}, float in {', '.join(self.kept)}"
 
 
 TRANSFORMS = ("fourier", "stft")
-"""Under which names a network keeps a Fourier transform."""
+"""Names under which a network has its Fourier transform, whose matrices are fixed and no layer."""
 
 
 def parts(graph: onnx.GraphProto) -> dict[str, list[str]]:
-    """Part of the network, such as ``encoder.1`` -> its nodes whose weights can be stored in 8 bits.
+    """Return the parts of the network, such as ``encoder.1``, each with its nodes whose weights can be quantised.
 
-    A node whose weights the exporter gave a name of its own belongs to the part before it. The matrices of a Fourier
-    transform are no layer and are left out.
+    The part of a node is read off the names of its weights. Where the exporter has given them
+    names of its own, the node belongs to the part of the node before it. Fourier transforms are left out.
     """
     weights = {weight.name for weight in graph.initializer}
-    found: dict[str, list[str]] = {}
+    nodes_by_part: dict[str, list[str]] = {}
     part = "first"
     for node in graph.node:
-        named = [_PART.match(name) for name in node.input if name in weights]
-        part = next((match.group(1) for match in named if match), part)
+        matches = [_PART.match(name) for name in node.input if name in weights]
+        part = next((match.group(1) for match in matches if match), part)
         if node.op_type in {*STATIC, *DYNAMIC} and any(name in weights for name in node.input[1:]):
-            found.setdefault(part, []).append(node.name)
-    return {part: nodes for part, nodes in found.items() if part not in TRANSFORMS}
+            nodes_by_part.setdefault(part, []).append(node.name)
+    return {part: nodes for part, nodes in nodes_by_part.items() if part not in TRANSFORMS}
 
 
 def ranges(path: Path, feeds: Iterable[Feed]) -> TensorsData:
-    """How far each feature of a graph reaches over these inputs."""
+    """Measure the smallest and the largest value of each feature of a graph over these inputs."""
     with TemporaryDirectory() as folder:
         calibrator = create_calibrator(path, list(STATIC), str(Path(folder) / "augmented.onnx"))
         calibrator.collect_data(_Reader(feeds))
@@ -71,7 +75,7 @@ def ranges(path: Path, feeds: Iterable[Feed]) -> TensorsData:
 
 
 class _Reader(CalibrationDataReader):
-    """Feeds in the form in which the calibrator asks for them."""
+    """Adapter from an iterable to the calibrator's interface."""
 
     def __init__(self, feeds: Iterable[Feed]) -> None:
         self._feeds = iter(feeds)
@@ -80,17 +84,28 @@ class _Reader(CalibrationDataReader):
         return next(self._feeds, None)
 
 
-def quantised(proto: onnx.ModelProto, plan: Plan, reach: TensorsData) -> onnx.ModelProto:
-    """The graph in 8 bits as ``plan`` says; ``proto`` stays as it is."""
-    nodes = [name for part, names in parts(proto.graph).items() if part not in plan.kept for name in names]
+def quantised(proto: onnx.ModelProto, plan: Plan, feature_ranges: TensorsData) -> onnx.ModelProto:
+    """Return the graph in 8 bits according to ``plan``; ``proto`` is left unchanged.
+
+    Args:
+        proto: a float graph.
+        plan: mode, and the parts that stay in float.
+        feature_ranges: what ``ranges`` measured; only static quantisation needs it.
+    """
+    nodes: list[str] = []
+    for part, names in parts(proto.graph).items():
+        if part not in plan.kept:
+            nodes += names
     kind = {node.name: node.op_type for node in proto.graph.node}
     result = onnx.ModelProto()
     result.CopyFrom(proto)
     if plan.mode == "dynamic":
         return _dynamic(result, [name for name in nodes if kind[name] in DYNAMIC])
-    if fixed := [name for name in nodes if kind[name] in STATIC]:
+    static = [name for name in nodes if kind[name] in STATIC]
+    if static:
         signed, unsigned = QuantType.QInt8, QuantType.QUInt8
-        quantizer = QDQQuantizer(result, True, False, signed, unsigned, reach, fixed, [], list(STATIC), {})
+        # Scales per output channel (True), all 8 bits of the weights rather than 7 (False).
+        quantizer = QDQQuantizer(result, True, False, signed, unsigned, feature_ranges, static, [], list(STATIC), {})
         quantizer.quantize_model()
         quantizer.model.topological_sort()
         result = quantizer.model.model
@@ -98,18 +113,24 @@ def quantised(proto: onnx.ModelProto, plan: Plan, reach: TensorsData) -> onnx.Mo
 
 
 def _dynamic(proto: onnx.ModelProto, nodes: Sequence[str]) -> onnx.ModelProto:
+    """Quantise these nodes dynamically; ``proto`` is changed on the way."""
     if not nodes:
         return proto
-    _part_weights(proto.graph)
+    _separate_shared_weights(proto.graph)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "dynamic.onnx"
         quantize_dynamic(proto, path, list(DYNAMIC), True, nodes_to_quantize=list(nodes), weight_type=QuantType.QInt8)
         return onnx.load(path)
 
 
-def _part_weights(graph: onnx.GraphProto) -> None:
-    """Give each Gemm weights of its own, with no shape noted: the quantiser turns them over, once for every node."""
-    weights, seen = {weight.name: weight for weight in graph.initializer}, set()
+def _separate_shared_weights(graph: onnx.GraphProto) -> None:
+    """Give each Gemm weights of its own, and drop the recorded shapes of all weights.
+
+    The dynamic quantiser transposes the weights of every Gemm in place. Weights that two nodes share would be
+    transposed twice, and a recorded shape would be wrong afterwards.
+    """
+    weights = {weight.name: weight for weight in graph.initializer}
+    seen: set[str] = set()
     shapes = [info for info in graph.value_info if info.name not in weights]
     del graph.value_info[:]
     graph.value_info.extend(shapes)
@@ -124,15 +145,16 @@ def _part_weights(graph: onnx.GraphProto) -> None:
 
 
 def feeds_of_recordings(path: Path, signals: Iterable[np.ndarray]) -> Iterator[Feed]:
-    """What the graph of whole recordings is calibrated on: signals [T]."""
+    """Yield the inputs on which the graph for recordings is calibrated: signals [T]."""
     (source,) = Graph(str(path)).inputs
     for signal in signals:
         yield {source.name: signal[None]}
 
 
 def feeds_of_stream(path: Path, signals: Iterable[np.ndarray]) -> Iterator[Feed]:
-    """What the graph of a stream is calibrated on: signals [T] hop by hop, each with the state that it meets."""
-    names, stream = [one.name for one in Graph(str(path)).inputs], StreamGraph(path)
+    """Yield the inputs on which a stream's graph is calibrated: signals [T] by hops, each with the state before it."""
+    names = [one.name for one in Graph(str(path)).inputs]
+    stream = StreamGraph(path)
     for signal in signals:
         state = stream.start(1)
         for start in range(0, len(signal) - stream.hop + 1, stream.hop):

@@ -1,12 +1,12 @@
-"""The exponential average of the weights, which is validated and shipped in place of the last weights.
+"""Exponential average of the weights, which is validated and saved in place of the last weights.
 
-Averaging over the last steps takes away what the noise of their batches did, and so stands in for a lower learning rate
+Averaging over the last steps removes the noise of their batches, and so does the work of a lower learning rate
 (Polyak and Juditsky 1992). The decay warms up as min(decay, (1 + n) / (10 + n)) after n steps, as in TensorFlow's
 ``ExponentialMovingAverage``, so that short runs are not an average of their random beginning.
 
 PyTorch's ``AveragedModel`` does the work. Buffers are averaged like weights: the running statistics of a batch norm
-then belong to the same steps as the weights before it, where a copy of the last ones would belong to a network that is
-not shipped. Constants stay what they are, and counters are copied.
+then belong to the same steps as the weights before it, while a copy of the last statistics would belong to a network
+that nobody uses. Constants stay what they are, and counters are copied.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def average_of(student: nn.Module, decay: float) -> AveragedModel:
-    """An average that begins as ``student``; ``update_parameters`` takes in its next weights.
+    """Create an average that starts as a copy of ``student``; its ``update_parameters`` adds the next weights.
 
     Args:
-        student: a network, as it trains; it is copied.
-        decay: what the average keeps of itself at each step, once it is warm.
+        student: the network that trains.
+        decay: share of the average that each update keeps, once the warm-up is over.
     """
     average = AveragedModel(student, multi_avg_fn=_ema(decay), use_buffers=True)
     return average.requires_grad_(False).eval()
 
 
 def _ema(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """One step of the average over tensors of one type, of which ``count`` have been taken in before."""
+    """Return the update that ``AveragedModel`` applies to all tensors of one type at once."""
 
     def update(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
+        # ``count`` is the number of updates before this one.
         if averages[0].is_floating_point():
             warm = min(decay, (1 + int(count)) / (10 + int(count)))
             get_ema_multi_avg_fn(warm)(list(averages), list(values), count)

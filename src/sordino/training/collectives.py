@@ -1,10 +1,11 @@
-"""Tensors across the processes of a run: what makes many small batches one large one.
+"""Operations on tensors of all processes of a run, which turn their small batches into one large batch.
 
-Gradients are averaged over processes, which is the gradient of the whole batch for every loss that is a mean over
-items. Two kinds of losses are none: those that compare items with each other see the features of all (``gathered``),
-and means over the items with references weigh each process by how many it has (``share``).
+Gradients are averaged over processes. For every loss that is a mean over items, that is the gradient of the whole
+batch. Two kinds of losses are no such means. A loss that compares items with each other needs the features of all
+items: ``gathered`` fetches them. A mean over the items that have references weighs each process by the number of its
+references: ``share`` is that weight.
 
-With one process every function returns what it is given.
+With a single process every function returns its argument.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sordino.types import Batch, View
 
 
 def mean(values: Tensor) -> Tensor:
-    """The mean over processes, value by value, without a gradient; all get the same bits."""
+    """Return the mean over processes, value by value, without a gradient; the same bits in every process."""
     if world_size() == 1:
         return values
     total = values.detach().clone()
@@ -29,36 +30,42 @@ def mean(values: Tensor) -> Tensor:
 
 
 def gathered(own: Tensor) -> Tensor:
-    """The rows of all processes, [B,...] -> [B ranks,...], in their order; as many in each.
+    """Return the rows of all processes by rank: [B,...] -> [B world_size,...]. B must be the same in all.
 
-    For losses that every process computes alike, of all rows. The gradient reaches a process's own rows alone, times
-    the number of processes, for the average over processes divides by it; so nothing is sent on the way back.
+    It is meant for losses that every process computes from all rows. The backward pass needs no communication: the
+    gradient reaches only a process's own rows, multiplied by the number of processes because the average over
+    processes divides by it.
     """
     if world_size() == 1:
         return own
     parts = [torch.empty_like(own, memory_format=torch.contiguous_format) for _ in range(world_size())]
     dist.all_gather(parts, own.detach().contiguous())
-    mine = own.clone()
-    if mine.requires_grad:
-        mine.register_hook(lambda gradient: gradient * world_size())
-    parts[rank()] = mine
+    local = own.clone()
+    if local.requires_grad:
+        local.register_hook(lambda gradient: gradient * world_size())
+    parts[rank()] = local
     return torch.cat(parts)
 
 
 def gathered_view(view: View, taps: Iterable[str]) -> View:
-    """What a network shows for the batches of all processes, its features at ``taps``."""
-    return View(gathered(view.wave), {tap: gathered(view.feats[tap]) for tap in taps}) if world_size() > 1 else view
+    """Return the View of the batches of all processes, with its features at ``taps``."""
+    if world_size() == 1:
+        return view
+    return View(gathered(view.wave), {tap: gathered(view.feats[tap]) for tap in taps})
 
 
 def gathered_batch(batch: Batch) -> Batch:
-    """The batches of all processes as one, without ids and references, which some processes may lack."""
-    return Batch(gathered(batch.noisy), None, gathered(batch.lengths)) if world_size() > 1 else batch
+    """Return the batches of all processes as one, without ids and references, which some processes may lack."""
+    if world_size() == 1:
+        return batch
+    return Batch(gathered(batch.noisy), None, gathered(batch.lengths))
 
 
 def share(batch: Batch) -> Tensor | float:
-    """By what to multiply a mean over this process's items with references.
+    """Return the factor for a mean over this process's items with references: B_r world_size / sum over r of B_r.
 
-    The average over processes is then the mean over all such items, wherever they are: B_r ranks / sum of B_r.
+    B_r is the number of these items in process r. The average over processes of the products is then the mean over all
+    such items, whichever process has them.
     """
     if world_size() == 1:
         return 1.0
@@ -68,7 +75,7 @@ def share(batch: Batch) -> Tensor | float:
 
 
 def follow_first(module: nn.Module) -> None:
-    """Take over the first process's buffers, such as the statistics of batch norm, which each gathers for itself."""
+    """Copy the first process's buffers to all: statistics of batch norm, for example, differ between processes."""
     if world_size() > 1:
         for buffer in module.buffers():
             dist.broadcast(buffer, 0)

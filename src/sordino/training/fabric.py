@@ -1,10 +1,10 @@
-"""One training step on however many processes: Fabric's choice of device, and all that learns as one module.
+"""Training on one or many devices with Lightning Fabric, and the module that it trains.
 
-``torchrun`` or ``srun`` starts a process for each device. Every process holds the same weights, sees ``batch_size``
-items of each batch, and has its gradients averaged with the others' by PyTorch's DistributedDataParallel.
+``torchrun`` or ``srun`` starts a process for each device. Every process holds the same weights and gets ``batch_size``
+items of each batch; PyTorch's DistributedDataParallel averages the gradients of all.
 
-Batch norm is as everywhere: each process normalises over its own items, and the first one's running statistics are
-kept. With ``sync_batch_norm`` PyTorch's SyncBatchNorm normalises over all items; it runs on GPUs alone.
+Batch norm works as is usual there: each process normalises over its own items, and the running statistics of the first
+are kept. With ``sync_batch_norm`` PyTorch's SyncBatchNorm normalises over all items; it needs GPUs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Learner(nn.Module):
-    """The student and what the methods learn, as one module: gradients of both are averaged together.
+    """One module of the student and the objective, whose methods may learn too, so that all gradients are averaged.
 
     Args:
         student: the network to train.
@@ -37,15 +37,16 @@ class Learner(nn.Module):
         self.student, self.objective = student, objective
 
     def forward(self, batch: Callable[[], Batch], step: int) -> tuple[Tensor, Terms]:
-        """The objective of a batch, which comes inside a function because Fabric rounds every tensor that it sees.
+        """Return the weighted sum and the terms of the objective.
 
-        In mixed precision that would be 8 bits for the clean speech, too; autocast halves what may be halved.
+        The batch comes as a function because Fabric casts every tensor argument to the training precision. Clean speech
+        would then have the 8 significant bits of bfloat16; autocast casts only where that does no harm.
         """
         return self.objective(self.student, batch(), step)
 
 
 def open_fabric(settings: Settings, unused: bool) -> Fabric:
-    """The device of this process, having met the others that a launcher started.
+    """Choose the device of this process, and form a group with the other processes that a launcher started.
 
     Args:
         settings: of the run.
@@ -55,7 +56,8 @@ def open_fabric(settings: Settings, unused: bool) -> Fabric:
     Raises:
         InputError: no such accelerator, too few of them, or a launch that does not fit the machines.
     """
-    from lightning_fabric import Fabric  # takes as long as torch itself, and who measures needs none
+    # Imported late: it takes as long as torch itself, and nothing but training needs it.
+    from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     per_node, nodes = launched()
@@ -78,7 +80,7 @@ def open_fabric(settings: Settings, unused: bool) -> Fabric:
 
 
 def wrap(fabric: Fabric, student: nn.Module, objective: Objective, settings: Settings) -> Any:
-    """The learner of ``student`` and ``objective``, which keep their places in it, set up for training."""
+    """Return a ``Learner`` that holds ``student`` and ``objective`` themselves, set up by Fabric."""
     learner: nn.Module = Learner(student, objective)
     if settings.sync_batch_norm:
         learner = nn.SyncBatchNorm.convert_sync_batchnorm(learner)

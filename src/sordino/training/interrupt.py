@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the end of a step."""
+"""Interruption of a run at the end of a step rather than in the middle of it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 
 class Interruptible:
-    """Within the block, SIGINT and SIGTERM only raise ``asked``, so that the loop can save a whole step and leave.
+    """Context manager in which SIGINT and SIGTERM only set ``asked``: the loop can finish its step, save and end.
 
-    A second signal interrupts at once. Outside the main thread, where Python delivers no signals, nothing changes.
+    A second signal interrupts at once. Python delivers no signals outside the main thread, where this does nothing.
     """
 
     def __init__(self) -> None:

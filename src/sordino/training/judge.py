@@ -1,4 +1,4 @@
-"""The judge of a run: scores the validation recordings, and keeps the weights that score best."""
+"""Judgement of a run: scores on the validation recordings, and the weights that score best."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from sordino.types import Item
 
 
 class Judge:
-    """Judges ``network`` by ``items``; called in all processes of a run.
+    """Scores ``network`` on ``items``, and saves its weights when they are the best so far.
+
+    All processes of a run call it; the first one writes the checkpoint.
 
     Args:
-        network: what will be shipped, the average of the weights where there is one; in eval mode while it is scored.
+        network: the network to be used after training: the average of the weights where there is one.
         items: the validation recordings; there may be none.
-        selection: what chooses.
-        teacher: stands in for clean speech where a recording has none.
+        selection: chooses the best by its scores.
+        teacher: its estimate takes the place of clean speech where a recording has none.
         fabric: of the run.
         folder: of the run.
         about: facts to store in the checkpoint's header.
@@ -53,40 +55,48 @@ class Judge:
         self.best: Best | None = None
 
     def scores(self) -> dict[str, float]:
-        """The mean of every column over the validation recordings that have a value, and ``score``, which chooses.
+        """Return the mean of every column over the validation recordings that have a value.
 
-        ``unscored`` is the number of recordings, if any, that lack a value by which to choose. A network that answers
-        with silence has no ``score``, and is never the best.
+        ``score``, the figure that chooses, is added; a network whose output is silent has none and is never the best.
+        ``unscored`` is added where recordings lack a value by which to choose; it is their number.
 
         Raises:
-            InputError: a measure that chooses has no value on any of them, whatever the network answers.
+            InputError: a measure that chooses has no value on any recording, whatever the network's output is.
         """
         follow_first(self.network)
         training = self.network.training
         self.network.eval()
-        found = self._validated(self._enhance)
+        scores = self._validate(self._enhance)
         self.network.train(training)
-        means = found.means()
-        missing = self.selection.missing(means)
-        if not missing:
+        means = scores.means()
+        if self.selection.missing(means):
+            self._check_recordings(scores)
+        else:
             means["score"] = self.selection.score(means)
-        elif missing := self.selection.missing(self._validated(lambda noisy: noisy).means()):
-            reasons = {column: one.reason for one in found.failures for column in METRICS[one.metric].columns}
-            what = f"has no value on any validation recording ({reasons.get(missing[0], 'not a finite one')})"
-            do = "choose by other measures, or validate on other recordings"
-            raise InputError(f"train.select.{missing[0]}", what, hint=do)
-        unscored = sum(not self.selection.weights.keys() <= row.keys() for row in found.rows)
-        return means | ({"unscored": float(unscored)} if unscored else {})
+        unscored = sum(not self.selection.weights.keys() <= row.keys() for row in scores.rows)
+        if unscored:
+            means["unscored"] = float(unscored)
+        return means
 
-    def _validated(self, enhance: Callable[[np.ndarray], np.ndarray]) -> Scores:
+    def _check_recordings(self, scores: Scores) -> None:
+        """Refuse recordings on which even the noisy speech itself has no value by which to choose."""
+        missing = self.selection.missing(self._validate(lambda noisy: noisy).means())
+        if not missing:
+            return  # the network is at fault, not the recordings
+        reasons = {column: one.reason for one in scores.failures for column in METRICS[one.metric].columns}
+        found = f"has no value on any validation recording ({reasons.get(missing[0], 'not a finite one')})"
+        hint = "choose by other measures, or validate on other recordings"
+        raise InputError(f"train.select.{missing[0]}", found, hint=hint)
+
+    def _validate(self, enhance: Callable[[np.ndarray], np.ndarray]) -> Scores:
         rate, metrics = self.network.sample_rate, self.selection.metrics
         return validate(enhance, self.items, metrics, rate, self.teacher, self.fabric.device)
 
     def keep(self, step: int, scores: dict[str, float]) -> None:
-        """Write the weights of ``step`` if they are the best so far.
+        """Save the weights of ``step`` if they are the best so far.
 
-        As long as no weights have a score, the latest are written: who asks for a run's checkpoint gets one, even if
-        the run was too short for its network to say anything.
+        As long as no weights have a score, the latest are saved: every run with validation recordings has a checkpoint,
+        even one that is too short for its network to output more than silence.
         """
         if "score" in scores:
             if self.best is not None and scores["score"] <= self.best.score:
@@ -104,14 +114,14 @@ class Judge:
             return self.network(wave).float().squeeze(0).cpu().numpy()
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values, for a run that goes on later."""
+        """Return what a resumed run needs, as plain values."""
         return {"select": self.selection.weights, "best": None if self.best is None else tuple(self.best)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on choosing by what the run began with, whatever the default is by now.
+        """Go on choosing by the measures that the run began with, even if the default has changed since.
 
         Raises:
-            InputError: a measure that this version does not know.
+            InputError: this version does not have one of the measures.
         """
         self.selection = Selection(state["select"])
         self.best = None if state["best"] is None else Best(*state["best"])

@@ -1,6 +1,6 @@
 """The log of a run: one JSON object per line, and the same numbers for TensorBoard.
 
-Small tables that a method tells beside its loss, such as attention over layers, go to a file of their own.
+Small tables that a method returns beside its loss, such as attention over layers, go to a file of their own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOG, FIGURES = "log.jsonl", "figures.jsonl"
 
 
 def read_log(folder: str | Path, name: str = LOG) -> list[dict[str, Any]]:
-    """The records of a run in the order of their steps; an unfinished last line, left by a crash, is passed over."""
+    """Read the records of a run in the order of their steps; an unfinished last line, left by a crash, is skipped."""
     path = Path(folder) / name
     if not path.is_file():
         return []
@@ -33,9 +33,9 @@ class Log:
 
     Args:
         folder: of the run; None keeps no log, as in all processes but the first.
-        step: the step that the run starts from; records after it, left by an interrupted run, are cut off.
-        validated: the step of the last validation that the run's state knows of; records of later ones are cut off, as
-            a run that was killed before it saved what it found validates again. ``step`` when left out.
+        step: the step that the run starts from; later records, left by an interrupted run, are removed.
+        validated: the step of the last validation in the run's state; records of later ones are removed, since a run
+            that was killed before it saved its validation repeats it. ``step`` when left out.
     """
 
     def __init__(self, folder: Path | None, step: int = 0, validated: int | None = None) -> None:
@@ -46,7 +46,7 @@ class Log:
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Record ``values`` of ``step``, at once on disk."""
+        """Record ``values`` of ``step``; they are on disk when this returns."""
         if self._board is None:
             return
         self._append(LOG, {"step": step, **values})
@@ -54,7 +54,7 @@ class Log:
             self._board.add_scalar(name, value, step)
 
     def draw(self, step: int, methods: Mapping[str, Method]) -> None:
-        """Record what ``methods`` tell beyond their losses: a record for each table, with its rows and columns."""
+        """Record the tables that ``methods`` return beside their losses, with the names of rows and columns."""
         if self._board is None:
             return
         for name, method in methods.items():
@@ -76,16 +76,20 @@ class Log:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in (*self._files.values(), *([] if self._board is None else [self._board])):
+        streams: list[Any] = list(self._files.values())
+        if self._board is not None:
+            streams.append(self._board)
+        for stream in streams:
             try:
                 stream.close()
             except OSError as failure:
-                # What could not be written is tried once more by close; an error already on its way says it better.
+                # Closing retries a write that failed. If that failure ended the block, its error is the clearer one.
                 if error is None:
                     raise unwritable(getattr(stream, "name", LOG), failure) from failure
 
 
 def _reopened(folder: Path, name: str, step: int, validated: int | None) -> IO[str]:
+    """Open a log for appending, without the records of steps and validations that the run will repeat."""
     kept = [record for record in read_log(folder, name) if record["step"] <= step]
     if validated is not None:
         kept = [record for record in kept if record["step"] <= validated or not _of_validation(record)]

@@ -1,13 +1,15 @@
-"""What a step minimises: the supervised loss and the methods' terms, weighed and summed in this one place.
+"""The objective that training minimises: the weighted sum of the supervised losses and the methods' terms.
 
 Supervised training is distillation with no teacher and no method; label-free training is distillation with no loss.
-In a batch of which some items have no clean reference, what needs one sees the others alone. Where several processes
-train on parts of a batch, the mean of their terms is the term of the whole batch; ``across`` says how.
+Where some items of a batch have no clean reference, terms that need one are computed from the others. Where several
+processes train on parts of a batch, the mean of their terms is the term of the whole batch; ``collectives.py`` explains
+how.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -22,17 +24,18 @@ from sordino.types import Batch, Terms, View
 
 
 class Objective(nn.Module):
-    """Named terms of a batch and their weighted sum.
+    """Computes the named terms of a batch and their weighted sum.
 
-    Its parameters are the methods' own, which train with the student; the teacher's are out of reach.
+    Its parameters are those of the methods, which train with the student. The teacher is no submodule, so its
+    parameters are neither trained nor saved.
 
     Args:
-        losses: name -> loss of (clean, estimate, noisy); a term ``loss/NAME`` each.
-        methods: name -> method, connected by this constructor; a term ``kd/NAME`` each.
-        student: the network that will train; only its taps are read here.
+        losses: name -> loss of (clean, estimate, noisy); each gives a term ``loss/NAME``.
+        methods: name -> method, connected by this constructor; each gives a term ``kd/NAME``.
+        student: the network that will train; only its taps and its sample rate are read here.
         teacher: needed when there is any method.
         weights: term -> weight; a term that is not named weighs 1, and one of weight 0 is not computed.
-        stages: for each stage of the run, what it changes in ``weights``; ``weighting.stage`` is the present one.
+        stages: for each stage of the run, what it changes in ``weights``; ``weighting.stage`` is the current one.
 
     Raises:
         InputError: methods without a teacher, a weight for a term that does not exist, networks at different sample
@@ -50,7 +53,7 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.losses, self.methods = dict(losses), dict(methods)
-        # A plain dict hides its modules from torch; here they are registered, for their parameters and their device.
+        # Torch does not see modules in a plain dict; the list registers them, for their parameters and their device.
         self.parts = nn.ModuleList([*losses.values(), *methods.values()])
         self.teacher = teacher
         terms = [*(f"loss/{name}" for name in losses), *(f"kd/{name}" for name in methods)]
@@ -62,37 +65,37 @@ class Objective(nn.Module):
             self._connect(student, teacher)
 
     def _check_rate(self, student: nn.Module) -> None:
-        """Refuse losses that are defined at another sample rate than the student's, inside of methods too."""
+        """Refuse losses, also those inside methods, that are defined at another sample rate than the student's."""
         rate = unwrap(student).sample_rate
-        for term, part in [
-            *((f"loss.{name}", loss) for name, loss in self.losses.items()),
-            *((f"distill.{name}", method) for name, method in self.methods.items()),
-        ]:
+        parts: dict[str, nn.Module] = {f"loss.{name}": loss for name, loss in self.losses.items()}
+        parts |= {f"distill.{name}": method for name, method in self.methods.items()}
+        for where, part in parts.items():
             for module in part.modules():
                 needed = getattr(module, "sample_rate", rate)
                 if needed != rate:
                     found = f"{type(module).__name__} is defined at {needed} Hz alone"
-                    raise InputError(term, found, f"a loss for {rate} Hz, the student's rate", "take another loss")
+                    raise InputError(where, found, f"a loss for {rate} Hz, the student's rate", "take another loss")
 
     def _connect(self, student: nn.Module, teacher: AnyTeacher | None) -> None:
+        """Let every method choose its taps."""
         if teacher is None:
             raise InputError("distill", "methods but no teacher", "teacher.checkpoint: PATH")
-        ours = unwrap(student)
-        if ours.sample_rate != teacher.sample_rate:
-            raise InputError(
-                "teacher", f"works at {teacher.sample_rate} Hz", f"{ours.sample_rate} Hz, the student's rate"
-            )
+        network = unwrap(student)
+        if network.sample_rate != teacher.sample_rate:
+            expected = f"{network.sample_rate} Hz, the student's rate"
+            raise InputError("teacher", f"works at {teacher.sample_rate} Hz", expected)
         for name, method in self.methods.items():
             try:
-                method.connect(ours.taps, teacher.taps)
+                method.connect(network.taps, teacher.taps)
             except InputError as error:
-                shown = "" if teacher.taps else ", which shows its estimate alone"
-                do = error.hint if teacher.taps else "take output, or a teacher that is a checkpoint"
-                found = f"{error.found}, with {teacher.name} as the teacher{shown}"
-                raise InputError(f"distill.{name}", found, error.expected, do) from error
+                found, hint = f"{error.found}, with {teacher.name} as the teacher", error.hint
+                if not teacher.taps:
+                    found += ", which shows its estimate alone"
+                    hint = "take output, or a teacher that is a checkpoint"
+                raise InputError(f"distill.{name}", found, error.expected, hint) from error
 
     def prepare(self, student: nn.Module, batch: Batch) -> None:
-        """Let the methods make what they learn, sized by the features of ``batch``; to be called once, before training.
+        """Let the methods create their parameters, sized by the features of ``batch``; called once, before training.
 
         Raises:
             InputError: features that a method cannot compare.
@@ -103,29 +106,30 @@ class Objective(nn.Module):
         student.eval()
         for name, method in self.methods.items():
             with torch.no_grad():
-                ours = observe(student, batch.noisy, method.student_taps)
-                theirs = self.teacher(batch, method.teacher_taps)
+                view = observe(student, batch.noisy, method.student_taps)
+                target = self.teacher(batch, method.teacher_taps)
+            view, target, _ = _gathered_for(method, view, target, batch)
             try:
-                method.prepare(*_seen(method, ours, theirs, batch)[:2])
+                method.prepare(view, target)
             except InputError as error:
                 raise InputError(f"distill.{name}", error.found, error.expected, error.hint) from error
             method.to(batch.noisy.device)
         student.train(training)
-        asking = [method for name, method in self.methods.items() if f"kd/{name}" in self.weighting.used]
-        if asking and isinstance(self.teacher, CachedTeacher):
-            self.teacher.keep(asking, batch)
+        used = [method for name, method in self.methods.items() if f"kd/{name}" in self.weighting.used]
+        if used and isinstance(self.teacher, CachedTeacher):
+            self.teacher.keep(used, batch)
 
     @property
     def active(self) -> dict[str, Method]:
-        """The methods whose terms count in the present stage."""
-        counted = set(self.weighting.active)
-        return {name: method for name, method in self.methods.items() if f"kd/{name}" in counted}
+        """The methods whose terms are computed in the current stage."""
+        terms = set(self.weighting.active)
+        return {name: method for name, method in self.methods.items() if f"kd/{name}" in terms}
 
     def forward(self, student: nn.Module, batch: Batch, step: int = 0) -> tuple[Tensor, Terms]:
-        """Run the student, and the teacher once if any method reads it, on ``batch``, the one of ``step``.
+        """Run the student on the ``batch`` of ``step``, and the teacher once if any method needs it.
 
         Returns:
-            The weighted sum, and the unweighted terms by name.
+            The weighted sum, a scalar, and the unweighted terms by name.
 
         Raises:
             InputError: a term is not finite, or the batch lacks what a loss needs; the message names both.
@@ -135,7 +139,8 @@ class Objective(nn.Module):
         for name, term in terms.items():
             if not torch.isfinite(term):
                 found = f"{term.item()} on the batch {', '.join(batch.ids)}"
-                raise InputError(name, found, "a finite loss", "lower train.max_lr, set train.grad_clip, or look there")
+                hint = "lower train.max_lr, set train.grad_clip, or check these recordings"
+                raise InputError(name, found, "a finite loss", hint)
         if torch.is_grad_enabled():
             trained = [one for one in unwrap(student).parameters() if one.requires_grad]
             self.weighting.measure(terms, trained, step)
@@ -145,37 +150,41 @@ class Objective(nn.Module):
     def terms(
         self, student: nn.Module, batch: Batch, losses: Mapping[str, nn.Module], methods: Mapping[str, Method]
     ) -> Terms:
-        """The unweighted terms of ``losses`` and ``methods``, from one pass of the student and one of the teacher."""
-        view = observe(student, batch.noisy, _once(method.student_taps for method in methods.values()))
-        compares = bool(losses) or any(method.needs_clean for method in methods.values())
-        labelled = share(batch) if compares else 1.0
+        """Return the unweighted terms of ``losses`` and ``methods``, from one pass of each network."""
+        view = observe(student, batch.noisy, _unique(method.student_taps for method in methods.values()))
+        needs_clean = bool(losses) or any(method.needs_clean for method in methods.values())
+        labelled = share(batch) if needs_clean else 1.0
         return self._supervised(losses, view, batch, labelled) | self._distilled(methods, view, batch, labelled)
 
     def _supervised(self, losses: Mapping[str, nn.Module], view: View, batch: Batch, labelled: Tensor | float) -> Terms:
+        """Return the terms of ``losses`` over the items with a reference, times ``labelled``; see ``share``."""
         if not losses:
             return {}
         if batch.clean is None and not self.methods:
-            raise InputError(
-                "data", "recordings without clean references", "clean speech, which the loss compares with"
-            )
+            expected = "clean speech, which the loss compares with"
+            raise InputError("data", "recordings without clean references", expected)
         rows = batch.labelled
         if rows is not None:
             view, batch = _part(view, rows), batch.part(rows)
         if batch.clean is None or not len(batch.clean):
-            # Of a mixed source a whole batch may lack references by chance.
+            # In partly labelled data a whole batch may lack references by chance. A term of 0 that still depends on
+            # the student keeps the backward pass alike in all processes.
             return {f"loss/{name}": 0 * view.wave.sum() for name in losses}
-        terms = {name: loss(batch.clean, view.wave, batch.noisy).mean() for name, loss in losses.items()}
-        return {f"loss/{name}": labelled * term for name, term in terms.items()}
+        terms: Terms = {}
+        for name, loss in losses.items():
+            terms[f"loss/{name}"] = labelled * loss(batch.clean, view.wave, batch.noisy).mean()
+        return terms
 
     def _distilled(self, methods: Mapping[str, Method], view: View, batch: Batch, labelled: Tensor | float) -> Terms:
+        """Return the terms of ``methods``, from one pass of the teacher."""
         if not methods or self.teacher is None:
             return {}
-        target = self.teacher(batch, _once(method.teacher_taps for method in methods.values()))
+        target = self.teacher(batch, _unique(method.teacher_taps for method in methods.values()))
         terms: Terms = {}
         for name, method in methods.items():
             rows = batch.labelled if method.needs_clean else None
             if rows is None:
-                term = method(*_seen(method, view, target, batch))
+                term = method(*_gathered_for(method, view, target, batch))
             elif len(rows):
                 term = method(_part(view, rows), _part(target, rows), batch.part(rows))
             else:
@@ -184,18 +193,20 @@ class Objective(nn.Module):
         return terms
 
 
-def _once(taps: Iterable[Iterable[str]]) -> list[str]:
-    """Every tap that some method reads, once."""
-    return list(dict.fromkeys(tap for of_method in taps for tap in of_method))
+def _unique(taps: Iterable[Iterable[str]]) -> list[str]:
+    """Return every tap that some method reads, once, in the order of the methods."""
+    return list(dict.fromkeys(chain.from_iterable(taps)))
 
 
-def _seen(method: Method, view: View, target: View, batch: Batch) -> tuple[View, View, Batch]:
-    """What a method is shown: this process's items, or those of all if it compares them with each other."""
+def _gathered_for(method: Method, view: View, target: View, batch: Batch) -> tuple[View, View, Batch]:
+    """Return the inputs of a method: this process's items, or those of all processes if it compares items."""
     if not method.across_items:
         return view, target, batch
-    views = gathered_view(view, method.student_taps), gathered_view(target, method.teacher_taps)
-    return *views, gathered_batch(batch)
+    view = gathered_view(view, method.student_taps)
+    target = gathered_view(target, method.teacher_taps)
+    return view, target, gathered_batch(batch)
 
 
 def _part(view: View, rows: Tensor) -> View:
+    """Return the View of the items with the indices ``rows``."""
     return View(view.wave[rows], {name: feature[rows] for name, feature in view.feats.items()})

@@ -1,10 +1,10 @@
-"""How hard each term pulls at the student: the length of its gradient beside that of the supervised loss.
+"""The pull of each term on the student: the length of its gradient relative to that of the supervised loss.
 
-Gradients are compared at the student's parameters that both terms reach: a loss on features reaches every layer before
-them and never the output, so the layers behind them would count for the supervised loss alone.
+Gradients are compared at the student's parameters that both terms reach. A loss on features reaches every layer before
+them but never the output; the layers behind them would count for the supervised loss alone.
 
 GradNorm (Chen, Badrinarayanan, Lee, Rabinovich, ICML 2018, arXiv 1711.02257) balances tasks by gradient lengths too,
-with weights that are learnt; here they are measured, every few steps, and smoothed.
+with weights that are learnt. Here the ratio of lengths is measured every few steps, and smoothed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ SMOOTHING = 0.5
 
 
 class Gauge(nn.Module):
-    """Ratios of gradients, term by term: |gradient of the term| / |gradient of the supervised loss|.
+    """Measures, for each term, |gradient of the term| / |gradient of the supervised loss|.
 
-    All that it remembers is in buffers, so that a resumed run goes on with the same ratios.
+    Everything measured is kept in buffers, so that a resumed run goes on with the same ratios.
 
     Args:
-        terms: names of those that are measured, sorted.
+        terms: names of the terms to measure, sorted.
     """
 
     def __init__(self, terms: Sequence[str]) -> None:
@@ -38,27 +38,28 @@ class Gauge(nn.Module):
         self.register_buffer("counts", torch.zeros(len(self.terms), dtype=torch.int64))
         self.register_buffer("steps", torch.zeros(len(self.terms), dtype=torch.int64))
         self.logs: Tensor
-        """Logarithms of the smooth ratios and of the last ones, [2, terms]."""
+        """Logarithms of the smoothed ratios and of the last ones, [2,terms]."""
         self.counts: Tensor
-        """Measurements so far."""
+        """Number of measurements so far, [terms]."""
         self.steps: Tensor
-        """Of the last measurement."""
+        """Step of the last measurement, [terms]."""
 
     def due(self, term: str, step: int, every: int) -> bool:
         """Whether the term is to be measured at ``step``.
 
-        The steps in between grow by one with each measurement, up to ``every``, as networks change fastest at first.
+        The number of steps between two measurements grows by one with each, up to ``every``: networks change fastest at
+        first.
         """
         index = self.terms.index(term)
         count = int(self.counts[index].item())
         return count == 0 or step - self.steps[index].item() >= min(every, count)
 
     def smooth(self, term: str) -> float | None:
-        """The ratio of the term, smoothed over measurements; None before the first."""
+        """Return the ratio of the term, smoothed over measurements; None before the first."""
         return self._ratio(0, term)
 
     def last(self, term: str) -> float | None:
-        """The ratio of the term as it was measured last; None before the first measurement or for another term."""
+        """Return the last measured ratio of the term; None before the first, or for a term that is not measured."""
         return self._ratio(1, term) if term in self.terms else None
 
     def _ratio(self, row: int, term: str) -> float | None:
@@ -68,18 +69,22 @@ class Gauge(nn.Module):
     def measure(self, terms: Terms, task: Tensor, parameters: Sequence[nn.Parameter], step: int) -> None:
         """Measure ``terms`` against ``task``, the weighted sum of the supervised losses, at ``step``.
 
-        What tells nothing is passed over, and tried again at the next step: a batch without references, whose loss has
-        no gradient, or one whose gradient overflows in half precision.
+        A measurement without a finite ratio is skipped and tried again at the next step: that of a batch without
+        references, whose supervised loss has no gradient, or of a gradient that overflows in half precision.
         """
-        wanted = _gradients(task, parameters)
+        task_gradients = _gradients(task, parameters)
         for name, term in terms.items():
             index = self.terms.index(name)
-            found = _gradients(term, parameters)
-            both = [(one, other) for one, other in zip(found, wanted, strict=True) if None not in (one, other)]
-            pull, reference = (_length([pair[side] for pair in both]) for side in (0, 1))
-            if not (0 < pull < math.inf and 0 < reference < math.inf):
+            of_term: list[Tensor] = []
+            of_task: list[Tensor] = []
+            for own, reference in zip(_gradients(term, parameters), task_gradients, strict=True):
+                if own is not None and reference is not None:
+                    of_term.append(own)
+                    of_task.append(reference)
+            length, task_length = _length(of_term), _length(of_task)
+            if not (0 < length < math.inf and 0 < task_length < math.inf):
                 continue
-            log = math.log(pull / reference)
+            log = math.log(length / task_length)
             share = 1 - SMOOTHING if self.counts[index] else 1.0
             self.logs[0, index] += share * (log - self.logs[0, index])
             self.logs[1, index] = log
@@ -88,13 +93,15 @@ class Gauge(nn.Module):
 
 
 def _gradients(term: Tensor, parameters: Sequence[nn.Parameter]) -> Sequence[Tensor | None]:
-    """The gradient of each parameter; None where the term does not reach."""
+    """Return the gradient of each parameter; None where the term does not depend on it."""
     if not term.requires_grad:
         return [None] * len(parameters)
     return torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
 
 
-def _length(gradients: Sequence[Tensor | None]) -> float:
-    """The length of a gradient, averaged over the processes before."""
-    parts = [one.flatten() for one in gradients if one is not None]
-    return torch.linalg.vector_norm(mean(torch.cat(parts))).item() if parts else 0.0
+def _length(gradients: Sequence[Tensor]) -> float:
+    """Return the l2 norm of a gradient, after averaging it over all processes; 0 where there is none."""
+    if not gradients:
+        return 0.0
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    return torch.linalg.vector_norm(mean(flat)).item()

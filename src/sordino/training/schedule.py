@@ -1,7 +1,7 @@
-"""How the learning rate moves over the steps of a run; ``train.schedule`` names one of these.
+"""Schedules of the learning rate over the steps of a run; ``train.schedule`` names one of them.
 
 * ``one_cycle``: PyTorch's defaults of ``OneCycleLR`` (Smith and Topin 2018): from max_lr / 25 up to max_lr over 30 % of
-  the steps and down along a cosine. It spans the whole run. MANNER and MV-AT train so.
+  the steps and down along a cosine. It spans the whole run. MANNER and MV-AT use it.
 * ``cosine``: up in a line to max_lr at step W = ``warmup_steps``, then down along half a cosine to ``min_lr`` at the
   last step (Loshchilov and Hutter, ICLR 2017, without restarts). It spans the whole run.
 * ``constant``: max_lr throughout, as DEMUCS trains; after W steps up in a line, if W is given.
@@ -21,18 +21,18 @@ from sordino.errors import InputError
 from sordino.training.settings import Settings
 
 WARMUP_SHARE = 0.05
-"""Of the steps of ``cosine``, where the recipe does not say: between the 1 to 10 % of published recipes."""
+"""Default share of warm-up steps of ``cosine``; published recipes have 1 to 10 %."""
 TRANSFORMER_WARMUP = 4000
-"""Of the paper (section 5.3), where the recipe does not say."""
+"""Default warm-up steps of ``transformer``, those of the paper (section 5.3)."""
 
 
 def schedule(optimizer: Optimizer, settings: Settings, steps: int) -> LRScheduler:
-    """The schedule that ``settings`` name, to be stepped once after every step of ``optimizer``.
+    """Create the schedule that ``settings`` name; it is to be stepped once after every training step.
 
     Args:
-        optimizer: its learning rate is ``settings.max_lr``.
+        optimizer: has the learning rate ``settings.max_lr``.
         settings: of the run.
-        steps: of the run in all.
+        steps: number of steps that the schedule spans.
 
     Raises:
         InputError: no such schedule.
@@ -52,7 +52,7 @@ def schedule(optimizer: Optimizer, settings: Settings, steps: int) -> LRSchedule
 
 
 def _cosine(warmup: int, steps: int, floor: float) -> Callable[[int], float]:
-    """The share of max_lr after so many steps; a run that is shorter than its warm-up never reaches the peak."""
+    """Return the share of max_lr as a function of the steps done; a run shorter than its warm-up has no peak."""
 
     def share(done: int) -> float:
         if done < warmup:

@@ -1,4 +1,4 @@
-"""How a run trains: the section ``train`` of a recipe."""
+"""Settings of a training run: the section ``train`` of a recipe."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sordino.errors import InputError
 
 @dataclass(frozen=True)
 class Settings:
-    """The defaults are those of MANNER as published, which MV-AT shares.
+    """Settings of a training run; the defaults are those of MANNER as published, which MV-AT shares.
 
     Args:
-        epochs: passes over the data; ``steps`` overrules it.
-        steps: optimiser steps in all.
+        epochs: passes over the data; ignored where ``steps`` is given.
+        steps: number of optimiser steps.
         batch_size: segments per step, in each process of a run that ``torchrun`` or ``srun`` started several of.
         max_lr: the learning rate at its highest.
-        schedule: how the learning rate gets there and on from there; see ``sordino.training.schedule``.
+        schedule: how the learning rate changes over the run; see ``sordino.training.schedule``.
         warmup_steps: steps up to ``max_lr``. When left out, 4,000 of ``transformer``, a twentieth of the steps of
             ``cosine``, none of ``constant``. ``one_cycle`` has a warm-up of its own and does not read it.
         min_lr: the learning rate at which ``cosine`` ends.
@@ -25,18 +25,18 @@ class Settings:
         weight_decay: of ``adamw``; PyTorch's 0.01 when left out.
         grad_clip: largest norm of the gradient; none by default.
         ema: decay of the exponential average of the weights, such as 0.999; the average is then what is validated and
-            shipped. None by default; see ``sordino.training.average``.
+            saved. None by default; see ``sordino.training.average``.
         select: what chooses the best checkpoint: a column of ``sordino.metrics.COLUMNS``, or weights of several; see
             ``sordino.training.selection``, which has the default.
         sync_batch_norm: normalise over the items of all processes, not of each; on GPUs only.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``, as lightning-fabric names them.
-        seed: of the initial weights, the order of the data and every draw in it.
+        seed: of the initial weights, the order of the data and every random draw in it.
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         workers: processes that prepare batches ahead of the training step.
         threads: threads of a CPU's arithmetic; all cores when left out.
         validate_every: steps between validations; an epoch when left out.
         validate_items: validation recordings used, evenly spread over all; all when left out.
-        log_every: steps between two log records, which carry means over these steps.
+        log_every: steps between two log records, which hold means over these steps.
         save_every: steps between saves of the state, beside those at validations.
 
     Raises:
@@ -85,5 +85,5 @@ class Settings:
             if not self.weight_decay >= 0:
                 raise InputError("train.weight_decay", str(self.weight_decay), "0 or more")
             if self.optimizer != "adamw":
-                do = "set train.optimizer=adamw"
-                raise InputError("train.weight_decay", f"{self.optimizer} does not decay weights", "none", do)
+                hint = "set train.optimizer=adamw"
+                raise InputError("train.weight_decay", f"{self.optimizer} does not decay weights", "none", hint)

@@ -1,4 +1,4 @@
-"""The state of a run on disk, complete enough to go on as if nothing had happened."""
+"""The state of a run on disk: all that it takes to resume as if the run had not been interrupted."""
 
 from __future__ import annotations
 
@@ -10,27 +10,44 @@ import torch
 
 from sordino.distributed import world_size
 from sordino.errors import InputError
-from sordino.files import atomic
+from sordino.files import atomic, sweep
 from sordino.models.checkpoint import read_pickled
 
 STATE = "state.pt"
 CHECKPOINT = "best.safetensors"
-"""The weights of a run to use: its best on the validation recordings."""
+"""The best weights on the validation recordings, which are the ones to use."""
 LAST = "last.safetensors"
-"""The weights at the end of a run: one that has them has taken all its steps."""
+"""The weights after the last step: a run that has this file has taken all its steps."""
 FORMAT = 2
-"""Format 1 chose by PESQ alone, and knew neither an average nor refused steps; it is still read."""
+"""Format 1, which is still read, chose by PESQ alone and had neither an average nor a count of skipped steps."""
 
 
 def chosen(folder: Path) -> Path:
-    """The weights of a finished run to use: the best, or the last of a run without validation recordings."""
+    """Return the weights of a finished run to use: the best, or the last of a run without validation recordings."""
     best = folder / CHECKPOINT
     return best if best.is_file() else folder / LAST
 
 
+def open_folder(folder: Path, resume: bool) -> dict[str, Any] | None:
+    """Prepare the folder of a run that begins: create it, and remove the half-written files of a killed run.
+
+    Returns:
+        The state to resume from; None for a run that starts anew.
+
+    Raises:
+        InputError: the folder holds a run already and ``resume`` is not given, or it holds none and it is.
+    """
+    if not resume and (folder / STATE).exists():
+        raise InputError(folder, "holds a run already", hint="go on with --resume, or choose another --out")
+    state = load_state(folder) if resume else None
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    return state
+
+
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Replace the run's state atomically: a run that is killed while saving keeps the state before."""
-    # Through memory, as torch's own writing tells of a full disk in its own way.
+    # By way of memory: when torch writes the file itself, a full disk is an error of torch's, not an OSError.
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, "ranks": world_size(), **state}, buffer)
     with atomic(folder / STATE) as temporary:
@@ -38,10 +55,10 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read the state of a run; tensors and plain values only, nothing that executes.
+    """Read the state of a run: tensors and plain values only, nothing that could run code.
 
     Raises:
-        InputError: no state there, not one that this version reads, or one of another number of processes.
+        InputError: there is no state, this version cannot read it, or another number of processes wrote it.
     """
     path = folder / STATE
     if not path.is_file():
@@ -58,7 +75,10 @@ def load_state(folder: Path) -> dict[str, Any]:
 
 
 def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
-    """A state of format 1 as one of today, which goes on choosing by PESQ alone."""
-    best = state["best"] and (*state["best"], {"pesq_wb": state["best"][0], "score": state["best"][0]})
+    """Convert a state of format 1 to today's; the run goes on choosing by PESQ alone."""
+    best = state["best"]
+    if best:
+        pesq, step = best
+        best = (pesq, step, {"pesq_wb": pesq, "score": pesq})
     judge = {"select": {"pesq_wb": 1.0}, "best": best}
     return state | {"judge": judge, "average": None, "stepper": {"refused": 0, "in_a_row": 0}}

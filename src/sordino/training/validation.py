@@ -1,4 +1,4 @@
-"""Validation: which recordings, against what, and with what scores."""
+"""Validation: the choice of recordings, and their scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sordino.types import Batch, Item
 
 
 def choose(items: Sequence[Item], count: int | None) -> Sequence[Item]:
-    """``count`` of the items, evenly spread over them, the same ones each time; all when left out."""
+    """Choose ``count`` items, evenly spread and the same ones each time; all when ``count`` is None."""
     wanted = min(count or len(items), len(items))
     chosen = np.linspace(0, len(items) - 1, wanted).round().astype(int).tolist()
     return LazySequence(wanted, lambda position: items[chosen[position]])
@@ -28,19 +28,22 @@ def validate(
     teacher: AnyTeacher | None = None,
     device: torch.device | None = None,
 ) -> Scores:
-    """Scores of ``enhance`` on ``items`` by ``metrics``.
+    """Score ``enhance`` on ``items`` by ``metrics``.
 
-    An item without a clean reference is compared with the teacher's estimate of it, which is what a student of
-    label-free distillation is after; the score is then one of likeness to the teacher, not of quality.
+    An item without a clean reference is compared with the teacher's estimate of it, which is the target of label-free
+    distillation; the score then says how close the student is to the teacher, not how good it is.
     """
 
-    def compared(index: int) -> Item:
+    def with_reference(index: int) -> Item:
         item = items[index]
-        return item if item.clean is not None or teacher is None else _taught(item, teacher, device)
+        if item.clean is not None or teacher is None:
+            return item
+        return _with_estimate(item, teacher, device)
 
-    return score(enhance, LazySequence(len(items), compared), metrics=metrics, sample_rate=sample_rate)
+    return score(enhance, LazySequence(len(items), with_reference), metrics=metrics, sample_rate=sample_rate)
 
 
-def _taught(item: Item, teacher: AnyTeacher, device: torch.device | None) -> Item:
+def _with_estimate(item: Item, teacher: AnyTeacher, device: torch.device | None) -> Item:
+    """Return the item with the teacher's estimate as its reference."""
     batch = Batch(torch.from_numpy(item.noisy)[None].to(device), None, torch.tensor([len(item.noisy)]), (item.id,))
     return item._replace(clean=teacher(batch).wave[0].float().cpu().numpy())

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, TypeVar
 
-from sordino.distributed import serve
+from sordino.distributed import init_worker
 from sordino.errors import InputError
 
 Job = TypeVar("Job")
@@ -58,7 +58,7 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int | 
 def _start_worker(work: Callable[[Any], Any]) -> None:
     global _work
     _work = work
-    serve()
+    init_worker()
 
 
 def _run_job(job: Any) -> Any:

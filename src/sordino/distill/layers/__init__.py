@@ -1,1 +1,1 @@
-"""What methods share: pairing of layers, alignment by position, resizing, fusion, attention over layers."""
+"""Parts that methods share: pairing of layers, alignment by position, resizing, fusion, attention over layers."""

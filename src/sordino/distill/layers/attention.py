@@ -1,11 +1,11 @@
-"""Attention over layers: what ABC-KD, AFD, SemCKD and ALP share, and no paper of its own.
+"""Attention over layers: the base of ABC-KD, AFD, SemCKD and ALP. It is from no paper.
 
-Each of these methods taps all layers of both networks, lets attention weigh every pair (student layer s, teacher
-layer t), item by item, and compares features with those weights. It says here which layers are tapped, how two
-features come onto one grid, and what is logged; each paper's file says how the weights arise and what is compared.
-All layers are matched by position first (``positions.py``); only then are they pooled to the size that a paper asks.
+Each of these methods reads all layers of both networks. Attention gives a weight to every pair (student layer s,
+teacher layer t) of every item, and features are compared with these weights. This file determines which layers are
+read, how two features get the same shape, and what is logged; each paper's file defines the weights and the comparison.
+All layers are matched by position first (``positions.py``), and then pooled to the size that the paper asks for.
 
-None of these losses is 0 when both networks are equal, for a layer is never compared with its like alone.
+None of these losses is 0 when both networks are equal, because a layer is compared with other layers too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sordino.distill.base import Method
 from sordino.distill.layers.layer_loss import Side
 from sordino.distill.layers.pairing import layer_taps
 from sordino.distill.layers.positions import match_views
-from sordino.distill.layers.resize import alike, planes, pooled, resample_time, resize_planes
+from sordino.distill.layers.resize import planes, pooled, resample_time, resize_planes, same_axes
 from sordino.errors import InputError
 from sordino.types import Batch, Tap, View
 
@@ -32,41 +32,43 @@ FRAMES, BINS = 256, 16
 
 
 def shorten(features: Features, frames: int = FRAMES, bins: int = BINS) -> list[Tensor]:
-    """Features averaged down to ``frames`` and ``bins`` where they have more; each keeps its axes."""
-    return [
-        resample_time(one, min(one.shape[2], frames))
-        if one.ndim == 3
-        else resize_planes(one, min(one.shape[2], frames), min(one.shape[3], bins))
-        for one in features
-    ]
+    """Average features down to ``frames`` and ``bins`` where they have more; each keeps its axes."""
+    short = []
+    for feature in features:
+        length = min(feature.shape[2], frames)
+        if feature.ndim == 3:
+            short.append(resample_time(feature, length))
+        else:
+            short.append(resize_planes(feature, length, min(feature.shape[3], bins)))
+    return short
 
 
-def meet(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
-    """Two features on one grid, the smaller of either axis: [B,C,n,f] and [B,C',n,f].
+def same_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Resize two features to the smaller number of frames and of bins: [B,C,n,f] and [B,C',n,f].
 
-    Frequencies that only one of them has become its channels.
+    Where only one of them has frequencies, these become its channels.
     """
-    ours, theirs = (planes(feature) for feature in alike([ours, theirs]))
-    size = min(ours.shape[2], theirs.shape[2]), min(ours.shape[3], theirs.shape[3])
-    return resize_planes(ours, *size), resize_planes(theirs, *size)
+    student, teacher = map(planes, same_axes([student, teacher]))
+    size = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
+    return resize_planes(student, *size), resize_planes(teacher, *size)
 
 
-def meetings(student: Features, teacher: Features) -> list[tuple[Tensor, Tensor]]:
-    """Every student layer with every teacher layer, as ``meet`` brings them together; the teacher's run faster."""
-    return [meet(ours, theirs) for ours in student for theirs in teacher]
+def all_pairs(student: Features, teacher: Features) -> list[tuple[Tensor, Tensor]]:
+    """Pair every student layer with every teacher layer, the latter running faster, each pair at the same size."""
+    return [same_size(feature, target) for feature in student for target in teacher]
 
 
 def common_bins(own: Tensor, others: Sequence[Tensor]) -> int:
-    """Bins at which a map [B,N,F] is compared with others: its own, or those of the finest if that has fewer."""
+    """Return the bins at which a map [B,N,F] is compared with others: its own, but no more than any other has."""
     return min(own.shape[2], max(other.shape[2] for other in others))
 
 
-class Summaries(nn.Module):
+class LayerSummaries(nn.Module):
     """Queries or keys: a batch-normalised linear map of each layer's global average, [B,L,dim].
 
     Args:
-        features: what the layers look like.
-        dim: of a query.
+        features: examples of the layers' features, which give their channels.
+        dim: size of a query or key.
     """
 
     def __init__(self, features: Features, dim: int) -> None:
@@ -76,28 +78,29 @@ class Summaries(nn.Module):
         )
 
     def forward(self, features: Features) -> Tensor:
-        """A summary of every layer [B,L,dim].
+        """Return a summary of every layer, [B,L,dim].
 
         Raises:
-            InputError: a batch of one item, which batch norm cannot train on.
+            InputError: a batch of one item, on which batch norm cannot train.
         """
         if self.training and len(features[0]) == 1:
             found = "one item, and the attention over layers is normalised over the batch"
             raise InputError("train.batch_size", found, "2 or more")
-        return torch.stack([layer(pooled(one)) for layer, one in zip(self.layers, features, strict=True)], dim=1)
+        summaries = [layer(pooled(feature)) for layer, feature in zip(self.layers, features, strict=True)]
+        return torch.stack(summaries, dim=1)
 
 
-def positions(layers: int, dim: int) -> nn.Parameter:
-    """Learnt positions [L,dim], which tell a layer by its place."""
+def layer_positions(layers: int, dim: int) -> nn.Parameter:
+    """Create learnt positions [L,dim], by which attention can tell one layer from another."""
     return nn.Parameter(nn.init.xavier_normal_(torch.empty(layers, dim)))
 
 
-class Scheme(nn.Module):
-    """One paper's weights and comparison, sized by features of both networks.
+class AttentionLoss(nn.Module):
+    """Attention weights and comparison of one paper, sized by features of both networks.
 
     Args:
-        student, teacher: what the layers look like.
-        dim: of queries and keys.
+        student, teacher: examples of the features, layer by layer.
+        dim: size of queries and keys.
 
     Attributes:
         over: the network over whose layers the softmax runs.
@@ -109,27 +112,27 @@ class Scheme(nn.Module):
         super().__init__()
 
     def forward(self, student: Features, teacher: Features) -> tuple[Tensor, Tensor]:
-        """The loss, a scalar, and the attention [B,S,T], or [B,T,S] where the softmax runs over the student."""
-        raise TypeError(f"{type(self).__name__} is a contract, not a scheme: it has no loss")
+        """Return the loss, a scalar, and the attention [B,S,T], or [B,T,S] where the softmax runs over the student."""
+        raise TypeError(f"{type(self).__name__} is a contract: it has no loss")
 
 
 class LayerAttention(Method):
-    """Base of the methods that weigh pairs of layers; a paper's file adds ``scheme``.
+    """Base of the methods that weigh pairs of layers; a paper's file adds ``attention_loss``.
 
-    ``figures`` shows the last batch's mean attention. Its rows are the layers that each share out a weight of 1, its
-    columns those that the softmax runs over, which for AFD are the student's.
+    ``figures`` returns the mean attention of the last batch. Each row sums to 1: its columns are the layers over which
+    the softmax runs, the teacher's or, for AFD, the student's.
 
     Args:
         side: layers of the ``encoder``, of the ``decoder`` or of ``both``.
         over: the network over whose layers the softmax runs.
-        positive: arguments that must be 1 or more, by name.
+        positive: arguments of the method that must be 1 or more, by name.
 
     Raises:
         ValueError: no such side, or an argument below 1.
     """
 
     zero_when_equal: ClassVar[bool] = False
-    weighing: Scheme
+    weighing: AttentionLoss
 
     def __init__(self, side: Side, over: str, **positive: int) -> None:
         super().__init__()
@@ -142,36 +145,34 @@ class LayerAttention(Method):
         self._mean: Tensor | None = None
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
-        self.read(student, teacher, *(layer_taps(taps, self.side) for taps in (student, teacher)))
+        self.read(student, teacher, layer_taps(student, self.side), layer_taps(teacher, self.side))
         if not self.student_taps or not self.teacher_taps:
-            raise InputError(
-                type(self).__name__,
-                f"the {'teacher' if self.student_taps else 'student'} has no "
-                f"{'layers' if self.side == 'both' else self.side} to attend to",
-                hint="choose networks that declare such taps",
-            )
-        taps = {"student": list(self.student_taps), "teacher": list(self.teacher_taps)}
-        self.columns = taps.pop(self.over)
-        (self.rows,) = taps.values()
+            network = "teacher" if self.student_taps else "student"
+            layers = "layers" if self.side == "both" else self.side
+            found = f"the {network} has no {layers} to attend to"
+            raise InputError(type(self).__name__, found, hint="choose networks that declare such taps")
+        self.rows, self.columns = list(self.student_taps), list(self.teacher_taps)
+        if self.over == "student":
+            self.rows, self.columns = self.columns, self.rows
 
     def prepare(self, student: View, teacher: View) -> None:
-        self.weighing = self.scheme(*self._features(student, teacher)).to(student.wave.device)
+        self.weighing = self.attention_loss(*self._features(student, teacher)).to(student.wave.device)
 
-    def scheme(self, student: Features, teacher: Features) -> Scheme:
-        """What this method learns, sized by features of both networks."""
-        raise TypeError(f"{type(self).__name__} is a base of methods: it has no scheme")
+    def attention_loss(self, student: Features, teacher: Features) -> AttentionLoss:
+        """Create the module that this method learns, sized by features of both networks."""
+        raise TypeError(f"{type(self).__name__} is a base of methods: it has no loss")
 
     def figures(self) -> dict[str, Tensor]:
         return {} if self._mean is None else {"attention": self._mean}
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        # Weights and small differences of large features ask for single precision.
+        # Weights, and small differences of large features, need single precision.
         with torch.autocast(student.wave.device.type, enabled=False):
             loss, attention = self.weighing(*self._features(student, teacher))
         self._mean = attention.detach().mean(dim=0)
         return loss
 
     def _features(self, student: View, teacher: View) -> tuple[list[Tensor], list[Tensor]]:
-        """All layers of both networks, cropped to the samples that all of them show."""
+        """Return all layers of both networks, cropped to the samples that all of them cover."""
         student, teacher = match_views(student, teacher, self.student_places, self.teacher_places)
         return list(student.feats.values()), list(teacher.feats.values())

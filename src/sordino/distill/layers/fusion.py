@@ -1,12 +1,12 @@
-"""Fusion of a student's layers, last to first: what later layers know is added to earlier ones through learnt gates.
+"""Fusion of a student's layers from last to first: features of later layers are added to earlier ones by learnt gates.
 
 Chen, Liu, Zhao, Jia: "Distilling Knowledge via Knowledge Review", CVPR 2021, arXiv 2104.09044: the attention-based
-fusion of ReviewKD, which CLSKD takes over. From the last layer to the first, with y what the layer behind passed on:
+fusion of ReviewKD, which CLSKD uses too. From the last layer to the first, with y passed on by the layer after it:
 
     x = BN(conv1x1 f_i),   (w1,w2) = sigmoid(conv1x1 [x;y]),   x <- w1 x + w2 y,   out_i = BN(conv x);   x is passed on.
 
-Paper and published code agree; the last layer has nothing behind it and no gate. Ours: y is resampled by averages and
-linear interpolation, where the code repeats the nearest value; so the layers are features of the same samples
+Paper and published code agree; the last layer has none after it and no gate. Different here: y is resampled by averages
+and linear interpolation, where the code repeats the nearest value, so that the layers are features of the same samples
 (``positions.py``). The teacher's features play no part here.
 """
 
@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from sordino.distill.layers.resize import planes, resize_planes
 
 
-class Stage(nn.Module):
-    """One layer's step: its features brought to the common width, gated together with what later layers passed on.
+class FusionStep(nn.Module):
+    """Fusion of one layer: a convolution to the common width, and gates for it and for what later layers passed on.
 
     Args:
         channels: of the layer's features.
-        width: of what is passed on.
+        width: channels of what is passed on.
         target: channels of the output.
         kernel: frames and bins of the output's convolution, odd.
-        gated: whether there is a layer behind.
+        gated: whether there is a layer after this one.
     """
 
     def __init__(self, channels: int, width: int, target: int, kernel: tuple[int, int], gated: bool) -> None:
@@ -48,9 +48,10 @@ class Stage(nn.Module):
         """Fuse ``feature`` [B,C,N,F] with what later layers passed on, [B,width,N',F'].
 
         Returns:
-            The output [B,target,*size], what is passed on [B,width,*size], and the mean gates [2], if there are any.
+            The output [B,target,*size], the features to pass on [B,width,*size], and the mean gates [2], if any.
         """
-        fused, opening = self.narrow(feature), None
+        fused = self.narrow(feature)
+        opening = None
         if self.gate is not None and later is not None:
             later = resize_planes(later, *fused.shape[2:])
             gates = self.gate(torch.cat([fused, later], dim=1)).sigmoid()
@@ -61,11 +62,11 @@ class Stage(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Features of all layers, each fused with those of the layers behind it.
+    """Fusion of all layers, each with the layers after it.
 
     Args:
         channels: of the features, first layer to last.
-        targets: channels wanted of each output.
+        targets: channels of each output.
         width: channels of what is passed on; ReviewKD takes those of the last layer, 512 at most.
         kernel: frames and bins of the outputs' convolutions, odd; (3, 3) in the paper, (1, 3) keeps frames apart.
     """
@@ -76,22 +77,22 @@ class Fusion(nn.Module):
         super().__init__()
         last = len(channels) - 1
         self.stages = nn.ModuleList(
-            Stage(own, width, target, kernel, gated=i < last)
-            for i, (own, target) in enumerate(zip(channels, targets, strict=True))
+            FusionStep(own, width, target, kernel, gated=index < last)
+            for index, (own, target) in enumerate(zip(channels, targets, strict=True))
         )
 
     def forward(
         self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]] | None = None
     ) -> tuple[list[Tensor], Tensor]:
-        """Fuse.
+        """Fuse the features of all layers.
 
         Args:
             features: [B,C,N] or [B,C,N,F], first layer to last; a feature without bins counts as having one.
-            sizes: frames and bins wanted of each output; by default those of the features.
+            sizes: frames and bins of each output; by default those of the features.
 
         Returns:
-            The fused features [B,target,frames,bins], first layer to last, and how far the gates were open on average:
-            [L-1,2], without a gradient; a row per layer but the last, for its own features and for those behind it.
+            The fused features [B,target,frames,bins], first layer to last, and the mean gates [L-1,2], without a
+            gradient: a row for each layer but the last, with the weights of its own features and of later ones.
         """
         surfaces = [planes(feature) for feature in features]
         wanted = [(surface.shape[2], surface.shape[3]) for surface in surfaces] if sizes is None else sizes

@@ -1,8 +1,8 @@
-"""Methods that compare the outputs of whole layers, pair by pair: what they share, and no paper of its own.
+"""Base of the methods that compare the outputs of whole layers, pair by pair. It is from no paper.
 
-The loss of such a method is the sum over pairs of layers of a distance between two features. It says here which layers
-make a pair and how two features come onto one grid; each paper's file says what the distance is. Features are matched
-by position (``positions.py``) before anything else happens to them.
+The loss of such a method is the sum, over pairs of layers, of a distance between two features. This file determines
+which layers make a pair and how two features get the same shape; each paper's file defines the distance. Features are
+matched by position (``positions.py``) before anything else.
 """
 
 from __future__ import annotations
@@ -16,40 +16,42 @@ from torch import Tensor, nn
 from sordino.distill.base import Method
 from sordino.distill.layers.pairing import layer_pairs
 from sordino.distill.layers.positions import match, match_views
-from sordino.distill.layers.resize import alike, resample_time, resize_planes
+from sordino.distill.layers.resize import resample_time, resize_planes, same_axes
 from sordino.errors import InputError
 from sordino.types import Batch, Tap, View
 
 Side = Literal["both", "encoder", "decoder"]
 
 
-def aligned(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
-    """Two features of the same samples on the grid of the first, [B,C,N] and [B,C',N] or [B,C,N,F] and [B,C',N,F].
+def aligned(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Resize the teacher's feature to the frames and frequencies of the student's; both are of the same samples.
 
-    The second is brought to the first's frames and, where both have frequencies, to its frequencies. Where only one has
-    them they become channels of it. Channels stay as many as they were.
+    Where only one of them has frequencies, these become its channels. Numbers of channels stay different.
+
+    Returns:
+        [B,C,N] and [B,C',N], or [B,C,N,F] and [B,C',N,F].
     """
-    ours, theirs = alike([ours, theirs])
-    if ours.ndim == 4:
-        return ours, resize_planes(theirs, *ours.shape[2:])
-    return ours, resample_time(theirs, ours.shape[-1])
+    student, teacher = same_axes([student, teacher])
+    if student.ndim == 4:
+        return student, resize_planes(teacher, *student.shape[2:])
+    return student, resample_time(teacher, student.shape[-1])
 
 
 def pointwise(module: nn.Module, feature: Tensor) -> Tensor:
-    """A module of [B,C,N] applied at every point of [B,C,N] or [B,C,N,F]; it must not mix points.
+    """Apply a module of [B,C,N], which must not mix points, to every point of [B,C,N] or [B,C,N,F].
 
-    Its output has the precision of ``feature``, even if autocast ran the module in half of it.
+    The output has the precision of ``feature``, even if autocast ran the module in half precision.
     """
     return module(feature.flatten(2)).unflatten(2, feature.shape[2:]).to(feature.dtype)
 
 
-def to_channels(ours: Tensor, theirs: Tensor) -> nn.Module:
-    """A learnt 1x1 convolution from the channels of one feature to those of another; nothing where they are as many."""
-    here, there = ours.shape[1], theirs.shape[1]
-    return nn.Identity() if here == there else nn.Conv1d(here, there, 1, bias=False)
+def to_channels(student: Tensor, teacher: Tensor) -> nn.Module:
+    """Create a 1x1 convolution from the student's channels to the teacher's; the identity where they are as many."""
+    inputs, outputs = student.shape[1], teacher.shape[1]
+    return nn.Identity() if inputs == outputs else nn.Conv1d(inputs, outputs, 1, bias=False)
 
 
-class Paired(Method):
+class LayerPairs(Method):
     """Base of the methods on pairs of layers; a paper's file adds ``distance``.
 
     Args:
@@ -58,8 +60,8 @@ class Paired(Method):
             it, layers of equal depth only, one to one.
 
     Attributes:
-        one_span: whether all layers of both networks are cropped to the same samples, because layers of one network
-            are compared or combined too; otherwise each pair is cropped for itself, and less is lost.
+        one_span: whether all layers of both networks are cropped to the same samples. Methods that also compare or
+            combine layers of one network need that; otherwise each pair is cropped by itself, which loses less.
 
     Raises:
         ValueError: no such side.
@@ -78,30 +80,30 @@ class Paired(Method):
         pairs = layer_pairs(student, teacher, ("",), self.dual_depth)
         self.pairs = [pair for pair in pairs if self.side in ("both", pair[0].partition(".")[0])]
         if not self.pairs:
-            raise InputError(
-                type(self).__name__,
-                f"student and teacher share no {'layers' if self.side == 'both' else self.side} at any depth",
-                hint="choose networks that declare such taps",
-            )
-        self.rows = [ours if ours == theirs else f"{ours} to {theirs}" for ours, theirs in self.pairs]
+            layers = "layers" if self.side == "both" else self.side
+            found = f"student and teacher share no {layers} at any depth"
+            raise InputError(type(self).__name__, found, hint="choose networks that declare such taps")
+        self.rows = [first if first == second else f"{first} to {second}" for first, second in self.pairs]
         self.read(student, teacher, *zip(*self.pairs, strict=True))
 
     def features(self, student: View, teacher: View) -> list[tuple[Tensor, Tensor]]:
-        """The features of both networks, pair by pair, those of a pair for the same samples."""
+        """Return the features (student's, teacher's) pair by pair; both of a pair are of the same samples."""
         if self.one_span:
             student, teacher = match_views(student, teacher, self.student_places, self.teacher_places)
-            return [(student.feats[ours], teacher.feats[theirs]) for ours, theirs in self.pairs]
+            return [(student.feats[first], teacher.feats[second]) for first, second in self.pairs]
         pairs = []
-        for ours, theirs in self.pairs:
-            places = self.student_places[ours], self.teacher_places[theirs]
-            here, there = match((student.feats[ours], teacher.feats[theirs]), places)
-            pairs.append((here, there))
+        for first, second in self.pairs:
+            places = self.student_places[first], self.teacher_places[second]
+            feature, target = match((student.feats[first], teacher.feats[second]), places)
+            pairs.append((feature, target))
         return pairs
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        pairs = enumerate(self.features(student, teacher))
-        return torch.stack([self.distance(pair, ours, theirs) for pair, (ours, theirs) in pairs]).sum()
+        distances = []
+        for pair, (feature, target) in enumerate(self.features(student, teacher)):
+            distances.append(self.distance(pair, feature, target))
+        return torch.stack(distances).sum()
 
-    def distance(self, pair: int, ours: Tensor, theirs: Tensor) -> Tensor:
-        """The loss of one pair of features, a scalar; ``pair`` counts from 0."""
+    def distance(self, pair: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return the loss of one pair of features, a scalar; ``pair`` is its index in ``pairs``."""
         raise TypeError(f"{type(self).__name__} is a base of methods: it has no distance")

@@ -1,4 +1,4 @@
-"""Which layer of the teacher teaches which layer of the student.
+"""Pairing of the student's layers with the teacher's.
 
 Dual-depth matching (Shin et al., Interspeech 2022, section 2.4): layers of equal depth are paired one to one, and
 where the student is shallower its deepest layer L_S also learns from every deeper layer of the teacher, L_S to L_T.
@@ -16,44 +16,50 @@ from sordino.types import Tap
 def layer_pairs(
     student: Mapping[str, Tap], teacher: Mapping[str, Tap], kinds: Sequence[str], dual_depth: bool = True
 ) -> list[tuple[str, str]]:
-    """Pairs (student tap, teacher tap), encoder and decoder alike.
+    """Return the pairs (student tap, teacher tap) of the encoder and then of the decoder.
+
+    A pair is left out if either network lacks the tap: small MANNERs have views in the deepest layer only.
 
     Args:
         student, teacher: the taps that the two networks declare.
         kinds: the parts of a tap's name after its layer, ``("channel", "global", "local")`` for MV-AT's views or
             ``("",)`` for the output of the layer itself.
         dual_depth: False pairs equal depths only.
-
-    A pair of which either network lacks the tap is left out: small MANNERs have views in the deepest layer only.
     """
     student_depth, teacher_depth = _depth(student), _depth(teacher)
-    pairs = [(layer, layer) for layer in range(1, min(student_depth, teacher_depth) + 1)]
+    depths = [(depth, depth) for depth in range(1, min(student_depth, teacher_depth) + 1)]
     if dual_depth:
-        pairs += [(student_depth, deeper) for deeper in range(student_depth + 1, teacher_depth + 1)]
-    candidates = [
-        (_name(side, ours, kind), _name(side, theirs, kind))
-        for side in ("encoder", "decoder")
-        for ours, theirs in pairs
-        for kind in kinds
-    ]
-    return [(ours, theirs) for ours, theirs in candidates if ours in student and theirs in teacher]
+        depths += [(student_depth, deeper) for deeper in range(student_depth + 1, teacher_depth + 1)]
+    pairs = []
+    for side in ("encoder", "decoder"):
+        for student_layer, teacher_layer in depths:
+            for kind in kinds:
+                pair = _name(side, student_layer, kind), _name(side, teacher_layer, kind)
+                if pair[0] in student and pair[1] in teacher:
+                    pairs.append(pair)
+    return pairs
 
 
 def layer_taps(taps: Mapping[str, Tap], side: str = "both") -> list[str]:
-    """The outputs of whole layers, in the order in which a signal passes them: encoder 1 to L, decoder L to 1.
+    """Return the taps of whole layers in the order in which a signal passes them: encoder 1 to L, decoder L to 1.
 
     Args:
-        taps: those that a network declares.
+        taps: the taps that a network declares.
         side: ``encoder``, ``decoder`` or ``both``.
     """
     depth = _depth(taps)
-    order = [f"encoder.{layer}" for layer in range(1, depth + 1)] if side != "decoder" else []
-    order += [f"decoder.{layer}" for layer in range(depth, 0, -1)] if side != "encoder" else []
+    order: list[str] = []
+    if side != "decoder":
+        order += [f"encoder.{layer}" for layer in range(1, depth + 1)]
+    if side != "encoder":
+        order += [f"decoder.{layer}" for layer in range(depth, 0, -1)]
     return [name for name in order if name in taps]
 
 
 def _depth(taps: Mapping[str, Tap]) -> int:
-    return max((int(match[1]) for name in taps if (match := re.match(r"encoder\.(\d+)", name))), default=0)
+    """Return the number of the deepest encoder layer that has a tap."""
+    matches = [re.match(r"encoder\.(\d+)", name) for name in taps]
+    return max((int(match[1]) for match in matches if match), default=0)
 
 
 def _name(side: str, layer: int, kind: str) -> str:

@@ -1,14 +1,14 @@
-"""Features matched by position: frames that stand for the same samples of the signal are compared with each other.
+"""Matching of features by position, so that frames of the same samples of the signal are compared with each other.
 
-Networks of unlike depth pad their input differently, so that the features of one recording have 999 frames here and
-1,000 there. Stretching one onto the other by the ratio of lengths would shift and blur it. Instead all features are
-cropped to the span of samples that they have in common, by the strides and offsets that their taps declare. From then
-on features of equal stride are equally long, and for others the ratio of lengths is the inverse ratio of strides, so
-that the functions of ``sordino.distill.layers.resize`` average or interpolate by position.
+Networks of different depth pad their input differently, so that the features of one recording may have 999 frames in
+one network and 1,000 in the other. Stretching one to the length of the other would shift and blur it. Instead all
+features are cropped to the samples that they have in common, by the strides and offsets that their taps declare. Then
+features of equal stride are equally long, and for others the ratio of lengths is the inverse ratio of strides, so that
+the functions of ``sordino.distill.layers.resize`` average or interpolate by position.
 
-Cropping takes whole frames. The span begins and ends with frames of the coarsest feature, and every other feature is
-cropped to its nearest frames: it is off by half of its own stride at most, and by nothing between networks of the same
-kernels and strides.
+Cropping takes whole frames. The common samples begin and end with frames of the coarsest feature, and every other
+feature is cropped to its nearest frames. It is off by half of its own stride at most, and not at all between networks
+of the same kernels and strides.
 """
 
 from __future__ import annotations
@@ -23,31 +23,38 @@ from sordino.types import Tap, View
 
 
 def common_frames(lengths: Sequence[int], taps: Sequence[Tap]) -> list[slice]:
-    """The frames of each feature that lie in the span of samples that all features cover.
+    """Return the frames of each feature that lie in the samples that all features cover.
 
     Args:
         lengths: frames of each feature.
-        taps: where these frames lie.
+        taps: positions of these frames.
 
     Raises:
-        InputError: the span is shorter than a frame of the coarsest feature.
+        InputError: the common samples are fewer than a frame of the coarsest feature.
     """
-    edges = [tap.offset - tap.stride / 2 for tap in taps]
-    stride, edge = max((tap.stride, edge) for tap, edge in zip(taps, edges, strict=True))
-    slack = min(tap.stride for tap in taps) / stride / 2
-    begin = edge + stride * max(0, math.ceil((max(edges) - edge) / stride - slack))
-    firsts = [max(0, round((begin - edge) / tap.stride)) for tap, edge in zip(taps, edges, strict=True)]
-    left = [length - first for length, first in zip(lengths, firsts, strict=True)]
-    whole = min(math.floor(count * tap.stride / stride + slack) for count, tap in zip(left, taps, strict=True))
+    strides = [tap.stride for tap in taps]
+    starts = [tap.offset - tap.stride / 2 for tap in taps]  # the sample at which frame 0 of each feature begins
+    # The coarsest feature sets the grid; of several the one that begins last.
+    coarsest, grid_start = max(zip(strides, starts, strict=True))
+    slack = min(strides) / coarsest / 2  # half a frame of the finest feature, in frames of the coarsest
+    skipped = max(0, math.ceil((max(starts) - grid_start) / coarsest - slack))
+    begin = grid_start + coarsest * skipped
+    firsts = [max(0, round((begin - start) / stride)) for start, stride in zip(starts, strides, strict=True)]
+    remaining = [length - first for length, first in zip(lengths, firsts, strict=True)]
+    # Frames of the coarsest feature that all features cover.
+    whole = min(math.floor(count * stride / coarsest + slack) for count, stride in zip(remaining, strides, strict=True))
     if whole < 1:
-        found = f"features of {', '.join(map(str, lengths))} frames, which share no stretch of the signal"
-        raise InputError("features", found, f"a common span of {stride:g} samples", "take longer segments")
-    counts = [min(round(whole * stride / tap.stride), count) for tap, count in zip(taps, left, strict=True)]
-    return [slice(first, first + max(count, 1)) for first, count in zip(firsts, counts, strict=True)]
+        found = f"features of {', '.join(map(str, lengths))} frames, which have no samples in common"
+        raise InputError("features", found, f"{coarsest:g} common samples", "take longer segments")
+    frames = []
+    for first, count, stride in zip(firsts, remaining, strides, strict=True):
+        count = min(round(whole * coarsest / stride), count)
+        frames.append(slice(first, first + max(count, 1)))
+    return frames
 
 
 def match(features: Sequence[Tensor], taps: Sequence[Tap]) -> list[Tensor]:
-    """Features [B,C,N] or [B,C,N,F], cropped along time to the span that all of them cover.
+    """Crop features [B,C,N] or [B,C,N,F] along time to the samples that all of them cover.
 
     Raises:
         InputError: they have no frame in common.
@@ -56,15 +63,20 @@ def match(features: Sequence[Tensor], taps: Sequence[Tap]) -> list[Tensor]:
     return [feature[:, :, kept] for feature, kept in zip(features, frames, strict=True)]
 
 
-def match_views(student: View, teacher: View, ours: Mapping[str, Tap], theirs: Mapping[str, Tap]) -> tuple[View, View]:
-    """Two Views whose features, at the taps ``ours`` and ``theirs``, are all cropped to one span.
+def match_views(
+    student: View, teacher: View, student_places: Mapping[str, Tap], teacher_places: Mapping[str, Tap]
+) -> tuple[View, View]:
+    """Return both Views with all features at these taps cropped to the samples that every one of them covers.
 
-    For methods that compare every layer with every other, or layers of one network with each other.
+    It is meant for methods that compare every layer with every other, or layers of one network with each other.
 
     Raises:
         InputError: they have no frame in common.
     """
-    features = [*(student.feats[name] for name in ours), *(teacher.feats[name] for name in theirs)]
-    matched = iter(match(features, [*ours.values(), *theirs.values()]))
-    first, second = ({name: next(matched) for name in names} for names in (ours, theirs))
-    return View(student.wave, first), View(teacher.wave, second)
+    features = [student.feats[name] for name in student_places]
+    features += [teacher.feats[name] for name in teacher_places]
+    matched = match(features, [*student_places.values(), *teacher_places.values()])
+    split = len(student_places)
+    student_feats = dict(zip(student_places, matched[:split], strict=True))
+    teacher_feats = dict(zip(teacher_places, matched[split:], strict=True))
+    return View(student.wave, student_feats), View(teacher.wave, teacher_feats)

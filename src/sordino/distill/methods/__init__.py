@@ -1,4 +1,4 @@
-"""The methods: one paper, one file; each a function of two Views and a batch."""
+"""The distillation methods, one file per paper."""
 
 from __future__ import annotations
 
@@ -47,6 +47,6 @@ METHODS: dict[str, type[Method]] = {
     "factor": FactorTransfer,
     "channel_time": ChannelTime,
 }
-"""The catalogue: name -> method, whose constructor is the recipe's schema."""
+"""Methods by the name that recipes use; the arguments of a constructor are the keys of its recipe section."""
 
 __all__ = ["METHODS"]

@@ -3,20 +3,19 @@
 Wan, Zhou, Peng, Chang, Lu: "ABC-KD: Attention-Based-Compression Knowledge Distillation for Deep Learning-Based Noise
 Suppression", Interspeech 2023, arXiv 2305.16665. Its abstract, all that was at hand of it, says that the teacher's
 layers are compressed with attention, that clean speech is not needed, and that the authors' own method outperforms the
-mainstream ones. It has no equations, so it promises nothing of what follows here. Our reading, with averages
-over positions GAP, batch norm BN, learnt maps W and positions p, and energies E(f) = mean_c f^2 at the student layer's
-size:
+mainstream ones. It has no equations, so none of what follows is the paper's claim. Our reading, with averages over
+positions GAP, batch norm BN, learnt maps W and positions p, and energies E(f) = mean_c f^2 at the student layer's size:
 
     q_s = BN(W_s GAP(f_s)),   k_t = BN(W_t GAP(g_t)),   a_s = softmax over the TEACHER's layers of
     (q_s . k_t + p_s . p_t) / sqrt(d),   G_s = sum_t a_st phi(g_t),   L = mean over s and b of ||n(E(f_s)) - n(G_s)||^2,
 
-n the l2 norm of a flattened map. phi has no parameters, so it cannot collapse: by default n(E(g_t)), since otherwise
-the loudest layer would fill the sum whatever its weight; ``values: energy`` sums E(g_t) as it is. With ``values:
-projection`` the student is projected to the teacher's channels instead, and as layers of unlike width have no sum,
-L = mean_s mean_b sum_t a_st ||n(W_st f_s) - n(g_t)||^2.
+n being the l2 normalisation of a flattened map. phi has no parameters, so it cannot collapse. By default it is
+n(E(g_t)), since otherwise the loudest layer would dominate the sum whatever its weight; ``values: energy`` sums E(g_t)
+as it is. With ``values: projection`` the student is projected to the teacher's channels instead, and since layers of
+different width have no sum, L = mean_s mean_b sum_t a_st ||n(W_st f_s) - n(g_t)||^2.
 
-``attention`` puts one of its relatives in its place, whole, as their files say: AFD, SemCKD or ALP. The total of the
-paper, L_SE + w_out L_out + w L, is a recipe's: the loss on the output is the method ``output``.
+``attention`` replaces weights and comparison by those of AFD, SemCKD or ALP, as their files define them. The total of
+the paper, L_SE + w_out L_out + w L, is a matter of the recipe: the loss on the output is the method ``output``.
 
 By its default values it is NOT a loss on the features' values, only on where they are strong.
 """
@@ -31,13 +30,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sordino.distill.layers.attention import (
+    AttentionLoss,
     Features,
     LayerAttention,
-    Scheme,
-    Summaries,
+    LayerSummaries,
+    all_pairs,
     common_bins,
-    meetings,
-    positions,
+    layer_positions,
     shorten,
 )
 from sordino.distill.layers.layer_loss import Side
@@ -51,7 +50,7 @@ Values = Literal["normalised", "energy", "projection"]
 
 
 def compressed_distance(feature: Tensor, teacher: Features, attention: Tensor, normalise: bool = True) -> Tensor:
-    """||n(E(f_s)) - n(G_s)||^2 of one student layer: [B], in 0..2.
+    """Return ||n(E(f_s)) - n(G_s)||^2 of one student layer: [B], in 0..2.
 
     Args:
         feature: f_s, [B,C,N] or [B,C,N,F].
@@ -59,19 +58,20 @@ def compressed_distance(feature: Tensor, teacher: Features, attention: Tensor, n
         attention: a_s [B,T].
         normalise: whether phi is n(E(g_t)), or E(g_t) as it is.
     """
-    own, theirs = energy(feature), [energy(one) for one in teacher]
-    size = own.shape[1], common_bins(own, theirs)
-    maps = torch.stack([resize(one, *size).flatten(1) for one in theirs], dim=1)
-    maps = F.normalize(maps, dim=-1) if normalise else maps
+    own, targets = energy(feature), [energy(one) for one in teacher]
+    size = own.shape[1], common_bins(own, targets)
+    maps = torch.stack([resize(target, *size).flatten(1) for target in targets], dim=1)
+    if normalise:
+        maps = F.normalize(maps, dim=-1)
     compressed = F.normalize((attention.unsqueeze(1) @ maps).squeeze(1))
     return (F.normalize(resize(own, *size).flatten(1)) - compressed).square().sum(dim=-1)
 
 
-class Compression(Scheme):
-    """Weights and loss of ABC-KD, sized by features of both networks.
+class Compression(AttentionLoss):
+    """Attention weights and loss of ABC-KD, sized by features of both networks.
 
     Args:
-        student, teacher: what the layers look like.
+        student, teacher: examples of the features, layer by layer.
         dim: d, of queries and keys.
         values: what is compared; see ``AttentionCompression``.
     """
@@ -79,56 +79,57 @@ class Compression(Scheme):
     def __init__(self, student: Features, teacher: Features, dim: int, values: Values = "normalised") -> None:
         super().__init__(student, teacher, dim)
         self.values = values
-        self.queries, self.keys = Summaries(student, dim), Summaries(teacher, dim)
-        self.student_positions, self.teacher_positions = positions(len(student), dim), positions(len(teacher), dim)
+        self.queries, self.keys = LayerSummaries(student, dim), LayerSummaries(teacher, dim)
+        self.student_positions = layer_positions(len(student), dim)
+        self.teacher_positions = layer_positions(len(teacher), dim)
         self.projections = nn.ModuleList()
         if values == "projection":
-            for ours, theirs in meetings(shorten(student), shorten(teacher)):
-                self.projections.append(nn.Conv2d(ours.shape[1], theirs.shape[1], 1))
+            for feature, target in all_pairs(shorten(student), shorten(teacher)):
+                self.projections.append(nn.Conv2d(feature.shape[1], target.shape[1], 1))
 
     def forward(self, student: Features, teacher: Features) -> tuple[Tensor, Tensor]:
         attention = self.weights(student, teacher)
         if self.values == "projection":
             return (attention * self._distances(student, teacher)).sum(dim=-1).mean(), attention
-        normalise = self.values == "normalised"
-        rows = zip(student, attention.unbind(dim=1), strict=True)
-        return torch.stack([compressed_distance(one, teacher, row, normalise) for one, row in rows]).mean(), attention
+        distances = []
+        for feature, weights in zip(student, attention.unbind(dim=1), strict=True):
+            distances.append(compressed_distance(feature, teacher, weights, self.values == "normalised"))
+        return torch.stack(distances).mean(), attention
 
     def weights(self, student: Features, teacher: Features) -> Tensor:
-        """How each student layer shares out its weight: [B,S,T]."""
+        """Return the weights of the teacher's layers for each student layer: [B,S,T], with a sum of 1 over T."""
         queries, keys = self.queries(student), self.keys(teacher)
         logits = queries @ keys.transpose(1, 2) + self.student_positions @ self.teacher_positions.T
         return (logits / math.sqrt(queries.shape[-1])).softmax(dim=-1)
 
     def _distances(self, student: Features, teacher: Features) -> Tensor:
-        """||n(W_st f_s) - n(g_t)||^2: [B,S,T]."""
-        pairs = meetings(shorten(student), shorten(teacher))
+        """Return ||n(W_st f_s) - n(g_t)||^2: [B,S,T]."""
+        pairs = all_pairs(shorten(student), shorten(teacher))
         distances = []
-        for project, (ours, theirs) in zip(self.projections, pairs, strict=True):
-            difference = F.normalize(project(ours).flatten(1)) - F.normalize(theirs.flatten(1))
+        for project, (feature, target) in zip(self.projections, pairs, strict=True):
+            difference = F.normalize(project(feature).flatten(1)) - F.normalize(target.flatten(1))
             distances.append(difference.square().sum(dim=-1))
         return torch.stack(distances, dim=1).unflatten(1, (len(student), len(teacher)))
 
 
-FAMILY: dict[str, type[Scheme]] = {
+FAMILY: dict[str, type[AttentionLoss]] = {
     "abc": Compression,
     "afd": FeatureMatching,
     "semckd": SemanticCalibration,
     "alp": LayerProjection,
 }
-"""What ``attention`` can be; each but the first is a method of its own too, with more arguments."""
+"""Choices of ``attention``; all but the first are also methods of their own, with more arguments."""
 
 
 class AttentionCompression(LayerAttention):
-    """ABC-KD: every student layer learns from a compression of all of the teacher's. Batch norm needs two items.
+    """ABC-KD: every student layer learns from a compression of all the teacher's layers. A batch needs two items.
 
     Args:
         attention: ``abc``, or the weights and the comparison of ``afd``, ``semckd`` or ``alp`` with their defaults.
         side: layers of the ``encoder``, of the ``decoder`` or of ``both``.
         dim: d, of queries and keys.
-        values: of ``abc``, what is compared: maps of energy that are ``normalised`` before they are summed, maps of
-            ``energy`` as they are, or the features themselves after a learnt ``projection``, at 256 frames and 16 bins
-            at most.
+        values: what ``abc`` compares: maps of energy that are ``normalised`` before they are summed, maps of ``energy``
+            as they are, or the features themselves after a learnt ``projection``, at 256 frames and 16 bins at most.
 
     Raises:
         ValueError: no such attention, side or values, values with another attention, or ``dim`` below 1.
@@ -146,7 +147,7 @@ class AttentionCompression(LayerAttention):
         self.attention, self.dim = attention, dim
         self.values: Values = values
 
-    def scheme(self, student: Features, teacher: Features) -> Scheme:
+    def attention_loss(self, student: Features, teacher: Features) -> AttentionLoss:
         if self.attention == "abc":
             return Compression(student, teacher, self.dim, self.values)
         return FAMILY[self.attention](student, teacher, self.dim)

@@ -8,14 +8,15 @@ Paper and published code differ: the paper sums over channels and takes the norm
 vision code takes means over both. This is NOT a loss on the features' values: any permutation of channels is free.
 
 Our reading, where the speech paper is silent: the norm is taken per item and averaged over the batch, and each pair has
-weight 1. Maps are matched by position before they are normalised: cropped to the samples that both networks show
-(``positions.py``), and where the strides differ the teacher's is brought to the student's by their ratio, interpolated
-linearly where it has fewer frames, as that of a deeper layer has, and averaged where it has more.
+weight 1. Maps are matched by position before they are normalised: cropped to the samples that both networks cover
+(``positions.py``), and where the strides differ the teacher's is resampled to the student's: interpolated linearly
+where it has fewer frames, as that of a deeper layer has, and averaged where it has more.
 
-The norm is divided by the number of frames, as the vision code does, by default. Eq. 2 has the sum, and the paper gives
-no weight; but summed over the frames of 4 s of speech the gradient of MV-AT was 430 times as long as that of the
-supervised loss (l2: 19 times), averaged 0.2 times (l2: 0.012), with MANNER-B 24/4 as the teacher. So ``sum`` drowns the
-supervised loss; either way the weight has to be found by measurement (``balance``), and then l1 and l2 pull alike.
+By default the norm is divided by the number of frames, as in the vision code. Eq. 2 has the sum, and the paper gives no
+weight. But summed over the frames of 4 s of speech, with MANNER-B 24/4 as the teacher, the gradient of MV-AT was 430
+times as long as that of the supervised loss (l2: 19 times); averaged it was 0.2 times as long (l2: 0.012). So ``sum``
+drowns the supervised loss. Either way the weight has to be found by measurement (``balance``), and then the gradients
+of l1 and l2 are equally long.
 """
 
 from __future__ import annotations
@@ -38,11 +39,9 @@ NORM_FLOOR = 1e-12
 
 
 def attention_map(feature: Tensor, power: float = 2.0, length: int | None = None) -> Tensor:
-    """Temporal attention map (Eq. 1), l2-normalised: [B,C,N] -> [B,N], or [B,length] when a length is given.
+    """Return the temporal attention map (Eq. 1), l2-normalised: [B,C,N] -> [B,N], or [B,length] if that is given.
 
-    Frequencies of [B,C,N,F] count as channels.
-
-    An all-zero feature gives an all-zero map with a zero gradient.
+    Frequencies of [B,C,N,F] count as channels. An all-zero feature gives an all-zero map with a zero gradient.
     """
     energy = fold(feature).abs().pow(power).sum(dim=1)
     if length is not None:
@@ -51,10 +50,10 @@ def attention_map(feature: Tensor, power: float = 2.0, length: int | None = None
 
 
 def attention_distance(student: Tensor, teacher: Tensor, norm: str = "l1", reduction: str = "mean") -> Tensor:
-    """Distance of two features' attention maps (Eq. 2), averaged over the batch: [B,C,N], [B,C',N'] -> scalar.
+    """Return the distance of two features' attention maps (Eq. 2), averaged over the batch: a scalar.
 
     Args:
-        student, teacher: features [B,C,N] or [B,C,N,F] of the same samples; the teacher's map is brought to the
+        student, teacher: features [B,C,N] or [B,C,N,F] of the same samples; the teacher's map is resampled to the
             student's length.
         norm: ``l1`` or ``l2``, the norm of the difference over time.
         reduction: ``mean`` divides by the number of frames; ``sum`` is Eq. 2 as printed, and for l1 grows with the
@@ -69,13 +68,13 @@ def attention_distance(student: Tensor, teacher: Tensor, norm: str = "l1", reduc
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """A feature of one channel that has the attention map of the feature it came from: [B,C,N] -> [B,1,N].
+    """Reduction of a feature to one channel with the same attention map: [B,C,N] -> [B,1,N].
 
-    It keeps the teacher's frames, so that it is cropped and resampled by position as the feature itself would be.
+    It keeps the teacher's frames, so that it can be cropped and resampled by position as the feature itself.
     """
 
     def __call__(self, feature: Tensor) -> Tensor:
-        # The map of a feature of one channel is its square, normalised; a common factor of all frames does not count.
+        # The attention map of a single channel is its normalised square, so its square root has the map it came from.
         return attention_map(feature).sqrt().unsqueeze(1)
 
 
@@ -85,7 +84,10 @@ class AttentionTransfer(Method):
     Args:
         norm: ``l1`` (the paper's choice) or ``l2``.
         dual_depth: pair the student's deepest layer with all deeper layers of the teacher too.
-        reduction: ``mean`` over time, or ``sum`` (Eq. 2), whose gradient is hundreds of times that of a loss.
+        reduction: ``mean`` over time, or ``sum`` (Eq. 2), whose gradient is hundreds of times a supervised loss's.
+
+    Raises:
+        ValueError: no such norm or reduction.
     """
 
     kinds: tuple[str, ...] = ("",)
@@ -100,10 +102,10 @@ class AttentionTransfer(Method):
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
         self.pairs = layer_pairs(student, teacher, self.kinds, self.dual_depth)
         if not self.pairs:
-            wanted = " or ".join(self.kinds) or "layer"
+            kinds = " or ".join(self.kinds) or "layer"
             raise InputError(
                 type(self).__name__,
-                f"student and teacher share no {wanted} features at any depth that it pairs",
+                f"student and teacher share no {kinds} features at any depth that it pairs",
                 hint="choose networks with such taps, or dual_depth: true for a shallower student",
             )
         self.read(student, teacher, *zip(*self.pairs, strict=True))
@@ -111,8 +113,8 @@ class AttentionTransfer(Method):
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         distances = []
-        for ours, theirs in self.pairs:
-            places = self.student_places[ours], self.teacher_places[theirs]
-            here, there = match((student.feats[ours], teacher.feats[theirs]), places)
-            distances.append(attention_distance(here, there, self.norm, self.reduction))
+        for first, second in self.pairs:
+            places = self.student_places[first], self.teacher_places[second]
+            feature, target = match((student.feats[first], teacher.feats[second]), places)
+            distances.append(attention_distance(feature, target, self.norm, self.reduction))
         return torch.stack(distances).sum()

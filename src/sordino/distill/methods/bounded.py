@@ -1,15 +1,15 @@
-"""Teacher-bounded regression: the student learns from the reference, and only as long as the teacher is better.
+"""Teacher-bounded regression: the student learns from clean speech, but only as long as the teacher is better.
 
 Chen, Choi, Yu, Han, Chandraker: "Learning Efficient Object Detection Models with Knowledge Distillation", NIPS 2017,
 section 3.3, there for the corners of boxes. With y the reference, R_S and R_T the two estimates and m >= 0 a margin,
 
     L_b = || R_S - y ||^2   if || R_S - y ||^2 + m > || R_T - y ||^2,   0 otherwise.
 
-The teacher is a bound, never a target, since a regressor may be wrong without limit. Carried over to speech, the
-squared norm becomes any loss D of the project and the choice is made item by item: an item on which the student beats
-the teacher by the margin is left alone.
+The teacher is a bound, never a target, since the error of a regressor is unbounded. Carried over to speech, the squared
+norm becomes any loss D of the project and the choice is made item by item: an item on which the student beats the
+teacher by the margin has a loss of 0.
 
-It does NOT use the teacher's estimate beyond one number per item, and it is no loss without clean speech.
+It does NOT use the teacher's estimate beyond one number per item, and it needs clean speech.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from sordino.types import Batch, View
 
 
 def bounded(student: Tensor, teacher: Tensor, margin: float = 0.0) -> Tensor:
-    """Values of a loss, [B] and [B], with those of the student replaced by 0 where it beats the teacher: [B].
+    """Set the student's losses to 0 for items on which it beats the teacher: [B], [B] -> [B].
 
     Args:
         student, teacher: the same loss of the two estimates, item by item.
-        margin: by how much the student has to be the better one, in units of the loss.
+        margin: how much lower the student's loss has to be.
     """
     return torch.where(student + margin > teacher, student, torch.zeros_like(student))
 
 
 class Bounded(Method):
-    """Teacher-bounded regression; the log says on which share of the items the bound was exceeded.
+    """Teacher-bounded regression; the log has the share of items on which the loss was not 0.
 
     Args:
         loss: a name in ``sordino.losses.LOSSES``, the distance from the clean speech.
-        margin: m, in units of that loss. At 0 a student that equals its teacher has nothing to learn.
+        margin: m, in units of that loss. At 0 a student that equals its teacher has a loss of 0.
 
     Raises:
         ValueError: no such loss, or a margin below 0.
@@ -62,8 +62,9 @@ class Bounded(Method):
         return {} if self._active is None else {"bound": self._active}
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        assert batch.clean is not None  # the objective saw to it: needs_clean
-        ours, theirs = (self.loss(batch.clean, view.wave, batch.noisy) for view in (student, teacher))
-        values = bounded(ours, theirs, self.margin)
+        assert batch.clean is not None  # the objective ensures it, by needs_clean
+        own = self.loss(batch.clean, student.wave, batch.noisy)
+        bound = self.loss(batch.clean, teacher.wave, batch.noisy)
+        values = bounded(own, bound, self.margin)
         self._active = (values.detach() > 0).float().mean().view(1, 1)
         return values.mean()

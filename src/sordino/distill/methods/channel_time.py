@@ -11,8 +11,8 @@ distribution,
 
     p = softmax( E / (mean(E) tau) ),   L = KL(p^T_time || p^S_time) + KL(p^T_channel || p^S_channel).
 
-Frames are the student's. Where the channels differ in number, a learnt 1x1 convolution gives the student's feature the
-teacher's for the map over channels, and only there. Either part can be left out by its weight.
+Maps over time have the student's frames. For maps over channels, where the numbers of channels differ, a learnt 1x1
+convolution gives the student's feature as many as the teacher's. Either part can be left out by its weight.
 
 It is NOT a loss on a feature's level: the mean is divided out. A map that is silent throughout is uniform.
 """
@@ -22,7 +22,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sordino.distill.layers.layer_loss import Paired, Side, pointwise, to_channels
+from sordino.distill.layers.layer_loss import LayerPairs, Side, pointwise, to_channels
 from sordino.distill.layers.resize import energy, resample_time
 from sordino.types import View
 
@@ -30,26 +30,29 @@ ENERGY_FLOOR = 1e-12
 
 
 def time_energy(feature: Tensor) -> Tensor:
-    """Mean square over channels and frequencies: [B,C,N] or [B,C,N,F] -> [B,N]."""
+    """Return the mean square over channels and frequencies: [B,C,N] or [B,C,N,F] -> [B,N]."""
     return energy(feature).mean(dim=-1)
 
 
 def channel_energy(feature: Tensor) -> Tensor:
-    """Mean square over frames and frequencies: [B,C,N] or [B,C,N,F] -> [B,C]."""
+    """Return the mean square over frames and frequencies: [B,C,N] or [B,C,N,F] -> [B,C]."""
     return feature.square().flatten(2).mean(dim=-1)
 
 
-def divergence(ours: Tensor, theirs: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL(p^T || p^S) of the distributions that two maps of energy [B,M] make, averaged over the batch: a scalar."""
-    student, teacher = (
-        F.log_softmax(each / (each.mean(dim=-1, keepdim=True).clamp(min=ENERGY_FLOOR) * temperature), dim=-1)
-        for each in (ours, theirs)
-    )
-    return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+def divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Return KL(p^T || p^S) of the distributions of two maps of energy [B,M], averaged over the batch: a scalar."""
+    estimate, target = _log_distribution(student, temperature), _log_distribution(teacher, temperature)
+    return F.kl_div(estimate, target, reduction="batchmean", log_target=True)
 
 
-class ChannelTime(Paired):
-    """Attention transfer by the divergence of softmaxed energies, in time and in channels.
+def _log_distribution(energies: Tensor, temperature: float) -> Tensor:
+    """Return log p of maps of energy [B,M]."""
+    mean = energies.mean(dim=-1, keepdim=True).clamp(min=ENERGY_FLOOR)
+    return F.log_softmax(energies / (mean * temperature), dim=-1)
+
+
+class ChannelTime(LayerPairs):
+    """Attention transfer by the divergence of distributions of energy, over time and over channels.
 
     Args:
         time_weight: of the divergence over time.
@@ -80,15 +83,15 @@ class ChannelTime(Paired):
 
     def prepare(self, student: View, teacher: View) -> None:
         if self.channel_weight:
-            self.widths = nn.ModuleList(to_channels(ours, theirs) for ours, theirs in self.features(student, teacher))
+            self.widths = nn.ModuleList(to_channels(*pair) for pair in self.features(student, teacher))
 
-    def distance(self, pair: int, ours: Tensor, theirs: Tensor) -> Tensor:
-        total = ours.new_zeros(())
+    def distance(self, pair: int, student: Tensor, teacher: Tensor) -> Tensor:
+        total = student.new_zeros(())
         if self.time_weight:
-            target = resample_time(time_energy(theirs).unsqueeze(1), ours.shape[2]).squeeze(1)
-            total = total + self.time_weight * divergence(time_energy(ours), target, self.temperature)
+            target = resample_time(time_energy(teacher).unsqueeze(1), student.shape[2]).squeeze(1)
+            total = total + self.time_weight * divergence(time_energy(student), target, self.temperature)
         if self.channel_weight:
-            found = channel_energy(pointwise(self.widths[pair], ours))
-            wanted = channel_energy(theirs)
-            total = total + self.channel_weight * divergence(found, wanted, self.temperature)
+            widened = pointwise(self.widths[pair], student)
+            distance = divergence(channel_energy(widened), channel_energy(teacher), self.temperature)
+            total = total + self.channel_weight * distance
         return total

@@ -1,20 +1,21 @@
-"""CLSKD: the student's layers, fused last to first, are to be as similar frame by frame as the teacher's.
+"""CLSKD: fused layers of the student should have the similarities, frame by frame, of the teacher's layers.
 
 Cheng, Liang, Xie, Zhao, Schuller, Jia, Peng: "Cross-Layer Similarity Knowledge Distillation for Speech Enhancement",
-Interspeech 2022. Each layer of the student takes in what later layers know, through gates as in ReviewKD
+Interspeech 2022. Each layer of the student is fused with the later layers, through gates as in ReviewKD
 (``fusion.py``), and the fused feature S_i is compared with the teacher's T_i by the similarities of a batch's items,
 one matrix G = n(X X^T) with rows of unit length for each frame (``similarity.py``):
 
     L = sum over layers of mean over frames of || G_T - G_S ||_F^2 / B^2.
 
-The loss is bound to the batch: other items or another batch size are another loss, and a batch of one teaches nothing.
+The loss depends on the batch: with other items or another batch size it is another loss, and for a batch of one item it
+is always 0.
 
-Our reading, since no equations were at hand: fusion runs along frequency alone, so its kernels are (1, 3) and
-within them a frame meets no other (between layers that differ in frames, as MANNER's do, what is passed on is
-resampled); layers follow each other as the signal passes them, encoder before decoder; a fused layer keeps the width of
-the layer; and what is passed on has ``width`` channels, so that early layers, which are long, do not grow.
+Our reading, since no equations were at hand: fusion runs along frequency alone, so its kernels are (1, 3) and do not
+mix frames (between layers that differ in frames, as MANNER's do, what is passed on is resampled); layers are ordered as
+the signal passes them, encoder before decoder; a fused layer keeps the width of the layer; and what is passed on has
+``width`` channels, so that early layers, which are long, do not become wide.
 
-It is NOT free of parameters as SP is: the fusion learns with the student and goes once that is trained.
+It is NOT free of parameters as SP is: the fusion learns with the student, and is dropped once that is trained.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 
 from sordino.distill.layers.fusion import Fusion
-from sordino.distill.layers.layer_loss import Paired, Side
+from sordino.distill.layers.layer_loss import LayerPairs, Side
 from sordino.distill.layers.pairing import layer_taps
 from sordino.distill.layers.positions import match_views
 from sordino.distill.layers.resize import channels
@@ -37,8 +38,8 @@ KERNEL = (1, 3)
 """Frames and frequencies of the fusion's convolutions."""
 
 
-class CrossLayerSimilarity(Paired):
-    """CLSKD; the log has how far the gates were open for a layer itself and for those behind it.
+class CrossLayerSimilarity(LayerPairs):
+    """CLSKD; the log has the mean gates of each layer, for its own features and for those of later layers.
 
     Args:
         side: layers of the ``encoder``, of the ``decoder`` or of ``both``.
@@ -76,12 +77,13 @@ class CrossLayerSimilarity(Paired):
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         if self.fusion is None:
-            raise RuntimeError("the fusion is made by prepare, which did not run")
+            raise RuntimeError("prepare, which creates the fusion, was not called")
         student, teacher = match_views(student, teacher, self.student_places, self.teacher_places)
         outputs, self._gates = self.fusion([student.feats[layer] for layer in self.layers])
-        # Autocast may have halved what the fusion put out.
-        fused = {
-            layer: output.to(student.feats[layer].dtype) for layer, output in zip(self.layers, outputs, strict=True)
-        }
-        pairs = [(fused[ours], teacher.feats[theirs]) for ours, theirs in self.pairs]
-        return torch.stack([similarity_distance(*pair, "frame_batch") for pair in pairs]).sum()
+        fused = {}
+        for layer, output in zip(self.layers, outputs, strict=True):
+            fused[layer] = output.to(student.feats[layer].dtype)  # autocast may have given half precision
+        distances = []
+        for student_tap, teacher_tap in self.pairs:
+            distances.append(similarity_distance(fused[student_tap], teacher.feats[teacher_tap], "frame_batch"))
+        return torch.stack(distances).sum()

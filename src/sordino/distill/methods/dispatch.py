@@ -9,16 +9,16 @@ all of an item's, are selected, and
 
 MSSP, multi-scale selective patches, has lower patches at low frequencies than at high ones: 10 and 40 bins.
 
-Paper and published code differ: the paper's idea is to leave out whatever the teacher does worse, the code takes the
-fraction k whatever the sign of the gap. Here a selected patch has a gap above 0 as well, so a student that beats its
-teacher everywhere is left alone; the divisor stays the code's, so that the loss fades with the number of such patches.
-The code fills the highest patch up with zeros; here it is averaged over the bins that it has. Patches are one frame
-wide, k is 0.8 and the spectrum that of 512 samples with a hop of 128, all as in the code.
+Paper and published code differ: the paper's idea is to leave out every patch that the teacher does worse, the code
+takes the fraction k whatever the sign of the gap. Here a selected patch must also have a gap above 0, so a student that
+beats its teacher everywhere has a loss of 0; the divisor stays the code's, so that the loss fades with the number of
+such patches. The code fills the highest patch up with zeros; here it is averaged over the bins that it has. Patches are
+one frame wide, k is 0.8 and the spectrum is that of 512 samples with a hop of 128, all as in the code.
 
 Our reading: the low frequencies of MSSP end at a fixed share of the band, where the paper moves that edge from frame to
 frame with another method, DFKD.
 
-It is NOT for data without clean speech, which alone tells who is better; nor does it see phases.
+It is NOT for data without clean speech, which decides whose patch is better; and it does not see phases.
 """
 
 from __future__ import annotations
@@ -36,17 +36,19 @@ from sordino.types import Batch, View
 
 
 def patch_heights(bins: int, low: int, high: int, split: float) -> list[int]:
-    """Bins of each patch from 0 Hz up: ``low`` each up to the share ``split`` of the band, ``high`` each from there.
+    """Divide the bins into patches from 0 Hz up: ``low`` bins each up to the share ``split`` of the band, then
+    ``high``.
 
-    The highest patch has what is left over.
+    The highest patch has the bins that are left over.
     """
     below = int(split * bins) // low
     above, rest = divmod(bins - below * low, high)
-    return [low] * below + [high] * above + ([rest] if rest else [])
+    heights = [low] * below + [high] * above
+    return [*heights, rest] if rest else heights
 
 
 def patch_errors(one: Tensor, other: Tensor, heights: list[int], frames: int = 1) -> Tensor:
-    """Mean squared difference of two magnitude spectra, patch by patch: [B,F,N], [B,F,N] -> [B,patches,ceil(N/frames)].
+    """Return the mean squared difference of two magnitude spectra [B,F,N] by patch: [B,patches,ceil(N/frames)].
 
     Args:
         one, other: the spectra.
@@ -59,14 +61,14 @@ def patch_errors(one: Tensor, other: Tensor, heights: list[int], frames: int = 1
 
 
 def select(gap: Tensor, fraction: float) -> Tensor:
-    """Which patches teach: the ``fraction`` with the largest gaps of each item, where above 0; [B,P] -> bool [B,P]."""
+    """Select the ``fraction`` of each item's patches with the largest gaps, if above 0: [B,P] -> bool [B,P]."""
     count = max(1, int(fraction * gap.shape[1]))
     largest = gap.topk(count, dim=1).indices
     return torch.zeros_like(gap, dtype=torch.bool).scatter(1, largest, True) & (gap > 0)
 
 
 class Dispatch(Method):
-    """Distillation of selected patches; the log says which share of the patches was selected, band by band.
+    """Distillation of selected patches; the log has the share of selected patches, band by band.
 
     Args:
         fraction: k, the largest share of an item's patches to select; 1 selects wherever the teacher is better.
@@ -107,13 +109,16 @@ class Dispatch(Method):
         return {} if self._selected is None else {"patches": self._selected}
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        assert batch.clean is not None  # the objective saw to it: needs_clean
-        ours, theirs, clean = (magnitude(stft(w, *self.resolution)) for w in (student.wave, teacher.wave, batch.clean))
+        assert batch.clean is not None  # the objective ensures it, by needs_clean
+        estimate = magnitude(stft(student.wave, *self.resolution))
+        target = magnitude(stft(teacher.wave, *self.resolution))
+        clean = magnitude(stft(batch.clean, *self.resolution))
         with torch.no_grad():
-            gap = self._errors(ours, clean) - self._errors(theirs, clean)
+            gap = self._errors(estimate, clean) - self._errors(target, clean)
             chosen = select(gap, self.fraction)
             self._selected = chosen.unflatten(1, (len(self.heights), -1)).float().mean(dim=(0, 2)).unsqueeze(1)
-        return (self._errors(ours, theirs) * chosen).sum() / (chosen.numel() * self.fraction)
+        return (self._errors(estimate, target) * chosen).sum() / (chosen.numel() * self.fraction)
 
     def _errors(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return E_p of two spectra for all patches: [B,P]."""
         return patch_errors(one, other, self.heights, self.frames).flatten(1)

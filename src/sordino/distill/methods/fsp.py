@@ -1,4 +1,4 @@
-"""FSP: how features flow from one layer to the next is to be as in the teacher.
+"""FSP, flow of a solution procedure: products of features of successive layers should equal the teacher's.
 
 Yim, Joo, Bae, Kim: "A Gift from Knowledge Distillation: Fast Optimization, Network Minimization and Transfer
 Learning", CVPR 2017, Eq. 1 and 2. The flow of a solution procedure between layers F1 [C1,...] and F2 [C2,...] is the
@@ -24,23 +24,23 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from sordino.distill.layers.layer_loss import Paired, Side, pointwise, to_channels
+from sordino.distill.layers.layer_loss import LayerPairs, Side, pointwise, to_channels
 from sordino.distill.layers.resize import planes, resize_planes
 from sordino.errors import InputError
 from sordino.types import Batch, Tap, View
 
 
 def flow(first: Tensor, second: Tensor) -> Tensor:
-    """The FSP matrix of two layers of one network: [B,C1,...], [B,C2,...] -> [B,C1,C2]."""
+    """Return the FSP matrix of two layers of one network: [B,C1,...], [B,C2,...] -> [B,C1,C2]."""
     first, second = planes(first), planes(second)
     size = min(first.shape[2], second.shape[2]), min(first.shape[3], second.shape[3])
-    first, second = (resize_planes(layer, *size).flatten(2) for layer in (first, second))
-    # Sums over thousands of points do not bear half precision.
+    first, second = resize_planes(first, *size).flatten(2), resize_planes(second, *size).flatten(2)
+    # Sums over thousands of points need single precision.
     with torch.autocast(first.device.type, enabled=False):
         return first @ second.transpose(1, 2) / first.shape[-1]
 
 
-class Flow(Paired):
+class Flow(LayerPairs):
     """Flow of a solution procedure: FSP matrices between successive layers.
 
     Args:
@@ -60,22 +60,22 @@ class Flow(Paired):
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
         super().connect(student, teacher)
-        sides = [ours.partition(".")[0] for ours, _ in self.pairs]
+        sides = [student_tap.partition(".")[0] for student_tap, _ in self.pairs]
         self.flows = [(i, i + 1) for i in range(len(sides) - 1) if sides[i] == sides[i + 1]]
         if not self.flows:
-            raise InputError(
-                type(self).__name__,
-                "student and teacher share one layer, and a flow leads from layer to layer",
-                "two layers on a side",
-                "choose deeper networks",
-            )
+            found = "student and teacher share one layer, and a flow leads from layer to layer"
+            raise InputError(type(self).__name__, found, "two layers on a side", "choose deeper networks")
 
     def prepare(self, student: View, teacher: View) -> None:
-        self.widths = nn.ModuleList(to_channels(ours, theirs) for ours, theirs in self.features(student, teacher))
+        self.widths = nn.ModuleList(to_channels(*pair) for pair in self.features(student, teacher))
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        pairs = self.features(student, teacher)
-        ours = [pointwise(width, feature) for width, (feature, _) in zip(self.widths, pairs, strict=True)]
-        theirs = [feature for _, feature in pairs]
-        differences = [flow(theirs[i], theirs[j]) - flow(ours[i], ours[j]) for i, j in self.flows]
-        return torch.stack([difference.square().mean() for difference in differences]).sum()
+        features, targets = [], []
+        for width, (feature, target) in zip(self.widths, self.features(student, teacher), strict=True):
+            features.append(pointwise(width, feature))
+            targets.append(target)
+        distances = []
+        for i, j in self.flows:
+            difference = flow(targets[i], targets[j]) - flow(features[i], features[j])
+            distances.append(difference.square().mean())
+        return torch.stack(distances).sum()

@@ -19,7 +19,7 @@ class MultiViewAttentionTransfer(AttentionTransfer):
     Args:
         norm: ``l1`` (the paper's choice) or ``l2``.
         dual_depth: pair the student's deepest layer with all deeper layers of the teacher too.
-        reduction: ``mean`` over time, or ``sum`` (Eq. 2), whose gradient is hundreds of times that of a loss.
+        reduction: ``mean`` over time, or ``sum`` (Eq. 2), whose gradient is hundreds of times a supervised loss's.
     """
 
     kinds = ("channel", "global", "local")

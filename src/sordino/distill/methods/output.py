@@ -16,10 +16,13 @@ from sordino.types import Batch, View
 
 
 class Output(Method):
-    """Output distillation.
+    """Output distillation: a loss between the estimates of student and teacher.
 
     Args:
         loss: a name in ``sordino.losses.LOSSES``.
+
+    Raises:
+        ValueError: no such loss.
     """
 
     def __init__(self, loss: str = "weighted") -> None:

@@ -1,4 +1,4 @@
-"""Probabilistic knowledge transfer: which neighbours a sample has, as a distribution, is to be as for the teacher.
+"""Probabilistic knowledge transfer: the distribution over each sample's neighbours should equal the teacher's.
 
 Passalis, Tefas: "Learning Deep Representations with Probabilistic Knowledge Transfer", ECCV 2018, arXiv 1803.10837.
 With the cosine kernel K(a, b) = (cos(a, b) + 1) / 2 over rows x_i, p_{j|i} = K(x_i, x_j) / sum_k K(x_i, x_k), and the
@@ -7,12 +7,12 @@ loss is the Kullback-Leibler divergence of the student's distributions from the 
     L = mean over i of sum_j p^T_{j|i} log ( p^T_{j|i} / p^S_{j|i} ).
 
 Paper and published code differ: the paper leaves out j = i, the code counts it, as here, and takes the mean over the
-whole matrix, where we take the divergence of each row.
+whole matrix, where this file takes the divergence of each row.
 
 Our reading: rows are the frames of each item, averaged down to at most ``frames``; or, as in the paper, the items of
-the batch, in which case the loss is bound to the batch and needs 2 items. A silent row is at a right angle to all.
+the batch, in which case the loss depends on the batch and needs 2 items. A silent row is at a right angle to all.
 
-It is NOT sharp: a cosine of 0 still has half the kernel, so the gradients are small and want a large weight.
+It is NOT sharp: a cosine of 0 still has half the kernel, so the gradients are small and need a large weight.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import get_args
 
 from torch import Tensor
 
-from sordino.distill.layers.layer_loss import Paired, Side
+from sordino.distill.layers.layer_loss import LayerPairs, Side
 from sordino.distill.methods.rkd import ROWS, Among
 from sordino.distill.methods.similarity import SILENCE, needs_items, paired_rows, products
 from sordino.types import View
@@ -30,7 +30,7 @@ KERNEL_FLOOR = 1e-7
 
 
 def neighbours(rows: Tensor) -> Tensor:
-    """Conditional probabilities p_{j|i}: [...,R,D] -> [...,R,R], each row with the sum 1."""
+    """Return the conditional probabilities p_{j|i}: [...,R,D] -> [...,R,R], each row with the sum 1."""
     inner = products(rows)
     length = inner.diagonal(dim1=-2, dim2=-1).clamp(min=SILENCE**2).sqrt()
     cosines = inner / (length.unsqueeze(-1) * length.unsqueeze(-2))
@@ -39,18 +39,18 @@ def neighbours(rows: Tensor) -> Tensor:
 
 
 def divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of ``student`` from ``teacher``, [...,R], [...,R] -> mean over all but the last."""
+    """Return the KL divergence of ``student`` from ``teacher``, [...,R] each, as a mean over all axes but the last."""
     return (teacher * (teacher.log() - student.log())).sum(dim=-1).mean()
 
 
-class Probabilistic(Paired):
+class Probabilistic(LayerPairs):
     """Probabilistic knowledge transfer with the cosine kernel.
 
     Args:
         among: rows are the ``frames`` of each item, or the ``items`` of the batch.
         side: layers of the ``encoder``, of the ``decoder`` or of ``both``.
         dual_depth: pair the student's deepest layer with all deeper layers of the teacher too.
-        frames: most frames that are compared.
+        frames: largest number of frames that are compared.
 
     Raises:
         ValueError: no such row or side, or fewer than 2 frames.
@@ -70,6 +70,6 @@ class Probabilistic(Paired):
         if self.across_items:
             needs_items(type(self).__name__, student, 2)
 
-    def distance(self, pair: int, ours: Tensor, theirs: Tensor) -> Tensor:
-        student, teacher = map(neighbours, paired_rows(ours, theirs, ROWS[self.among], self.frames))
-        return divergence(student, teacher)
+    def distance(self, pair: int, student: Tensor, teacher: Tensor) -> Tensor:
+        own, target = map(neighbours, paired_rows(student, teacher, ROWS[self.among], self.frames))
+        return divergence(own, target)

@@ -1,18 +1,19 @@
-"""ReviewKD: early layers of the teacher teach all later layers of the student, fused.
+"""ReviewKD: every teacher layer teaches a fusion of the student's layer of the same depth and all later ones.
 
 Chen, Liu, Zhao, Jia: "Distilling Knowledge via Knowledge Review", CVPR 2021, arXiv 2104.09044. The student's layers are
 fused from the last to the first by learnt gates (``sordino.distill.layers.fusion``), and each fused feature is compared
-with the teacher's layer of the same place by the hierarchical context loss: with A_l the average pooling to l x l,
+with the teacher's layer of the same depth by the hierarchical context loss: with A_l the average pooling to l x l,
 
     L = sum over layers of (MSE(f,g) + 1/2 MSE(A_4) + 1/4 MSE(A_2) + 1/8 MSE(A_1)) / (1 + 1/2 + 1/4 + 1/8),
 
-levels that are not smaller than the feature being left out, of the sum and of the weights. The division is the
-published code's; it passes on the last layer's channels, 512 at most. Fused features have the size of the teacher's.
+where levels that are not smaller than the feature are left out of the sum and of the weights. The division is the
+published code's; what the code passes on has the last layer's channels, 512 at most. Fused features have the size of
+the teacher's.
 
-Ours: the paper has the stages of a backbone, which for us is the encoder; with ``side: both`` the layers stand in the
-order in which a signal passes them, so that the decoder's last layer is the last. What is passed on has the channels of
-the widest layer, since a decoder's last has one or two. Features longer than ``frames`` are averaged first. Where only
-one network has frequencies, they count as its channels.
+Different here: the paper has the stages of a backbone, which here is the encoder; with ``side: both`` the layers are in
+the order in which a signal passes them, so that the decoder's last layer is the last. What is passed on has the
+channels of the widest layer, since a decoder's last layer has one or two. Features longer than ``frames`` are averaged
+first. Where only one network has frequencies, they count as its channels.
 
 It is NOT scale-free: features are compared value by value, in the teacher's units.
 """
@@ -27,17 +28,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sordino.distill.layers.fusion import Fusion
-from sordino.distill.layers.layer_loss import Paired, Side
-from sordino.distill.layers.resize import alike, planes, resize_planes
+from sordino.distill.layers.layer_loss import LayerPairs, Side
+from sordino.distill.layers.resize import planes, resize_planes, same_axes
 from sordino.types import Batch, Tap, View
 
 LEVELS = (4, 2, 1)
 
 
 def context_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Hierarchical context loss of two features of one size: [B,C,N,F], [B,C,N,F] -> scalar.
+    """Return the hierarchical context loss of two features [B,C,N,F] of the same size: a scalar.
 
-    A level is pooled to as many frames, and to as many bins where there are more.
+    Level l is pooled to l frames, and to l bins where there are more.
     """
     frames, bins = student.shape[2:]
     total, weight, weights = F.mse_loss(student, teacher), 1.0, 1.0
@@ -45,16 +46,16 @@ def context_distance(student: Tensor, teacher: Tensor) -> Tensor:
         if level < frames:
             weight /= 2
             weights += weight
-            ours, theirs = (resize_planes(one, level, min(level, bins)) for one in (student, teacher))
-            total = total + weight * F.mse_loss(ours, theirs)
+            size = level, min(level, bins)
+            total = total + weight * F.mse_loss(resize_planes(student, *size), resize_planes(teacher, *size))
     return total / weights
 
 
-class KnowledgeReview(Paired):
-    """ReviewKD: layers of equal depth, each of the student's fused with all that come after it.
+class KnowledgeReview(LayerPairs):
+    """ReviewKD: pairs of layers, in which each of the student's is fused with all later ones.
 
-    ``figures`` shows how far the gates were open on average: a row for each pair but the last, with the weight of the
-    layer's own features and that of the later ones.
+    ``figures`` returns the mean gates: a row for each pair but the last, with the weight of the layer's own features
+    and that of later layers.
 
     Args:
         side: layers of the ``encoder``, of the ``decoder`` or of ``both``.
@@ -79,25 +80,29 @@ class KnowledgeReview(Paired):
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
         super().connect(student, teacher)
-        # Deepest first in the decoder, as the signal passes it.
-        ups = [pair for pair in self.pairs if pair[0].startswith("decoder")]
-        self.pairs = [pair for pair in self.pairs if pair not in ups] + ups[::-1]
-        self.rows = [f"{ours} for {theirs}" for ours, theirs in self.pairs[:-1]]
+        # The signal passes the deepest layer of the decoder first.
+        decoder = [pair for pair in self.pairs if pair[0].startswith("decoder")]
+        self.pairs = [pair for pair in self.pairs if pair not in decoder] + decoder[::-1]
+        self.rows = [f"{student_tap} for {teacher_tap}" for student_tap, teacher_tap in self.pairs[:-1]]
         self.columns = ["own", "later"]
 
     def prepare(self, student: View, teacher: View) -> None:
         pairs = self.features(student, teacher)
-        channels = [ours.shape[1] for ours, _ in pairs]
-        kernel = (3, 3 if any(theirs.shape[3] > 1 for _, theirs in pairs) else 1)
-        targets = [theirs.shape[1] for _, theirs in pairs]
+        channels = [feature.shape[1] for feature, _ in pairs]
+        targets = [target.shape[1] for _, target in pairs]
+        has_frequencies = any(target.shape[3] > 1 for _, target in pairs)
+        kernel = (3, 3) if has_frequencies else (3, 1)
         self.fusion = Fusion(channels, targets, min(self.width, max(channels)), kernel).to(student.wave.device)
 
     def features(self, student: View, teacher: View) -> list[tuple[Tensor, Tensor]]:
-        """The features of both networks, pair by pair: [B,C,N,F], no longer than ``frames``."""
-        pairs = (alike(pair) for pair in super().features(student, teacher))
-        return [(self._short(ours), self._short(theirs)) for ours, theirs in pairs]
+        """Return the features of both networks, pair by pair: [B,C,N,F], with at most ``frames`` frames."""
+        pairs = []
+        for pair in super().features(student, teacher):
+            feature, target = same_axes(pair)
+            pairs.append((self._shorten(feature), self._shorten(target)))
+        return pairs
 
-    def _short(self, feature: Tensor) -> Tensor:
+    def _shorten(self, feature: Tensor) -> Tensor:
         feature = planes(feature)
         return resize_planes(feature, min(feature.shape[2], self.frames), feature.shape[3])
 
@@ -105,10 +110,10 @@ class KnowledgeReview(Paired):
         return {} if self._openings is None else {"gates": self._openings}
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        # The squares of large features ask for single precision.
+        # The squares of large features need single precision.
         with torch.autocast(student.wave.device.type, enabled=False):
-            ours, theirs = zip(*self.features(student, teacher), strict=True)
-            fused, openings = self.fusion(ours, [(one.shape[2], one.shape[3]) for one in theirs])
-            distances = [context_distance(one, target) for one, target in zip(fused, theirs, strict=True)]
+            features, targets = zip(*self.features(student, teacher), strict=True)
+            fused, openings = self.fusion(features, [(target.shape[2], target.shape[3]) for target in targets])
+            distances = [context_distance(*pair) for pair in zip(fused, targets, strict=True)]
         self._openings = openings if len(openings) else None
         return torch.stack(distances).sum()

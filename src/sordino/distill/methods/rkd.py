@@ -1,4 +1,4 @@
-"""Relational distillation: distances and angles between embeddings are to be the teacher's.
+"""Relational distillation: distances and angles between the student's embeddings should equal the teacher's.
 
 Park, Kim, Lu, Cho: "Relational Knowledge Distillation", CVPR 2019, arXiv 1904.05068. With embeddings x_i,
 
@@ -6,18 +6,18 @@ Park, Kim, Lu, Cho: "Relational Knowledge Distillation", CVPR 2019, arXiv 1904.0
     psi_A = cos of the angle at j = < e_ij, e_kj >,  e_ij = (x_i - x_j) / || x_i - x_j ||,
     L = lambda_D l(psi_D) + lambda_A l(psi_A),  l the Huber loss of student and teacher, mean over pairs or triplets.
 
-Both relations stay as they are when embeddings are moved, rotated or scaled.
+Both relations are invariant to moving, rotating and scaling the embeddings.
 
 Paper and published code differ: the paper sums over distinct pairs and triplets, the code takes means that count the
-zeros of i = j too, as here. The weights are 1 and 2, the paper's for metric learning; for classification it has 25
-times as much.
+zeros of i = j too, as here. The weights are 1 and 2, the paper's for metric learning; those for classification are 25
+times as large.
 
-Our reading: an embedding is a frame of an item, its channels and frequencies, averaged down to at most ``frames`` of
-them, since batches in speech are small and segments of one utterance differ more than averages over it; or, as in the
-paper, all of an item, in which case the loss is bound to the batch and needs 3 items, for 2 have one distance and no
-angle. An angle with a side shorter than 1/1000 of the mean distance is counted as a right one for either network.
+Our reading: an embedding is a frame of an item, with its channels and frequencies; frames are averaged down to at most
+``frames``. Batches in speech are small, and segments of one utterance differ more than averages over it. Or, as in the
+paper, an embedding is a whole item; the loss then depends on the batch and needs 3 items, as 2 have one distance and no
+angle. An angle with a side shorter than 1/1000 of the mean distance counts as a right angle in both networks.
 
-It is NOT a loss that looks at where an embedding lies, so it needs no common width, and no learnt projection.
+It is NOT a loss on the position of an embedding, so it needs neither a common width nor a learnt projection.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sordino.distill.layers.layer_loss import Paired, Side
+from sordino.distill.layers.layer_loss import LayerPairs, Side
 from sordino.distill.methods.similarity import Axis, needs_items, paired_rows
 from sordino.types import View
 
 Among = Literal["frames", "items"]
 
 ROWS: dict[str, Axis] = {"frames": "intra_time", "items": "batch"}
-"""What is an embedding, as an axis of ``similarity``."""
+"""The axis of ``similarity`` whose rows are the embeddings."""
 SHORT = 1e-3
 DISTANCE_FLOOR = 1e-12
 
 
 def distances(rows: Tensor) -> Tensor:
-    """Euclidean distances over their mean: [...,R,D] -> [...,R,R]; zero where all rows are equal."""
-    # The other way, by a matrix product, has no gradient worth the name for rows that nearly agree.
+    """Return Euclidean distances divided by their mean: [...,R,D] -> [...,R,R]; zero where all rows are equal."""
+    # The faster way by a matrix product has inaccurate gradients for rows that are nearly equal.
     plain = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
     pairs = max(rows.shape[-2] * (rows.shape[-2] - 1), 1)
     mean = plain.sum(dim=(-2, -1), keepdim=True) / pairs
@@ -50,9 +50,9 @@ def distances(rows: Tensor) -> Tensor:
 
 
 def angles(distances: Tensor) -> Tensor:
-    """Cosines of the angles of all triangles, by their law: [...,R,R] -> [...,R,R,R], the vertex in the middle.
+    """Return the cosines of the angles of all triangles: [...,R,R] -> [...,R,R,R], the vertex in the middle.
 
-    Distances are all that an angle needs, and take R^2 places where difference vectors take R^2 D.
+    They come from distances, by the law of cosines, because difference vectors would take D times as much memory.
     """
     squares = distances.square()
     first, second, opposite = distances.unsqueeze(-1), distances.unsqueeze(-3), squares.unsqueeze(-2)
@@ -62,16 +62,16 @@ def angles(distances: Tensor) -> Tensor:
     return torch.where(known, cosines, 0.0)
 
 
-class Relational(Paired):
+class Relational(LayerPairs):
     """Relational distillation of distances and angles.
 
     Args:
-        among: what is an embedding: the ``frames`` of each item, or the ``items`` of the batch.
+        among: what the embeddings are: the ``frames`` of each item, or the ``items`` of the batch.
         distance_weight: lambda_D.
         angle_weight: lambda_A.
         side: layers of the ``encoder``, of the ``decoder`` or of ``both``.
         dual_depth: pair the student's deepest layer with all deeper layers of the teacher too.
-        frames: most frames; triplets grow with the third power of it.
+        frames: largest number of frames; the number of triplets grows with its third power.
 
     Raises:
         ValueError: no such embedding or side, a weight below 0 or none above it, or fewer than 3 frames.
@@ -100,9 +100,9 @@ class Relational(Paired):
         if self.across_items:
             needs_items(type(self).__name__, student, 3)
 
-    def distance(self, pair: int, ours: Tensor, theirs: Tensor) -> Tensor:
-        student, teacher = map(distances, paired_rows(ours, theirs, ROWS[self.among], self.frames))
-        total = self.distance_weight * F.smooth_l1_loss(student, teacher)
+    def distance(self, pair: int, student: Tensor, teacher: Tensor) -> Tensor:
+        own, target = map(distances, paired_rows(student, teacher, ROWS[self.among], self.frames))
+        total = self.distance_weight * F.smooth_l1_loss(own, target)
         if self.angle_weight:
-            total = total + self.angle_weight * F.smooth_l1_loss(angles(student), angles(teacher))
+            total = total + self.angle_weight * F.smooth_l1_loss(angles(own), angles(target))
         return total

@@ -1,19 +1,19 @@
-"""SemCKD: every student layer learns from the teacher layers that see a batch's likenesses as it does.
+"""SemCKD: every student layer learns from the teacher layers in which the items of a batch are similar in the same way.
 
 Chen, Mei, Zhang, Wang, Feng, Chen: "Cross-Layer Distillation with Semantic Calibration", AAAI 2021, arXiv 2012.03236.
-With X [B, all else] a layer's features and G = X X^T [B,B], row b of which says how item b resembles the others,
+With X [B,all else] a layer's features and G = X X^T [B,B], whose row b holds the similarities of item b to all,
 
     q_s = n(MLP_s(G_s)),   k_t = n(MLP_t(G_t)),   a_s = softmax over the TEACHER's layers of q_s . k_t,
     L = 1/(B S) sum_b sum_s sum_t a_st mean((r_st(f_s) - g_t)^2),
 
-MLP two linear layers with a ReLU, n the l2 norm, and r_st a projection for each pair: conv1x1, BN, ReLU, conv3, BN,
-ReLU, conv1x1; the larger of two features is average-pooled to the smaller. As the MLP reads rows of G, it is bound to
-one batch size.
+MLP being two linear layers with a ReLU, n the l2 normalisation, and r_st a projection for each pair: conv1x1, BN, ReLU,
+conv3, BN, ReLU, conv1x1; the larger of two features is average-pooled to the smaller. As the MLP reads rows of G, it
+works at one batch size only.
 
-The published code has queries of B/4 values, for batches of 64, and twice the teacher's channels inside r_st. Ours:
-queries of ``dim`` values, since B/4 is 1 in a batch of four; ``hidden`` channels inside r_st at most, for twice the 960
-of a MANNER would make eleven million weights a pair; and features averaged down to ``frames`` and ``bins`` before they
-are compared, for there are S x T projections. G is that of the features at full size.
+The published code has queries of B/4 values, for batches of 64, and twice the teacher's channels inside r_st. Different
+here: queries have ``dim`` values, since B/4 is 1 in a batch of four; r_st has ``hidden`` channels inside at most,
+because twice the 960 of a MANNER would make eleven million weights a pair; and features are averaged down to ``frames``
+and ``bins`` before they are compared, because there are S x T projections. G is that of the features at full size.
 
 It is NOT scale-free: features are compared value by value, in the teacher's units.
 """
@@ -24,36 +24,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sordino.distill.layers.attention import BINS, FRAMES, Features, LayerAttention, Scheme, meetings, shorten
+from sordino.distill.layers.attention import BINS, FRAMES, AttentionLoss, Features, LayerAttention, all_pairs, shorten
 from sordino.distill.layers.layer_loss import Side
 from sordino.errors import InputError
 
 
 def similarity_rows(feature: Tensor) -> Tensor:
-    """G = X X^T of a batch's flattened features: [B,...] -> [B,B]."""
+    """Return G = X X^T of a batch's flattened features: [B,...] -> [B,B]."""
     flat = feature.flatten(1)
     return flat @ flat.T
 
 
-def projection(ours: int, theirs: int, hidden: int, bins: int) -> nn.Sequential:
-    """r_st: [B,ours,N,F] -> [B,theirs,N,F], with ``hidden`` channels inside at most; no convolution over one bin."""
-    inner, kernel = min(2 * theirs, hidden), (3, 3 if bins > 1 else 1)
+def projection(inputs: int, outputs: int, hidden: int, bins: int) -> nn.Sequential:
+    """Create r_st: [B,inputs,N,F] -> [B,outputs,N,F], with at most ``hidden`` channels inside.
+
+    It does not convolve along frequency where there is a single bin.
+    """
+    inner, kernel = min(2 * outputs, hidden), (3, 3 if bins > 1 else 1)
     return nn.Sequential(
-        nn.Conv2d(ours, inner, 1, bias=False),
+        nn.Conv2d(inputs, inner, 1, bias=False),
         nn.BatchNorm2d(inner),
         nn.ReLU(),
         nn.Conv2d(inner, inner, kernel, padding=(1, kernel[1] // 2), bias=False),
         nn.BatchNorm2d(inner),
         nn.ReLU(),
-        nn.Conv2d(inner, theirs, 1, bias=False),
+        nn.Conv2d(inner, outputs, 1, bias=False),
     )
 
 
-class SemanticCalibration(Scheme):
-    """Weights and loss of SemCKD, sized by features of both networks.
+class SemanticCalibration(AttentionLoss):
+    """Attention weights and loss of SemCKD, sized by features of both networks.
 
     Args:
-        student, teacher: what the layers look like, in batches of the size to come.
+        student, teacher: examples of the features, layer by layer, of the batch size to come.
         dim: of queries and keys.
         hidden: channels inside a projection, at most.
         frames, bins: at which features are compared, at most.
@@ -64,28 +67,25 @@ class SemanticCalibration(Scheme):
     ) -> None:
         super().__init__(student, teacher, dim)
         self.items, self.frames, self.bins = len(student[0]), frames, bins
-        self.queries, self.keys = (
-            nn.ModuleList(
-                nn.Sequential(nn.Linear(self.items, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim)) for _ in layers
-            )
-            for layers in (student, teacher)
-        )
+        self.queries = nn.ModuleList(_mlp(self.items, dim) for _ in student)
+        self.keys = nn.ModuleList(_mlp(self.items, dim) for _ in teacher)
         self.projections = nn.ModuleList()
-        for ours, theirs in self._meetings(student, teacher):
-            self.projections.append(projection(ours.shape[1], theirs.shape[1], hidden, theirs.shape[3]))
+        for feature, target in self._pairs(student, teacher):
+            self.projections.append(projection(feature.shape[1], target.shape[1], hidden, target.shape[3]))
 
     def forward(self, student: Features, teacher: Features) -> tuple[Tensor, Tensor]:
         attention = self.weights(student, teacher)
-        pairs = zip(self.projections, self._meetings(student, teacher), strict=True)
-        errors = [(project(ours) - theirs).square().flatten(1).mean(dim=1) for project, (ours, theirs) in pairs]
-        errors = torch.stack(errors, dim=1).view_as(attention)
-        return (attention * errors).sum(dim=(1, 2)).mean() / len(student), attention
+        errors = []
+        for project, (feature, target) in zip(self.projections, self._pairs(student, teacher), strict=True):
+            errors.append((project(feature) - target).square().flatten(1).mean(dim=1))
+        table = torch.stack(errors, dim=1).view_as(attention)
+        return (attention * table).sum(dim=(1, 2)).mean() / len(student), attention
 
     def weights(self, student: Features, teacher: Features) -> Tensor:
-        """How each student layer shares out its weight: [B,S,T].
+        """Return the weights of the teacher's layers for each student layer: [B,S,T], with a sum of 1 over T.
 
         Raises:
-            InputError: a batch of another size than the one that the scheme was made for.
+            InputError: the batch has another size than the one that this module was created for.
         """
         if len(student[0]) != self.items:
             raise InputError(
@@ -94,20 +94,27 @@ class SemanticCalibration(Scheme):
                 f"{self.items}, the batch size that its attention was made for",
                 "keep it as it was, or take another attention over layers",
             )
-        queries, keys = (
-            torch.stack([F.normalize(mlp(similarity_rows(one))) for mlp, one in zip(mlps, layers, strict=True)], dim=1)
-            for mlps, layers in ((self.queries, student), (self.keys, teacher))
-        )
+        queries, keys = _embedded(self.queries, student), _embedded(self.keys, teacher)
         return (queries @ keys.transpose(1, 2)).softmax(dim=-1)
 
-    def _meetings(self, student: Features, teacher: Features) -> list[tuple[Tensor, Tensor]]:
-        return meetings(shorten(student, self.frames, self.bins), shorten(teacher, self.frames, self.bins))
+    def _pairs(self, student: Features, teacher: Features) -> list[tuple[Tensor, Tensor]]:
+        return all_pairs(shorten(student, self.frames, self.bins), shorten(teacher, self.frames, self.bins))
+
+
+def _mlp(items: int, dim: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(items, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim))
+
+
+def _embedded(mlps: nn.ModuleList, features: Features) -> Tensor:
+    """Return the queries or keys of all layers, of unit length: [B,L,dim]."""
+    vectors = [mlp(similarity_rows(feature)) for mlp, feature in zip(mlps, features, strict=True)]
+    return torch.stack([F.normalize(vector) for vector in vectors], dim=1)
 
 
 class SemanticCalibrationDistillation(LayerAttention):
-    """SemCKD: projections of every student layer to every teacher layer, weighed by likeness within the batch.
+    """SemCKD: projections of every student layer to every teacher layer, weighed by similarities within the batch.
 
-    All batches must have the size of the first, in another run and after resuming too.
+    All batches must have the size of the first one, also after resuming.
 
     Args:
         side: layers of the ``encoder``, of the ``decoder`` or of ``both``, which has four times the projections.
@@ -127,5 +134,5 @@ class SemanticCalibrationDistillation(LayerAttention):
         super().__init__(side, SemanticCalibration.over, dim=dim, hidden=hidden, frames=frames, bins=bins)
         self.dim, self.hidden, self.frames, self.bins = dim, hidden, frames, bins
 
-    def scheme(self, student: Features, teacher: Features) -> Scheme:
+    def attention_loss(self, student: Features, teacher: Features) -> AttentionLoss:
         return SemanticCalibration(student, teacher, self.dim, self.hidden, self.frames, self.bins)

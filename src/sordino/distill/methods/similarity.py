@@ -1,8 +1,8 @@
-"""Similarity: what is alike for the teacher is to be alike for the student.
+"""Similarity: rows of a feature should be as similar to each other as in the teacher.
 
-Rows X of a feature, [R,D], have the similarities G = n(X X^T), n scaling each row of the Gram matrix to unit length;
-the loss of a pair of layers is || G_T - G_S ||_F^2 / R^2. Only the number of rows must agree: widths are free. What a
-row is, the axis says:
+Rows X of a feature, [R,D], have the similarities G = n(X X^T), where n scales each row of the Gram matrix to unit
+length. The loss of a pair of layers is || G_T - G_S ||_F^2 / R^2. Only the number of rows must agree: widths are free.
+The axis determines what a row is:
 
 * ``batch``: an item, all of its feature. SP, similarity-preserving distillation (Tung, Mori, ICCV 2019, arXiv
   1907.09682).
@@ -15,13 +15,12 @@ The last two are the intra-activation Gram matrices of Nathoo, Kegler, Stamenovi
 Tiny Speech Enhancement", ICASSP 2024, arXiv 2309.08144. Its stages (this loss alone, then supervision alone with the
 optimiser and its schedule begun anew) belong to a recipe.
 
-Over the batch, the loss is bound to the batch: other items or another batch size are another loss, and a batch of one
-teaches nothing. Within an item it is not.
+With rows over the batch the loss depends on the batch: with other items or another batch size it is another loss, and
+for a batch of one item it is always 0. With rows within an item it does not.
 
 Our reading: within an item, n is applied as in SP; time is averaged down to at most ``frames`` rows, so that no matrix
-grows with the square of a signal's length; frequencies are brought to the lower of the two counts; and a row whose
-products are all below 1e-4 of the mean square of rows counts as silent: it is not blown up to unit length, nor is its
-gradient.
+grows with the square of a signal's length; frequencies are resampled to the lower of the two counts; and a row whose
+products are all below 1e-4 of the mean square of rows counts as silent: neither the row nor its gradient is scaled up.
 
 It is NOT a loss on the features' values: a rotation of channels is free.
 """
@@ -35,7 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sordino.distill.layers.layer_loss import Paired, Side
+from sordino.distill.layers.layer_loss import LayerPairs, Side
 from sordino.distill.layers.resize import fold, resample_time, resize_planes
 from sordino.errors import InputError
 from sordino.types import Tap, View
@@ -48,7 +47,7 @@ NORM_FLOOR = 1e-12
 
 
 def rows(feature: Tensor, axis: Axis, count: int) -> Tensor:
-    """Groups of rows to compare with each other: [B,C,N] or [B,C,N,F] -> [groups, rows, values].
+    """Return groups of rows that are compared with each other: [B,C,N] or [B,C,N,F] -> [groups,rows,values].
 
     Args:
         feature: of one network.
@@ -63,49 +62,56 @@ def rows(feature: Tensor, axis: Axis, count: int) -> Tensor:
     return folded.permute(2, 0, 1) if axis == "frame_batch" else folded.transpose(1, 2)
 
 
-def paired_rows(ours: Tensor, theirs: Tensor, axis: Axis, frames: int) -> tuple[Tensor, Tensor]:
-    """The rows of two features, as many of each: the student's frames, or the lower count of frames or frequencies."""
-    count = ours.shape[2] if axis == "frame_batch" else min(ours.shape[2], theirs.shape[2], frames)
-    if axis == "intra_frequency":
-        count = min(ours.shape[3], theirs.shape[3])
-    return rows(ours, axis, count), rows(theirs, axis, count)
+def paired_rows(student: Tensor, teacher: Tensor, axis: Axis, frames: int) -> tuple[Tensor, Tensor]:
+    """Return the rows of two features, as many of each.
+
+    ``frame_batch`` has the student's frames; ``intra_time`` and ``intra_frequency`` have the lower of both counts, and
+    the former at most ``frames``.
+    """
+    if axis == "frame_batch":
+        count = student.shape[2]
+    elif axis == "intra_frequency":
+        count = min(student.shape[3], teacher.shape[3])
+    else:
+        count = min(student.shape[2], teacher.shape[2], frames)
+    return rows(student, axis, count), rows(teacher, axis, count)
 
 
 def products(rows: Tensor) -> Tensor:
-    """Inner products of rows, [...,R,D] -> [...,R,R], over rows scaled to a root mean square length of 1."""
+    """Return inner products of rows scaled to a root mean square length of 1: [...,R,D] -> [...,R,R]."""
     length = torch.linalg.vector_norm(rows, dim=(-2, -1), keepdim=True) / rows.shape[-2] ** 0.5
     scaled = rows / length.clamp(min=NORM_FLOOR)
-    # Half precision would drown the small differences between similarities that this is about.
+    # The losses compare small differences of similarities, which half precision would lose.
     with torch.autocast(rows.device.type, enabled=False):
         return scaled @ scaled.transpose(-2, -1)
 
 
 def similarity(rows: Tensor) -> Tensor:
-    """G = n(X X^T): [...,R,D] -> [...,R,R], rows of unit length."""
+    """Return G = n(X X^T): [...,R,D] -> [...,R,R], with rows of unit length."""
     return F.normalize(products(rows), dim=-1, eps=SILENCE)
 
 
-def similarity_distance(ours: Tensor, theirs: Tensor, axis: Axis = "batch", frames: int = 256) -> Tensor:
-    """|| G_T - G_S ||_F^2 / R^2 of two features along one axis, averaged over the groups of rows: a scalar.
+def similarity_distance(student: Tensor, teacher: Tensor, axis: Axis = "batch", frames: int = 256) -> Tensor:
+    """Return || G_T - G_S ||_F^2 / R^2 of two features along one axis, averaged over the groups of rows: a scalar.
 
     Args:
-        ours, theirs: [B,C,N] or [B,C,N,F], in any mixture; frequencies within an item need both to have them.
+        student, teacher: [B,C,N] or [B,C,N,F] each; ``intra_frequency`` needs both to have frequencies.
         axis: what a row is.
-        frames: most rows in time that are compared within an item.
+        frames: largest number of rows in time that are compared within an item.
     """
-    student, teacher = paired_rows(ours, theirs, axis, frames)
+    student, teacher = paired_rows(student, teacher, axis, frames)
     return (similarity(teacher) - similarity(student)).square().mean()
 
 
-class Similarity(Paired):
-    """Similarity-preserving distillation, along one axis or several, whose losses are summed.
+class Similarity(LayerPairs):
+    """Similarity-preserving distillation along one or more axes, whose losses are summed.
 
     Args:
-        axes: of ``batch`` (SP), ``frame_batch``, ``intra_time``, ``intra_frequency``. The last passes over pairs of
+        axes: some of ``batch`` (SP), ``frame_batch``, ``intra_time``, ``intra_frequency``. The last skips pairs of
             layers of which one has no frequencies.
         side: layers of the ``encoder``, of the ``decoder`` or of ``both``.
         dual_depth: pair the student's deepest layer with all deeper layers of the teacher too.
-        frames: most rows in time that are compared within an item.
+        frames: largest number of rows in time that are compared within an item.
 
     Raises:
         ValueError: no axis or no such axis, no such side, or fewer than 2 frames.
@@ -125,35 +131,31 @@ class Similarity(Paired):
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
         super().connect(student, teacher)
-        both = ("F" in student[ours].axes and "F" in teacher[theirs].axes for ours, theirs in self.pairs)
+        both = ["F" in student[first].axes and "F" in teacher[second].axes for first, second in self.pairs]
         if set(self.axes) == {"intra_frequency"} and not any(both):
-            raise InputError(
-                type(self).__name__,
-                "student and teacher share no layers with frequencies",
-                hint="add another axis, such as intra_time, or choose networks on spectra",
-            )
+            hint = "add another axis, such as intra_time, or choose networks on spectra"
+            raise InputError(type(self).__name__, "student and teacher share no layers with frequencies", hint=hint)
 
     def prepare(self, student: View, teacher: View) -> None:
         if self.across_items:
             needs_items(type(self).__name__, student, 2)
 
-    def distance(self, pair: int, ours: Tensor, theirs: Tensor) -> Tensor:
-        both = ours.ndim == theirs.ndim == 4
-        distances = [
-            similarity_distance(ours, theirs, axis, self.frames)
-            for axis in self.axes
-            if both or axis != "intra_frequency"
-        ]
-        return torch.stack(distances).sum() if distances else ours.new_zeros(())
+    def distance(self, pair: int, student: Tensor, teacher: Tensor) -> Tensor:
+        have_frequencies = student.ndim == teacher.ndim == 4
+        distances = []
+        for axis in self.axes:
+            if have_frequencies or axis != "intra_frequency":
+                distances.append(similarity_distance(student, teacher, axis, self.frames))
+        return torch.stack(distances).sum() if distances else student.new_zeros(())
 
 
 class TwoStep(Similarity):
-    """The first of the two steps: similarities within each item, of frames and of frequencies.
+    """First step of two-step distillation: similarities within each item, of frames and of frequencies.
 
     Args:
         side: layers of the ``encoder``, of the ``decoder`` or of ``both``.
         dual_depth: pair the student's deepest layer with all deeper layers of the teacher too.
-        frames: most rows in time that are compared.
+        frames: largest number of rows in time that are compared.
 
     Raises:
         ValueError: no such side, or fewer than 2 frames.
@@ -164,15 +166,11 @@ class TwoStep(Similarity):
 
 
 def needs_items(method: str, view: View, least: int) -> None:
-    """Refuse a batch in which there is nothing to compare.
+    """Refuse a batch with too few items to compare.
 
     Raises:
-        InputError: the view shows fewer than ``least`` items.
+        InputError: the view has fewer than ``least`` items.
     """
     if len(view.wave) < least:
-        raise InputError(
-            method,
-            f"compares the items of a batch, which has {len(view.wave)}",
-            f"at least {least}",
-            "raise train.batch_size",
-        )
+        found = f"compares the items of a batch, which has {len(view.wave)}"
+        raise InputError(method, found, f"at least {least}", "raise train.batch_size")

@@ -1,4 +1,4 @@
-"""Variational information distillation: the teacher's features, as far as the student's can tell them.
+"""Variational information distillation: the student's features should predict the teacher's.
 
 Ahn, Hu, Damianou, Lawrence, Dai: "Variational Information Distillation for Knowledge Transfer", CVPR 2019, arXiv
 1904.05835. A bound on the mutual information of teacher t and student s is the likelihood of t under a
@@ -7,12 +7,12 @@ Gaussian whose mean is a network of s and whose variance is learnt per channel:
     - log q(t | s) = sum over channels c and points of  log sigma_c + (t_c - mu_c(s))^2 / (2 sigma_c^2) + constant,
     sigma_c^2 = log(1 + exp(alpha_c)) + epsilon.
 
-So a channel that the student cannot tell gets a large variance and little weight: the loss finds its own scale.
+So a channel that the student cannot predict gets a large variance and little weight: the loss finds its own scale.
 
 Our reading: mu is two 1x1 convolutions with a ReLU between, as wide as the teacher; the sum is a mean over channels
-and points, so that the size of a layer does not weigh; all variances begin at 5, as in published code.
+and points, so that large layers do not weigh more; all variances begin at 5, as in published code.
 
-It is NOT bounded by 0: once variances fall below 1, the loss does too, and only its differences tell anything.
+It is NOT bounded by 0: as variances fall below 1 the loss falls below 0, and only its differences mean something.
 """
 
 from __future__ import annotations
@@ -24,51 +24,57 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sordino.distill.layers.layer_loss import Paired, Side, aligned, pointwise
+from sordino.distill.layers.layer_loss import LayerPairs, Side, aligned, pointwise
 from sordino.types import View
 
 VARIANCE_FLOOR = 1e-5
 
 
 def negative_log_likelihood(mean: Tensor, variance: Tensor, target: Tensor) -> Tensor:
-    """Of a Gaussian, without its constant: ``target``, ``mean`` [B,C,...], ``variance`` [C] -> mean over all values."""
-    spread = variance.view(-1, *(1,) * (target.ndim - 2))
-    return (0.5 * (spread.log() + (target - mean).square() / spread)).mean()
+    """Return that of ``target`` under a Gaussian, without its constant, averaged over all values: a scalar.
+
+    Args:
+        mean, target: [B,C,...].
+        variance: [C].
+    """
+    per_channel = variance.view(-1, *(1,) * (target.ndim - 2))
+    return (0.5 * (per_channel.log() + (target - mean).square() / per_channel)).mean()
 
 
-def _unsoftplus(value: float) -> float:
-    """log(exp(value) - 1), for large values too."""
+def _inverse_softplus(value: float) -> float:
+    """Return log(exp(value) - 1), without overflow for large values."""
     return value + math.log(-math.expm1(-value))
 
 
 class Gaussian(nn.Module):
-    """q(t | s): the mean from a student's feature [B,C,N] to a teacher's [B,C',N], and a variance per channel.
+    """Distribution q(t | s): a network from the student's feature [B,C,N] to the mean [B,C',N], and C' variances.
 
     Args:
-        ours, theirs: C and C'.
-        variance: at first.
+        student, teacher: channels C and C'.
+        variance: initial variance of every channel.
     """
 
-    def __init__(self, ours: int, theirs: int, variance: float) -> None:
+    def __init__(self, student: int, teacher: int, variance: float) -> None:
         super().__init__()
-        self.mean = nn.Sequential(nn.Conv1d(ours, theirs, 1), nn.ReLU(), nn.Conv1d(theirs, theirs, 1))
-        self.alpha = nn.Parameter(torch.full((theirs,), _unsoftplus(variance - VARIANCE_FLOOR)))
+        self.mean = nn.Sequential(nn.Conv1d(student, teacher, 1), nn.ReLU(), nn.Conv1d(teacher, teacher, 1))
+        self.alpha = nn.Parameter(torch.full((teacher,), _inverse_softplus(variance - VARIANCE_FLOOR)))
 
     def forward(self, feature: Tensor, target: Tensor) -> Tensor:
-        """The loss of one pair, a scalar."""
-        return negative_log_likelihood(pointwise(self.mean, feature), F.softplus(self.alpha) + VARIANCE_FLOOR, target)
+        """Return the loss of one pair, a scalar."""
+        variance = F.softplus(self.alpha) + VARIANCE_FLOOR
+        return negative_log_likelihood(pointwise(self.mean, feature), variance, target)
 
 
-class Variational(Paired):
-    """Variational information distillation; the log has the mean standard deviation, pair by pair.
+class Variational(LayerPairs):
+    """Variational information distillation; the log has the mean standard deviation of each pair.
 
     Args:
         side: layers of the ``encoder``, of the ``decoder`` or of ``both``.
         dual_depth: pair the student's deepest layer with all deeper layers of the teacher too.
-        variance: with which every channel begins.
+        variance: initial variance of every channel.
 
     Raises:
-        ValueError: no such side, or no variance.
+        ValueError: no such side, or a variance that is not above 0.
     """
 
     zero_when_equal: ClassVar[bool] = False  # a likelihood has no zero
@@ -82,16 +88,17 @@ class Variational(Paired):
         self.columns = ["deviation"]
 
     def prepare(self, student: View, teacher: View) -> None:
-        pairs = [aligned(ours, theirs) for ours, theirs in self.features(student, teacher)]
-        self.gaussians = nn.ModuleList(
-            Gaussian(ours.shape[1], theirs.shape[1], self.variance) for ours, theirs in pairs
-        )
+        self.gaussians = nn.ModuleList()
+        for pair in self.features(student, teacher):
+            feature, target = aligned(*pair)
+            self.gaussians.append(Gaussian(feature.shape[1], target.shape[1], self.variance))
 
     def figures(self) -> dict[str, Tensor]:
-        alphas = [one.alpha.detach() for one in self.gaussians if isinstance(one, Gaussian)]
-        return (
-            {"deviation": torch.stack([F.softplus(alpha).sqrt().mean() for alpha in alphas])[:, None]} if alphas else {}
-        )
+        deviations = []
+        for gaussian in self.gaussians:
+            if isinstance(gaussian, Gaussian):
+                deviations.append(F.softplus(gaussian.alpha.detach()).sqrt().mean())
+        return {"deviation": torch.stack(deviations)[:, None]} if deviations else {}
 
-    def distance(self, pair: int, ours: Tensor, theirs: Tensor) -> Tensor:
-        return self.gaussians[pair](*aligned(ours, theirs))
+    def distance(self, pair: int, student: Tensor, teacher: Tensor) -> Tensor:
+        return self.gaussians[pair](*aligned(student, teacher))

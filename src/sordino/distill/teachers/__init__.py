@@ -1,4 +1,4 @@
-"""Teachers: a network, an external model, either from a cache, or both at once."""
+"""Teachers: a network, an external model, two teachers as one, and a cache in front of any of them."""
 
 from __future__ import annotations
 

@@ -1,19 +1,28 @@
-"""A teacher whose answers are kept: each is computed once, written to disk, and read back in every later epoch.
+"""Teacher with a cache on disk: it computes its outputs for each segment once, and reads them in every later epoch.
 
-A teacher that never changes says the same of the same speech, so that all but the first answer are wasted work; and a
-large teacher costs several times a step of its student. What is kept is what the methods read and no more, reduced as
-they declare (``Method.reductions``), in half precision. A batch is answered by what would be read back, also when it
-was just computed, so that a run is the same whether it found its answers or made them.
+A frozen teacher gives the same outputs for the same speech, so all passes after the first are wasted, and a large
+teacher costs several times a step of its student. The cache stores what the methods read and no more: the taps that
+they observe, reduced as they declare (``Method.reductions``), in half precision. A batch always gets the values as they
+would be read back, even if they were computed just now, so that a run does not depend on whether the cache was full or
+empty.
 
-It is NOT a cache of data: augmentation goes on, and an answer belongs to one draw of an item. For a draw to come back,
-the data must repeat (``sordino.data.sources.FixedAugmentation``).
+It is NOT a cache of data. Augmentation goes on, and outputs belong to one random draw of an item. To draw the same
+again, the data have to repeat themselves (``sordino.data.sources.FixedAugmentation``).
+
+What keeps a cache from giving wrong targets:
+
+* the header of the folder holds the facts on which the outputs depend (checkpoint, sample rate, ...) and the list of
+  what is stored, each with the repr of its reduction. A run with other facts or other needs is refused with the first
+  difference;
+* the key of a segment is a hash of its noisy samples, keyed by a digest of that header;
+* where facts cannot describe a teacher, such as a function, ``verify`` recomputes the first outputs and compares.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,25 +31,17 @@ from torch import Tensor
 
 from sordino.distill.base import Method, Reduction
 from sordino.distill.teachers.network import AnyTeacher
-from sordino.distill.teachers.store import FORMAT, Store, digest, halved, size_of
+from sordino.distill.teachers.outputs import WAVE, Whole, needs
+from sordino.distill.teachers.store import FORMAT, Store, digest, size_of, to_half
 from sordino.errors import InputError
 from sordino.types import Batch, Tap, View
 
-WAVE = "estimate"
 CLOSE = 2e-3
-"""Two answers of one teacher differ by less than this share of the largest value: twice the step of half precision."""
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A feature or an estimate as it is."""
-
-    def __call__(self, feature: Tensor) -> Tensor:
-        return feature
+"""Accepted difference of two outputs of one teacher, as a share of the largest value: twice float16's precision."""
 
 
 class Plan(NamedTuple):
-    """How full a cache is: answers that it has, answers that it will have, and bytes that are still to be written."""
+    """State of a cache: segments with stored outputs, segments in all, and bytes that are still to be written."""
 
     kept: int
     total: int
@@ -48,24 +49,25 @@ class Plan(NamedTuple):
 
 
 class CachedTeacher:
-    """Answers from a folder, and from the teacher itself where the folder has none yet.
+    """Teacher that reads its outputs from a folder, and computes and stores those that are missing.
 
-    The teacher is loaded when it is first needed; behind a full cache it never is. It computes in float32, whatever
-    the precision of the training. Speech of another length than the training segments is not kept.
+    The underlying teacher is loaded when it is first needed, which is never if the cache is full. It computes in
+    float32, whatever the precision of the training. Outputs for speech of another length than the training segments,
+    such as validation recordings, are not stored.
 
     Args:
-        load: makes the teacher.
-        folder: of the answers.
-        facts: what the answers depend on, as flat JSON values by the names that messages use. A folder that was made
-            with others is refused.
-        verify: compare one kept answer with the teacher's own at the start; for teachers of which ``facts`` cannot say
-            all, such as functions.
+        load: loads the underlying teacher.
+        folder: of the cache.
+        facts: what the outputs depend on, as flat JSON values by the names that messages use. A folder that was
+            written with other facts is refused.
+        verify: compare the stored outputs for the first segment with newly computed ones; for teachers that ``facts``
+            cannot describe completely, such as functions.
 
     Attributes:
-        loaded: the teacher itself, once it was needed.
+        loaded: the underlying teacher, once it was needed; None before.
 
     Raises:
-        InputError: the folder holds other answers; the first difference is named.
+        InputError: the folder holds other outputs; the first difference is named.
     """
 
     def __init__(
@@ -74,57 +76,63 @@ class CachedTeacher:
         self._load, self.store, self.facts, self.verify = load, Store(folder), dict(facts), verify
         self.loaded: AnyTeacher | None = None
         self._device = torch.device("cpu")
-        self._kept: dict[str, Reduction] | None = None
-        self._answers: dict[str, Any] = {}
+        self._reductions: dict[str, Reduction] | None = None  # what is stored, by name; None until ``keep`` was called
+        self._answers: dict[str, Any] = {}  # the same for the header, as plain values
         self._bytes = 0
-        header = self._checked("facts", self.facts)
+        header = self._checked_header("facts", self.facts)
         teacher = header["teacher"] if header else self._describe()
         self.name, self.sample_rate = teacher["name"], teacher["sample_rate"]
         self.taps: Mapping[str, Tap] = {name: Tap(**place) for name, place in teacher["taps"].items()}
-        # Until ``keep`` has settled it, what the folder says; in a new folder nothing is found under any name.
-        self._mark = _mark(header["facts"], header["answers"]) if header else b""
+        # Until ``keep`` decides what is stored, keys follow the header; a new folder has no file under any key.
+        self._hash_key = _hash_key(header["facts"], header["answers"]) if header else b""
 
     def to(self, device: torch.device) -> CachedTeacher:
-        """Answer on that device, and move the teacher there if it is loaded; returns self."""
+        """Give outputs on ``device``, and move the underlying teacher there if it is loaded; return self."""
         self._device = device
         if self.loaded is not None:
             self.loaded.to(device)
         return self
 
     def keep(self, methods: Iterable[Method], batch: Batch) -> None:
-        """Settle what is kept of an answer: what ``methods``, connected and prepared, read. Nothing is written yet.
+        """Decide what is stored: all that ``methods``, connected and prepared, read. Nothing is written yet.
 
-        A folder that keeps the estimate, or further features as they are, goes on keeping them: runs of several methods
-        may share the folder of the one that reads most.
+        A folder that already stores the estimate or further features as they are goes on storing them. Runs with
+        several methods can then share the folder of the one that reads most.
 
         Args:
-            methods: all that will ask.
-            batch: the first that will be asked about; it gives the length of the segments and the size of an answer.
+            methods: all methods that will read outputs.
+            batch: the first of the run; it gives the length of the segments and the size of the outputs.
 
         Raises:
-            InputError: the folder holds other answers; the first difference is named.
+            InputError: the folder holds other outputs; the first difference is named.
         """
         kept = needs(methods)
         header = self.store.header()
-        more = [name for name, how in (header["answers"] if header else {}).items() if how == repr(Whole())]
-        kept |= {name: Whole() for name in more if name not in kept}
+        stored: dict[str, str] = header["answers"] if header else {}
+        for name, reduction in stored.items():
+            if reduction == repr(Whole()) and name not in kept:
+                kept[name] = Whole()
         answers = {"samples": batch.noisy.shape[1], **{name: repr(kept[name]) for name in sorted(kept)}}
-        self._checked("answers", answers)
-        self._answers, self._kept, self._mark = answers, kept, _mark(self.facts, answers)
+        self._checked_header("answers", answers)
+        self._answers, self._reductions, self._hash_key = answers, kept, _hash_key(self.facts, answers)
+        self._bytes = size_of(self._first_outputs(batch))
+
+    def _first_outputs(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the outputs for the first item: those on disk, verified if that is wanted, or newly computed ones."""
         first = Batch(batch.noisy[:1], None, batch.lengths[:1], batch.ids[:1])
-        before = self.store.read(self._keys(first)[0])
-        if before is None or self.verify:
-            now = {name: value[0] for name, value in self._answer(first).items()}
-            if before is not None and not all(_close(before[name], now[name]) for name in now):
-                raise self._stale("the teacher no longer says what it said when these answers were kept")
-            before = now
-        self._bytes = size_of(before)
+        stored = self.store.read(self._keys(first)[0])
+        if stored is not None and not self.verify:
+            return stored
+        computed = {name: value[0] for name, value in self._compute(first).items()}
+        if stored is not None and not all(_close(stored[name], computed[name]) for name in computed):
+            raise self._stale("the teacher's outputs are no longer those that were stored here")
+        return computed
 
     def plan(self, total: int) -> Plan:
-        """How much is there of ``total`` answers, and what the others will take.
+        """Return how many of ``total`` segments are stored, and the bytes that the others will take.
 
         Raises:
-            InputError: the disk has less free.
+            InputError: the disk has less free space.
         """
         kept = min(self.store.count(), total)
         plan, free = Plan(kept, total, (total - kept) * self._bytes), self.store.free()
@@ -134,42 +142,51 @@ class CachedTeacher:
         return plan
 
     def __call__(self, batch: Batch, taps: Iterable[str] = ()) -> View:
-        """The estimate of ``batch.noisy`` and the features at ``taps``, reduced; without a gradient.
+        """Return the estimate of ``batch.noisy`` and the reduced features at ``taps``, without a gradient.
 
-        An estimate that is not kept is NaN, unless it is all that is asked for.
+        If features are asked for and the estimate is not stored, the estimate is NaN: no method reads it.
 
         Raises:
-            InputError: an answer on disk is damaged, or cannot be written.
+            InputError: a file of the cache is damaged, or cannot be written.
         """
-        asked = list(taps)
-        rows = self._rows(batch, {*(asked or [WAVE])})
-        return self._live(batch, asked) if rows is None else self._view(rows, asked, batch)
+        names = list(taps)
+        rows = self._rows(batch, set(names or [WAVE]))
+        return self._live(batch, names) if rows is None else self._view(rows, names, batch)
 
-    def _rows(self, batch: Batch, wanted: set[str]) -> list[dict[str, Tensor]] | None:
-        """The answer to each item, made and written where it is missing; None if such answers are not kept."""
-        kept = self._kept
-        if kept is not None and not (wanted <= kept.keys() and batch.noisy.shape[1] == self._answers["samples"]):
+    def _rows(self, batch: Batch, names: set[str]) -> list[dict[str, Tensor]] | None:
+        """Return the stored outputs for each item, after computing those that are missing; None if they are not stored.
+
+        That is so for speech of another length, and for features that no method reads in training.
+        """
+        reductions = self._reductions
+        if reductions is not None and not names <= reductions.keys():
+            return None
+        if reductions is not None and batch.noisy.shape[1] != self._answers["samples"]:
             return None
         keys = self._keys(batch)
-        found = {key: row for key in keys if (row := self.store.read(key)) is not None}
-        if kept is None:
-            # Methods still ask for the sizes of features; a folder from before may know them.
-            return [found[key] for key in keys] if all(wanted <= found.get(key, {}).keys() for key in keys) else None
-        if len(found) < len({*keys}):
-            # The whole batch again, even if some of it is there: an answer's last bit may depend on its company.
-            found = self._write(keys, self._answer(batch)) | found
-        return [found[key] for key in keys]
+        rows = self.store.read_all(keys)
+        if reductions is None:
+            # Before ``keep``, methods ask for sizes of features; an older run's files may already have them.
+            known = all(key in rows and names <= rows[key].keys() for key in keys)
+            return [rows[key] for key in keys] if known else None
+        if len(rows) < len(set(keys)):
+            # The whole batch is computed, even if some of it is there: the last bits may depend on the batch.
+            # Rows from disk win, as another process may have written them meanwhile.
+            rows = self._write(keys, self._compute(batch)) | rows
+        return [rows[key] for key in keys]
 
-    def _view(self, rows: list[dict[str, Tensor]], asked: list[str], batch: Batch) -> View:
-        names = [*asked, WAVE] if all(WAVE in row for row in rows) else asked
-        with torch.autocast("cpu", enabled=False):  # which knows no float16 there
+    def _view(self, rows: list[dict[str, Tensor]], taps: list[str], batch: Batch) -> View:
+        names = [*taps, WAVE] if all(WAVE in row for row in rows) else taps
+        with torch.autocast("cpu", enabled=False):  # it does not know float16 on CPUs
             stacks = {name: torch.stack([row[name] for row in rows]) for name in names}
         feats = {name: stack.to(self._device).float() for name, stack in stacks.items()}
-        return View(feats.pop(WAVE) if WAVE in feats else torch.full_like(batch.noisy, torch.nan), feats)
+        wave = feats.pop(WAVE) if WAVE in feats else torch.full_like(batch.noisy, torch.nan)
+        return View(wave, feats)
 
     def _keys(self, batch: Batch) -> list[str]:
-        heard = batch.noisy.detach().float().cpu().numpy()
-        return [hashlib.blake2b(row.tobytes(), key=self._mark, digest_size=20).hexdigest() for row in heard]
+        """Return the key of each item: a hash of its noisy samples."""
+        waves = batch.noisy.detach().float().cpu().numpy()
+        return [hashlib.blake2b(wave.tobytes(), key=self._hash_key, digest_size=20).hexdigest() for wave in waves]
 
     def _teacher(self) -> AnyTeacher:
         if self.loaded is None:
@@ -177,62 +194,57 @@ class CachedTeacher:
         return self.loaded
 
     def _live(self, batch: Batch, taps: Iterable[str]) -> View:
+        """Run the underlying teacher in full precision."""
         with torch.autocast(batch.noisy.device.type, enabled=False):
             return self._teacher()(batch, taps)
 
-    def _answer(self, batch: Batch) -> dict[str, Tensor]:
-        """What is kept of the teacher's View: float16 tensors [B,...]."""
-        kept = self._kept or {}
-        view = self._live(batch, [name for name in kept if name != WAVE])
-        shown = {**view.feats, WAVE: view.wave}
+    def _compute(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the outputs that are stored, by name: float16 tensors [B,...]."""
+        reductions = self._reductions or {}
+        view = self._live(batch, [name for name in reductions if name != WAVE])
+        outputs = {**view.feats, WAVE: view.wave}
         with torch.no_grad(), torch.autocast(batch.noisy.device.type, enabled=False):
-            return halved({name: reduce(shown[name]) for name, reduce in kept.items()}, self.name)
+            return to_half({name: reduce(outputs[name]) for name, reduce in reductions.items()}, self.name)
 
-    def _write(self, keys: list[str], answer: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-        """Write the rows of an answer that are not there yet; returns all of them by their keys."""
-        if self._checked("answers", self._answers) is None:
-            self.store.claim({"teacher": self._describe(), "facts": self.facts, "answers": self._answers})
-        rows = {key: {name: value[i] for name, value in answer.items()} for i, key in enumerate(keys)}
+    def _write(self, keys: list[str], outputs: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """Write the outputs of a batch that are not stored yet; return those of all items by key."""
+        if self._checked_header("answers", self._answers) is None:
+            self.store.write_header({"teacher": self._describe(), "facts": self.facts, "answers": self._answers})
+        rows = {}
+        for index, key in enumerate(keys):
+            rows[key] = {name: value[index] for name, value in outputs.items()}
         for key, row in rows.items():
             if not self.store.holds(key):
                 self.store.write(key, row)
         return rows
 
     def _describe(self) -> dict[str, Any]:
+        """Return what a run needs to know of the teacher while it is not loaded."""
         teacher = self._teacher()
         taps = {name: asdict(tap) for name, tap in teacher.taps.items()}
         return {"name": teacher.name, "sample_rate": teacher.sample_rate, "taps": taps}
 
-    def _checked(self, part: str, mine: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The header of the folder, if there is one, whose ``part`` must say what ``mine`` says."""
+    def _checked_header(self, part: str, expected: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the header of the folder, if there is one, after checking that its ``part`` equals ``expected``."""
         header = self.store.header()
-        before = header[part] if header else mine
-        for key in [*before, *mine]:
-            if before.get(key) != mine.get(key):
-                raise self._stale(f"{key} was {before.get(key)!r} when its answers were kept, and is {mine.get(key)!r}")
+        before = header[part] if header else expected
+        for key in [*before, *expected]:
+            old, new = before.get(key), expected.get(key)
+            if old != new:
+                raise self._stale(f"{key} was {old!r} when its answers were stored, and is {new!r}")
         return header
 
     def _stale(self, found: str) -> InputError:
         return InputError(self.store.folder, found, hint="give teacher.cache another folder, or delete this one")
 
 
-def needs(methods: Iterable[Method]) -> dict[str, Reduction]:
-    """What ``methods`` read of a teacher, by name, and how it is reduced; whole where two disagree."""
-    kept: dict[str, Reduction] = {}
-    for method in methods:
-        for tap in method.teacher_taps:
-            mine = method.reductions.get(tap, Whole())
-            kept[tap] = mine if kept.get(tap, mine) == mine else Whole()
-        if method.needs_estimate:
-            kept[WAVE] = Whole()
-    return kept
-
-
-def _mark(*parts: Mapping[str, Any]) -> bytes:
-    """What the names of answers are mixed with."""
+def _hash_key(*parts: Mapping[str, Any]) -> bytes:
+    """Return the key of the hash: with other facts or other outputs, every segment has another name."""
     return digest((FORMAT, *parts))
 
 
 def _close(before: Tensor, now: Tensor) -> bool:
-    scale = before.float().abs().max()
-    return before.shape == now.shape and bool((before.float() - now.float()).abs().max() <= CLOSE * scale)
+    if before.shape != now.shape:
+        return False
+    difference = (before.float() - now.float()).abs().max()
+    return bool(difference <= CLOSE * before.float().abs().max())

@@ -1,6 +1,6 @@
-"""A teacher from elsewhere: any function from noisy to estimate, be it an ONNX graph or somebody else's program.
+"""Teachers outside the project: any function from noisy to estimate, such as an ONNX graph or another program.
 
-It teaches by its estimate alone (output distillation), as there is no network here whose features could be read.
+Such a teacher gives its estimate alone (output distillation): there is no network whose features could be read.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from sordino.types import Batch, Tap, View
 
 
 class ExternalTeacher:
-    """A function that answers a batch with its estimates, item by item.
+    """Teacher that calls a function for each item of a batch.
 
-    The same noisy speech must get the same estimate each time, or a resumed run is not the run that was stopped.
+    The same noisy speech must give the same estimate each time, or a resumed run will differ from an uninterrupted one.
 
     Args:
-        run: noisy [T] to estimate [T], float32 at ``sample_rate``;
+        run: function from noisy [T] to estimate [T], float32 at ``sample_rate``;
             ``functools.partial(sordino.inference.enhance.enhance, sample_rate=..., model=...)`` makes one of any model
             at any rate.
-        name: what messages call it.
+        name: its name in messages.
         sample_rate: in Hz; the student's.
     """
 
@@ -32,11 +32,11 @@ class ExternalTeacher:
         self.taps: Mapping[str, Tap] = {}
 
     def to(self, device: torch.device) -> ExternalTeacher:
-        """Nothing moves: the function computes where it computes. Returns self."""
+        """Return self; the function keeps its own device."""
         return self
 
     def __call__(self, batch: Batch, taps: Iterable[str] = ()) -> View:
-        """The estimates of ``batch.noisy``, on its device and without a gradient.
+        """Return the estimates of ``batch.noisy``, on its device and without a gradient.
 
         Raises:
             InputError: a tap is asked for, or an estimate has another shape than the noisy speech, or is not finite.
@@ -45,14 +45,16 @@ class ExternalTeacher:
         if asked:
             raise InputError(f"tap {asked[0]}", f"{self.name} has no such tap: it shows its estimate alone")
         device = batch.noisy.device
-        # The function may compute with torch too, and is to do so as it would anywhere else.
+        waves = []
+        # A function that uses torch must not compute in the training's precision.
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            heard = batch.noisy.float().cpu().numpy()
-            waves = [self._estimate(noisy, batch.ids[i] if batch.ids else f"item {i}") for i, noisy in enumerate(heard)]
+            for index, noisy in enumerate(batch.noisy.float().cpu().numpy()):
+                name = batch.ids[index] if batch.ids else f"item {index}"
+                waves.append(self._estimate(noisy, name))
         return View(torch.from_numpy(np.stack(waves)).to(device))
 
     def _estimate(self, noisy: np.ndarray, name: str) -> np.ndarray:
-        estimate = np.asarray(self.run(noisy.copy()), np.float32)  # whatever it does to its input stays its own affair
+        estimate = np.asarray(self.run(noisy.copy()), np.float32)  # a copy, as the function may change its input
         if estimate.shape != noisy.shape:
             found = f"gave an array of shape {estimate.shape} for the {len(noisy)} samples of {name}"
             raise InputError(f"teacher {self.name}", found, "as many samples, [T]")

@@ -1,8 +1,8 @@
-"""Two teachers as one: features from the one, the estimate from the other.
+"""Two teachers as one: features from one of them, the estimate from the other.
 
-The best estimate often comes from a network that is nothing like the student, and features worth imitating from one
-that is built like it: MANNER's output and a wide causal U-Net's latents for a narrow causal U-Net. Methods ask for a
-view, and need not know that two networks made it.
+The best estimate often comes from a network of another kind than the student, and the most useful features from one
+that is built like the student: MANNER's output and a wide causal U-Net's latents for a narrow causal U-Net. Methods get
+one View and need not know that two networks made it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sordino.types import Batch, Tap, View
 
 
 class JointTeacher:
-    """A teacher that shows the features of one and the estimate of another.
+    """Teacher with the features of one teacher and the estimate of another.
 
     Args:
-        features: whose taps it has; asked only where a method reads one of them.
-        estimate: whose estimate it gives.
+        features: gives the features; it runs only where a method reads one of them.
+        estimate: gives the estimate.
 
     Raises:
         InputError: they work at different sample rates.
@@ -32,16 +32,18 @@ class JointTeacher:
             found = f"works at {estimate.sample_rate} Hz"
             raise InputError("teacher.estimate", found, f"{features.sample_rate} Hz, the rate of the other teacher")
         self.features, self.estimate = features, estimate
-        self.name, self.sample_rate = f"{features.name} with the estimate of {estimate.name}", features.sample_rate
+        self.name = f"{features.name} with the estimate of {estimate.name}"
+        self.sample_rate = features.sample_rate
         self.taps: Mapping[str, Tap] = features.taps
 
     def to(self, device: torch.device) -> JointTeacher:
-        """Move both; returns self."""
+        """Move both teachers; return self."""
         self.features.to(device)
         self.estimate.to(device)
         return self
 
     def __call__(self, batch: Batch, taps: Iterable[str] = ()) -> View:
-        """The estimate of ``batch.noisy`` by the one and the features at ``taps`` of the other, without a gradient."""
-        asked = list(taps)
-        return View(self.estimate(batch).wave, self.features(batch, asked).feats if asked else {})
+        """Return the estimate of ``batch.noisy`` and the features at ``taps``, without a gradient."""
+        names = list(taps)
+        wave = self.estimate(batch).wave
+        return View(wave, self.features(batch, names).feats if names else {})

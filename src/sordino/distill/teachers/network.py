@@ -1,4 +1,4 @@
-"""The teacher, a source of targets: it is asked for a View and never trains."""
+"""Teachers as sources of targets: the interface that an objective uses, and a frozen network that implements it."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from sordino.types import Batch, Tap, View
 
 
 class AnyTeacher(Protocol):
-    """All that an objective knows of a teacher, be it a network or a model from elsewhere."""
+    """Interface of a teacher, whether it is a network or an external model."""
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         ...
 
     @property
     def sample_rate(self) -> int:
-        """Hz of the batches that it takes."""
+        """Sample rate in Hz of the batches that it takes."""
         ...
 
     @property
     def taps(self) -> Mapping[str, Tap]:
-        """The features that it can show; none where it gives its estimate alone."""
+        """The features that it can give; empty where it gives its estimate alone."""
         ...
 
     def to(self, device: torch.device) -> AnyTeacher:
-        """Move what it computes with; returns self."""
+        """Move its networks to ``device``; return self."""
         ...
 
     def __call__(self, batch: Batch, taps: Iterable[str] = ()) -> View:
-        """The estimate of ``batch.noisy`` and the features at ``taps``, none of them with a gradient."""
+        """Return the estimate of ``batch.noisy`` and the features at ``taps``, without a gradient."""
         ...
 
 
 class Teacher:
-    """A frozen network that answers a batch with its View.
+    """Teacher that is a frozen network.
 
-    Not an nn.Module, on purpose: nothing that moves, saves, trains or counts the student's modules can reach it.
+    It is no nn.Module on purpose: code that moves, saves, trains or counts the student's modules does not reach it.
 
     Args:
-        network: switched to eval mode and frozen, here and again before every answer, so that not even a stray
-            ``train()`` lets its batch-norm statistics drift.
+        network: is frozen and set to eval mode. Eval mode is set again before every pass, so that a stray ``train()``
+            cannot change its batch-norm statistics.
     """
 
     def __init__(self, network: Enhancer) -> None:
@@ -54,12 +54,12 @@ class Teacher:
         self.name, self.sample_rate, self.taps = network.name, network.sample_rate, network.taps
 
     def to(self, device: torch.device) -> Teacher:
-        """Move the network; returns self."""
+        """Move the network; return self."""
         self.network.to(device)
         return self
 
     def __call__(self, batch: Batch, taps: Iterable[str] = ()) -> View:
-        """The estimate of ``batch.noisy`` and the features at ``taps``, none of them with a gradient."""
+        """Return the estimate of ``batch.noisy`` and the features at ``taps``, without a gradient."""
         self.network.eval()
         with torch.no_grad():
             return observe(self.network, batch.noisy, taps)

@@ -1,4 +1,4 @@
-"""Reading features out of a network while it runs, without the network knowing."""
+"""Observation of a network's features by hooks, so that networks need no code for distillation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sordino.types import View
 
 
 def unwrap(module: nn.Module) -> Enhancer:
-    """The network inside the wrappers of compilation, Fabric and data-parallel training."""
+    """Return the network inside the wrappers of compilation, Fabric and data-parallel training."""
     while not isinstance(module, Enhancer):
         for attribute in ("_orig_mod", "module", "_forward_module"):
             inner = getattr(module, attribute, None)
@@ -27,13 +27,13 @@ def unwrap(module: nn.Module) -> Enhancer:
 
 
 def observe(model: nn.Module, noisy: Tensor, taps: Iterable[str] = ()) -> View:
-    """Run ``model`` on ``noisy`` [B,T] and read the named taps on the way.
+    """Run ``model`` on ``noisy`` [B,T] and return its estimate with the features at the named taps.
 
-    Hooks are put on the network itself, found inside any wrapper, and taken off again even when the pass fails; a tap
-    that stayed silent is an error, never a missing loss term.
+    Hooks are put on the network itself, inside any wrapper, and removed even if the pass fails. A tap whose module did
+    not run is an error: a loss term must not vanish unnoticed.
 
     Returns:
-        The estimate and the features, each [B,C,N] (a tap declared as BNC is transposed).
+        The estimate [B,T], and features [B,C,N] or [B,C,N,F] (a tap declared as BNC is transposed).
 
     Raises:
         InputError: the network has no such tap.
@@ -41,24 +41,26 @@ def observe(model: nn.Module, noisy: Tensor, taps: Iterable[str] = ()) -> View:
     """
     network = unwrap(model)
     known, taps = network.taps, list(taps)
-    caught: dict[str, Tensor] = {}
+    features: dict[str, Tensor] = {}
     with ExitStack() as hooks:
         for name in taps:
             if name not in known:
                 raise InputError(f"tap {name}", f"{network.name} has no such tap", f"one of {', '.join(known)}")
 
-            def catch(_module: nn.Module, _inputs: object, output: object, name: str = name) -> None:
+            def store(_module: nn.Module, _inputs: object, output: object, name: str = name) -> None:
                 if isinstance(output, Tensor):
-                    caught[name] = _full(output.transpose(1, 2) if known[name].axes == "BNC" else output)
+                    feature = output.transpose(1, 2) if known[name].axes == "BNC" else output
+                    features[name] = _at_least_float32(feature)
 
-            hooks.callback(network.get_submodule(known[name].path).register_forward_hook(catch).remove)
-        wave = _full(model(noisy))
-    silent = [name for name in taps if name not in caught]
-    if silent:
-        raise RuntimeError(f"{network.name}: no features came from {', '.join(silent)}")
-    return View(wave, caught)
+            handle = network.get_submodule(known[name].path).register_forward_hook(store)
+            hooks.callback(handle.remove)
+        wave = _at_least_float32(model(noisy))
+    missing = [name for name in taps if name not in features]
+    if missing:
+        raise RuntimeError(f"{network.name}: no features came from {', '.join(missing)}")
+    return View(wave, features)
 
 
-def _full(output: Tensor) -> Tensor:
-    """Losses are computed in float32 at least, whatever precision the network ran in."""
+def _at_least_float32(output: Tensor) -> Tensor:
+    """Convert half precision to float32, in which losses are computed."""
     return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output

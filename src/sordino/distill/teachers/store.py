@@ -1,20 +1,21 @@
-"""Answers of a teacher on disk: a file for each piece of noisy speech, in half precision, and one that says whose.
+"""Outputs of a teacher on disk: one file for each segment of noisy speech, in half precision, and a header.
 
-    cache.json                 whose answers these are, and what is kept of each
-    3f/3f81...e0.safetensors   the answer to the speech of that name, tensors without their batch axis
+    cache.json                 which teacher gave these outputs, and what is stored of each
+    3f/3f81...e0.safetensors   the outputs for one segment: tensors without their batch axis
 
-A file's name is a hash of the very samples that the teacher heard, mixed with a digest of ``cache.json``. So an answer
-is never found for other speech or another teacher, whatever happened to the folder. Files are written whole or not at
-all: many processes may read and write one folder, and one that is killed leaves nothing broken behind.
+A file's name, its key, is a hash of the samples that went into the teacher, keyed by a digest of the header. So a
+lookup can never find the outputs for other speech or of another teacher, whatever happened to the folder. Files are
+written atomically: many processes may read and write one folder, and one that is killed leaves no broken file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,18 @@ from sordino.files import atomic, write_json
 
 HEADER = "cache.json"
 FORMAT = 2
-"""Of what is kept; another number for any change in what an answer means. Names of answers are mixed with it too."""
+"""Version of the format; it changes whenever the stored tensors mean something else. Keys depend on it too."""
 _BLOCK = 4096
-"""Bytes in which file systems count, by and large."""
+"""Size in bytes of the blocks of most file systems, in which files take up space."""
 
 
 def digest(value: Any) -> bytes:
-    """A digest of plain values, the same for equal ones in every process."""
+    """Return a digest of plain values; equal values have the same one in every process."""
     return hashlib.blake2b(json.dumps(value, sort_keys=True).encode()).digest()
 
 
-def halved(tensors: Mapping[str, Tensor], whose: str) -> dict[str, Tensor]:
-    """Tensors in half precision and in main memory.
+def to_half(tensors: Mapping[str, Tensor], teacher: str) -> dict[str, Tensor]:
+    """Convert outputs of the named teacher to half precision, in main memory.
 
     Raises:
         InputError: a value that half precision cannot hold.
@@ -48,25 +49,25 @@ def halved(tensors: Mapping[str, Tensor], whose: str) -> dict[str, Tensor]:
     for name, half in halves.items():
         if not torch.isfinite(half).all():
             found = f"its {name} is not finite, or beyond {torch.finfo(half.dtype).max:g}, the end of half precision"
-            raise InputError(f"teacher {whose}", found, hint="train without teacher.cache")
+            raise InputError(f"teacher {teacher}", found, hint="train without teacher.cache")
     return halves
 
 
 class Store:
-    """A folder of answers.
+    """A folder of a teacher's outputs.
 
     Args:
-        folder: made when the first answer is written.
+        folder: created when the first file is written.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
     def header(self) -> dict[str, Any] | None:
-        """What ``claim`` wrote; None where there is no cache yet.
+        """Read the header that ``write_header`` wrote; None where there is no cache yet.
 
         Raises:
-            InputError: something that is no cache of this version.
+            InputError: the file is no header of this version.
         """
         path = self.folder / HEADER
         try:
@@ -80,19 +81,19 @@ class Store:
             raise InputError(path, found, f"format {FORMAT}", "delete the folder, or give teacher.cache another one")
         return header
 
-    def claim(self, header: Mapping[str, Any]) -> None:
-        """Say whose answers the folder holds."""
+    def write_header(self, header: Mapping[str, Any]) -> None:
+        """Write the header, which says which teacher's outputs the folder holds."""
         write_json(self.folder / HEADER, {"format": FORMAT, **header})
 
     def holds(self, key: str) -> bool:
-        """Whether the answer of that name is there."""
+        """Whether there are outputs with this key."""
         return self._path(key).is_file()
 
     def read(self, key: str) -> dict[str, Tensor] | None:
-        """The answer of that name, float16 tensors; None if it is not there.
+        """Read the outputs with this key, float16 tensors; None if there are none.
 
         Raises:
-            InputError: a file that is there and broken.
+            InputError: the file is damaged.
         """
         path = self._path(key)
         try:
@@ -102,35 +103,50 @@ class Store:
         except SafetensorError as error:
             raise InputError(path, f"a damaged answer ({error})", hint="delete this file; it is made again") from error
 
-    def write(self, key: str, answer: Mapping[str, Tensor]) -> None:
-        """Keep an answer; one that is there already is replaced.
+    def read_all(self, keys: Iterable[str]) -> dict[str, dict[str, Tensor]]:
+        """Read the outputs of several keys, by key, without those that have none."""
+        rows = {}
+        for key in keys:
+            row = self.read(key)
+            if row is not None:
+                rows[key] = row
+        return rows
+
+    def write(self, key: str, outputs: Mapping[str, Tensor]) -> None:
+        """Write outputs under this key, in place of those that are there already.
 
         Raises:
             InputError: the disk is full, or not writable.
         """
         with atomic(self._path(key)) as temporary:
-            temporary.write_bytes(_serialised(answer))
+            temporary.write_bytes(_serialised(outputs))
 
     def count(self) -> int:
-        """How many answers are there."""
+        """Return the number of segments with stored outputs."""
         if not self.folder.is_dir():
             return 0
-        folders = (entry for entry in self.folder.iterdir() if entry.is_dir())
-        return sum(not name.startswith(".") for folder in folders for name in os.listdir(folder))
+        total = 0
+        for entry in self.folder.iterdir():
+            if entry.is_dir():
+                total += sum(not name.startswith(".") for name in os.listdir(entry))  # a dot begins a temporary file
+        return total
 
     def free(self) -> int:
-        """Bytes that are free where the folder is or will be."""
+        """Return the free bytes on the disk where the folder is or will be."""
         place = self.folder.absolute()
-        return shutil.disk_usage(next(one for one in (place, *place.parents) if one.exists())).free
+        while not place.exists():
+            place = place.parent
+        return shutil.disk_usage(place).free
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.safetensors"
 
 
-def size_of(answer: Mapping[str, Tensor]) -> int:
-    """Bytes that an answer takes on disk."""
-    return -(-len(_serialised(answer)) // _BLOCK) * _BLOCK
+def size_of(outputs: Mapping[str, Tensor]) -> int:
+    """Return the bytes that the outputs for one segment take on disk, in whole blocks."""
+    blocks = math.ceil(len(_serialised(outputs)) / _BLOCK)
+    return blocks * _BLOCK
 
 
-def _serialised(answer: Mapping[str, Tensor]) -> bytes:
-    return save({name: tensor.contiguous() for name, tensor in answer.items()})
+def _serialised(outputs: Mapping[str, Tensor]) -> bytes:
+    return save({name: tensor.contiguous() for name, tensor in outputs.items()})

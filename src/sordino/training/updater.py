@@ -1,0 +1,93 @@
+"""The updates of a run's weights: the optimiser and learning rate of the current stage, and the average of weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from sordino.models import Enhancer
+from sordino.training.average import average_of
+from sordino.training.objective import Objective
+from sordino.training.optimizer import Stepper, optimizer_of
+from sordino.training.schedule import schedule
+from sordino.training.settings import Settings
+from sordino.training.stages import StageRange, optimizer_range, stage_index
+
+
+class Updater:
+    """Updates the weights of ``student`` and ``objective`` after each backward pass.
+
+    Args:
+        fabric: of the run.
+        student: the network to train, on its device.
+        objective: what is minimised, prepared and on its device; its methods may have weights of their own.
+        settings: of the run.
+        plan: the stages of the run in steps.
+
+    Attributes:
+        average: the exponential average of the student's weights; None without ``train.ema``.
+        optimizer, schedule: of the current stage; see ``enter``.
+        stepper: takes the steps, and counts those that it skips.
+    """
+
+    def __init__(
+        self, fabric: Any, student: Enhancer, objective: Objective, settings: Settings, plan: Sequence[StageRange]
+    ) -> None:
+        self.fabric, self.student, self.objective = fabric, student, objective
+        self.settings, self.plan = settings, plan
+        self.stepper = Stepper(fabric, settings.grad_clip)
+        self.average = None if settings.ema is None else average_of(student, settings.ema)
+        self._range = (0, 0)
+        self.enter(0)
+
+    def enter(self, step: int) -> None:
+        """Make the stage of ``step`` the current one; one that resets gets a new optimiser and schedule."""
+        self.objective.weighting.stage = stage_index(self.plan, step)
+        steps = optimizer_range(self.plan, step)
+        if steps != self._range:
+            self._range = steps
+            optimizer = optimizer_of([self.student, self.objective], self.settings)
+            self.schedule = schedule(optimizer, self.settings, steps[1] - steps[0])
+            self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
+
+    def update(self, model: nn.Module) -> None:
+        """Take one optimiser step along the gradients of ``model``, and move the average and the learning rate.
+
+        The learning rate moves with the steps of the run, also when a gradient that is not finite made the optimiser
+        skip its step: otherwise a schedule would not end where the run ends.
+        """
+        taken = self.stepper.step(model, self.optimizer)
+        if taken and self.average is not None:
+            self.average.update_parameters(self.student)
+        with warnings.catch_warnings():
+            if not taken:
+                # PyTorch takes a skipped first step for a schedule that is called before its optimiser.
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+            self.schedule.step()
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.schedule.get_last_lr()[0])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        return {
+            "stepper": self.stepper.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], step: int) -> None:
+        """Go on from what ``state_dict`` returned after ``step`` steps."""
+        self.stepper.load_state_dict(state["stepper"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        # The optimiser that took the last step, also where the next stage resets it.
+        self.enter(max(step - 1, 0))
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
