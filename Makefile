@@ -1,6 +1,7 @@
 # make demo     the whole road on synthetic data, in a few minutes
 # make test     the whole suite
 # make check    linters and types
+# make docs     the documentation as a site in build/site; any warning is an error
 # make results  every result from the corpus in data/corpus, in hours; what is done stays done. On synthetic data, in
 #               a minute or two: make results LIST=benchmarks/tiny/results.yaml
 # make gpu-pack code and the corpus in data/corpus in one file of less than 64 MiB, for a GPU machine (docs/scale.md)
@@ -13,7 +14,7 @@ PACK ?= runs/gpu-pack
 CORPUS ?= data/corpus
 READY := $(VENV)/.ready
 
-.PHONY: demo test check results gpu-pack install clean
+.PHONY: demo test check docs results gpu-pack install clean
 
 demo: install
 	$(BIN)/sordino demo
@@ -25,6 +26,9 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 results: install
 	$(BIN)/python benchmarks/results.py $(LIST)

@@ -1,7 +1,7 @@
 """Choice of a run's best checkpoint: by one measure on the validation recordings, or by a weighted sum of several.
 
 One measure alone is not enough. A network that is trained on PESQ can have a high PESQ and a poor waveform, and a
-choice by PESQ alone prefers such a network (``docs/training.md`` has figures). The default adds three measures that
+choice by PESQ alone prefers such a network (``docs/checkpoints.md`` has figures). The default adds three measures that
 fail in different ways: PESQ of quality, ESTOI of intelligibility and SI-SDR of the waveform. None can then rise at any
 price in the others: 0.1 of PESQ counts like 2 points of ESTOI in per cent and like 2 dB of SI-SDR.
 """
