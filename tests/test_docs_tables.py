@@ -18,7 +18,7 @@ from sordino.data.augmentation import Augmentation
 from sordino.data.sources import SOURCES
 from sordino.distill.methods import METHODS
 from sordino.experiments.schema import KEYS, Teacher
-from sordino.experiments.study import Study
+from sordino.experiments.study_plan import Study
 from sordino.losses import LOSSES
 from sordino.metrics import COLUMNS, METRICS
 from sordino.models import MODELS
