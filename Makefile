@@ -1,5 +1,6 @@
 # make demo     the whole road on synthetic data, in a few minutes
-# make test     the whole suite
+# make test     the tests, in a few minutes on two cores
+# make test-slow  the tests that train for minutes: the figures of the demo, and which way up networks begin, by seed
 # make check    linters and types
 # make docs     the documentation as a site in build/site; any warning is an error
 # make results  every result from the corpus in data/corpus, in hours; what is done stays done. On synthetic data, in
@@ -14,13 +15,16 @@ PACK ?= runs/gpu-pack
 CORPUS ?= data/corpus
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs results gpu-pack install clean
+.PHONY: demo test test-slow check docs results gpu-pack install clean
 
 demo: install
 	$(BIN)/sordino demo
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15
+
+test-slow: install
+	$(BIN)/python -m pytest -n 2 -m slow --durations=15
 
 check: install
 	$(BIN)/ruff check .

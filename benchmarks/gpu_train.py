@@ -70,7 +70,7 @@ def train(
     endless = [f"train.steps={TRIAL_STEPS}", f"train.validate_every={TRIAL_STEPS}", "train.log_every=2"]
     trial = {name: [*overrides, *endless] for name in named}
     began = time.monotonic()
-    _run_until(began + trial_s, stop_s, named, out / "trial", trial, partial(_all_measured, out / "trial", named))
+    run_until(began + trial_s, stop_s, named, out / "trial", trial, partial(_all_measured, out / "trial", named))
     per_step = {name: _seconds_per_step(out / "trial" / name) for name in named}
     # Starting takes as long again: all of the trial but the steps that every log tells of.
     starting_s = time.monotonic() - began - min(_log(out / "trial" / name)[-1]["seconds"] for name in named)
@@ -80,7 +80,7 @@ def train(
         name: [*overrides, f"train.steps={steps}", f"train.validate_every={max(steps // VALIDATIONS, 1)}"]
         for name, steps in planned.items()
     }
-    _run_until(deadline - stop_s, stop_s, named, out / "runs", whole)
+    run_until(deadline - stop_s, stop_s, named, out / "runs", whole)
     shutil.rmtree(out / "trial")
     report = {}
     for name in named:
@@ -98,7 +98,7 @@ def train(
     return report
 
 
-def _run_until(
+def run_until(
     moment: float,
     stop_s: float,
     recipes: Mapping[str, Path],

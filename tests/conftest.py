@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 import torch
 
+from helpers.shared import session_folder
+
 torch.set_num_threads(1)
+# The exporter writes thousands of records for torch's own developers, which pytest would keep and format.
+logging.getLogger("torch.__trace").propagate = False
 
 
 @pytest.fixture
@@ -16,4 +21,12 @@ def shared() -> Path:
     folder = Path(__file__).resolve().parents[2] / "shared"
     if not folder.is_dir():
         pytest.skip("needs the shared corpus beside the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of what all tests of a session share, in whatever process; see ``helpers.shared.once``."""
+    folder = session_folder(tmp_path_factory, worker_id) / "kept"
+    folder.mkdir(exist_ok=True)
     return folder

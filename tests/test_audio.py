@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.noise import tone, white
 from sordino.audio import encoding
 from sordino.audio.mix import PEAK, fit_noise, mix, rms_db
 from sordino.audio.sound_files import (
@@ -27,15 +28,6 @@ from sordino.audio.sound_files import (
 from sordino.audio.tempo import stretch
 from sordino.errors import InputError
 
-
-def tone(hertz: float, seconds: float = 1.0, rate: int = 16000, level: float = 0.5) -> np.ndarray:
-    return (level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
-
-
-def white(length: int, seed: int = 0, level: float = 0.1) -> np.ndarray:
-    return (level * np.random.default_rng(seed).standard_normal(length)).astype(np.float32)
-
-
 # ---- reading and writing
 
 
@@ -51,7 +43,7 @@ def test_sixteen_bits_survive_the_round_trip(tmp_path):
 
 
 def test_channels_come_first_and_mono_is_their_mean(tmp_path):
-    stereo = np.stack([white(4000, 1), white(4000, 2)])
+    stereo = np.stack([white(4000, seed=1), white(4000, seed=2)])
     write(tmp_path / "a.wav", stereo, 8000, "FLOAT")
     back, rate = read(tmp_path / "a.wav")
     assert back.shape == (2, 4000)
@@ -65,16 +57,16 @@ def test_channels_come_first_and_mono_is_their_mean(tmp_path):
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_every_format_is_written_and_read(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    write(path, tone(440), 16000)
+    write(path, tone(), 16000)
     header = info(path)
     assert (header.sample_rate, header.channels, header.length) == (16000, 1, 16000)
     assert header.seconds == 1.0
     back = read(path)[0][0]
-    assert abs(rms_db(back) - rms_db(tone(440))) < 0.3
+    assert abs(rms_db(back) - rms_db(tone())) < 0.3
 
 
 def test_a_segment_is_that_part_of_the_whole(tmp_path):
-    stereo = np.stack([white(5000, 1), white(5000, 2)])
+    stereo = np.stack([white(5000, seed=1), white(5000, seed=2)])
     write(tmp_path / "a.flac", stereo, 16000)
     whole = read(tmp_path / "a.flac")[0].mean(axis=0)
     np.testing.assert_allclose(read_segment(tmp_path / "a.flac", 1234, 1000), whole[1234:2234], atol=1e-7)
@@ -85,7 +77,7 @@ def test_a_segment_is_that_part_of_the_whole(tmp_path):
 def test_compact_reading_is_exact(tmp_path):
     write(tmp_path / "a.flac", white(3000), 16000)
     write(tmp_path / "b.wav", white(3000), 16000, "FLOAT")
-    write(tmp_path / "c.wav", np.stack([white(3000), white(3000, 1)]), 16000)
+    write(tmp_path / "c.wav", np.stack([white(3000), white(3000, seed=1)]), 16000)
     assert read_compact(tmp_path / "a.flac").dtype == np.int16
     np.testing.assert_array_equal(
         read_compact(tmp_path / "a.flac") / np.float32(32768), read_segment(tmp_path / "a.flac")
@@ -96,7 +88,7 @@ def test_compact_reading_is_exact(tmp_path):
 
 
 def test_too_loud_sound_is_turned_down_and_told(tmp_path):
-    loud = tone(440, level=2.0)
+    loud = tone(level=2.0)
     gain_db = write(tmp_path / "a.wav", loud, 16000)
     assert gain_db == pytest.approx(-20 * math.log10(np.abs(loud).max()))
     np.testing.assert_allclose(read(tmp_path / "a.wav")[0][0], loud / np.abs(loud).max(), atol=1e-4)
@@ -106,15 +98,15 @@ def test_too_loud_sound_is_turned_down_and_told(tmp_path):
 
 def test_resampling_keeps_a_tone_and_removes_what_does_not_fit():
     for rate in (8000, 22050, 48000):
-        there = resample(tone(440, 1, rate), rate, 16000)
+        there = resample(tone(rate=rate), rate, 16000)
         assert there.shape == (16000,)
-        np.testing.assert_allclose(there[2000:-2000], tone(440)[2000:-2000], atol=2e-3)
-    high = resample(tone(11000, 1, 48000), 48000, 16000)
+        np.testing.assert_allclose(there[2000:-2000], tone()[2000:-2000], atol=2e-3)
+    high = resample(tone(rate=48000, hertz=11000), 48000, 16000)
     assert rms_db(high[2000:-2000]) < -80
-    stacked = resample(np.stack([tone(440), tone(600)])[None], 16000, 8000)
+    stacked = resample(np.stack([tone(), tone(hertz=600)])[None], 16000, 8000)
     assert stacked.shape == (1, 2, 8000)
-    np.testing.assert_allclose(stacked[0, 1], resample(tone(600), 16000, 8000), atol=1e-6)
-    same = tone(440)
+    np.testing.assert_allclose(stacked[0, 1], resample(tone(hertz=600), 16000, 8000), atol=1e-6)
+    same = tone()
     assert resample(same, 16000, 16000) is same
 
 
@@ -163,7 +155,7 @@ def test_a_cut_flac_is_damaged_not_silently_shorter(tmp_path):
 
 
 def test_what_cannot_be_written_is_told(tmp_path):
-    audio = tone(440)
+    audio = tone()
     with pytest.raises(InputError, match="unknown suffix"):
         write(tmp_path / "a.xyz", audio, 16000)
     with pytest.raises(InputError, match="int16"):
@@ -179,7 +171,7 @@ def test_what_cannot_be_written_is_told(tmp_path):
 
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EIO, "cannot be written")])
 def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, number, words):
-    write(tmp_path / "a.wav", tone(440), 16000)
+    write(tmp_path / "a.wav", tone(), 16000)
     before = (tmp_path / "a.wav").read_bytes()
 
     class Full(FileIO):
@@ -194,7 +186,7 @@ def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
     monkeypatch.setattr(encoding, "open", open_raw, raising=False)
     with pytest.raises(InputError, match=words):
-        write(tmp_path / "a.wav", tone(880), 16000)
+        write(tmp_path / "a.wav", tone(hertz=880), 16000)
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
     assert (tmp_path / "a.wav").read_bytes() == before
 
@@ -205,7 +197,7 @@ def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 @pytest.mark.parametrize("snr_db", [-5.0, 0.0, 7.3, 20.0])
 @pytest.mark.parametrize("level_db", [None, -35.0, -3.0])
 def test_the_ratio_holds_whatever_the_level(snr_db, level_db):
-    clean, noise = tone(300, level=0.3), white(16000, level=0.02)
+    clean, noise = tone(hertz=300, level=0.3), white(16000, level=0.02)
     noisy, scaled, added = mix(clean, noise, snr_db, level_db)
     assert noisy.dtype == scaled.dtype == added.dtype == np.float32
     np.testing.assert_array_equal(noisy, scaled + added)
@@ -218,19 +210,19 @@ def test_the_ratio_holds_whatever_the_level(snr_db, level_db):
 
 def test_levels_of_known_signals():
     assert rms_db(np.ones(100)) == pytest.approx(0)
-    assert rms_db(tone(100, level=1.0)) == pytest.approx(-10 * math.log10(2), abs=1e-3)
+    assert rms_db(tone(hertz=100, level=1.0)) == pytest.approx(-10 * math.log10(2), abs=1e-3)
     assert rms_db(np.zeros(10)) == rms_db(np.zeros(0)) == -math.inf
 
 
 def test_the_clip_guard_turns_all_down_together():
-    clean = tone(300, level=0.9)
+    clean = tone(hertz=300, level=0.9)
     noisy, scaled, added = mix(clean, white(16000, level=0.2), 0.0)
     assert np.abs(noisy).max() == pytest.approx(PEAK, abs=1e-6)
     assert rms_db(scaled) - rms_db(added) == pytest.approx(0, abs=1e-4)
 
 
 def test_silence_leaves_the_other_as_it_is():
-    clean, noise, nothing = tone(300), white(16000), np.zeros(16000, dtype=np.float32)
+    clean, noise, nothing = tone(hertz=300), white(16000), np.zeros(16000, dtype=np.float32)
     for first, second in ((nothing, noise), (clean, nothing)):
         noisy, scaled, added = mix(first, second, 5.0)
         np.testing.assert_array_equal(scaled, first)
@@ -251,7 +243,7 @@ def test_noise_is_cut_or_starts_over():
 @pytest.mark.parametrize("factor", [0.8, 0.9, 1.1, 1.25])
 @pytest.mark.parametrize("hertz", [110.0, 440.0, 1500.0])
 def test_tempo_changes_length_and_not_pitch(factor, hertz):
-    audio = tone(hertz, 4.0)
+    audio = tone(seconds=4.0, hertz=hertz)
     out = stretch(audio, factor)
     assert len(out) == round(len(audio) / factor)
     spectrum = np.abs(np.fft.rfft(out * np.hanning(len(out)), 2**18))

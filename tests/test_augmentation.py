@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.corpora import write_pair
 from sordino.audio.mix import rms_db
 from sordino.audio.rooms import reverberate
 from sordino.audio.sound_files import info, write
@@ -281,11 +282,8 @@ def test_kinds_of_noise_take_turns_in_validation(tmp_path: Path) -> None:
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
     for number in range(6):
-        clean, noise = 0.1 * rng.standard_normal((2, RATE)).astype(np.float32)
-        write(tmp_path / "clean" / f"s{number}_1.wav", clean, RATE)
-        write(tmp_path / "noisy" / f"s{number}_1.wav", clean + noise / 4, RATE)
+        write_pair(tmp_path, f"s{number}_1.wav", number, 1.0, RATE)
     return tmp_path
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tiny import batch_of, objective_of, pair, recipe
 from torch import Tensor, nn
 
+from helpers.recipes import batch_of, objective_of, pair, recipe
 from sordino import models
 from sordino.cli.main import main
 from sordino.distill.base import Method

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.noise import tone
 from sordino import models
 from sordino.assets import shipped
 from sordino.cli.base import Command
@@ -23,10 +24,6 @@ from sordino.cli.commands import COMMANDS, DATA_COMMANDS, Entry
 from sordino.cli.main import main
 
 RATE = 16000
-
-
-def tone(seconds: float = 0.5, rate: int = RATE) -> np.ndarray:
-    return (0.3 * np.sin(2 * np.pi * 300 * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
 
 
 @pytest.fixture
@@ -76,7 +73,7 @@ def test_text_named_wav(here: Path, refused: Refused) -> None:
 
 
 def test_samples_that_are_not_numbers(here: Path, refused: Refused) -> None:
-    broken = tone()
+    broken = tone(0.5)
     broken[100] = np.nan
     soundfile.write("nan.wav", broken, RATE, subtype="FLOAT")
     assert "NaN" in refused("enhance", "nan.wav", "-o", "out.wav")
@@ -112,7 +109,7 @@ def test_missing_partner(here: Path, refused: Refused) -> None:
     for folder, names in (("noisy", "ab"), ("clean", "a")):
         (here / folder).mkdir()
         for name in names:
-            soundfile.write(here / folder / f"{name}.wav", tone(), RATE)
+            soundfile.write(here / folder / f"{name}.wav", tone(0.5), RATE)
     line = refused("evaluate", "noisy", "--data", "noisy", "clean")
     assert "b.wav" in line or "b" in line.split()
     assert "partner" in line
@@ -133,7 +130,7 @@ def test_checkpoint_of_another_network(here: Path, refused: Refused) -> None:
     models.save(models.create("manner-s", hidden=4, depth=3), "small.safetensors")
     header = {"format": "sordino-network-1", "sordino": "0", "name": "manner-s", "sample_rate": "16000", "about": "{}"}
     save_file(load_file("small.safetensors"), "other.safetensors", header | {"arguments": '{"hidden": 6, "depth": 3}'})
-    soundfile.write("in.wav", tone(), RATE)
+    soundfile.write("in.wav", tone(0.5), RATE)
     line = refused("enhance", "in.wav", "-o", "out.wav", "--model", "other.safetensors")
     assert "weights of another network" in line
     save_file(load_file("small.safetensors"), "foreign.safetensors")
@@ -202,7 +199,7 @@ def test_every_command_of_the_table_is_there(entry: Entry) -> None:
 
 
 def test_json_is_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    soundfile.write("in.wav", tone(), RATE)
+    soundfile.write("in.wav", tone(0.5), RATE)
     main(["enhance", "in.wav", "-o", "out.wav", "--json"])
     assert json.loads(capsys.readouterr().out)["output"] == "out.wav"
     main(["models", "--json"])
@@ -229,7 +226,7 @@ def test_a_corpus_with_problems_leaves_with_1(here: Path, capsys: pytest.Capture
     for folder, names in (("noisy", "ab"), ("clean", "a")):
         (here / "corpus" / folder).mkdir(parents=True)
         for name in names:
-            soundfile.write(here / "corpus" / folder / f"{name}.wav", tone(), RATE)
+            soundfile.write(here / "corpus" / folder / f"{name}.wav", tone(0.5), RATE)
     with pytest.raises(SystemExit) as left:
         main(["data", "check", "corpus", "--measure", "0"])
     assert left.value.code == 1

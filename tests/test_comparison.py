@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.recipes import SOUND, UNET, settings
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run
@@ -16,9 +17,9 @@ from sordino.training.state import CHECKPOINT
 
 RECIPE = {
     "title": "a student",
-    "data": {"name": "synthetic", "segment_s": 0.5},
-    "model": {"name": "unet", "width": 4, "depth": 2, "groups": 2},
-    "train": {"steps": 1, "batch_size": 1, "accelerator": "cpu", "workers": 0, "threads": 1, "validate_items": 1},
+    "data": SOUND,
+    "model": UNET,
+    "train": settings(1, batch_size=1),
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.noise import hiss
 from sordino.audio.mix import rms_db
 from sordino.audio.sound_files import info, read_mono, write
 from sordino.audio.tempo import stretch
@@ -25,10 +26,6 @@ from sordino.errors import InputError
 from sordino.types import Item
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
-
-
-def white(seconds: float, seed: int = 0) -> np.ndarray:
-    return (0.05 * np.random.default_rng(seed).standard_normal(round(16000 * seconds))).astype(np.float32)
 
 
 def same(first: Item, second: Item) -> bool:
@@ -62,7 +59,7 @@ def mix(folders) -> sources.Mix:
 
 
 def write_pair(root: Path, part: str, name: str, seconds: float, seed: int = 0) -> None:
-    clean, noise = white(seconds, seed), white(seconds, seed + 1000)
+    clean, noise = hiss(seconds, seed=seed), hiss(seconds, seed=seed + 1000)
     write(root / f"clean_{part}_wav" / f"{name}.wav", clean, 16000)
     write(root / f"noisy_{part}_wav" / f"{name}.wav", clean + noise, 16000)
 
@@ -166,7 +163,10 @@ def test_processes_share_an_epoch_without_overlap():
 
 
 def test_batches_are_padded_and_know_which_items_have_references():
-    items = [Item(white(0.01), white(0.01, 1), 160, "a"), Item(white(0.02), white(0.02, 1), 320, "b")]
+    items = [
+        Item(hiss(0.01), hiss(0.01, seed=1), 160, "a"),
+        Item(hiss(0.02), hiss(0.02, seed=1), 320, "b"),
+    ]
     batch = collate(items)
     assert batch.noisy.shape == (2, 320)
     assert batch.noisy.dtype == torch.float32
@@ -259,13 +259,13 @@ def test_the_split_is_by_the_checksum_of_names():
 
 def test_one_voice_is_split_by_utterance_and_one_noise_is_refused(tmp_path):
     for number in range(6):
-        write(tmp_path / "clean" / "me" / f"{number}.wav", white(1, number), 16000)
-    write(tmp_path / "noise" / "fan_00.wav", white(1, 50), 16000)
-    write(tmp_path / "noise" / "fan_01.wav", white(1, 51), 16000)
+        write(tmp_path / "clean" / "me" / f"{number}.wav", hiss(1, seed=number), 16000)
+    write(tmp_path / "noise" / "fan_00.wav", hiss(1, seed=50), 16000)
+    write(tmp_path / "noise" / "fan_01.wav", hiss(1, seed=51), 16000)
     source = sources.Mix(f"{tmp_path}/clean", f"{tmp_path}/noise", segment_s=0.5)
     with pytest.raises(InputError, match="one noise recording"):
         source.train(0)
-    write(tmp_path / "noise" / "rain.wav", white(1, 52), 16000)
+    write(tmp_path / "noise" / "rain.wav", hiss(1, seed=52), 16000)
     source = sources.Mix(f"{tmp_path}/clean", f"{tmp_path}/noise", segment_s=0.5)
     train = source.train(0)
     heard = {train[0, index].id.partition("+")[0] for index in range(len(train))}
@@ -277,8 +277,15 @@ def tones(talkers: int, seconds: float) -> Mixer:
     time = np.arange(round(16000 * seconds)) / 16000
     speech = [(0.1 * np.sin(2 * np.pi * 500 * (n + 1) * time)).astype(np.float32) for n in range(talkers)]
     names = [str(n) for n in range(talkers)]
-    noise, mixing = MemoryRecordings([white(1)]), Mixing((0, 0), babble=1.0)
-    return Mixer(MemoryRecordings(speech), names, names, noise, ["white"], 16000, mixing)
+    return Mixer(
+        MemoryRecordings(speech),
+        names,
+        names,
+        MemoryRecordings([hiss(1)]),
+        ["white"],
+        16000,
+        Mixing((0, 0), babble=1.0),
+    )
 
 
 def test_babble_is_three_to_eight_other_talkers():
@@ -328,7 +335,7 @@ def test_ranges_that_make_no_sense_are_told_at_once(arguments, words):
 
 
 def test_other_rates_and_missing_folders_are_told(folders, tmp_path):
-    write(tmp_path / "a_1.wav", np.stack([white(1), white(1)]), 8000)
+    write(tmp_path / "a_1.wav", np.stack([hiss(1), hiss(1)]), 8000)
     with pytest.raises(InputError, match=r"8000 Hz; expected 16000 Hz; .*sordino data prepare"):
         Recordings([tmp_path / "a_1.wav"], 16000)
     with pytest.raises(InputError, match="no such folder"):
@@ -394,7 +401,7 @@ def test_a_missing_partner_and_unequal_lengths_are_told(valentini):
     with pytest.raises(InputError, match=r"no partner.*1 of 6") as caught:
         sources.Valentini(str(valentini)).train(0)
     assert str(caught.value).startswith(str(orphan))
-    write(valentini / "clean_trainset_28spk_wav" / "p226_001.wav", white(1.0), 16000)
+    write(valentini / "clean_trainset_28spk_wav" / "p226_001.wav", hiss(1.0), 16000)
     with pytest.raises(InputError, match="32000 samples long and its clean partner 16000"):
         sources.Valentini(str(valentini)).train(0)
 
@@ -403,7 +410,7 @@ def test_pairs_hold_out_speakers_or_else_recordings(tmp_path):
     for speaker in range(12):
         for number in range(2):
             for side in ("noisy", "clean"):
-                write(tmp_path / side / f"s{speaker}_{number}.flac", white(0.5, speaker), 16000)
+                write(tmp_path / side / f"s{speaker}_{number}.flac", hiss(0.5, seed=speaker), 16000)
     source = sources.Pairs(f"{tmp_path}/noisy", f"{tmp_path}/clean", valid_fraction=0.25, segment_s=0.5)
     train = source.train(0)
     trained = {train[0, index].speaker for index in range(len(train))}
@@ -421,14 +428,18 @@ def test_pairs_hold_out_speakers_or_else_recordings(tmp_path):
 
 def test_dns_names_pair_by_file_id(tmp_path):
     for number in (3, 12):
-        write(tmp_path / "noisy" / f"clnsp1_train_snr15_tl-32_fileid_{number}.wav", white(0.1, number), 16000)
-        write(tmp_path / "clean" / f"clean_fileid_{number}.wav", white(0.1, number), 16000)
+        write(
+            tmp_path / "noisy" / f"clnsp1_train_snr15_tl-32_fileid_{number}.wav",
+            hiss(0.1, seed=number),
+            16000,
+        )
+        write(tmp_path / "clean" / f"clean_fileid_{number}.wav", hiss(0.1, seed=number), 16000)
     found = pair_files(tmp_path / "noisy", tmp_path / "clean")
     assert [(id, clean.name) for id, _, clean in found] == [
         ("fileid_12", "clean_fileid_12.wav"),
         ("fileid_3", "clean_fileid_3.wav"),
     ]
-    write(tmp_path / "clean" / "other_fileid_3.wav", white(0.1), 16000)
+    write(tmp_path / "clean" / "other_fileid_3.wav", hiss(0.1), 16000)
     with pytest.raises(InputError, match="same name"):
         pair_files(tmp_path / "noisy", tmp_path / "clean")
 
@@ -437,11 +448,11 @@ def test_dns_names_pair_by_file_id(tmp_path):
 def test_dns_reads_its_layout(tmp_path, home):
     for reader in range(30):
         name = f"book_00{reader}_chp_0001_reader_{reader:05d}_1_seg_0.wav"
-        write(tmp_path / "datasets" / "clean" / name, white(0.5, reader), 16000)
+        write(tmp_path / "datasets" / "clean" / name, hiss(0.5, seed=reader), 16000)
     for number in range(3):
-        write(tmp_path / "datasets" / "noise" / f"door_{number}.wav", white(0.3, 70 + number), 16000)
+        write(tmp_path / "datasets" / "noise" / f"door_{number}.wav", hiss(0.3, seed=70 + number), 16000)
     for side, name in (("noisy", "clnsp_snr5_fileid_0.wav"), ("clean", "clean_fileid_0.wav")):
-        write(tmp_path / home / "synthetic" / "no_reverb" / side / name, white(0.5), 16000)
+        write(tmp_path / home / "synthetic" / "no_reverb" / side / name, hiss(0.5), 16000)
     source = sources.Dns(str(tmp_path), hours=0.01, segment_s=1.0, valid_items=3)
     train = source.train(0)
     assert len(train) == 36

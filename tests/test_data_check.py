@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.corpora import write_pair
+from helpers.noise import hiss
 from sordino.audio.sound_files import info, list_audio, read, resample, write
 from sordino.data import manifest, sources
 from sordino.data.manifest import Entry
@@ -21,22 +23,12 @@ from sordino.data.tools.published import measure_noisy
 from sordino.errors import InputError
 
 
-def white(seconds: float, seed: int, rate: int = 16000, level: float = 0.05) -> np.ndarray:
-    return (level * np.random.default_rng(seed).standard_normal(round(rate * seconds))).astype(np.float32)
-
-
-def put(root: Path, name: str, seed: int, seconds: float = 0.5, rate: int = 16000) -> None:
-    """A clean file and its noisy partner."""
-    write(root / "clean" / name, white(seconds, seed, rate), rate)
-    write(root / "noisy" / name, white(seconds, seed, rate) + white(seconds, seed + 500, rate), rate)
-
-
 @pytest.fixture
 def corpus(tmp_path) -> Path:
     root = tmp_path / "corpus"
     for number in range(8):
-        put(root, f"s{number}_a.wav", number)
-    put(root / "test", "t0_a.wav", 100)
+        write_pair(root, f"s{number}_a.wav", number)
+    write_pair(root / "test", "t0_a.wav", 100)
     return root
 
 
@@ -66,13 +58,13 @@ def test_a_sane_corpus_is_ok(corpus):
 def test_every_fault_is_found_and_only_where_it_is(corpus, tmp_path):
     (corpus / "noisy" / "s0_a.wav").write_text("not a recording")
     (corpus / "clean" / "s1_a.wav").unlink()
-    write(corpus / "clean" / "s2_a.wav", white(0.4, 2), 16000)
-    write(corpus / "noisy" / "s3_a.wav", white(0.5, 3, 8000), 8000)
+    write(corpus / "clean" / "s2_a.wav", hiss(0.4, seed=2), 16000)
+    write(corpus / "noisy" / "s3_a.wav", hiss(0.5, seed=3, rate=8000), 8000)
     write(corpus / "clean" / "s4_a.wav", np.zeros(8000, dtype=np.float32), 16000)
-    write(corpus / "noisy" / "s5_a.wav", np.clip(white(0.5, 5, level=0.6), -0.5, 0.5), 16000)
+    write(corpus / "noisy" / "s5_a.wav", np.clip(hiss(0.5, seed=5, level=0.6), -0.5, 0.5), 16000)
     write(corpus / "noisy" / "s6_b.flac", read(corpus / "noisy" / "s6_a.wav")[0], 16000)
-    write(corpus / "clean" / "s6_b.flac", white(0.5, 66), 16000)
-    put(corpus / "test", "s7_b.wav", 77)
+    write(corpus / "clean" / "s6_b.flac", hiss(0.5, seed=66), 16000)
+    write_pair(corpus / "test", "s7_b.wav", 77)
     report = check(corpus, fix=tmp_path / "fixed.csv")
     assert told(report) == {
         ("unreadable", "s0_a.wav"),
@@ -98,7 +90,7 @@ def test_a_noisy_file_that_is_its_clean_partner_is_a_duplicate(corpus):
 
 
 def test_two_files_of_one_name_are_both_seen(corpus):
-    write(corpus / "noisy" / "s1_a.flac", white(0.5, 300), 16000)
+    write(corpus / "noisy" / "s1_a.flac", hiss(0.5, seed=300), 16000)
     assert ("missing partner", "s1_a.wav") in told(check(corpus))
 
 
@@ -117,7 +109,7 @@ def test_a_folder_without_recordings_is_told(tmp_path, empty):
     for name in ("clean", "noise"):
         (tmp_path / name).mkdir()
         if name not in empty:
-            write(tmp_path / name / "s1_a.wav", white(0.5, 1), 16000)
+            write(tmp_path / name / "s1_a.wav", hiss(0.5, seed=1), 16000)
     with pytest.raises(InputError, match=f"{empty[0]}: holds no recordings"):
         check(tmp_path)
 
@@ -161,7 +153,7 @@ def test_measured_figures_are_held_against_the_published(tmp_path):
             [(tmp_path / "a.wav", tmp_path / "a.wav")] * 20, Draw(mean), 16000, {"pesq_wb": (1.97, 1.97)}
         )
 
-    write(tmp_path / "a.wav", white(0.1, 0), 16000)
+    write(tmp_path / "a.wav", hiss(0.1), 16000)
     near, far = run(2.0), run(2.2)
     # Three standard errors of these draws are 3 x 0.1026 / sqrt(20) = 0.069.
     assert near["off"] == []
@@ -174,8 +166,8 @@ def test_measured_figures_are_held_against_the_published(tmp_path):
 def test_a_valentini_test_set_that_is_off_is_not_ok(tmp_path):
     for number in range(6):
         name = f"p232_00{number}.wav"
-        write(tmp_path / "clean_testset_wav" / name, white(0.3, number), 16000)
-        write(tmp_path / "noisy_testset_wav" / name, white(0.3, number + 50), 16000)
+        write(tmp_path / "clean_testset_wav" / name, hiss(0.3, seed=number), 16000)
+        write(tmp_path / "noisy_testset_wav" / name, hiss(0.3, seed=number + 50), 16000)
     calls = []
 
     def measure(clean: np.ndarray, noisy: np.ndarray, sample_rate: int) -> dict[str, float]:
@@ -195,7 +187,7 @@ def test_a_valentini_test_set_that_is_off_is_not_ok(tmp_path):
 def test_layouts_are_told_by_their_folders(tmp_path, corpus):
     def made(name: str, *folders: str) -> Path:
         for folder in folders:
-            write(tmp_path / name / folder / "a.wav", white(0.1, 0), 16000)
+            write(tmp_path / name / folder / "a.wav", hiss(0.1), 16000)
         return tmp_path / name
 
     assert detect(made("v", "noisy_testset_wav", "clean_testset_wav")).kind == "valentini"
@@ -237,8 +229,12 @@ def raw(tmp_path) -> Path:
     """Files as they are downloaded: 48 kHz, and 8 kHz stereo."""
     root = tmp_path / "raw"
     for number in range(3):
-        write(root / "deep" / f"{number}.wav", white(0.3, number, 48000), 48000)
-    write(root / "stereo.wav", np.stack([white(0.3, 8, 8000), white(0.3, 9, 8000)]), 8000)
+        write(root / "deep" / f"{number}.wav", hiss(0.3, seed=number, rate=48000), 48000)
+    write(
+        root / "stereo.wav",
+        np.stack([hiss(0.3, seed=8, rate=8000), hiss(0.3, seed=9, rate=8000)]),
+        8000,
+    )
     return root
 
 
@@ -287,7 +283,7 @@ def test_bad_files_are_reported_and_the_rest_goes_on(raw, tmp_path):
 
 
 def test_a_file_that_passes_full_scale_is_turned_down_and_told(raw, tmp_path):
-    square = np.sign(white(0.3, 0, 48000))
+    square = np.sign(hiss(0.3, rate=48000))
     write(raw / "loud.wav", square, 48000)
     result = prepare(raw, tmp_path / "out", workers=1)
     assert [(Path(path).name, gain_db < 0) for path, gain_db in result.turned_down] == [("loud.wav", True)]
@@ -299,7 +295,7 @@ def test_prepare_refuses_what_would_end_badly(raw, tmp_path):
     prepare(raw, tmp_path / "out", sample_rate=8000, workers=1)
     with pytest.raises(InputError, match="at 8000 Hz"):
         prepare(raw, tmp_path / "out", workers=1)
-    write(raw / "stereo.flac", white(0.3, 0), 16000)
+    write(raw / "stereo.flac", hiss(0.3), 16000)
     with pytest.raises(InputError, match="written over"):
         prepare(raw, tmp_path / "other")
     with pytest.raises(InputError, match="no such folder"):
@@ -307,7 +303,7 @@ def test_prepare_refuses_what_would_end_badly(raw, tmp_path):
 
 
 def test_a_full_disk_stops_prepare_with_one_line_and_no_half_file(raw, tmp_path):
-    write(raw / "long.wav", white(20.0, 3, 48000), 48000)
+    write(raw / "long.wav", hiss(20.0, seed=3, rate=48000), 48000)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:

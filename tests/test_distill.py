@@ -6,9 +6,10 @@ import copy
 
 import pytest
 import torch
-from small import batch_of, network, noise
 from torch import Tensor
 
+from helpers.networks import batch_of, network
+from helpers.noise import noise
 from sordino import models
 from sordino.distill.base import Method
 from sordino.distill.methods import METHODS

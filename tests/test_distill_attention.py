@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from layers import (
+from torch import Tensor
+
+from helpers.encoders import (
     FAMILY,
     batch,
     encoder,
@@ -16,7 +18,6 @@ from layers import (
     layers,
     made,
     networks,
-    noise,
     slow_energy,
     slow_norm,
     slow_planes,
@@ -27,8 +28,7 @@ from layers import (
     value,
     views,
 )
-from torch import Tensor
-
+from helpers.noise import precise
 from sordino.distill.layers.attention import same_size, shorten
 from sordino.distill.layers.resize import resize_planes, same_axes
 from sordino.distill.methods.abc_kd import AttentionCompression, Compression, compressed_distance
@@ -40,19 +40,27 @@ from sordino.errors import InputError
 
 @pytest.mark.parametrize(("frames", "bins"), [(3, 2), (12, 10), (20, 4), (5, 17), (1, 1)])
 def test_planes_are_resized_along_both_axes(frames: int, bins: int) -> None:
-    feature = noise(2, 3, 12, 10)
+    feature = precise(2, 3, 12, 10, level=0.5)
     expected = [[slow_resize(channel, frames, bins) for channel in item] for item in feature.numpy()]
     assert np.allclose(resize_planes(feature, frames, bins).numpy(), expected, atol=1e-12)
 
 
 def test_frequencies_become_channels_where_a_layer_has_none() -> None:
-    both = [noise(2, 3, 7, 4), noise(2, 5, 9, 6)]
+    both = [precise(2, 3, 7, 4, level=0.5), precise(2, 5, 9, 6, level=0.5)]
     assert same_axes(both) == both
-    assert [one.shape for one in same_axes([*both, noise(2, 4, 11)])] == [(2, 12, 7), (2, 30, 9), (2, 4, 11)]
+    assert [one.shape for one in same_axes([*both, precise(2, 4, 11, level=0.5)])] == [
+        (2, 12, 7),
+        (2, 30, 9),
+        (2, 4, 11),
+    ]
     ours, theirs = same_size(*both)
     assert (ours.shape, theirs.shape) == ((2, 3, 7, 4), (2, 5, 7, 4))
-    assert [one.shape for one in shorten([*both, noise(2, 4, 11)], 8, 5)] == [(2, 3, 7, 4), (2, 5, 8, 5), (2, 4, 8)]
-    ours, theirs = same_size(both[0], noise(2, 4, 11))
+    assert [one.shape for one in shorten([*both, precise(2, 4, 11, level=0.5)], 8, 5)] == [
+        (2, 3, 7, 4),
+        (2, 5, 8, 5),
+        (2, 4, 8),
+    ]
+    ours, theirs = same_size(both[0], precise(2, 4, 11, level=0.5))
     assert (ours.shape, theirs.shape) == ((2, 12, 7, 1), (2, 4, 7, 1))
 
 
@@ -106,7 +114,7 @@ def test_abc_on_projected_features_is_its_slow_version(shapes: str) -> None:
 
 
 def test_a_layer_s_loudness_does_not_outweigh_attention() -> None:
-    feature, teacher = noise(2, 4, 12, seed=1), layers([(5, 20), (3, 30)], 2, items=2)
+    feature, teacher = precise(2, 4, 12, seed=1, level=0.5), layers([(5, 20), (3, 30)], 2, items=2)
     attention = torch.tensor([[0.9, 0.1], [0.2, 0.8]], dtype=torch.float64)
     louder = [teacher[0], -50 * teacher[1][:, torch.tensor([2, 0, 1])]]
     for normalise in (True, False):
@@ -115,8 +123,8 @@ def test_a_layer_s_loudness_does_not_outweigh_attention() -> None:
 
 
 def test_a_student_layer_that_equals_the_compression_costs_nothing() -> None:
-    feature = noise(2, 4, 12, seed=1)
-    teacher = [noise(2, 5, 20), -3 * feature[:, torch.randperm(4)]]
+    feature = precise(2, 4, 12, seed=1, level=0.5)
+    teacher = [precise(2, 5, 20, level=0.5), -3 * feature[:, torch.randperm(4)]]
     only = torch.tensor([[0.0, 1.0]]).double().expand(2, 2)
     assert compressed_distance(feature, teacher, only).tolist() == pytest.approx([0, 0], abs=1e-12)
     assert (compressed_distance(feature, teacher, only.flip(1)) > 0.01).all()
@@ -275,7 +283,7 @@ def test_alp_is_its_slow_version(shapes: str) -> None:
 
 
 def test_fusing_one_layer_is_that_layer() -> None:
-    fused, attention = fuse(noise(2, 4, 5, 3), (target := noise(2, 1, 4, 5, 3, seed=1)))
+    fused, attention = fuse(precise(2, 4, 5, 3, level=0.5), (target := precise(2, 1, 4, 5, 3, seed=1, level=0.5)))
     assert torch.equal(fused, target[:, 0])
     assert attention.tolist() == [[1], [1]]
 
@@ -292,7 +300,10 @@ def test_the_teacher_s_maps_do_not_learn_and_are_saved() -> None:
 
 def test_teacher_layers_of_equal_width_keep_their_angles() -> None:
     """On average; one map for all of them is what makes the angle between two layers mean something."""
-    student, teacher = [noise(3, 4, 12)], [noise(3, 32, 12, seed=1), noise(3, 32, 12, seed=1)]
+    student, teacher = (
+        [precise(3, 4, 12, level=0.5)],
+        [precise(3, 32, 12, seed=1, level=0.5), precise(3, 32, 12, seed=1, level=0.5)],
+    )
     scheme = made(encoder("alp", dim=512), student, teacher).get_submodule("weighing")
     matrix = scheme.get_buffer("fixed_32")
     assert [name for name, _ in scheme.named_buffers()] == ["fixed_32"]

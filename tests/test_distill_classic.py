@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from pairs import SIZES, batch_of, noise, ready, view_of
 
+from helpers.noise import noise
+from helpers.views import SIZES, batch_of, ready, view_of
 from sordino import models
 from sordino.distill.layers.layer_loss import aligned
 from sordino.distill.methods import METHODS
@@ -153,7 +154,7 @@ def test_the_bounded_loss_is_the_supervised_one_on_those_items(loss: str) -> Non
     samples = 16000 if loss == "perceptual" else 2600
     batch = batch_of(3, samples)
     assert batch.clean is not None
-    better, worse = batch.clean + 0.01 * noise(3, samples, seed=5), batch.noisy
+    better, worse = batch.clean + 0.01 * noise(3, samples, seed=5, level=1.0), batch.noisy
     student = torch.stack([worse[0], better[1], worse[2]]).requires_grad_()
     method = Bounded(loss)
     value = method(View(student), View(torch.stack([better[0], worse[1], better[2]])), batch)
@@ -190,9 +191,12 @@ def test_hints_are_a_mean_square_through_the_regressor(kind: str) -> None:
 
 
 def test_a_regressor_can_learn_any_mixture_of_channels() -> None:
-    feature = noise(4, 3, 50, seed=1)
-    mixed = torch.einsum("dc,bcn->bdn", noise(5, 3, seed=2), feature) + noise(1, 5, 1, seed=3)
-    student, teacher = View(noise(4, 10), {"encoder.1": feature}), View(noise(4, 10), {"encoder.1": mixed})
+    feature = noise(4, 3, 50, seed=1, level=1.0)
+    mixed = torch.einsum("dc,bcn->bdn", noise(5, 3, seed=2, level=1.0), feature) + noise(1, 5, 1, seed=3, level=1.0)
+    student, teacher = (
+        View(noise(4, 10, level=1.0), {"encoder.1": feature}),
+        View(noise(4, 10, level=1.0), {"encoder.1": mixed}),
+    )
     method = ready(FitNets(), student, teacher)
     optimizer = torch.optim.Adam(method.parameters(), lr=0.05)
     for _ in range(300):
@@ -207,7 +211,11 @@ def test_a_regressor_can_learn_any_mixture_of_channels() -> None:
 
 
 def test_the_likelihood_is_that_of_a_gaussian() -> None:
-    mean, target, variance = noise(2, 3, 4, seed=1), noise(2, 3, 4, seed=2), torch.tensor([0.5, 1.0, 4.0])
+    mean, target, variance = (
+        noise(2, 3, 4, seed=1, level=1.0),
+        noise(2, 3, 4, seed=2, level=1.0),
+        torch.tensor([0.5, 1.0, 4.0]),
+    )
     gaussian = torch.distributions.Normal(mean, variance.sqrt().view(1, 3, 1))
     expected = -gaussian.log_prob(target).mean() - 0.5 * math.log(2 * math.pi)
     assert negative_log_likelihood(mean, variance, target).item() == pytest.approx(expected.item(), rel=1e-5)
@@ -221,14 +229,20 @@ def test_variances_begin_as_asked_and_settle_where_the_student_cannot_tell() -> 
         begun = method.figures()["deviation"].flatten().tolist()
         assert begun == pytest.approx([math.sqrt(variance)] * 2, rel=1e-3)
     # One channel of the teacher is the student's own, the other is noise of variance 9 that is drawn anew each time.
-    feature = noise(8, 2, 100, seed=5)
-    method = ready(Variational(), View(noise(8, 4), {"encoder.1": feature}), View(noise(8, 4), {"encoder.1": feature}))
+    feature = noise(8, 2, 100, seed=5, level=1.0)
+    method = ready(
+        Variational(),
+        View(noise(8, 4, level=1.0), {"encoder.1": feature}),
+        View(noise(8, 4, level=1.0), {"encoder.1": feature}),
+    )
     optimizer = torch.optim.Adam(method.parameters(), lr=0.05)
     for step in range(200):
-        target = torch.stack([feature[:, 0], 3 * noise(8, 100, seed=step)], dim=1)
+        target = torch.stack([feature[:, 0], 3 * noise(8, 100, seed=step, level=1.0)], dim=1)
         optimizer.zero_grad()
         method(
-            View(noise(8, 4), {"encoder.1": feature}), View(noise(8, 4), {"encoder.1": target}), batch_of(8)
+            View(noise(8, 4, level=1.0), {"encoder.1": feature}),
+            View(noise(8, 4, level=1.0), {"encoder.1": target}),
+            batch_of(8),
         ).backward()
         optimizer.step()
     assert isinstance(method, Variational)

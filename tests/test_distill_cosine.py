@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from places import anywhere, place
 from torch import Tensor
 
+from helpers.noise import precise
+from helpers.taps import anywhere, place
 from sordino import models
 from sordino.distill.methods import METHODS
 from sordino.distill.methods.cosine import CosineAlignment, Mode, cosine_distance
@@ -25,13 +26,9 @@ MODES: list[Mode] = ["frame", "utterance", "channel"]
 every_mode = pytest.mark.parametrize("mode", MODES)
 
 
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def batch_of(items: int = 2, samples: int = 2000) -> Batch:
-    clean = 0.1 * noise(items, samples, seed=1).float()
-    return Batch(clean + 0.05 * noise(items, samples, seed=2).float(), clean, torch.full((items,), samples))
+    clean = 0.1 * precise(items, samples, seed=1).float()
+    return Batch(clean + 0.05 * precise(items, samples, seed=2).float(), clean, torch.full((items,), samples))
 
 
 def unet(**arguments: int) -> Enhancer:
@@ -55,7 +52,7 @@ def connected(tap: str = "latent", **arguments: Any) -> CosineAlignment:
 
 @every_mode
 def test_the_distance_is_its_slow_version(mode: Mode) -> None:
-    student, teacher = noise(3, 5, 7, seed=1), noise(3, 5, 7, seed=2)
+    student, teacher = precise(3, 5, 7, seed=1), precise(3, 5, 7, seed=2)
     cosines = []
     for ours, theirs in zip(student.numpy(), teacher.numpy(), strict=True):
         rows = {
@@ -77,11 +74,11 @@ def test_the_distance_by_hand() -> None:
 
 
 def test_the_scale_of_each_vector_is_free() -> None:
-    student, teacher = noise(2, 4, 6, seed=1), noise(2, 4, 6, seed=2)
+    student, teacher = precise(2, 4, 6, seed=1), precise(2, 4, 6, seed=2)
     scales: dict[Mode, Tensor] = {
-        "frame": noise(2, 1, 6, seed=3).exp(),
-        "utterance": noise(2, 1, 1, seed=3).exp(),
-        "channel": noise(2, 4, 1, seed=3).exp(),
+        "frame": precise(2, 1, 6, seed=3).exp(),
+        "utterance": precise(2, 1, 1, seed=3).exp(),
+        "channel": precise(2, 4, 1, seed=3).exp(),
     }
     expected = {mode: cosine_distance(student, teacher, mode) for mode in MODES}
     for mode, scale in scales.items():
@@ -92,7 +89,7 @@ def test_the_scale_of_each_vector_is_free() -> None:
 
 @every_mode
 def test_silence_has_no_direction(mode: Mode) -> None:
-    teacher = noise(2, 3, 5, seed=1)
+    teacher = precise(2, 3, 5, seed=1)
     silent = torch.zeros(2, 3, 5, dtype=torch.float64, requires_grad=True)
     for target, expected in ((teacher, 1.0), (torch.zeros_like(teacher), 0.0)):
         distance = cosine_distance(silent, target, mode)
@@ -102,7 +99,7 @@ def test_silence_has_no_direction(mode: Mode) -> None:
 
 
 def test_frames_in_which_the_teacher_is_silent_do_not_count() -> None:
-    student, teacher = noise(2, 3, 6, seed=1), noise(2, 3, 6, seed=2)
+    student, teacher = precise(2, 3, 6, seed=1), precise(2, 3, 6, seed=2)
     expected = cosine_distance(student[..., :4], teacher[..., :4])
     teacher[..., 4:] = 0
     assert cosine_distance(student, teacher).item() == pytest.approx(expected.item())
@@ -114,7 +111,7 @@ def test_frames_in_which_the_teacher_is_silent_do_not_count() -> None:
 @pytest.mark.parametrize("arguments", [{}, {"mode": "utterance"}, {"mode": "channel"}, {"distance": "mse"}])
 @pytest.mark.parametrize("shapes", [((2, 3, 9, 4), (2, 5, 6)), ((2, 3, 4), (2, 4, 8, 2)), ((2, 3, 5, 2), (2, 2, 5, 4))])
 def test_the_equation_on_latents_of_any_shape(shapes: tuple[tuple[int, ...], ...], arguments: dict[str, Any]) -> None:
-    student, teacher = noise(*shapes[0], seed=1), noise(*shapes[1], seed=2)
+    student, teacher = precise(*shapes[0], seed=1), precise(*shapes[1], seed=2)
     method = CosineAlignment(expansion=3, **arguments)
     method.connect({"latent": place(student)}, {"latent": place(teacher)})
     method.prepare(*views(student, teacher)[:2])
@@ -148,8 +145,8 @@ def _averaged(latent: np.ndarray, length: int) -> np.ndarray:
 
 def test_what_lies_behind_a_linear_map_costs_nothing_in_the_end() -> None:
     """A latent in other channels, in another order and at another scale is aligned by training the bottleneck alone."""
-    teacher = noise(4, 6, 30, seed=1)
-    student = 5 * torch.einsum("dc,bcn->bdn", noise(9, 6, seed=2), teacher)
+    teacher = precise(4, 6, 30, seed=1)
+    student = 5 * torch.einsum("dc,bcn->bdn", precise(9, 6, seed=2), teacher)
     torch.manual_seed(0)
     method = connected()
     shown = views(student, teacher)
@@ -168,7 +165,7 @@ def test_what_lies_behind_a_linear_map_costs_nothing_in_the_end() -> None:
 @pytest.mark.parametrize("distance", ["cosine", "mse"])
 @pytest.mark.parametrize("side", ["none", "teacher"])
 def test_without_a_bottleneck_equal_latents_cost_nothing(side: str, distance: str) -> None:
-    latent = noise(2, 4, 7, 3, seed=1)
+    latent = precise(2, 4, 7, 3, seed=1)
     tap = "latent.bottleneck" if side == "teacher" else "latent"
     method = connected("latent.bottleneck", side=side, distance=distance)
     student, teacher, batch = views(latent, latent.clone(), tap)
@@ -176,7 +173,7 @@ def test_without_a_bottleneck_equal_latents_cost_nothing(side: str, distance: st
     assert method.teacher_taps == (tap,)
     assert not list(method.parameters())
     assert method(student, teacher, batch).item() == pytest.approx(0, abs=1e-12)
-    wrong = View(teacher.wave, {tap: noise(2, 5, 7)})
+    wrong = View(teacher.wave, {tap: precise(2, 5, 7)})
     with pytest.raises(InputError, match=r"has 12 channels \(4 x 3 frequencies\) and the teacher's 5 channels"):
         method.prepare(student, wrong)
 
@@ -193,7 +190,7 @@ def test_silent_latents_are_no_trap() -> None:
 
 
 def test_the_loss_is_in_single_precision_under_autocast() -> None:
-    student, teacher, batch = views(noise(2, 8, 50).float(), noise(2, 6, 40, seed=1).float())
+    student, teacher, batch = views(precise(2, 8, 50).float(), precise(2, 6, 40, seed=1).float())
     method = connected()
     method.prepare(student, teacher)
     full = method(student, teacher, batch)

@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from pairs import batch_of, noise, ready, view_of
-from places import anywhere
 from torch import Tensor, nn
 
+from helpers.noise import noise
+from helpers.taps import anywhere
+from helpers.views import batch_of, ready, view_of
 from sordino.distill.methods.channel_time import ChannelTime, channel_energy, divergence, time_energy
 from sordino.distill.methods.dispatch import Dispatch, patch_errors, patch_heights, select
 from sordino.distill.methods.factor import Factors, FactorTransfer, factor_distance
@@ -23,7 +24,7 @@ from sordino.types import View
 
 
 def test_a_flow_is_its_slow_version() -> None:
-    first, second = noise(2, 3, 6, 4, seed=1), noise(2, 5, 6, 4, seed=2)
+    first, second = noise(2, 3, 6, 4, seed=1, level=1.0), noise(2, 5, 6, 4, seed=2, level=1.0)
     slow = np.zeros((2, 3, 5))
     for b, c, d in itertools.product(range(2), range(3), range(5)):
         slow[b, c, d] = np.mean(first[b, c].numpy() * second[b, d].numpy())
@@ -46,14 +47,14 @@ def test_flows_lead_from_layer_to_layer_on_one_side() -> None:
 
 
 def test_a_layer_without_frequencies_meets_the_mean_over_those_of_its_neighbour() -> None:
-    first, second = noise(2, 3, 6, 4, seed=1), noise(2, 5, 6, seed=2)
+    first, second = noise(2, 3, 6, 4, seed=1, level=1.0), noise(2, 5, 6, seed=2, level=1.0)
     expected = flow(first.mean(dim=-1), second)
     assert torch.allclose(flow(first, second), expected, atol=1e-6)
     assert torch.allclose(flow(second, first), expected.transpose(1, 2), atol=1e-6)
 
 
 def test_frames_may_be_shuffled_alike_in_both_layers() -> None:
-    first, second, order = noise(2, 3, 8), noise(2, 4, 8, seed=1), torch.randperm(8)
+    first, second, order = noise(2, 3, 8, level=1.0), noise(2, 4, 8, seed=1, level=1.0), torch.randperm(8)
     assert torch.allclose(flow(first[..., order], second[..., order]), flow(first, second), atol=1e-6)
 
 
@@ -61,7 +62,7 @@ def test_frames_may_be_shuffled_alike_in_both_layers() -> None:
 
 
 def test_factors_are_compared_at_unit_length() -> None:
-    ours, theirs = noise(3, 2, 5, seed=1), noise(3, 2, 5, seed=2)
+    ours, theirs = noise(3, 2, 5, seed=1, level=1.0), noise(3, 2, 5, seed=2, level=1.0)
     slow = []
     for a, b in zip(ours.numpy(), theirs.numpy(), strict=True):
         slow.append(np.sum(np.abs(a / np.sqrt(np.sum(a**2)) - b / np.sqrt(np.sum(b**2)))) / math.sqrt(a.size))
@@ -77,7 +78,7 @@ def test_the_paraphraser_learns_from_its_own_reconstruction_alone() -> None:
     assert [
         part.out_channels for part in (factors.paraphraser[0], factors.translator[0]) if isinstance(part, nn.Conv1d)
     ] == [2, 2]
-    transfer, lost = factors(student.feats["encoder.1"], noise(3, 4, 11, seed=4))
+    transfer, lost = factors(student.feats["encoder.1"], noise(3, 4, 11, seed=4, level=1.0))
     own = [*factors.paraphraser.parameters(), *factors.restore.parameters()]
     theirs = list(factors.translator.parameters())
     assert all(one is None for one in torch.autograd.grad(transfer, own, allow_unused=True, retain_graph=True))
@@ -99,7 +100,7 @@ def test_the_parts_of_factor_transfer_add_up() -> None:
 
 
 def test_energies_in_time_and_channels_are_their_slow_versions() -> None:
-    feature = noise(2, 3, 4, 5)
+    feature = noise(2, 3, 4, 5, level=1.0)
     squares = feature.numpy() ** 2
     assert time_energy(feature).flatten().tolist() == pytest.approx(squares.mean(axis=(1, 3)).ravel().tolist())
     assert channel_energy(feature).flatten().tolist() == pytest.approx(squares.mean(axis=(2, 3)).ravel().tolist())
@@ -107,7 +108,7 @@ def test_energies_in_time_and_channels_are_their_slow_versions() -> None:
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_divergence_is_its_slow_version(temperature: float) -> None:
-    ours, theirs = noise(3, 6, seed=1).square(), noise(3, 6, seed=2).square()
+    ours, theirs = noise(3, 6, seed=1, level=1.0).square(), noise(3, 6, seed=2, level=1.0).square()
     slow = []
     for a, b in zip(ours.numpy(), theirs.numpy(), strict=True):
         p, q = (np.exp(each / each.mean() / temperature) for each in (b, a))
@@ -143,7 +144,7 @@ def test_patches_cover_the_band() -> None:
 
 
 def test_patch_errors_are_their_slow_version() -> None:
-    one, other = noise(2, 7, 5, seed=1), noise(2, 7, 5, seed=2)
+    one, other = noise(2, 7, 5, seed=1, level=1.0), noise(2, 7, 5, seed=2, level=1.0)
     found = patch_errors(one, other, [3, 4], frames=2)
     assert found.shape == (2, 2, 3)
     squares = (one - other).numpy() ** 2
@@ -170,7 +171,7 @@ def spectrum(wave: Tensor) -> np.ndarray:
 def test_dispatch_is_its_slow_version() -> None:
     batch = batch_of(2, 1500)
     assert batch.clean is not None
-    ours, theirs = batch.noisy, batch.clean + 0.08 * noise(2, 1500, seed=7)
+    ours, theirs = batch.noisy, batch.clean + 0.08 * noise(2, 1500, seed=7, level=1.0)
     student, teacher, clean = (spectrum(wave) for wave in (ours, theirs, batch.clean))
     edges = [*range(0, 257, 20), 257]
     total, chosen_patches = 0.0, 0

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from layers import (
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from helpers.encoders import (
     FAMILY,
     NAMES,
     batch,
@@ -19,11 +23,7 @@ from layers import (
     taps,
     views,
 )
-from places import anywhere
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-
+from helpers.taps import anywhere
 from sordino.distill.layers.attention import LayerAttention
 from sordino.distill.methods import METHODS
 from sordino.errors import InputError

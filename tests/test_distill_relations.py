@@ -8,9 +8,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from places import anywhere
-from rows import TAPS, batch_of, noise, ready, view_of
 
+from helpers.noise import precise
+from helpers.taps import anywhere
+from helpers.views import TAPS, precise_view, ready, unlabelled
 from sordino.distill.methods.clskd import CrossLayerSimilarity
 from sordino.distill.methods.pkt import divergence, neighbours
 from sordino.distill.methods.rkd import Relational, angles, distances
@@ -21,7 +22,7 @@ from sordino.types import View
 
 
 def test_clskd_compares_the_fused_layers_frame_by_frame() -> None:
-    student, teacher = view_of("spectra", 1), view_of("wider spectra", 20)
+    student, teacher = precise_view("spectra", 1), precise_view("wider spectra", 20)
     method = ready(CrossLayerSimilarity(), student, teacher).eval()
     assert isinstance(method, CrossLayerSimilarity)
     assert method.fusion is not None
@@ -30,11 +31,11 @@ def test_clskd_compares_the_fused_layers_frame_by_frame() -> None:
         similarity_distance(output, teacher.feats[tap], "frame_batch")
         for output, tap in zip(outputs, TAPS, strict=True)
     ]
-    assert method(student, teacher, batch_of()).item() == pytest.approx(torch.stack(by_hand).sum().item())
+    assert method(student, teacher, unlabelled()).item() == pytest.approx(torch.stack(by_hand).sum().item())
 
 
 def test_clskd_fuses_along_frequency_alone() -> None:
-    student, teacher = view_of("spectra", 1), view_of("spectra", 20)
+    student, teacher = precise_view("spectra", 1), precise_view("spectra", 20)
     method = ready(CrossLayerSimilarity(side="encoder"), student, teacher).eval()
     assert isinstance(method, CrossLayerSimilarity)
     assert method.fusion is not None
@@ -47,10 +48,10 @@ def test_clskd_fuses_along_frequency_alone() -> None:
 
 
 def test_clskd_tells_how_far_its_gates_are_open() -> None:
-    student, teacher = view_of("spectra", 1), view_of("spectra", 20)
+    student, teacher = precise_view("spectra", 1), precise_view("spectra", 20)
     method = ready(CrossLayerSimilarity(width=5), student, teacher)
     assert not method.figures()
-    method(student, teacher, batch_of()).backward()
+    method(student, teacher, unlabelled()).backward()
     assert all(parameter.grad is not None for parameter in method.parameters())
     assert method.rows == ["encoder.1", "encoder.2"]
     gates = method.figures()["gates"]
@@ -62,7 +63,7 @@ def test_clskd_tells_how_far_its_gates_are_open() -> None:
 
 
 def test_distances_and_angles_are_their_slow_versions() -> None:
-    points = noise(6, 4, seed=1)
+    points = precise(6, 4, seed=1)
     pairwise = np.array([[np.linalg.norm((a - b).numpy()) for b in points] for a in points])
     expected = pairwise / (pairwise.sum() / 30)
     found = distances(points)
@@ -80,7 +81,7 @@ def test_relational_loss_by_hand() -> None:
     # One item of three frames: a right angle with sides 3 and 4, and three points on a line at equal steps.
     student = torch.tensor([[[0.0, 3.0, 0.0], [0.0, 0.0, 4.0]]], dtype=torch.float64)
     teacher = torch.tensor([[[0.0, 1.0, 2.0]]], dtype=torch.float64)
-    views = [View(noise(1, 4), {"encoder.1": feature}) for feature in (student, teacher)]
+    views = [View(precise(1, 4), {"encoder.1": feature}) for feature in (student, teacher)]
     taps = {"encoder.1": anywhere("a")}
 
     def huber(one: float, other: float) -> float:
@@ -98,25 +99,25 @@ def test_relational_loss_by_hand() -> None:
     ):
         method = Relational("frames", *weights)
         method.connect(taps, taps)
-        assert method(*views, batch_of(1)).item() == pytest.approx(expected)
+        assert method(*views, unlabelled(1)).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("among", ["frames", "items"])
 def test_embeddings_may_be_moved_rotated_and_scaled(among: str) -> None:
-    student = view_of("waves", 1, items=4)
-    rotation = torch.linalg.qr(noise(4, 4, seed=9)).Q
+    student = precise_view("waves", 1, items=4)
+    rotation = torch.linalg.qr(precise(4, 4, seed=9)).Q
     feature = student.feats["encoder.2"]
-    moved = 7 * torch.einsum("dc,bcn->bdn", rotation, feature) + noise(1, 4, 1, seed=8)
+    moved = 7 * torch.einsum("dc,bcn->bdn", rotation, feature) + precise(1, 4, 1, seed=8)
     taps = {"encoder.2": anywhere("b")}
     method = Relational("frames" if among == "frames" else "items")
     method.connect({**taps, "encoder.1": anywhere("a")}, taps)
     teacher = View(student.wave, {"encoder.2": moved})
-    assert method(student, teacher, batch_of(4)) < 1e-20
-    assert method(student, view_of("waves", 30, items=4), batch_of(4)) > 1e-4
+    assert method(student, teacher, unlabelled(4)) < 1e-20
+    assert method(student, precise_view("waves", 30, items=4), unlabelled(4)) > 1e-4
 
 
 def test_frames_that_repeat_have_a_bounded_gradient() -> None:
-    feature = noise(1, 3, 8, seed=2).float()
+    feature = precise(1, 3, 8, seed=2).float()
     feature[:, :, 4:] = feature[:, :, 4:5] + 1e-7 * feature[:, :, 4:]
     feature.requires_grad_()
     found = angles(distances(feature.transpose(1, 2)))
@@ -129,7 +130,7 @@ def test_frames_that_repeat_have_a_bounded_gradient() -> None:
 
 
 def test_neighbours_are_their_slow_version() -> None:
-    points = noise(5, 3, seed=1)
+    points = precise(5, 3, seed=1)
     kernel = np.array(
         [
             [(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)) + 1) / 2 for b in points.numpy()]
@@ -139,7 +140,7 @@ def test_neighbours_are_their_slow_version() -> None:
     expected = np.array([row / row.sum() for row in kernel])
     found = neighbours(points)
     assert found.flatten().tolist() == pytest.approx(expected.ravel().tolist(), abs=1e-9)
-    other = neighbours(noise(5, 2, seed=2))
+    other = neighbours(precise(5, 2, seed=2))
     slow = np.mean(
         [
             sum(p * math.log(p / q) for p, q in zip(*rows, strict=True))
@@ -151,7 +152,7 @@ def test_neighbours_are_their_slow_version() -> None:
 
 
 def test_each_row_may_be_scaled() -> None:
-    points = noise(5, 3, seed=1)
+    points = precise(5, 3, seed=1)
     scaled = points * torch.tensor([1.0, 2.0, 0.5, 10.0, 3.0]).unsqueeze(1)
     assert torch.allclose(neighbours(scaled), neighbours(points), atol=1e-9)
     assert neighbours(torch.zeros(4, 3)).flatten().tolist() == pytest.approx([0.25] * 16)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from layers import (
+
+from helpers.encoders import (
     batch,
     every_shape,
     layers,
     made,
     networks,
-    noise,
     slow_norm,
     slow_resize,
     taps,
     value,
     views,
 )
-
+from helpers.noise import precise
 from sordino.distill.layers.fusion import Fusion
 from sordino.distill.methods.reviewkd import KnowledgeReview, context_distance
 
@@ -27,7 +27,7 @@ from sordino.distill.methods.reviewkd import KnowledgeReview, context_distance
 
 @pytest.mark.parametrize("shape", [(3, 12, 10), (3, 12, 1), (3, 3, 2), (3, 1, 6), (3, 4, 4)])
 def test_context_distance_is_its_slow_version(shape: tuple[int, int, int]) -> None:
-    ours, theirs = noise(2, *shape, seed=1), noise(2, *shape, seed=2)
+    ours, theirs = precise(2, *shape, seed=1, level=0.5), precise(2, *shape, seed=2, level=0.5)
     total, weights, weight = np.mean((ours.numpy() - theirs.numpy()) ** 2), 1.0, 1.0
     for level in (4, 2, 1):
         if level >= shape[1]:
@@ -56,7 +56,10 @@ def slow_convolution(feature: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("kernel", [(3, 3), (1, 3), (3, 1)])
 def test_fusion_is_its_slow_version(kernel: tuple[int, int]) -> None:
-    features, sizes = [noise(2, 3, 8, 5), noise(2, 4, 4, 3, seed=1)], [(9, 4), (5, 3)]
+    features, sizes = (
+        [precise(2, 3, 8, 5, level=0.5), precise(2, 4, 4, 3, seed=1, level=0.5)],
+        [(9, 4), (5, 3)],
+    )
     torch.manual_seed(0)
     fusion = Fusion([3, 4], [6, 7], 5, kernel).double()
     outputs, gates = fusion(features, sizes)
@@ -89,7 +92,7 @@ def test_knowledge_flows_from_later_layers_to_earlier_ones_only() -> None:
 
 
 def test_fusion_of_one_layer_has_no_gate() -> None:
-    outputs, gates = Fusion([3], [4], 5).double()([noise(2, 3, 8)], [(6, 1)])
+    outputs, gates = Fusion([3], [4], 5).double()([precise(2, 3, 8, level=0.5)], [(6, 1)])
     assert outputs[0].shape == (2, 4, 6, 1)
     assert gates.shape == (0, 2)
 

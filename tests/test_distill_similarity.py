@@ -8,9 +8,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from places import anywhere
-from rows import FLAT, NAMES, SIZES, TAPS, batch_of, noise, ready, view_of
 
+from helpers.noise import precise
+from helpers.taps import anywhere
+from helpers.views import FLAT, SIZES, TAPS, precise_view, ready, unlabelled
 from sordino.distill.base import Method
 from sordino.distill.methods import METHODS
 from sordino.distill.methods.clskd import CrossLayerSimilarity
@@ -19,6 +20,9 @@ from sordino.distill.methods.rkd import Relational, distances
 from sordino.distill.methods.similarity import Axis, Similarity, TwoStep, rows, similarity, similarity_distance
 from sordino.errors import InputError
 from sordino.types import View
+
+NAMES = ("similarity", "two_step", "clskd", "rkd", "pkt")
+
 
 # Similarity matrices
 
@@ -42,7 +46,7 @@ def slow_rows(feature: np.ndarray, axis: Axis) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("axis", ["batch", "frame_batch", "intra_time", "intra_frequency"])
 def test_the_loss_is_its_slow_version_along_every_axis(axis: Axis) -> None:
-    ours, theirs = noise(3, 2, 7, 5, seed=1), noise(3, 4, 7, 5, seed=2)
+    ours, theirs = precise(3, 2, 7, 5, seed=1), precise(3, 4, 7, 5, seed=2)
     terms = []
     for student, teacher in zip(slow_rows(ours.numpy(), axis), slow_rows(theirs.numpy(), axis), strict=True):
         difference = slow_similarity(teacher) - slow_similarity(student)
@@ -59,8 +63,8 @@ def test_similarity_by_hand() -> None:
 
 @pytest.mark.parametrize("axis", ["batch", "frame_batch", "intra_time", "intra_frequency"])
 def test_channels_may_be_rotated_and_scaled(axis: Axis) -> None:
-    feature = noise(3, 4, 6, 5)
-    rotation = torch.linalg.qr(noise(4, 4, seed=9)).Q
+    feature = precise(3, 4, 6, 5)
+    rotation = torch.linalg.qr(precise(4, 4, seed=9)).Q
     rotated = 100 * torch.einsum("dc,bcnf->bdnf", rotation, feature)
     assert similarity_distance(rotated, feature, axis) < 1e-20
     assert similarity_distance(feature[:, :2], feature, axis) > 1e-4
@@ -70,11 +74,11 @@ def test_channels_may_be_rotated_and_scaled(axis: Axis) -> None:
 def test_any_two_features_have_comparable_rows(axis: Axis) -> None:
     shapes = ((3, 2, 7), (3, 5, 9), (3, 4, 6, 3), (3, 2, 12, 5))
     for one, other in itertools.product(shapes, shapes):
-        assert similarity_distance(noise(*one, seed=1), noise(*other, seed=2), axis) > 0
+        assert similarity_distance(precise(*one, seed=1), precise(*other, seed=2), axis) > 0
 
 
 def test_time_within_an_item_is_averaged_down() -> None:
-    feature = noise(2, 3, 40, seed=4)
+    feature = precise(2, 3, 40, seed=4)
     averaged = feature.unflatten(-1, (10, 4)).mean(dim=-1)
     assert torch.allclose(rows(feature, "intra_time", 10), averaged.transpose(1, 2))
     longer = feature.repeat_interleave(2, dim=-1)
@@ -94,13 +98,13 @@ def test_a_long_signal_makes_no_long_matrix() -> None:
 
 
 def test_frequencies_are_brought_to_the_lower_count() -> None:
-    feature = noise(2, 3, 7, 5, seed=5)
+    feature = precise(2, 3, 7, 5, seed=5)
     assert similarity_distance(feature.repeat_interleave(3, dim=3), feature, "intra_frequency") < 1e-20
     assert similarity_distance(feature, feature.repeat_interleave(3, dim=3), "intra_frequency") < 1e-20
 
 
 def test_over_the_batch_the_loss_is_bound_to_it_and_within_items_it_is_not() -> None:
-    ours, theirs = noise(4, 2, 6, 5, seed=1), noise(4, 3, 6, 5, seed=2)
+    ours, theirs = precise(4, 2, 6, 5, seed=1), precise(4, 3, 6, 5, seed=2)
     within: tuple[Axis, ...] = ("intra_time", "intra_frequency")
     for axis in within:
         single = [similarity_distance(ours[i : i + 1], theirs[i : i + 1], axis) for i in range(4)]
@@ -113,19 +117,19 @@ def test_over_the_batch_the_loss_is_bound_to_it_and_within_items_it_is_not() -> 
 
 
 def test_axes_and_layers_are_summed() -> None:
-    student, teacher = view_of("spectra", 1), view_of("wider spectra", 10)
+    student, teacher = precise_view("spectra", 1), precise_view("wider spectra", 10)
     axes: tuple[Axis, ...] = ("batch", "intra_frequency")
     method = ready(Similarity(axes), student, teacher)
     by_hand = [similarity_distance(student.feats[tap], teacher.feats[tap], axis) for tap in TAPS for axis in axes]
-    assert method(student, teacher, batch_of()).item() == pytest.approx(torch.stack(by_hand).sum().item())
+    assert method(student, teacher, unlabelled()).item() == pytest.approx(torch.stack(by_hand).sum().item())
     only = ready(Similarity(side="decoder"), student, teacher)
     assert only.student_taps == only.teacher_taps == ("decoder.1",)
 
 
 def test_frequencies_are_passed_over_where_a_network_has_none() -> None:
-    student, teacher = view_of("waves", 1), view_of("spectra", 10)
+    student, teacher = precise_view("waves", 1), precise_view("spectra", 10)
     both, time = ready(TwoStep(), student, teacher), ready(Similarity(("intra_time",)), student, teacher)
-    assert both(student, teacher, batch_of()) == time(student, teacher, batch_of())
+    assert both(student, teacher, unlabelled()) == time(student, teacher, unlabelled())
     with pytest.raises(InputError, match="no layers with frequencies"):
         Similarity(("intra_frequency",)).connect(FLAT, TAPS)
 
@@ -148,11 +152,11 @@ def test_deeper_layers_of_the_teacher_can_teach_too() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("ours", "theirs"), list(itertools.product(SIZES, SIZES)))
 def test_sizes_and_axes_may_differ_in_any_way(name: str, ours: str, theirs: str) -> None:
-    student, teacher = view_of(ours, 1), view_of(theirs, 20)
+    student, teacher = precise_view(ours, 1), precise_view(theirs, 20)
     for feature in student.feats.values():
         feature.requires_grad_()
     method = ready(METHODS[name](), student, teacher)
-    loss = method(student, teacher, batch_of())
+    loss = method(student, teacher, unlabelled())
     loss.backward()
     assert loss.shape == ()
     assert loss > 0
@@ -167,7 +171,7 @@ def test_sizes_and_axes_may_differ_in_any_way(name: str, ours: str, theirs: str)
 def test_silence_is_no_trap(name: str, silent: str) -> None:
     student, teacher = (
         View(one.wave.float(), {t: f.float() for t, f in one.feats.items()})
-        for one in (view_of("waves", 1), view_of("waves", 20))
+        for one in (precise_view("waves", 1), precise_view("waves", 20))
     )
     for view, who in ((student, "student"), (teacher, "teacher")):
         for feature in view.feats.values():
@@ -180,7 +184,7 @@ def test_silence_is_no_trap(name: str, silent: str) -> None:
     for feature in student.feats.values():
         feature.requires_grad_()
     method = ready(METHODS[name](), student, teacher).float()
-    loss = method(student, teacher, batch_of())
+    loss = method(student, teacher, unlabelled())
     assert torch.isfinite(loss)
     loss.backward()
     for feature in student.feats.values():
@@ -193,12 +197,12 @@ def test_silence_is_no_trap(name: str, silent: str) -> None:
 def test_autocast_does_not_coarsen_it(name: str) -> None:
     student, teacher = (
         View(one.wave.float(), {t: f.float() for t, f in one.feats.items()})
-        for one in (view_of("spectra", 1), view_of("spectra", 20))
+        for one in (precise_view("spectra", 1), precise_view("spectra", 20))
     )
     method = ready(METHODS[name](), student, teacher).float()
-    plain = method(student, teacher, batch_of())
+    plain = method(student, teacher, unlabelled())
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = method(student, teacher, batch_of())
+        mixed = method(student, teacher, unlabelled())
     assert mixed.dtype == torch.float32
     assert mixed.item() == pytest.approx(plain.item(), rel=1e-5)
 
@@ -208,10 +212,10 @@ def test_autocast_does_not_coarsen_it(name: str) -> None:
     [(Similarity(), 2), (CrossLayerSimilarity(), 2), (Relational("items"), 3), (Probabilistic("items"), 2)],
 )
 def test_a_batch_with_nothing_to_compare_is_refused(method: Method, least: int) -> None:
-    views = view_of("waves", 1, least - 1), view_of("waves", 20, least - 1)
+    views = precise_view("waves", 1, least - 1), precise_view("waves", 20, least - 1)
     with pytest.raises(InputError, match=rf"has {least - 1}; expected at least {least}; raise train.batch_size"):
         ready(method, *views)
-    assert ready(TwoStep(), view_of("waves", 1, 1), view_of("waves", 20, 1)).pairs
+    assert ready(TwoStep(), precise_view("waves", 1, 1), precise_view("waves", 20, 1)).pairs
 
 
 def test_wrong_arguments_are_refused() -> None:

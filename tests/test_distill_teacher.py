@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric import Fabric
-from places import anywhere
-from small import batch_of, network, noise
 from torch import Tensor, nn
 
+from helpers.networks import batch_of, network
+from helpers.noise import noise
+from helpers.taps import anywhere
 from sordino.distill.methods import METHODS
 from sordino.distill.methods.output import Output
 from sordino.distill.teachers import Teacher, observe, unwrap

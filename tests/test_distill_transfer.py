@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import batch_of, network, noise
 
+from helpers.networks import batch_of, network
+from helpers.noise import noise
 from sordino import models
 from sordino.distill.layers.positions import match
 from sordino.distill.methods import METHODS

@@ -26,8 +26,8 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from docs_pages import PAGES, ROOT, blocks_of, commands_of, first_example, read
 
+from docs_pages import PAGES, ROOT, blocks_of, commands_of, first_example, read
 from sordino.app.site import npm
 from sordino.audio.mix import mix
 from sordino.cli.main import main

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from docs_pages import DOCS, PAGES, read
 
+from docs_pages import DOCS, PAGES, read
 from sordino.assets import recipes, shipped, studies
 from sordino.data.augmentation import Augmentation
 from sordino.data.sources import SOURCES

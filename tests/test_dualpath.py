@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.noise import noise
 from sordino import models
 from sordino.distill.teachers import observe
 from sordino.evaluation.cost import macs_per_second
@@ -23,17 +24,13 @@ SMALL: dict[str, Any] = {"width": 4, "blocks": 1, "bands": 41, "window": 256, "h
 FRAMES = [(320, 160), (512, 256), (512, 128), (96, 32)]
 
 
-def noise(*shape: int, seed: int = 1) -> Tensor:
-    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
 def network(**arguments: int) -> DualPathNetwork:
     """A network in eval mode whose norms hold statistics and whose mask is far from one."""
     torch.manual_seed(0)
     made = DualPathNetwork(**arguments).train()
     with torch.no_grad():
         made.decoder[-1].conv.weight.mul_(30)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
-        made(noise(2, 8000))
+        made(noise(2, 8000, seed=1))
     return made.eval()
 
 
@@ -64,7 +61,7 @@ def test_size_and_cost_are_those_claimed(arguments: dict[str, int], parameters: 
 @pytest.mark.parametrize("arguments", [{}, SMALL, SMALL | {"hop": 64}, {"width": 6, "window": 320, "hop": 160}])
 @pytest.mark.parametrize("length", [1, 255, 256, 4001])
 def test_block_by_block_it_gives_what_it_gives_as_a_whole(arguments: dict[str, int], length: int) -> None:
-    made, noisy = network(**arguments), noise(2, length)
+    made, noisy = network(**arguments), noise(2, length, seed=1)
     with torch.no_grad():
         whole = made(noisy)
         assert whole.shape == noisy.shape
@@ -74,7 +71,7 @@ def test_block_by_block_it_gives_what_it_gives_as_a_whole(arguments: dict[str, i
 
 @pytest.mark.parametrize("arguments", [{}, {"hop": 128}, {"window": 320, "hop": 160}])
 def test_nothing_depends_on_what_lies_further_ahead_than_the_latency(arguments: dict[str, int]) -> None:
-    made, noisy = network(**arguments), noise(1, 6400).requires_grad_()
+    made, noisy = network(**arguments), noise(1, 6400, seed=1).requires_grad_()
     assert made.latency == made.arguments["window"]
     estimate = made(noisy)
     for place in (0, 1, 255, 256, 1000, 3000):
@@ -84,7 +81,7 @@ def test_nothing_depends_on_what_lies_further_ahead_than_the_latency(arguments: 
 
 
 def test_the_past_reaches_far() -> None:
-    made, noisy = network(), noise(1, 9600).requires_grad_()
+    made, noisy = network(), noise(1, 9600, seed=1).requires_grad_()
     (gradient,) = torch.autograd.grad(made(noisy)[0, 9000], noisy)
     assert gradient[0, :1600].abs().max() > 0
 
@@ -98,7 +95,7 @@ def test_a_fresh_network_is_the_right_way_up() -> None:
 
 
 def test_a_mask_of_one_gives_the_input_back() -> None:
-    made, noisy = network(), noise(2, 3333)
+    made, noisy = network(), noise(2, 3333, seed=1)
     last = made.decoder[-1].conv
     assert isinstance(last, nn.Conv2d)
     nn.init.zeros_(last.weight)
@@ -108,7 +105,7 @@ def test_a_mask_of_one_gives_the_input_back() -> None:
 
 @pytest.mark.parametrize("gain_db", [-60, -40, 20])
 def test_level_means_nothing(gain_db: float) -> None:
-    gain, noisy = 10 ** (gain_db / 20), noise(2, 12000)
+    gain, noisy = 10 ** (gain_db / 20), noise(2, 12000, seed=1)
     made = network()
     with torch.no_grad():
         loud, other = made(noisy), made(gain * noisy) / gain
@@ -117,7 +114,7 @@ def test_level_means_nothing(gain_db: float) -> None:
 
 
 def test_a_stream_that_turns_quiet_is_treated_as_before_once_the_level_is_forgotten() -> None:
-    made, part = network(), noise(1, 16000)
+    made, part = network(), noise(1, 16000, seed=1)
     frames = round(LEVEL_S * made.sample_rate)
     steady = torch.cat([part, part, part, part, part], dim=-1)
     turned = torch.cat([part, part, 0.01 * part, 0.01 * part, 0.01 * part], dim=-1)
@@ -133,7 +130,7 @@ def test_silence_stays_silent_and_leaves_the_level_alone() -> None:
     made = network()
     with torch.no_grad():
         assert not made(torch.zeros(1, 4000)).any()
-        alone, behind = made(noise(1, 8000)), made(F.pad(noise(1, 8000), (5120, 0)))
+        alone, behind = made(noise(1, 8000, seed=1)), made(F.pad(noise(1, 8000, seed=1), (5120, 0)))
     assert not behind[:, :4600].any()
     # The recurrent layers have run meanwhile, so that the two are alike and not equal.
     assert F.cosine_similarity(behind[:, 5120:], alone, dim=-1) > 0.9
@@ -149,7 +146,7 @@ def test_the_level_is_the_mean_of_the_frames_that_held_sound() -> None:
 
 def test_taps_are_every_layer_and_the_latent() -> None:
     made = network(width=6, blocks=2, bands=97)
-    view = observe(made, noise(2, 2560), made.taps)
+    view = observe(made, noise(2, 2560, seed=1), made.taps)
     bands = {"encoder.1": 49, "encoder.2": 25, "latent": 25, "decoder.2": 49}
     expected = {name: (2, 6, 11, count) for name, count in bands.items()} | {"decoder.1": (2, 2, 11, 97)}
     assert {name: tuple(one.shape) for name, one in view.feats.items()} == expected
@@ -158,7 +155,7 @@ def test_taps_are_every_layer_and_the_latent() -> None:
 @pytest.mark.parametrize(("window", "hop"), FRAMES)
 @pytest.mark.parametrize("blocks", [[7], [1, 1, 2, 3]])
 def test_frames_put_together_are_the_signal_late_by_the_delay(window: int, hop: int, blocks: list[int]) -> None:
-    stft, signal = StreamingStft(window, hop), noise(2, 7 * hop)
+    stft, signal = StreamingStft(window, hop), noise(2, 7 * hop, seed=1)
     past, tail, parts = stft.memory(2), stft.memory(2), []
     for block in signal.split([hop * count for count in blocks], dim=-1):
         spectrum, past = stft.analyse(block, past)
@@ -184,7 +181,7 @@ def test_the_centre_is_where_a_frame_weighs_most(window: int, hop: int) -> None:
 def test_bands_keep_low_bins_and_constants(bins: int, bands: int) -> None:
     made = Bands(bins, bands, 16000)
     assert made.kept == (bins - 1) // 4
-    spectrum = noise(2, bins)
+    spectrum = noise(2, bins, seed=1)
     merged = made.merge(spectrum)
     assert merged.shape == (2, bands)
     assert torch.equal(merged[:, : made.kept], spectrum[:, : made.kept])

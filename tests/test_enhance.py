@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import sordino
+from helpers.noise import tone
 from sordino import models
 from sordino.assets import shipped
 from sordino.audio import sound_files
@@ -26,14 +27,10 @@ def same(noisy: np.ndarray) -> np.ndarray:
     return noisy
 
 
-def tone(seconds: float, rate: int, hz: float = 440.0) -> np.ndarray:
-    return (0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
-
-
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
 @pytest.mark.parametrize("length", [1, 77, 8001])
 def test_shape_rate_and_content_are_kept(rate: int, length: int) -> None:
-    noisy = np.stack([tone(1, rate)[:length], tone(1, rate, 200)[:length]])
+    noisy = np.stack([tone(1, rate)[:length], tone(1, rate, hertz=200)[:length]])
     estimate = sordino.enhance(noisy, rate, same)
     assert estimate.shape == noisy.shape
     assert estimate.dtype == noisy.dtype
@@ -137,7 +134,7 @@ def test_the_default_student_improves_real_recordings(shared: Path) -> None:
 
 
 def test_files_keep_rate_channels_length_and_sample_type(tmp_path: Path) -> None:
-    stereo = np.stack([tone(0.7, 44100), tone(0.7, 44100, 300)])
+    stereo = np.stack([tone(0.7, 44100), tone(0.7, 44100, hertz=300)])
     sound_files.write(tmp_path / "in.wav", stereo, 44100, "PCM_24")
     report = enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", same)
     before, after = sound_files.info(tmp_path / "in.wav"), sound_files.info(tmp_path / "out.wav")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.noise import tone
 from sordino.audio import encoding, sound_files
 from sordino.cli.main import main
 from sordino.errors import InputError
@@ -27,10 +28,6 @@ RATE = 16000
 
 def same(noisy: np.ndarray) -> np.ndarray:
     return noisy
-
-
-def tone(seconds: float, rate: int = RATE, hz: float = 440.0) -> np.ndarray:
-    return (0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
 
 
 def encoded(kind: str, seconds: float = 10.0) -> bytes:
@@ -74,7 +71,7 @@ def test_ten_minutes_need_no_more_memory_than_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
 def test_long_files_come_out_whole(tmp_path: Path, suffix: str) -> None:
-    noisy = np.stack([tone(70, 22050), tone(70, 22050, 300)])
+    noisy = np.stack([tone(70, 22050), tone(70, 22050, hertz=300)])
     sound_files.write(tmp_path / f"in{suffix}", noisy, 22050)
     told: list[tuple[object, ...]] = []
     enhance_file(tmp_path / f"in{suffix}", tmp_path / "out.wav", same, progress=lambda *now: told.append(now))

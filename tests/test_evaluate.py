@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import multiprocessing
 
 import numpy as np
 import pytest
@@ -64,14 +65,22 @@ def test_the_pool_gives_what_one_process_gives(monkeypatch: pytest.MonkeyPatch):
     serial = score(attenuate, ITEMS, workers=0)
     assert pooled == serial
     assert done == [("scoring", one, 3, {}) for one in (1, 2, 3)]
-    monkeypatch.setattr(SCORING, "_HERE_S", 1e-9)  # the first one here, two in the pool
+    monkeypatch.setattr(SCORING, "HERE_S", 1e-9)  # the first one here, two in the pool
     assert score(attenuate, ITEMS) == serial
 
 
 def test_few_recordings_need_no_pool(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(SCORING, "ProcessPoolExecutor", None)
-    monkeypatch.setattr(SCORING, "_HERE_S", 600.0)
-    assert len(score(None, ITEMS, ("si_sdr_db",)).rows) == 3
+    processes: list[int] = []
+
+    def look(_done: int, _total: int) -> None:
+        processes.append(len(multiprocessing.active_children()))
+
+    before = len(multiprocessing.active_children())
+    monkeypatch.setattr(SCORING, "HERE_S", 600.0)
+    assert len(score(None, ITEMS, ("si_sdr_db",), progress=look).rows) == 3
+    assert max(processes) == before
+    score(None, ITEMS, ("si_sdr_db",), workers=2, progress=look)
+    assert max(processes) > before
 
 
 def test_no_model_scores_the_noisy_input():

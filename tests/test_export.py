@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -14,35 +13,24 @@ import pytest
 import torch
 
 import sordino
+from helpers.exports import NETWORKS, Half, export
+from helpers.noise import white
 from sordino import models
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.export import Parity, to_onnx
-from sordino.export import onnx_files as exporter
 from sordino.inference.onnx_graph import Graph, stream_file
 from sordino.models import MODELS, Enhancer
 
 RATE = 16000
-NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "manner-s": ("manner-s", {"hidden": 4, "depth": 2}),
-    "manner-b": ("manner-b", {"hidden": 6, "depth": 1}),
-    "tstnn": ("tstnn", {"channels": 8, "blocks": 1, "heads": 2, "frame": 64}),
-    "demucs": ("demucs", {"hidden": 4, "depth": 2}),
-    "demucs-both-ways": ("demucs", {"hidden": 4, "depth": 2, "causal": False}),
-    "demucs-running": ("demucs", {"hidden": 4, "depth": 2, "normalisation": "running"}),
-    "unet": ("unet", {"width": 4, "depth": 2, "groups": 2}),
-    "unet-bottleneck": ("unet", {"width": 4, "depth": 2, "groups": 1, "bottleneck": 2}),
-    "dualpath": ("dualpath", {"width": 4, "blocks": 2, "bands": 41, "window": 256, "hop": 64}),
-    "unet-512-128": ("unet", {"width": 4, "depth": 2, "groups": 2, "window": 512, "hop": 128}),
-}
 STREAM = ("demucs-running", "unet", "unet-bottleneck", "dualpath", "unet-512-128")
 CLOSE = {"tstnn": 1e-4}
 """What is near enough where 1e-5 is not: this one normalises each frame by itself, and what was rounded with it."""
 
 
 @dataclass(frozen=True)
-class Exported:
+class Case:
     network: Enhancer
     path: Path
     parity: Parity
@@ -50,28 +38,11 @@ class Exported:
     close: float
 
 
-def build(name: str) -> Enhancer:
-    """A network whose norms have statistics, not the initial zeros and ones."""
-    torch.manual_seed(0)
-    kind, arguments = NETWORKS[name]
-    network = models.create(kind, **arguments).train()
-    with torch.no_grad():
-        for _ in range(3):
-            network(0.1 * torch.randn(4, 4000))
-    return network
-
-
 @pytest.fixture(scope="module", params=NETWORKS)
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    network = build(request.param)
-    path = tmp_path_factory.mktemp("export") / "student.onnx"
-    parity = to_onnx(network, path, about={"licence": "MIT"})
-    assert network.training
-    return Exported(network.eval(), path, parity, request.param in STREAM, CLOSE.get(request.param, 1e-5))
-
-
-def noise(length: int, seed: int) -> np.ndarray:
-    return (0.1 * np.random.default_rng(seed).standard_normal(length)).astype(np.float32)
+def exported(request: pytest.FixtureRequest, kept: Path) -> Case:
+    found = export(request.param, kept)
+    streams, close = request.param in STREAM, CLOSE.get(request.param, 1e-5)
+    return Case(found.network, found.path, found.parity, streams, close)
 
 
 def whole(network: Enhancer, noisy: np.ndarray) -> np.ndarray:
@@ -84,20 +55,20 @@ def test_every_network_is_walked() -> None:
     assert {kind for kind, _ in NETWORKS.values()} == MODELS.keys() - {"manner-l"}
 
 
-def test_parity_is_told_and_true(exported: Exported) -> None:
+def test_parity_is_told_and_true(exported: Case) -> None:
     assert 0 <= exported.parity.largest_difference < exported.close
     assert (exported.parity.stream_difference is not None) == exported.streams == exported.network.streams
     assert stream_file(exported.path).is_file() == exported.streams
     for length in (256, 257, 1000, 16001, 50003):
-        noisy = noise(length, length)
+        noisy = white(length, seed=length)
         wanted, (found,) = whole(exported.network, noisy), Graph(str(exported.path)).run([noisy[None]])
         assert found.shape == (1, length)
         assert np.abs(wanted).max() > 1e-4
         assert np.abs(found[0] - wanted).max() < exported.close
 
 
-def test_runs_as_a_model_and_as_a_stream(exported: Exported) -> None:
-    noisy = np.stack([noise(9001, 1), noise(9001, 2)])
+def test_runs_as_a_model_and_as_a_stream(exported: Case) -> None:
+    noisy = np.stack([white(9001, seed=1), white(9001, seed=2)])
     wanted = np.stack([whole(exported.network, channel) for channel in noisy])
     assert np.abs(sordino.enhance(noisy, RATE, exported.path) - wanted).max() < exported.close
     if not exported.streams:
@@ -115,7 +86,7 @@ def test_runs_as_a_model_and_as_a_stream(exported: Exported) -> None:
             streamer.reset()
 
 
-def test_files_are_what_runtimes_read_and_tell_what_they_hold(exported: Exported) -> None:
+def test_files_are_what_runtimes_read_and_tell_what_they_hold(exported: Case) -> None:
     for path in (exported.path, stream_file(exported.path))[: 1 + exported.streams]:
         proto = onnx.load(path)
         assert proto.ir_version <= 10  # all that onnxruntime 1.20 knows
@@ -135,40 +106,31 @@ def test_files_are_what_runtimes_read_and_tell_what_they_hold(exported: Exported
             assert int(facts["latency_samples"]) == exported.network.latency
 
 
-@pytest.mark.parametrize("graph", ["whole_graph", "step_graph"])
-def test_what_differs_is_not_kept(graph: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, make = build("unet"), getattr(exporter, graph)
-
-    def spoilt(network: Enhancer, about: dict[str, object]) -> onnx.ModelProto:
-        proto = make(network, about)
-        (last,) = (tensor for tensor in proto.graph.initializer if tensor.name.endswith("decoder.1.conv.conv.weight"))
-        weight = onnx.numpy_helper.to_array(last)
-        last.CopyFrom(onnx.numpy_helper.from_array(2 * weight, last.name))
-        return proto
-
-    monkeypatch.setattr(exporter, graph, spoilt)
+@pytest.mark.parametrize("graph", ["whole", "step"])
+def test_what_differs_is_not_kept(graph: str, tmp_path: Path) -> None:
     before = {"student.onnx": b"what was there before", "student.stream.onnx": b"and beside it"}
     for name, content in before.items():
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=r"onnx: .* differs from the network by .* at most 0\.0001; nothing was"):
-        to_onnx(network, tmp_path / "student.onnx")
+        to_onnx(Half(wrong=graph), tmp_path / "student.onnx")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_no_stream_of_another_network_stays_beside_an_export(tmp_path: Path) -> None:
     (tmp_path / "student.stream.onnx").write_bytes(b"of a network that was here before")
-    to_onnx(build("demucs"), tmp_path / "student.onnx", [noise(300, 0)])
+    to_onnx(Half(streams=False), tmp_path / "student.onnx", [white(300)])
     assert [path.name for path in tmp_path.iterdir()] == ["student.onnx"]
     for name in ("student.pt", "student.stream.onnx", "student"):
         with pytest.raises(InputError, match=r"ends in \.onnx"):
-            to_onnx(build("demucs"), tmp_path / name)
+            to_onnx(Half(), tmp_path / name)
 
 
 def test_a_checkpoint_is_exported_with_its_recipe_and_both_parities(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint, student = tmp_path / "best.safetensors", tmp_path / "student.onnx"
-    models.save(build("unet"), checkpoint, recipe={"title": "a trial"}, step=7)
+    network = models.create("demucs", hidden=2, depth=1, normalisation="running")
+    models.save(network, checkpoint, recipe={"title": "a trial"}, step=7)
     main(["export", str(checkpoint), "-o", str(student), "--licence", "CC0", "--json"])
     answer = json.loads(capsys.readouterr().out)
     assert answer["stream_output"] == str(tmp_path / "student.stream.onnx")

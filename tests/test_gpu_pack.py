@@ -16,6 +16,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
+from helpers.corpora import write_pairs
 from sordino import models
 from sordino.data.sources import Synthetic
 from sordino.errors import InputError
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CLONE = (ROOT / ".git").exists()
 
 RECIPE = """
-data: {{name: synthetic, segment_s: 0.5}}
+data: {{name: pairs, noisy: {folder}/noisy, clean: {folder}/clean, segment_s: 0.5}}
 model: {{name: unet, width: {width}, depth: 2, groups: 1}}
 loss: {{compressed: {{}}}}
 train: {{batch_size: 2, accelerator: cpu, threads: 1, workers: 0, validate_items: 1}}
@@ -126,8 +127,9 @@ def test_weights_come_back_whole_from_halves_and_pieces(script: Any, tmp_path: P
 
 
 def test_networks_train_side_by_side_until_the_deadline(script: Any, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs")
     for name, width in (("teacher", 6), ("student", 4)):
-        (tmp_path / f"{name}.yaml").write_text(RECIPE.format(width=width))
+        (tmp_path / f"{name}.yaml").write_text(RECIPE.format(width=width, folder=tmp_path / "pairs"))
     (tmp_path / "base.yaml").write_text("train: {}")
     train = script("gpu_train")["train"]
     train.__globals__["MEASURED_S"] = 1.0  # so short are the steps
@@ -149,9 +151,10 @@ def test_networks_train_side_by_side_until_the_deadline(script: Any, tmp_path: P
 
 def test_what_is_late_is_stopped_before_the_deadline(script: Any, tmp_path: Path) -> None:
     """It is asked to stop, and ended where it does not."""
-    (tmp_path / "student.yaml").write_text(RECIPE.format(width=4))
+    write_pairs(tmp_path / "pairs")
+    (tmp_path / "student.yaml").write_text(RECIPE.format(width=4, folder=tmp_path / "pairs"))
     began = time.monotonic()
-    stopped = script("gpu_train")["_run_until"]
+    stopped = script("gpu_train")["run_until"]
     endless = {"student": ["train.steps=1000000"]}
     stopped(began + 8.0, 3.0, {"student": tmp_path / "student.yaml"}, tmp_path / "out", endless)
     assert 8.0 <= time.monotonic() - began < 20

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-import torch
 
 import sordino
+from helpers.exports import ABOUT, export
 from sordino import models
 from sordino.audio import sound_files
 from sordino.cli.main import main
 from sordino.errors import InputError
-from sordino.export import to_int8, to_onnx
+from sordino.export import to_int8
 from sordino.export.onnx_files import Run, run_stream, run_whole, speech_signals
 from sordino.export.quantise import Plan, feeds_of_recordings, parts, quantised, ranges
 from sordino.inference.onnx_graph import Graph, stream_file
 
-NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "manner-s": ("manner-s", {"hidden": 6, "depth": 1}),
-    "unet": ("unet", {"width": 4, "depth": 2, "groups": 2}),
-    "demucs": ("demucs", {"hidden": 4, "depth": 2, "normalisation": "running"}),
-}
-ABOUT = {"licence": "MIT"}
+NETWORKS = ("manner-s", "unet", "demucs-running")
 SIGNALS = [signal[8000:14000] for signal in speech_signals(16000)[-1:]]
 
 
@@ -43,23 +36,9 @@ def nearness(path: Path) -> Callable[[Run], dict[str, float]]:
     return lambda run: {str(i): -relative(run(signal), wanted[i]) for i, signal in enumerate(SIGNALS)}
 
 
-@cache
-def graph_of(name: str, folder: Path) -> Path:
-    """The network of that name in float, exported once; MANNER's takes long."""
-    torch.manual_seed(0)
-    kind, arguments = NETWORKS[name]
-    to_onnx(models.create(kind, **arguments), folder / f"{name}.onnx", [0.1 * np.ones(300, np.float32)], ABOUT)
-    return folder / f"{name}.onnx"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("float")
-
-
 @pytest.fixture(scope="module", params=NETWORKS)
-def exported(request: pytest.FixtureRequest, folder: Path) -> Path:
-    return graph_of(request.param, folder)
+def exported(request: pytest.FixtureRequest, kept: Path) -> Path:
+    return export(request.param, kept).path
 
 
 def test_weights_are_integers_and_the_loss_is_told(exported: Path, tmp_path: Path) -> None:
@@ -79,30 +58,29 @@ def test_weights_are_integers_and_the_loss_is_told(exported: Path, tmp_path: Pat
         about = Graph(str(file)).about
         assert json.loads(about["about"]) == ABOUT
         assert json.loads(about["int8"])["plan"] == {"mode": "static", "kept": list(done.attempts[-1].plan.kept)}
-    if exported.stem == "demucs":
+    if exported.parent.name == "demucs-running":
         assert {node.op_type for node in onnx.load(path).graph.node} >= {"DynamicQuantizeLSTM"}
 
 
-def test_parts_that_hurt_stay_in_float_until_the_rest_passes(folder: Path, tmp_path: Path) -> None:
-    path = graph_of("manner-s", folder)
+def test_parts_that_hurt_stay_in_float_until_the_rest_passes(kept: Path, tmp_path: Path) -> None:
+    path = export("manner-s", kept).path
     everything = to_int8(path, tmp_path / "all.onnx", SIGNALS, nearness(path), 1.0).attempts[0]
     some = to_int8(path, tmp_path / "some.onnx", SIGNALS, nearness(path), 0.7 * everything.drop)
     assert some.attempts[0] == everything
-    kept = [attempt.plan.kept for attempt in some.attempts]
-    assert [len(names) for names in kept] == list(range(len(kept)))
-    assert all(after[: len(before)] == before for before, after in pairwise(kept))
+    left = [attempt.plan.kept for attempt in some.attempts]
+    assert [len(names) for names in left] == list(range(len(left)))
+    assert all(after[: len(before)] == before for before, after in pairwise(left))
     assert some.attempts[-1].drop <= 0.7 * everything.drop < some.attempts[-2].drop
     proto = onnx.load(tmp_path / "some.onnx")
     weights = {weight.name: weight.data_type for weight in proto.graph.initializer}
     floats = {name for name, kind in weights.items() if kind == onnx.TensorProto.FLOAT and name.endswith(".weight")}
     names = parts(onnx.load(path).graph)
-    assert set(kept[-1]) < set(names)
-    assert all(any(weight.startswith(part) for weight in floats) for part in kept[-1])
+    assert set(left[-1]) < set(names)
+    assert all(any(weight.startswith(part) for weight in floats) for part in left[-1])
 
 
-def test_what_loses_too_much_is_not_kept(tmp_path: Path) -> None:
-    source, target, lines = tmp_path / "float.onnx", tmp_path / "student.onnx", []
-    to_onnx(models.create("unet", width=4, depth=1, groups=1), source, [0.1 * np.ones(300, np.float32)])
+def test_what_loses_too_much_is_not_kept(kept: Path, tmp_path: Path) -> None:
+    source, target, lines = export("unet", kept).path, tmp_path / "student.onnx", []
     target.write_bytes(b"what was there before")
     with pytest.raises(InputError, match=r"student\.onnx: int8 lost .* PESQ at the least, in \d+ attempts"):
         to_int8(source, target, SIGNALS, nearness(source), -1.0, lines.append)
@@ -111,9 +89,8 @@ def test_what_loses_too_much_is_not_kept(tmp_path: Path) -> None:
     assert len(lines) == len(parts(onnx.load(source).graph))
 
 
-def test_a_recording_that_cannot_be_scored_any_more_is_a_loss(tmp_path: Path) -> None:
-    source = tmp_path / "float.onnx"
-    to_onnx(models.create("unet", width=4, depth=1, groups=1), source, [0.1 * np.ones(300, np.float32)])
+def test_a_recording_that_cannot_be_scored_any_more_is_a_loss(kept: Path, tmp_path: Path) -> None:
+    source = export("unet", kept).path
     answers = iter([{"a": 1.0, "b": 1.0}])
     with pytest.raises(InputError, match="lost inf PESQ"):
         to_int8(source, tmp_path / "student.onnx", SIGNALS, lambda run: next(answers, {"a": 1.0}), 1.0)
@@ -131,7 +108,7 @@ def test_matrices_with_ranges_found_in_each_call(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_quantised_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint, student = tmp_path / "best.safetensors", tmp_path / "student.onnx"
-    models.save(models.create("unet", width=4, depth=1, groups=1), checkpoint)
+    models.save(models.create("demucs", hidden=2, depth=1, normalisation="running"), checkpoint)
     clean = sound_files.read_mono(sordino.assets.SPEECH, 16000)[:48000]
     noise = 0.02 * np.random.default_rng(0).standard_normal(clean.shape).astype(np.float32)
     for side, sound in (("noisy", clean + noise), ("clean", clean)):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import batch_of, network
 
+from helpers.networks import batch_of, network
+from helpers.recipes import settings
 from sordino import models
 from sordino.distill.teachers import ExternalTeacher, JointTeacher, Teacher
 from sordino.distill.teachers.outputs import WAVE
@@ -45,8 +46,7 @@ def recipe(teacher: dict[str, Any]) -> dict[str, Any]:
         "loss": {"l1": {}},
         "teacher": teacher,
         "distill": {"mvat": {}, "output": {}},
-        "train": {"steps": 2, "batch_size": 2, "threads": 1, "workers": 0, "validate_every": 2, "validate_items": 1}
-        | {"accelerator": "cpu", "log_every": 1},
+        "train": settings(2),
     }
 
 

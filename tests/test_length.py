@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
-from test_stream import Identity, Smoother, partition, streamed
 
 import sordino
+from helpers.noise import tone, white
 from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.inference.files import enhance_file
@@ -19,6 +19,7 @@ from sordino.inference.folders import enhance_folder
 from sordino.inference.model import Model
 from sordino.inference.streamer import Streamer
 from sordino.inference.windows import WINDOW_S, Windows
+from test_stream import Identity, Smoother, partition, streamed
 
 RATE = 16000
 RATES = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000)
@@ -33,21 +34,13 @@ def silent(noisy: np.ndarray) -> np.ndarray:
     return np.zeros_like(noisy)
 
 
-def tone(seconds: float, rate: int = RATE, hz: float = 440.0) -> np.ndarray:
-    return (0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
-
-
-def noise(*shape: int) -> np.ndarray:
-    return (0.1 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
-
-
 # ---- windows
 
 
 @pytest.mark.parametrize("kind", [(1.0, 0.2, 0.1), (0.5, 0.0, 0.1), (0.5, 0.1, 0.0), (0.3, 0.1, 0.05)])
 @pytest.mark.parametrize("length", [0, 1, 4800, 8000, 8001, 16000, 16001, 50_000])
 def test_a_sine_through_windows_is_unchanged(kind: tuple[float, float, float], length: int) -> None:
-    noisy = np.stack([tone(4)[:length], tone(4, hz=200)[:length]])
+    noisy = np.stack([tone(4)[:length], tone(4, hertz=200)[:length]])
     for seed in range(3):
         windows = Windows(same, RATE, 2, *kind)
         parts = [windows.feed(noisy[:, block]) for block in partition(length, seed, 3000)]
@@ -63,7 +56,7 @@ def test_what_a_window_makes_of_its_ends_is_left_to_its_neighbours() -> None:
         estimate[1600:-1600] = noisy[1600:-1600]
         return estimate
 
-    noisy = noise(1, 100_000)
+    noisy = white(1, 100_000)
     windows = Windows(ruined, RATE, 1, 1.0, 0.1, 0.05)
     estimate = np.concatenate([windows.feed(noisy), windows.flush()], axis=1)
     # The ends of the whole have no neighbours.
@@ -73,7 +66,7 @@ def test_what_a_window_makes_of_its_ends_is_left_to_its_neighbours() -> None:
 
 def test_the_state_of_a_causal_network_is_carried_through_any_length() -> None:
     network = Smoother((0.5, 0.3, -0.2))
-    noisy = noise(round((WINDOW_S + 5) * RATE))
+    noisy = white(round((WINDOW_S + 5) * RATE))
     by_hand = np.convolve(noisy, [0.5, 0.3, -0.2])[: len(noisy)]
     np.testing.assert_allclose(sordino.enhance(noisy, RATE, network), by_hand, atol=1e-6)
     assert max(length for _, length in network.seen) <= RATE
@@ -85,7 +78,7 @@ def test_the_state_of_a_causal_network_is_carried_through_any_length() -> None:
 @pytest.mark.parametrize("rate", [8000, 16000, 48000])
 @pytest.mark.parametrize("strength_db", [0.0, 6.0, 20.0])
 def test_strength_is_an_attenuation_limit(rate: int, strength_db: float) -> None:
-    noisy = noise(2, rate)
+    noisy = white(2, rate)
     estimate = sordino.enhance(noisy, rate, silent, strength_db=strength_db)
     np.testing.assert_allclose(estimate, noisy * 10 ** (-strength_db / 20), atol=1e-7)
     halved = sordino.enhance(noisy, rate, lambda heard: heard / 2)
@@ -95,7 +88,7 @@ def test_strength_is_an_attenuation_limit(rate: int, strength_db: float) -> None
 
 
 def test_the_high_band_is_dropped_or_kept() -> None:
-    low, high = tone(1, 48000, 1000), tone(1, 48000, 15000)
+    low, high = tone(1, 48000, hertz=1000), tone(1, 48000, hertz=15000)
     inner = slice(4800, -4800)
     dropped = sordino.enhance(low + high, 48000, same)
     np.testing.assert_allclose(dropped[inner], low[inner], atol=1e-3)
@@ -110,7 +103,7 @@ def test_the_high_band_is_dropped_or_kept() -> None:
 
 
 def test_streams_blend_as_files_do() -> None:
-    noisy = noise(2, 48000)
+    noisy = white(2, 48000)
     options = {"strength_db": 9.0, "high_band": "keep"}
     whole = sordino.enhance(noisy, 48000, Smoother(), **options)
     estimate = streamed(Streamer(Smoother(), 48000, 2, **options), noisy, partition(48000, 0, 2000))
@@ -132,7 +125,7 @@ def test_options_that_cannot_be_are_refused_before_anything_is_written(tmp_path:
 
 
 def test_files_stay_at_the_rate_of_the_model_if_asked(tmp_path: Path) -> None:
-    sound_files.write(tmp_path / "a.wav", np.stack([tone(2, 48000), tone(2, 48000, 200)]), 48000)
+    sound_files.write(tmp_path / "a.wav", np.stack([tone(2, 48000), tone(2, 48000, hertz=200)]), 48000)
     report = enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", same, keep_rate=False, strength_db=3.0)
     assert (report["sample_rate"], report["seconds"]) == (RATE, 2.0)
     audio, rate = sound_files.read(tmp_path / "b.wav")
@@ -155,7 +148,7 @@ def test_files_stay_at_the_rate_of_the_model_if_asked(tmp_path: Path) -> None:
 def test_any_sound_comes_back_as_it_was_but_for_its_noise(
     length: int, rate: int, channels: int, high_band: str, strength_db: float | None, dtype: type
 ) -> None:
-    noisy = noise(channels, length)
+    noisy = white(channels, length)
     noisy = (noisy * 2**15).astype(np.int16) if dtype is np.int16 else noisy.astype(dtype)
     estimate = sordino.enhance(noisy, rate, same, high_band=high_band, strength_db=strength_db)
     assert estimate.shape == noisy.shape
@@ -177,7 +170,7 @@ def test_any_sound_comes_back_as_it_was_but_for_its_noise(
 def test_any_blocks_give_what_the_whole_gives(
     blocks: list[int], rate: int, channels: int, hop_delay: tuple[int, int], low_delay: bool, strength_db: float | None
 ) -> None:
-    noisy, ends = noise(channels, sum(blocks)), np.cumsum([0, *blocks])
+    noisy, ends = white(channels, sum(blocks)), np.cumsum([0, *blocks])
     options = {"low_delay": low_delay, "strength_db": strength_db}
     apart, at_once = (Streamer(Identity(*hop_delay), rate, channels, **options) for _ in range(2))
     estimate = streamed(apart, noisy, [slice(a, b) for a, b in pairwise(ends)])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from helpers.noise import noise, precise
 from sordino.audio.stft import stft
 from sordino.losses import L1, LOSSES, MultiResolution, TimeFrequency, Weighted
 from sordino.losses.waveform import RESOLUTIONS, spectral_norm
@@ -19,14 +20,10 @@ LEAST = {"perceptual": 16000}  # samples, where a loss takes no less
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
-def noise(*shape: int, seed: int = 0, level: float = 1.0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return level * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-
 def waves(samples: int = 3000, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
     """(clean, estimate, noisy), each [2,T], the second item much noisier than the first."""
-    clean = noise(2, samples, seed=1, level=0.1, dtype=dtype) * torch.linspace(0, 1, samples, dtype=dtype)
-    added = noise(2, samples, seed=2, level=0.1, dtype=dtype) * torch.tensor([[0.3], [3.0]], dtype=dtype)
+    clean = noise(2, samples, seed=1, dtype=dtype) * torch.linspace(0, 1, samples, dtype=dtype)
+    added = noise(2, samples, seed=2, dtype=dtype) * torch.tensor([[0.3], [3.0]], dtype=dtype)
     return clean, clean + 0.4 * added + noise(2, samples, seed=3, level=0.01, dtype=dtype), clean + added
 
 
@@ -149,7 +146,7 @@ def test_l1_of_a_known_difference() -> None:
 
 @pytest.mark.parametrize("gain", [0.5, 0.9, 2.0])
 def test_a_scaled_reference_has_known_distances(gain: float) -> None:
-    reference = noise(2, 3000, dtype=torch.float64)
+    reference = precise(2, 3000)
     loss = MultiResolution()(reference, gain * reference, reference)
     level = (1 - gain) * reference.abs().mean(-1)
     expected = level.abs() + 0.5 * abs(1 - gain) + 0.5 * abs(np.log(gain))
@@ -161,7 +158,7 @@ def test_a_scaled_reference_has_known_distances(gain: float) -> None:
 @pytest.mark.parametrize("loudness", [0.25, 1.0, 3.0])
 def test_speech_and_noise_are_weighed_by_their_energy(loudness: float) -> None:
     """The noise is the speech, ``loudness`` times as strong, so that both distances are known in closed form."""
-    clean, gain = noise(1, 3000, dtype=torch.float64), 0.9
+    clean, gain = precise(1, 3000), 0.9
     noisy = (1 + loudness) * clean
     share = 1 / (1 + loudness**2)
     noise_gain = (1 + loudness - gain) / loudness
@@ -219,7 +216,7 @@ def test_noise_alone_teaches_silence_and_counts_like_any_item(name: str) -> None
 
 @pytest.mark.parametrize("snr_db", [-19.0, 0.0, 40.0])
 def test_the_floor_of_convergence_leaves_usual_items_alone(snr_db: float) -> None:
-    clean, added = noise(2, 16000, seed=1, level=0.1), noise(2, 16000, seed=2, level=0.1)
+    clean, added = noise(2, 16000, seed=1), noise(2, 16000, seed=2)
     noisy = clean + 10 ** (-snr_db / 20) * added
     estimate = clean + 0.3 * added
     assert torch.equal(MultiResolution()(clean, estimate, noisy), MultiResolution()(clean, estimate, 0 * noisy))
@@ -227,7 +224,7 @@ def test_the_floor_of_convergence_leaves_usual_items_alone(snr_db: float) -> Non
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 def test_the_norm_without_an_stft_is_about_that_of_the_stft(resolution: tuple[int, int, int]) -> None:
-    wave = noise(2, 16000, seed=3, level=0.1)
+    wave = noise(2, 16000, seed=3)
     exact = torch.linalg.vector_norm(stft(wave, *resolution), dim=(1, 2))
     assert spectral_norm(wave, *resolution).tolist() == pytest.approx(exact.tolist(), rel=0.03)
 
@@ -235,7 +232,7 @@ def test_the_norm_without_an_stft_is_about_that_of_the_stft(resolution: tuple[in
 @pytest.mark.parametrize("loss", GRADIENTS, ids=lambda loss: type(loss).__name__)
 def test_gradients_are_those_of_finite_differences(loss: nn.Module) -> None:
     # Loud everywhere, so that no magnitude lies at the floor, where the gradient jumps.
-    clean, estimate, noisy = (noise(2, 90, seed=seed, dtype=torch.float64) for seed in range(3))
+    clean, estimate, noisy = (precise(2, 90, seed=seed) for seed in range(3))
     estimate.requires_grad_()
     assert torch.autograd.gradcheck(lambda guess: loss(clean, guess, noisy), (estimate,))
     # Output distillation differentiates by the estimate only, but nothing forbids a reference that learns.

@@ -11,6 +11,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from helpers.noise import precise
 from sordino import models
 from sordino.distill.methods.output import Output
 from sordino.distill.teachers import Teacher
@@ -23,15 +24,11 @@ RATE = 16000
 REFERENCE = json.loads((Path(__file__).parent / "data" / "perceptual.json").read_text())
 
 
-def noise(seed: int, samples: int = RATE, items: int = 2) -> Tensor:
-    return torch.randn(items, samples, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def waves(samples: int = RATE, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
     """(clean, estimate, noisy), [2,T] each: noise in syllables, under less and under more noise."""
     syllables = torch.sin(torch.arange(samples) / 800).clamp(min=0.01)
-    clean = 0.1 * syllables * noise(1, samples)
-    estimate, noisy = clean + 0.02 * noise(2, samples), clean + 0.1 * noise(3, samples)
+    clean = 0.1 * syllables * precise(2, samples, seed=1)
+    estimate, noisy = clean + 0.02 * precise(2, samples, seed=2), clean + 0.1 * precise(2, samples, seed=3)
     return clean.to(dtype), estimate.to(dtype), noisy.to(dtype)
 
 
@@ -89,7 +86,7 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
     loss = Perceptual()
     _, gradient = loss_and_gradient(clean, estimate)
     for seed in range(5):
-        direction = noise(10 + seed)
+        direction = precise(2, RATE, seed=10 + seed)
         up, down = (loss(clean, estimate + sign * 1e-7 * direction, clean) for sign in (1, -1))
         slope = (gradient * direction).sum(-1)
         assert ((up - down) / 2e-7).tolist() == pytest.approx(slope.tolist(), rel=1e-4)
@@ -98,7 +95,7 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
 def test_gradcheck_through_a_few_gains_of_the_estimate_and_of_the_reference() -> None:
     """Gradcheck of 16,000 samples would take hours: here the waveforms are functions of a few numbers."""
     clean, estimate, noisy = waves()
-    shapes = torch.stack([estimate, noisy, noise(5)])
+    shapes = torch.stack([estimate, noisy, precise(2, RATE, seed=5)])
     gains = torch.tensor([1.0, 0.3, 0.002], dtype=torch.float64, requires_grad=True)
     loss = Perceptual()
     assert torch.autograd.gradcheck(lambda g: loss(clean, torch.einsum("k,kbt->bt", g, shapes), noisy), (gains,))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.noise import noise, precise
 from sordino.losses import SiSdr, Snr
 from sordino.metrics import si_sdr_db, snr_db
 
@@ -15,13 +16,9 @@ LOSSES = [SiSdr(), Snr()]
 both = pytest.mark.parametrize("loss", LOSSES, ids=["si_sdr", "snr"])
 
 
-def noise(seed: int, samples: int = 4000, dtype: torch.dtype = torch.float64) -> Tensor:
-    return 0.1 * torch.randn(2, samples, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-
 def at_ratio(ratio_db: float) -> tuple[Tensor, Tensor]:
     """Clean speech and an estimate whose error is orthogonal to it, ``ratio_db`` below."""
-    clean, error = noise(1), noise(2)
+    clean, error = precise(2, 4000, seed=1, level=0.1), precise(2, 4000, seed=2, level=0.1)
     error = error - (error * clean).sum(-1, keepdim=True) / clean.square().sum(-1, keepdim=True) * clean
     scale = clean.square().sum(-1, keepdim=True).sqrt() / error.square().sum(-1, keepdim=True).sqrt()
     return clean, clean + 10 ** (-ratio_db / 20) * scale * error
@@ -55,7 +52,11 @@ def test_the_soft_threshold_in_closed_form(max_db: float) -> None:
 
 @both
 def test_gradients_are_those_of_finite_differences(loss: torch.nn.Module) -> None:
-    clean, estimate, noisy = noise(1, 90), noise(1, 90) + noise(2, 90), noise(3, 90)
+    clean, estimate, noisy = (
+        precise(2, 90, seed=1, level=0.1),
+        precise(2, 90, seed=1, level=0.1) + precise(2, 90, seed=2, level=0.1),
+        precise(2, 90, seed=3, level=0.1),
+    )
     estimate.requires_grad_()
     assert torch.autograd.gradcheck(lambda guess: loss(clean, guess, noisy), (estimate,))
     clean.requires_grad_()
@@ -77,8 +78,8 @@ def test_one_is_blind_to_scale_and_sign_and_the_other_sees_both() -> None:
 @pytest.mark.parametrize("error", [0.0, 1e-12, 1e-6, 1e-3, 1.0])
 def test_the_gradient_is_bounded_however_good_the_estimate(loss: torch.nn.Module, error: float) -> None:
     """At most 10 / ln(10) / sqrt(k) divided by the norm of the speech."""
-    clean = noise(1)
-    _, slope = gradient(loss, clean, clean + error * noise(2), clean)
+    clean = precise(2, 4000, seed=1, level=0.1)
+    _, slope = gradient(loss, clean, clean + error * precise(2, 4000, seed=2, level=0.1), clean)
     bound = 10 / math.log(10) * 10**1.5 / torch.linalg.vector_norm(clean, dim=-1)
     assert (torch.linalg.vector_norm(slope, dim=-1) <= 1.001 * bound).all()
 
@@ -86,7 +87,7 @@ def test_the_gradient_is_bounded_however_good_the_estimate(loss: torch.nn.Module
 @both
 @pytest.mark.parametrize("scale", [0.0, 1e-20, 1e-9, 1e-4, 1e6])
 def test_loss_and_gradient_are_finite_at_any_level(loss: torch.nn.Module, scale: float) -> None:
-    clean, noisy = noise(1, dtype=torch.float32), noise(2, dtype=torch.float32)
+    clean, noisy = noise(2, 4000, seed=1), noise(2, 4000, seed=2)
     for reference, estimate in ((clean, scale * noisy), (scale * clean, noisy), (scale * clean, scale * noisy)):
         value, slope = gradient(loss, reference, estimate, noisy)
         assert torch.isfinite(value).all()
@@ -95,7 +96,7 @@ def test_loss_and_gradient_are_finite_at_any_level(loss: torch.nn.Module, scale:
 
 
 def test_a_silent_reference_teaches_silence_by_snr_and_nothing_by_si_sdr() -> None:
-    clean, noisy = noise(1), noise(2)
+    clean, noisy = precise(2, 4000, seed=1, level=0.1), precise(2, 4000, seed=2, level=0.1)
     clean[0] = 0
     value, slope = gradient(SiSdr(), clean, 0.5 * noisy, noisy)
     assert value[0] == 0

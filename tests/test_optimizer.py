@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import SMALL
-from tiny import recipe
 from torch import nn
 
 import sordino
+from helpers.networks import SMALL
+from helpers.recipes import recipe
 from sordino import models
 from sordino.errors import InputError
 from sordino.experiments import run

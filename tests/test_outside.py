@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +14,11 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from safetensors.torch import load_file
 
 import sordino
+from helpers.noise import white
+from helpers.recipes import MANNER, SOUND, settings
+from helpers.runs import interrupt_at, same_weights
 from sordino import models
 from sordino.audio import sound_files
 from sordino.cli.main import main
@@ -72,10 +73,6 @@ def foreign(path: Path, shape: Sequence[str | int] = (1, "time"), axes: int = 2,
     return path
 
 
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return (0.1 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
-
-
 # A function by its name
 
 
@@ -109,7 +106,7 @@ def test_a_function_that_is_not_there_is_told(name: str, message: str) -> None:
 
 
 def test_a_foreign_graph_and_a_function_run_at_the_rate_that_is_told(tmp_path: Path) -> None:
-    path, noisy = foreign(tmp_path / "theirs.onnx"), noise(1000)
+    path, noisy = foreign(tmp_path / "theirs.onnx"), white(1000)
     for model in (path, str(path), halve, f"{HERE}:halve", f"{HERE}:HALVER.enhance"):
         opened = open_model(model)
         assert opened.sample_rate == RATE
@@ -141,7 +138,7 @@ def test_a_rate_that_contradicts_the_model_is_refused() -> None:
 def test_a_graph_that_does_not_fit_is_told(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
     path = foreign(tmp_path / "theirs.onnx", **wrong)
     with pytest.raises(InputError, match=message):
-        open_model(path)(noise(400))
+        open_model(path)(white(400))
 
 
 def test_a_graph_that_fails_on_some_length_is_told(tmp_path: Path) -> None:
@@ -155,17 +152,17 @@ def test_a_graph_that_fails_on_some_length_is_told(tmp_path: Path) -> None:
     )
     onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 18)]), tmp_path / "t.onnx")
     model = open_model(tmp_path / "t.onnx")
-    assert model(noise(512)).shape == (512,)
+    assert model(white(512)).shape == (512,)
     with pytest.raises(InputError, match=r"t\.onnx: failed on 700 samples"):
-        model(noise(700))
+        model(white(700))
 
 
 def test_the_last_incomplete_frame_may_be_missing_and_no_more() -> None:
     lost = round(LOST_S * RATE)
-    assert sordino.enhance(noise(8000), RATE, lambda noisy: noisy[:-lost])[-lost:].tolist() == [0.0] * lost
-    assert open_model(lambda noisy: np.append(noisy, 1.0))(noise(8000)).shape == (8000,)
+    assert sordino.enhance(white(8000), RATE, lambda noisy: noisy[:-lost])[-lost:].tolist() == [0.0] * lost
+    assert open_model(lambda noisy: np.append(noisy, 1.0))(white(8000)).shape == (8000,)
     with pytest.raises(InputError, match=r"shape \(6399,\) for 8000 samples; expected as many samples"):
-        sordino.enhance(noise(8000), RATE, lambda noisy: noisy[: -lost - 1])
+        sordino.enhance(white(8000), RATE, lambda noisy: noisy[: -lost - 1])
 
 
 # A row of an evaluation
@@ -174,7 +171,7 @@ def test_the_last_incomplete_frame_may_be_missing_and_no_more() -> None:
 @pytest.fixture
 def pairs(tmp_path: Path) -> tuple[str, str]:
     for kind, seed in (("noisy", 1), ("clean", 2)):
-        wave = noise(12000, seed=2) + (noise(12000, seed=seed) if kind == "noisy" else 0)
+        wave = white(12000, seed=2) + (white(12000, seed=seed) if kind == "noisy" else 0)
         sound_files.write(tmp_path / kind / "a.wav", wave, RATE, "FLOAT")
     return str(tmp_path / "noisy"), str(tmp_path / "clean")
 
@@ -212,21 +209,19 @@ def test_a_model_from_elsewhere_on_the_command_line(
 
 
 def batch_of(samples: int = 4000) -> Batch:
-    clean = torch.from_numpy(noise(2, samples, seed=1))
-    noisy = clean + torch.from_numpy(noise(2, samples, seed=2))
+    clean = torch.from_numpy(white(2, samples, seed=1))
+    noisy = clean + torch.from_numpy(white(2, samples, seed=2))
     return Batch(noisy, clean, torch.full((2,), samples), ("first", "second"))
 
 
 def recipe(teacher: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    train = {"steps": 4, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1, "log_every": 1}
-    train |= {"validate_every": 4, "validate_items": 1}
     values: dict[str, Any] = {
-        "data": {"name": "synthetic", "segment_s": 0.5},
-        "model": {"name": "manner-s", "hidden": 2, "depth": 3},
+        "data": SOUND,
+        "model": MANNER,
         "teacher": teacher,
         "loss": {},
         "distill": {"output": {"loss": "l1"}},
-        "train": train,
+        "train": settings(4),
     }
     return {**values, **changes}
 
@@ -333,15 +328,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     values = recipe({"onnx": str(foreign(tmp_path / "theirs.onnx")), "sample_rate": 8000})
     recipes.train(values, out=tmp_path / "whole")
 
-    def interrupt(_task: str, done: int, _total: int, _numbers: dict[str, float]) -> None:
-        if done == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-
     with pytest.raises(KeyboardInterrupt):
-        recipes.train(values, out=tmp_path / "cut", progress=interrupt)
+        recipes.train(values, out=tmp_path / "cut", progress=interrupt_at(2))
     recipes.train(values, out=tmp_path / "cut", resume=True)
-    whole, cut = (load_file(tmp_path / folder / "last.safetensors") for folder in ("whole", "cut"))
-    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    assert same_weights(tmp_path / "whole", tmp_path / "cut")
     other = recipe({"callable": f"{HERE}:halve"})
     with pytest.raises(InputError, match=r"teacher\.\w+ is .*, but the run began with"):
         recipes.train(other, out=tmp_path / "cut", resume=True)

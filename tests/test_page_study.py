@@ -13,8 +13,8 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from reader import labels, whole
 
+from helpers.html import labels, whole
 from sordino.evaluation.score import Scores
 from sordino.report.columns import SYNTHETIC
 from sordino.report.pages.study import write_study

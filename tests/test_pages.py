@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
-from reader import labels, whole
 
+from helpers.html import labels, whole
+from helpers.recipes import SOUND, settings
 from sordino import models
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
@@ -177,12 +178,12 @@ def test_a_report_says_whose_layers_share_out_attention(tmp_path: Path) -> None:
     models.save(models.create("unet", width=6, depth=2, groups=1), tmp_path / "teacher.safetensors")
     recipe = {
         "title": "taught",
-        "data": {"name": "synthetic", "segment_s": 0.5, "valid_items": 2},
+        "data": {**SOUND, "valid_items": 2},
         "model": {"name": "unet", "width": 4, "depth": 1, "groups": 1},
         "loss": {"l1": {}},
         "teacher": {"checkpoint": str(tmp_path / "teacher.safetensors")},
         "distill": {"abc": {"attention": "afd"}, "alp": {}, "bounded": {}},
-        "train": {"steps": 3, "batch_size": 2, "log_every": 1, "accelerator": "cpu", "workers": 0, "threads": 1},
+        "train": settings(3),
     }
     run = tmp_path / "run"
     best = recipes.train(recipe, out=run).checkpoint

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import recipe
 
+from helpers.recipes import recipe
 from sordino import assets, models
 from sordino.cli.main import main
 from sordino.evaluation.pesq_trained import card_notes, pesq_trained, trains_on_pesq
@@ -31,6 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = recipe(
         folder,
         data={"name": "synthetic", "segment_s": 1.0},
+        model={"name": "demucs", "hidden": 4, "depth": 1},
         loss={"compressed": {}, "perceptual": {}},
         weights={"loss/perceptual": 0.01},
         stages=[],

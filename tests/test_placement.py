@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from helpers.noise import noise, precise
 from sordino import models
 from sordino.audio.stft import stft
 from sordino.losses import LOSSES
@@ -31,10 +32,6 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
 def twins(name: str, dtype: torch.dtype) -> list[models.Enhancer]:
     """Two networks with the same weights, none of which is what it was initialised with."""
     kind, arguments = NETWORKS[name]
@@ -42,14 +39,14 @@ def twins(name: str, dtype: torch.dtype) -> list[models.Enhancer]:
     first, second = (models.create(kind, **arguments).to(dtype) for _ in range(2))
     with torch.no_grad():
         for index, one in enumerate(first.parameters()):
-            one += 0.1 * one.std(correction=0).clamp(min=0.1) * noise(*one.shape, seed=index, dtype=dtype)
+            one += 0.1 * one.std(correction=0).clamp(min=0.1) * noise(*one.shape, seed=index, level=1.0, dtype=dtype)
     second.load_state_dict(first.state_dict())
     return [first, second]
 
 
 def step(network: models.Enhancer, plain: bool, dtype: torch.dtype) -> dict[str, Tensor]:
     """All that a training step leaves behind: the estimate, the gradients, and the statistics of the norms."""
-    noisy, weight = 0.1 * noise(3, 5003, seed=1, dtype=dtype), noise(3, 5003, seed=2, dtype=dtype)
+    noisy, weight = 0.1 * noise(3, 5003, seed=1, level=1.0, dtype=dtype), noise(3, 5003, seed=2, level=1.0, dtype=dtype)
     with plain_operators() if plain else nullcontext():
         estimate = network.train()(noisy)
         gradients = torch.autograd.grad((estimate * weight).sum(), list(network.parameters()))
@@ -89,7 +86,7 @@ def test_in_single_precision_it_is_as_near_to_the_truth(name: str) -> None:
 def test_in_use_it_is_that_of_torchs_own_operators(name: str) -> None:
     ours, _ = twins(name, torch.float32)
     step(ours, False, torch.float32)
-    noisy = 0.1 * noise(2, 4001, dtype=torch.float32)
+    noisy = 0.1 * noise(2, 4001, level=1.0)
     with torch.no_grad(), plain_operators():
         wanted = ours.eval()(noisy)
     with torch.no_grad():
@@ -115,11 +112,11 @@ def test_norm_and_prelu_are_those_of_torch_and_read_a_part(monkeypatch: pytest.M
     ours, plain = NormPRelu(3).double(), nn.Sequential(nn.BatchNorm2d(3), nn.PReLU(3)).double()
     with torch.no_grad():
         for index, one in enumerate(ours.parameters()):
-            one.copy_(noise(3, seed=index))  # a slope above 1 and a negative scale among them
+            one.copy_(precise(3, seed=index))  # a slope above 1 and a negative scale among them
     plain.load_state_dict(ours.state_dict())
     # Far from zero: a variance from plain sums of squares would lose its digits.
-    x = (channels_last(noise(2, 3, 5, 8)) + 1e3).requires_grad_()
-    gradient = noise(2, 3, 4, 7, seed=9)
+    x = (channels_last(precise(2, 3, 5, 8)) + 1e3).requires_grad_()
+    gradient = precise(2, 3, 4, 7, seed=9)
     found, wanted = ours(x, 4, 7), plain(x[:, :, :4, :7])
     for one, other in zip(
         (found, *torch.autograd.grad(found, [x, *ours.parameters()], gradient), *ours.buffers()),
@@ -133,12 +130,12 @@ def test_norm_and_prelu_are_those_of_torch_and_read_a_part(monkeypatch: pytest.M
 def test_units_in_a_scan_are_units_one_by_one(batch: int, steps: int, size: int) -> None:
     torch.manual_seed(0)
     grus = [Gru(5, size, batch_first=True).double() for _ in range(2)]
-    x, hidden = noise(batch, steps, 10).requires_grad_(), noise(batch, 2, size, seed=1).requires_grad_()
+    x, hidden = precise(batch, steps, 10).requires_grad_(), precise(batch, 2, size, seed=1).requires_grad_()
     outputs, memory = scan(grus, x, hidden)
     apart = [gru(x[..., 5 * i : 5 * i + 5], hidden[None, :, i].contiguous()) for i, gru in enumerate(grus)]
     wanted, last = torch.cat([one for one, _ in apart], dim=-1), torch.cat([one for _, one in apart]).transpose(0, 1)
     inputs = [x, hidden, *(one for gru in grus for one in gru.parameters())]
-    weights = noise(*wanted.shape, seed=2), noise(*last.shape, seed=3)
+    weights = precise(*wanted.shape, seed=2), precise(*last.shape, seed=3)
     for one, other in zip(
         (outputs, memory, *torch.autograd.grad((outputs, memory), inputs, weights)),
         (wanted, last, *torch.autograd.grad((wanted, last), inputs, weights)),
@@ -151,7 +148,7 @@ def test_units_in_a_scan_are_units_one_by_one(batch: int, steps: int, size: int)
 @pytest.mark.parametrize("kernel", [1, 3, 31])
 def test_a_depthwise_convolution_is_torchs(length: int, kernel: int) -> None:
     layer = Depthwise(3, kernel).double()
-    x, gradient = noise(2, 3, length).requires_grad_(), noise(2, 3, length, seed=1)
+    x, gradient = precise(2, 3, length).requires_grad_(), precise(2, 3, length, seed=1)
     found = layer(x)
     with plain_operators():
         wanted = layer(x)
@@ -166,12 +163,12 @@ def test_a_depthwise_convolution_is_torchs(length: int, kernel: int) -> None:
 @pytest.mark.parametrize("length", [1100, 4001, 16000])
 @pytest.mark.parametrize("resolution", [(1024, 120, 600), (2048, 240, 1200), (512, 50, 240), (512, 128, 512)])
 def test_a_spectrum_is_torchs(length: int, resolution: tuple[int, int, int]) -> None:
-    wave = noise(2, length).requires_grad_()
+    wave = precise(2, length).requires_grad_()
     found = stft(wave, *resolution)
     with plain_operators():
         wanted = stft(wave, *resolution)
     assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
-    gradient = torch.complex(noise(*found.shape, seed=1), noise(*found.shape, seed=2))
+    gradient = torch.complex(precise(*found.shape, seed=1), precise(*found.shape, seed=2))
     of_found, of_wanted = (torch.autograd.grad(one, wave, gradient)[0] for one in (found, wanted))
     assert torch.allclose(of_found, of_wanted, rtol=1e-9, atol=1e-9)
 
@@ -179,8 +176,8 @@ def test_a_spectrum_is_torchs(length: int, resolution: tuple[int, int, int]) -> 
 @pytest.mark.parametrize("name", ["compressed", "multi_resolution", "weighted"])
 @pytest.mark.parametrize("case", ["noise", "silence in both", "silent reference", "silent estimate", "equal"])
 def test_a_loss_and_its_gradient_are_those_of_torchs_own_operators(name: str, case: str) -> None:
-    clean, noisy = 0.1 * noise(2, 6000), 0.1 * noise(2, 6000, seed=1)
-    estimate = clean + 0.05 * noise(2, 6000, seed=2)
+    clean, noisy = 0.1 * precise(2, 6000), 0.1 * precise(2, 6000, seed=1)
+    estimate = clean + 0.05 * precise(2, 6000, seed=2)
     changes: dict[str, Callable[[], object]] = {
         "noise": lambda: None,
         "silence in both": lambda: [one[:, 1000:4000].zero_() for one in (clean, noisy, estimate)],
@@ -214,7 +211,7 @@ def test_autocast_and_a_plain_block_get_torchs_own_operators() -> None:
 @pytest.mark.parametrize("name", ["unet", "manner-s"])
 def test_a_step_in_half_precision_has_gradients(name: str) -> None:
     network, _ = twins(name, torch.float32)
-    noisy = 0.1 * noise(2, 4000, dtype=torch.float32)
+    noisy = 0.1 * noise(2, 4000, level=1.0)
     with torch.autocast("cpu", torch.bfloat16):
         loss = LOSSES["compressed"]()(0.5 * noisy, network.train()(noisy), noisy).mean()
     gradients = torch.autograd.grad(loss, list(network.parameters()))

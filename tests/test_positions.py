@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from small import noise
 from torch import Tensor
 
+from helpers.noise import noise
 from sordino import models
 from sordino.audio import sound_files
 from sordino.distill.base import Method

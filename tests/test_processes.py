@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -20,9 +20,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
+from helpers.corpora import write_pairs
+from helpers.noise import white
+from helpers.ranks import PATIENCE_S, begin, finish, srun_says
+from helpers.recipes import SOUND, settings
 from sordino import distributed, models
 from sordino.audio import sound_files
-from sordino.data.sources import Synthetic
+from sordino.cli.main import main
 from sordino.distill.methods import METHODS
 from sordino.distill.teachers import Teacher
 from sordino.errors import InputError
@@ -35,15 +39,8 @@ from sordino.training.state import STATE
 from sordino.types import Batch
 
 RANKS = 2
-PATIENCE_S = 300
 ACROSS = {"similarity": {"axes": ["batch", "frame_batch"]}, "rkd": {"among": "items"}, "pkt": {"among": "items"}}
 """Arguments by which methods compare items, where that is a matter of choice."""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 # Gradients
@@ -82,24 +79,14 @@ def gradients() -> dict[str, Tensor]:
     return found
 
 
-def in_a_process(rank: int, port: int, folder: Path) -> None:
-    """Compute the gradients beside another process, told of it as by torchrun."""
-    torch.set_num_threads(1)
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": RANKS, "LOCAL_WORLD_SIZE": RANKS, "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in told.items()})
-    os.environ.update({"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1"})
+def save_gradients(rank: int, folder: Path) -> None:
     torch.save(gradients(), folder / f"{rank}.pt")
 
 
 def test_every_method_has_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
-    port, context = free_port(), get_context("spawn")
-    started = [context.Process(target=in_a_process, args=(rank, port, tmp_path)) for rank in range(RANKS)]
-    for process in started:
-        process.start()
+    started = begin(save_gradients, tmp_path)
     wanted = gradients()
-    for process in started:
-        process.join(PATIENCE_S)
-        assert process.exitcode == 0
+    finish(started)
     for rank in range(RANKS):
         found = torch.load(tmp_path / f"{rank}.pt")
         for name in METHODS:
@@ -115,21 +102,18 @@ def recipe(folder: Path, **train: Any) -> Path:
     torch.manual_seed(1)
     models.save(models.create("demucs", hidden=6, depth=3), folder / "teacher.safetensors")
     for index in range(3):
-        wave = 0.1 * torch.randn(16000, generator=torch.Generator().manual_seed(index)).numpy()
-        (folder / "noisy").mkdir(exist_ok=True)
-        sound_files.write(folder / "noisy" / f"{index}.wav", wave, 16000)
-    settings = {"steps": 6, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1, "log_every": 1}
-    settings |= {"validate_every": 6, "validate_items": 3, "save_every": 2, "grad_clip": 1.0}
-    settings |= {"ema": 0.9, "optimizer": "adamw", "select": {"estoi": 1.0, "si_sdr_db": 0.1}}
+        sound_files.write(folder / "noisy" / f"{index}.wav", white(16000, seed=index), 16000)
+    craft: dict[str, Any] = {"ema": 0.9, "optimizer": "adamw", "select": {"estoi": 1.0, "si_sdr_db": 0.1}}
+    craft |= {"validate_items": 2, "save_every": 2, "grad_clip": 1.0}
     values = {
-        "data": {"name": "synthetic", "segment_s": 0.5, "epoch_size": 10},
+        "data": {**SOUND, "epoch_size": 10},
         "unlabelled": {"noisy": str(folder / "noisy"), "share": 0.4},
         "model": {"name": "demucs", "hidden": 4, "depth": 3},
         "teacher": {"checkpoint": str(folder / "teacher.safetensors")},
         "distill": {"similarity": {}, "fitnets": {"norm": False}, "bounded": {}},
         "weights": {"kd/similarity": {"balance": 0.5, "every": 3}},
         "stages": [{"share": 0.5, "weights": {"kd/fitnets": 0}}, {"reset": True}],
-        "train": {**settings, **train},
+        "train": settings(6, **{**craft, **train}),
     }
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(values))
@@ -168,14 +152,17 @@ def weights(folder: Path) -> dict[str, Tensor]:
     return load_file(folder / "last.safetensors")
 
 
+def train(_rank: int, path: Path, out: Path) -> None:
+    run.train(path, out=out)
+
+
 def test_two_processes_train_to_the_weights_of_one_with_twice_the_batch(tmp_path: Path) -> None:
     path = recipe(tmp_path)
-    out, _ = told(torchrun("train", path, "--out", tmp_path / "two", "--json"))
-    answer = json.loads(out)  # said once
+    started = begin(train, path, tmp_path / "two")
     alone = run.train(path, ["train.batch_size=4"], out=tmp_path / "one")
-    assert answer["steps"] == alone.steps == 6
-    assert answer["valid"] == pytest.approx(alone.valid, rel=1e-3, abs=1e-3)
+    finish(started)
     one, two = (torch.load(tmp_path / name / STATE) for name in ("one", "two"))
+    assert one["step"] == two["step"] == 6
     begun = models.create("demucs", hidden=4, depth=3).state_dict()
     for part in ("student", "objective"):
         assert one[part].keys() == two[part].keys()
@@ -188,7 +175,7 @@ def test_two_processes_train_to_the_weights_of_one_with_twice_the_batch(tmp_path
         figures = [name for name in mine if name != "seconds"]
         assert [theirs[name] for name in figures] == pytest.approx([mine[name] for name in figures], rel=1e-3, abs=1e-4)
 
-    # Stopped at some step and resumed: the same bits.
+    # Stopped at some step and resumed by torchrun: the same bits, and the answer is said once.
     cut = torchrun("train", path, "--out", tmp_path / "cut")
     until = time.monotonic() + PATIENCE_S
     while len(read_log(tmp_path / "cut")) < 2 and cut.poll() is None and time.monotonic() < until:
@@ -199,7 +186,10 @@ def test_two_processes_train_to_the_weights_of_one_with_twice_the_batch(tmp_path
     assert 2 <= torch.load(tmp_path / "cut" / STATE)["step"] < 6
     with pytest.raises(InputError, match=r"a run of 2 process\(es\), resumed by 1"):
         run.train(path, out=tmp_path / "cut", resume=True)
-    told(torchrun("train", path, "--out", tmp_path / "cut", "--resume"))
+    out, _ = told(torchrun("train", path, "--out", tmp_path / "cut", "--resume", "--json"))
+    answer = json.loads(out)
+    assert answer["steps"] == alone.steps == 6
+    assert answer["valid"] == pytest.approx(alone.valid, rel=1e-3, abs=1e-3)
     resumed, whole = weights(tmp_path / "cut"), weights(tmp_path / "two")
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
@@ -220,36 +210,32 @@ def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
+def say(rank: int, folder: Path, *words: str) -> None:
+    """Run the command line, whose answer goes to a file."""
+    with (folder / f"{rank}.out").open("w") as answer, contextlib.redirect_stdout(answer):
+        main(words)
+
+
 def test_a_dry_run_tries_all_processes(tmp_path: Path) -> None:
-    out, _ = told(torchrun("train", recipe(tmp_path), "--dry-run", "--json"))
-    assert json.loads(out)["steps"] == 6
-    assert {path.name for path in tmp_path.iterdir()} == {"teacher.safetensors", "noisy", "recipe.yaml"}
+    said = tmp_path.with_name(f"{tmp_path.name}-said")
+    said.mkdir()
+    path = recipe(tmp_path)
+    before = {one.name for one in tmp_path.iterdir()}
+    finish(begin(say, said, "train", str(path), "--dry-run", "--json"))
+    assert json.loads((said / "0.out").read_text())["steps"] == 6
+    assert (said / "1.out").read_text() == ""
+    assert {one.name for one in tmp_path.iterdir()} == before
 
 
 def test_an_evaluation_shares_out_its_files(tmp_path: Path) -> None:
     """Launched as by SLURM; 5 recordings over 2 processes, one of which no metric can score."""
-    for index, item in enumerate(Synthetic(segment_s=0.5, valid_items=5).valid()):
-        assert item.clean is not None
-        for kind, wave in (("noisy", item.noisy), ("clean", item.clean * (index != 2))):
-            (tmp_path / kind).mkdir(exist_ok=True)
-            sound_files.write(tmp_path / kind / f"{item.id}.wav", wave[:16000], 16000)
-    folders = str(tmp_path / "noisy"), str(tmp_path / "clean")
+    folders = write_pairs(tmp_path, speakers=5, each=1)
+    sound_files.write(tmp_path / "clean" / "s2_0.wav", np.zeros(19200, np.float32), 16000)
     wanted = run.evaluate("noisy", folders, metrics=["pesq_wb", "si_sdr_db"], out=tmp_path / "one", workers=0)
     words = ["evaluate", "noisy", "--data", *folders, "--out", str(tmp_path / "two"), "--workers", "0", "--json"]
     words += ["--metrics", "pesq_wb", "si_sdr_db"]
-    step = {"SLURM_NTASKS": RANKS, "SLURM_STEP_NUM_TASKS": RANKS, "SLURM_STEP_NUM_NODES": 1, "SLURM_NNODES": 1}
-    step |= {"SLURM_NTASKS_PER_NODE": RANKS, "SLURM_NODEID": 0, "MASTER_PORT": free_port()}
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-m", "sordino", *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **{k: str(v) for k, v in step.items()}, "SLURM_PROCID": str(n), "SLURM_LOCALID": str(n)},
-        )
-        for n in range(RANKS)
-    ]
-    (first, _), (second, _) = (told(running) for running in runs)
+    finish(begin(say, tmp_path, *words, says=srun_says))
+    first, second = ((tmp_path / f"{rank}.out").read_text() for rank in range(RANKS))
     assert json.loads(first)["rows"] == wanted.rows
     assert len(wanted.rows) == 5
     assert {failure.id for failure in wanted.failures} == {wanted.rows[2]["id"]}

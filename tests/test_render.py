@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from helpers.noise import hiss
 from sordino.audio.mix import rms_db
 from sordino.audio.sound_files import info, list_audio, read_mono, write
 from sordino.cli.main import main
@@ -25,18 +26,14 @@ from sordino.errors import InputError
 RATE = 16000
 
 
-def white(seconds: float, seed: int, level: float = 0.05) -> np.ndarray:
-    return (level * np.random.default_rng(seed).standard_normal(round(RATE * seconds))).astype(np.float32)
-
-
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     """Speech of six readers and four noises, in the challenge's layout."""
     for reader in range(6):
         name = f"book_0{reader}_reader_{reader:05d}_0_seg_1.wav"
-        write(tmp_path / "dns" / "datasets" / "clean" / name, white(1.5, reader), RATE)
+        write(tmp_path / "dns" / "datasets" / "clean" / name, hiss(1.5, seed=reader), RATE)
     for number in range(4):
-        write(tmp_path / "dns" / "datasets" / "noise" / f"door{number}.wav", white(0.7, 70 + number), RATE)
+        write(tmp_path / "dns" / "datasets" / "noise" / f"door{number}.wav", hiss(0.7, seed=70 + number), RATE)
     return tmp_path / "dns"
 
 
@@ -170,7 +167,7 @@ def test_a_damaged_recording_is_refused_or_skipped_and_told(corpus: Path, tmp_pa
 
 def test_what_is_too_loud_is_turned_down_with_its_partner(tmp_path: Path) -> None:
     for number in range(3):
-        loud = white(0.5, number, 0.6)
+        loud = hiss(0.5, seed=number, level=0.6)
         write(tmp_path / "noisy" / f"s{number}_a.wav", loud, RATE, "FLOAT")
         write(tmp_path / "clean" / f"s{number}_a.wav", loud / 2, RATE, "FLOAT")
     source: Source = sources.Pairs(f"{tmp_path}/noisy", f"{tmp_path}/clean", segment_s=0.5)

@@ -7,18 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.noise import white
 from sordino.audio.resampling import ShortFilter, Soxr, open_resampler
 from sordino.audio.sound_files import resample
-
-
-def noise(*shape: int) -> np.ndarray:
-    return (0.2 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", [Soxr, ShortFilter])
 @pytest.mark.parametrize("rates", [(48000, 16000), (16000, 48000), (44100, 16000), (16000, 44100), (8000, 16000)])
 def test_pieces_resample_to_the_whole(kind: Any, rates: tuple[int, int]) -> None:
-    noisy = noise(2, rates[0] // 2)
+    noisy = white(2, rates[0] // 2, level=0.2)
     whole = None
     for seed in range(3):
         resampler = kind(*rates, 2)
@@ -50,7 +47,7 @@ def test_short_filter_passes_and_stops_what_it_says(rates: tuple[int, int]) -> N
 
 
 def test_equal_rates_are_not_touched() -> None:
-    block = noise(2, 10)
+    block = white(2, 10, level=0.2)
     resampler = open_resampler(16000, 16000, 2, low_delay=True)
     assert resampler.feed(block) is block
     assert resampler.flush().shape == (2, 0)

@@ -7,29 +7,30 @@ import random
 import signal
 import sys
 import time
-from multiprocessing import get_context, set_start_method
+from multiprocessing import set_start_method
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
+from helpers.ranks import PATIENCE_S, copies
+from helpers.recipes import MANNER, settings
+from helpers.runs import same_weights, timeless
 from sordino.experiments import run
 from sordino.experiments.recipe import RECIPE
 from sordino.files import atomic, sweep
 from sordino.training import read_log
 from sordino.training.state import STATE
 
-STEPS, PATIENCE_S = 16, 300
-KILLS = (0, 3, 8, 10, 12)
-"""Records in the log after which, and a random moment more, the run is killed; 8 are followed by a validation."""
+STEPS = 12
+KILLS = (0, 3, 6, 9)
+"""Records in the log after which, and a random moment more, the run is killed; 6 are followed by a validation."""
 
 VALUES: dict[str, Any] = {
     "data": {"name": "synthetic", "segment_s": 0.3},
-    "model": {"name": "manner-s", "hidden": 2, "depth": 3},
-    "train": {"steps": STEPS, "batch_size": 2, "accelerator": "cpu", "workers": 1, "threads": 1, "log_every": 1}
-    | {"validate_every": 8, "validate_items": 2, "save_every": 1},
+    "model": MANNER,
+    "train": settings(STEPS, workers=1, validate_every=6, save_every=1),
 }
 
 
@@ -54,14 +55,9 @@ def alive(group: int) -> list[int]:
     return found
 
 
-def timeless(folder: Path) -> list[dict[str, float]]:
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in read_log(folder)]
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
-    context, chance = get_context("forkserver"), random.Random(0)
-    context.set_forkserver_preload(["sordino.experiments.run", "lightning_fabric"])
+    context, chance = copies(), random.Random(0)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run.train(VALUES, out=whole)
     for records in KILLS:
@@ -85,9 +81,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(tmp_p
 
     assert timeless(cut) == timeless(whole)
     for name in ("last.safetensors", "best.safetensors"):
-        mine, theirs = load_file(cut / name), load_file(whole / name)
-        assert mine.keys() == theirs.keys()
-        assert all(torch.equal(mine[key], theirs[key]) for key in mine), name
+        assert same_weights(cut, whole, name)
     assert {path.name for path in cut.iterdir()} == {path.name for path in whole.iterdir()}  # and nothing half written
 
 

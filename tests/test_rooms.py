@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.noise import hiss
 from sordino.audio.mix import rms_db
 from sordino.audio.rooms import reverberate
 from sordino.audio.sound_files import write
@@ -16,19 +17,15 @@ from sordino.errors import InputError
 RATE = 16000
 
 
-def white(seconds: float, seed: int, level: float = 0.05) -> np.ndarray:
-    return (level * np.random.default_rng(seed).standard_normal(round(RATE * seconds))).astype(np.float32)
-
-
 def room(seed: int, before: int = 40) -> np.ndarray:
     """Silence, the direct path, and a tail that fades."""
-    tail = white(0.2, seed, 0.2) * np.exp(-np.arange(3200) / 600).astype(np.float32)
+    tail = hiss(0.2, seed=seed, level=0.2) * np.exp(-np.arange(3200) / 600).astype(np.float32)
     return np.concatenate([np.zeros(before, np.float32), [1.0], tail]).astype(np.float32)
 
 
 @pytest.mark.parametrize("length", [1, 500, 4096, 20000])
 def test_speech_in_a_room_is_a_convolution_from_the_direct_path_on(length: int) -> None:
-    speech, response = white(length / RATE, 1), room(2)
+    speech, response = hiss(length / RATE, seed=1), room(2)
     expected = np.convolve(speech.astype(float), response[40:])[:length]
     expected *= np.sqrt(np.mean(speech.astype(float) ** 2) / np.mean(expected**2))
     heard, reference = reverberate(speech, response)
@@ -38,7 +35,7 @@ def test_speech_in_a_room_is_a_convolution_from_the_direct_path_on(length: int) 
 
 
 def test_a_single_path_changes_nothing_and_silence_stays_silent() -> None:
-    speech = white(0.5, 3)
+    speech = hiss(0.5, seed=3)
     np.testing.assert_allclose(reverberate(speech, np.array([0, 0, -0.3, 0]))[0], -speech, atol=1e-6)
     assert not np.any(reverberate(np.zeros(100, np.float32), room(1)))
     assert not np.any(reverberate(speech, np.zeros(10)))
@@ -47,8 +44,8 @@ def test_a_single_path_changes_nothing_and_silence_stays_silent() -> None:
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     for number in range(6):
-        write(tmp_path / "datasets" / "clean" / f"s{number}_a.wav", white(1.0, number), RATE)
-        write(tmp_path / "datasets" / "noise" / f"n{number}.wav", white(1.0, 10 + number), RATE)
+        write(tmp_path / "datasets" / "clean" / f"s{number}_a.wav", hiss(1.0, seed=number), RATE)
+        write(tmp_path / "datasets" / "noise" / f"n{number}.wav", hiss(1.0, seed=10 + number), RATE)
     # The second channel is another microphone, half a room away.
     write(
         tmp_path / "datasets" / "impulse_responses" / "hall" / "one.wav",

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import recipe
 
 import sordino
+from helpers.recipes import recipe
 from sordino import models
 from sordino.errors import InputError
 from sordino.experiments import run

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import soundfile
-from chromium import CHROMIUM, CONTRAST, LACKING, PHONE, WORDS, opened
 
+from helpers.browser import CHROMIUM, CONTRAST, LACKING, PHONE, WORDS, opened
 from sordino.assets import shipped
 from sordino.audio.mix import mix
 from sordino.cli.main import main
@@ -35,7 +35,7 @@ REPEATS = 8
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A folder with a noisy recording and its clean reference: real ones where the corpus is, else synthetic."""
+    """A folder with a noisy recording, short and long, and its clean reference: real where the corpus is."""
     folder = tmp_path_factory.mktemp("talk")
     pairs = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "pairs" / "voicebank-demand-test"
     if pairs.is_dir():
@@ -45,10 +45,11 @@ def talk(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
         generator, rate = np.random.default_rng(0), RATE
         clean = speak(generator, Voice.draw(generator), 3.0, rate)
         noisy, clean, _ = mix(clean, make_noise(generator, "pink", 3.0, rate)[: len(clean)], 5.0)
-    # Long enough that a switch is flipped before the end, on however slow a machine.
-    noisy, clean = (np.tile(wave, REPEATS) for wave in (noisy, clean))
-    soundfile.write(folder / "talk.wav", np.stack([noisy, noisy], axis=1), rate)
+    soundfile.write(folder / "noisy.wav", np.stack([noisy, noisy], axis=1), rate)
     soundfile.write(folder / "clean.wav", clean, rate)
+    # Long enough that a switch is flipped before the end, on however slow a machine.
+    noisy = np.tile(noisy, REPEATS)
+    soundfile.write(folder / "talk.wav", np.stack([noisy, noisy], axis=1), rate)
     return folder
 
 
@@ -141,7 +142,7 @@ def test_a_file_is_dropped_enhanced_heard_and_downloaded(page: Page, address: st
 
 def test_a_blind_comparison_goes_to_its_tally(page: Page, address: str, talk: Path) -> None:
     visit(page, address, "Compare")
-    drop(page, talk / "talk.wav")
+    drop(page, talk / "noisy.wav")
     said(page, "2 channels.")
     drop(page, talk / "clean.wav")
     said(page, "1 channel.")

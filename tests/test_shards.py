@@ -13,7 +13,7 @@ import torch
 import webdataset
 import yaml
 
-from sordino.audio.sound_files import write
+from helpers.corpora import write_pair
 from sordino.cli.main import main
 from sordino.data import base, sources
 from sordino.data.loader import loader
@@ -25,19 +25,13 @@ from sordino.types import Batch, Item
 RATE = 16000
 
 
-def white(seconds: float, seed: int, level: float = 0.05) -> np.ndarray:
-    return (level * np.random.default_rng(seed).standard_normal(round(RATE * seconds))).astype(np.float32)
-
-
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     """Pairs of ten speakers, and three to test on."""
     root = tmp_path / "corpus"
     for number in range(30):
         home, name = (root, f"s{number % 10}_{number}.wav") if number < 27 else (root / "test", f"t_{number}.wav")
-        clean = white(0.3 + 0.02 * number, number)
-        write(home / "clean" / name, clean, RATE)
-        write(home / "noisy" / name, clean + white(0.3 + 0.02 * number, 500 + number), RATE)
+        write_pair(home, name, number, 0.3 + 0.02 * number)
     return root
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import soundfile
-from chromium import CHROMIUM, CONTRAST, LACKING, PATIENCE_MS, PHONE, WORDS, opened
 
 import sordino
+from helpers.browser import CHROMIUM, CONTRAST, LACKING, PATIENCE_MS, PHONE, WORDS, opened
 from sordino.app.site import npm, write_site
 from sordino.assets import SPEECH
 from sordino.audio import sound_files

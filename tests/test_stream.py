@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import sordino
+from helpers.noise import white
 from sordino import models
 from sordino.errors import InputError
 from sordino.inference.engine import Engine
@@ -65,10 +66,6 @@ class Identity:
         return heard[:, : block.shape[1]], heard[:, block.shape[1] :]
 
 
-def noise(seed: int, *shape: int) -> np.ndarray:
-    return (0.2 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
-
-
 def partition(length: int, seed: int, longest: int) -> list[slice]:
     """Cut points drawn at random, empty blocks and single samples among them."""
     rng = np.random.default_rng(seed)
@@ -88,7 +85,7 @@ def streamed(streamer: Streamer, noisy: np.ndarray, blocks: list[slice]) -> np.n
 @pytest.mark.parametrize("length", [0, 1, 23, 24, 61, 5003])
 def test_any_partition_gives_the_whole(seed: int, length: int) -> None:
     network = Smoother()
-    noisy = noise(seed, length)
+    noisy = white(length, seed=seed, level=0.2)
     blocks = partition(length, seed, 100)
     estimate = streamed(Streamer(network), noisy, blocks)
     by_hand = 0.5 * noisy - 0.3 * np.pad(noisy, (1, 0))[:length] + 0.2 * np.pad(noisy, (2, 0))[:length]
@@ -101,7 +98,7 @@ def test_any_partition_gives_the_whole(seed: int, length: int) -> None:
 @pytest.mark.parametrize("channels", [1, 2])
 def test_resampled_streams_equal_enhance(rate: int, channels: int) -> None:
     network = Smoother()
-    noisy = noise(rate, channels, rate * 2 // 3 + 11)
+    noisy = white(channels, rate * 2 // 3 + 11, seed=rate, level=0.2)
     for seed in range(3):
         blocks = partition(noisy.shape[1], seed, rate // 30)
         estimate = streamed(Streamer(network, rate, channels), noisy, blocks)
@@ -124,7 +121,7 @@ def test_short_streams_keep_their_length(rate: int) -> None:
     for low_delay in (False, True):
         for length in (0, 1, 2, 5, 100):
             streamer = Streamer(Smoother(), rate, low_delay=low_delay)
-            assert streamed(streamer, noise(length, length), [slice(0, length)]).shape == (length,)
+            assert streamed(streamer, white(length, seed=length, level=0.2), [slice(0, length)]).shape == (length,)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +137,7 @@ def test_short_streams_keep_their_length(rate: int) -> None:
 def test_networks_block_by_block_equal_themselves(make: Any) -> None:
     torch.manual_seed(0)
     network = make().eval()
-    noisy = noise(1, 2, 9001)
+    noisy = white(2, 9001, seed=1, level=0.2)
     for seed in range(3):
         estimate = streamed(Streamer(network, RATE, 2), noisy, partition(9001, seed, 400))
         whole = sordino.enhance(noisy, RATE, network)
@@ -149,7 +146,7 @@ def test_networks_block_by_block_equal_themselves(make: Any) -> None:
 
 
 def test_types_and_shapes_come_back_as_fed() -> None:
-    whole = (noise(0, 4000) * 32767).astype(np.int16)
+    whole = (white(4000, level=0.2) * 32767).astype(np.int16)
     network = Smoother()
     estimate = streamed(Streamer(network), whole, partition(4000, 0, 200))
     assert estimate.dtype == np.int16
@@ -163,7 +160,7 @@ def test_types_and_shapes_come_back_as_fed() -> None:
 
 
 def test_what_is_no_block_is_refused_and_changes_nothing() -> None:
-    noisy = noise(0, 2, 1000)
+    noisy = white(2, 1000, level=0.2)
     streamer = Streamer(Smoother(), RATE, 2)
     parts = [streamer.feed(noisy[:, :500])]
     for block, message in (
@@ -181,7 +178,7 @@ def test_what_is_no_block_is_refused_and_changes_nothing() -> None:
 
 def test_a_flushed_stream_is_closed_until_reset() -> None:
     streamer = Streamer(Smoother(), 48000)
-    noisy = noise(0, 5000)
+    noisy = white(5000, level=0.2)
     first = streamed(streamer, noisy, [slice(0, 5000)])
     assert streamer.flush().shape == (0,)
     with pytest.raises(InputError, match=r"was flushed.*reset"):
@@ -193,7 +190,7 @@ def test_a_flushed_stream_is_closed_until_reset() -> None:
 
 def test_long_blocks_go_through_in_parts() -> None:
     network = Smoother()
-    noisy = noise(0, 5 * RATE)
+    noisy = white(5 * RATE, level=0.2)
     estimate = streamed(Streamer(network), noisy, [slice(0, 5 * RATE)])
     np.testing.assert_allclose(estimate, sordino.enhance(noisy, RATE, network), atol=1e-6)
     assert max(length for _, length in network.seen) <= RATE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 import torch
 import yaml
 
+from helpers.corpora import write_pairs
+from helpers.ranks import copies
+from helpers.recipes import SOUND, UNET, settings
 from sordino import models
 from sordino.assets import studies
-from sordino.data.sources import Synthetic
 from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
@@ -26,15 +29,21 @@ from sordino.report.study_tables import study_tables
 from sordino.report.table import Style, write_tables
 
 RECIPE = {
-    "data": {"name": "synthetic", "segment_s": 0.5, "valid_items": 2},
-    "model": {"name": "unet", "width": 4, "depth": 2, "groups": 1},
+    "data": {**SOUND, "valid_items": 2},
+    "model": UNET,
     "loss": {"compressed": {}},
-    "train": {"steps": 2, "batch_size": 2, "accelerator": "cpu", "workers": 0, "validate_every": 2},
+    "train": settings(2),
 }
 
 
 PAIR = {"noisy": "noisy", "clean": "clean"}
 BASELINE = "MANNER-S-1.5GF (Baseline)"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def started() -> None:
+    """The process that those of the runs are copies of, with all that they need."""
+    copies()
 
 
 def write(folder: Path, **changes: Any) -> Path:
@@ -153,12 +162,32 @@ def test_each_teacher_keeps_its_own_scores(tmp_path: Path, monkeypatch: pytest.M
     }
 
 
-def test_runs_keep_to_the_gpus_that_the_study_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+TELLER = """import os
+
+def halve(noisy):
+    with open({file!r}, "a") as told:
+        told.write(f"{{os.getpid()}} {{os.environ.get('CUDA_VISIBLE_DEVICES')}}\\n")
+    return 0.5 * noisy
+"""
+"""A teacher that notes which GPUs its process was given."""
+
+
+@pytest.mark.parametrize(("name", "allowed", "given"), [("some", "5,3", {"5", "3"}), ("every", None, {"0", "1"})])
+def test_runs_keep_to_the_gpus_that_the_study_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, allowed: str | None, given: set[str]
+) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
-    assert study._gpus() == ["5", "3"]
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert study._gpus() == ["0", "1"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if allowed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    told = tmp_path / "told"
+    (tmp_path / f"teller_{name}.py").write_text(TELLER.format(file=str(told)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    taught = {"teacher": {"callable": f"teller_{name}:halve"}, "distill": {"output": {"loss": "l1"}}}
+    path = write(tmp_path, scenarios={"whole": {}}, methods={"taught": taught}, against=None, metrics=["si_sdr_db"])
+    study.run(path)
+    lines = [line.split() for line in told.read_text().splitlines()]
+    assert {gpu for process, gpu in lines if int(process) != os.getpid()} == given
 
 
 @pytest.mark.parametrize(
@@ -301,15 +330,14 @@ def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:
     kept = [*folder.iterdir(), *(tmp_path / "study" / "references" / "noisy").iterdir()]
     before = {path: path.stat().st_mtime_ns for path in kept}
 
-    Synthetic(seed=5).write(tmp_path / "other")
-    pairs = {side: str(tmp_path / "other" / "test" / side) for side in ("noisy", "clean")}
+    pairs = dict(zip(("noisy", "clean"), write_pairs(tmp_path / "other", speakers=3), strict=True))
     path = write(tmp_path, **changes, tests={"Other voices": pairs})
     found, text = study.run(path)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert list(found) == [OWN, "Other voices"]
     (own, other) = found.values()
     assert [line.cell for line in own] == [line.cell for line in other]
-    assert all(line.files == 12 for line in other)
+    assert all(line.files == 6 for line in other)
     measured = run.evaluate(folder / "best.safetensors", (pairs["noisy"], pairs["clean"]), metrics=("si_sdr_db",))
     assert other[-1].spreads["si_sdr_db"].mean == measured.means()["si_sdr_db"]
     assert own[-1].spreads["si_sdr_db"].mean == Scores.from_json(folder / "scores.json").means()["si_sdr_db"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -13,8 +12,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 import sordino
+from helpers.recipes import MANNER, SOUND, settings
+from helpers.runs import interrupt_at, same_weights, timeless
 from sordino import models
 from sordino.data.base import Segments
 from sordino.data.loader import loader
@@ -39,11 +41,10 @@ PINNED = {"loss/weighted": 1.996, "kd/mvat": 0.634, "kd/output": 0.108}
 
 def recipe(**changes: Any) -> dict[str, Any]:
     """A tiny student on synthetic data, on one thread."""
-    train = {"steps": 4, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1, "log_every": 2}
-    train |= {"validate_every": 4, "validate_items": 2}
+    train = settings(4, log_every=2)
     values: dict[str, Any] = {
-        "data": {"name": "synthetic", "segment_s": 0.5},
-        "model": {"name": "manner-s", "hidden": 2, "depth": 3},
+        "data": SOUND,
+        "model": MANNER,
         "loss": {"weighted": {}},
         "train": train,
     }
@@ -125,26 +126,16 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str, craf
     values = distilled(teacher, model=model, train={"steps": 6, **CRAFT[craft]})
     whole = run.train(values, out=tmp_path / "whole")
 
-    def interrupt(_task: str, done: int, _total: int, _numbers: dict[str, float]) -> None:
-        if done == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        run.train(values, out=tmp_path / "cut", progress=interrupt)
+        run.train(values, out=tmp_path / "cut", progress=interrupt_at(3))
     assert signal.getsignal(signal.SIGINT) is before
     assert load_state(tmp_path / "cut")["step"] == 3
     resumed = run.train(values, out=tmp_path / "cut", resume=True)
 
     assert (resumed.steps, resumed.best_step, resumed.valid) == (whole.steps, whole.best_step, whole.valid)
     for name in ("last.safetensors", "best.safetensors"):
-        one, other = load_file(tmp_path / "whole" / name), load_file(tmp_path / "cut" / name)
-        assert one.keys() == other.keys()
-        assert all(torch.equal(one[key], other[key]) for key in one), name
-
-    def timeless(folder: Path) -> list[dict[str, float]]:
-        return [{key: value for key, value in line.items() if key != "seconds"} for line in read_log(folder)]
-
+        assert same_weights(tmp_path / "whole", tmp_path / "cut", name)
     assert timeless(tmp_path / "whole") == timeless(tmp_path / "cut")
 
 
@@ -206,23 +197,20 @@ def test_precision_and_gradient_clip(tmp_path: Path, teacher: str, precision: st
 
 
 @pytest.mark.parametrize("cache", [False, True])
-def test_mixed_precision_leaves_the_sound_alone(
-    tmp_path: Path, teacher: str, monkeypatch: pytest.MonkeyPatch, cache: bool
-) -> None:
-    heard: list[tuple[torch.dtype, torch.dtype]] = []
-    minimise = Objective.forward
-
-    def watched(self: Objective, student: Any, batch: Batch, step: int = 0) -> Any:
-        assert batch.clean is not None
-        heard.append((batch.noisy.dtype, batch.clean.dtype))
-        return minimise(self, student, batch, step)
-
-    monkeypatch.setattr(Objective, "forward", watched)
+def test_mixed_precision_leaves_the_sound_alone(tmp_path: Path, teacher: str, cache: bool) -> None:
     values = distilled(teacher, train={"steps": 2, "precision": "bf16-mixed", "validate_every": 100})
     if cache:
         values["teacher"] |= {"cache": str(tmp_path / "cache"), "draws": 1}
-    run.train(values, out=tmp_path / "run")
-    assert heard == [(torch.float32, torch.float32)] * 2
+    trainer, kinds = build_trainer(read(values), tmp_path / "run"), set()
+
+    def look(_objective: nn.Module, inputs: tuple[Any, ...]) -> None:
+        (batch,) = [one for one in inputs if isinstance(one, Batch)]
+        assert batch.clean is not None
+        kinds.update({batch.noisy.dtype, batch.clean.dtype})
+
+    trainer.objective.register_forward_pre_hook(look)
+    assert trainer.fit().steps == 2
+    assert kinds == {torch.float32}
 
 
 def test_teacher_stays_as_it_was(tmp_path: Path, teacher: str) -> None:

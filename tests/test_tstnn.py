@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import reference
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from helpers import reference
+from helpers.noise import noise
 from sordino import models
 from sordino.distill.teachers import observe
 from sordino.errors import InputError
@@ -24,10 +25,6 @@ FIGURES = json.loads((Path(__file__).parent / "data" / "tstnn.json").read_text()
 def small(**changes: int) -> Tstnn:
     torch.manual_seed(0)
     return Tstnn(**{"channels": 8, "blocks": 2, "heads": 2, "frame": 64, **changes}).eval()
-
-
-def noise(*shape: int, seed: int = 1, level: float = 0.1) -> Tensor:
-    return level * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 # Claims
@@ -88,7 +85,7 @@ def test_arguments_that_make_no_network_are_told(wrong: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("length", [1, 31, 32, 33, 63, 64, 65, 96, 97, 128, 1000])
 def test_the_last_frame_is_filled_up(length: int) -> None:
-    network, noisy = small(), noise(2, length)
+    network, noisy = small(), noise(2, length, seed=1)
     count = 1
     while (count - 1) * 32 + 64 < length:
         count += 1
@@ -110,7 +107,7 @@ def test_four_seconds_are_249_frames_without_filling() -> None:
 
 @pytest.mark.parametrize("length", [1, 5, 8, 9, 12, 13, 100])
 def test_frames_and_their_mean_are_those_of_a_loop(length: int) -> None:
-    wave, gain = noise(2, length), noise(8, seed=2)
+    wave, gain = noise(2, length, seed=1), noise(8, seed=2)
     cut = frames(wave, 8)
     whole = (cut.shape[1] + 1) * 4
     filled = torch.nn.functional.pad(wave, (0, whole - length))
@@ -126,7 +123,7 @@ def test_frames_and_their_mean_are_those_of_a_loop(length: int) -> None:
 
 
 def test_nothing_but_the_epsilon_of_the_first_norm_tells_loud_from_faint() -> None:
-    network, noisy = small(), noise(1, 640)
+    network, noisy = small(), noise(1, 640, seed=1)
     norm = network.embed[1]
     assert isinstance(norm, torch.nn.LayerNorm)
     with torch.no_grad():
@@ -150,5 +147,5 @@ class Largest(TorchDispatchMode):
 def test_attention_never_holds_the_weights_of_all_frames() -> None:
     network = small(frame=8, heads=1, channels=4, blocks=1)
     with torch.no_grad(), Largest() as largest:
-        network(noise(1, 4 * 2001))
+        network(noise(1, 4 * 2001, seed=1))
     assert largest.numel < 2000**2 / 4

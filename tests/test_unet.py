@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from helpers.noise import noise
 from sordino import models
 from sordino.distill.teachers import observe
 from sordino.evaluation.cost import macs_per_second
@@ -25,12 +26,8 @@ def network(**arguments: int) -> UNet:
     torch.manual_seed(0)
     made = UNet(**arguments).train()
     with torch.no_grad():
-        made(noise(2, 8000))
+        made(noise(2, 8000, seed=1))
     return made.eval()
-
-
-def noise(*shape: int, seed: int = 1) -> Tensor:
-    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +63,7 @@ def test_longer_windows_have_the_size_and_the_latency_claimed(
 )
 @pytest.mark.parametrize("length", [1, 159, 160, 161, 320, 4001])
 def test_frame_by_frame_it_gives_what_it_gives_as_a_whole(arguments: dict[str, int], length: int) -> None:
-    made, noisy = network(**arguments), noise(2, length)
+    made, noisy = network(**arguments), noise(2, length, seed=1)
     hops = -(-(length + made.delay) // made.hop)
     padded = torch.nn.functional.pad(noisy, (0, hops * made.hop - length))
     with torch.no_grad():
@@ -85,7 +82,7 @@ def test_frame_by_frame_it_gives_what_it_gives_as_a_whole(arguments: dict[str, i
 
 @pytest.mark.parametrize(("window", "hop"), [(320, 160), (320, 80), (512, 256), (512, 128)])
 def test_nothing_depends_on_what_lies_further_ahead_than_the_latency(window: int, hop: int) -> None:
-    made, noisy = network(window=window, hop=hop), noise(1, 4800).requires_grad_()
+    made, noisy = network(window=window, hop=hop), noise(1, 4800, seed=1).requires_grad_()
     assert made.latency == window
     estimate = made(noisy)
     for place in (0, 1, 159, 160, 1000, 1600, 2399):
@@ -95,14 +92,14 @@ def test_nothing_depends_on_what_lies_further_ahead_than_the_latency(window: int
 
 
 def test_the_past_reaches_far() -> None:
-    made, noisy = network(), noise(1, 4800).requires_grad_()
+    made, noisy = network(), noise(1, 4800, seed=1).requires_grad_()
     (gradient,) = torch.autograd.grad(made(noisy)[0, 4500], noisy)
     assert gradient[0, :800].abs().max() > 0  # a quarter of a second back, through the recurrent bottleneck
 
 
 @pytest.mark.parametrize(("window", "hop"), [(320, 160), (320, 80), (512, 256), (512, 128)])
 def test_a_mask_of_one_gives_the_input_back(window: int, hop: int) -> None:
-    made, noisy = network(window=window, hop=hop), noise(2, 3333)
+    made, noisy = network(window=window, hop=hop), noise(2, 3333, seed=1)
     last = made.decoder[-1].conv.conv
     assert isinstance(last, nn.Conv2d)
     nn.init.zeros_(last.weight)
@@ -113,7 +110,7 @@ def test_a_mask_of_one_gives_the_input_back(window: int, hop: int) -> None:
 
 def test_taps_are_every_layer_and_the_latent() -> None:
     made = network(width=8, depth=3, groups=2)
-    view = observe(made, noise(2, 1600), made.taps)
+    view = observe(made, noise(2, 1600, seed=1), made.taps)
     bins = {"1": 81, "2": 41, "3": 21}
     expected = {f"encoder.{i}": (2, 8, 11, n) for i, n in bins.items()}
     expected |= {"decoder.1": (2, 2, 11, 161), "decoder.2": (2, 8, 11, 81), "decoder.3": (2, 8, 11, 41)}
@@ -125,7 +122,7 @@ def test_a_linear_bottleneck_is_a_matrix_for_every_frame_and_frequency() -> None
     made = network(width=8, depth=3, groups=2, bottleneck=3)
     assert isinstance(made.latent, LinearBottleneck)
     assert models.count_parameters(made) == models.count_parameters(UNet(8, 3, 2)) + 2 * 3 * 8 * 8
-    view = observe(made, noise(2, 1600), ["encoder.3", "latent", "latent.bottleneck"])
+    view = observe(made, noise(2, 1600, seed=1), ["encoder.3", "latent", "latent.bottleneck"])
     widen, narrow = (weight[..., 0, 0] for weight in made.latent.parameters())
     assert widen.shape == (24, 8)
     expected = torch.einsum("dc,bcnf->bdnf", narrow @ widen, view.feats["encoder.3"])
@@ -140,7 +137,7 @@ def test_a_bottleneck_that_changes_nothing_leaves_the_network_as_it_is() -> None
     weights = {"latent.0.weight": half, "latent.1.weight": half.T}
     made.load_state_dict(plain.state_dict() | {name: value[..., None, None] for name, value in weights.items()})
     with torch.no_grad():
-        assert torch.allclose(made(noise(2, 3000)), plain(noise(2, 3000)), atol=1e-6)
+        assert torch.allclose(made(noise(2, 3000, seed=1)), plain(noise(2, 3000, seed=1)), atol=1e-6)
 
 
 def test_a_checkpoint_says_whether_there_is_a_bottleneck(tmp_path: Path) -> None:
@@ -151,7 +148,7 @@ def test_a_checkpoint_says_whether_there_is_a_bottleneck(tmp_path: Path) -> None
         assert loaded.arguments["bottleneck"] == bottleneck
         assert ("latent.bottleneck" in loaded.taps) == bool(bottleneck)
         with torch.no_grad():
-            assert torch.equal(loaded(noise(1, 2000)), made(noise(1, 2000)))
+            assert torch.equal(loaded(noise(1, 2000, seed=1)), made(noise(1, 2000, seed=1)))
 
 
 @pytest.mark.parametrize(("window", "hop"), [(512, 256), (512, 128)])
@@ -160,9 +157,9 @@ def test_a_checkpoint_says_its_window(tmp_path: Path, window: int, hop: int) -> 
     models.save(made, tmp_path / "unet.safetensors")
     loaded = models.load(tmp_path / "unet.safetensors")
     with torch.no_grad():
-        assert torch.equal(loaded(noise(1, 2000)), made(noise(1, 2000)))
+        assert torch.equal(loaded(noise(1, 2000, seed=1)), made(noise(1, 2000, seed=1)))
     bins = window // 2 + 1
-    view = observe(made, noise(2, 16 * hop), made.taps)
+    view = observe(made, noise(2, 16 * hop, seed=1), made.taps)
     assert [view.feats[f"decoder.{i}"].shape[-1] for i in (1, 2)] == [bins, bins // 2 + 1]
 
 

@@ -6,6 +6,7 @@ Everything is real but the recordings, which are synthesised; every table and pa
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,18 @@ from sordino.types import Progress, Status
 RUNS = ("teacher", "student", "student-output", "student-label-free")
 
 
-def demo(out: str | Path, progress: Progress | None = None, status: Status | None = None) -> tuple[dict[str, Any], str]:
+def demo(
+    out: str | Path,
+    progress: Progress | None = None,
+    status: Status | None = None,
+    overrides: Sequence[str] = (),
+) -> tuple[dict[str, Any], str]:
     """Run the demo in ``out``; a demo that was stopped goes on where it was.
+
+    Args:
+        out: a folder.
+        progress: is told of every training and every scoring.
+        overrides: changes to the recipe of every network, such as ``train.steps=10`` for a quick look.
 
     Returns:
         The rows of the table as plain values, and the table with the places of what was written.
@@ -31,7 +42,8 @@ def demo(out: str | Path, progress: Progress | None = None, status: Status | Non
     Synthetic().write(out / "corpus")
     for name in RUNS:
         folder = out / name
-        run.train(f"demo/{name}", _places(out, name), folder, (folder / STATE).is_file(), progress, status)
+        changes = [*_places(out, name), *overrides]
+        run.train(f"demo/{name}", changes, folder, (folder / STATE).is_file(), progress, status)
     report = out / "report.html"
     rows, _ = compare([out / name for name in RUNS], report, progress=progress)
     student = out / "student.onnx"

@@ -40,7 +40,7 @@ Enhance = Callable[[np.ndarray], np.ndarray]
 NOISY = "noisy"
 """What tables, scores and commands call the unprocessed input."""
 
-_HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about as long
+HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about as long
 _AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
 
 
@@ -153,7 +153,7 @@ def score(
         raise InputError("items", "there are no recordings to score", "one or more")
     compared = any(METRICS[metric].needs_clean for metric in metrics)
     mine = items[rank() :: world_size()]
-    here_s = _HERE_S if workers is None else 0.0 if workers else math.inf
+    here_s = HERE_S if workers is None else 0.0 if workers else math.inf
     workers = workers or min(_cores(), max(len(mine), 1))
 
     def report(done: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from helpers.noise import noise
 from sordino import models
 from sordino.models import Enhancer
 from sordino.types import Batch
@@ -15,10 +15,6 @@ from sordino.types import Batch
 SMALL: dict[str, dict[str, Any]] = {name: {"hidden": 12, "depth": 2} for name in ("manner-b", "manner-s", "manner-l")}
 SMALL["demucs"] = {"hidden": 4, "depth": 3}
 SMALL["tstnn"] = {"channels": 8, "blocks": 1, "heads": 2, "frame": 64}
-
-
-def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def batch_of(samples: int = 1600, dtype: torch.dtype = torch.float32) -> Batch:

@@ -24,7 +24,7 @@ def batch_of(count: int = 2, seconds: float = 0.5) -> Batch:
 def pair() -> tuple[models.Enhancer, Teacher]:
     torch.manual_seed(0)
     return (
-        models.create("unet", width=4, depth=2, groups=1),
+        models.create(**UNET),
         Teacher(models.create("unet", width=6, depth=2, groups=1)),
     )
 
@@ -34,14 +34,24 @@ def objective_of(**options: Any) -> tuple[models.Enhancer, Objective]:
     return student, Objective({"l1": L1()}, {"output": METHODS["output"]()}, student, teacher, **options)
 
 
+SOUND = {"name": "synthetic", "segment_s": 0.5}
+UNET = {"name": "unet", "width": 4, "depth": 2, "groups": 1}
+MANNER = {"name": "manner-s", "hidden": 2, "depth": 3}
+
+
+def settings(steps: int, **changes: Any) -> dict[str, Any]:
+    """The section ``train`` of a run of a few steps that says what each of them did, with one validation at the end."""
+    train = {"steps": steps, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1, "log_every": 1}
+    return {**train, "validate_every": steps, "validate_items": 1, **changes}
+
+
 def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
     """A tiny U-Net on synthetic data, in two stages: the teacher alone, then the clean speech alone."""
     torch.manual_seed(1)
     models.save(models.create("unet", width=6, depth=2, groups=1), folder / "teacher.safetensors")
-    train = {"steps": 6, "batch_size": 2, "accelerator": "cpu", "workers": 0, "threads": 1, "log_every": 1}
     return {
-        "data": {"name": "synthetic", "segment_s": 0.5},
-        "model": {"name": "unet", "width": 4, "depth": 2, "groups": 1},
+        "data": SOUND,
+        "model": UNET,
         "teacher": {"checkpoint": str(folder / "teacher.safetensors")},
         "loss": {"weighted": {}},
         "distill": {"output": {"loss": "l1"}},
@@ -49,6 +59,6 @@ def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
             {"share": 0.5, "weights": {"loss/weighted": 0.0}},
             {"weights": {"kd/output": 0.0}, "reset": True},
         ],
-        "train": {**train, "validate_every": 6, "validate_items": 1},
+        "train": settings(6),
         **changes,
     }

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from places import anywhere, places
 from torch import Tensor, nn
 
+from helpers.noise import precise
+from helpers.taps import anywhere, places
 from sordino.distill.base import Method
 from sordino.distill.layers.attention import LayerSummaries
 from sordino.distill.methods import METHODS
@@ -29,12 +30,8 @@ every_shape = pytest.mark.parametrize("shapes", SHAPES)
 every_name = pytest.mark.parametrize("name", NAMES)
 
 
-def noise(*shape: int, seed: int = 0, scale: float = 0.5) -> Tensor:
-    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def layers(shapes: Sequence[tuple[int, ...]], seed: int, items: int = 3) -> list[Tensor]:
-    return [noise(items, *shape, seed=seed + i) for i, shape in enumerate(shapes)]
+    return [precise(items, *shape, seed=seed + i, level=0.5) for i, shape in enumerate(shapes)]
 
 
 def networks(shapes: str, items: int = 3) -> tuple[list[Tensor], list[Tensor]]:

@@ -1,0 +1,36 @@
+"""Small corpora as files: speech-like sound with noise in it, made in a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from helpers.noise import hiss, white
+from sordino.audio import sound_files
+from sordino.data.recordings import SYNTHETIC_MARK
+from sordino.data.voices import Voice, speak
+
+RATE = 16000
+
+
+def write_pair(root: Path, name: str, seed: int, seconds: float = 0.5, rate: int = RATE) -> None:
+    """Write ``clean/name`` and its partner ``noisy/name`` below ``root``: white noise, and more of it."""
+    clean = hiss(seconds, seed=seed, rate=rate)
+    sound_files.write(root / "clean" / name, clean, rate)
+    sound_files.write(root / "noisy" / name, clean + hiss(seconds, seed=seed + 500, rate=rate), rate)
+
+
+def write_pairs(folder: Path, speakers: int = 4, each: int = 2, seconds: float = 1.2) -> tuple[str, str]:
+    """Write ``noisy/`` and ``clean/`` below ``folder``, files such as ``s0_1.wav``; returns the two folders."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SYNTHETIC_MARK).write_text("Made from nothing by the tests.\n")
+    for speaker in range(speakers):
+        generator = np.random.default_rng(speaker)
+        voice = Voice.draw(generator)
+        for number in range(each):
+            clean = speak(generator, voice, seconds, RATE)
+            name = f"s{speaker}_{number}.wav"
+            sound_files.write(folder / "clean" / name, clean, RATE)
+            sound_files.write(folder / "noisy" / name, clean + white(len(clean), seed=number, level=0.02), RATE)
+    return str(folder / "noisy"), str(folder / "clean")
