@@ -92,7 +92,7 @@ class SpectrumEngine:
             assert frames is not None
             for start in range(0, len(samples), self.hop):
                 spectrum = frames.analyse(samples[start : start + self.hop])
-                parts = np.stack([spectrum.real, spectrum.imag], axis=-1).astype(np.float32)
+                parts = np.stack([np.real(spectrum), np.imag(spectrum)], axis=-1).astype(np.float32)
                 ready, *channel.state = self._graph.run([parts[None, :, None], *channel.state])
                 enhanced = ready[0, :, 0, 0] + 1j * ready[0, :, 0, 1]
                 out[start : start + self.hop] = frames.synthesise(enhanced)

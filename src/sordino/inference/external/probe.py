@@ -46,7 +46,7 @@ def measure_delay(run: Callable[[np.ndarray], np.ndarray], sample_rate: int, nam
         InputError: the estimate does not resemble the speech, is upside down, much louder or quieter, or has no
             constant delay.
     """
-    speech = sound_files.read_mono(SPEECH, sample_rate)
+    speech = sound_files.read_mono(str(SPEECH), sample_rate)
     estimate = np.asarray(run(speech.astype(np.float32)), dtype=float)
     stretch, reach = round(STRETCH_S * sample_rate), round(REACH_S * sample_rate)
     delays, signs, gains = [], [], []
