@@ -1,0 +1,86 @@
+"""Measure by how many samples a network's output lags its input, and whether level and polarity are kept.
+
+A delay is a silent trap: 10 ms left in take 48 dB of SI-SDR from an estimate and leave its PESQ nearly as it was. The
+probe is the speech that ships with the package. Input and estimate are correlated over stretches of half a second, so
+that a delay that drifts, or jumps, is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sordino.assets import SPEECH
+from sordino.audio import sound_files
+from sordino.errors import InputError
+
+STRETCH_S, REACH_S = 0.5, 0.15
+"""Length of a stretch, and the longest delay that is looked for."""
+SURE = 0.5
+"""Stretches that correlate less with their input say nothing of the delay."""
+TOLERANCE = 1
+"""Samples by which the delays of stretches may differ."""
+QUIETEST_DB, LOUDEST_DB = -10.0, 6.0
+"""Gain of the estimate on clean speech, beyond which a network is not one that only takes noise out."""
+
+
+@dataclass(frozen=True)
+class Delay:
+    """What the probe found: the delay in samples, and the gain of the speech in dB."""
+
+    samples: int
+    gain_db: float
+
+
+def measure_delay(run: Callable[[np.ndarray], np.ndarray], sample_rate: int, name: str) -> Delay:
+    """Run the probe through a network.
+
+    Args:
+        run: noisy float32 [T] to estimate [T], nothing compensated.
+        sample_rate: Hz.
+        name: for messages.
+
+    Raises:
+        InputError: the estimate does not resemble the speech, is upside down, much louder or quieter, or has no
+            constant delay.
+    """
+    speech = sound_files.read_mono(str(SPEECH), sample_rate)
+    estimate = np.asarray(run(speech.astype(np.float32)), dtype=float)
+    stretch, reach = round(STRETCH_S * sample_rate), round(REACH_S * sample_rate)
+    delays, signs, gains = [], [], []
+    for start in range(0, len(speech) - stretch - reach, stretch):
+        part = speech[start : start + stretch].astype(float)
+        later = estimate[start : start + stretch + reach]
+        if len(later) < stretch + reach:
+            break
+        lag, correlation, gain = _lag(part, later)
+        if abs(correlation) >= SURE:
+            delays.append(lag)
+            signs.append(np.sign(correlation))
+            gains.append(abs(gain))
+    if not delays:
+        raise InputError(name, "its estimate of clean speech does not resemble that speech", "a network that enhances")
+    delay = int(np.median(delays))
+    if np.max(np.abs(np.asarray(delays) - delay)) > TOLERANCE:
+        found = f"its estimate lags by {min(delays)} to {max(delays)} samples"
+        raise InputError(name, found, "a constant delay", "streams that resample inside cannot be compensated")
+    if np.median(signs) < 0:
+        raise InputError(name, "its estimate is upside down", "the polarity of the input")
+    gain_db = 20 * np.log10(np.median(gains))
+    if not QUIETEST_DB <= gain_db <= LOUDEST_DB:
+        found = f"changes the level of clean speech by {gain_db:.1f} dB"
+        raise InputError(name, found, f"{QUIETEST_DB:g} to {LOUDEST_DB:g} dB")
+    return Delay(delay, float(gain_db))
+
+
+def _lag(part: np.ndarray, later: np.ndarray) -> tuple[int, float, float]:
+    """Find where ``part`` lies in ``later``: the lag, the correlation there, and the gain."""
+    products = np.correlate(later, part, mode="valid")
+    # Energy of every stretch of `later` that is as long as `part`.
+    energy = np.convolve(later**2, np.ones(len(part)), mode="valid")
+    scale = np.sqrt(np.maximum(energy * np.sum(part**2), 1e-20))
+    correlations = products / scale
+    lag = int(np.argmax(np.abs(correlations)))
+    return lag, float(correlations[lag]), float(products[lag] / max(np.sum(part**2), 1e-20))

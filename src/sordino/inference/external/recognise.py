@@ -1,0 +1,134 @@
+"""Recognise what an ONNX graph of another project takes and gives, by the names, shapes and types of its inputs.
+
+Five kinds can be told apart. B is 1 and T is the number of samples, fixed or open:
+
+* **wave**: one input [T], [B,T] or [B,1,T], and an output of the same shape;
+* **wave stream**: samples of a fixed number and the state, each array of which comes out again in its own shape. Where
+  more samples go in than come out, the input is a window that moves on by the length of the output;
+* **spectrum**: one input [B,F,N,2] or [B,2,N,F] with an open number of frames N: real and imaginary part;
+* **spectrum stream**: one frame [B,F,1,2] and the state;
+* **gains**: features [B,N,F] in, a gain for every bin out. What the features are no graph says: only a preset does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sordino.errors import InputError
+from sordino.inference.onnx_graph import Graph
+
+Kind = Literal["wave", "wave stream", "spectrum", "spectrum stream", "gains"]
+
+FITTING = (
+    "samples [1,T] in and out; samples of a fixed number and a state; frames [1,F,N,2] or [1,2,N,F]; or one frame "
+    "[1,F,1,2] and a state"
+)
+
+
+class Port(Protocol):
+    """An input or output of a graph."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> Sequence[int | str | None]: ...
+
+    @property
+    def type(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a graph takes.
+
+    Attributes:
+        kind: see the module.
+        length: samples of a wave's input; None where any number may go in.
+        hop: samples that a wave stream gives at once.
+        bins: frequency bins F of a spectrum.
+        axes: order of a spectrum's axes: ``BFN2`` or ``B2NF``.
+        rank: axes of a wave.
+    """
+
+    kind: Kind
+    length: int | None = None
+    hop: int | None = None
+    bins: int | None = None
+    axes: str = ""
+    rank: int = 2
+
+    def describe(self) -> str:
+        """Return the kind in words, for the log."""
+        if self.kind == "wave":
+            return f"samples in and out, {'any number' if self.length is None else f'{self.length} at once'}"
+        if self.kind == "wave stream":
+            return f"a stream of {self.hop} samples at once, with its state"
+        if self.kind == "gains":
+            return f"features and gains of {self.bins} bins, any number of frames"
+        frames = "one frame at once, with its state" if self.kind == "spectrum stream" else "any number of frames"
+        return f"spectra of {self.bins} bins, {frames}"
+
+
+def recognise(graph: Graph) -> Signature:
+    """Name the kind of ``graph``.
+
+    Raises:
+        InputError: it fits none; the message says what it takes and what would fit.
+    """
+    source, *state = graph.inputs
+    target, *after = graph.outputs
+    signature = None
+    if source.type == target.type == "tensor(float)":
+        if state:
+            signature = _stream(source, target) if _returns_state(state, after) else None
+        elif not after:
+            signature = _whole(source, target)
+    if signature is None:
+        outputs = ", ".join(f"{one.name} {one.shape}" for one in graph.outputs[:3])
+        raise InputError(graph.path, f"takes {graph.describe()} and gives {outputs}", FITTING)
+    return signature
+
+
+def _returns_state(state: Sequence[Port], after: Sequence[Port]) -> bool:
+    """Tell whether every further input has a fixed shape and comes out again, in the same order."""
+    if len(state) != len(after):
+        return False
+    for one, other in zip(state, after, strict=True):
+        fixed = all(isinstance(axis, int) for axis in one.shape)
+        if not fixed or list(one.shape) != list(other.shape) or one.type != other.type:
+            return False
+    return True
+
+
+def _stream(source: Port, target: Port) -> Signature | None:
+    shape, given = list(source.shape), list(target.shape)
+    if not all(isinstance(axis, int) for axis in (*shape, *given)):
+        return None
+    sizes = [int(axis or 0) for axis in shape]
+    if len(sizes) == 4 and shape == given and sizes[0] == sizes[2] == 1 and sizes[3] == 2:
+        return Signature("spectrum stream", bins=sizes[1], axes="BFN2")
+    if len(sizes) == 2 and len(given) == 2 and sizes[0] == 1 and sizes[1] >= int(given[1] or 0) > 0:
+        return Signature("wave stream", length=sizes[1], hop=int(given[1] or 0))
+    return None
+
+
+def _whole(source: Port, target: Port) -> Signature | None:
+    shape = list(source.shape)
+    if len(shape) == 4 and len(target.shape) == 4:
+        # The axis of two is that of real and imaginary part.
+        if shape[3] == 2 and isinstance(shape[1], int):
+            return Signature("spectrum", bins=shape[1], axes="BFN2")
+        if shape[1] == 2 and isinstance(shape[3], int):
+            return Signature("spectrum", bins=shape[3], axes="B2NF")
+        return None
+    if len(shape) not in (1, 2, 3) or len(target.shape) != len(shape):
+        return None
+    if len(shape) == 3 and isinstance(shape[1], str) and isinstance(shape[2], int):
+        return Signature("gains", bins=shape[2])
+    if any(isinstance(axis, int) and axis != 1 for axis in shape[:-1]):
+        return None
+    length = shape[-1]
+    return Signature("wave", length=length if isinstance(length, int) else None, rank=len(shape))

@@ -1,0 +1,68 @@
+"""Graphs of other projects that take a whole recording at once: samples, or all frames of its spectrum."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sordino.inference.external.recognise import Signature
+from sordino.inference.external.spectra import Stft
+from sordino.inference.onnx_graph import Graph
+
+LEAST_POWER, LEAST_GAIN = 1e-12, 1e-4
+"""Of the features of NSNet2, and -80 dB of its gains, as its authors have them."""
+
+
+def run_wave(graph: Graph, signature: Signature, noisy: np.ndarray) -> np.ndarray:
+    """Run noisy float32 [T] through a graph of samples; silence fills up to a fixed length.
+
+    Returns:
+        The estimate, as long as the graph's output but no longer than ``noisy``.
+    """
+    length = len(noisy)
+    if signature.length is not None:
+        noisy = np.pad(noisy, (0, max(signature.length - length, 0)))
+    shape = (1,) * (signature.rank - 1) + (len(noisy),)
+    (estimate,) = graph.run([noisy.reshape(shape)])
+    return estimate.reshape(-1)[:length]
+
+
+def run_spectrum(graph: Graph, signature: Signature, stft: Stft, noisy: np.ndarray) -> np.ndarray:
+    """Run noisy float32 [T] through a graph of spectra, all frames at once; returns the estimate [T]."""
+    spectra = analyse(noisy, stft)
+    parts = np.stack([np.real(spectra), np.imag(spectra)], axis=-1).astype(np.float32)  # [N,F,2]
+    frames = parts.transpose(1, 0, 2) if signature.axes == "BFN2" else parts.transpose(2, 0, 1)
+    (found,) = graph.run([frames[None]])
+    back = found[0].transpose(1, 0, 2) if signature.axes == "BFN2" else found[0].transpose(1, 2, 0)
+    return synthesise(back[..., 0] + 1j * back[..., 1], stft, len(noisy))
+
+
+def run_gains(graph: Graph, stft: Stft, noisy: np.ndarray) -> np.ndarray:
+    """Run noisy float32 [T] through a graph that answers log10 power spectra [1,N,F] with gains; returns [T]."""
+    spectra = analyse(noisy, stft)
+    features = np.log10(np.maximum(np.abs(spectra) ** 2, LEAST_POWER))
+    (gains,) = graph.run([features[None].astype(np.float32)])
+    return synthesise(spectra * np.clip(gains[0], LEAST_GAIN, 1.0), stft, len(noisy))
+
+
+def analyse(samples: np.ndarray, stft: Stft) -> np.ndarray:
+    """Return the spectra [N,F] of samples [T].
+
+    The signal is preceded by n_fft - hop zeros and followed by enough of them that every sample lies in as many frames
+    as any other.
+    """
+    before = stft.n_fft - stft.hop
+    behind = before + -len(samples) % stft.hop
+    padded = np.pad(samples, (before, behind))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, stft.n_fft)[:: stft.hop]
+    return np.fft.rfft(frames * stft.weights, axis=1)
+
+
+def synthesise(spectra: np.ndarray, stft: Stft, length: int) -> np.ndarray:
+    """Return the samples [length] of spectra [N,F] that ``analyse`` gave, by overlap-add."""
+    frames = np.fft.irfft(spectra, stft.n_fft, axis=1) * stft.weights
+    total = np.zeros((len(frames) - 1) * stft.hop + stft.n_fft)
+    for number, frame in enumerate(frames):
+        total[number * stft.hop : number * stft.hop + stft.n_fft] += frame
+    before = stft.n_fft - stft.hop
+    hops = total[before : before + -(-length // stft.hop) * stft.hop].reshape(-1, stft.hop)
+    return (hops / stft.overlap).reshape(-1)[:length].astype(np.float32)

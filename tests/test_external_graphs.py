@@ -1,0 +1,215 @@
+"""Networks of other projects in ONNX: recognised by their inputs, run hop by hop or as a whole, delay measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sordino.assets import SPEECH
+from sordino.audio.sound_files import read_mono
+from sordino.errors import InputError
+from sordino.inference.external import whole
+from sordino.inference.external.deepfilternet import SAMPLE_RATE as FULL_BAND
+from sordino.inference.external.deepfilternet import STFT as DEEP_FILTER_STFT
+from sordino.inference.external.deepfilternet import band_widths
+from sordino.inference.external.model import open_external
+from sordino.inference.external.presets import PRESETS
+from sordino.inference.external.probe import measure_delay
+from sordino.inference.external.recognise import recognise
+from sordino.inference.external.spectra import Frames, Stft, Window
+from sordino.inference.onnx_graph import Graph
+
+onnx = pytest.importorskip("onnx", reason="needs sordino[train]")
+RATE = 16000
+
+
+def graph_file(path: Path, nodes: Sequence[tuple[str, Sequence[str], Sequence[str]]], inputs, outputs) -> Path:
+    """Write a graph of nodes (operator, inputs, outputs) between named ports (name, shape)."""
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    ports = [[helper.make_tensor_value_info(name, kind, shape) for name, shape in side] for side in (inputs, outputs)]
+    made = [helper.make_node(operator, list(ins), list(outs)) for operator, ins, outs in nodes]
+    graph = helper.make_graph(made, "test", *ports)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, path)
+    return path
+
+
+def held_back(path: Path, hop: int, operator: str = "Identity") -> Path:
+    """A stream that returns the hop before, through ``operator``: a delay of one hop."""
+    nodes = [(operator, ["memory"], ["out"]), ("Identity", ["hop"], ["after"])]
+    return graph_file(path, nodes, [("hop", [1, hop]), ("memory", [1, hop])], [("out", [1, hop]), ("after", [1, hop])])
+
+
+def spectral(path: Path, bins: int = 257) -> Path:
+    """One frame that comes out as it went in, beside a state."""
+    shape = [1, bins, 1, 2]
+    nodes = [("Identity", ["frame"], ["out"]), ("Identity", ["memory"], ["after"])]
+    return graph_file(path, nodes, [("frame", shape), ("memory", [1, 4])], [("out", shape), ("after", [1, 4])])
+
+
+def enhanced(path: Path, stft: Stft | None = None) -> np.ndarray:
+    speech = read_mono(SPEECH, RATE)
+    return open_external(path, stft).run(speech)
+
+
+@pytest.mark.parametrize("hop", [160, 256])
+def test_the_delay_of_a_stream_is_measured_and_taken_off(tmp_path: Path, hop: int) -> None:
+    path = held_back(tmp_path / "late.onnx", hop)
+    opened = open_external(path)
+    assert (opened.signature.kind, opened.signature.hop) == ("wave stream", hop)
+    assert opened.delay.samples == hop
+    assert f"delay {hop} samples" in opened.notes
+    np.testing.assert_allclose(enhanced(path), read_mono(SPEECH, RATE), atol=1e-6)
+
+
+@pytest.mark.parametrize(("n_fft", "hop", "window"), [(512, 256, "hann"), (512, 160, "hann"), (512, 128, "sqrt_hann")])
+def test_a_network_of_spectra_that_changes_nothing_changes_nothing(
+    tmp_path: Path, n_fft: int, hop: int, window: Window
+) -> None:
+    path, stft = spectral(tmp_path / "frames.onnx"), Stft(n_fft, hop, window)
+    assert open_external(path, stft).delay.samples == n_fft - hop
+    np.testing.assert_allclose(enhanced(path, stft), read_mono(SPEECH, RATE), atol=1e-5)
+
+
+def test_a_graph_of_whole_recordings_is_compensated_too(tmp_path: Path) -> None:
+    """Its output is its input after 100 zeros, cut to the same length."""
+    shape = [1, "T"]
+    nodes = [
+        ("Constant", [], ["zeros"]), ("Concat", ["zeros", "x"], ["longer"]), ("Constant", [], ["first"]),
+        ("Constant", [], ["last"]), ("Constant", [], ["axis"]), ("Slice", ["longer", "first", "last", "axis"], ["y"]),
+    ]  # fmt: skip
+    path = graph_file(tmp_path / "late.onnx", nodes, [("x", shape)], [("y", shape)])
+    model = onnx.load(path)
+    values = {
+        "zeros": np.zeros((1, 100), np.float32),
+        "first": np.array([0]),
+        "last": np.array([-100]),
+        "axis": np.array([1]),
+    }
+    for node in model.graph.node:
+        if node.op_type == "Concat":
+            node.attribute.append(onnx.helper.make_attribute("axis", 1))
+        elif node.op_type == "Constant":
+            value = onnx.numpy_helper.from_array(values[node.output[0]])
+            node.attribute.append(onnx.helper.make_attribute("value", value))
+    onnx.save(model, path)
+    opened = open_external(path)
+    assert opened.engine is None
+    assert opened.delay.samples == 100
+    np.testing.assert_allclose(enhanced(path), read_mono(SPEECH, RATE), atol=1e-6)
+
+
+def test_what_cannot_be_compensated_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="upside down"):
+        open_external(held_back(tmp_path / "negative.onnx", 256, "Neg"))
+    speech = read_mono(SPEECH, RATE)
+    with pytest.raises(InputError, match=r"level of clean speech by -20\.0 dB"):
+        measure_delay(lambda noisy: 0.1 * noisy, RATE, "quiet")
+    noise = np.random.default_rng(0).standard_normal(len(speech))
+    with pytest.raises(InputError, match="does not resemble"):
+        measure_delay(lambda noisy: noise, RATE, "noise")
+    jumping = np.concatenate([speech[: RATE // 2], np.zeros(900), speech[RATE // 2 :]])[: len(speech)]
+    with pytest.raises(InputError, match=r"lags by \d+ to \d+ samples; expected a constant delay"):
+        measure_delay(lambda noisy: jumping, RATE, "jumping")
+
+
+def test_spectra_need_their_transform(tmp_path: Path) -> None:
+    path = spectral(tmp_path / "frames.onnx")
+    with pytest.raises(InputError, match=r"257 bins, and no transform is given; stft: .*preset"):
+        open_external(path)
+    with pytest.raises(InputError, match="n_fft 400 gives 201"):
+        open_external(path, Stft(400, 100))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "kind"),
+    [
+        ([("x", [1, "T"])], [("y", [1, "T"])], "wave"),
+        ([("x", ["B", 1, "T"])], [("y", ["B", 1, "T"])], "wave"),
+        ([("x", [1, 16000])], [("y", [1, 16000])], "wave"),
+        ([("x", [1, 257, "N", 2])], [("y", [1, 257, "N", 2])], "spectrum"),
+        ([("x", [1, 2, "N", 257])], [("y", [1, 2, "N", 257])], "spectrum"),
+        ([("x", [1, "N", 161])], [("y", [1, "N", 161])], "gains"),
+    ],
+)
+def test_kinds_are_told_apart(tmp_path: Path, inputs, outputs, kind: str) -> None:
+    path = graph_file(tmp_path / "whole.onnx", [("Identity", ["x"], ["y"])], inputs, outputs)
+    assert recognise(Graph(str(path))).kind == kind
+
+
+def test_what_fits_nothing_is_described_with_what_would(tmp_path: Path) -> None:
+    path = graph_file(
+        tmp_path / "image.onnx", [("Identity", ["x"], ["y"])], [("x", [1, 3, 8, 8])], [("y", [1, 3, 8, 8])]
+    )
+    with pytest.raises(
+        InputError, match=r"takes x \[1, 3, 8, 8\].* and gives y .*; expected samples \[1,T\] in and out"
+    ):
+        recognise(Graph(str(path)))
+
+
+@pytest.mark.parametrize("axes", [[1, 257, "N", 2], [1, 2, "N", 257]])
+def test_a_whole_spectrum_comes_back_as_samples(tmp_path: Path, axes: list[int | str]) -> None:
+    path = graph_file(tmp_path / "whole.onnx", [("Identity", ["x"], ["y"])], [("x", axes)], [("y", axes)])
+    graph, speech = Graph(str(path)), read_mono(SPEECH, RATE)[:30001]
+    estimate = whole.run_spectrum(graph, recognise(graph), Stft(512, 128), speech)
+    np.testing.assert_allclose(estimate, speech, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 255, 4000, 16001])
+def test_frames_by_frames_are_those_of_the_whole(length: int) -> None:
+    stft, samples = Stft(512, 256, "hamming"), np.random.default_rng(1).standard_normal(length)
+    spectra, frames = whole.analyse(samples, stft), Frames(stft)
+    padded = np.pad(samples, (0, len(spectra) * stft.hop - length))
+    for number, spectrum in enumerate(spectra):
+        np.testing.assert_allclose(frames.analyse(padded[number * 256 : (number + 1) * 256]), spectrum, atol=1e-9)
+    np.testing.assert_allclose(whole.synthesise(spectra, stft, length), samples, atol=1e-6)
+
+
+def test_transforms_that_lose_samples_are_refused() -> None:
+    with pytest.raises(InputError, match="a hop of 600 with n_fft 512"):
+        Stft(512, 600)
+    with pytest.raises(InputError, match="that leave gaps"):
+        Stft(512, 512, "hann")
+
+
+def test_bands_of_deepfilternet_hold_all_bins() -> None:
+    widths = band_widths()
+    assert len(widths) == 32
+    assert widths.sum() == DEEP_FILTER_STFT.bins == 481
+    assert widths.min() == 2
+    assert FULL_BAND == 48000
+
+
+@pytest.mark.parametrize(
+    ("file", "delay"),
+    [
+        ("gtcrn_simple.onnx", 256),
+        ("ulunas_stream_simple.onnx", 256),
+        ("fastenhancer_t.onnx", 256),
+        ("fastenhancer_b.onnx", 256),
+        ("fastenhancer_m.spec.onnx", 352),
+        ("lisennet.spec.onnx", 256),
+    ],
+)
+def test_public_networks_open_by_their_presets(shared: Path, file: str, delay: int) -> None:
+    opened = open_external(shared / "peers" / file)
+    assert opened.delay.samples == delay
+    assert abs(opened.delay.gain_db) < 1
+
+
+def test_a_preset_is_a_claim_that_the_file_is_held_to(shared: Path) -> None:
+    """With another window than it was trained with, GTCRN changes speech more."""
+    path = shared / "peers" / "gtcrn_simple.onnx"
+    right = open_external(path).delay
+    assert PRESETS["gtcrn"].stft == Stft(512, 256, "sqrt_hann")
+    speech = read_mono(SPEECH, RATE)
+    errors = {
+        window: float(np.mean((enhanced(path, Stft(512, 256, window)) - speech) ** 2))
+        for window in ("sqrt_hann", "rectangular")
+    }
+    assert errors["sqrt_hann"] < errors["rectangular"]
+    assert right.samples == 256
