@@ -39,7 +39,7 @@ from sordino.export import to_int8, to_onnx
 from sordino.export.graphs import IR_VERSION, OPSET
 from sordino.export.onnx_files import run_whole, speech_signals
 from sordino.files import write_text
-from sordino.inference.onnx_graph import Graph, stream_file
+from sordino.inference.graphs.onnx_graph import Graph, stream_file
 from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
 from sordino.models.manner import Manner

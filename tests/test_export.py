@@ -20,7 +20,7 @@ from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.export import Parity, to_onnx
-from sordino.inference.onnx_graph import Graph, stream_file
+from sordino.inference.graphs.onnx_graph import Graph, stream_file
 from sordino.models import MODELS, Enhancer
 
 RATE = 16000

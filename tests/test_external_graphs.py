@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import sordino
 from sordino.assets import SPEECH
 from sordino.audio.sound_files import read_mono
 from sordino.errors import InputError
-from sordino.inference.external import whole
-from sordino.inference.external.deepfilternet import SAMPLE_RATE as FULL_BAND
-from sordino.inference.external.deepfilternet import STFT as DEEP_FILTER_STFT
-from sordino.inference.external.deepfilternet import band_widths
-from sordino.inference.external.model import open_external
-from sordino.inference.external.presets import PRESETS
-from sordino.inference.external.probe import measure_delay
-from sordino.inference.external.recognise import recognise
-from sordino.inference.external.spectra import Frames, Stft, Window
-from sordino.inference.onnx_graph import Graph
+from sordino.inference.graphs import whole
+from sordino.inference.graphs.deepfilternet import SAMPLE_RATE as FULL_BAND
+from sordino.inference.graphs.deepfilternet import STFT as DEEP_FILTER_STFT
+from sordino.inference.graphs.deepfilternet import band_widths
+from sordino.inference.graphs.external import open_external
+from sordino.inference.graphs.onnx_graph import Graph
+from sordino.inference.graphs.presets import PRESETS
+from sordino.inference.graphs.probe import measure_delay
+from sordino.inference.graphs.recognise import recognise
+from sordino.inference.graphs.spectra import Frames, Stft, Window
 
 onnx = pytest.importorskip("onnx", reason="needs sordino[train]")
 RATE = 16000
@@ -115,6 +116,15 @@ def test_what_cannot_be_compensated_is_refused(tmp_path: Path) -> None:
     jumping = np.concatenate([speech[: RATE // 2], np.zeros(900), speech[RATE // 2 :]])[: len(speech)]
     with pytest.raises(InputError, match=r"lags by \d+ to \d+ samples; expected a constant delay"):
         measure_delay(lambda noisy: jumping, RATE, "jumping")
+
+
+def test_enhance_and_streams_run_them(tmp_path: Path) -> None:
+    path, speech = held_back(tmp_path / "late.onnx", 256), read_mono(SPEECH, RATE)
+    np.testing.assert_allclose(sordino.enhance(speech, RATE, path), speech, atol=1e-6)
+    streamer = sordino.Streamer(path, RATE)
+    blocks = [streamer.feed(speech[start : start + 999]) for start in range(0, len(speech), 999)]
+    np.testing.assert_allclose(np.concatenate([*blocks, streamer.flush()], axis=-1), speech, atol=1e-6)
+    np.testing.assert_allclose(sordino.enhance(np.stack([speech, -speech]), RATE, path)[1], -speech, atol=1e-6)
 
 
 def test_spectra_need_their_transform(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ FLOORS = {
     "evaluation": 5,
     **dict.fromkeys(("metrics", "export", "data/tools", "distill/methods"), 4),
     **dict.fromkeys(("inference", "data/sources", "distill/teachers", "losses"), 3),
-    **dict.fromkeys(("models", "data", "distill/layers"), 2),
+    **dict.fromkeys(("models", "data", "distill/layers", "inference/graphs"), 2),
     **dict.fromkeys(("models/layers", "models/published", "audio", "assets", "distill"), 1),
     **dict.fromkeys(("errors", "types", "files", "version", "placement", "distributed"), 0),
 }

@@ -20,7 +20,7 @@ from sordino.errors import InputError
 from sordino.export import to_int8
 from sordino.export.onnx_files import Run, run_stream, run_whole, speech_signals
 from sordino.export.quantise import Plan, feeds_of_recordings, parts, quantised, ranges
-from sordino.inference.onnx_graph import Graph, stream_file
+from sordino.inference.graphs.onnx_graph import Graph, stream_file
 
 NETWORKS = ("manner-s", "unet", "demucs-running")
 SIGNALS = [signal[8000:14000] for signal in speech_signals(16000)[-1:]]

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from sordino.export.rewrite import rewrite
-from sordino.inference.onnx_graph import Graph
+from sordino.inference.graphs.onnx_graph import Graph
 
 
 def graph_of(layer: nn.Conv1d | nn.ConvTranspose1d, relu: bool) -> onnx.ModelProto:

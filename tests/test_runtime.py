@@ -18,8 +18,8 @@ from sordino.assets import SPEECH, student_file
 from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.inference.engine import Engine, open_engine
+from sordino.inference.graphs.onnx_graph import StreamGraph, open_graph
 from sordino.inference.model import open_model
-from sordino.inference.onnx_graph import StreamGraph, open_graph
 
 RATE = 16000
 

@@ -18,7 +18,7 @@ from sordino.experiments import run
 from sordino.experiments.recipe import read
 from sordino.experiments.study_plan import read_study, teachers
 from sordino.experiments.teacher import build_teacher
-from sordino.inference.onnx_graph import Graph
+from sordino.inference.graphs.onnx_graph import Graph
 
 IN_FLOAT = [name for name in shipped() if not name.endswith(INT8)]
 every_student = pytest.mark.parametrize("name", IN_FLOAT)

@@ -23,7 +23,7 @@ from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.export import Parity
-from sordino.inference.onnx_graph import Graph, stream_file
+from sordino.inference.graphs.onnx_graph import Graph, stream_file
 
 STUDENT = Path(str(STUDENTS / "unet-24.onnx"))
 PARTS = {name: f"made for this test: {name}".encode() for name in npm.MEMBERS}

@@ -22,6 +22,9 @@ INT8 = "-int8"
 """What the name of a student in 8 bits ends in, after that of the one from which it was made."""
 
 OWN_CHECKPOINT = ".safetensors"
+STREAM_SUFFIX = ".stream.onnx"
+"""What the name of the graph of a stream ends in, beside that of whole recordings."""
+
 CHECKPOINTS = (OWN_CHECKPOINT, ".pt", ".pth", ".th", ".ckpt")
 """Suffixes of checkpoints: those that sordino writes, and published ones."""
 

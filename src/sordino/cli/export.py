@@ -45,7 +45,7 @@ def _export(given: Namespace, checkpoint: str | Path, output: str | Path) -> tup
     if given.int8:
         return _int8(given, checkpoint, output)
     from sordino.experiments import run
-    from sordino.inference.onnx_graph import stream_file
+    from sordino.inference.graphs.onnx_graph import stream_file
 
     parity = run.export(checkpoint, output, given.licence)
     text = f"{output}: differs from the network by at most {parity.largest_difference:.1e} on speech"
@@ -61,7 +61,7 @@ def _int8(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple
         raise InputError("export", "--int8 has nothing to be judged on", "--data NOISY CLEAN")
     from sordino.experiments.export import export_int8
     from sordino.export.int8 import MAX_DROP
-    from sordino.inference.onnx_graph import stream_file
+    from sordino.inference.graphs.onnx_graph import stream_file
 
     max_drop = MAX_DROP if given.max_drop is None else given.max_drop
     data = tuple(given.data)

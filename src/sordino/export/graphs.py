@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from sordino.export.rewrite import rewrite
-from sordino.inference.onnx_graph import HOPS
+from sordino.inference.graphs.onnx_graph import HOPS
 from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
 

@@ -2,8 +2,9 @@
 
 Every network is exported to one file, ``student.onnx``, for whole recordings of any length. One that streams is also
 exported to a second file beside it, ``student.stream.onnx``, which takes hops and the state and returns both
-(``sordino.export.graphs``, ``sordino.inference.onnx_graph``). The second alone would do for networks that stream, but
-the first is a single call in any runtime, has no delay to cut off, and exists for networks that cannot stream too.
+(``sordino.export.graphs``, ``sordino.inference.graphs.onnx_graph``). The second alone would do for networks that
+stream, but the first is a single call in any runtime, has no delay to cut off, and exists for networks that cannot
+stream too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.export.graphs import SHORTEST, step_graph, whole_graph
 from sordino.files import atomic
-from sordino.inference.onnx_graph import Graph, StreamGraph, stream_file
+from sordino.inference.graphs.onnx_graph import Graph, StreamGraph, stream_file
 from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
 
@@ -60,8 +61,8 @@ def to_onnx(
 
     Args:
         network: any network of the project; it is left unchanged.
-        path: ends in ``.onnx``; replaced atomically, and left alone if the check fails. The same holds for the
-            stream's graph beside it (``sordino.inference.onnx_graph.stream_file``). The export of a network that does
+        path: ends in ``.onnx``; replaced atomically, and left alone if the check fails. The same holds for the graph of
+            a stream beside it (``sordino.inference.graphs.onnx_graph.stream_file``). The export of a network that does
             not stream removes that file, which belongs to another network.
         speech: float32 [T] signals to check on; noisy real speech that ships with the package when left out.
         about: facts for the metadata, such as the training recipe and the licence; JSON-serialisable.

@@ -48,13 +48,19 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
 
 
 def _from_onnx(path: Path, threads: int, long_blocks: bool) -> Engine:
-    from sordino.inference.onnx_graph import StreamGraph, stream_file
+    from sordino.inference.graphs.onnx_graph import StreamGraph, open_graph, stream_file
 
     file = stream_file(path)
-    if not file.is_file():
-        found = f"cannot run block by block, as there is no {file.name} beside it"
-        raise InputError(path, found, f"{STREAMING}, and both files of its export")
-    return StreamGraph(file, threads, long_blocks)
+    if file.is_file():
+        return StreamGraph(file, threads, long_blocks)
+    if len(open_graph(path, threads).inputs) > 1:  # a state: the graph of a stream, by another project
+        from sordino.inference.graphs.external import open_external
+
+        engine = open_external(path, threads=threads).engine
+        if engine is not None:
+            return engine
+    found = f"cannot run block by block, as there is no {file.name} beside it"
+    raise InputError(path, found, f"{STREAMING}, and both files of its export")
 
 
 class _TorchEngine:

@@ -15,12 +15,13 @@ from typing import Any, cast
 
 import numpy as np
 
+from sordino.assets import STREAM_SUFFIX
 from sordino.errors import InputError
 from sordino.inference import import_string
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import open_engine
 from sordino.inference.pipeline import EngineProcess
-from sordino.inference.resolve import STREAM_SUFFIX, ModelSource, resolve
+from sordino.inference.resolve import ModelSource, resolve
 from sordino.inference.windows import Windows
 
 SAMPLE_RATE = 16000
@@ -103,7 +104,7 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
 def _opened(source: ModelSource, threads: int | None, sample_rate: int) -> Model:
     """Open what is not open yet; ``sample_rate`` is for models that do not say theirs."""
     if source.path is not None and source.is_graph:
-        from sordino.inference.onnx_graph import stream_file
+        from sordino.inference.graphs.onnx_graph import stream_file
 
         # Of a pair of graphs that of the stream alone: a file of any length passes through it in blocks.
         if source.kind != "stream" and stream_file(source.path).is_file():
@@ -125,7 +126,7 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int) -> Model
 
 
 def _from_stream(path: Path) -> Model:
-    from sordino.inference.onnx_graph import StreamGraph, stream_file
+    from sordino.inference.graphs.onnx_graph import StreamGraph, stream_file
 
     graph = StreamGraph(stream_file(path), long_blocks=True)
     name = graph.about.get("name", path.stem)
@@ -133,18 +134,17 @@ def _from_stream(path: Path) -> Model:
 
 
 def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
-    from sordino.inference.onnx_graph import open_graph
+    from sordino.inference.graphs.onnx_graph import open_graph
 
     graph = open_graph(path, threads)
     source, *others = graph.inputs
     # An axis is a number where the graph takes no other length, else a name or None.
     fixed = [axis for axis in source.shape if isinstance(axis, int)]
     if others or len(source.shape) != 2 or fixed not in ([], [1]) or source.type != "tensor(float)":
-        hint = ""
         if path.name.endswith(STREAM_SUFFIX):
             hint = f"that is the graph of a stream; name {path.name.removesuffix(STREAM_SUFFIX)}.onnx"
-        expected = "one float input of [1, samples], of any length"
-        raise InputError(path, f"takes {graph.describe()}", expected, hint)
+            raise InputError(path, f"takes {graph.describe()}", "one float input of [1, samples], of any length", hint)
+        return _from_external(path, threads, sample_rate)
 
     def run(noisy: np.ndarray) -> np.ndarray:
         return graph.run([noisy[None]])[0][0]
@@ -153,6 +153,15 @@ def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
     finish = partial(graph.give_back, [np.zeros((1, minimum), np.float32)])
     name = graph.about.get("name", path.stem)
     return Model(name, rate, run, minimum, graph.about, shareable=True, finish=finish)
+
+
+def _from_external(path: Path, threads: int, sample_rate: int) -> Model:
+    """Open a graph that another project wrote: a stream, spectra, or samples of another shape."""
+    from sordino.inference.graphs.external import open_external
+
+    opened = open_external(path, sample_rate=sample_rate, threads=threads or 1)
+    about = {"external": opened.notes}
+    return Model(path.stem, opened.sample_rate, opened.run, about=about, engine=opened.engine, shareable=True)
 
 
 def _from_network(network: Any, name: str) -> Model:

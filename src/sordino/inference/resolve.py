@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, student_file, students, weights
+from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_file, students, weights
 from sordino.errors import InputError
 from sordino.inference import import_string
 from sordino.inference.contracts import Engine, OpenModel
@@ -28,8 +28,6 @@ Kind = Literal[
     "model",  # opened already, by open_model
     "engine",  # opened already, block by block
 ]
-
-STREAM_SUFFIX = ".stream.onnx"
 
 
 @dataclass(frozen=True)

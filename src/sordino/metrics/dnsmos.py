@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sordino.errors import InputError
-from sordino.inference.onnx_graph import Graph, open_graph
+from sordino.inference.graphs.onnx_graph import Graph, open_graph
 from sordino.metrics.pair import usable
 
 FILE = "SORDINO_DNSMOS"

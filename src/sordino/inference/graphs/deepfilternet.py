@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from sordino.errors import InputError
-from sordino.inference.external.spectra import Stft
-from sordino.inference.external.whole import analyse, synthesise
-from sordino.inference.onnx_graph import Graph, open_graph
+from sordino.inference.graphs.onnx_graph import Graph, open_graph
+from sordino.inference.graphs.spectra import Stft
+from sordino.inference.graphs.whole import analyse, synthesise
 
 SAMPLE_RATE = 48000
 STFT = Stft(960, 480, "vorbis")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from sordino.errors import InputError
-from sordino.inference.onnx_graph import Graph
+from sordino.inference.graphs.onnx_graph import Graph
 
 Kind = Literal["wave", "wave stream", "spectrum", "spectrum stream", "gains"]
 

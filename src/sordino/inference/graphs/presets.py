@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sordino.inference.external.spectra import Stft
+from sordino.inference.graphs.spectra import Stft
 
 
 @dataclass(frozen=True)

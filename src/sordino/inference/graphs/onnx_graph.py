@@ -28,8 +28,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     RuntimeException,
 )
 
+from sordino.assets import STREAM_SUFFIX
 from sordino.errors import InputError
-from sordino.inference.resolve import STREAM_SUFFIX
 
 HOPS = "hops"
 """The name of the one axis of a stream's graph whose length is open."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from sordino.inference.external.recognise import Signature
-from sordino.inference.external.spectra import Frames, Stft
-from sordino.inference.onnx_graph import Graph
+from sordino.inference.graphs.onnx_graph import Graph
+from sordino.inference.graphs.recognise import Signature
+from sordino.inference.graphs.spectra import Frames, Stft
 
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
 

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from sordino.errors import InputError
-from sordino.inference.external import whole
-from sordino.inference.external.engines import SpectrumEngine, WaveEngine
-from sordino.inference.external.presets import PRESETS, preset_of
-from sordino.inference.external.probe import Delay, measure_delay
-from sordino.inference.external.recognise import Signature, recognise
-from sordino.inference.external.spectra import Stft
-from sordino.inference.onnx_graph import Graph, open_graph
-from sordino.inference.pipeline import Stepper
+from sordino.inference.graphs import whole
+from sordino.inference.graphs.engines import SpectrumEngine, WaveEngine
+from sordino.inference.graphs.onnx_graph import Graph, open_graph
+from sordino.inference.graphs.presets import PRESETS, preset_of
+from sordino.inference.graphs.probe import Delay, measure_delay
+from sordino.inference.graphs.recognise import Signature, recognise
+from sordino.inference.graphs.spectra import Stft
 
 SAMPLE_RATE = 16000
 """Hz, of a network that neither a preset nor the caller gives a rate."""
@@ -117,9 +116,11 @@ def _whole(graph: Graph, stft: Stft | None, signature: Signature) -> Run:
 
 
 def _stepped(engine: WaveEngine | SpectrumEngine, noisy: np.ndarray) -> np.ndarray:
-    """Run a recording through an engine, hop by hop."""
-    stepper = Stepper(engine, 1)
-    return np.concatenate([stepper.feed(noisy[None]), stepper.flush()], axis=1)[0]
+    """Run a recording through an engine: silence behind it pushes out its end, and the delay is taken off."""
+    length, delay = len(noisy), engine.delay
+    padded = np.pad(noisy, (0, delay + -(length + delay) % engine.hop)).astype(np.float32)
+    estimate, _ = engine.step(padded[None], engine.start(1))
+    return estimate[0, delay : delay + length]
 
 
 def _compensated(run: Run, delay: int, noisy: np.ndarray) -> np.ndarray:
