@@ -70,8 +70,8 @@ def test_a_recipe_states_what_it_changes_and_mistakes_are_named() -> None:
     recipe = {"model": {"name": "unet"}, "data": {"name": "mix", "clean": "c", "noise": "n"}}
     assert "augment" not in read(recipe).data.arguments
     changed = read(recipe, ["data.augment.rumble=0.9", "data.augment.bursts_db=[0, 6]"]).data
-    assert changed["augment"] == {"rumble": 0.9, "bursts_db": (0.0, 6.0)}
-    assert sources.create(**changed).mixing.augment == replace(DEFAULT, rumble=0.9, bursts_db=(0, 6))  # pyright: ignore[reportAttributeAccessIssue]
+    assert changed.arguments["augment"] == {"rumble": 0.9, "bursts_db": (0.0, 6.0)}
+    assert build_source(changed).mixing.augment == replace(DEFAULT, rumble=0.9, bursts_db=(0, 6))  # pyright: ignore[reportAttributeAccessIssue]
     assert build_source(read(recipe, ["data.augment=null"]).data).mixing.augment is None  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(InputError, match=r"data\.augment\.rumbel: no such key; did you mean rumble"):
         read(recipe, ["data.augment.rumbel=0.9"])
