@@ -22,7 +22,7 @@ from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run, study, study_results
-from sordino.experiments.study_plan import OWN, TestSet, read_study
+from sordino.experiments.study_plan import OWN, ScoredSet, read_study
 from sordino.report.paper import results
 from sordino.report.studies import NetworkSize, StudyCell, StudyRow, study_rows
 from sordino.report.study_tables import study_tables
@@ -292,12 +292,12 @@ def test_the_paper_stands_beside_what_its_names_say() -> None:
         StudyCell("", "noisy"),
     ]
     rows = {"none": BASELINE, "b/none": "MANNER-S-5.3GF (Baseline)", "big (teacher)": "MANNER-B-Teacher"}
-    first, second = (study_results.printed(rows, TestSet(paper=table), cells) for table in (1, 2))
+    first, second = (study_results.printed(rows, ScoredSet(paper=table), cells) for table in (1, 2))
     assert {cell: row.name for cell, row in first.items()} == dict(
         zip(cells[:2] + cells[3:4], rows.values(), strict=True)
     )
     assert {row.means["pesq_wb"] for row in second.values()} == {2.47, 2.70}  # table 2 has another teacher
-    assert study_results.printed(rows, TestSet(), cells) == {}
+    assert study_results.printed(rows, ScoredSet(), cells) == {}
 
 
 def test_a_figure_that_one_side_lacks_has_no_difference() -> None:

@@ -49,7 +49,7 @@ OWN = "test set of the recipe"
 
 
 @dataclass(frozen=True)
-class TestSet:
+class ScoredSet:
     """Pairs that runs are scored on.
 
     Args:
@@ -97,7 +97,7 @@ class Study:
     out: str = ""
     against: str | None = None
     metrics: tuple[str, ...] | None = None
-    tests: dict[str, TestSet] = field(default_factory=dict)
+    tests: dict[str, ScoredSet] = field(default_factory=dict)
     note: str = ""
     paper: dict[str, str] = field(default_factory=dict)
     jobs: int | None = None
@@ -159,17 +159,17 @@ def _study(path: Path) -> Study:
     return replace(study, tests=tests, out=study.out or str(Path("runs/studies") / path.stem))
 
 
-def _tests(sections: Any, errors: list[str]) -> dict[str, TestSet]:
+def _tests(sections: Any, errors: list[str]) -> dict[str, ScoredSet]:
     """The test sets, the recipe's own first; what is wrong with them joins ``errors``."""
     if not isinstance(sections, Mapping):
         errors.append(f"tests: {sections!r} is no section; expected a name and a section for each test set")
         return {}
-    tests: dict[str, TestSet] = {}
+    tests: dict[str, ScoredSet] = {}
     for name, section in sections.items():
         if not isinstance(section, Mapping):
             errors.append(f"tests.{name}: {section!r} is no section; expected noisy and clean, paper, or {{}}")
             continue
-        test = construct(f"tests.{name}", TestSet, section, errors)
+        test = construct(f"tests.{name}", ScoredSet, section, errors)
         if test is not None:
             tests[str(name)] = test
             if test.paper is not None and str(test.paper) not in tables():
@@ -178,7 +178,7 @@ def _tests(sections: Any, errors: list[str]) -> dict[str, TestSet]:
     names = [slug(name) for name in tests]
     if len(own) > 1 or len(names) > len(set(names)):
         errors.append("tests: expected names that differ in letters or digits, and at most one without folders")
-    return {name: tests.get(name, TestSet()) for name in own or [OWN]} | tests
+    return {name: tests.get(name, ScoredSet()) for name in own or [OWN]} | tests
 
 
 def _recipe(base: str, study: Study, scenario: str, method: str, seed: int, path: Path) -> Recipe:

@@ -18,7 +18,7 @@ from sordino.experiments import run
 from sordino.experiments.build import build_network
 from sordino.experiments.recipe import RECIPE
 from sordino.experiments.run import NOISY, SCORES
-from sordino.experiments.study_plan import Study, StudyRun, TestSet, teachers
+from sordino.experiments.study_plan import ScoredSet, Study, StudyRun, teachers
 from sordino.files import slug, write_json, write_text
 from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT
@@ -78,7 +78,7 @@ def scored(study: Study, name: str, folder: Path) -> Scores | None:
     return None if moved else known
 
 
-def printed(rows: Mapping[str, str], test: TestSet, cells: Iterable[StudyCell]) -> dict[StudyCell, PaperRow]:
+def printed(rows: Mapping[str, str], test: ScoredSet, cells: Iterable[StudyCell]) -> dict[StudyCell, PaperRow]:
     """The rows that the paper prints for a test set, beside the cells that stand for them.
 
     Args:
