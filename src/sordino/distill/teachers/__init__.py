@@ -1,4 +1,4 @@
-"""Teachers: a network, an external model, two teachers as one, and a cache in front of any of them."""
+"""Teachers: a network, an external model, several teachers as one, and a cache in front of any of them."""
 
 from __future__ import annotations
 
@@ -7,5 +7,15 @@ from sordino.distill.teachers.external import ExternalTeacher
 from sordino.distill.teachers.joint import JointTeacher
 from sordino.distill.teachers.network import AnyTeacher, Teacher
 from sordino.distill.teachers.observe import observe, unwrap
+from sordino.distill.teachers.several import SeveralTeachers
 
-__all__ = ["AnyTeacher", "CachedTeacher", "ExternalTeacher", "JointTeacher", "Teacher", "observe", "unwrap"]
+__all__ = [
+    "AnyTeacher",
+    "CachedTeacher",
+    "ExternalTeacher",
+    "JointTeacher",
+    "SeveralTeachers",
+    "Teacher",
+    "observe",
+    "unwrap",
+]
