@@ -23,7 +23,7 @@ from scipy.signal import spectrogram
 from sordino.assets import SPEECH
 from sordino.audio.sound_files import read_mono
 from sordino.data.augmentation import NOTHING, Augmentation
-from sordino.data.degrading import Degrader, MixtureParts
+from sordino.data.augmentation_apply import Degrader, MixtureParts
 from sordino.data.voices import KINDS, make_noise
 from sordino.files import atomic
 

@@ -16,7 +16,7 @@ from sordino.audio.rooms import reverberate
 from sordino.audio.sound_files import info, write
 from sordino.data import sources
 from sordino.data.augmentation import DEFAULT, NOTHING, Augmentation
-from sordino.data.degrading import Degrader, MixtureParts
+from sordino.data.augmentation_apply import Degrader, MixtureParts
 from sordino.data.tools.render import render
 from sordino.errors import InputError
 from sordino.experiments.build import build_source

@@ -34,11 +34,11 @@ def test_a_short_demo_trains_scores_exports_and_enhances_and_goes_on_where_it_st
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        demo(folder, stop, SHORT)
+        demo(folder, stop, overrides=SHORT)
     teacher = (folder / "teacher" / "best.safetensors").read_bytes()
     assert not (folder / "student-output").exists()
 
-    values, text = demo(folder, ignore, SHORT)
+    values, text = demo(folder, ignore, overrides=SHORT)
     assert (folder / "teacher" / "best.safetensors").read_bytes() == teacher
     assert all(read_log(folder / name)[-1]["step"] == 2 for name in RUNS)
     rows = values["rows"]

@@ -1,7 +1,7 @@
 """Settings of the augmentation: the probabilities and ranges of all changes to speech, noise and mixtures in training.
 
-A recipe sets them in ``data.augment``; ``docs/augmentation.md`` shows each in a picture. ``data/degrading.py`` draws
-and applies them.
+A recipe sets them in ``data.augment``; ``docs/augmentation.md`` shows each in a picture. ``data/augmentation_apply.py``
+draws and applies them.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from sordino.audio.mix import SILENCE_DB, mix, rms_db
 from sordino.audio.rooms import reverberate
 from sordino.audio.tempo import stretch
 from sordino.data.augmentation import Augmentation
+from sordino.data.augmentation_apply import Degrader, MixtureParts
 from sordino.data.base import LazySequence, Segments
-from sordino.data.degrading import Degrader, MixtureParts
 from sordino.errors import InputError
 from sordino.types import Item
 

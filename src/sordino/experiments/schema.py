@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from sordino.errors import InputError
-from sordino.experiments.convert import arguments, construct, unknown, value
+from sordino.experiments.recipe_values import arguments, construct, unknown, value
 from sordino.experiments.signatures import catalogue, signature
 from sordino.inference.import_string import FORM
 from sordino.inference.resolve import resolve

@@ -37,9 +37,9 @@ from typing import Any
 
 from sordino.assets import STUDIES, studies
 from sordino.errors import InputError
-from sordino.experiments.convert import construct
 from sordino.experiments.merge import parse
 from sordino.experiments.recipe import Recipe, read
+from sordino.experiments.recipe_values import construct
 from sordino.files import slug
 from sordino.report.paper import results, tables
 from sordino.report.studies import StudyCell

@@ -18,8 +18,8 @@ import numpy as np
 
 from sordino.audio.tempo import stretch
 from sordino.data.augmentation import NOTHING, Augmentation, augmentation
+from sordino.data.augmentation_apply import Degrader, MixtureParts
 from sordino.data.base import LazySequence, Segments, pad
-from sordino.data.degrading import Degrader, MixtureParts
 from sordino.data.mixing import Mixing, RecordingPool, count_samples, evenly_spread, valid_generator
 from sordino.data.recordings import Recordings, audio_below, held_out, is_synthetic, pair_files, pair_key, speaker_of
 from sordino.errors import InputError
