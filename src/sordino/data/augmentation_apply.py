@@ -18,8 +18,15 @@ from sordino.audio.filters import apply_filters
 from sordino.audio.mix import SILENCE_DB, at_ratio, clip, common_gain, rms_db
 from sordino.audio.rooms import reverberate
 from sordino.data.augmentation import Augmentation
-from sordino.data.augmentation_draws import DrawNoise, draw_band, draw_bursts, draw_hum, draw_room, draw_rumble,
-draw_shape
+from sordino.data.augmentation_draws import (
+    DrawNoise,
+    draw_band,
+    draw_bursts,
+    draw_hum,
+    draw_room,
+    draw_rumble,
+    draw_shape,
+)
 
 OTHER_DB = (-10.0, 5.0)
 """Level of a second and a third noise relative to those before, in dB."""
