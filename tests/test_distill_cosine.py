@@ -257,7 +257,7 @@ def test_networks_without_a_latent_are_refused() -> None:
         ({"side": "left"}, "'left'; there are student, teacher, both, none"),
         ({"distance": "l1"}, "'l1'; there are cosine, mse"),
         ({"mode": "bin"}, "'bin'; there are frame, utterance, channel"),
-        ({"distance": "mse", "mode": "channel"}, "mode channel is one of the cosine distance"),
+        ({"distance": "mse", "mode": "channel"}, "mode channel belongs to the cosine distance"),
         ({"expansion": 0}, "at least 1, not 0"),
     ],
 )
