@@ -72,7 +72,7 @@ def test_the_pool_gives_what_one_process_gives(monkeypatch: pytest.MonkeyPatch):
 def test_few_recordings_need_no_pool(monkeypatch: pytest.MonkeyPatch):
     processes: list[int] = []
 
-    def look(_done: int, _total: int) -> None:
+    def look(_task: str, _done: int, _total: int, _numbers: dict[str, float]) -> None:
         processes.append(len(multiprocessing.active_children()))
 
     before = len(multiprocessing.active_children())
