@@ -127,6 +127,17 @@ def test_enhance_and_streams_run_them(tmp_path: Path) -> None:
     np.testing.assert_allclose(sordino.enhance(np.stack([speech, -speech]), RATE, path)[1], -speech, atol=1e-6)
 
 
+def test_a_graph_of_samples_without_a_batch_runs_and_one_of_a_fixed_length_is_refused(tmp_path: Path) -> None:
+    speech = read_mono(SPEECH, RATE)
+    nodes = [("Identity", ["x"], ["y"])]
+    plain = graph_file(tmp_path / "plain.onnx", nodes, [("x", ["T"])], [("y", ["T"])])
+    np.testing.assert_allclose(sordino.enhance(speech, RATE, plain), speech, atol=1e-6)
+    length = [1, RATE]
+    fixed = graph_file(tmp_path / "fixed.onnx", nodes, [("x", length)], [("y", length)])
+    with pytest.raises(InputError, match=r"x \[1, 16000\].*of any length"):
+        sordino.enhance(speech, RATE, fixed)
+
+
 def test_spectra_need_their_transform(tmp_path: Path) -> None:
     path = spectral(tmp_path / "frames.onnx")
     with pytest.raises(InputError, match=r"257 bins, and no transform is given; stft: .*preset"):

@@ -69,6 +69,8 @@ def _opened(path: str, stft: Stft | None, sample_rate: int | None, threads: int,
     rate = sample_rate or (preset.sample_rate if preset else SAMPLE_RATE)
     graph = open_graph(path, threads)
     signature = recognise(graph)
+    if signature.kind == "wave" and signature.length is not None:
+        raise InputError(path, f"takes {graph.describe()}", "one float input of [1, samples], of any length")
     if signature.bins is not None:
         stft = _checked(path, stft or (preset.stft if preset else None), signature)
     if signature.kind == "gains" and preset is None:

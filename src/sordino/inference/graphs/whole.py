@@ -13,17 +13,14 @@ LEAST_POWER, LEAST_GAIN = 1e-12, 1e-4
 
 
 def run_wave(graph: Graph, signature: Signature, noisy: np.ndarray) -> np.ndarray:
-    """Run noisy float32 [T] through a graph of samples; silence fills up to a fixed length.
+    """Run noisy float32 [T] through a graph of samples.
 
     Returns:
         The estimate, as long as the graph's output but no longer than ``noisy``.
     """
-    length = len(noisy)
-    if signature.length is not None:
-        noisy = np.pad(noisy, (0, max(signature.length - length, 0)))
     shape = (1,) * (signature.rank - 1) + (len(noisy),)
     (estimate,) = graph.run([noisy.reshape(shape)])
-    return estimate.reshape(-1)[:length]
+    return estimate.reshape(-1)[: len(noisy)]
 
 
 def run_spectrum(graph: Graph, signature: Signature, stft: Stft, noisy: np.ndarray) -> np.ndarray:
