@@ -6,6 +6,8 @@ and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """An input of the user that cannot be used as it is.
@@ -29,3 +31,17 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
         """Pickle the four parts, so that the error survives the way out of a worker process."""
         return type(self), (self.where, self.found, self.expected, self.hint)
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return a hint with the name of ``known`` that is nearest to ``name``; empty if none is near.
+
+    Args:
+        name: what the user wrote.
+        known: the names that exist.
+        cutoff: least likeness, 0 to 1, of a name that is suggested.
+    """
+    import difflib  # here alone, as every start of the program would pay for it
+
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f"did you mean {near[0]}?" if near else ""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sordino.evaluation.pesq_trained import marks
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
     from sordino.data.base import Source
 
 __all__ = ["Failure", "Scores", "evaluate", "score"]
-
-_LAZY = ("cost", "efficiency", "page", "speed")  # torch and matplotlib behind them
 
 
 def evaluate(
@@ -123,10 +119,3 @@ def _folders(noisy: str | Path, clean: str | Path, sample_rate: int) -> Sequence
         return Item(noisy_wave, clean_wave, len(noisy_wave), name, speaker_of(noisy_path, noisy))
 
     return LazySequence(len(pairs), read)
-
-
-def __getattr__(name: str) -> ModuleType:
-    """Import the modules in ``_LAZY`` when they are first used."""
-    if name in _LAZY:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

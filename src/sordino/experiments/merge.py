@@ -7,7 +7,6 @@ and ``paper``, which say whose run it is, are never inherited.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import yaml
 
 from sordino.assets import RECIPES, recipes
-from sordino.errors import InputError
+from sordino.errors import InputError, did_you_mean
 from sordino.experiments.schema import OWN, PARTS, TEACHERS
 
 
@@ -58,8 +57,7 @@ def _find(recipe: str | Path, beside: Path) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    near = difflib.get_close_matches(name, recipes(), n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else "sordino train --help lists those that ship"
+    hint = did_you_mean(name, recipes(), cutoff=0.4) or "sordino train --help lists those that ship"
     raise InputError(recipe, "no such recipe", "a YAML file or the name of a shipped recipe", hint)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
@@ -11,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from sordino.errors import InputError
+from sordino.errors import InputError, did_you_mean
 from sordino.experiments.signatures import Signature, inspected
 
 T = TypeVar("T")
@@ -90,8 +89,7 @@ def unknown(key: str, names: Iterable[Any], tried: str | None = None) -> str:
         tried: what was written; ``key`` when left out.
     """
     known = [str(name) for name in names]
-    near = difflib.get_close_matches(tried or key, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+    hint = did_you_mean(tried or key, known) or f"there are {', '.join(known) or 'none'}"
     return f"{key}: no such {'name' if ':' in key else 'key'}; {hint}"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_file, students, weights
-from sordino.errors import InputError
+from sordino.errors import InputError, did_you_mean
 from sordino.inference import import_string
 from sordino.inference.contracts import Engine, OpenModel
 
@@ -127,11 +127,8 @@ def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
 
 
 def _no_model(model: str | Path) -> InputError:
-    import difflib  # here alone, as every start of the program would pay for it
-
     found = "not a model" if Path(model).exists() else "no such model"
-    near = difflib.get_close_matches(str(model), students(), n=1)
-    return InputError(model, found, _expected(), f"did you mean {near[0]}?" if near else "")
+    return InputError(model, found, _expected(), did_you_mean(str(model), students()))
 
 
 def _expected() -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sordino.errors import InputError
+from sordino.errors import InputError, did_you_mean
 from sordino.models import checkpoint
 from sordino.models.base import Enhancer, count_parameters
 from sordino.models.checkpoint import read_about, read_header, save
@@ -42,9 +41,8 @@ def create(name: str, **arguments: Any) -> Enhancer:
         InputError: an unknown network, or arguments that its constructor refuses.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"did you mean {near[0]}?" if near else ""
-        raise InputError(f"model {name}", "no such network", f"one of {', '.join(MODELS)}", hint)
+        expected = f"one of {', '.join(MODELS)}"
+        raise InputError(f"model {name}", "no such network", expected, did_you_mean(name, MODELS))
     try:
         return MODELS[name](**arguments)
     except (TypeError, ValueError) as error:

@@ -8,13 +8,12 @@ while a network learns, by a factor of ten within 400 steps for some methods, so
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
 
-from sordino.errors import InputError
+from sordino.errors import InputError, did_you_mean
 from sordino.training.pulls import Gauge
 from sordino.training.term_weights import EVERY, Balance, Ramp, Weight
 from sordino.types import Terms
@@ -128,9 +127,8 @@ def _check_names(where: str, given: Iterable[str], terms: Iterable[str]) -> None
     known = list(terms)
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else ""
-            raise InputError(f"{where}.{name}", "no such term", f"one of {', '.join(known)}", hint)
+            expected = f"one of {', '.join(known)}"
+            raise InputError(f"{where}.{name}", "no such term", expected, did_you_mean(name, known))
 
 
 def _check_stage(stage: Mapping[str, Weight]) -> None:

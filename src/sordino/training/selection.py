@@ -8,12 +8,11 @@ price in the others: 0.1 of PESQ counts like 2 points of ESTOI in per cent and l
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sordino.errors import InputError
+from sordino.errors import InputError, did_you_mean
 from sordino.metrics import COLUMNS, METRICS
 
 DEFAULT: dict[str, float] = {"pesq_wb": 1.0, "estoi": 5.0, "si_sdr_db": 0.05}
@@ -49,9 +48,7 @@ class Selection:
             weights = {weights: 1.0}
         for name, weight in weights.items():
             if name not in COLUMNS:
-                near = difflib.get_close_matches(name, COLUMNS, n=1)
-                hint = f"did you mean {near[0]}?" if near else ""
-                expected = f"one of {', '.join(COLUMNS)}"
+                expected, hint = f"one of {', '.join(COLUMNS)}", did_you_mean(name, COLUMNS)
                 raise InputError(f"train.select.{name}", "no measure has this name", expected, hint)
             if not 0 <= weight < math.inf:
                 hint = "a measure that is better when lower is subtracted anyway"

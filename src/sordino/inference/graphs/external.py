@@ -11,7 +11,7 @@ import numpy as np
 
 from sordino.errors import InputError
 from sordino.inference.graphs import whole
-from sordino.inference.graphs.engines import SpectrumEngine, WaveEngine
+from sordino.inference.graphs.engines import HopEngine, SpectrumEngine, WaveEngine
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
 from sordino.inference.graphs.presets import PRESETS, preset_of
 from sordino.inference.graphs.probe import Delay, measure_delay
@@ -38,7 +38,7 @@ class External:
     """
 
     run: Run
-    engine: WaveEngine | SpectrumEngine | None
+    engine: HopEngine | None
     sample_rate: int
     signature: Signature
     delay: Delay
@@ -89,22 +89,20 @@ def _opened(path: str, stft: Stft | None, sample_rate: int | None, threads: int,
 def _checked(path: str, stft: Stft | None, signature: Signature) -> Stft:
     """Return the transform, if there is one and it fits the graph."""
     if stft is None:
-        hint = f"stft: {{n_fft: 512, hop: 256, window: hann}}, or preset: one of {', '.join(PRESETS)}"
+        hint = f"stft: give it to open_external; a preset knows that of the files of {', '.join(PRESETS)}"
         raise InputError(path, f"takes spectra of {signature.bins} bins, and no transform is given", hint=hint)
     if stft.bins != signature.bins:
         raise InputError(path, f"takes {signature.bins} bins, and n_fft {stft.n_fft} gives {stft.bins}")
     return stft
 
 
-def _engine(
-    graph: Graph, stft: Stft | None, signature: Signature, name: str, rate: int
-) -> WaveEngine | SpectrumEngine | None:
+def _engine(graph: Graph, stft: Stft | None, signature: Signature, name: str, rate: int) -> HopEngine | None:
     """Make the engine of a streaming graph, its delay still in; None for one that takes a whole recording."""
     if signature.kind == "wave stream":
         return WaveEngine(graph, signature, name, rate)
     if signature.kind == "spectrum stream":
         assert stft is not None
-        return SpectrumEngine(graph, stft, name, rate, delay=0)
+        return SpectrumEngine(graph, stft, name, rate)
     return None
 
 
@@ -117,7 +115,7 @@ def _whole(graph: Graph, stft: Stft | None, signature: Signature) -> Run:
     return partial(whole.run_spectrum, graph, signature, stft)
 
 
-def _stepped(engine: WaveEngine | SpectrumEngine, noisy: np.ndarray) -> np.ndarray:
+def _stepped(engine: HopEngine, noisy: np.ndarray) -> np.ndarray:
     """Run a recording through an engine: silence behind it pushes out its end, and the delay is taken off."""
     length, delay = len(noisy), engine.delay
     padded = np.pad(noisy, (0, delay + -(length + delay) % engine.hop)).astype(np.float32)

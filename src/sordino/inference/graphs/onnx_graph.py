@@ -36,7 +36,10 @@ HOPS = "hops"
 
 _FAILURES = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 _LONG = 160_000  # values of one input: ten seconds
-_TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
+TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
+"""Types that a state may have, as onnxruntime and numpy call them."""
+Memory = list[tuple[list[int], type[np.generic]]]
+"""A shape and a type for each array of a state."""
 
 
 def stream_file(path: str | Path) -> Path:
@@ -126,6 +129,11 @@ class Graph:
             raise InputError(self.path, f"says {name} = {text!r}", f"a whole number from {least}, in its metadata")
         return int(text)
 
+    @property
+    def memory(self) -> Memory:
+        """The arrays of a stream's state, which are its inputs but the first: a shape and a type for each."""
+        return [(one.shape, TYPES[one.type]) for one in self.inputs[1:]]
+
     def describe(self) -> str:
         """Describe its inputs in words; of many the first ones."""
         words = [f"{one.name} {one.shape} {one.type}" for one in self.inputs]
@@ -156,14 +164,13 @@ class StreamGraph:
         graph = self._any if long_blocks else self._single
         _check_stream(graph)
         self.about = graph.about
-        source, *memory = graph.inputs
         self.sample_rate, self.delay = graph.number("sample_rate", least=1), graph.number("delay")
-        self.hop = source.shape[1]
-        self.memory = [(one.shape, _TYPES[one.type]) for one in memory]
+        self.hop = graph.inputs[0].shape[1]
+        self.memory = graph.memory
 
     def start(self, channels: int) -> list[list[np.ndarray]]:
         """Return the state before the first block, which is zeros, for each channel."""
-        return [[np.zeros(shape, kind) for shape, kind in self.memory] for _ in range(channels)]
+        return [silence(self.memory) for _ in range(channels)]
 
     def step(self, block: np.ndarray, state: list[list[np.ndarray]]) -> tuple[np.ndarray, list[list[np.ndarray]]]:
         """Enhance [C,k hop], channel by channel, all hops at once where the graph can; returns as many samples, and the
@@ -195,6 +202,11 @@ class StreamGraph:
         return open_graph(self.path, self._threads)
 
 
+def silence(memory: Memory) -> list[np.ndarray]:
+    """Return the state before the first sample: zeros."""
+    return [np.zeros(shape, kind) for shape, kind in memory]
+
+
 def _check_stream(graph: Graph) -> None:
     """Refuse a graph that is not that of a stream: hops and state in, hops and state out, of the same shapes."""
     source, *memory = graph.inputs
@@ -202,7 +214,7 @@ def _check_stream(graph: Graph) -> None:
     # All lengths are fixed, except perhaps the number of hops.
     axes = [*source.shape[1:], *(axis for one in memory for axis in one.shape)]
     fixed = all(isinstance(axis, int) for axis in axes) and (source.shape[:1] == [HOPS] or source.shape[:1] == [1])
-    paired = shapes == [one.shape for one in graph.outputs] and all(one.type in _TYPES for one in graph.inputs)
+    paired = shapes == [one.shape for one in graph.outputs] and all(one.type in TYPES for one in graph.inputs)
     if not (fixed and paired and len(source.shape) == 2 and source.type == "tensor(float)"):
         found = f"is no graph of a stream: it takes {graph.describe()}"
         raise InputError(graph.path, found, "hops [hops, samples] and the state, of fixed shapes, in and out")
