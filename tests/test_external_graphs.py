@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import sordino
+from helpers.graphs import graph_file, held_back, onnx, spectral
 from sordino.assets import SPEECH
 from sordino.audio.sound_files import read_mono
 from sordino.errors import InputError
@@ -20,36 +20,11 @@ from sordino.inference.graphs.external import open_external
 from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.graphs.presets import PRESETS
 from sordino.inference.graphs.probe import measure_delay
-from sordino.inference.graphs.recognise import recognise
-from sordino.inference.graphs.spectra import Frames, Stft, Window
+from sordino.inference.graphs.recognise import Signature, recognise
+from sordino.inference.graphs.spectra import Frames
+from sordino.inference.graphs.stft import Stft
 
-onnx = pytest.importorskip("onnx", reason="needs sordino[train]")
 RATE = 16000
-
-
-def graph_file(path: Path, nodes: Sequence[tuple[str, Sequence[str], Sequence[str]]], inputs, outputs) -> Path:
-    """Write a graph of nodes (operator, inputs, outputs) between named ports (name, shape)."""
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    ports = [[helper.make_tensor_value_info(name, kind, shape) for name, shape in side] for side in (inputs, outputs)]
-    made = [helper.make_node(operator, list(ins), list(outs)) for operator, ins, outs in nodes]
-    graph = helper.make_graph(made, "test", *ports)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    onnx.save(model, path)
-    return path
-
-
-def held_back(path: Path, hop: int, operator: str = "Identity") -> Path:
-    """A stream that returns the hop before, through ``operator``: a delay of one hop."""
-    nodes = [(operator, ["memory"], ["out"]), ("Identity", ["hop"], ["after"])]
-    return graph_file(path, nodes, [("hop", [1, hop]), ("memory", [1, hop])], [("out", [1, hop]), ("after", [1, hop])])
-
-
-def spectral(path: Path, bins: int = 257) -> Path:
-    """One frame that comes out as it went in, beside a state."""
-    shape = [1, bins, 1, 2]
-    nodes = [("Identity", ["frame"], ["out"]), ("Identity", ["memory"], ["after"])]
-    return graph_file(path, nodes, [("frame", shape), ("memory", [1, 4])], [("out", shape), ("after", [1, 4])])
 
 
 def enhanced(path: Path, stft: Stft | None = None) -> np.ndarray:
@@ -61,7 +36,7 @@ def enhanced(path: Path, stft: Stft | None = None) -> np.ndarray:
 def test_the_delay_of_a_stream_is_measured_and_taken_off(tmp_path: Path, hop: int) -> None:
     path = held_back(tmp_path / "late.onnx", hop)
     opened = open_external(path)
-    assert (opened.signature.kind, opened.signature.hop) == ("wave stream", hop)
+    assert opened.signature == Signature("wave stream", length=hop, hop=hop)
     assert opened.delay.samples == hop
     assert f"delay {hop} samples" in opened.notes
     np.testing.assert_allclose(enhanced(path), read_mono(SPEECH, RATE), atol=1e-6)
@@ -69,7 +44,7 @@ def test_the_delay_of_a_stream_is_measured_and_taken_off(tmp_path: Path, hop: in
 
 @pytest.mark.parametrize(("n_fft", "hop", "window"), [(512, 256, "hann"), (512, 160, "hann"), (512, 128, "sqrt_hann")])
 def test_a_network_of_spectra_that_changes_nothing_changes_nothing(
-    tmp_path: Path, n_fft: int, hop: int, window: Window
+    tmp_path: Path, n_fft: int, hop: int, window: str
 ) -> None:
     path, stft = spectral(tmp_path / "frames.onnx"), Stft(n_fft, hop, window)
     assert open_external(path, stft).delay.samples == n_fft - hop

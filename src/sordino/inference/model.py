@@ -20,6 +20,7 @@ from sordino.errors import InputError
 from sordino.inference import import_string
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import open_engine
+from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.pipeline import EngineProcess
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.inference.windows import Windows
@@ -84,8 +85,9 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
 
     Args:
         model: None for the default student; the name of a shipped one; a path to ONNX or to a checkpoint (which needs
-            ``sordino[train]``); a network; an ``Engine``; or a function from noisy [T] to estimate [T], float32, as it
-            is or by its name, ``"package.module:function"``.
+            ``sordino[train]``); a published network, ``"PRESET:FILE"`` or a ``GraphSource``; a network in torch; an
+            ``Engine``; or a function from noisy [T] to estimate [T], float32, as it is or by its name,
+            ``"package.module:function"``.
         threads: that a model in ONNX computes with; one per core when left out. Torch has a setting of its own.
         sample_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
 
@@ -95,14 +97,16 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
     if sample_rate is not None and sample_rate <= 0:
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
     source = resolve(model)
-    ready = source.value if source.kind == "model" else _opened(source, threads, sample_rate or SAMPLE_RATE)
+    ready = source.value if source.kind == "model" else _opened(source, threads, sample_rate)
     if sample_rate not in (None, ready.sample_rate):
         raise InputError("sample_rate", f"{sample_rate} Hz, but {ready.name} works at {ready.sample_rate} Hz")
     return ready
 
 
-def _opened(source: ModelSource, threads: int | None, sample_rate: int) -> Model:
+def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -> Model:
     """Open what is not open yet; ``sample_rate`` is for models that do not say theirs."""
+    if source.kind == "external":
+        return _from_external(source.value, threads, sample_rate)
     if source.path is not None and source.is_graph:
         from sordino.inference.graphs.onnx_graph import stream_file
 
@@ -118,9 +122,9 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int) -> Model
     if source.kind == "network":
         return _from_network(source.value, source.name)
     if source.kind == "import":
-        return Model(source.name, sample_rate, import_string.find(source.name))
+        return Model(source.name, sample_rate or SAMPLE_RATE, import_string.find(source.name))
     if source.kind == "function":
-        return Model(source.name, sample_rate, cast("Callable[[np.ndarray], np.ndarray]", source.value))
+        return Model(source.name, sample_rate or SAMPLE_RATE, cast("Callable[[np.ndarray], np.ndarray]", source.value))
     engine = source.value
     return Model(engine.name, engine.sample_rate, None, engine=engine)
 
@@ -133,7 +137,7 @@ def _from_stream(path: Path) -> Model:
     return Model(name, graph.sample_rate, None, about=graph.about, engine=graph, shareable=True)
 
 
-def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
+def _from_onnx(path: Path, threads: int, sample_rate: int | None) -> Model:
     from sordino.inference.graphs.onnx_graph import open_graph
 
     graph = open_graph(path, threads)
@@ -144,24 +148,29 @@ def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
         if path.name.endswith(STREAM_SUFFIX):
             hint = f"that is the graph of a stream; name {path.name.removesuffix(STREAM_SUFFIX)}.onnx"
             raise InputError(path, f"takes {graph.describe()}", "one float input of [1, samples], of any length", hint)
-        return _from_external(path, threads, sample_rate)
+        return _from_external(GraphSource(path), threads, sample_rate)
 
     def run(noisy: np.ndarray) -> np.ndarray:
         return graph.run([noisy[None]])[0][0]
 
-    rate, minimum = graph.number("sample_rate", sample_rate, least=1), graph.number("minimum_samples", MINIMUM)
+    rate, minimum = (
+        graph.number("sample_rate", sample_rate or SAMPLE_RATE, least=1),
+        graph.number("minimum_samples", MINIMUM),
+    )
     finish = partial(graph.give_back, [np.zeros((1, minimum), np.float32)])
     name = graph.about.get("name", path.stem)
     return Model(name, rate, run, minimum, graph.about, shareable=True, finish=finish)
 
 
-def _from_external(path: Path, threads: int, sample_rate: int) -> Model:
-    """Open a graph that another project wrote: a stream, spectra, or samples of another shape."""
+def _from_external(source: GraphSource, threads: int | None, sample_rate: int | None) -> Model:
+    """Open a network that another project published: a stream, spectra, or samples of another shape."""
     from sordino.inference.graphs.external import open_external
 
-    opened = open_external(path, sample_rate=sample_rate, threads=threads or 1)
+    if source.sample_rate is None and source.facts is None:
+        source = replace(source, sample_rate=sample_rate)
+    opened = open_external(source, threads=threads or 1)
     about = {"external": opened.notes}
-    return Model(path.stem, opened.sample_rate, opened.run, about=about, engine=opened.engine, shareable=True)
+    return Model(source.name, opened.sample_rate, opened.run, about=about, engine=opened.engine, shareable=True)
 
 
 def _from_network(network: Any, name: str) -> Model:

@@ -15,10 +15,12 @@ from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_
 from sordino.errors import InputError, did_you_mean
 from sordino.inference import import_string
 from sordino.inference.contracts import Engine, OpenModel
+from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
 
 Kind = Literal[
     "shipped",  # a student of the package, by its name: a graph in ONNX and mostly a checkpoint
     "onnx",  # a graph of whole recordings
+    "external",  # a published network with its preset, or a graph with its transform
     "stream",  # the graph of a stream, which an export writes beside the former
     "checkpoint",  # .safetensors of sordino's own, or a published one
     "recipe",  # a network with fresh weights, where a function takes one
@@ -38,7 +40,7 @@ class ModelSource:
         kind: what it is.
         name: for people: that of the student, of the file without its suffix, of the function or network.
         path: its file, if it has one; of a student that ships the graph in ONNX.
-        value: the object that was given, if it was no word and no path.
+        value: the object that was given, if it was no word and no path; the ``GraphSource`` of an external one.
     """
 
     kind: Kind
@@ -80,9 +82,9 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
     """Say what ``model`` is.
 
     Args:
-        model: None for the default student; the name of one that ships; a path to ONNX or to a checkpoint; the name of
-            a function, ``package.module:function``; a network; a function; or what ``open_model`` or ``open_engine``
-            returned.
+        model: None for the default student; the name of one that ships; a path to ONNX or to a checkpoint; a published
+            network, ``PRESET:FILE``, or the folder of its files; the name of a function, ``package.module:function``;
+            a network; a function; a ``GraphSource``; or what ``open_model`` or ``open_engine`` returned.
         otherwise: what a word is that is none of those. With it, nobody checks here that a file exists: what reads
             the file knows better what to say.
 
@@ -93,6 +95,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
         model = DEFAULT_STUDENT
     if isinstance(model, (str, Path)):
         return _word(model, otherwise)
+    if isinstance(model, GraphSource):
+        return ModelSource("external", model.name, model.path, model)
     if isinstance(model, OpenModel):
         return ModelSource("model", model.name, value=model)
     if isinstance(model, Engine):
@@ -106,6 +110,9 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
 
 def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) -> ModelSource:
     word, path = str(model), Path(model)
+    external = _external(model)
+    if external is not None:
+        return resolve(external)
     if isinstance(model, str) and import_string.is_name(word):
         return ModelSource("import", word)
     if word in students():
@@ -115,6 +122,15 @@ def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) 
         raise _no_model(model)
     name = path.name[: -len(STREAM_SUFFIX)] if kind == "stream" else path.stem
     return ModelSource(kind, name, path)
+
+
+def _external(model: str | Path) -> GraphSource | None:
+    """Return the network that ``PRESET:FILE`` or the folder of its parts names; None for any other word."""
+    preset, colon, file = str(model).partition(":")
+    # A module of the user's may be called as a preset is; a function has no path.
+    if colon and preset in PRESETS and (Path(file).suffix == ".onnx" or Path(file).exists()):
+        return GraphSource(file, preset)
+    return GraphSource(model) if Path(model).is_dir() and preset_of(Path(model)) else None
 
 
 def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
@@ -132,4 +148,4 @@ def _no_model(model: str | Path) -> InputError:
 
 
 def _expected() -> str:
-    return f"a .onnx file, a checkpoint, or one of {', '.join(students())}"
+    return f"a .onnx file, a checkpoint, PRESET:FILE, or one of {', '.join(students())}"

@@ -40,6 +40,7 @@ __all__ = [
     "estoi",
     "format_scores",
     "measure",
+    "owner",
     "pair",
     "pesq_nb",
     "pesq_wb",
@@ -153,6 +154,11 @@ def check(metrics: Iterable[str]) -> tuple[str, ...]:
 def columns(metrics: Iterable[str]) -> tuple[str, ...]:
     """Return the columns that the metrics fill, in order."""
     return tuple(column for name in check(metrics) for column in METRICS[name].columns)
+
+
+def owner(column: str) -> str:
+    """Return the metric that fills a column of ``COLUMNS``."""
+    return next(name for name, metric in METRICS.items() if column in metric.columns)
 
 
 def describe(metric: str) -> str:

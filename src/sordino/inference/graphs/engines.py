@@ -14,7 +14,8 @@ import numpy as np
 
 from sordino.inference.graphs.onnx_graph import Graph, silence
 from sordino.inference.graphs.recognise import Signature
-from sordino.inference.graphs.spectra import Frames, Stft
+from sordino.inference.graphs.spectra import Frames
+from sordino.inference.graphs.stft import Stft
 
 
 @dataclass

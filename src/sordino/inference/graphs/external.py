@@ -11,12 +11,13 @@ import numpy as np
 
 from sordino.errors import InputError
 from sordino.inference.graphs import whole
+from sordino.inference.graphs.deepfilternet import DeepFilterNet3
 from sordino.inference.graphs.engines import HopEngine, SpectrumEngine, WaveEngine
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
-from sordino.inference.graphs.presets import PRESETS, preset_of
+from sordino.inference.graphs.presets import PRESETS, GraphSource
 from sordino.inference.graphs.probe import Delay, measure_delay
 from sordino.inference.graphs.recognise import Signature, recognise
-from sordino.inference.graphs.spectra import Stft
+from sordino.inference.graphs.stft import Stft
 
 SAMPLE_RATE = 16000
 """Hz, of a network that neither a preset nor the caller gives a rate."""
@@ -32,7 +33,7 @@ class External:
         run: noisy float32 [T] to estimate [T], at ``sample_rate``, the delay taken off.
         engine: runs it hop by hop; None where it takes a whole recording.
         sample_rate: Hz.
-        signature: what its graph takes.
+        signature: what its graph takes; None of a network of several graphs.
         delay: measured on speech, before it was taken off.
         notes: one line for the log: the kind, the delay and the gain.
     """
@@ -40,56 +41,70 @@ class External:
     run: Run
     engine: HopEngine | None
     sample_rate: int
-    signature: Signature
+    signature: Signature | None
     delay: Delay
     notes: str
 
 
 def open_external(
-    path: str | Path, stft: Stft | None = None, sample_rate: int | None = None, threads: int = 1
+    source: str | Path | GraphSource, stft: Stft | None = None, sample_rate: int | None = None, threads: int = 1
 ) -> External:
-    """Open a graph and measure its delay; a second call for the same file, unchanged, gets the same network.
+    """Open a network and measure its delay; a second call for the same files, unchanged, gets the same network.
 
     Args:
-        path: the ONNX file.
+        source: the ONNX file or the folder; or that with its preset, transform and rate.
         stft: the transform around a graph that takes spectra; taken from the preset of that file name where left out.
         sample_rate: Hz; the preset's, or 16000, where left out.
         threads: of arithmetic.
 
     Raises:
-        InputError: a graph that fits nothing, a spectrum without a transform, or a delay that is not constant.
+        InputError: no such file, a graph that fits nothing, a spectrum without a transform, or a delay that is not
+            constant.
     """
-    path = Path(path)
-    return _opened(str(path), stft, sample_rate, threads, path.stat().st_mtime_ns)
+    if not isinstance(source, GraphSource):
+        source = GraphSource(source, None, stft, sample_rate)
+    return _opened(source, threads, tuple(file.stat().st_mtime_ns for file in source.files))
 
 
 @lru_cache(8)
-def _opened(path: str, stft: Stft | None, sample_rate: int | None, threads: int, _changed: int) -> External:
-    preset = preset_of(Path(path).name)
-    rate = sample_rate or (preset.sample_rate if preset else SAMPLE_RATE)
+def _opened(source: GraphSource, threads: int, _changed: tuple[int, ...]) -> External:
+    facts = source.facts
+    rate = source.sample_rate or (facts.sample_rate if facts else SAMPLE_RATE)
+    signature, engine = None, None
+    if source.kind == "deepfilternet3":
+        run: Run = DeepFilterNet3(source.path, threads=threads)
+        words = run.describe()
+    else:
+        run, engine, signature = _single(source, rate, threads)
+        words = signature.describe()
+    delay = measure_delay(run, rate, source.name)
+    if engine is not None:
+        engine.delay = delay.samples
+    elif delay.samples:
+        run = partial(_compensated, run, delay.samples)
+    notes = f"{source.path}: {words}; delay {delay.samples} samples, gain {delay.gain_db:+.1f} dB on speech"
+    return External(run, engine, rate, signature, delay, notes)
+
+
+def _single(source: GraphSource, rate: int, threads: int) -> tuple[Run, HopEngine | None, Signature]:
+    """Open a network of one graph: how a recording runs through it, the engine of a stream, and what was recognised."""
+    path, stft = str(source.path), source.transform
     graph = open_graph(path, threads)
     signature = recognise(graph)
     if signature.kind == "wave" and signature.length is not None:
         raise InputError(path, f"takes {graph.describe()}", "one float input of [1, samples], of any length")
     if signature.bins is not None:
-        stft = _checked(path, stft or (preset.stft if preset else None), signature)
-    if signature.kind == "gains" and preset is None:
+        stft = _checked(path, stft, signature)
+    if signature.kind == "gains" and source.kind != "nsnet2":
         raise InputError(path, f"takes {signature.describe()}", "a preset that says what the features are")
-    engine = _engine(graph, stft, signature, Path(path).stem, rate)
-    run = _whole(graph, stft, signature) if engine is None else partial(_stepped, engine)
-    delay = measure_delay(run, rate, path)
-    if engine is not None:
-        engine.delay = delay.samples
-    elif delay.samples:
-        run = partial(_compensated, run, delay.samples)
-    notes = f"{path}: {signature.describe()}; delay {delay.samples} samples, gain {delay.gain_db:+.1f} dB on speech"
-    return External(run, engine, rate, signature, delay, notes)
+    engine = _engine(graph, stft, signature, source.path.stem, rate)
+    return (_whole(graph, stft, signature) if engine is None else partial(_stepped, engine)), engine, signature
 
 
 def _checked(path: str, stft: Stft | None, signature: Signature) -> Stft:
     """Return the transform, if there is one and it fits the graph."""
     if stft is None:
-        hint = f"stft: give it to open_external; a preset knows that of the files of {', '.join(PRESETS)}"
+        hint = f"stft: give n_fft, hop and window, or name a preset: {', '.join(PRESETS)}"
         raise InputError(path, f"takes spectra of {signature.bins} bins, and no transform is given", hint=hint)
     if stft.bins != signature.bins:
         raise InputError(path, f"takes {signature.bins} bins, and n_fft {stft.n_fft} gives {stft.bins}")

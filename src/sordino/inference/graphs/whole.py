@@ -6,7 +6,7 @@ import numpy as np
 
 from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.graphs.recognise import Signature
-from sordino.inference.graphs.spectra import Stft
+from sordino.inference.graphs.stft import Stft
 
 LEAST_POWER, LEAST_GAIN = 1e-12, 1e-4
 """Of the features of NSNet2, and -80 dB of its gains, as its authors have them."""
