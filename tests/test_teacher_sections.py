@@ -12,10 +12,12 @@ import torch
 
 from helpers.graphs import held_back, spectral
 from helpers.networks import batch_of
+from helpers.noise import white
 from helpers.recipes import UNET, settings
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, SeveralTeachers
 from sordino.errors import InputError
 from sordino.experiments import run
+from sordino.experiments.bench import bench
 from sordino.experiments.recipe import read
 from sordino.experiments.teacher import build_teacher
 from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
@@ -184,3 +186,43 @@ def test_one_word_names_a_published_network_everywhere(tmp_path: Path) -> None:
     (folder / "enc.onnx").unlink()
     with pytest.raises(InputError, match=r"has no enc\.onnx; expected a folder with enc\.onnx, erb_dec\.onnx"):
         open_model(f"deepfilternet3:{folder}")
+
+
+def card(folder: Path, text: str) -> str:
+    path = folder / "theirs.json"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_card_says_how_to_run_a_graph(tmp_path: Path) -> None:
+    spectral(tmp_path / "frames.onnx")
+    text = '{"onnx": "frames.onnx", "stft": {"n_fft": 512, "hop": 128}, "sample_rate": 8000}'
+    model = open_model(card(tmp_path, text))
+    assert (model.name, model.sample_rate) == ("theirs", 8000)
+    speech = white(9000)
+    np.testing.assert_allclose(model(speech), speech, atol=1e-5)
+    teacher = {"mean": [card(tmp_path, text), f"{__name__}:as_is"]}
+    assert read(recipe(teacher)).teacher.models() == [card(tmp_path, text), f"{__name__}:as_is"]  # type: ignore[union-attr]
+    first = facts(teacher, tmp_path / "answers")
+    card(tmp_path, text.replace("128", "256"))
+    second = facts(teacher, tmp_path / "answers")
+    assert {key for key in first if first[key] != second[key]} == {"teacher.0.stft"}
+    assert bench(card(tmp_path, text), clocked=False).file_bytes == (tmp_path / "frames.onnx").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not readable as JSON"),
+        ("[]", "no model card; expected onnx: FILE, or preset"),
+        ('{"onnx": "x.onnx", "sft": {}}', r"sft: no such key; .*did you mean stft\?"),
+        ('{"onnx": "x.onnx", "stft": {"n_fft": 512}}', r"stft\.hop: missing"),
+        ('{"onnx": "x.onnx", "stft": {"n_fft": "512", "hop": 1}}', r"stft\.n_fft: '512'; expected a number of samples"),
+        ('{"onnx": "x.onnx", "sample_rate": "8k"}', "sample_rate: '8k' Hz"),
+        ('{"preset": "gtcrm", "file": "x.onnx"}', r"preset: no network 'gtcrm'.*did you mean gtcrn\?"),
+        ('{"preset": "gtcrn", "file": "x.onnx"}', r"x\.onnx: no such file"),
+    ],
+)
+def test_a_card_that_is_none_is_told(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_model(card(tmp_path, text))

@@ -16,7 +16,7 @@ from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments.build import build_source, build_trainer
 from sordino.experiments.recipe import RECIPE, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
 from sordino.experiments.schema import Component
-from sordino.experiments.teacher import cache_plan
+from sordino.experiments.teacher import cache_plan, notes
 from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.training import Outcome
@@ -62,8 +62,10 @@ def train(
     folder = checked.folder if out is None else Path(out)
     trainer = build_trainer(checked, folder)
     title, planned = checked.title or checked.name, cache_plan(trainer)
-    if planned and status is not None and rank() == 0:
-        status(planned)
+    if status is not None and rank() == 0:
+        for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), planned]:
+            if line:
+                status(line)
     saved = broadcast(lambda: _prepare_folder(folder, checked, resume))
     return trainer.fit(saved, retitled(progress, title), status)
 

@@ -7,6 +7,8 @@ streams and live, with their state carried on.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +29,7 @@ class _Channel:
 
 
 class HopEngine(ABC):
-    """Runs a graph hop by hop, channel by channel.
+    """Runs a graph hop by hop: channel by channel, or several channels side by side on as many threads as ``workers``.
 
     Attributes:
         name: for people.
@@ -36,22 +38,30 @@ class HopEngine(ABC):
         delay: samples by which the output lags the input.
     """
 
-    def __init__(self, graph: Graph, hop: int, name: str, sample_rate: int) -> None:
+    def __init__(self, graph: Graph, hop: int, name: str, sample_rate: int, workers: int = 1) -> None:
         self.name, self.sample_rate, self.hop, self.delay = name, sample_rate, hop, 0
-        self._graph = graph
+        self._graph, self._workers = graph, workers
 
     def start(self, channels: int) -> list[_Channel]:
         """Return the state of silence for each channel."""
         return [_Channel(silence(self._graph.memory), self._around()) for _ in range(channels)]
 
     def step(self, block: np.ndarray, state: list[_Channel]) -> tuple[np.ndarray, Any]:
-        """Enhance float32 [C, k hop]; see ``Engine.step``."""
-        estimate = np.empty_like(block)
-        for channel, samples, out in zip(state, block, estimate, strict=True):
-            for start in range(0, len(samples), self.hop):
-                place = slice(start, start + self.hop)
-                out[place] = self._enhance(channel, samples[place])
-        return estimate, state
+        """Enhance float32 [C, k hop]; see ``Engine.step``. ``state`` itself is left as it was."""
+        after = [_Channel(channel.state, copy(channel.around)) for channel in state]
+        workers = min(self._workers, len(after))
+        if workers < 2:
+            return np.stack([self._run(*one) for one in zip(after, block, strict=True)]), after
+        with ThreadPoolExecutor(workers) as pool:
+            return np.stack(list(pool.map(self._run, after, block))), after
+
+    def _run(self, channel: _Channel, samples: np.ndarray) -> np.ndarray:
+        """Take whole hops of one channel [k hop], and move it on; return as many samples of the estimate."""
+        estimate = np.empty_like(samples)
+        for start in range(0, len(samples), self.hop):
+            place = slice(start, start + self.hop)
+            estimate[place] = self._enhance(channel, samples[place])
+        return estimate
 
     @abstractmethod
     def _around(self) -> Any:
@@ -69,12 +79,13 @@ class WaveEngine(HopEngine):
         graph: the opened file.
         signature: what was recognised.
         name, sample_rate: for people, and in Hz.
+        workers: threads for several channels.
     """
 
-    def __init__(self, graph: Graph, signature: Signature, name: str, sample_rate: int) -> None:
+    def __init__(self, graph: Graph, signature: Signature, name: str, sample_rate: int, workers: int = 1) -> None:
         assert signature.hop is not None
         assert signature.length is not None
-        super().__init__(graph, signature.hop, name, sample_rate)
+        super().__init__(graph, signature.hop, name, sample_rate, workers)
         self._length = signature.length
 
     def _around(self) -> np.ndarray:
@@ -93,10 +104,11 @@ class SpectrumEngine(HopEngine):
         graph: the opened file.
         stft: the transform that the network was trained with.
         name, sample_rate: for people, and in Hz.
+        workers: threads for several channels.
     """
 
-    def __init__(self, graph: Graph, stft: Stft, name: str, sample_rate: int) -> None:
-        super().__init__(graph, stft.hop, name, sample_rate)
+    def __init__(self, graph: Graph, stft: Stft, name: str, sample_rate: int, workers: int = 1) -> None:
+        super().__init__(graph, stft.hop, name, sample_rate, workers)
         self._stft = stft
 
     def _around(self) -> Frames:

@@ -82,15 +82,17 @@ class GraphSource:
         preset: a name of ``PRESETS``; that which knows the file by its name where left out, if one does.
         stft: the transform around a graph that takes spectra; the preset's where left out.
         sample_rate: Hz; the preset's where left out.
+        title: for people; the name of the file where left out.
 
     Raises:
-        InputError: no such preset, or no file.
+        InputError: no such preset, no file, or a rate that is none.
     """
 
     file: str | Path | None
     preset: str | None = None
     stft: Stft | None = None
     sample_rate: int | None = None
+    title: str = ""
 
     def __post_init__(self) -> None:
         if self.preset is not None and self.preset not in PRESETS:
@@ -100,6 +102,8 @@ class GraphSource:
             parts = PRESETS[self.preset].parts if self.preset else ()
             expected = f"the folder with {', '.join(parts)}" if parts else "a .onnx file"
             raise InputError("file", "missing", expected)
+        if self.sample_rate is not None and not (isinstance(self.sample_rate, int) and self.sample_rate > 0):
+            raise InputError("sample_rate", f"{self.sample_rate!r} Hz", "a whole number above 0")
 
     @property
     def path(self) -> Path:
@@ -124,6 +128,8 @@ class GraphSource:
     @property
     def name(self) -> str:
         """For people: of the file, or of the preset and the folder."""
+        if self.title:
+            return self.title
         return f"{self.kind} {self.path.name}" if self.facts and self.facts.parts else self.path.stem
 
     @property

@@ -51,6 +51,7 @@ class Signature:
         bins: frequency bins F of a spectrum.
         axes: order of a spectrum's axes: ``BFN2`` or ``B2NF``.
         rank: axes of a wave.
+        batches: whether a wave's graph takes several signals at once.
     """
 
     kind: Kind
@@ -59,11 +60,18 @@ class Signature:
     bins: int | None = None
     axes: str = ""
     rank: int = 2
+    batches: bool = False
+
+    @property
+    def streams(self) -> bool:
+        """Whether it carries a state from hop to hop."""
+        return self.kind in ("wave stream", "spectrum stream")
 
     def describe(self) -> str:
         """Return the kind in words, for the log."""
         if self.kind == "wave":
-            return f"samples in and out, {'any number' if self.length is None else f'{self.length} at once'}"
+            number = "any number" if self.length is None else f"{self.length} at once"
+            return f"samples in and out, {number}{', several signals at once' if self.batches else ''}"
         if self.kind == "wave stream":
             return f"a stream of {self.hop} samples at once, with its state"
         if self.kind == "gains":
@@ -131,4 +139,5 @@ def _whole(source: Port, target: Port) -> Signature | None:
     if any(isinstance(axis, int) and axis != 1 for axis in shape[:-1]):
         return None
     length = shape[-1]
-    return Signature("wave", length=length if isinstance(length, int) else None, rank=len(shape))
+    batches = len(shape) > 1 and not isinstance(shape[0], int)
+    return Signature("wave", length=length if isinstance(length, int) else None, rank=len(shape), batches=batches)
