@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,11 @@ def as_is(noisy: np.ndarray) -> np.ndarray:
 
 def half(noisy: np.ndarray) -> np.ndarray:
     return 0.5 * noisy
+
+
+def slow(noisy: np.ndarray) -> np.ndarray:
+    time.sleep(0.05)
+    return noisy
 
 
 def facts(teacher: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -117,7 +124,10 @@ def test_they_train_from_a_cache_that_knows_them_again(tmp_path: Path) -> None:
     late = str(held_back(tmp_path / "late.onnx", 256))
     frames = {"onnx": str(spectral(tmp_path / "frames.onnx")), "stft": {"n_fft": 512, "hop": 256}}
     teacher = {"mean": [late, frames], "cache": str(tmp_path / "answers"), "draws": 1}
-    run.train(recipe(teacher), out=tmp_path / "first")
+    said: list[str] = []
+    run.train(recipe(teacher), out=tmp_path / "first", status=said.append)
+    assert [line for line in said if "delay 256 samples" in line and "frames.onnx: spectra of 257 bins" in line]
+    assert [line for line in said if "late.onnx: a stream of 256 samples at once" in line]
     kept = sorted((tmp_path / "answers").glob("??/*"))
     assert kept
     run.train(recipe(teacher), out=tmp_path / "second")
@@ -226,3 +236,17 @@ def test_a_card_says_how_to_run_a_graph(tmp_path: Path) -> None:
 def test_a_card_that_is_none_is_told(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_model(card(tmp_path, text))
+
+
+def test_a_dry_run_tells_what_an_epoch_costs(tmp_path: Path) -> None:
+    """A teacher that waits for 0.05 s: 8 segments of an epoch cost 0.4 s and more, and next to nothing cached."""
+    tried = run.dry_run(recipe({"callable": f"{__name__}:slow"}))
+    (line,) = tried.teacher
+    found = re.fullmatch(
+        r"teacher: (\d+)\S* ms for a segment; an epoch of (\d+) costs (\S+ s) live, (\S+ s) once.*", line
+    )
+    assert found is not None, line
+    each, segments, live, cached = found.groups()
+    assert float(each) >= 50
+    assert float(live[:-2]) >= 0.05 * int(segments)
+    assert float(cached[:-2]) < float(live[:-2])
