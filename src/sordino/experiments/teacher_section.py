@@ -37,7 +37,7 @@ class Teacher:
             ``sordino.inference.graphs.stft.Stft``.
         preset: the name of a published network, whose transform and rate are then known; see
             ``sordino.inference.graphs.presets.PRESETS``.
-        file: that network's ONNX file, or the folder of several.
+        file: that network's ONNX file, or the folder of several; none of a network that a package brings.
         callable: ``package.module:function``, from noisy [T] to estimate [T], float32.
         sample_rate: Hz at which the function works, or an ONNX file that does not say; 16000 when left out.
         mean: several teachers, whose mean estimate is taught: a list of sections, or of words as ``estimate`` takes.
@@ -111,7 +111,7 @@ class Teacher:
         inner = [*self.members(), *filter(None, [self.estimating()])]
         own = self.checkpoint or self.callable
         if self.preset is not None:
-            own = f"{self.preset}:{self.file}"
+            own = self.preset if self.file is None else f"{self.preset}:{self.file}"
         elif self.onnx is not None and self.stft is None:
             own = self.onnx
         return ([] if own is None else [own]) + [word for one in inner for word in one.models()]
@@ -185,7 +185,7 @@ def _of_word(word: str) -> Teacher:
     if is_card(word):
         return Teacher(onnx=word)
     if source.kind == "external":
-        return Teacher(preset=source.value.kind, file=str(source.path))
+        return Teacher(preset=source.value.kind, file=source.value.file and str(source.value.file))
     return Teacher(onnx=word) if source.kind in ("onnx", "stream") else Teacher(checkpoint=word)
 
 

@@ -138,10 +138,12 @@ def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) 
 
 
 def _external(model: str | Path) -> GraphSource | None:
-    """Return the network that ``PRESET:FILE``, a model card or the folder of its parts names; None for other words."""
+    """Return the network that ``PRESET:FILE``, a preset with a package, a model card or a folder of parts names."""
     if is_card(model):
         return read_card(model)
     preset, colon, file = str(model).partition(":")
+    if model in PRESETS and PRESETS[str(model)].package:
+        return GraphSource(None, str(model))
     # A module of the user's may be called as a preset is; a function has no path.
     if colon and preset in PRESETS and (Path(file).suffix == ".onnx" or Path(file).exists()):
         return GraphSource(file, preset)

@@ -13,11 +13,13 @@ import numpy as np
 from sordino.errors import InputError
 from sordino.inference.graphs import whole
 from sordino.inference.graphs.deepfilternet import DeepFilterNet3
+from sordino.inference.graphs.dtln import DtlnEngine
 from sordino.inference.graphs.engines import HopEngine, SpectrumEngine, WaveEngine
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
 from sordino.inference.graphs.presets import PRESETS, GraphSource
 from sordino.inference.graphs.probe import Delay, measure_delay
 from sordino.inference.graphs.recognise import Signature, recognise
+from sordino.inference.graphs.rnnoise import RNNoise
 from sordino.inference.graphs.stft import Stft
 
 SAMPLE_RATE = 16000
@@ -87,9 +89,20 @@ def _opened(source: GraphSource, threads: int | None, _changed: tuple[int, ...])
     if source.kind == "deepfilternet3":
         network = DeepFilterNet3(source.path, threads=threads or 0)
         opened = External(network, None, rate or SAMPLE_RATE, None, UNKNOWN, network.describe())
+    elif source.kind == "rnnoise":
+        opened = External(RNNoise(source.files[0]), None, rate or SAMPLE_RATE, None, UNKNOWN, "RNNoise at 48000 Hz")
+    elif source.kind == "dtln":
+        engine = DtlnEngine(source.files, source.name, rate or SAMPLE_RATE, threads or 1, _workers(threads))
+        words = f"DTLN, a stream of {engine.hop} samples at once, with its state"
+        opened = External(partial(_stepped, engine), engine, engine.sample_rate, None, UNKNOWN, words)
     else:
         opened = _single(source, rate, threads)
     return _compensated(opened, source)
+
+
+def _workers(threads: int | None) -> int:
+    """Return how many channels run side by side."""
+    return threads or os.cpu_count() or 1
 
 
 def _single(source: GraphSource, rate: int | None, threads: int | None) -> External:
@@ -104,7 +117,7 @@ def _single(source: GraphSource, rate: int | None, threads: int | None) -> Exter
     if signature.kind == "gains" and source.kind != "nsnet2":
         raise InputError(path, f"takes {signature.describe()}", "a preset that says what the features are")
     rate = rate or graph.number("sample_rate", SAMPLE_RATE, least=1)
-    engine = _engine(graph, stft, signature, source.name, rate, threads or os.cpu_count() or 1)
+    engine = _engine(graph, stft, signature, source.name, rate, _workers(threads))
     run = _whole(graph, stft, signature) if engine is None else partial(_stepped, engine)
     batch = partial(whole.run_batch, graph, signature) if signature.batches else None
     longest = signature.length if signature.kind == "wave" else None

@@ -139,7 +139,9 @@ class Graph:
     @property
     def memory(self) -> Memory:
         """The arrays of a stream's state, which are its inputs but the first: a shape and a type for each."""
-        return [(one.shape, TYPES[one.type]) for one in self.inputs[1:]]
+        # An axis that is open is that of the batch, which is one signal here.
+        shapes = [[axis if isinstance(axis, int) else 1 for axis in one.shape] for one in self.inputs[1:]]
+        return [(shape, TYPES[one.type]) for shape, one in zip(shapes, self.inputs[1:], strict=True)]
 
     def describe(self) -> str:
         """Describe its inputs in words; of many the first ones."""
