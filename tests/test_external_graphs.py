@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import sordino
-from helpers.graphs import graph_file, held_back, onnx, spectral
+from helpers.graphs import graph_file, held_back, lagging, spectral
 from sordino.assets import SPEECH
 from sordino.audio.sound_files import read_mono
+from sordino.distill.teachers import ExternalTeacher
 from sordino.errors import InputError
 from sordino.inference.graphs import whole
 from sordino.inference.graphs.deepfilternet import SAMPLE_RATE as FULL_BAND
@@ -23,6 +26,8 @@ from sordino.inference.graphs.probe import measure_delay
 from sordino.inference.graphs.recognise import Signature, recognise
 from sordino.inference.graphs.spectra import Frames
 from sordino.inference.graphs.stft import Stft
+from sordino.inference.model import open_model
+from sordino.types import Batch
 
 RATE = 16000
 
@@ -51,32 +56,63 @@ def test_a_network_of_spectra_that_changes_nothing_changes_nothing(
     np.testing.assert_allclose(enhanced(path, stft), read_mono(SPEECH, RATE), atol=1e-5)
 
 
-def test_a_graph_of_whole_recordings_is_compensated_too(tmp_path: Path) -> None:
-    """Its output is its input after 100 zeros, cut to the same length."""
-    shape = [1, "T"]
-    nodes = [
-        ("Constant", [], ["zeros"]), ("Concat", ["zeros", "x"], ["longer"]), ("Constant", [], ["first"]),
-        ("Constant", [], ["last"]), ("Constant", [], ["axis"]), ("Slice", ["longer", "first", "last", "axis"], ["y"]),
-    ]  # fmt: skip
-    path = graph_file(tmp_path / "late.onnx", nodes, [("x", shape)], [("y", shape)])
-    model = onnx.load(path)
-    values = {
-        "zeros": np.zeros((1, 100), np.float32),
-        "first": np.array([0]),
-        "last": np.array([-100]),
-        "axis": np.array([1]),
-    }
-    for node in model.graph.node:
-        if node.op_type == "Concat":
-            node.attribute.append(onnx.helper.make_attribute("axis", 1))
-        elif node.op_type == "Constant":
-            value = onnx.numpy_helper.from_array(values[node.output[0]])
-            node.attribute.append(onnx.helper.make_attribute("value", value))
-    onnx.save(model, path)
+@pytest.mark.parametrize("shape", [[1, "T"], ["B", "T"], ["B", 1, "T"]])
+def test_a_graph_of_whole_recordings_is_compensated_too(tmp_path: Path, shape: list[int | str]) -> None:
+    path, speech = lagging(tmp_path / "late.onnx", shape, 100), read_mono(SPEECH, RATE)
     opened = open_external(path)
     assert opened.engine is None
     assert opened.delay.samples == 100
-    np.testing.assert_allclose(enhanced(path), read_mono(SPEECH, RATE), atol=1e-6)
+    np.testing.assert_allclose(enhanced(path), speech, atol=1e-6)
+    model = open_model(path)
+    assert "delay 100 samples" in model.about["external"]
+    assert (model.run_batch is not None) == (shape[0] == "B")
+    both = np.stack([speech, 0.5 * speech[::-1]])
+    np.testing.assert_allclose(sordino.enhance(both, RATE, model), both, atol=1e-6)
+
+
+def test_several_signals_of_one_length_are_one_pass_where_the_graph_takes_them(tmp_path: Path) -> None:
+    """What is added to each signal is the number of signals in the pass."""
+    nodes = [
+        ("Shape", ["x"], ["shape"]), ("Gather", ["shape", "first"], ["count"]), ("Cast", ["count"], ["real"]),
+        ("Mul", ["real", "little"], ["more"]), ("Add", ["x", "more"], ["y"]),
+    ]  # fmt: skip
+    values = {"first": np.array(0), "little": np.float32(1e-3)}
+    path = graph_file(
+        tmp_path / "count.onnx", nodes, [("x", ["B", "T"])], [("y", ["B", "T"])], values, {"Cast": {"to": 1}}
+    )
+    signals = np.zeros((3, 500), np.float32)
+    np.testing.assert_allclose(sordino.enhance(signals, RATE, path), 3e-3, atol=1e-7)
+    teacher = ExternalTeacher(partial(sordino.enhance, sample_rate=RATE, model=open_model(path)), "count", RATE, True)
+    wave = teacher(Batch(torch.zeros(3, 500), None, torch.tensor([500] * 3))).wave
+    torch.testing.assert_close(wave, torch.full((3, 500), 3e-3))
+
+
+@pytest.mark.parametrize("delay", [0, 100])
+def test_a_graph_of_a_fixed_number_of_samples_runs_window_by_window(tmp_path: Path, delay: int) -> None:
+    path, speech = lagging(tmp_path / "fixed.onnx", [1, 2 * RATE + delay], delay), read_mono(SPEECH, RATE)
+    long = np.tile(speech, 3)
+    for signal in (speech[:999], speech, long):
+        np.testing.assert_allclose(sordino.enhance(signal, RATE, path), signal, atol=1e-6)
+
+
+def test_a_short_graph_without_a_state_takes_what_fits(tmp_path: Path) -> None:
+    path, speech = lagging(tmp_path / "fixed.onnx", [1, RATE], 100), read_mono(SPEECH, RATE)
+    np.testing.assert_allclose(sordino.enhance(speech[: RATE - 100], RATE, path), speech[: RATE - 100], atol=1e-6)
+    with pytest.raises(InputError, match=r"takes 16000 samples at once and keeps no state; expected a recording of no"):
+        sordino.enhance(speech, RATE, path)
+
+
+def test_a_state_is_left_as_it_was_and_channels_keep_their_own(tmp_path: Path) -> None:
+    for path, stft in ((held_back(tmp_path / "a.onnx", 256), None), (spectral(tmp_path / "b.onnx"), Stft(512, 256))):
+        engine = open_external(path, stft, threads=2).engine
+        assert engine is not None
+        block = np.stack([read_mono(SPEECH, RATE)[:2048], np.ones(2048, np.float32)])
+        _, before = engine.step(block, engine.start(2))
+        first, _ = engine.step(block, before)
+        again, _ = engine.step(block, before)
+        np.testing.assert_array_equal(first, again)
+        alone, _ = engine.step(block[1:], engine.step(block[1:], engine.start(1))[1])
+        np.testing.assert_array_equal(alone[0], first[1])
 
 
 def test_what_cannot_be_compensated_is_refused(tmp_path: Path) -> None:
@@ -102,15 +138,11 @@ def test_enhance_and_streams_run_them(tmp_path: Path) -> None:
     np.testing.assert_allclose(sordino.enhance(np.stack([speech, -speech]), RATE, path)[1], -speech, atol=1e-6)
 
 
-def test_a_graph_of_samples_without_a_batch_runs_and_one_of_a_fixed_length_is_refused(tmp_path: Path) -> None:
+def test_a_graph_of_samples_without_a_batch_runs(tmp_path: Path) -> None:
     speech = read_mono(SPEECH, RATE)
     nodes = [("Identity", ["x"], ["y"])]
     plain = graph_file(tmp_path / "plain.onnx", nodes, [("x", ["T"])], [("y", ["T"])])
     np.testing.assert_allclose(sordino.enhance(speech, RATE, plain), speech, atol=1e-6)
-    length = [1, RATE]
-    fixed = graph_file(tmp_path / "fixed.onnx", nodes, [("x", length)], [("y", length)])
-    with pytest.raises(InputError, match=r"x \[1, 16000\].*of any length"):
-        sordino.enhance(speech, RATE, fixed)
 
 
 def test_spectra_need_their_transform(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ import torch
 
 from helpers.graphs import held_back, spectral
 from helpers.networks import batch_of
+from helpers.noise import white
 from helpers.recipes import UNET, settings
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, SeveralTeachers
 from sordino.errors import InputError
 from sordino.experiments import run
+from sordino.experiments.bench import bench
 from sordino.experiments.recipe import read
 from sordino.experiments.teacher import build_teacher
 from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
@@ -51,6 +55,11 @@ def as_is(noisy: np.ndarray) -> np.ndarray:
 
 def half(noisy: np.ndarray) -> np.ndarray:
     return 0.5 * noisy
+
+
+def slow(noisy: np.ndarray) -> np.ndarray:
+    time.sleep(0.05)
+    return noisy
 
 
 def facts(teacher: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -115,7 +124,10 @@ def test_they_train_from_a_cache_that_knows_them_again(tmp_path: Path) -> None:
     late = str(held_back(tmp_path / "late.onnx", 256))
     frames = {"onnx": str(spectral(tmp_path / "frames.onnx")), "stft": {"n_fft": 512, "hop": 256}}
     teacher = {"mean": [late, frames], "cache": str(tmp_path / "answers"), "draws": 1}
-    run.train(recipe(teacher), out=tmp_path / "first")
+    said: list[str] = []
+    run.train(recipe(teacher), out=tmp_path / "first", status=said.append)
+    assert [line for line in said if "delay 256 samples" in line and "frames.onnx: spectra of 257 bins" in line]
+    assert [line for line in said if "late.onnx: a stream of 256 samples at once" in line]
     kept = sorted((tmp_path / "answers").glob("??/*"))
     assert kept
     run.train(recipe(teacher), out=tmp_path / "second")
@@ -184,3 +196,57 @@ def test_one_word_names_a_published_network_everywhere(tmp_path: Path) -> None:
     (folder / "enc.onnx").unlink()
     with pytest.raises(InputError, match=r"has no enc\.onnx; expected a folder with enc\.onnx, erb_dec\.onnx"):
         open_model(f"deepfilternet3:{folder}")
+
+
+def card(folder: Path, text: str) -> str:
+    path = folder / "theirs.json"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_card_says_how_to_run_a_graph(tmp_path: Path) -> None:
+    spectral(tmp_path / "frames.onnx")
+    text = '{"onnx": "frames.onnx", "stft": {"n_fft": 512, "hop": 128}, "sample_rate": 8000}'
+    model = open_model(card(tmp_path, text))
+    assert (model.name, model.sample_rate) == ("theirs", 8000)
+    speech = white(9000)
+    np.testing.assert_allclose(model(speech), speech, atol=1e-5)
+    teacher = {"mean": [card(tmp_path, text), f"{__name__}:as_is"]}
+    assert read(recipe(teacher)).teacher.models() == [card(tmp_path, text), f"{__name__}:as_is"]  # type: ignore[union-attr]
+    first = facts(teacher, tmp_path / "answers")
+    card(tmp_path, text.replace("128", "256"))
+    second = facts(teacher, tmp_path / "answers")
+    assert {key for key in first if first[key] != second[key]} == {"teacher.0.stft"}
+    assert bench(card(tmp_path, text), clocked=False).file_bytes == (tmp_path / "frames.onnx").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not readable as JSON"),
+        ("[]", "no model card; expected onnx: FILE, or preset"),
+        ('{"onnx": "x.onnx", "sft": {}}', r"sft: no such key; .*did you mean stft\?"),
+        ('{"onnx": "x.onnx", "stft": {"n_fft": 512}}', r"stft\.hop: missing"),
+        ('{"onnx": "x.onnx", "stft": {"n_fft": "512", "hop": 1}}', r"stft\.n_fft: '512'; expected a number of samples"),
+        ('{"onnx": "x.onnx", "sample_rate": "8k"}', "sample_rate: '8k' Hz"),
+        ('{"preset": "gtcrm", "file": "x.onnx"}', r"preset: no network 'gtcrm'.*did you mean gtcrn\?"),
+        ('{"preset": "gtcrn", "file": "x.onnx"}', r"x\.onnx: no such file"),
+    ],
+)
+def test_a_card_that_is_none_is_told(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_model(card(tmp_path, text))
+
+
+def test_a_dry_run_tells_what_an_epoch_costs(tmp_path: Path) -> None:
+    """A teacher that waits for 0.05 s: 8 segments of an epoch cost 0.4 s and more, and next to nothing cached."""
+    tried = run.dry_run(recipe({"callable": f"{__name__}:slow"}))
+    (line,) = tried.teacher
+    found = re.fullmatch(
+        r"teacher: (\d+)\S* ms for a segment; an epoch of (\d+) costs (\S+ s) live, (\S+ s) once.*", line
+    )
+    assert found is not None, line
+    each, segments, live, cached = found.groups()
+    assert float(each) >= 50
+    assert float(live[:-2]) >= 0.05 * int(segments)
+    assert float(cached[:-2]) < float(live[:-2])

@@ -21,6 +21,7 @@ from sordino.errors import InputError
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.teacher_section import Teacher
 from sordino.inference.enhance import enhance
+from sordino.inference.graphs.card import is_card
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.model import open_model
 from sordino.metrics import COLUMNS, describe, measure, owner
@@ -87,7 +88,21 @@ def _load(section: Teacher, sample_rate: int, threads: int | None) -> teachers.A
             return teachers.Teacher(models.load(section.checkpoint))
         model = open_model(section.callable or _graph(section), threads, section.sample_rate)
     run = partial(enhance, sample_rate=sample_rate, model=model)
-    return teachers.ExternalTeacher(run, model.name, sample_rate)
+    # A function may not be ready for several signals, and may change what it is given.
+    return teachers.ExternalTeacher(
+        run, model.name, sample_rate, section.callable is None, model.about.get("external", "")
+    )
+
+
+def notes(teacher: teachers.AnyTeacher | None) -> list[str]:
+    """Return a line for each network of another project that teaches: what it was recognised as, and its delay."""
+    if isinstance(teacher, teachers.CachedTeacher):
+        return notes(teacher.loaded)
+    if isinstance(teacher, teachers.JointTeacher):
+        return notes(teacher.features) + notes(teacher.estimate)
+    if isinstance(teacher, teachers.SeveralTeachers):
+        return [line for member in teacher.members for line in notes(member)]
+    return [teacher.notes] if isinstance(teacher, teachers.ExternalTeacher) and teacher.notes else []
 
 
 def _graph(section: Teacher) -> str | GraphSource:
@@ -123,7 +138,7 @@ def _facts(key: str, section: Teacher) -> dict[str, Any]:
     facts: dict[str, Any] = {key: _identity(section)}
     if section.sample_rate is not None:
         facts[f"{key}.sample_rate"] = section.sample_rate
-    if section.preset is not None or section.stft is not None:
+    if section.preset is not None or section.stft is not None or _is_card(section):
         facts[f"{key}.stft"] = repr(section.graph().transform)
     if section.best is not None:
         facts[f"{key}.measure"] = section.measure or MEASURE
@@ -136,10 +151,15 @@ def _identity(section: Teacher) -> str | None:
     """Return a hash of all files' content; the name of a function, or of what is done with several."""
     if section.members():
         return "the mean" if section.best is None else "the best"
-    if section.preset is not None:
-        return f"{section.preset} {_hash(section.graph().files)}"
+    if section.preset is not None or _is_card(section):
+        graph = section.graph()
+        return " ".join([graph.preset or "", str(graph.sample_rate or ""), _hash(graph.files)]).strip()
     name = section.checkpoint or section.onnx
     return section.callable if name is None else _hash([weights(name)])
+
+
+def _is_card(section: Teacher) -> bool:
+    return section.onnx is not None and is_card(section.onnx)
 
 
 def _hash(paths: Sequence[Path]) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from sordino.errors import InputError, did_you_mean
 from sordino.experiments.recipe_values import construct
+from sordino.inference.graphs.card import SUFFIX as CARD
+from sordino.inference.graphs.card import is_card, read_card
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.graphs.stft import Stft
 from sordino.inference.import_string import FORM
@@ -30,12 +32,12 @@ class Teacher:
     Args:
         checkpoint: a network that sordino trained (.safetensors, or the name of a student that ships) or a published
             one; methods can read its features. All other kinds teach by their estimate alone.
-        onnx: a graph in ONNX, whoever wrote it.
+        onnx: a graph in ONNX, whoever wrote it; or a model card, which says how to run one.
         stft: the transform around an ONNX file that takes spectra: ``n_fft``, ``hop`` and ``window``, see
             ``sordino.inference.graphs.stft.Stft``.
         preset: the name of a published network, whose transform and rate are then known; see
             ``sordino.inference.graphs.presets.PRESETS``.
-        file: that network's ONNX file, or the folder of several.
+        file: that network's ONNX file, or the folder of several; none of a network that a package brings.
         callable: ``package.module:function``, from noisy [T] to estimate [T], float32.
         sample_rate: Hz at which the function works, or an ONNX file that does not say; 16000 when left out.
         mean: several teachers, whose mean estimate is taught: a list of sections, or of words as ``estimate`` takes.
@@ -72,7 +74,7 @@ class Teacher:
             found = " and ".join(kinds) + " at once" if kinds else "missing"
             raise InputError("teacher", found, f"one of {', '.join(TEACHERS)}")
         self._check_company(kinds[0])
-        if self.onnx is not None and not self.onnx.lower().endswith(".onnx"):
+        if self.onnx is not None and not self.onnx.lower().endswith((".onnx", CARD)):
             raise InputError("teacher.onnx", f"{self.onnx!r} is no .onnx file")
         if self.callable is not None and resolve(self.callable, otherwise="checkpoint").kind != "import":
             raise InputError("teacher.callable", f"{self.callable!r} is no {FORM}")
@@ -109,7 +111,7 @@ class Teacher:
         inner = [*self.members(), *filter(None, [self.estimating()])]
         own = self.checkpoint or self.callable
         if self.preset is not None:
-            own = f"{self.preset}:{self.file}"
+            own = self.preset if self.file is None else f"{self.preset}:{self.file}"
         elif self.onnx is not None and self.stft is None:
             own = self.onnx
         return ([] if own is None else [own]) + [word for one in inner for word in one.models()]
@@ -128,6 +130,8 @@ class Teacher:
             stft = construct("stft", Stft, self.stft, errors)
             if errors:
                 raise InputError("teacher", "; ".join(errors))
+        if self.onnx is not None and is_card(self.onnx):
+            return read_card(self.onnx)
         try:
             return GraphSource(self.onnx or self.file, self.preset, stft, self.sample_rate)
         except InputError as error:
@@ -178,8 +182,10 @@ def _of_word(word: str) -> Teacher:
     source = resolve(word, otherwise="checkpoint")
     if source.kind == "import":
         return Teacher(callable=word)
+    if is_card(word):
+        return Teacher(onnx=word)
     if source.kind == "external":
-        return Teacher(preset=source.value.kind, file=str(source.path))
+        return Teacher(preset=source.value.kind, file=source.value.file and str(source.value.file))
     return Teacher(onnx=word) if source.kind in ("onnx", "stream") else Teacher(checkpoint=word)
 
 

@@ -1,8 +1,8 @@
 """What is this model? The one place that answers, for every function and every command.
 
 A user names a model in many ways: not at all, by a word, by a file, or by an object of Python. ``resolve`` looks at
-what was given and says which of these it is and where it lies. It opens no file, imports no module that a word names,
-and needs neither torch nor onnxruntime.
+what was given and says which of these it is and where it lies. It opens no file but a model card, imports no module
+that a word names, and needs neither torch nor onnxruntime.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_
 from sordino.errors import InputError, did_you_mean
 from sordino.inference import import_string
 from sordino.inference.contracts import Engine, OpenModel
+from sordino.inference.graphs.card import is_card, read_card
 from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
 
 Kind = Literal[
@@ -54,6 +55,17 @@ class ModelSource:
         return self.kind in ("shipped", "onnx", "stream")
 
     @property
+    def files(self) -> list[Path]:
+        """All files of the model; none where it has none.
+
+        Raises:
+            InputError: one of several is missing.
+        """
+        if self.kind == "external":
+            return self.value.files
+        return [] if self.path is None or self.kind == "recipe" else [self.path]
+
+    @property
     def file(self) -> Path:
         """The file of the model.
 
@@ -83,8 +95,9 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
 
     Args:
         model: None for the default student; the name of one that ships; a path to ONNX or to a checkpoint; a published
-            network, ``PRESET:FILE``, or the folder of its files; the name of a function, ``package.module:function``;
-            a network; a function; a ``GraphSource``; or what ``open_model`` or ``open_engine`` returned.
+            network, ``PRESET:FILE``, or the folder of its files; a model card; the name of a function,
+            ``package.module:function``; a network; a function; a ``GraphSource``; or what ``open_model`` or
+            ``open_engine`` returned.
         otherwise: what a word is that is none of those. With it, nobody checks here that a file exists: what reads
             the file knows better what to say.
 
@@ -125,8 +138,12 @@ def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) 
 
 
 def _external(model: str | Path) -> GraphSource | None:
-    """Return the network that ``PRESET:FILE`` or the folder of its parts names; None for any other word."""
+    """Return the network that ``PRESET:FILE``, a preset with a package, a model card or a folder of parts names."""
+    if is_card(model):
+        return read_card(model)
     preset, colon, file = str(model).partition(":")
+    if model in PRESETS and PRESETS[str(model)].package:
+        return GraphSource(None, str(model))
     # A module of the user's may be called as a preset is; a function has no path.
     if colon and preset in PRESETS and (Path(file).suffix == ".onnx" or Path(file).exists()):
         return GraphSource(file, preset)
@@ -148,4 +165,4 @@ def _no_model(model: str | Path) -> InputError:
 
 
 def _expected() -> str:
-    return f"a .onnx file, a checkpoint, PRESET:FILE, or one of {', '.join(students())}"
+    return f"a .onnx file, a checkpoint, PRESET:FILE, a model card, or one of {', '.join(students())}"

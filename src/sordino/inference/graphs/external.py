@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -12,15 +13,20 @@ import numpy as np
 from sordino.errors import InputError
 from sordino.inference.graphs import whole
 from sordino.inference.graphs.deepfilternet import DeepFilterNet3
+from sordino.inference.graphs.dtln import DtlnEngine
 from sordino.inference.graphs.engines import HopEngine, SpectrumEngine, WaveEngine
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
 from sordino.inference.graphs.presets import PRESETS, GraphSource
 from sordino.inference.graphs.probe import Delay, measure_delay
 from sordino.inference.graphs.recognise import Signature, recognise
+from sordino.inference.graphs.rnnoise import RNNoise
 from sordino.inference.graphs.stft import Stft
 
 SAMPLE_RATE = 16000
 """Hz, of a network that neither a preset nor the caller gives a rate."""
+
+UNKNOWN = Delay(0, 0.0)
+"""Until it is measured."""
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -36,6 +42,9 @@ class External:
         signature: what its graph takes; None of a network of several graphs.
         delay: measured on speech, before it was taken off.
         notes: one line for the log: the kind, the delay and the gain.
+        run_batch: the same for several of one length, [B,T] to [B,T]; None where the graph takes one at a time.
+        longest: samples that it takes at once; None where any number.
+        finish: frees what long recordings took.
     """
 
     run: Run
@@ -44,10 +53,16 @@ class External:
     signature: Signature | None
     delay: Delay
     notes: str
+    run_batch: Run | None = None
+    longest: int | None = None
+    finish: Callable[[], object] = lambda: None
 
 
 def open_external(
-    source: str | Path | GraphSource, stft: Stft | None = None, sample_rate: int | None = None, threads: int = 1
+    source: str | Path | GraphSource,
+    stft: Stft | None = None,
+    sample_rate: int | None = None,
+    threads: int | None = None,
 ) -> External:
     """Open a network and measure its delay; a second call for the same files, unchanged, gets the same network.
 
@@ -55,7 +70,8 @@ def open_external(
         source: the ONNX file or the folder; or that with its preset, transform and rate.
         stft: the transform around a graph that takes spectra; taken from the preset of that file name where left out.
         sample_rate: Hz; the preset's, or 16000, where left out.
-        threads: of arithmetic.
+        threads: of arithmetic. Where left out, a stream has one, and one per core runs several signals side by side;
+            other networks have one per core.
 
     Raises:
         InputError: no such file, a graph that fits nothing, a spectrum without a transform, or a delay that is not
@@ -67,38 +83,60 @@ def open_external(
 
 
 @lru_cache(8)
-def _opened(source: GraphSource, threads: int, _changed: tuple[int, ...]) -> External:
+def _opened(source: GraphSource, threads: int | None, _changed: tuple[int, ...]) -> External:
     facts = source.facts
-    rate = source.sample_rate or (facts.sample_rate if facts else SAMPLE_RATE)
-    signature, engine = None, None
+    rate = source.sample_rate or (facts.sample_rate if facts else None)
     if source.kind == "deepfilternet3":
-        run: Run = DeepFilterNet3(source.path, threads=threads)
-        words = run.describe()
+        network = DeepFilterNet3(source.path, threads=threads or 0)
+        opened = External(network, None, rate or SAMPLE_RATE, None, UNKNOWN, network.describe())
+    elif source.kind == "rnnoise":
+        opened = External(RNNoise(source.files[0]), None, rate or SAMPLE_RATE, None, UNKNOWN, "RNNoise at 48000 Hz")
+    elif source.kind == "dtln":
+        engine = DtlnEngine(source.files, source.name, rate or SAMPLE_RATE, threads or 1, _workers(threads))
+        words = f"DTLN, a stream of {engine.hop} samples at once, with its state"
+        opened = External(partial(_stepped, engine), engine, engine.sample_rate, None, UNKNOWN, words)
     else:
-        run, engine, signature = _single(source, rate, threads)
-        words = signature.describe()
-    delay = measure_delay(run, rate, source.name)
-    if engine is not None:
-        engine.delay = delay.samples
-    elif delay.samples:
-        run = partial(_compensated, run, delay.samples)
-    notes = f"{source.path}: {words}; delay {delay.samples} samples, gain {delay.gain_db:+.1f} dB on speech"
-    return External(run, engine, rate, signature, delay, notes)
+        opened = _single(source, rate, threads)
+    return _compensated(opened, source)
 
 
-def _single(source: GraphSource, rate: int, threads: int) -> tuple[Run, HopEngine | None, Signature]:
-    """Open a network of one graph: how a recording runs through it, the engine of a stream, and what was recognised."""
+def _workers(threads: int | None) -> int:
+    """Return how many channels run side by side."""
+    return threads or os.cpu_count() or 1
+
+
+def _single(source: GraphSource, rate: int | None, threads: int | None) -> External:
+    """Open a network of one graph, its delay still in."""
     path, stft = str(source.path), source.transform
-    graph = open_graph(path, threads)
+    graph = open_graph(path, threads or 0)
     signature = recognise(graph)
-    if signature.kind == "wave" and signature.length is not None:
-        raise InputError(path, f"takes {graph.describe()}", "one float input of [1, samples], of any length")
+    if signature.streams and threads is None:
+        graph = open_graph(path, 1)  # several threads make a pass over one hop slower
     if signature.bins is not None:
         stft = _checked(path, stft, signature)
     if signature.kind == "gains" and source.kind != "nsnet2":
         raise InputError(path, f"takes {signature.describe()}", "a preset that says what the features are")
-    engine = _engine(graph, stft, signature, source.path.stem, rate)
-    return (_whole(graph, stft, signature) if engine is None else partial(_stepped, engine)), engine, signature
+    rate = rate or graph.number("sample_rate", SAMPLE_RATE, least=1)
+    engine = _engine(graph, stft, signature, source.name, rate, _workers(threads))
+    run = _whole(graph, stft, signature) if engine is None else partial(_stepped, engine)
+    batch = partial(whole.run_batch, graph, signature) if signature.batches else None
+    longest = signature.length if signature.kind == "wave" else None
+    return External(run, engine, rate, signature, UNKNOWN, signature.describe(), batch, longest, graph.shrink)
+
+
+def _compensated(opened: External, source: GraphSource) -> External:
+    """Measure the delay of what was opened, and take it off."""
+    delay = measure_delay(opened.run, opened.sample_rate, str(source.path), opened.longest)
+    run, batch, longest = opened.run, opened.run_batch, opened.longest
+    if opened.engine is not None:
+        opened.engine.delay = delay.samples
+    elif delay.samples:
+        run = partial(_shifted, run, delay.samples)
+        batch = None if batch is None else partial(_shifted, batch, delay.samples)
+        longest = None if longest is None else longest - delay.samples
+    found = f"delay {delay.samples} samples, gain {delay.gain_db:+.1f} dB on speech"
+    notes = f"{source.path}: {opened.notes}; {found}"
+    return replace(opened, run=run, run_batch=batch, longest=longest, delay=delay, notes=notes)
 
 
 def _checked(path: str, stft: Stft | None, signature: Signature) -> Stft:
@@ -111,13 +149,15 @@ def _checked(path: str, stft: Stft | None, signature: Signature) -> Stft:
     return stft
 
 
-def _engine(graph: Graph, stft: Stft | None, signature: Signature, name: str, rate: int) -> HopEngine | None:
+def _engine(
+    graph: Graph, stft: Stft | None, signature: Signature, name: str, rate: int, workers: int
+) -> HopEngine | None:
     """Make the engine of a streaming graph, its delay still in; None for one that takes a whole recording."""
     if signature.kind == "wave stream":
-        return WaveEngine(graph, signature, name, rate)
+        return WaveEngine(graph, signature, name, rate, workers)
     if signature.kind == "spectrum stream":
         assert stft is not None
-        return SpectrumEngine(graph, stft, name, rate)
+        return SpectrumEngine(graph, stft, name, rate, workers)
     return None
 
 
@@ -138,6 +178,6 @@ def _stepped(engine: HopEngine, noisy: np.ndarray) -> np.ndarray:
     return estimate[0, delay : delay + length]
 
 
-def _compensated(run: Run, delay: int, noisy: np.ndarray) -> np.ndarray:
-    """Push the end of the estimate out by silence, and leave the delay off."""
-    return run(np.pad(noisy, (0, delay)))[delay:]
+def _shifted(run: Run, delay: int, noisy: np.ndarray) -> np.ndarray:
+    """Push the end of the estimate out by silence, and leave the delay off; [T] or [B,T]."""
+    return run(np.concatenate([noisy, np.zeros_like(noisy[..., :1]).repeat(delay, -1)], axis=-1))[..., delay:]

@@ -16,7 +16,8 @@ class Frames:
     Args:
         stft: the transform.
 
-    The samples that ``synthesise`` returns lag those given to ``analyse`` by n_fft - hop.
+    The samples that ``synthesise`` returns lag those given to ``analyse`` by n_fft - hop. No array is changed in place,
+    so a shallow copy is a channel of its own.
     """
 
     def __init__(self, stft: Stft) -> None:
@@ -35,7 +36,7 @@ class Frames:
     def synthesise(self, spectrum: np.ndarray) -> np.ndarray:
         """Take the spectrum [F] of the latest frame; return the hop of samples that no later frame reaches."""
         hop = self._stft.hop
-        self._sum += np.fft.irfft(spectrum, self._stft.n_fft) * self._window
-        ready = self._sum[:hop] / self._overlap
-        self._sum = np.concatenate([self._sum[hop:], np.zeros(hop)])
+        total = self._sum + np.fft.irfft(spectrum, self._stft.n_fft) * self._window
+        ready = total[:hop] / self._overlap
+        self._sum = np.concatenate([total[hop:], np.zeros(hop)])
         return ready

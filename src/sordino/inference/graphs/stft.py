@@ -40,6 +40,9 @@ class Stft:
     window: str = "hann"
 
     def __post_init__(self) -> None:
+        for name in ("n_fft", "hop"):
+            if not isinstance(getattr(self, name), int):
+                raise InputError(f"stft.{name}", repr(getattr(self, name)), "a number of samples")
         if not 0 < self.hop <= self.n_fft:
             raise InputError("stft", f"a hop of {self.hop} with n_fft {self.n_fft}", "a hop from 1 to n_fft")
         if self.window not in WINDOWS:
