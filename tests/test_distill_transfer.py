@@ -95,7 +95,7 @@ def test_wrong_arguments_are_refused() -> None:
     for wrong in wrongs:
         with pytest.raises(ValueError, match="norm is l1 or l2"):
             AttentionTransfer(**wrong)
-    with pytest.raises(ValueError, match="no loss is called"):
+    with pytest.raises(ValueError, match="no such loss"):
         Output(loss="kl")
 
 

@@ -45,6 +45,7 @@ from sordino.experiments.schema import (
     check,
 )
 from sordino.files import write_text
+from sordino.plugins.modules import trust_names
 from sordino.training import Settings, Stage, Weight
 
 RECIPE = "recipe.yaml"
@@ -165,7 +166,9 @@ def _sections(
         values = load(recipe)
     else:
         values = on_base(recipe.to_mapping() if isinstance(recipe, Recipe) else deepcopy(dict(recipe)))
-    for layer in (*layers, overriding(overrides)):
+    changes = overriding(overrides)
+    trust_names(changes, *([Path(recipe).parent] if isinstance(recipe, (str, Path)) else []), Path())
+    for layer in (*layers, changes):
         values = merge(values, layer)
     sections, errors = check(values, needed)
     if errors:

@@ -41,6 +41,7 @@ from sordino.experiments.merge import parse
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.recipe_values import construct
 from sordino.files import slug
+from sordino.plugins.modules import trust_names
 from sordino.report.paper import results, tables
 from sordino.report.studies import StudyCell
 
@@ -151,6 +152,7 @@ def _study(path: Path) -> Study:
     stated = dict(values) if isinstance(values, dict) else {}
     errors: list[str] = []
     tests = _tests(stated.pop("tests", None) or {}, errors)
+    trust_names(stated, path.parent)
     study = construct("", Study, stated, errors)
     if errors or study is None:
         raise InputError(path, "; ".join(errors))

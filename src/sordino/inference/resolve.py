@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_file, students, weights
 from sordino.errors import InputError, did_you_mean
-from sordino.inference import import_string
 from sordino.inference.contracts import Engine, OpenModel
+from sordino.plugins.import_string import is_name
 
 Kind = Literal[
     "shipped",  # a student of the package, by its name: a graph in ONNX and mostly a checkpoint
@@ -106,7 +106,7 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
 
 def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) -> ModelSource:
     word, path = str(model), Path(model)
-    if isinstance(model, str) and import_string.is_name(word):
+    if isinstance(model, str) and is_name(word):
         return ModelSource("import", word)
     if word in students():
         return ModelSource("shipped", word, student_file(word))

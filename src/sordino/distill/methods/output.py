@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from sordino import losses
 from sordino.distill.base import Method
-from sordino.losses import LOSSES
 from sordino.types import Batch, View
 
 
@@ -19,17 +19,15 @@ class Output(Method):
     """Output distillation: a loss between the estimates of student and teacher.
 
     Args:
-        loss: a name in ``sordino.losses.LOSSES``.
+        loss: as ``sordino.losses.create`` takes it.
 
     Raises:
-        ValueError: no such loss.
+        InputError: no such loss.
     """
 
     def __init__(self, loss: str = "weighted") -> None:
         super().__init__()
-        if loss not in LOSSES:
-            raise ValueError(f"no loss is called {loss!r}; there are {', '.join(LOSSES)}")
-        self.loss = LOSSES[loss]()
+        self.loss = losses.create(loss)
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         return self.loss(teacher.wave, student.wave, batch.noisy).mean()
