@@ -17,12 +17,13 @@ from typing import Any
 from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, Entry
 from sordino.distributed import rank
 from sordino.errors import InputError
+from sordino.plugins.modules import trust
 from sordino.version import __version__
 
 DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
 EPILOG = "sordino COMMAND --help explains a command and shows examples."
 OVERRIDE = re.compile(r"[a-z_]+(\.\w+)+=")
-TRAIN_OPTIONS = ("--out", "--resume", "--dry-run", "--json", "--help")
+TRAIN_OPTIONS = ("--out", "--resume", "--dry-run", "--trust", "--json", "--help")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = _parser(words).parse_args(words)
     given.overrides = overrides
     try:
+        for code in getattr(given, "trust", ()):
+            trust(code)
         value, text = given.run(given)
         # Where standard output carries sound, the answer goes beside it.
         answer = sys.stderr if getattr(given, "stream", False) else sys.stdout
@@ -101,6 +104,9 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     """
     if words[:2] in (["data", "render"], ["data", "shard"]):
         overrides = [word for word in words if OVERRIDE.match(word)]
+        return [word for word in words if word not in overrides], overrides
+    if words[:1] == ["check"]:
+        overrides = [word for word in words if "=" in word and not word.startswith("-")]
         return [word for word in words if word not in overrides], overrides
     if words[:1] != ["train"]:
         return words, []

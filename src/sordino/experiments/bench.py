@@ -120,7 +120,7 @@ def _outside(model: str, source: ModelSource, seconds: float, model_rate: int | 
     """What is known of an ONNX file or a function; all of it where sordino wrote the file."""
     opened = open_model(model, sample_rate=model_rate)
     size = None if source.path is None else source.path.stat().st_size
-    if "arguments" in opened.about:
+    if opened.about.get("name") in models.MODELS:
         network = models.create(opened.about["name"], **json.loads(opened.about["arguments"]))
         return replace(count(network, seconds), file_bytes=size)
     parameters = None if source.path is None else count_weights(source.path)

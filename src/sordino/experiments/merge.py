@@ -20,7 +20,6 @@ from sordino.errors import InputError, did_you_mean
 from sordino.experiments.schema import OWN, PARTS, TEACHERS
 from sordino.plugins.modules import trust_names
 
-
 KEY = re.compile(r"(?<=\.)[^:]+:[^.]+|[^.]+")
 """One key of ``distill.package.module:Class.power``, which has three."""
 

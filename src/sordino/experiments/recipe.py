@@ -45,7 +45,7 @@ from sordino.experiments.schema import (
     check,
 )
 from sordino.files import write_text
-from sordino.plugins.modules import trust_names
+from sordino.plugins.modules import demand_names, trust_names
 from sordino.training import Settings, Stage, Weight
 
 RECIPE = "recipe.yaml"
@@ -152,6 +152,18 @@ def read(recipe: RecipeLike, overrides: Sequence[str] = (), layers: Sequence[Map
         name=_name(recipe),
         stated={key: section.stated for key, section in sections.items()},
     )
+
+
+def read_run(folder: Path) -> Recipe:
+    """Read the recipe that a run's folder holds.
+
+    Raises:
+        InputError: it names code of the user's, which he has not named himself.
+    """
+    path = folder / RECIPE
+    values = parse(path.read_text("utf-8"), path)
+    demand_names({key: value for key, value in values.items() if key != "teacher"}, path)
+    return read(values)
 
 
 def read_data(recipe: RecipeLike, overrides: Sequence[str] = ()) -> Component:

@@ -19,6 +19,7 @@ from sordino.experiments.schema import Component
 from sordino.experiments.teacher import cache_plan
 from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT, Align
+from sordino.plugins.modules import demand_names
 from sordino.training import Outcome
 from sordino.training.checks import pulls
 from sordino.training.state import CHECKPOINT, STATE
@@ -144,7 +145,7 @@ def _shortened(recipe: Recipe) -> Recipe:
 def evaluate(
     model: str | Path,
     folders: tuple[str, str] | str | None = None,
-    recipe: str | Path | None = None,
+    recipe: RecipeLike | None = None,
     split: Literal["test", "valid"] = "test",
     metrics: Sequence[str] | None = None,
     out: str | Path | None = None,
@@ -162,7 +163,7 @@ def evaluate(
         folders: (noisy, clean), files paired by name; or a folder of noisy recordings.
         recipe: whose data to use instead; a checkpoint's own when both are left out.
         split: of a recipe's data.
-        metrics: names from ``sordino.metrics.METRICS``; the paper's and SI-SDR when left out.
+        metrics: names as ``sordino.metrics.metric`` takes them; the paper's and SI-SDR when left out.
         out: folder for ``scores.json`` and ``scores.csv``. When left out, the best checkpoint of a run, scored on its
             own test set by all of ``sordino.metrics.DEFAULT`` at least, gets them in its folder, and nothing else
             writes any.
@@ -225,4 +226,5 @@ def _data_of(checkpoint: str | Path) -> Component:
     stored = models.read_about(checkpoint).get("recipe")
     if stored is None:
         raise InputError(checkpoint, "was not trained from a recipe", hint="give --data NOISY CLEAN or --recipe RECIPE")
+    demand_names(stored["data"], checkpoint)
     return read_data({"data": stored["data"]})

@@ -19,8 +19,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, make_dataclass
 from functools import cache
-from pathlib import Path
 from importlib.util import resolve_name
+from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from sordino.errors import InputError, did_you_mean

@@ -83,7 +83,7 @@ class Study:
         title: of the tables.
         out: folder; ``runs/studies/`` and the file's name when left out.
         against: the method that the others are compared with.
-        metrics: names from ``sordino.metrics.METRICS``; the paper's and SI-SDR when left out.
+        metrics: names as ``sordino.metrics.metric`` takes them; the paper's and SI-SDR when left out.
         tests: name -> test set; the recipe's own goes first, whether it is named or not.
         note: what readers of the tables must know of their rows.
         paper: method, ``SCENARIO/METHOD`` or teacher, as the tables call it -> row of the paper that it stands for.

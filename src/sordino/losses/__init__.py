@@ -34,7 +34,18 @@ LOSSES: dict[str, type[nn.Module]] = {
 }
 """Catalogue of losses: name -> class, whose constructor is the recipe's schema."""
 
-__all__ = ["L1", "LOSSES", "Compressed", "MultiResolution", "Perceptual", "SiSdr", "Snr", "TimeFrequency", "Weighted", "create"]
+__all__ = [
+    "L1",
+    "LOSSES",
+    "Compressed",
+    "MultiResolution",
+    "Perceptual",
+    "SiSdr",
+    "Snr",
+    "TimeFrequency",
+    "Weighted",
+    "create",
+]
 
 
 class FunctionLoss(nn.Module):

@@ -74,6 +74,12 @@ def demand(name: str, where: object) -> None:
         raise InputError(where, found, hint=hint)
 
 
+def demand_names(values: Any, where: object) -> None:
+    """Refuse what a file names as ``package.module:Class`` and nobody else; arguments and errors as above."""
+    for name in _names(values):
+        demand(name, where)
+
+
 def trusted() -> Trusted:
     """Return the modules that a person named so far, for ``restore``."""
     return Trusted(dict(_folders), tuple(name for name in _folders if name in sys.modules))
