@@ -77,6 +77,11 @@ def find(kind: Kind, name: str, known: Mapping[str, Any], suits: Callable[[Any],
     return found
 
 
+def is_known(kind: Kind, name: str, known: Collection[str]) -> bool:
+    """Return whether a name is one of sordino's own or that of an entry point."""
+    return name in known or name in _entry_points()[kind]
+
+
 def stored(kind: Kind, name: str, known: Collection[str], where: object) -> None:
     """Refuse a name that a file holds, if it stands for code that neither is installed as a plugin nor was named.
 
