@@ -10,8 +10,10 @@ import json
 import os
 import re
 import sys
+import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, Entry
@@ -34,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if "" not in sys.path:  # a model named as module:function may lie in the folder where the words are typed
         sys.path.append("")
+    warnings.formatwarning = _formatted
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, overrides = _take_overrides(words)
     given = _parser(words).parse_args(words)
@@ -59,6 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     if isinstance(value, dict) and value.get("ok") is False:
         sys.exit(1)
+
+
+def _formatted(message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None) -> str:
+    """Return a warning as it is printed: one of sordino's own is a line like that of a mistake."""
+    if Path(file).is_relative_to(Path(__file__).parents[1]):
+        return f"sordino: {message}\n"
+    return f"{file}:{line}: {category.__name__}: {message}\n"
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:

@@ -88,7 +88,11 @@ def stored(kind: Kind, name: str, known: Collection[str], where: object) -> None
     Raises:
         InputError: no such name, or code that nobody but the file names.
     """
-    word = target(kind, name, known)
+    try:
+        word = target(kind, name, known)
+    except InputError as error:
+        found = f"names a {kind} {name}, which neither sordino nor an installed package has"
+        raise InputError(where, found, hint=error.hint or "install the package that adds it") from error
     if word is not None and word not in {one.value for one in _entry_points()[kind].values()}:
         demand(word, where)
 
