@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from helpers.shared import session_folder
+from sordino import metrics
+from sordino.plugins import modules
 
 torch.set_num_threads(1)
 # The exporter writes thousands of records for torch's own developers, which pytest would keep and format.
@@ -22,6 +26,17 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the shared corpus beside the project")
     return folder
+
+
+@pytest.fixture
+def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for code of the user's, of which nothing is known and nothing stays imported."""
+    monkeypatch.setattr(modules, "_folders", {})
+    monkeypatch.setattr(metrics, "_found", {})
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -123,7 +123,7 @@ def test_equal_features_of_one_size_cost_nothing_and_need_no_parameters(name: st
 
 def test_wrong_arguments_are_refused() -> None:
     for wrong, words in (
-        (lambda: Bounded("kl"), "no loss is called"),
+        (lambda: Bounded("kl"), "no such loss"),
         (lambda: Bounded(margin=-1), "margin is 0 or more"),
         (lambda: FitNets("middle"), "side is both"),  # pyright: ignore[reportArgumentType]
         (lambda: Variational(variance=0), "variance is above"),

@@ -95,10 +95,10 @@ def test_wrong_arguments_are_refused() -> None:
     for wrong in wrongs:
         with pytest.raises(ValueError, match="norm is l1 or l2"):
             AttentionTransfer(**wrong)
-    with pytest.raises(ValueError, match="no loss is called"):
+    with pytest.raises(ValueError, match="no such loss"):
         Output(loss="kl")
     weights: dict[str, dict[str, float]] = {
-        "no loss is called": {"l1": 1.0, "kl": 1.0},
+        "no such loss": {"l1": 1.0, "kl": 1.0},
         "the weight of l1 is 0 or more": {"l1": -1.0},
         "no loss between the estimates": {"l1": 0.0},
     }

@@ -167,7 +167,7 @@ def run_command(words: list[str]) -> None:
 def run_example(page: str) -> None:
     for block in first_example(page):
         if block.title:
-            Path(block.title).write_text(written(block.text, page))
+            Path(block.title).write_text(block.text if block.language == "python" else written(block.text, page))
         elif block.language == "sh":
             for words in commands_of([block]):
                 run_command(words)
@@ -190,7 +190,7 @@ def set_up(page: str) -> None:
         shutil.copytree("runs/student", "runs/baseline")
 
 
-@pytest.mark.usefixtures("devices", "runtime")
+@pytest.mark.usefixtures("devices", "runtime", "own_code")
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in WITHOUT_EXAMPLE | RUN_ELSEWHERE])
 def test_the_first_example_of_every_page_runs(
     page: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -216,6 +216,9 @@ LEFT = {
     "cache.md": ["runs/answers/cache.json"],
     "data-tools.md": ["data/valentini/clean_testset_wav/p232_1.flac"],
     "report.md": ["report.html"],
+    "your-own-method.md": ["runs/contrast/best.safetensors"],
+    "your-own-network.md": ["runs/mask/best.safetensors", "mask.onnx", "mask.stream.onnx", "clean.wav"],
+    "your-own-teacher.md": ["runs/taught/best.safetensors"],
     "studies.md": ["runs/studies/study/table.md", "runs/studies/study/study.html"],
     "gpu.md": ["runs/gpu-pack/pack.tar"],
 }

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from helpers.noise import noise
 from sordino import models
+from sordino.conformance.networks import streamed
 from sordino.distill.teachers import observe
 from sordino.evaluation.cost import macs_per_second
-from sordino.models.base import StreamingEnhancer
 from sordino.models.dualpath import LEVEL_S, DualPathNetwork, Level
 from sordino.models.layers.bands import Bands
 from sordino.models.layers.framing import StreamingStft
@@ -32,20 +32,6 @@ def network(**arguments: int) -> DualPathNetwork:
         made.decoder[-1].conv.weight.mul_(30)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
         made(noise(2, 8000, seed=1))
     return made.eval()
-
-
-def streamed(made: StreamingEnhancer, noisy: Tensor, hops: int) -> Tensor:
-    """The estimate of ``noisy`` [B,T], fed ``hops`` hops at a time."""
-    length = noisy.shape[-1]
-    whole = -(-(length + made.delay) // made.hop) * made.hop
-    state, parts = made.initial_state(len(noisy)), []
-    for block in F.pad(noisy, (0, whole - length)).split(hops * made.hop, dim=-1):
-        estimate, after = made.step(block, state)
-        assert estimate.shape == block.shape
-        assert [one.shape for one in after] == [one.shape for one in state]
-        parts.append(estimate)
-        state = after
-    return torch.cat(parts, dim=-1)[:, made.delay : made.delay + length]
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ FLOORS = {
     **dict.fromkeys(("app/site", "experiments"), 8),
     **dict.fromkeys(("training", "report/pages"), 7),
     "report": 6,
-    "evaluation": 5,
+    **dict.fromkeys(("evaluation", "conformance"), 5),
     **dict.fromkeys(("metrics", "export", "data/tools", "distill/methods"), 4),
     **dict.fromkeys(("inference", "data/sources", "distill/teachers", "losses"), 3),
     **dict.fromkeys(("models", "data", "distill/layers", "inference/graphs"), 2),
-    **dict.fromkeys(("models/layers", "models/published", "audio", "assets", "distill"), 1),
+    **dict.fromkeys(("models/layers", "models/published", "audio", "assets", "distill", "plugins"), 1),
     **dict.fromkeys(("errors", "types", "files", "version", "placement", "distributed"), 0),
 }
 # The ground holds files that anything may import, and that import each other without a circle.

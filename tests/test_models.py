@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -20,6 +21,8 @@ from helpers import reference
 from helpers.networks import SMALL
 from helpers.noise import noise
 from sordino import models
+from sordino.conformance.base import NotClaimed
+from sordino.conformance.networks import NETWORKS
 from sordino.distill.methods.at import attention_map
 from sordino.distill.teachers import observe
 from sordino.errors import InputError
@@ -30,7 +33,6 @@ from sordino.models.layers.chunks import chunk, overlap_add
 from sordino.models.layers.strided import valid_length
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "manner.json").read_text())
-LENGTHS = [*range(2, 40), 63, 64, 65, 127, 255, 257, 1023, 1024, 1365, 4999, 5000]
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
 every_network = pytest.mark.parametrize("name", MODELS)
 
@@ -49,92 +51,10 @@ def same_state(one: nn.Module, other: nn.Module) -> bool:
 
 
 @every_network
-@pytest.mark.parametrize("training", [False, True])
-def test_any_length_keeps_its_shape_and_is_finite(name: str, training: bool) -> None:
-    network = small(name).train(training)
-    with torch.no_grad():
-        for length in LENGTHS:
-            noisy = noise(2, length, seed=1)
-            estimate = network(noisy)
-            assert estimate.shape == noisy.shape
-            assert torch.isfinite(estimate).all(), f"at {length} samples"
-
-
-@every_network
-def test_one_sample_is_finite(name: str) -> None:
-    assert torch.isfinite(small(name)(noise(2, 1, seed=1))).all()
-
-
-@every_network
-def test_silence_stays_silent_where_claimed_and_items_do_not_see_each_other(name: str) -> None:
-    network = small(name)
-    noisy = torch.stack([noise(700, seed=1), torch.zeros(700), noise(700, seed=2)])
-    with torch.no_grad():
-        estimate = network(noisy)
-        alone = torch.cat([network(item.unsqueeze(0)) for item in noisy])
-    assert torch.allclose(estimate, alone, atol=1e-6)
-    assert (estimate[1].abs().max() < 1e-6) == network.keeps_silence
-
-
-@every_network
-@pytest.mark.parametrize("training", [False, True])
-def test_every_parameter_gets_a_gradient(name: str, training: bool) -> None:
-    network = small(name).train(training)
-    network(noise(2, 900, seed=1)).mul(noise(2, 900, seed=3)).sum().backward()
-    for parameter_name, parameter in network.named_parameters():
-        assert parameter.grad is not None, parameter_name
-        assert torch.isfinite(parameter.grad).all(), parameter_name
-        # In training batch norm cancels the bias before it, to rounding; in eval nothing may be out of reach.
-        assert training or parameter.grad.abs().max() > 0, parameter_name
-
-
-@every_network
-def test_saved_and_loaded_it_is_the_same_bit_for_bit(name: str, tmp_path: Path) -> None:
-    network = small(name).train()
-    network(noise(2, 900, seed=1))  # batch norm's statistics and counters move
-    path = tmp_path / "network.safetensors"
-    models.save(network, path, step=3, data="made up")
-    loaded = models.load(path)
-    assert not loaded.training
-    assert same_state(network, loaded)
-    assert torch.equal(network.eval()(noise(1, 800, seed=1)), loaded(noise(1, 800, seed=1)))
-    header = models.read_header(path)
-    assert (header["name"], header["arguments"]) == (network.name, network.arguments)
-    assert header["sample_rate"] == network.sample_rate
-    assert header["about"] == {"step": 3, "data": "made up"}
-
-
-@every_network
-def test_name_and_arguments_build_it_again(name: str) -> None:
-    network = small(name)
-    again = models.create(network.name, **json.loads(json.dumps(network.arguments)))
-    shapes = [{key: value.shape for key, value in n.state_dict().items()} for n in (network, again)]
-    assert type(again) is type(network)
-    assert shapes[0] == shapes[1]
-    assert again.taps == network.taps
-
-
-@every_network
-def test_every_tap_can_be_read_and_reading_changes_nothing(name: str) -> None:
-    network, noisy = small(name), noise(2, 900, seed=1)
-    view = observe(network, noisy, network.taps)
-    assert set(view.feats) == set(network.taps)
-    for tap, feature in view.feats.items():
-        assert feature.ndim == (4 if network.taps[tap].axes.endswith("F") else 3), tap
-        assert feature.shape[0] == 2, tap
-        assert torch.isfinite(feature).all(), tap
-        assert feature.requires_grad, tap
-    assert torch.equal(view.wave, network(noisy))
-
-
-@every_network
-def test_it_works_in_double_precision(name: str) -> None:
-    network, noisy = small(name), noise(2, 900, seed=1)
-    with torch.no_grad():
-        single = network(noisy)
-        double = network.double()(noisy.double())
-    assert double.dtype == torch.float64
-    assert torch.allclose(single.double(), double, atol=1e-5)
+@pytest.mark.parametrize("check", [name for name in NETWORKS if "ONNX" not in name])  # tests/test_export.py
+def test_every_network_holds_what_it_owes(name: str, check: str) -> None:
+    with contextlib.suppress(NotClaimed):
+        NETWORKS[check](lambda: small(name))
 
 
 def test_create_says_what_is_wrong() -> None:

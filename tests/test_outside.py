@@ -28,9 +28,10 @@ from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.build import build_trainer
 from sordino.experiments.recipe import read
-from sordino.inference import import_string
 from sordino.inference.model import LOST_S, Model, open_model
 from sordino.losses import LOSSES
+from sordino.plugins.catalogue import function
+from sordino.plugins.import_string import is_name
 from sordino.training import Objective, read_log
 from sordino.types import Batch
 
@@ -77,16 +78,16 @@ def foreign(path: Path, shape: Sequence[str | int] = (1, "time"), axes: int = 2,
 
 
 def test_a_function_is_found_by_its_name() -> None:
-    assert import_string.find(f"{HERE}:halve") is halve
-    assert import_string.find(f"{HERE}:HALVER.enhance") == HALVER.enhance
-    assert import_string.find("os.path:join") is os.path.join
+    assert function(f"{HERE}:halve") is halve
+    assert function(f"{HERE}:HALVER.enhance") == HALVER.enhance
+    assert function("os.path:join") is os.path.join
 
 
 @pytest.mark.parametrize("word", ["halve", "a.onnx", "C:\\a.onnx", "a:b:c", "a:", ":b", "runs/a:b", "a.1:b", ""])
 def test_other_words_name_no_function(word: str) -> None:
-    assert not import_string.is_name(word)
+    assert not is_name(word)
     with pytest.raises(InputError, match=r"package\.module:function"):
-        import_string.find(word)
+        function(word)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sordino.conformance.base import noise
 
-def noise(*shape: int, seed: int = 0, level: float = 0.1, dtype: torch.dtype = torch.float32) -> Tensor:
-    """White noise of standard deviation ``level``."""
-    return level * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+__all__ = ["hiss", "noise", "precise", "tone", "white"]
 
 
 def precise(*shape: int, seed: int = 0, level: float = 1.0) -> Tensor:

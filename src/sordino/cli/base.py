@@ -33,6 +33,15 @@ def flag(*names: str, **options: Any) -> Flag:
     return names, options
 
 
+TRUST = flag(
+    "--trust",
+    action="append",
+    default=[],
+    metavar="MODULE",
+    help="let files name code of yours: a module that is installed or in this folder, or the path of one",
+)
+
+
 def needs_training_tier() -> None:
     """Say in one line what is missing, where the package was installed for use only."""
     missing = [name for name in ("torch", "lightning_fabric", "pesq") if importlib.util.find_spec(name) is None]

@@ -36,6 +36,7 @@ COMMANDS = {
     "evaluate": Entry("score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR, DNSMOS", "measure", "EVALUATE"),
     "study": Entry("train methods x scenarios x seeds, and compare them", "train", "STUDY"),
     "bench": Entry("parameters, FLOPs, speed and memory of a network", "measure", "BENCH"),
+    "check": Entry("check a method, network, loss, metric or source of yours", "check", "CHECK"),
     "report": Entry("put runs side by side, and beside the paper", "measure", "REPORT"),
     "export": Entry("write a checkpoint as ONNX, or a page for browsers", "export", "EXPORT"),
     "demo": Entry("the whole road in a few minutes, on synthetic data", "train", "DEMO"),

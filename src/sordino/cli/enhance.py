@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sordino.cli.base import Answer, Command, flag
+from sordino.cli.base import TRUST, Answer, Command, flag
 from sordino.cli.progress import Display
 from sordino.errors import InputError
 
@@ -173,6 +173,7 @@ ENHANCE = Command(
         flag("--workers", type=int, help="files of a folder at once (default: one per core with a model in ONNX)"),
         flag("--stream", action="store_true", help="standard input to standard output, as it comes"),
         *STREAM,
+        TRUST,
     ),
     "Enhance recordings of any length, sample rate and number of channels; the output keeps all three. The band above\n"
     "half the model's rate, which it does not see, is left out unless --high-band keep passes it on, noise and all.\n"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sordino.cli.base import Answer, Command, flag, needs_training_tier
+from sordino.cli.base import TRUST, Answer, Command, flag, needs_training_tier
 from sordino.cli.progress import Display
 from sordino.errors import InputError
 
@@ -92,6 +92,7 @@ EXPORT = Command(
         flag("--data", nargs=2, metavar=("NOISY", "CLEAN"), help="two folders whose files pair by name"),
         flag("--calibrate", help="folder of noisy recordings to calibrate on; that of --data by default"),
         flag("--max-drop", type=float, help="largest loss of mean PESQ (default 0.05)"),
+        TRUST,
     ),
     "Export a network for any input length; one that streams gets a second file, .stream.onnx, for blocks.\n"
     "What is written equals the network on real speech to 1e-4, or nothing is; with --int8 it scores nearly as well.\n"

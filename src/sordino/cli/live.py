@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from argparse import Namespace
 
-from sordino.cli.base import Answer, Command, flag
+from sordino.cli.base import TRUST, Answer, Command, flag
 from sordino.cli.enhance import BLEND, blend_of
 from sordino.cli.progress import Line
 
@@ -66,6 +66,7 @@ LIVE = Command(
         flag("--block-ms", type=float, default=10.0, help="milliseconds that are read at once (default 10)"),
         flag("--seconds", type=float, help="stop by itself"),
         *BLEND,
+        TRUST,
     ),
     "Enhance the input of a microphone and play it at once, until Ctrl-C; wear headphones, or it feeds back.\n"
     "Needs sounddevice: pip install 'sordino[live]'. Xruns count blocks that were lost or came too late: where there\n"

@@ -10,19 +10,22 @@ import json
 import os
 import re
 import sys
+import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, Entry
 from sordino.distributed import rank
 from sordino.errors import InputError
+from sordino.plugins.modules import trust
 from sordino.version import __version__
 
 DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
 EPILOG = "sordino COMMAND --help explains a command and shows examples."
 OVERRIDE = re.compile(r"[a-z_]+(\.\w+)+=")
-TRAIN_OPTIONS = ("--out", "--resume", "--dry-run", "--json", "--help")
+TRAIN_OPTIONS = ("--out", "--resume", "--dry-run", "--trust", "--json", "--help")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,11 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if "" not in sys.path:  # a model named as module:function may lie in the folder where the words are typed
         sys.path.append("")
+    warnings.formatwarning = _formatted
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, overrides = _take_overrides(words)
     given = _parser(words).parse_args(words)
     given.overrides = overrides
     try:
+        for code in getattr(given, "trust", ()):
+            trust(code)
         value, text = given.run(given)
         # Where standard output carries sound, the answer goes beside it.
         answer = sys.stderr if getattr(given, "stream", False) else sys.stdout
@@ -56,6 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     if isinstance(value, dict) and value.get("ok") is False:
         sys.exit(1)
+
+
+def _formatted(message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None) -> str:
+    """Return a warning as it is printed: one of sordino's own is a line like that of a mistake."""
+    if Path(file).is_relative_to(Path(__file__).parents[1]):
+        return f"sordino: {message}\n"
+    return f"{file}:{line}: {category.__name__}: {message}\n"
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:
@@ -101,6 +114,9 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     """
     if words[:2] in (["data", "render"], ["data", "shard"]):
         overrides = [word for word in words if OVERRIDE.match(word)]
+        return [word for word in words if word not in overrides], overrides
+    if words[:1] == ["check"]:
+        overrides = [word for word in words if "=" in word and not word.startswith("-")]
         return [word for word in words if word not in overrides], overrides
     if words[:1] != ["train"]:
         return words, []

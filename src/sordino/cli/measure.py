@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sordino.cli.base import Answer, Command, flag, needs_training_tier
+from sordino.cli.base import TRUST, Answer, Command, flag, needs_training_tier
 from sordino.cli.progress import Display
 from sordino.errors import InputError
+from sordino.plugins.modules import trust_names
 
 if TYPE_CHECKING:
     from sordino.evaluation.efficiency import Cost
@@ -29,6 +31,7 @@ def evaluate(given: Namespace) -> Answer:
     if given.data and len(given.data) > 2:
         raise InputError("--data", f"{len(given.data)} folders", "NOISY CLEAN, or NOISY alone")
     folders = None if not given.data else given.data[0] if len(given.data) == 1 else tuple(given.data)
+    trust_names(given.metrics, Path())
     if given.dnsmos:
         os.environ[FILE] = given.dnsmos  # the processes that measure inherit it
     with Display() as show:
@@ -117,6 +120,7 @@ EVALUATE = Command(
         flag("--align", choices=("exact", "shorter"), default="exact", help="shorter cuts what differs in length"),
         flag("--sample-rate", type=int, help="Hz to read --data at (default 16000)"),
         MODEL_RATE,
+        TRUST,
     ),
     "Enhance a test set and score it, with a row per file, means and 95 % intervals.",
     lambda: (
@@ -137,6 +141,7 @@ BENCH = Command(
         flag("--threads", type=int, default=1, help="of arithmetic (default 1)"),
         MODEL_RATE,
         STYLE,
+        TRUST,
     ),
     "Measure what a network costs: FLOPs as the paper counts them, and all that it really does.",
     lambda: "examples:\n  sordino bench valentini/manner-s-1.5gf\n  sordino bench --all --counts --style markdown",
@@ -151,6 +156,7 @@ REPORT = Command(
         STYLE,
         flag("--intervals", action="store_true", help="follow each mean by its 95 %% interval"),
         flag("--examples", type=int, default=3, help="recordings on the page (default 3)"),
+        TRUST,
     ),
     "Compare runs on one test set, the noisy input first. Runs without scores are scored on the way.",
     lambda: "example:\n  sordino report runs/baseline runs/mvat -o report.html --paper",

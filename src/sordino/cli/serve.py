@@ -6,7 +6,7 @@ import signal
 import threading
 from argparse import Namespace
 
-from sordino.cli.base import Answer, Command, flag
+from sordino.cli.base import TRUST, Answer, Command, flag
 from sordino.cli.progress import say
 
 
@@ -39,6 +39,7 @@ SERVE = Command(
         flag("--port", type=int, help="port to listen on; the first free one from 7860 by default"),
         flag("--minutes", type=float, default=10.0, help="how long a recording may be (default 10)"),
         flag("--megabytes", type=float, default=100.0, help="how large a file may be (default 100)"),
+        TRUST,
     ),
     "Show a page on which recordings are enhanced, and models compared, blind or open. Nothing leaves this machine,\n"
     "and files are deleted when the page is closed.",

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sordino.assets import recipes, studies
-from sordino.cli.base import Answer, Command, flag, needs_training_tier
+from sordino.cli.base import TRUST, Answer, Command, flag, needs_training_tier
 from sordino.cli.progress import Display
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ TRAIN = Command(
         flag("--out", help="folder of the run; the recipe's own by default"),
         flag("--resume", action="store_true", help="go on with the run in that folder"),
         flag("--dry-run", action="store_true", help="check everything, try a few steps, and leave no trace"),
+        TRUST,
     ),
     "Train what a recipe describes. Behind it, key=value or --key value change the recipe, such as\n"
     "train.steps=1000. Ctrl-C saves the run; --resume goes on with it exactly.",
@@ -92,7 +93,7 @@ TRAIN = Command(
 
 STUDY = Command(
     study,
-    (flag("study", help="a YAML file, or the name of a study that ships"),),
+    (flag("study", help="a YAML file, or the name of a study that ships"), TRUST),
     "Train every run of a study that is missing, several side by side, and write its tables. A run that has its\n"
     "scores is not done again, and a stopped one goes on where it was.",
     lambda: "example:\n  sordino study mismatch\n\nStudies that ship with sordino:\n  " + "\n  ".join(studies()),

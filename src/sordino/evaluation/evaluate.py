@@ -37,7 +37,7 @@ def evaluate(
             function from noisy [T] to estimate [T] or its name. None scores the noisy input itself.
         data: a source, its items, two folders ``(noisy, clean)`` whose files pair by name, or one folder of noisy
             recordings for metrics that need no reference.
-        metrics: names from ``sordino.metrics.METRICS``.
+        metrics: names as ``sordino.metrics.metric`` takes them.
         split: which recordings of a source: ``test`` or ``valid``.
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core.
         progress: called after each file.

@@ -31,7 +31,8 @@ from sordino.distributed import all_gather, init_worker, launched, rank, world_s
 from sordino.errors import InputError
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, write_json
-from sordino.metrics import DEFAULT, METRICS, Align, Measurement, check, columns, describe, measure
+from sordino.metrics import DEFAULT, Align, Measurement, check, columns, describe, measure, metric
+from sordino.plugins.modules import Trusted, restore, trusted
 from sordino.types import Item, Progress
 from sordino.version import __version__
 
@@ -135,7 +136,7 @@ def score(
     Args:
         enhance: noisy [T] to estimate [T], called in this process; None scores the noisy input itself.
         items: the recordings, with references unless every metric judges the estimate alone; read one after the other.
-        metrics: names from ``sordino.metrics.METRICS``.
+        metrics: names as ``sordino.metrics.metric`` takes them.
         sample_rate: of the items, in Hz.
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core, or this
             process's share of the cores, for what is left after two seconds of measuring in this one. A script that
@@ -148,10 +149,10 @@ def score(
             id, or the lengths differ.
     """
     metrics, total = check(metrics), len(items)
-    methods = {metric: describe(metric) for metric in metrics}  # first: a metric that cannot be computed says so here
+    methods = {name: describe(name) for name in metrics}  # first: a metric that cannot be computed says so here
     if not total:
         raise InputError("items", "there are no recordings to score", "one or more")
-    compared = any(METRICS[metric].needs_clean for metric in metrics)
+    compared = any(metric(name).needs_clean for name in metrics)
     mine = items[rank() :: world_size()]
     here_s = HERE_S if workers is None else 0.0 if workers else math.inf
     workers = workers or min(_cores(), max(len(mine), 1))
@@ -230,7 +231,7 @@ def _measured(
 
 def _pooled(jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int) -> Generator[tuple[dict[str, Any], Measurement]]:
     """Measure every job in a pool of processes, in order; draws the next ones while it computes."""
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), init_worker)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (trusted(),))
     pending: deque[tuple[dict[str, Any], Future[Measurement]]] = deque()
     try:
         for row, job in jobs:
@@ -245,6 +246,11 @@ def _pooled(jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int) -> Genera
         raise InputError("workers", "a process that computes the metrics ended early", hint=hint) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(state: Trusted) -> None:
+    restore(state)
+    init_worker()
 
 
 def _fetched(name: str, result: Callable[[], Measurement]) -> Measurement:

@@ -23,6 +23,7 @@ import numpy as np
 
 from sordino.errors import InputError
 from sordino.inference.model import open_model
+from sordino.plugins.modules import Trusted, restore, trusted
 
 WARM_UP_S = 0.25
 
@@ -90,7 +91,7 @@ def peak_memory(model: Any = None, seconds: float = 4.0, threads: int = 1, sampl
         payload = pickle.dumps(model)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise InputError("model", "cannot be sent to a new process", "a name, a file or a network") from error
-    return peak_of(partial(_prepare_pass, payload, seconds, threads, sample_rate))
+    return peak_of(partial(_prepare_pass, trusted(), payload, seconds, threads, sample_rate))
 
 
 def peak_of(prepare: Callable[[], Callable[[], object]]) -> int:
@@ -144,7 +145,10 @@ def _resident(field: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _prepare_pass(payload: bytes, seconds: float, threads: int, sample_rate: int | None) -> Callable[[], object]:
+def _prepare_pass(
+    state: Trusted, payload: bytes, seconds: float, threads: int, sample_rate: int | None
+) -> Callable[[], object]:
+    restore(state, imports=True)
     model = open_model(pickle.loads(payload), threads, sample_rate)
     _set_threads(threads)
     model(_noise(WARM_UP_S, model.sample_rate))

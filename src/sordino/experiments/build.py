@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from sordino import models
+from sordino import losses, models
 from sordino.data import sources
 from sordino.data.base import Source
-from sordino.distill.base import Method
-from sordino.distill.methods import METHODS
-from sordino.errors import InputError
+from sordino.distill import methods
 from sordino.evaluation.pesq_trained import PERCEPTUAL, pesq_trained, trains_on_pesq
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.schema import Component, Pretrained
 from sordino.experiments.teacher import build_teacher
 from sordino.inference.resolve import resolve
-from sordino.losses import LOSSES
 from sordino.models import Enhancer
 from sordino.training import Objective, Trainer
 from sordino.version import commit
@@ -59,10 +54,10 @@ def build_trainer(recipe: Recipe, folder: Path) -> Trainer:
     source = _training_source(recipe)
     student = build_network(recipe.model)
     teacher = build_teacher(recipe, student.sample_rate)
-    methods = {name: _method(name, arguments) for name, arguments in recipe.methods.items()}
-    terms = {name: LOSSES[name](**arguments) for name, arguments in recipe.losses.items()}
+    taught = {name: methods.create(name, **arguments) for name, arguments in recipe.methods.items()}
+    terms = {name: losses.create(name, **arguments) for name, arguments in recipe.losses.items()}
     staged = [stage.weights for stage in recipe.stages]
-    objective = Objective(terms, methods, student, teacher, recipe.weights, staged)
+    objective = Objective(terms, taught, student, teacher, recipe.weights, staged)
     about = {"recipe": recipe.to_mapping(), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
     about[PERCEPTUAL] = learns_from_pesq(recipe)
     pretrained = isinstance(recipe.model, Pretrained)
@@ -76,13 +71,6 @@ def _training_source(recipe: Recipe) -> Source:
         source = sources.SemiSupervised(source, recipe.unlabelled.noisy, recipe.unlabelled.share)
     variants = None if recipe.teacher is None else recipe.teacher.variants
     return source if variants is None else sources.FixedAugmentation(source, variants)
-
-
-def _method(name: str, arguments: Mapping[str, Any]) -> Method:
-    try:
-        return METHODS[name](**arguments)
-    except ValueError as error:
-        raise InputError(f"distill.{name}", str(error)) from error
 
 
 def learns_from_pesq(recipe: Recipe) -> bool:

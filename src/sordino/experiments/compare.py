@@ -10,17 +10,18 @@ import numpy as np
 
 from sordino import models
 from sordino.data.base import Source
+from sordino.distill import methods
 from sordino.distill.base import Method
 from sordino.distill.layers.attention import LayerAttention
 from sordino.distill.layers.layer_loss import LayerPairs
-from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
 from sordino.experiments.build import build_source
-from sordino.experiments.recipe import RECIPE, Recipe, read
+from sordino.experiments.recipe import RECIPE, Recipe, read_run
 from sordino.experiments.run import NOISY, SCORES, evaluate
 from sordino.inference.model import open_model
+from sordino.plugins.modules import demand_names
 from sordino.report.pages.runs import Example, write_page
 from sordino.report.paper import PaperRow, results
 from sordino.report.runs import RunRow
@@ -105,7 +106,7 @@ def _recipe(folder: Path) -> Recipe:
     for name in (RECIPE, CHECKPOINT):
         if not (folder / name).is_file():
             raise InputError(folder, f"no finished run: it has no {name}", "the folder of a run of sordino train")
-    return read(folder / RECIPE)
+    return read_run(folder)
 
 
 def _titles(folders: Sequence[Path], recipes: Sequence[Recipe | None], scores: Sequence[Scores]) -> list[str]:
@@ -142,7 +143,8 @@ def _noisy(folder: Path, beside: Sequence[Scores], progress: Progress | None) ->
         known = Scores.from_json(path)
         if _ids(known) == ids and set(wanted) <= set(known.metrics):
             return known
-    scores = evaluate(NOISY, recipe=folder / RECIPE, metrics=wanted, progress=progress)
+    demand_names(wanted, path)
+    scores = evaluate(NOISY, recipe=_recipe(folder), metrics=wanted, progress=progress)
     if _ids(scores) != ids:
         raise InputError(folder, "was scored on other recordings than its recipe's test set", hint="score it again")
     scores.to_json(path)
@@ -152,8 +154,8 @@ def _noisy(folder: Path, beside: Sequence[Scores], progress: Progress | None) ->
 def _tables(folder: Path) -> list[dict[str, Any]]:
     """The tables that the run's methods logged beside their losses, each with the meaning of its rows and columns."""
     records = read_log(folder, FIGURES)
-    methods = _recipe(folder).methods if records else {}
-    axes = {name: _axes(METHODS[name](**arguments)) for name, arguments in methods.items()}
+    taught = _recipe(folder).methods if records else {}
+    axes = {name: _axes(methods.create(name, **arguments)) for name, arguments in taught.items()}
     return [{**record, "axes": axes[record["name"].split("/")[1]]} for record in records]
 
 

@@ -7,6 +7,7 @@ and ``paper``, which say whose run it is, are never inherited.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -18,6 +19,10 @@ from sordino.assets import RECIPES, recipes
 from sordino.errors import InputError, did_you_mean
 from sordino.experiments.schema import OWN, PARTS
 from sordino.experiments.teacher_section import TEACHERS
+from sordino.plugins.modules import trust_names
+
+KEY = re.compile(r"(?<=\.)[^:]+:[^.]+|[^.]+")
+"""One key of ``distill.package.module:Class.power``, which has three."""
 
 
 def load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -39,6 +44,8 @@ def load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(path, "not a text file", "a recipe in YAML") from error
     if not isinstance(values, dict):
         raise InputError(path, "no recipe", "keys and values in YAML")
+    trust_names({key: value for key, value in values.items() if key != "teacher"}, path.parent)
+    trust_names(values.get("teacher"), path.parent, Path())  # a function that teaches may lie in the working folder
     return on_base(values, (*seen, path.resolve()))
 
 
@@ -83,7 +90,7 @@ def overriding(overrides: Sequence[str]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for override in overrides:
         key, sign, text = override.partition("=")
-        *sections, last = key.split(".")
+        *sections, last = KEY.findall(key) if ":" in key else key.split(".")
         if not sign or not last:
             raise InputError(override, "no override", "key=value, such as train.steps=100")
         values = changes

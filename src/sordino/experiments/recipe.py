@@ -44,6 +44,7 @@ from sordino.experiments.schema import (
 )
 from sordino.experiments.teacher_section import Teacher
 from sordino.files import write_text
+from sordino.plugins.modules import demand_names, trust_names
 from sordino.training import Settings, Stage, Weight
 
 RECIPE = "recipe.yaml"
@@ -151,6 +152,18 @@ def read(recipe: RecipeLike, overrides: Sequence[str] = (), layers: Sequence[Map
     )
 
 
+def read_run(folder: Path) -> Recipe:
+    """Read the recipe that a run's folder holds.
+
+    Raises:
+        InputError: it names code of the user's, which he has not named himself.
+    """
+    path = folder / RECIPE
+    values = parse(path.read_text("utf-8"), path)
+    demand_names({key: value for key, value in values.items() if key != "teacher"}, path)
+    return read(values)
+
+
 def read_data(recipe: RecipeLike, overrides: Sequence[str] = ()) -> Component:
     """Read the section ``data`` of a recipe that need not have any other; arguments and errors as for ``read``."""
     return _sections(recipe, overrides, (), ("data",))["data"].made
@@ -163,7 +176,9 @@ def _sections(
         values = load(recipe)
     else:
         values = on_base(recipe.to_mapping() if isinstance(recipe, Recipe) else deepcopy(dict(recipe)))
-    for layer in (*layers, overriding(overrides)):
+    changes = overriding(overrides)
+    trust_names(changes, *([Path(recipe).parent] if isinstance(recipe, (str, Path)) else []), Path())
+    for layer in (*layers, changes):
         values = merge(values, layer)
     sections, errors = check(values, needed)
     if errors:

@@ -81,7 +81,7 @@ def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:
 
 
 def unknown(key: str, names: Iterable[Any], tried: str | None = None) -> str:
-    """The message for a key or a name that does not exist, with the nearest one that does.
+    """The message for a key that does not exist, with the nearest one that does.
 
     Args:
         key: where it was met.
@@ -90,7 +90,7 @@ def unknown(key: str, names: Iterable[Any], tried: str | None = None) -> str:
     """
     known = [str(name) for name in names]
     hint = did_you_mean(tried or key, known) or f"there are {', '.join(known) or 'none'}"
-    return f"{key}: no such {'name' if ':' in key else 'key'}; {hint}"
+    return f"{key}: no such key; {hint}"
 
 
 @cache

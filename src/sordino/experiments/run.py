@@ -20,6 +20,7 @@ from sordino.experiments.teacher import cache_plan, notes
 from sordino.experiments.teacher_cost import teacher_cost
 from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT, Align
+from sordino.plugins.modules import demand_names
 from sordino.training import Outcome
 from sordino.training.checks import pulls
 from sordino.training.state import CHECKPOINT, STATE
@@ -151,7 +152,7 @@ def _shortened(recipe: Recipe) -> Recipe:
 def evaluate(
     model: str | Path,
     folders: tuple[str, str] | str | None = None,
-    recipe: str | Path | None = None,
+    recipe: RecipeLike | None = None,
     split: Literal["test", "valid"] = "test",
     metrics: Sequence[str] | None = None,
     out: str | Path | None = None,
@@ -169,7 +170,7 @@ def evaluate(
         folders: (noisy, clean), files paired by name; or a folder of noisy recordings.
         recipe: whose data to use instead; a checkpoint's own when both are left out.
         split: of a recipe's data.
-        metrics: names from ``sordino.metrics.METRICS``; the paper's and SI-SDR when left out.
+        metrics: names as ``sordino.metrics.metric`` takes them; the paper's and SI-SDR when left out.
         out: folder for ``scores.json`` and ``scores.csv``. When left out, the best checkpoint of a run, scored on its
             own test set by all of ``sordino.metrics.DEFAULT`` at least, gets them in its folder, and nothing else
             writes any.
@@ -232,4 +233,5 @@ def _data_of(checkpoint: str | Path) -> Component:
     stored = models.read_about(checkpoint).get("recipe")
     if stored is None:
         raise InputError(checkpoint, "was not trained from a recipe", hint="give --data NOISY CLEAN or --recipe RECIPE")
+    demand_names(stored["data"], checkpoint)
     return read_data({"data": stored["data"]})

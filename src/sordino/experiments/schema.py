@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from sordino.errors import InputError
 from sordino.experiments.recipe_values import arguments, construct, unknown, value
-from sordino.experiments.signatures import catalogue, signature
+from sordino.experiments.signatures import CATALOGUES, Signature, catalogue, named
 from sordino.experiments.teacher_section import Teacher
+from sordino.plugins.catalogue import Kind
 from sordino.training import Balance, Ramp, Settings, Stage, Weight
 
 Arguments = Mapping[str, Any]
@@ -65,8 +67,8 @@ class Paper:
     row: str
 
 
-NAMED = {"model": ("sordino.models", "MODELS"), "data": ("sordino.data.sources", "SOURCES")}
-PARTS = {"loss": ("sordino.losses", "LOSSES"), "distill": ("sordino.distill.methods", "METHODS")}
+NAMED: dict[str, Kind] = {"model": "network", "data": "source"}
+PARTS: dict[str, Kind] = {"loss": "loss", "distill": "method"}
 PLAIN: dict[str, Callable[..., Any]] = {
     "train": Settings,
     "teacher": Teacher,
@@ -136,27 +138,32 @@ def _plain(key: str, constructor: Callable[..., Any], given: Mapping[str, Any], 
 
 def _named(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
     rest = dict(given)
-    name, known = str(rest.pop("name", "")), catalogue(*NAMED[key])
+    name = str(rest.pop("name", ""))
     if not name:
-        errors.append(f"{key}.name: missing; expected one of {', '.join(known)}")
-    elif name not in known:
-        errors.append(unknown(f"{key}.name: {name}", known, name))
-    else:
-        converted = arguments(key, signature(known[name]), rest, errors)
+        known = catalogue(*CATALOGUES[NAMED[key]])
+        errors.append(f"{key}.name: missing; expected one of {', '.join(known)}, or package.module:Class")
+    elif (taken := _taken(NAMED[key], name, f"{key}.name: {name}", errors)) is not None:
+        converted = arguments(key, taken, rest, errors)
         return Section({"name": name, **converted}, Component(name, converted))
     return Section({}, None)
 
 
+def _taken(kind: Kind, name: str, key: str, errors: list[str]) -> Signature | None:
+    """What a member of a catalogue takes; None if there is none of that name, which joins ``errors``."""
+    try:
+        return named(kind, name)
+    except InputError as error:
+        errors.append(str(InputError(key, error.found, error.expected, error.hint)))
+        return None
+
+
 def _part(key: str, name: str, given: Any, errors: list[str]) -> dict[str, Any]:
     """The arguments of one loss or method."""
-    known = catalogue(*PARTS[key])
-    if name not in known:
-        errors.append(unknown(f"{key}.{name}", known, name))
-    elif not isinstance(given, Mapping):
+    if not isinstance(given, Mapping):
         errors.append(f"{key}.{name}: {given!r} is no section; expected arguments below it, or {{}} for its defaults")
-    else:
-        return arguments(f"{key}.{name}", signature(known[name]), given, errors)
-    return {}
+        return {}
+    taken = _taken(PARTS[key], name, f"{key}.{name}", errors)
+    return {} if taken is None else arguments(f"{key}.{name}", taken, given, errors)
 
 
 def _weights(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:

@@ -20,6 +20,7 @@ from sordino.experiments import run as recipes
 from sordino.experiments.recipe import same_recipe
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_results import Lines, scored, summary
+from sordino.plugins.modules import restore, trusted
 from sordino.training.log import read_log
 from sordino.training.state import STATE
 from sordino.types import Progress
@@ -58,7 +59,7 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     gpus = _gpus()
     jobs = study.jobs or len(gpus) or os.cpu_count() or 1
     failures: dict[Path, str] = {}
-    with ProcessPoolExecutor(jobs, _context(), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(jobs, _context(), restore, (trusted(),), max_tasks_per_child=1) as pool:
         futures = {
             pool.submit(_run, one, study.metrics, gpus[index % len(gpus)] if gpus else None, jobs): one
             for index, one in enumerate(runs)

@@ -42,6 +42,7 @@ from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.recipe_values import construct
 from sordino.files import slug
 from sordino.inference.resolve import resolve
+from sordino.plugins.modules import trust_names
 from sordino.report.paper import results, tables
 from sordino.report.studies import StudyCell
 
@@ -83,7 +84,7 @@ class Study:
         title: of the tables.
         out: folder; ``runs/studies/`` and the file's name when left out.
         against: the method that the others are compared with.
-        metrics: names from ``sordino.metrics.METRICS``; the paper's and SI-SDR when left out.
+        metrics: names as ``sordino.metrics.metric`` takes them; the paper's and SI-SDR when left out.
         tests: name -> test set; the recipe's own goes first, whether it is named or not.
         note: what readers of the tables must know of their rows.
         paper: method, ``SCENARIO/METHOD`` or teacher, as the tables call it -> row of the paper that it stands for.
@@ -152,6 +153,7 @@ def _study(path: Path) -> Study:
     stated = dict(values) if isinstance(values, dict) else {}
     errors: list[str] = []
     tests = _tests(stated.pop("tests", None) or {}, errors)
+    trust_names(stated, path.parent)
     study = construct("", Study, stated, errors)
     if errors or study is None:
         raise InputError(path, "; ".join(errors))

@@ -16,7 +16,7 @@ from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
 from sordino.experiments import run
 from sordino.experiments.build import build_network
-from sordino.experiments.recipe import RECIPE
+from sordino.experiments.recipe import Recipe
 from sordino.experiments.run import NOISY, SCORES
 from sordino.experiments.study_plan import ScoredSet, Study, StudyRun, teachers
 from sordino.files import slug, write_json, write_text
@@ -44,7 +44,7 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     Returns:
         The lines of the table of each test set, and the tables as text.
     """
-    out, known, recipe = Path(study.out), teachers(runs), runs[0].folder / RECIPE
+    out, known, recipe = Path(study.out), teachers(runs), runs[0].recipe
     places = [(StudyCell("", NOISY), NOISY), *known.items()]
     judged = [(cell, model, out / "references" / slug(model)) for cell, model in places]
     judged += [(one.cell, chosen(one.folder), one.folder) for one in runs]
@@ -91,7 +91,9 @@ def printed(rows: Mapping[str, str], test: ScoredSet, cells: Iterable[StudyCell]
     return {cell: known[name] for cell, name in named.items() if name in known}
 
 
-def _score(study: Study, name: str, model: str | Path, recipe: Path, folder: Path, progress: Progress | None) -> Scores:
+def _score(
+    study: Study, name: str, model: str | Path, recipe: Recipe, folder: Path, progress: Progress | None
+) -> Scores:
     """The scores of a model on the test set called ``name``, measured if ``folder`` lacks them."""
     known = scored(study, name, folder)
     if known is not None:

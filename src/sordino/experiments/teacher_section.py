@@ -12,8 +12,8 @@ from sordino.inference.graphs.card import SUFFIX as CARD
 from sordino.inference.graphs.card import is_card, read_card
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.graphs.stft import Stft
-from sordino.inference.import_string import FORM
 from sordino.inference.resolve import resolve
+from sordino.plugins.import_string import FORM
 
 SEVERAL = ("mean", "best")
 TEACHERS = ("checkpoint", "onnx", "callable", "preset", *SEVERAL)

@@ -32,6 +32,7 @@ from sordino.export.rewrite import rewrite
 from sordino.inference.graphs.onnx_graph import HOPS
 from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
+from sordino.models.layers.onnx_ops import Gru, Lstm
 
 OPSET, IR_VERSION = 18, 10
 """Versions that onnxruntime 1.20, onnxruntime-web and all later ones can read."""
@@ -39,6 +40,7 @@ SHORTEST = 256
 """Samples of the shortest input. Shorter ones would need special cases in the symbolic shapes of a graph."""
 LONGEST = 2**28
 """Samples of the longest input."""
+_RECURRENT: dict[type[nn.Module], type[nn.Module]] = {nn.GRU: Gru, nn.LSTM: Lstm}
 
 
 def whole_graph(network: Enhancer, about: Mapping[str, Any]) -> onnx.ModelProto:
@@ -88,7 +90,7 @@ def _exported(
     outputs: Sequence[str],
     dynamic_shapes: dict[str, Any] | None = None,
 ) -> onnx.ModelProto:
-    with _quiet():
+    with _quiet(), _one_operator_each(module):
         program = torch.onnx.export(
             module.eval(),
             tuple(example),
@@ -138,6 +140,19 @@ def _strip(proto: onnx.ModelProto) -> None:
 
 def _device(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
+
+
+@contextmanager
+def _one_operator_each(module: nn.Module) -> Iterator[None]:
+    """Let PyTorch's own recurrent layers, which the exporter cannot write for any length, emit one operator each."""
+    found = [(one, type(one)) for one in module.modules() if type(one) in _RECURRENT]
+    for one, kind in found:
+        one.__class__ = _RECURRENT[kind]
+    try:
+        yield
+    finally:
+        for one, kind in found:
+            one.__class__ = kind
 
 
 @contextmanager

@@ -17,13 +17,13 @@ import numpy as np
 
 from sordino.assets import STREAM_SUFFIX
 from sordino.errors import InputError
-from sordino.inference import import_string
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import open_engine
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.pipeline import EngineProcess
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.inference.windows import WINDOW_S, Windows
+from sordino.plugins.catalogue import function
 
 SAMPLE_RATE = 16000
 """Hz, of a model that does not say."""
@@ -149,7 +149,7 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
     if source.kind == "network":
         return _from_network(source.value, source.name)
     if source.kind == "import":
-        return Model(source.name, sample_rate or SAMPLE_RATE, import_string.find(source.name))
+        return Model(source.name, sample_rate or SAMPLE_RATE, function(source.name))
     if source.kind == "function":
         return Model(source.name, sample_rate or SAMPLE_RATE, cast("Callable[[np.ndarray], np.ndarray]", source.value))
     engine = source.value

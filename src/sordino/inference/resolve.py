@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_file, students, weights
 from sordino.errors import InputError, did_you_mean
-from sordino.inference import import_string
 from sordino.inference.contracts import Engine, OpenModel
 from sordino.inference.graphs.card import is_card, read_card
 from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
+from sordino.plugins.import_string import is_name
 
 Kind = Literal[
     "shipped",  # a student of the package, by its name: a graph in ONNX and mostly a checkpoint
@@ -126,7 +126,7 @@ def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) 
     external = _external(model)
     if external is not None:
         return resolve(external)
-    if isinstance(model, str) and import_string.is_name(word):
+    if isinstance(model, str) and is_name(word):
         return ModelSource("import", word)
     if word in students():
         return ModelSource("shipped", word, student_file(word))

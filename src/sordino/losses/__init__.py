@@ -7,7 +7,11 @@ know about teachers.
 
 from __future__ import annotations
 
-from torch import nn
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
 
 from sordino.losses.compressed import Compressed
 from sordino.losses.perceptual import Perceptual
@@ -16,6 +20,7 @@ from sordino.losses.snr import Snr
 from sordino.losses.time_frequency import TimeFrequency
 from sordino.losses.waveform import L1, MultiResolution
 from sordino.losses.weighted import Weighted
+from sordino.plugins import catalogue
 
 LOSSES: dict[str, type[nn.Module]] = {
     "weighted": Weighted,
@@ -29,4 +34,50 @@ LOSSES: dict[str, type[nn.Module]] = {
 }
 """Catalogue of losses: name -> class, whose constructor is the recipe's schema."""
 
-__all__ = ["L1", "LOSSES", "Compressed", "MultiResolution", "Perceptual", "SiSdr", "Snr", "TimeFrequency", "Weighted"]
+__all__ = [
+    "L1",
+    "LOSSES",
+    "Compressed",
+    "MultiResolution",
+    "Perceptual",
+    "SiSdr",
+    "Snr",
+    "TimeFrequency",
+    "Weighted",
+    "create",
+]
+
+
+class FunctionLoss(nn.Module):
+    """A loss that a user wrote as a function.
+
+    Args:
+        function: (reference, estimate, noisy), each [B,T], and its own arguments -> [B].
+        arguments: its own.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], **arguments: Any) -> None:
+        super().__init__()
+        self.function, self.arguments = function, arguments
+
+    def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
+        return self.function(reference, estimate, noisy, **self.arguments)
+
+
+def create(name: str, **arguments: Any) -> nn.Module:
+    """Make a loss.
+
+    Args:
+        name: a key of ``LOSSES``; a name that an installed package adds; or ``package.module:object``, a class or a
+            function of (reference, estimate, noisy).
+        arguments: of the constructor, or of the function behind the three.
+
+    Raises:
+        InputError: no such loss; the message suggests the nearest name.
+    """
+    found = catalogue.find("loss", name, LOSSES, _is_loss, "a class derived from torch.nn.Module, or a function")
+    return found(**arguments) if inspect.isclass(found) else FunctionLoss(found, **arguments)
+
+
+def _is_loss(found: Any) -> bool:
+    return issubclass(found, nn.Module) if inspect.isclass(found) else inspect.isfunction(found)

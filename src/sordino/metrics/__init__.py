@@ -8,8 +8,7 @@ called with one too, or with None, and ignores it.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -18,9 +17,11 @@ import numpy as np
 from sordino.errors import InputError
 from sordino.metrics.composite import composite
 from sordino.metrics.dnsmos import dnsmos, fingerprint
+from sordino.metrics.entry import Column, Metric, entry_of, is_metric
 from sordino.metrics.pair import Align, MetricFailure, pair
 from sordino.metrics.perceptual import estoi, pesq_nb, pesq_wb, stoi
 from sordino.metrics.ratios import correlation, si_sdr_above_db, si_sdr_db, snr_db
+from sordino.plugins import catalogue
 
 __all__ = [
     "COLUMNS",
@@ -39,7 +40,9 @@ __all__ = [
     "dnsmos",
     "estoi",
     "format_scores",
+    "look_of",
     "measure",
+    "metric",
     "owner",
     "pair",
     "pesq_nb",
@@ -49,35 +52,6 @@ __all__ = [
     "snr_db",
     "stoi",
 ]
-
-
-class Column(NamedTuple):
-    """How the values of one column are shown."""
-
-    label: str
-    digits: int = 2
-    scale: float = 1.0
-    """Factor applied for display: STOI is stored as a fraction and shown in per cent."""
-    higher_is_better: bool = True
-
-    def show(self, value: float | None) -> str:
-        """Format a value; a missing one is a dash."""
-        return "–" if value is None else f"{value * self.scale:.{self.digits}f}"
-
-
-class Metric(NamedTuple):
-    """An entry of the catalogue."""
-
-    function: Callable[..., float | dict[str, float]]
-    """``(clean, estimate, sample_rate)`` -> one float, or one float per column."""
-    columns: dict[str, Column]
-    package: str = "sordino"
-    """Package that computes it; its version is stored with the values."""
-    mode: str = ""
-    needs_clean: bool = True
-    """False for a metric that uses the estimate alone."""
-    release: Callable[[], str] | None = None
-    """Returns the version, if that is not the package's. Raises InputError if the metric cannot be computed."""
 
 
 class Measurement(NamedTuple):
@@ -131,29 +105,50 @@ COLUMNS: dict[str, Column] = {name: column for metric in METRICS.values() for na
 
 DEFAULT = ("pesq_wb", "stoi", "composite", "si_sdr_db")
 
+_found: dict[str, Metric] = {}  # metrics of the user's that were imported
 
-def check(metrics: Iterable[str]) -> tuple[str, ...]:
-    """Return the requested metrics in the catalogue's order, each once.
+
+def metric(name: str) -> Metric:
+    """Return the entry of a metric: one of ``METRICS``, that of an installed package, or ``package.module:function``.
 
     Raises:
-        InputError: a name is not in the catalogue, or no metric was requested.
+        InputError: there is no such metric.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if name not in _found:
+        # A column's name is a likely mistake: csig is a column of composite.
+        owners = [metric for metric, entry in METRICS.items() if name in entry.columns]
+        if owners:
+            raise InputError(f"metric {name}", "no such metric", hint=f"ask for {owners[0]!r}")
+        expected = "a function of (clean, estimate, sample_rate), or a sordino.metrics.Metric"
+        _found[name] = entry_of(name, catalogue.find("metric", name, METRICS, is_metric, expected))
+    return _found[name]
+
+
+def check(metrics: Iterable[str]) -> tuple[str, ...]:
+    """Return the requested metrics in the catalogue's order, each once; those of the user's stand behind.
+
+    Raises:
+        InputError: there is no such metric, or no metric was requested.
     """
     requested = list(metrics)
-    for name in requested:
-        if name not in METRICS:
-            # A column's name is a likely mistake: csig is a column of composite.
-            owners = [metric for metric, entry in METRICS.items() if name in entry.columns]
-            near = owners or difflib.get_close_matches(name, METRICS, 1)
-            hint = f"ask for {near[0]!r}" if near else ""
-            raise InputError("metrics", f"no metric is called {name!r}", " or ".join(METRICS), hint)
     if not requested:
         raise InputError("metrics", "none was asked for", "one or more of " + ", ".join(METRICS))
-    return tuple(name for name in METRICS if name in requested)
+    for name in requested:
+        metric(name)
+    return _ordered(requested)
+
+
+def _ordered(names: Iterable[str]) -> tuple[str, ...]:
+    given = dict.fromkeys(names)
+    return (*(name for name in METRICS if name in given), *(name for name in given if name not in METRICS))
 
 
 def columns(metrics: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns that the metrics fill, in order."""
-    return tuple(column for name in check(metrics) for column in METRICS[name].columns)
+    """Return the columns that the metrics fill, in order; one of the user's has its own, and need not be imported."""
+    entries = {name: METRICS[name].columns if name in METRICS else (name,) for name in _ordered(metrics)}
+    return tuple(column for filled in entries.values() for column in filled)
 
 
 def owner(column: str) -> str:
@@ -161,13 +156,20 @@ def owner(column: str) -> str:
     return next(name for name, metric in METRICS.items() if column in metric.columns)
 
 
-def describe(metric: str) -> str:
+def look_of(column: str) -> Column:
+    """Return how a column is shown."""
+    if column in COLUMNS:
+        return COLUMNS[column]
+    return _found[column].columns[column] if column in _found else Column(column.rpartition(":")[2])
+
+
+def describe(name: str) -> str:
     """Describe the software that computes a metric, for the record: ``"pesq 0.0.4 wb"``.
 
     Raises:
         InputError: a file that the metric needs is missing.
     """
-    entry = METRICS[metric]
+    entry = metric(name)
     if entry.release is not None:
         release = entry.release()
     elif entry.package == "sordino":
@@ -180,7 +182,7 @@ def describe(metric: str) -> str:
 def format_scores(scores: Mapping[str, float]) -> str:
     """Format the columns of ``scores`` on one line: ``PESQ 2.15, ESTOI (%) 70.1, SI-SDR (dB) 9.20``."""
     return ", ".join(
-        f"{column.label} {column.show(scores[name])}" for name, column in COLUMNS.items() if name in scores
+        f"{look_of(name).label} {look_of(name).show(scores[name])}" for name in [*COLUMNS, *_found] if name in scores
     )
 
 
@@ -197,7 +199,7 @@ def measure(
         clean: [T]; None if no metric needs it.
         estimate: [T].
         sample_rate: in Hz.
-        metrics: names from ``METRICS``.
+        metrics: names as ``metric`` takes them.
         align: ``"shorter"`` cuts both signals to the shorter one; ``"exact"`` refuses different lengths. A metric that
             needs no clean signal gets the whole estimate.
 
@@ -208,7 +210,7 @@ def measure(
     values: dict[str, float] = {}
     failures: dict[str, str] = {}
     metrics = check(metrics)
-    comparing = [name for name in metrics if METRICS[name].needs_clean]
+    comparing = [name for name in metrics if metric(name).needs_clean]
     reference = judged = None
     if comparing:
         if clean is None:
@@ -221,12 +223,12 @@ def measure(
     for name in metrics:
         if name in failures:
             continue
-        signals = (reference, judged) if METRICS[name].needs_clean else (clean, estimate)
+        signals = (reference, judged) if metric(name).needs_clean else (clean, estimate)
         options: dict[str, Any] = {}
         if name == "composite" and "pesq_wb" in values:
             options["pesq"] = values["pesq_wb"]  # PESQ is slow and need not be computed twice
         try:
-            result = METRICS[name].function(*signals, sample_rate, **options)
+            result = metric(name).function(*signals, sample_rate, **options)
         except MetricFailure as failure:
             failures[name] = str(failure)
         else:

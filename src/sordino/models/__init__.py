@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sordino.errors import InputError, did_you_mean
+from sordino.errors import InputError
 from sordino.models import checkpoint
 from sordino.models.base import Enhancer, count_parameters
 from sordino.models.checkpoint import read_about, read_header, save
@@ -15,6 +16,7 @@ from sordino.models.dualpath import DualPathNetwork
 from sordino.models.manner import manner_base, manner_large, manner_small
 from sordino.models.tstnn import Tstnn
 from sordino.models.unet import UNet
+from sordino.plugins import catalogue, modules
 
 MODELS: dict[str, Callable[..., Enhancer]] = {
     "manner-b": manner_base,
@@ -26,38 +28,70 @@ MODELS: dict[str, Callable[..., Enhancer]] = {
     "dualpath": DualPathNetwork,
 }
 """Catalogue of networks: name -> constructor, whose signature is the recipe's schema."""
+EXPECTED = "a class derived from sordino.models.Enhancer, or a function that returns one"
 
-__all__ = ["MODELS", "Enhancer", "count_parameters", "create", "load", "read_about", "read_header", "save"]
+__all__ = ["MODELS", "Enhancer", "count_parameters", "create", "load", "read_about", "read_header", "rebuild", "save"]
 
 
 def create(name: str, **arguments: Any) -> Enhancer:
     """Build a network with fresh weights.
 
     Args:
-        name: a key of ``MODELS``, for example ``manner-s``.
+        name: a key of ``MODELS``, for example ``manner-s``; a name that an installed package adds; or
+            ``package.module:Class``, a class derived from ``Enhancer`` or a function that returns one.
         arguments: arguments of its constructor, for example ``hidden=12, depth=3``.
 
     Raises:
         InputError: an unknown network, or arguments that its constructor refuses.
     """
-    if name not in MODELS:
-        expected = f"one of {', '.join(MODELS)}"
-        raise InputError(f"model {name}", "no such network", expected, did_you_mean(name, MODELS))
+    constructor = catalogue.find("network", name, MODELS, _is_network, EXPECTED)
     try:
-        return MODELS[name](**arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"model {name}", str(error)) from error
+        inspect.signature(constructor).bind(**arguments)
+    except TypeError as error:
+        raise InputError(f"network {name}", str(error)) from error
+    try:
+        network = constructor(**arguments)
+    except ValueError as error:
+        raise InputError(f"network {name}", str(error)) from error
+    if name not in MODELS:
+        if not isinstance(network, Enhancer):
+            raise InputError(f"network {name}", f"made a {type(network).__name__}", EXPECTED)
+        network.name, network.arguments = name, arguments
+    return network
 
 
-def load(path: str | Path) -> Enhancer:
+def _is_network(found: Any) -> bool:
+    return issubclass(found, Enhancer) if inspect.isclass(found) else inspect.isfunction(found)
+
+
+def load(path: str | Path, trust: str | Path | None = None) -> Enhancer:
     """Build the network stored in a checkpoint, with its weights, in evaluation mode.
 
     Args:
         path: the name of a student that ships with sordino, a ``.safetensors`` file written by sordino, or a published
             checkpoint: a pickled state dict, alone or inside another dict. The arguments of a published network are
             those stated in that dict; what it does not state is inferred from the tensors' names and shapes.
+        trust: module that holds the class of its network, if that is neither sordino's nor an installed plugin's; see
+            ``sordino.plugins.modules.trust``. It is imported. No file alone can cause that.
 
     Raises:
         InputError: there is no such file, it is no checkpoint, or it belongs to an unknown network.
     """
-    return checkpoint.load(path, create)
+    if trust is not None:
+        modules.trust(trust)
+    return checkpoint.load(path, rebuild)
+
+
+def rebuild(name: str, arguments: Mapping[str, Any], where: object) -> Enhancer:
+    """Build the network that a file names; ``create``, but for code that nobody named beside the file.
+
+    Args:
+        name: of the network.
+        arguments: of its constructor.
+        where: the file, for messages.
+
+    Raises:
+        InputError: as ``create`` does, or the name stands for code that was not trusted.
+    """
+    catalogue.stored("network", name, MODELS, where)
+    return create(name, **arguments)

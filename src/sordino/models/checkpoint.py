@@ -78,8 +78,8 @@ def read_about(path: str | Path) -> dict[str, Any]:
     return read_header(path)["about"] if _is_own(path) else {}
 
 
-def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
-    """Build the network stored in a checkpoint by ``create`` and load its weights; see ``sordino.models.load``."""
+def load(path: str | Path, rebuild: Callable[[str, Mapping[str, Any], object], Enhancer]) -> Enhancer:
+    """Build the network stored in a checkpoint by ``rebuild`` and load its weights; see ``sordino.models.load``."""
     path = assets.weights(path)
     if not path.is_file():
         hint = "give a .safetensors checkpoint, or a published one (.pt, .pth, .th)"
@@ -91,7 +91,7 @@ def load(path: str | Path, create: Callable[..., Enhancer]) -> Enhancer:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a mapping)
     else:
         name, arguments, state = _read_published(path)
-    network = create(name, **arguments)
+    network = rebuild(name, arguments, path)
     fill(network, state, path)
     return network.eval()
 

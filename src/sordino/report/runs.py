@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sordino.errors import InputError
 from sordino.evaluation.pesq_trained import PERCEPTUAL, perceptual_notes
 from sordino.evaluation.score import NOISY, Scores
-from sordino.metrics import COLUMNS, Column
+from sordino.metrics import COLUMNS, Column, look_of
 from sordino.report.columns import SHOWN, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
 from sordino.report.paper import PaperRow
 from sordino.report.table import Cell, Table
@@ -91,7 +91,8 @@ def run_table(
     rows = sorted(rows, key=lambda row: row.name.lower() != NOISY)
     by_name = {row.name: row for row in paper}
     printed = {row.name: by_name[row.paper or row.name] for row in rows if (row.paper or row.name) in by_name}
-    looks = SIZES | {column: COLUMNS[column] for column in shown}
+    shown = (*shown, *dict.fromkeys(name for row in rows for name in row.means if name not in COLUMNS))
+    looks = SIZES | {column: look_of(column) for column in shown}
     heads = {"name": "Model"} | labels(looks) | {"n": "Files"}
     if any(row.failures for row in rows):
         heads["failures"] = "Not scored"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sordino.evaluation.pesq_trained import PERCEPTUAL, perceptual_notes
 from sordino.evaluation.score import Scores
-from sordino.metrics import COLUMNS, columns
+from sordino.metrics import columns, look_of
 from sordino.report.columns import figure_cell
 from sordino.report.table import Cell, Table
 
@@ -16,7 +16,7 @@ def score_table(scores: Scores) -> Table:
     """Make the table of mean, deviation over files, 95 % interval and count of every column that was asked for."""
     summaries, rows = scores.summary(), []
     for column in columns(scores.metrics):
-        look, summary = COLUMNS[column], summaries.get(column)
+        look, summary = look_of(column), summaries.get(column)
         cells = {"metric": Cell(look.label, value=column)}
         cells |= {part: figure_cell(look, getattr(summary, part, None)) for part in ("mean", "std", "low", "high")}
         count = summary.n if summary else 0

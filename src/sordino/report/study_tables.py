@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sordino.errors import InputError
 from sordino.evaluation.pesq_trained import perceptual_notes
 from sordino.evaluation.statistics import OVER_BOTH, OVER_FILES
-from sordino.metrics import COLUMNS, Column
+from sordino.metrics import Column, look_of
 from sordino.report.columns import INNER, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
 from sordino.report.studies import StudyRow
 from sordino.report.table import Cell, Table
@@ -34,7 +34,7 @@ def study_tables(
         raise InputError("study", "has no finished run")
     tables = []
     for test, rows in tests.items():
-        shown = {column: COLUMNS[column] for column in shown_metrics(rows)}
+        shown = {column: look_of(column) for column in shown_metrics(rows)}
         heads = {"scenario": "Scenario", "method": "Method"} | labels(_SIZES) | {"seeds": "Seeds"} | labels(shown)
         cells = [{"test": Cell(value=test), **_cells(row, shown)} for row in rows]
         notes = _notes(rows, against, note) + ([SYNTHETIC] if synthetic else [])
@@ -68,7 +68,7 @@ def _cells(row: StudyRow, shown: Iterable[str]) -> dict[str, Cell]:
         cells |= _printed_cell(row, column, look)
     for column in dict.fromkeys([*row.spreads, *shown]):
         write = _metric_cells if column in row.spreads else _printed_cell
-        cells |= write(row, column, COLUMNS[column])
+        cells |= write(row, column, look_of(column))
     return cells
 
 

@@ -14,7 +14,8 @@ from sordino.distill.teachers import AnyTeacher
 from sordino.distributed import rank
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
-from sordino.metrics import METRICS
+from sordino.metrics import columns
+from sordino.plugins.modules import demand_names
 from sordino.training.collectives import follow_first
 from sordino.training.selection import Best, Selection
 from sordino.training.state import CHECKPOINT
@@ -83,7 +84,7 @@ class Judge:
         missing = self.selection.missing(self._validate(lambda noisy: noisy).means())
         if not missing:
             return  # the network is at fault, not the recordings
-        reasons = {column: one.reason for one in scores.failures for column in METRICS[one.metric].columns}
+        reasons = {column: one.reason for one in scores.failures for column in columns([one.metric])}
         found = f"has no value on any validation recording ({reasons.get(missing[0], 'not a finite one')})"
         hint = "choose by other measures, or validate on other recordings"
         raise InputError(f"train.select.{missing[0]}", found, hint=hint)
@@ -123,5 +124,6 @@ class Judge:
         Raises:
             InputError: this version does not have one of the measures.
         """
+        demand_names(state["select"], self.folder)
         self.selection = Selection(state["select"])
         self.best = None if state["best"] is None else Best(*state["best"])

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from sordino.errors import InputError, did_you_mean
-from sordino.metrics import COLUMNS, METRICS
+from sordino.metrics import COLUMNS, METRICS, look_of, metric
+from sordino.plugins.import_string import is_name
 
 DEFAULT: dict[str, float] = {"pesq_wb": 1.0, "estoi": 5.0, "si_sdr_db": 0.05}
 """Default weights by column."""
@@ -48,8 +49,7 @@ class Selection:
             weights = {weights: 1.0}
         for name, weight in weights.items():
             if name not in COLUMNS:
-                expected, hint = f"one of {', '.join(COLUMNS)}", did_you_mean(name, COLUMNS)
-                raise InputError(f"train.select.{name}", "no measure has this name", expected, hint)
+                _check_name(name)
             if not 0 <= weight < math.inf:
                 hint = "a measure that is better when lower is subtracted anyway"
                 raise InputError(f"train.select.{name}", str(weight), "a weight of 0 or more", hint)
@@ -61,7 +61,8 @@ class Selection:
     def metrics(self) -> tuple[str, ...]:
         """The metrics to compute at a validation: those that are always logged, and those that choose."""
         choosing = [metric for metric, line in METRICS.items() if self.weights.keys() & line.columns.keys()]
-        return tuple(dict.fromkeys([*ALWAYS, *choosing]))
+        own = [name for name in self.weights if name not in COLUMNS]
+        return tuple(dict.fromkeys([*ALWAYS, *choosing, *own]))
 
     def missing(self, means: Mapping[str, float]) -> list[str]:
         """Return the columns that choose and have no finite value in ``means``."""
@@ -69,5 +70,16 @@ class Selection:
 
     def score(self, means: Mapping[str, float]) -> float:
         """Return the weighted sum of ``means``; no column may be ``missing``."""
-        signs = {name: 1.0 if COLUMNS[name].higher_is_better else -1.0 for name in self.weights}
+        signs = {name: 1.0 if look_of(name).higher_is_better else -1.0 for name in self.weights}
         return sum(weight * signs[name] * means[name] for name, weight in self.weights.items())
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that is neither a column nor that of a metric of the user's, which is imported."""
+    try:
+        metric(name)
+    except InputError as error:
+        if is_name(name):
+            raise
+        expected, hint = f"one of {', '.join(COLUMNS)}", did_you_mean(name, COLUMNS)
+        raise InputError(f"train.select.{name}", "no measure has this name", expected, hint) from error

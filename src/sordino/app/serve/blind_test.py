@@ -13,7 +13,7 @@ import numpy as np
 
 from sordino.app.serve.models import Offer
 from sordino.errors import InputError
-from sordino.metrics import COLUMNS, DEFAULT, columns
+from sordino.metrics import DEFAULT, columns, look_of
 from sordino.report.columns import SHOWN as KNOWN
 from sordino.report.columns import SIZES, figure_cell
 from sordino.report.table import Cell, Table
@@ -77,7 +77,7 @@ def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
     scores = measured or {name: offers[name].scores for name in names}
     shown = [column for column in SHOWN if any(column in means for means in scores.values())]
     heads = {"model": "Model", "preferred": "Preferred", "params": SIZES["params"].label}
-    heads |= {column: COLUMNS[column].label for column in shown}
+    heads |= {column: look_of(column).label for column in shown}
     rows = []
     for name in names:
         rounds = sum(name in round_ for round_ in trial.compared)
@@ -98,12 +98,12 @@ def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
 def scores_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Make an HTML table of the scores of one recording, a row for each version of it."""
     cells = [{"id": Cell(row["id"]), **_figures(row, SHOWN)} for row in rows]
-    heads = {"id": "Version"} | {column: COLUMNS[column].label for column in SHOWN}
+    heads = {"id": "Version"} | {column: look_of(column).label for column in SHOWN}
     return Table(heads, cells, name="Scores", complete=True).to_html()
 
 
 def _figures(means: Mapping[str, float], columns: Sequence[str]) -> dict[str, Cell]:
-    return {column: figure_cell(COLUMNS[column], means.get(column)) for column in columns}
+    return {column: figure_cell(look_of(column), means.get(column)) for column in columns}
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

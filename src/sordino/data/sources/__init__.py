@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import inspect
 from typing import Any
 
 from sordino.data.base import Source
@@ -15,6 +15,7 @@ from sordino.data.sources.shards import Shards
 from sordino.data.sources.synthetic import Synthetic
 from sordino.data.sources.valentini import Valentini
 from sordino.errors import InputError
+from sordino.plugins import catalogue
 
 SOURCES: dict[str, type[Source]] = {
     "valentini": Valentini,
@@ -25,6 +26,7 @@ SOURCES: dict[str, type[Source]] = {
     "synthetic": Synthetic,
 }
 """Catalogue of sources: name in recipes -> class, whose constructor is the recipe's schema."""
+EXPECTED = "a class with the members of sordino.data.base.Source, or a function that returns one"
 
 __all__ = [
     "SOURCES",
@@ -43,11 +45,18 @@ __all__ = [
 def create(name: str, **arguments: Any) -> Source:
     """Create the source called ``name``.
 
+    Args:
+        name: a key of ``SOURCES``; a name that an installed package adds; or ``package.module:Class``.
+        arguments: of its constructor.
+
     Raises:
         InputError: there is no such source; the message suggests the nearest name.
     """
-    if name not in SOURCES:
-        near = difflib.get_close_matches(name, SOURCES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else ""
-        raise InputError("data", f"no source is called {name!r}", "one of " + ", ".join(SOURCES), hint)
-    return SOURCES[name](**arguments)
+    source = catalogue.find("source", name, SOURCES, _makes_source, EXPECTED)(**arguments)
+    if not isinstance(source, Source):
+        raise InputError(f"source {name}", f"made a {type(source).__name__}", EXPECTED)
+    return source
+
+
+def _makes_source(found: Any) -> bool:
+    return inspect.isclass(found) or inspect.isfunction(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 from sordino.distributed import init_worker
 from sordino.errors import InputError
+from sordino.plugins.modules import Trusted, restore, trusted
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -38,7 +40,9 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int | 
         yield from map(work, jobs)
         return
     # Spawned, not forked: threads of torch may be running in this process, and would not exist in a fork.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (work,))
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), _start_worker, (trusted(), pickle.dumps(work))
+    )
     waiting = iter(jobs)
     try:
         running: set[Future[Result]] = {pool.submit(_run_job, job) for job in islice(waiting, _AHEAD * workers)}
@@ -55,9 +59,10 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int | 
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(work: Callable[[Any], Any]) -> None:
+def _start_worker(state: Trusted, work: bytes) -> None:
     global _work
-    _work = work
+    restore(state, imports=True)
+    _work = pickle.loads(work)
     init_worker()
 
 

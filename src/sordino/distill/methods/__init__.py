@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 from sordino.distill.base import Method
 from sordino.distill.methods.abc_kd import AttentionCompression
 from sordino.distill.methods.afd import AttentionFeatureDistillation
@@ -23,6 +26,8 @@ from sordino.distill.methods.rkd import Relational
 from sordino.distill.methods.semckd import SemanticCalibrationDistillation
 from sordino.distill.methods.similarity import Similarity, TwoStep
 from sordino.distill.methods.vid import Variational
+from sordino.errors import InputError
+from sordino.plugins import catalogue
 
 METHODS: dict[str, type[Method]] = {
     "output": Output,
@@ -49,4 +54,27 @@ METHODS: dict[str, type[Method]] = {
 }
 """Methods by the name that recipes use; the arguments of a constructor are the keys of its recipe section."""
 
-__all__ = ["METHODS"]
+__all__ = ["METHODS", "create"]
+
+
+def create(name: str, **arguments: Any) -> Method:
+    """Make a method.
+
+    Args:
+        name: a key of ``METHODS``; a name that an installed package adds; or ``package.module:Class``.
+        arguments: of its constructor.
+
+    Raises:
+        InputError: no such method, or arguments that its constructor refuses.
+    """
+    found = catalogue.find("method", name, METHODS, _is_method, "a class derived from sordino.distill.base.Method")
+    try:
+        return found(**arguments)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"distill.{name}", str(error)) from error
+
+
+def _is_method(found: Any) -> bool:
+    return inspect.isclass(found) and issubclass(found, Method)

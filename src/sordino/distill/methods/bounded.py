@@ -19,8 +19,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from sordino import losses
 from sordino.distill.base import Method
-from sordino.losses import LOSSES
 from sordino.types import Batch, View
 
 
@@ -38,11 +38,12 @@ class Bounded(Method):
     """Teacher-bounded regression; the log has the share of items on which the loss was not 0.
 
     Args:
-        loss: a name in ``sordino.losses.LOSSES``, the distance from the clean speech.
+        loss: as ``sordino.losses.create`` takes it, the distance from the clean speech.
         margin: m, in units of that loss. At 0 a student that equals its teacher has a loss of 0.
 
     Raises:
-        ValueError: no such loss, or a margin below 0.
+        InputError: no such loss.
+        ValueError: a margin below 0.
     """
 
     needs_clean: ClassVar[bool] = True
@@ -50,11 +51,9 @@ class Bounded(Method):
 
     def __init__(self, loss: str = "weighted", margin: float = 0.0) -> None:
         super().__init__()
-        if loss not in LOSSES:
-            raise ValueError(f"no loss is called {loss!r}; there are {', '.join(LOSSES)}")
         if margin < 0:
             raise ValueError(f"the margin is 0 or more, not {margin}")
-        self.loss, self.margin = LOSSES[loss](), margin
+        self.loss, self.margin = losses.create(loss), margin
         self.rows, self.columns = ["items"], ["active"]
         self._active: Tensor | None = None
 

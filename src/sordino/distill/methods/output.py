@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sordino import losses
 from sordino.distill.base import Method
-from sordino.losses import LOSSES
 from sordino.types import Batch, View
 
 
@@ -25,26 +25,24 @@ class Output(Method):
     snr: 0.005}`` asks of the teacher's estimate what a supervised recipe asks of the clean speech.
 
     Args:
-        loss: a name in ``sordino.losses.LOSSES``, or such names with their weights.
+        loss: as ``sordino.losses.create`` takes it; or such names with their weights.
 
     Raises:
-        ValueError: no such loss, no loss at all, or a weight that is negative, not finite, or 0 for all of them.
+        InputError: no such loss.
+        ValueError: no loss at all, or a weight that is negative, not finite, or 0 for all of them.
     """
 
     def __init__(self, loss: str | dict[str, float] = "weighted") -> None:
         super().__init__()
         self.weights = {loss: 1.0} if isinstance(loss, str) else dict(loss)
         for name, weight in self.weights.items():
-            if name not in LOSSES:
-                raise ValueError(f"no loss is called {name!r}; there are {', '.join(LOSSES)}")
             if not 0 <= weight < math.inf:
                 raise ValueError(f"the weight of {name} is 0 or more, not {weight}")
         if not any(self.weights.values()):
             raise ValueError("no loss between the estimates has a weight above 0")
-        self.losses = nn.ModuleDict({name: LOSSES[name]() for name in self.weights})
+        self.losses = nn.ModuleList([losses.create(name) for name in self.weights])
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        values = [
-            weight * self.losses[name](teacher.wave, student.wave, batch.noisy) for name, weight in self.weights.items()
-        ]
+        weighted = zip(self.weights.values(), self.losses, strict=True)
+        values = [weight * loss(teacher.wave, student.wave, batch.noisy) for weight, loss in weighted]
         return torch.stack(values).sum(dim=0).mean()

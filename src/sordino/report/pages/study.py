@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from sordino.files import slug, write_text
-from sordino.metrics import COLUMNS
+from sordino.metrics import look_of
 from sordino.report.pages import parts
 from sordino.report.pages.drawing import inline, standalone
 from sordino.report.pages.study_plots import NOTE, WIDTH, Curves, draw_curves, draw_metric, plot_height
@@ -58,11 +58,14 @@ def _plots(start: Path, title: str, rows: Sequence[StudyRow], against: str | Non
     """Draw each metric, for the page and as a file whose name begins with that of ``start``; returns the former."""
     plots = []
     for column in shown_metrics([row for row in rows if row.cell.scenario]):
-        metric, size = COLUMNS[column], (WIDTH, plot_height(rows, column))
+        metric, size = look_of(column), (WIDTH, plot_height(rows, column))
         label = f"{metric.label} of each method, mean and standard deviation over seeds; the table has the figures"
         draw = partial(draw_metric, rows=rows, column=column, against=against)
         plots.append(parts.figure(metric.label, inline(draw, label, size)))
-        write_text(start.with_name(f"{start.name}-{column}.svg"), standalone(draw, f"{title}: {metric.label}", size))
+        write_text(
+            start.with_name(f"{start.name}-{column.replace(':', '-')}.svg"),
+            standalone(draw, f"{title}: {metric.label}", size),
+        )
     return plots
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sordino.metrics import COLUMNS
+from sordino.metrics import look_of
 from sordino.report.pages.drawing import INK, line_style
 from sordino.report.studies import StudyCell, StudyRow
 
@@ -40,7 +40,7 @@ def draw_metric(figure: Figure, rows: Sequence[StudyRow], column: str, against: 
         column: the metric.
         against: the method that the others are compared with.
     """
-    scenarios, metric = _by_scenario(rows, column), COLUMNS[column]
+    scenarios, metric = _by_scenario(rows, column), look_of(column)
     heights = [len(methods) for methods in scenarios.values()]
     panels = list(figure.subplots(len(scenarios), 1, sharex=True, squeeze=False, height_ratios=heights).flat)
     for axes, (scenario, methods) in zip(panels, scenarios.items(), strict=True):
@@ -80,7 +80,7 @@ def draw_curves(figure: Figure, curves: Curves) -> None:
             axes.plot(*zip(*points, strict=True), marker=".", linewidth=1, **line_style(methods.index(method)))
     for axes, scenario in zip(panels, scenarios, strict=True):
         axes.grid(alpha=0.25)
-        axes.set_ylabel(f"validation {COLUMNS['pesq_wb'].label}")
+        axes.set_ylabel(f"validation {look_of('pesq_wb').label}")
         if len(scenarios) > 1:
             axes.set_title(scenario, loc="left", size=9, weight="bold")
     panels[-1].set_xlabel("step")
@@ -101,7 +101,7 @@ def _by_scenario(rows: Sequence[StudyRow], column: str) -> dict[str, list[StudyR
 
 def _draw_method(axes: Axes, place: int, row: StudyRow, column: str, reference: bool) -> None:
     """Draw one method at a height of ``place``; ``reference`` says whether others are compared with it."""
-    scale, spread = COLUMNS[column].scale, row.spreads[column]
+    scale, spread = look_of(column).scale, row.spreads[column]
     mean, bar = spread.mean * scale, None
     if reference:
         axes.axvline(mean, color=INK, linewidth=0.6, alpha=0.4, zorder=1)
@@ -114,7 +114,7 @@ def _draw_method(axes: Axes, place: int, row: StudyRow, column: str, reference: 
 
 def _draw_references(figure: Figure, panels: Sequence[Axes], rows: Sequence[StudyRow], column: str) -> None:
     """Draw a line for each reference that is near the methods, and list the figures of all below the plot."""
-    metric = COLUMNS[column]
+    metric = look_of(column)
     low, high = panels[0].get_xlim()
     reach = REACH * (high - low)
     handles = []

@@ -1,0 +1,60 @@
+"""What a check is, and how checks are run on one subject.
+
+A check is a function of a constructor without arguments. It returns a remark, mostly none, raises ``Broken`` where the
+subject does not hold what it owes, and ``NotClaimed`` where it does not claim to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+Check = Callable[[Callable[[], Any]], str | None]
+
+
+class Broken(AssertionError):
+    """The subject does not hold what it owes."""
+
+
+class NotClaimed(Exception):
+    """The subject does not claim what the check is about."""
+
+
+class Result(NamedTuple):
+    """What became of one check."""
+
+    check: str
+    outcome: str
+    """``holds``, ``not claimed`` or ``fails``."""
+    remark: str
+
+
+def require(holds: Any, message: str) -> None:
+    """Raise ``Broken`` with ``message`` unless ``holds``. An assert would be left out by ``python -O``."""
+    if not holds:
+        raise Broken(message)
+
+
+def run(checks: Mapping[str, Check], make: Callable[[], Any]) -> list[Result]:
+    """Run every check on what ``make`` makes; any error of the subject's own is a failure with its text."""
+    results = []
+    for name, check in checks.items():
+        torch.manual_seed(0)
+        try:
+            results.append(Result(name, "holds", check(make) or ""))
+        except NotClaimed as reason:
+            results.append(Result(name, "not claimed", str(reason)))
+        except Broken as error:
+            results.append(Result(name, "fails", str(error)))
+        except Exception as error:  # noqa: BLE001  # whatever the user's code raises
+            text = str(error).strip().partition("\n")[0]
+            results.append(Result(name, "fails", f"{type(error).__name__}: {text}"))
+    return results
+
+
+def noise(*shape: int, seed: int = 0, level: float = 0.1, dtype: torch.dtype = torch.float32) -> Tensor:
+    """White noise of standard deviation ``level``, the same in every run."""
+    return level * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)

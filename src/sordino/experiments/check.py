@@ -1,0 +1,106 @@
+"""Checks of one method, network, loss, metric or source: sordino's own, an installed package's, or the user's."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sordino import losses, metrics, models
+from sordino.conformance.base import Check, Result, run
+from sordino.conformance.losses import LOSSES
+from sordino.conformance.methods import METHODS, PAIRS, connected
+from sordino.conformance.metrics import METRICS
+from sordino.conformance.networks import NETWORKS
+from sordino.conformance.sources import SOURCES
+from sordino.data import sources
+from sordino.distill import methods
+from sordino.distill.base import Method
+from sordino.errors import InputError, did_you_mean
+from sordino.experiments.merge import overriding
+from sordino.experiments.recipe_values import arguments
+from sordino.experiments.signatures import named
+from sordino.plugins.catalogue import KINDS, Kind, attribute, is_known
+from sordino.plugins.import_string import is_name
+from sordino.plugins.modules import trust_names
+
+CHECKS: dict[Kind, tuple[Mapping[str, Check], Callable[..., Any]]] = {
+    "method": (METHODS, methods.create),
+    "network": (NETWORKS, models.create),
+    "loss": (LOSSES, losses.create),
+    "metric": (METRICS, lambda name: metrics.metric(name) and name),
+    "source": (SOURCES, sources.create),
+}
+"""What has checks -> its checks, and what makes one by its name."""
+OWN: dict[Kind, Mapping[str, Any]] = {
+    "method": methods.METHODS,
+    "network": models.MODELS,
+    "loss": losses.LOSSES,
+    "metric": metrics.METRICS,
+    "source": sources.SOURCES,
+}
+
+
+def check(name: str, kind: Kind | None = None, overrides: Sequence[str] = ()) -> tuple[Kind, list[Result]]:
+    """Check whether a member of a catalogue holds what all members owe.
+
+    Args:
+        name: one of sordino's, of an installed package's, or ``package.module:Class``, from the installed packages or
+            the working folder.
+        kind: what it is; recognised by its class when left out.
+        overrides: its arguments, ``key=value``.
+
+    Returns:
+        What it is, and what became of each check.
+
+    Raises:
+        InputError: no such name, arguments that it does not take, or a method that can compare nothing of the pairs of
+            networks on which methods are checked.
+    """
+    trust_names(name, Path())
+    kind = kind or _kind(name)
+    errors: list[str] = []
+    given = arguments("", {} if kind == "metric" else named(kind, name), overriding(overrides), errors)
+    if errors:
+        raise InputError(name, "; ".join(errors))
+    checks, create = CHECKS[kind]
+    make = partial(create, name, **given)
+    if kind == "method":
+        connected(make, None, PAIRS)
+    else:
+        make()
+    return kind, run(checks, make)
+
+
+def _kind(name: str) -> Kind:
+    """What a name stands for."""
+    if is_name(name):
+        return _kind_of(name, attribute(name))
+    found = [kind for kind in KINDS if is_known(kind, name, OWN[kind])]
+    if len(found) == 1:
+        return found[0]
+    known = [own for kind in KINDS for own in OWN[kind]]
+    problem = f"is {' and '.join(found)}" if found else "no such method, network, loss, metric or source"
+    raise InputError(name, problem, "--kind beside it" if found else "", did_you_mean(name, known))
+
+
+def _kind_of(name: str, found: Any) -> Kind:
+    """What a class or a function of the user's is."""
+    if isinstance(found, metrics.Metric):
+        return "metric"
+    if inspect.isclass(found):
+        kinds: dict[type, Kind] = {Method: "method", models.Enhancer: "network", nn.Module: "loss"}
+        for base, kind in kinds.items():
+            if issubclass(found, base):
+                return kind
+        if all(hasattr(found, member) for member in ("train", "valid", "test")):
+            return "source"
+    elif inspect.isfunction(found):
+        first = next(iter(inspect.signature(found).parameters), "")
+        if first in ("reference", "clean"):
+            return "loss" if first == "reference" else "metric"
+    raise InputError(name, "it cannot be seen what this is", f"--kind {', '.join(KINDS)}")

@@ -1,0 +1,77 @@
+"""What stands in the catalogue of metrics: a function, and how its values are shown."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sordino.errors import InputError
+from sordino.metrics.pair import MetricFailure
+
+
+class Column(NamedTuple):
+    """How the values of one column are shown."""
+
+    label: str
+    digits: int = 2
+    scale: float = 1.0
+    """Factor applied for display: STOI is stored as a fraction and shown in per cent."""
+    higher_is_better: bool = True
+
+    def show(self, value: float | None) -> str:
+        """Format a value; a missing one is a dash."""
+        return "–" if value is None else f"{value * self.scale:.{self.digits}f}"
+
+
+class Metric(NamedTuple):
+    """An entry of the catalogue."""
+
+    function: Callable[..., float | dict[str, float]]
+    """``(clean, estimate, sample_rate)`` -> one float, or one float per column."""
+    columns: dict[str, Column]
+    package: str = "sordino"
+    """Package that computes it; its version is stored with the values."""
+    mode: str = ""
+    needs_clean: bool = True
+    """False for a metric that uses the estimate alone."""
+    release: Callable[[], str] | None = None
+    """Returns the version, if that is not the package's. Raises InputError if the metric cannot be computed."""
+
+
+def is_metric(found: Any) -> bool:
+    """Return whether a user's object can be a metric."""
+    return isinstance(found, Metric) or inspect.isfunction(found)
+
+
+def entry_of(name: str, found: Any) -> Metric:
+    """Return the entry of a user's metric, which has one column of the metric's own name.
+
+    Args:
+        name: ``package.module:function``, or that of an entry point.
+        found: a function ``(clean, estimate, sample_rate)`` -> float, of which a higher one is better, or a ``Metric``.
+
+    Raises:
+        InputError: a ``Metric`` of several columns.
+    """
+    if not isinstance(found, Metric):
+        found = Metric(found, {name: Column(name.rpartition(":")[2])})
+    if len(found.columns) != 1:
+        raise InputError(f"metric {name}", f"has {len(found.columns)} columns", "one", "make a metric of each")
+    (column,) = found.columns.values()
+    function = found.function
+
+    def measured(*signals: Any) -> float:
+        value = function(*signals)
+        value = float(next(iter(value.values())) if isinstance(value, dict) else value)
+        if not math.isfinite(value):
+            raise MetricFailure(f"{name} gave {value}")
+        return value
+
+    source = inspect.getsourcefile(inspect.unwrap(function))
+    digest = "" if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12]
+    release = found.release or (lambda: digest)
+    return found._replace(function=measured, columns={name: column}, package=name, release=release)

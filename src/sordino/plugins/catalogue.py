@@ -1,0 +1,137 @@
+"""Names in catalogues: the only place that says what a method, a network, a loss, a metric or a source is called.
+
+A name is one of sordino's own, one that an installed package adds by an entry point, or ``package.module:Class``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
+from typing import Any, Literal
+
+from sordino.errors import InputError, did_you_mean
+from sordino.plugins.import_string import FORM, is_name
+from sordino.plugins.modules import demand, load
+
+Kind = Literal["method", "network", "loss", "metric", "source"]
+KINDS: dict[Kind, str] = {
+    "method": "sordino.methods",
+    "network": "sordino.models",
+    "loss": "sordino.losses",
+    "metric": "sordino.metrics",
+    "source": "sordino.sources",
+}
+"""What has a catalogue -> the group of entry points that add to it."""
+
+
+def target(kind: Kind, name: str, known: Collection[str]) -> str | None:
+    """Return what a name stands for, without importing it.
+
+    Args:
+        kind: whose catalogue.
+        name: one of ``known``, that of an entry point, or ``package.module:Class``.
+        known: the names of sordino's own; they win over entry points.
+
+    Returns:
+        ``package.module:Class``; None for one of sordino's own.
+
+    Raises:
+        InputError: no such name; the nearest one is given.
+    """
+    added = _entry_points()[kind]
+    if name in known:
+        if name in added:
+            warnings.warn(f"{kind} {name}: sordino's own is used, not {added[name].value}", stacklevel=2)
+        return None
+    if name in added:
+        return added[name].value
+    if is_name(name):
+        return name
+    names = [*known, *added]
+    hint = did_you_mean(name, names)
+    expected = "" if hint else f"one of {', '.join(names)}, or package.module:Class"
+    raise InputError(f"{kind} {name}", f"no such {kind}", expected, hint)
+
+
+def find(kind: Kind, name: str, known: Mapping[str, Any], suits: Callable[[Any], bool], expected: str) -> Any:
+    """Return the member of a catalogue that a person named.
+
+    Args:
+        kind, name: as for ``target``.
+        known: the catalogue.
+        suits: whether an object from outside can stand in the catalogue.
+        expected: what such an object is, for the message.
+
+    Raises:
+        InputError: no such name, module or object, or one that does not suit.
+    """
+    word = target(kind, name, known)
+    if word is None:
+        return known[name]
+    found = attribute(word)
+    if not suits(found):
+        raise InputError(f"{kind} {name}", f"is {_described(found)}", expected)
+    return found
+
+
+def is_known(kind: Kind, name: str, known: Collection[str]) -> bool:
+    """Return whether a name is one of sordino's own or that of an entry point."""
+    return name in known or name in _entry_points()[kind]
+
+
+def stored(kind: Kind, name: str, known: Collection[str], where: object) -> None:
+    """Refuse a name that a file holds, if it stands for code that neither is installed as a plugin nor was named.
+
+    Raises:
+        InputError: no such name, or code that nobody but the file names.
+    """
+    try:
+        word = target(kind, name, known)
+    except InputError as error:
+        found = f"names a {kind} {name}, which neither sordino nor an installed package has"
+        raise InputError(where, found, hint=error.hint or "install the package that adds it") from error
+    if word is not None and word not in {one.value for one in _entry_points()[kind].values()}:
+        demand(word, where)
+
+
+def attribute(word: str) -> Any:
+    """Import the object that ``package.module:object`` names; an error inside its module keeps its traceback.
+
+    Raises:
+        InputError: not of that form, no such module, or nothing of that name in it.
+    """
+    if not is_name(word):
+        raise InputError(word, "names no function", FORM)
+    module, _, name = word.partition(":")
+    holder = load(module)
+    try:
+        return attrgetter(name)(holder)
+    except AttributeError as error:
+        raise InputError(word, f"{module} has no {name}", FORM, did_you_mean(name, vars(holder))) from error
+
+
+def function(word: str) -> Callable[..., Any]:
+    """Import a function by its name, ``package.module:function`` or ``package.module:object.method``.
+
+    Raises:
+        InputError: as ``attribute`` does, or nothing that can be called.
+    """
+    found = attribute(word)
+    if not callable(found):
+        raise InputError(word, f"is a {type(found).__name__}", "something that can be called")
+    return found
+
+
+@cache
+def _entry_points() -> dict[Kind, dict[str, EntryPoint]]:
+    """The entry points of installed packages, by kind and name."""
+    every = entry_points()
+    return {kind: {one.name: one for one in every.select(group=group)} for kind, group in KINDS.items()}
+
+
+def _described(found: Any) -> str:
+    kind = "a class" if isinstance(found, type) else f"a {type(found).__name__}"
+    return f"{kind} {getattr(found, '__qualname__', '')}".rstrip()
