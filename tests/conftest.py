@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.corpora import FEW
 from helpers.shared import session_folder
+from sordino.data.sources import synthetic
 
 torch.set_num_threads(1)
 # The exporter writes thousands of records for torch's own developers, which pytest would keep and format.
@@ -22,6 +24,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the shared corpus beside the project")
     return folder
+
+
+@pytest.fixture
+def few_test_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut the synthetic test set, to which ``helpers.warm`` does the same in the processes that tests start."""
+    monkeypatch.setattr(synthetic, "TEST_PAIRS", FEW)
 
 
 @pytest.fixture(scope="session")

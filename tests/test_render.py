@@ -156,7 +156,7 @@ def damage(corpus: Path) -> str:
 def test_a_damaged_recording_is_refused_or_skipped_and_told(corpus: Path, tmp_path: Path) -> None:
     name = damage(corpus)
     with pytest.raises(InputError, match=name):
-        render(dns(corpus), tmp_path / "out", 20 / 3600, workers=2)
+        render(dns(corpus), tmp_path / "out", 20 / 3600, workers=1)
     result = render(dns(corpus), tmp_path / "out", 20 / 3600, workers=2, damaged="skip")
     assert result.failed
     assert all(name in reason for _, reason in result.failed)

@@ -22,7 +22,7 @@ TINY = ROOT / "benchmarks" / "tiny" / "results.yaml"
 
 
 @pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_test_pairs: None) -> dict[str, Any]:
     """What benchmarks/results.py defines, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))

@@ -58,7 +58,7 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     gpus = _gpus()
     jobs = study.jobs or len(gpus) or os.cpu_count() or 1
     failures: dict[Path, str] = {}
-    with ProcessPoolExecutor(jobs, _context(), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(jobs, fresh_processes(), max_tasks_per_child=1) as pool:
         futures = {
             pool.submit(_run, one, study.metrics, gpus[index % len(gpus)] if gpus else None, jobs): one
             for index, one in enumerate(runs)
@@ -78,8 +78,8 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     return failures
 
 
-def _context() -> BaseContext:
-    """Fresh processes; where the system can, copies of one that has loaded torch and done nothing yet."""
+def fresh_processes() -> BaseContext:
+    """Return a context of fresh processes; where the system can, copies of one that has loaded torch and no more."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
