@@ -79,7 +79,7 @@ def recipe(teacher: Path, cache: Path | None, **changes: Any) -> dict[str, Any]:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
     torch.manual_seed(1)
-    models.save(models.create("manner-b", hidden=6, depth=4), path)
+    models.save(models.create("manner-b", hidden=6, depth=2), path)
     return path
 
 
@@ -133,7 +133,7 @@ def test_a_dry_run_with_a_cache_tells_its_size_and_leaves_no_trace(tmp_path: Pat
     with pytest.raises(InputError, match=r"data\.segment_s was 0\.5"):
         run.dry_run(values, ["data.segment_s=1.0"])
     torch.manual_seed(2)
-    models.save(models.create("manner-b", hidden=6, depth=4), tmp_path / "other.safetensors")
+    models.save(models.create("manner-b", hidden=6, depth=2), tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="teacher was "):
         run.train(values, [f"teacher.checkpoint={tmp_path / 'other.safetensors'}"], out=tmp_path / "run2")
 
