@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,13 @@ torch.set_num_threads(1)
 logging.getLogger("torch.__trace").propagate = False
 
 
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what is there to stay: it would look through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder of real recordings and reference figures that lies beside the project on the developers' machines."""
@@ -24,6 +33,13 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the shared corpus beside the project")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Give the tests behind one whose recipe asks for more threads one thread again."""
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import multiprocessing
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def started() -> None:
     copies()
 
 
-def ignore(_task: str, _done: int, _total: int, _numbers: dict[str, float]) -> None:
+def ignore(_task: str, _done: int, _total: int, _numbers: Mapping[str, float]) -> None:
     pass
 
 
@@ -38,7 +39,7 @@ def ignore(_task: str, _done: int, _total: int, _numbers: dict[str, float]) -> N
 def test_a_short_demo_trains_scores_exports_and_enhances_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
 
-    def stop(_task: str, _done: int, _total: int, _numbers: dict[str, float]) -> None:
+    def stop(_task: str, _done: int, _total: int, _numbers: Mapping[str, float]) -> None:
         if (folder / "student-output" / "log.jsonl").is_file():
             raise KeyboardInterrupt
 
@@ -69,7 +70,7 @@ def test_a_short_demo_trains_scores_exports_and_enhances_and_goes_on_where_it_st
 def test_ctrl_c_stops_and_saves_all_runs_under_way(tmp_path: Path) -> None:
     done = dict.fromkeys(ROUNDS[0], 0)
 
-    def stop(task: str, step: int, _total: int, _numbers: dict[str, float]) -> None:
+    def stop(task: str, step: int, _total: int, _numbers: Mapping[str, float]) -> None:
         done[task.partition(" ")[0].lower()] = step
         if all(done.values()):
             raise KeyboardInterrupt

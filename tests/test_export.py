@@ -24,7 +24,7 @@ from sordino.inference.graphs.onnx_graph import Graph, stream_file
 from sordino.models import MODELS, Enhancer
 
 RATE = 16000
-STREAM = ("demucs-running", "unet", "unet-bottleneck", "dualpath")
+STREAM = ("demucs-running", "unet", "dualpath")
 CLOSE = {"tstnn": 1e-4}
 """What is near enough where 1e-5 is not: this one normalises each frame by itself, and what was rounded with it."""
 

@@ -111,7 +111,6 @@ def test_every_batch_is_loaded_once(tmp_path: Path, teacher: str, monkeypatch: p
 CRAFT = {
     "one_cycle": {"schedule": "one_cycle"},
     "constant": {"schedule": "constant", "warmup_steps": 4},
-    "transformer": {"schedule": "transformer", "warmup_steps": 2},
     "all at once": {
         "schedule": "cosine",
         "warmup_steps": 2,
@@ -122,7 +121,14 @@ CRAFT = {
         "select": {"estoi": 1.0, "si_sdr_db": 0.1},
         "validate_every": 2,
     },
-    "averaged in bf16": {"precision": "bf16-mixed", "ema": 0.5, "optimizer": "adamw", "select": "stoi"},
+    "averaged in bf16": {
+        "precision": "bf16-mixed",
+        "ema": 0.5,
+        "optimizer": "adamw",
+        "select": "stoi",
+        "schedule": "transformer",
+        "warmup_steps": 2,
+    },
 }
 
 

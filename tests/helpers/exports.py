@@ -29,11 +29,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         "demucs",
         {"hidden": 4, "depth": 2, "kernel": 16, "stride": 8, "normalisation": "running"},
     ),
-    "unet": ("unet", {"width": 4, "depth": 2, "groups": 2}),
-    "unet-bottleneck": (
-        "unet",
-        {"width": 4, "depth": 1, "groups": 1, "bottleneck": 2, "window": 512, "hop": 128},
-    ),
+    "unet": ("unet", {"width": 4, "depth": 2, "groups": 2, "bottleneck": 2, "window": 512, "hop": 128}),
     "dualpath": ("dualpath", {"width": 4, "blocks": 1, "bands": 41, "window": 256, "hop": 64}),
 }
 SMALLEST: dict[str, Any] = {"name": "demucs", "hidden": 2, "depth": 1, "normalisation": "running"}
