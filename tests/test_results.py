@@ -29,6 +29,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_test_pairs: Non
     return runpy.run_path(str(ROOT / "benchmarks" / "results.py"))
 
 
+@pytest.mark.slow
 def test_one_command_redoes_all_and_the_next_one_nothing(results: dict[str, Any], capsys: Any) -> None:
     results["main"]([str(TINY)])
     page = Path("runs/tiny/results.md")

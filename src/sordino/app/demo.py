@@ -106,7 +106,8 @@ def _end(process: BaseProcess) -> None:
     """Wait for a process that has no more to report."""
     process.join()
     if process.exitcode:
-        raise RuntimeError(f"the process of the run {process.name} ended with code {process.exitcode}")
+        found = f"its process ended early, with code {process.exitcode}"
+        raise InputError(process.name, found, hint="the demo goes on where it was when it is run again")
 
 
 def _train(sender: Connection, name: str, out: Path, overrides: Sequence[str]) -> None:

@@ -10,8 +10,8 @@ import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from multiprocessing.context import BaseContext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,6 +23,9 @@ from sordino.experiments.study_results import Lines, scored, summary
 from sordino.training.log import read_log
 from sordino.training.state import STATE
 from sordino.types import Progress
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 POLL_S = 2.0
 
@@ -78,7 +81,7 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     return failures
 
 
-def fresh_processes() -> BaseContext:
+def fresh_processes() -> ForkServerContext | SpawnContext:
     """Return a context of fresh processes; where the system can, copies of one that has loaded torch and no more."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
