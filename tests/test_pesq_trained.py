@@ -21,6 +21,7 @@ from sordino.report.runs import RunRow, run_table
 from sordino.report.studies import StudyCell, study_rows
 from sordino.report.study_tables import study_tables
 
+pytestmark = pytest.mark.usefixtures("few_test_pairs")
 SENTENCE = "trained on a differentiable PESQ; read ESTOI, SI-SDR and DNSMOS beside its PESQ."
 
 

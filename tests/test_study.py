@@ -36,6 +36,7 @@ RECIPE = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("few_test_pairs")
 PAIR = {"noisy": "noisy", "clean": "clean"}
 BASELINE = "MANNER-S-1.5GF (Baseline)"
 

@@ -10,8 +10,8 @@ import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from multiprocessing.context import BaseContext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -24,6 +24,9 @@ from sordino.plugins.modules import restore, trusted
 from sordino.training.log import read_log
 from sordino.training.state import STATE
 from sordino.types import Progress
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 POLL_S = 2.0
 
@@ -59,7 +62,7 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     gpus = _gpus()
     jobs = study.jobs or len(gpus) or os.cpu_count() or 1
     failures: dict[Path, str] = {}
-    with ProcessPoolExecutor(jobs, _context(), restore, (trusted(),), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(jobs, fresh_processes(), restore, (trusted(),), max_tasks_per_child=1) as pool:
         futures = {
             pool.submit(_run, one, study.metrics, gpus[index % len(gpus)] if gpus else None, jobs): one
             for index, one in enumerate(runs)
@@ -79,8 +82,8 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     return failures
 
 
-def _context() -> BaseContext:
-    """Fresh processes; where the system can, copies of one that has loaded torch and done nothing yet."""
+def fresh_processes() -> ForkServerContext | SpawnContext:
+    """Return a context of fresh processes; where the system can, copies of one that has loaded torch and no more."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
