@@ -15,8 +15,8 @@ from typing import get_args
 from sordino.audio.mix import within_scale
 from sordino.data.archive import index_path, open_archive, write_archive
 from sordino.data.base import Damaged, Source
+from sordino.data.pairs import Pair, Paired, PairSet, Split
 from sordino.data.recordings import SYNTHETIC_MARK
-from sordino.data.sources.pairs import Pair, Paired, PairSet, Split
 from sordino.data.sources.synthetic import NOTE
 from sordino.data.tools.pool import Written, run_jobs
 from sordino.errors import InputError
