@@ -18,7 +18,7 @@ A study is YAML that says how its runs differ from one recipe::
     tests:                              # what runs, noisy input and teachers are scored on, a table each
       Valentini: {paper: 1}             # the recipe's own test set, which is all when this is left out
       DNS: {noisy: dns/noisy, clean: dns/clean, paper: 2}
-    paper:                              # rows of the MV-AT paper's tables 1 and 2, to stand beside ours
+    paper:                              # rows of the MV-AT paper's tables 1 and 2, for comparison
       none: MANNER-S-1.5GF (Baseline)
       width 1/2/output: MANNER-S-1.5GF + MV-AT + KD
 
