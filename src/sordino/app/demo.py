@@ -43,7 +43,8 @@ def demo(
 
     Args:
         out: a folder.
-        progress: is told of every training and every scoring.
+        progress: called during every training and every scoring.
+        status: called with a line when something happens that a person should know.
         overrides: changes to the recipe of every network, such as ``train.steps=10`` for a quick look.
 
     Returns:

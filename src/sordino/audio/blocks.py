@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sordino.audio.pipe import PLACEHOLDER
+from sordino.audio.wav import PLACEHOLDER
 from sordino.errors import InputError
 
 FORMATS = {

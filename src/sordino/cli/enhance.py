@@ -34,6 +34,7 @@ STREAM = (
 
 
 def enhance(given: Namespace) -> Answer:
+    from sordino.inference.blend import Blend
     from sordino.inference.files import enhance_file
     from sordino.inference.folders import enhance_folder
 
@@ -46,15 +47,15 @@ def enhance(given: Namespace) -> Answer:
         do = "add --stream for standard input and output"
         raise InputError("sordino enhance", "nothing to read, or nowhere to write to", "INPUT -o OUTPUT", do)
     source, target = Path(given.input), Path(given.output)
-    blend = blend_of(given) | {"keep_rate": given.keep_rate}
+    blend = Blend(**blend_of(given), keep_rate=given.keep_rate)
     if not source.is_dir():
         with Display() as show:
-            report = enhance_file(source, target, given.model, **blend, progress=_if_long(show))
+            report = enhance_file(source, target, given.model, blend, _if_long(show))
         return report, f"{report['output']}: {report['seconds']:.2f} s at {report['sample_rate']} Hz{_turned(report)}"
     count = len(_audio(source))
     reports = []
     with Display() as show:
-        for report in enhance_folder(source, target, given.model, **blend, workers=given.workers):
+        for report in enhance_folder(source, target, given.model, blend, given.workers):
             reports.append(report)
             show("enhancing", len(reports), count, {})
     reports.sort(key=lambda report: report["input"])
@@ -143,7 +144,7 @@ def _figures(means: Mapping[str, float]) -> list[str]:
 
 
 def blend_of(given: Namespace) -> dict[str, Any]:
-    """The arguments of a blend that ``BLEND`` has read, for ``sordino.enhance`` and its like."""
+    """Return what the flags of ``BLEND`` say, as arguments of ``Blend`` and of ``sordino.Streamer``."""
     return {"strength_db": given.strength, "high_band": given.high_band}
 
 

@@ -32,22 +32,31 @@ POLL_S = 2.0
 
 
 def run(path: str | Path, progress: Progress | None = None) -> tuple[Lines, str]:
+    """Read a study and do its runs; see ``run_all``.
+
+    Args:
+        path: a YAML file, or the name of a study that ships.
+        progress: called now and then with the runs that are done.
+    """
+    return run_all(*read_study(path), progress)
+
+
+def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = None) -> tuple[Lines, str]:
     """Train and score the runs of a study that are missing, and sum up all of them.
 
     Writes ``table.md``, ``table.tex``, ``table.csv``, ``study.json``, ``study.html``, a plot for each metric, as
     ``plot-stoi.svg``, and one of the learning curves, ``plot-learning.svg``, into the study's folder.
 
     Args:
-        path: a YAML file, or the name of a study that ships.
+        study, runs: what ``read_study`` returned.
         progress: called now and then with the runs that are done.
 
     Returns:
         The lines of the table of each test set, and the tables as text.
 
     Raises:
-        InputError: errors in the study, or runs that failed; the message names the first, and the others are done.
+        InputError: runs that failed; the message names the first, and the others are done.
     """
-    study, runs = read_study(path)
     failures = _train([one for one in runs if not _finished(one, study)], study, progress)
     done = [one for one in runs if _finished(one, study)]
     summed = summary(study, done, progress) if done else ({}, "")

@@ -1,4 +1,4 @@
-"""Enhance a recording, from an array to an array: ``sordino.enhance``; files and folders are imported from here too.
+"""Enhance a recording, from an array to an array: ``sordino.enhance``.
 
 The first tier: torch is imported only when a checkpoint or a network is asked for.
 ``import sordino; sordino.enhance(noisy, sample_rate)`` runs the student that ships with the package on onnxruntime.
@@ -13,12 +13,8 @@ import numpy as np
 from sordino.audio.pcm import from_float, to_float
 from sordino.errors import InputError
 from sordino.inference.blend import Blend, HighBand
-from sordino.inference.files import enhance_file
-from sordino.inference.folders import enhance_folder
-from sordino.inference.model import LOST_S, SAMPLE_RATE, Model, open_model
+from sordino.inference.model import open_model
 from sordino.inference.pipeline import StreamPipeline
-
-__all__ = ["LOST_S", "SAMPLE_RATE", "Blend", "Model", "enhance", "enhance_file", "enhance_folder", "open_model"]
 
 
 def enhance(

@@ -13,7 +13,7 @@ import numpy as np
 from sordino.audio import sound_files
 from sordino.audio.blocks import read_blocks
 from sordino.audio.encoding import unclipped_encoder
-from sordino.inference.blend import Blend, HighBand
+from sordino.inference.blend import ESTIMATE_ALONE, Blend
 from sordino.inference.model import open_model
 from sordino.inference.pipeline import StreamPipeline
 from sordino.types import Progress
@@ -28,10 +28,7 @@ def enhance_file(
     source: str | Path,
     target: str | Path,
     model: Any = None,
-    *,
-    strength_db: float | None = None,
-    high_band: HighBand = "drop",
-    keep_rate: bool = True,
+    blend: Blend = ESTIMATE_ALONE,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Enhance one audio file into another of the same channels and, where the format allows, sample type.
@@ -40,8 +37,7 @@ def enhance_file(
         source: any file that libsndfile reads.
         target: its suffix chooses the format.
         model: see ``open_model``.
-        strength_db, high_band: see ``sordino.enhance``; there is no high band to keep without ``keep_rate``.
-        keep_rate: write at the rate of ``source``; otherwise at the model's.
+        blend: how much noise to leave, what becomes of the high band, and whether to keep the rate.
         progress: called with the seconds of input that are done, from another thread.
 
     Returns:
@@ -49,19 +45,8 @@ def enhance_file(
         which is below 0 if the estimate had to be turned down to avoid clipping.
 
     Raises:
-        InputError: nothing to read, no place to write, or options that contradict each other; nothing is written.
+        InputError: nothing to read, or no place to write; nothing is written then.
     """
-    return convert(source, target, model, Blend(strength_db, high_band, keep_rate), progress)
-
-
-def convert(
-    source: str | Path,
-    target: str | Path,
-    model: Any,
-    blend: Blend,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Enhance a file with a blend that is made already; see ``enhance_file``."""
     about = sound_files.info(source)
     subtype = about.subtype if Path(target).suffix.lower() == Path(source).suffix.lower() else None
     with open_model(model).open(about.channels) as process:

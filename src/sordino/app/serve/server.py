@@ -1,7 +1,7 @@
 """The server behind the page: bound to this machine, without telemetry, with a folder that goes when it stops.
 
-A policy forbids the browser to fetch anything from elsewhere, so that even a mistake of ours or of Gradio's sends
-nothing.
+A policy forbids the browser to fetch anything from elsewhere, so that not even a fault of Gradio's sends
+anything.
 """
 
 from __future__ import annotations
