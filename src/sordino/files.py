@@ -15,6 +15,7 @@ from typing import Any
 from sordino.errors import InputError
 
 _PART = ".part-"  # in the name of every file that is not whole yet
+_STEM_BYTES = 100
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -32,7 +33,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: libraries such as libsndfile choose the format by it.
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}{_PART}", suffix=path.suffix, dir=path.parent)
+        # A name may have 255 bytes, so that a long one leaves no room for what is added here.
+        stem = path.stem.encode()[:_STEM_BYTES].decode(errors="ignore")
+        handle, name = tempfile.mkstemp(prefix=f".{stem}{_PART}", suffix=path.suffix, dir=path.parent)
         temporary = Path(name)
         os.close(handle)
         os.chmod(temporary, 0o666 & ~_umask())
