@@ -8,6 +8,7 @@ atomically. Torch-free.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -179,7 +180,7 @@ def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
 
 
 def list_audio(folder: str | Path) -> list[Path]:
-    """List the sound files in ``folder`` and its subfolders, sorted, without hidden ones.
+    """List the sound files in ``folder`` and its subfolders, linked ones too, sorted, without hidden files.
 
     Raises:
         InputError: there is no such folder.
@@ -187,11 +188,16 @@ def list_audio(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(folder, "there is no such folder", hint="check the path")
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    found, seen = [], set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(root)
+        if place in seen:  # a link to a folder above would go on for ever
+            folders.clear()
+            continue
+        seen.add(place)
+        paths = (Path(root, name) for name in names if not name.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return sorted(found)
 
 
 def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | None) -> np.ndarray:

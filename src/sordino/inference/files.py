@@ -15,7 +15,7 @@ from sordino.audio.blocks import FORMATS, read_blocks
 from sordino.audio.encoding import holdable, subtype_for, unclipped_encoder
 from sordino.audio.resampling import open_resampler
 from sordino.errors import InputError
-from sordino.inference.blend import Blend, HighBand
+from sordino.inference.blend import ESTIMATE_ALONE, Blend
 from sordino.inference.model import open_model
 from sordino.inference.pipeline import StreamPipeline
 from sordino.types import Progress
@@ -30,10 +30,7 @@ def enhance_file(
     source: str | Path,
     target: str | Path,
     model: Any = None,
-    *,
-    strength_db: float | None = None,
-    high_band: HighBand = "drop",
-    keep_rate: bool = True,
+    blend: Blend = ESTIMATE_ALONE,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Enhance one audio file into another of the same channels and, where the format allows, sample type.
@@ -42,8 +39,7 @@ def enhance_file(
         source: any file that libsndfile reads, or with ``sordino[media]`` FFmpeg.
         target: its suffix chooses the format; in a folder that exists, the name of ``source`` is taken.
         model: see ``open_model``.
-        strength_db, high_band: see ``sordino.enhance``; there is no high band to keep without ``keep_rate``.
-        keep_rate: write at the rate of ``source``; otherwise at the model's.
+        blend: how much noise to leave, what becomes of the high band, and whether to keep the rate.
         progress: called with the seconds of input that are done, from another thread.
 
     Returns:
@@ -52,20 +48,9 @@ def enhance_file(
         ``target`` could not keep.
 
     Raises:
-        InputError: nothing to read, no place to write, or options that contradict each other; nothing is written.
+        InputError: nothing to read, or no place to write; nothing is written then.
     """
-    return convert(source, target, model, Blend(strength_db, high_band, keep_rate), progress)
-
-
-def convert(
-    source: str | Path,
-    target: str | Path,
-    model: Any,
-    blend: Blend,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Enhance a file with a blend that is made already; see ``enhance_file``."""
-    target = _place(Path(source), Path(target))
+    target = place(Path(source), Path(target))
     about = sound_files.info(source)
     same_format = target.suffix.lower() == Path(source).suffix.lower()
     sample_rate, subtype = holdable(target, about.sample_rate, about.subtype if same_format else None)
@@ -95,14 +80,24 @@ def convert(
     }
 
 
-def _place(source: Path, target: Path) -> Path:
-    """Return the file to write: into a folder, under the name of ``source``; never ``source`` itself."""
+def place(source: Path, target: Path) -> Path:
+    """Return the file to write for a recording: in a folder under its own name, else ``target``.
+
+    What can be read and not written, such as sound of a phone, becomes WAV.
+
+    Raises:
+        InputError: that is the recording itself.
+    """
     if target.is_dir():
-        suffix = source.suffix if source.suffix.lower() in FORMATS else ".wav"
-        target = target / f"{source.stem}{suffix}"
+        target = target / writable_name(source.name)
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(target, "is the recording itself, which would be lost", hint="choose another output")
     return target
+
+
+def writable_name(name: str) -> str:
+    """Return the name of a file, with ``.wav`` added where its format cannot be written."""
+    return name if Path(name).suffix.lower() in FORMATS else f"{name}.wav"
 
 
 def _enhanced(

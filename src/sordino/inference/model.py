@@ -63,7 +63,7 @@ class Model:
             if self.engine is not None:
                 yield EngineProcess(self.engine, channels)
             else:
-                yield Windows(self._whole, self.sample_rate, channels)
+                yield Windows(self._whole, self.sample_rate, channels, name=self.name)
         finally:
             self.finish()
 

@@ -33,6 +33,7 @@ class Windows:
         window_s: seconds; more than twice the context and the fade.
         context_s: by how much a window reaches beyond its used part, on either side.
         fade_s: by how much the used parts of neighbours overlap.
+        name: of the model, in messages.
     """
 
     def __init__(
@@ -43,8 +44,9 @@ class Windows:
         window_s: float = WINDOW_S,
         context_s: float = CONTEXT_S,
         fade_s: float = FADE_S,
+        name: str = "the model",
     ) -> None:
-        self.sample_rate, self._run = sample_rate, run
+        self.name, self.sample_rate, self._run = name, sample_rate, run
         self._window, self._context, fade = (round(seconds * sample_rate) for seconds in (window_s, context_s, fade_s))
         # Sampled half a step off the ends, so that the ramp and its mirror image sum to one.
         self._ramp = (np.arange(fade, dtype=np.float32) + 0.5) / max(fade, 1)
