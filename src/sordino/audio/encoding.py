@@ -10,7 +10,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from io import RawIOBase
+from io import BytesIO, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -157,11 +157,20 @@ def holdable(path: str | Path, sample_rate: int, subtype: str | None) -> tuple[i
         sample_rate: Hz; of a format with few rates, the next one above it is returned, or its highest.
         subtype: libsndfile's name of the encoding; None is returned where the format has no such encoding.
     """
-    form = FORMATS.get(Path(path).suffix.lower(), "")
-    if subtype is not None and not (form and soundfile.check_format(form, subtype)):
+    if subtype is not None and not _writes(path, subtype):
         subtype = None
     rates = _RATES.get(subtype_for(path, subtype), (sample_rate,))
     return min((rate for rate in rates if rate >= sample_rate), default=max(rates)), subtype
+
+
+def _writes(path: str | Path, subtype: str) -> bool:
+    """Whether libsndfile writes this encoding in the format of ``path``; it reads some that it does not write."""
+    form = FORMATS.get(Path(path).suffix.lower())
+    try:
+        soundfile.SoundFile(BytesIO(), "w", 16000, 1, subtype, format=form).close()
+    except (soundfile.LibsndfileError, ValueError, TypeError):
+        return False
+    return True
 
 
 def subtype_for(path: str | Path, subtype: str | None = None) -> str:

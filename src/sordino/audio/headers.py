@@ -1,9 +1,9 @@
 """Headers that do not say how long a sound is, completed before libsndfile reads them.
 
 A program that writes into a pipe, and a recorder that dies, leave a length of 0 or a placeholder in the header. All of
-the sound is there, but libsndfile believes the header: of WAV and AIFF it reads nothing, of an MP3 without a Xing header
-whatever it guessed, and FLAC it takes for endless. ``completed`` shows such a file with the true length in the place of
-the header's. Nothing on disk is changed, and files whose headers are whole are not touched. Torch-free.
+the sound is there, but libsndfile believes the header: of WAV and AIFF it reads nothing, of an MP3 without a Xing
+header whatever it guessed, and FLAC it takes for endless. ``completed`` shows such a file with the true length in the
+place of the header's. Nothing on disk is changed, and files whose headers are whole are not touched. Torch-free.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import os
 import struct
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import soundfile
@@ -26,7 +26,10 @@ HEAD = 2**16
 OPEN_64 = 2**62
 """Lengths in 64 bits from this one on mean unknown."""
 
+_CHUNK_NAMES = (b"LIST", b"id3 ", b"bext", b"cue ", b"fact", b"PEAK", b"iXML", b"smpl")
 _MP3_TAGS = (b"Xing", b"Info", b"VBRI")
+_FRAME = 4096
+"""Bytes; no frame of an MP3 is longer."""
 _CHUNK = 2**16
 
 
@@ -51,7 +54,7 @@ class Overlay(io.RawIOBase):
 
     def __init__(self, path: str | Path, changes: dict[int, bytes]) -> None:
         super().__init__()
-        self._file, self._changes = open(path, "rb"), changes
+        self._file, self._changes = open(path, "rb"), changes  # noqa: SIM115, closed by close()
 
     def readable(self) -> bool:
         return True
@@ -89,7 +92,8 @@ def completed(path: Path) -> BinaryIO | None:
         head = file.read(HEAD)
     size = path.stat().st_size
     if head[:3] == b"ID3" or (head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE6 == 0xE2):
-        return None if _states_length(path, head) else _decoded(path)
+        start = _first_frame(head)
+        return None if _states_length(path, start) else _decoded(path, start)
     changes: dict[int, bytes] = {}
     if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
         changes = _wave_changes(head, size)
@@ -114,18 +118,20 @@ def _chunks(head: bytes, start: int, form: str) -> Iterator[tuple[bytes, int, in
 
 def _wave_changes(head: bytes, size: int) -> dict[int, bytes]:
     """WAV whose sound has length 0, and RF64 whose lengths in 64 bits were never written."""
-    changes: dict[int, bytes] = {}
+    long_at = None
     for name, at, length in _chunks(head, 12, "<I"):
         if name == b"ds64":
-            sizes = struct.unpack_from("<3Q", head, at + 4)
-            if sizes[1] == 0 or sizes[1] >= OPEN_64:
-                changes[at + 4] = struct.pack("<3Q", *[2**63 - 1] * 3)
+            (stated,) = struct.unpack_from("<Q", head, at + 12)
+            long_at = at + 4 if stated == 0 or stated >= OPEN_64 else None
         if name == b"data":
-            follows = head[at + 4 : at + 8]
-            if length == 0 and size > at + 4 and follows not in (b"LIST", b"id3 ", b"bext", b"cue ", b"fact", b"PEAK"):
-                changes[at] = struct.pack("<I", 0xFFFFFFFF)
+            start = at + 4
+            if long_at is not None:
+                return {long_at: struct.pack("<3Q", size - 8, size - start, 0)}
+            # Of length 0 it is truly empty where the file ends, or where another chunk follows.
+            if length == 0 and size > start and head[start : start + 4] not in _CHUNK_NAMES:
+                return {at: struct.pack("<I", 0xFFFFFFFF)}
             break
-    return changes
+    return {}
 
 
 def _aiff_changes(head: bytes, size: int) -> dict[int, bytes]:
@@ -167,44 +173,62 @@ def _flac_changes(path: Path, head: bytes) -> dict[int, bytes]:
     return {21: bytes([head[21] & 0xF0 | length >> 32]) + (length & 0xFFFFFFFF).to_bytes(4, "big")}
 
 
-def _states_length(path: Path, head: bytes) -> bool:
-    """Whether the first frame of an MP3, behind its tags, says how long the sound is."""
-    start = 0
-    if head[:3] == b"ID3" and len(head) >= 10:
-        start = 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+def _first_frame(head: bytes) -> int:
+    """Return the offset of the first frame of an MP3, behind its ID3 tag."""
+    if head[:3] != b"ID3" or len(head) < 10:
+        return 0
+    return 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+
+
+def _states_length(path: Path, start: int) -> bool:
+    """Whether the frame of an MP3 at ``start`` says how long the sound is."""
     with open(path, "rb") as file:
         file.seek(start)
-        first = file.read(4096)
+        first = file.read(_FRAME)
     return any(tag in first for tag in _MP3_TAGS)
 
 
-def _decoded(path: Path) -> BinaryIO:
-    """Decode an MP3 into a temporary file of floats.
+def _decoded(path: Path, start: int) -> BinaryIO:
+    """Decode an MP3, from the offset of its first frame on, into a temporary file of floats.
 
     libsndfile reads an MP3 that it can seek in up to the length that it guessed. Through a pipe it reads to the end.
     """
     source, sink = os.pipe()
-    feeder = threading.Thread(target=_pour, args=(path, sink), daemon=True)
+    feeder = threading.Thread(target=_pour, args=(path, start, sink), daemon=True)
     feeder.start()
-    target = tempfile.TemporaryFile()
     try:
-        with (
-            ForwardFile(source, closefd=True) as file,
-            soundfile.SoundFile(target, "w", file.samplerate, file.channels, "FLOAT", format="W64") as copy,
-        ):
-            while len(block := file.read(_CHUNK, dtype="float32", always_2d=True)):
-                copy.write(block)
+        with ForwardFile(source, closefd=True) as file:
+            return temporary_sound(file.samplerate, file.channels, _blocks(file))
+    finally:
+        feeder.join()
+
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    while len(block := file.read(_CHUNK, dtype="float32", always_2d=True)):
+        yield block
+
+
+def temporary_sound(sample_rate: int, channels: int, blocks: Iterable[np.ndarray]) -> BinaryIO:
+    """Write blocks, float [n,C], into a temporary file that is removed when it is closed.
+
+    Returns:
+        W64 of 32-bit floats, at its beginning.
+    """
+    target = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115, the caller closes it
+    try:
+        with soundfile.SoundFile(target, "w", sample_rate, channels, "FLOAT", format="W64") as file:
+            for block in blocks:
+                file.write(block)
     except BaseException:
         target.close()
         raise
-    finally:
-        feeder.join()
     target.seek(0)
-    return target  # pyright: ignore[reportReturnType]
+    return target
 
 
-def _pour(path: Path, sink: int) -> None:
+def _pour(path: Path, start: int, sink: int) -> None:
     with open(path, "rb") as file, open(sink, "wb") as pipe:
+        file.seek(start)
         try:
             while data := file.read(_CHUNK):
                 pipe.write(data)

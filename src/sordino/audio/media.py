@@ -6,12 +6,12 @@ taken, at its own rate and with its own channels. Torch-free.
 
 from __future__ import annotations
 
-import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import soundfile
-
+from sordino.audio.headers import temporary_sound
+from sordino.audio.pcm import check_shape
 from sordino.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,41 +24,25 @@ SUFFIXES = frozenset(
 
 
 def decoded(path: Path) -> BinaryIO:
-    """Decode the sound of a file into a temporary file of 32-bit floats, which is removed when it is closed.
-
-    Returns:
-        W64, at its beginning.
+    """Decode the sound of a file; see ``sordino.audio.headers.temporary_sound``.
 
     Raises:
         InputError: PyAV is not installed, or the file holds no sound that it can decode.
     """
     av = _pyav(path)
-    target = tempfile.TemporaryFile()
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise InputError(path, "holds no audio stream", "a recording")
-            _copy(av, container, container.streams.audio[0], target)
+            stream = container.streams.audio[0]
+            check_shape(path, stream.rate, stream.channels)
+            resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=stream.rate)
+            frames = chain(container.decode(stream), [None])  # None: what the resampler still holds
+            parts = (part for frame in frames for part in resampler.resample(frame))
+            blocks = (part.to_ndarray().reshape(-1, stream.channels) for part in parts)
+            return temporary_sound(stream.rate, stream.channels, blocks)
     except av.error.FFmpegError as error:
-        target.close()
         raise InputError(path, f"cannot be decoded ({error.strerror})", hint="copy or download it again") from error
-    except BaseException:
-        target.close()
-        raise
-    target.seek(0)
-    return target  # pyright: ignore[reportReturnType]
-
-
-def _copy(av: ModuleType, container: object, stream: object, target: object) -> None:
-    """Write all frames of an audio stream, interleaved floats, as W64."""
-    rate, channels = stream.rate, stream.channels  # pyright: ignore[reportAttributeAccessIssue]
-    resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)  # pyright: ignore[reportAttributeAccessIssue]
-    with soundfile.SoundFile(target, "w", rate, channels, "FLOAT", format="W64") as file:  # pyright: ignore[reportArgumentType]
-        for frame in container.decode(stream):  # pyright: ignore[reportAttributeAccessIssue]
-            for part in resampler.resample(frame):
-                file.write(part.to_ndarray().reshape(-1, channels))
-        for part in resampler.resample(None):
-            file.write(part.to_ndarray().reshape(-1, channels))
 
 
 def _pyav(path: Path) -> ModuleType:

@@ -24,7 +24,6 @@ from sordino.audio.headers import ForwardFile
 from sordino.audio.mix import QUIET_DB, rms_db
 from sordino.errors import InputError
 
-
 WHOLE = 2**20
 """Samples that are decoded at once where a whole file is read: a header's length is not believed before that."""
 
@@ -217,7 +216,7 @@ def _samples(file: soundfile.SoundFile, path: object, length: int = -1) -> np.nd
 def _decode(file: soundfile.SoundFile, path: object, length: int, dtype: Literal["int16", "float32"]) -> np.ndarray:
     """Read ``length`` frames, or the rest where it is below 0, [T,C]; no more memory is taken than there is sound."""
     left = file.frames if length < 0 else length
-    blocks = [np.zeros((0, file.channels), dtype)]
+    blocks: list[np.ndarray] = [np.zeros((0, file.channels), dtype)]
     try:
         while left > 0:
             block = file.read(min(left, WHOLE), dtype=dtype, always_2d=True)

@@ -51,7 +51,7 @@ def enhance(
     if noisy.ndim not in (1, 2) or noisy.size == 0:
         raise InputError("noisy", f"an array of shape {noisy.shape}", "[samples] or [channels, samples]")
     if noisy.ndim == 2 and noisy.shape[0] > MAX_CHANNELS:
-        hint = "transpose it, as soundfile returns [samples, channels]: sordino.enhance(noisy.T, sample_rate)"
+        hint = "transpose [samples, channels], which many readers return: sordino.enhance(noisy.T, sample_rate)"
         raise InputError("noisy", f"an array of shape {noisy.shape}", "[channels, samples]", hint)
     channels = np.atleast_2d(to_float(noisy, "noisy"))
     check_shape("sample_rate", sample_rate, len(channels))

@@ -68,7 +68,9 @@ def enhance_folder(
     def one(path: Path) -> dict[str, Any]:
         check()
         try:
-            return enhance_file(path, target / path.relative_to(source).with_name(writable_name(path.name)), ready, blend, check)
+            return enhance_file(
+                path, target / path.relative_to(source).with_name(writable_name(path.name)), ready, blend, check
+            )
         except InputError as error:
             return {"input": str(path), "error": str(error)}
 

@@ -9,7 +9,6 @@ from sordino.audio.pipe import Reader, Writer
 from sordino.errors import InputError
 from sordino.inference.streamer import Streamer
 
-
 LONGEST_BLOCK_S = 60.0
 
 
