@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ from sordino.experiments.build import build_source, build_trainer
 from sordino.experiments.recipe import RECIPE, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
 from sordino.experiments.schema import Component
 from sordino.experiments.teacher import cache_plan
+from sordino.files import held
 from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.training import Outcome
@@ -65,7 +67,9 @@ def train(
     if planned and status is not None and rank() == 0:
         status(planned)
     saved = broadcast(lambda: _prepare_folder(folder, checked, resume))
-    return trainer.fit(saved, retitled(progress, title), status)
+    with ExitStack() as stack:
+        broadcast(lambda: stack.enter_context(held(folder)))  # one process stands for all of a run
+        return trainer.fit(saved, retitled(progress, title), status)
 
 
 def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:

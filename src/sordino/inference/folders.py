@@ -55,6 +55,8 @@ def enhance_folder(
         InputError: no such folder, one folder for both, or no such model.
     """
     source, target = Path(source), Path(target)
+    if workers is not None and workers < 1:
+        raise InputError("workers", str(workers), "1 or more")
     if target.resolve() == source.resolve():
         raise InputError(target, "output and input are the same folder", hint="choose another output")
     files, cores = recordings_of(source, target), os.cpu_count() or 1
