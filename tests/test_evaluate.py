@@ -109,13 +109,13 @@ def test_a_recording_that_cannot_be_read_is_a_failure_among_the_others(tmp_path)
             sound_files.write(tmp_path / side / f"{name}.wav", recording(name, 0.5).noisy, RATE)
     folders = tmp_path / "noisy", tmp_path / "clean"
     (tmp_path / "noisy" / "b.wav").write_bytes(b"no sound")
-    scores = sordino.evaluate(None, folders, ("si_sdr_db", "snr_db"))
+    scores = sordino.evaluate(None, folders, metrics=("si_sdr_db", "snr_db"))
     assert [row["id"] for row in scores.rows] == ["a"]
     assert [failure.metric for failure in scores.failures] == ["si_sdr_db", "snr_db"]
     assert all("b.wav: cannot be read as audio" in failure.reason for failure in scores.failures)
     (tmp_path / "noisy" / "a.wav").write_bytes(b"no sound")
     with pytest.raises(InputError, match="cannot be read as audio"):
-        sordino.evaluate(None, folders, ("si_sdr_db",))
+        sordino.evaluate(None, folders, metrics=("si_sdr_db",))
 
 
 def test_scores_without_any_value_still_make_a_table():

@@ -109,8 +109,8 @@ def test_what_a_killed_writer_leaves_is_swept_up(tmp_path: Path) -> None:
 
 
 def test_one_folder_holds_one_run_at_a_time_and_a_killed_one_lets_go(tmp_path: Path) -> None:
-    code = "import sys, time; from sordino.files import held\nwith held(sys.argv[1]): print('held', flush=True); time.sleep(60)"
-    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    code = f"import time; from sordino.files import held\nwith held({str(tmp_path)!r}): print('held'); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-uc", code], stdout=subprocess.PIPE, text=True)
     with other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
