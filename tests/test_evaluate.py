@@ -106,7 +106,7 @@ def test_failures_are_counted_and_never_zero():
 def test_a_recording_that_cannot_be_read_is_a_failure_among_the_others(tmp_path):
     for name in ("a", "b"):
         for side in ("noisy", "clean"):
-            sound_files.write(tmp_path / side / f"{name}.wav", recording(name, 0.5).noisy, RATE)
+            sound_files.write(tmp_path / side / f"{name}.wav", getattr(recording(name, 0.5), side), RATE)
     folders = tmp_path / "noisy", tmp_path / "clean"
     (tmp_path / "noisy" / "b.wav").write_bytes(b"no sound")
     scores = sordino.evaluate(None, folders, metrics=("si_sdr_db", "snr_db"))
