@@ -101,7 +101,7 @@ def test_processes_seeds_and_further_hours(corpus: Path, tmp_path: Path) -> None
     for hours, workers in ((4 / 3600, 1), (12 / 3600, 2), (12 / 3600, 1)):
         result = render(dns(corpus), tmp_path / "grown", hours, workers=workers)
         # What a killed process leaves behind is gone with the next run.
-        (tmp_path / "grown" / "noisy" / ".half.part-x1y2z3.flac").touch()
+        (tmp_path / "grown" / "noisy" / ".half.sordino-part-x1y2z3_0.flac").touch()
     render(dns(corpus), tmp_path / "grown", 12 / 3600, workers=1)
     assert (result.written, result.present) == (0, 24 + 3)
     assert contents(tmp_path / "grown") == contents(tmp_path / "once")

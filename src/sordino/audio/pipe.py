@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sordino.audio.pcm import BITS, decode, encode
+from sordino.audio.pcm import BITS, check_shape, decode, encode
 from sordino.audio.wav import READABLE, UNKNOWN, WavFormat, header, read_header
 from sordino.errors import InputError
 from sordino.files import unwritable
@@ -34,10 +34,11 @@ class Reader:
 
     Args:
         file: a binary file; it is read from its current position and need not be seekable.
-        sample_rate: rate of raw samples in Hz, 16000 by default; for WAV the header states it, and a value given here
-            must agree.
-        channels: channels of raw samples, 1 by default; for WAV as ``sample_rate``.
-        encoding: encoding of raw samples, a key of ``BITS``; for WAV the header states it.
+        sample_rate: rate of raw samples in Hz; for WAV the header states it, and a value given here must agree.
+        channels: channels of raw samples; for WAV as ``sample_rate``.
+        encoding: encoding of raw samples, a key of ``BITS``; for WAV the header states it. Raw samples have no mark by
+            which they could be recognised, so at least one of the three must be given for them; the others are then
+            16000 Hz, one channel and ``s16le``.
         name: name of the stream in errors.
 
     Raises:
@@ -49,7 +50,7 @@ class Reader:
         file: BinaryIO,
         sample_rate: int | None = None,
         channels: int | None = None,
-        encoding: str = "s16le",
+        encoding: str | None = None,
         name: str = "standard input",
     ) -> None:
         self._file, self._name = file, name
@@ -58,7 +59,7 @@ class Reader:
         self._stated: int | None = None  # bytes of samples by the header; None where it leaves them open
         self.sample_rate = 16000 if sample_rate is None else sample_rate
         self.channels = 1 if channels is None else channels
-        self.encoding = encoding
+        self.encoding = encoding or "s16le"
         magic = self._take(4)
         if magic in _FOREIGN:
             hint = "decode it first, for example with ffmpeg -i - -f wav -"
@@ -69,10 +70,12 @@ class Reader:
             self.sample_rate, self.channels, self.encoding = form
             self._check_agreement(sample_rate, self.sample_rate, "Hz")
             self._check_agreement(channels, self.channels, "channel(s)")
+        elif (sample_rate, channels, encoding) == (None, None, None) and magic:
+            hint = "decode it first, for example with ffmpeg -i - -f wav -; of raw samples say the rate or the format"
+            raise InputError(name, "is no WAV", READABLE, hint)
         else:
             self._pushed_back = magic
-        if self.sample_rate < 1 or self.channels < 1:
-            raise InputError(name, f"{self.channels} channel(s) at {self.sample_rate} Hz", "numbers above 0")
+        check_shape(name, self.sample_rate, self.channels)
         self._frame = BITS[self.encoding] // 8 * self.channels  # bytes of one sample of every channel
 
     def blocks(self, length: int) -> Iterator[np.ndarray]:

@@ -62,13 +62,14 @@ class Display:
         from rich import progress
 
         return progress.Progress(
-            progress.TextColumn("{task.description}"),
+            # Titles and paths are text, not markup: brackets in them are brackets.
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             progress.TimeElapsedColumn(),
             progress.TextColumn("left"),
             progress.TimeRemainingColumn(),
-            progress.TextColumn("{task.fields[numbers]}"),
+            progress.TextColumn("{task.fields[numbers]}", markup=False),
             console=self._console,
         )
 
@@ -101,9 +102,11 @@ class Line:
 
     def __call__(self, text: str) -> None:
         """Show ``text`` in place of the last one; a log file gets one now and then."""
+        from rich.text import Text
+
         now = time.monotonic()
         if self._console.is_terminal:
-            self._spinner.update(text)
+            self._spinner.update(Text(text))
         elif now - self._printed >= LINE_EVERY_S:
             self._printed = now
             _print(self._console, text)
@@ -112,7 +115,7 @@ class Line:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, markup=False, emoji=False)
 
 
 def _print(console: Console, line: str) -> None:

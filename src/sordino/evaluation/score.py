@@ -126,7 +126,7 @@ def score(
 
     Raises:
         InputError: there is nothing to score, a metric's file is not installed, an item has no reference or shares its
-            id, or the lengths differ.
+            id, the lengths differ, or no recording can be read; one among others is a failure.
     """
     metrics, total = check(metrics), len(items)
     methods = {name: describe(name) for name in metrics}  # first: a metric that cannot be computed says so here
@@ -142,14 +142,32 @@ def score(
         if progress is not None and not rank():
             progress("scoring", min(done * world_size(), total), total, {})
 
+    unreadable: list[InputError] = []
+
     def jobs() -> Iterator[tuple[dict[str, Any], Job]]:
-        for item in mine:
+        for item in _readable(mine, unreadable):
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
             yield row, Job(*_enhanced(enhance, item, compared), sample_rate, metrics, align)
 
-    rows, failures = _merged(all_gather(lambda: _scored(measured(jobs(), workers, here_s), report)))
+    parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable))
+    rows, failures = _merged([scored for scored, _ in parts])
+    lost = [error for _, errors in parts for error in errors]
+    if lost and not rows:
+        raise lost[0]
+    failures += [Failure(error.where, name, str(error)) for error in lost for name in metrics]
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     return Scores(rows, metrics, failures, metadata)
+
+
+def _readable(items: Sequence[Item], unreadable: list[InputError]) -> Iterator[Item]:
+    """Yield the recordings that can be read; of the others the error is added to ``unreadable``."""
+    for index in range(len(items)):
+        try:
+            item = items[index]
+        except InputError as error:
+            unreadable.append(error)
+            continue
+        yield item
 
 
 def _scored(

@@ -12,8 +12,18 @@ from typing import Any
 from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.inference.blend import ESTIMATE_ALONE, Blend
-from sordino.inference.files import enhance_file
+from sordino.inference.files import enhance_file, writable_name
 from sordino.inference.model import open_model
+
+
+def recordings_of(source: Path, target: Path) -> list[Path]:
+    """Return the recordings below a folder, without those in the output folder where it lies below the other.
+
+    Raises:
+        InputError: no such folder.
+    """
+    output = target.resolve()
+    return [path for path in sound_files.list_audio(source) if output not in path.resolve().parents]
 
 
 class _Stopped(Exception):
@@ -45,9 +55,11 @@ def enhance_folder(
         InputError: no such folder, one folder for both, or no such model.
     """
     source, target = Path(source), Path(target)
+    if workers is not None and workers < 1:
+        raise InputError("workers", str(workers), "1 or more")
     if target.resolve() == source.resolve():
         raise InputError(target, "output and input are the same folder", hint="choose another output")
-    files, cores = sound_files.list_audio(source), os.cpu_count() or 1
+    files, cores = recordings_of(source, target), os.cpu_count() or 1
     ready = open_model(model, threads=max(cores // max(len(files), 1), 1))
     stopped = threading.Event()
 
@@ -58,7 +70,9 @@ def enhance_folder(
     def one(path: Path) -> dict[str, Any]:
         check()
         try:
-            return enhance_file(path, target / path.relative_to(source), ready, blend, check)
+            return enhance_file(
+                path, target / path.relative_to(source).with_name(writable_name(path.name)), ready, blend, check
+            )
         except InputError as error:
             return {"input": str(path), "error": str(error)}
 

@@ -48,6 +48,8 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int | 
     Raises:
         InputError: raised by ``work``, or because a process was killed.
     """
+    if workers is not None and workers < 1:
+        raise InputError("workers", str(workers), "1 or more")
     workers = min(workers or os.cpu_count() or 1, len(jobs))
     if workers <= 1:
         yield from map(work, jobs)
