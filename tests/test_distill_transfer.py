@@ -97,6 +97,14 @@ def test_wrong_arguments_are_refused() -> None:
             AttentionTransfer(**wrong)
     with pytest.raises(ValueError, match="no such loss"):
         Output(loss="kl")
+    weights: dict[str, dict[str, float]] = {
+        "no such loss": {"l1": 1.0, "kl": 1.0},
+        "the weight of l1 is 0 or more": {"l1": -1.0},
+        "no loss between the estimates": {"l1": 0.0},
+    }
+    for message, loss in weights.items():
+        with pytest.raises(ValueError, match=message):
+            Output(loss)
 
 
 # Which layer teaches which
@@ -188,3 +196,13 @@ def test_different_waveforms_always_cost_something(loss: str) -> None:
     value = Output(loss)(View(batch.noisy), View(batch.clean), batch)
     assert value > 0.01
     assert value.item() == pytest.approx(LOSSES[loss]()(batch.clean, batch.noisy, batch.noisy).mean().item())
+
+
+def test_several_losses_are_summed_with_their_weights() -> None:
+    batch = batch_of(1600)
+    assert batch.clean is not None
+    views = View(batch.noisy), View(batch.clean)
+    both = Output({"l1": 2.0, "snr": 0.01})(*views, batch)
+    assert both.item() == pytest.approx(
+        2 * Output("l1")(*views, batch).item() + 0.01 * Output("snr")(*views, batch).item()
+    )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import sordino
+from helpers.graphs import graph_file, held_back, lagging, spectral
 from sordino.assets import SPEECH
 from sordino.audio.sound_files import read_mono
+from sordino.distill.teachers import ExternalTeacher
 from sordino.errors import InputError
 from sordino.inference.graphs import whole
 from sordino.inference.graphs.deepfilternet import SAMPLE_RATE as FULL_BAND
@@ -20,36 +23,13 @@ from sordino.inference.graphs.external import open_external
 from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.graphs.presets import PRESETS
 from sordino.inference.graphs.probe import measure_delay
-from sordino.inference.graphs.recognise import recognise
-from sordino.inference.graphs.spectra import Frames, Stft, Window
+from sordino.inference.graphs.recognise import Signature, recognise
+from sordino.inference.graphs.spectra import Frames
+from sordino.inference.graphs.stft import Stft
+from sordino.inference.model import open_model
+from sordino.types import Batch
 
-onnx = pytest.importorskip("onnx", reason="needs sordino[train]")
 RATE = 16000
-
-
-def graph_file(path: Path, nodes: Sequence[tuple[str, Sequence[str], Sequence[str]]], inputs, outputs) -> Path:
-    """Write a graph of nodes (operator, inputs, outputs) between named ports (name, shape)."""
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    ports = [[helper.make_tensor_value_info(name, kind, shape) for name, shape in side] for side in (inputs, outputs)]
-    made = [helper.make_node(operator, list(ins), list(outs)) for operator, ins, outs in nodes]
-    graph = helper.make_graph(made, "test", *ports)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    onnx.save(model, path)
-    return path
-
-
-def held_back(path: Path, hop: int, operator: str = "Identity") -> Path:
-    """A stream that returns the hop before, through ``operator``: a delay of one hop."""
-    nodes = [(operator, ["memory"], ["out"]), ("Identity", ["hop"], ["after"])]
-    return graph_file(path, nodes, [("hop", [1, hop]), ("memory", [1, hop])], [("out", [1, hop]), ("after", [1, hop])])
-
-
-def spectral(path: Path, bins: int = 257) -> Path:
-    """One frame that comes out as it went in, beside a state."""
-    shape = [1, bins, 1, 2]
-    nodes = [("Identity", ["frame"], ["out"]), ("Identity", ["memory"], ["after"])]
-    return graph_file(path, nodes, [("frame", shape), ("memory", [1, 4])], [("out", shape), ("after", [1, 4])])
 
 
 def enhanced(path: Path, stft: Stft | None = None) -> np.ndarray:
@@ -61,7 +41,7 @@ def enhanced(path: Path, stft: Stft | None = None) -> np.ndarray:
 def test_the_delay_of_a_stream_is_measured_and_taken_off(tmp_path: Path, hop: int) -> None:
     path = held_back(tmp_path / "late.onnx", hop)
     opened = open_external(path)
-    assert (opened.signature.kind, opened.signature.hop) == ("wave stream", hop)
+    assert opened.signature == Signature("wave stream", length=hop, hop=hop)
     assert opened.delay.samples == hop
     assert f"delay {hop} samples" in opened.notes
     np.testing.assert_allclose(enhanced(path), read_mono(SPEECH, RATE), atol=1e-6)
@@ -69,39 +49,70 @@ def test_the_delay_of_a_stream_is_measured_and_taken_off(tmp_path: Path, hop: in
 
 @pytest.mark.parametrize(("n_fft", "hop", "window"), [(512, 256, "hann"), (512, 160, "hann"), (512, 128, "sqrt_hann")])
 def test_a_network_of_spectra_that_changes_nothing_changes_nothing(
-    tmp_path: Path, n_fft: int, hop: int, window: Window
+    tmp_path: Path, n_fft: int, hop: int, window: str
 ) -> None:
     path, stft = spectral(tmp_path / "frames.onnx"), Stft(n_fft, hop, window)
     assert open_external(path, stft).delay.samples == n_fft - hop
     np.testing.assert_allclose(enhanced(path, stft), read_mono(SPEECH, RATE), atol=1e-5)
 
 
-def test_a_graph_of_whole_recordings_is_compensated_too(tmp_path: Path) -> None:
-    """Its output is its input after 100 zeros, cut to the same length."""
-    shape = [1, "T"]
-    nodes = [
-        ("Constant", [], ["zeros"]), ("Concat", ["zeros", "x"], ["longer"]), ("Constant", [], ["first"]),
-        ("Constant", [], ["last"]), ("Constant", [], ["axis"]), ("Slice", ["longer", "first", "last", "axis"], ["y"]),
-    ]  # fmt: skip
-    path = graph_file(tmp_path / "late.onnx", nodes, [("x", shape)], [("y", shape)])
-    model = onnx.load(path)
-    values = {
-        "zeros": np.zeros((1, 100), np.float32),
-        "first": np.array([0]),
-        "last": np.array([-100]),
-        "axis": np.array([1]),
-    }
-    for node in model.graph.node:
-        if node.op_type == "Concat":
-            node.attribute.append(onnx.helper.make_attribute("axis", 1))
-        elif node.op_type == "Constant":
-            value = onnx.numpy_helper.from_array(values[node.output[0]])
-            node.attribute.append(onnx.helper.make_attribute("value", value))
-    onnx.save(model, path)
+@pytest.mark.parametrize("shape", [[1, "T"], ["B", "T"], ["B", 1, "T"]])
+def test_a_graph_of_whole_recordings_is_compensated_too(tmp_path: Path, shape: list[int | str]) -> None:
+    path, speech = lagging(tmp_path / "late.onnx", shape, 100), read_mono(SPEECH, RATE)
     opened = open_external(path)
     assert opened.engine is None
     assert opened.delay.samples == 100
-    np.testing.assert_allclose(enhanced(path), read_mono(SPEECH, RATE), atol=1e-6)
+    np.testing.assert_allclose(enhanced(path), speech, atol=1e-6)
+    model = open_model(path)
+    assert "delay 100 samples" in model.about["external"]
+    assert (model.run_batch is not None) == (shape[0] == "B")
+    both = np.stack([speech, 0.5 * speech[::-1]])
+    np.testing.assert_allclose(sordino.enhance(both, RATE, model), both, atol=1e-6)
+
+
+def test_several_signals_of_one_length_are_one_pass_where_the_graph_takes_them(tmp_path: Path) -> None:
+    """What is added to each signal is the number of signals in the pass."""
+    nodes = [
+        ("Shape", ["x"], ["shape"]), ("Gather", ["shape", "first"], ["count"]), ("Cast", ["count"], ["real"]),
+        ("Mul", ["real", "little"], ["more"]), ("Add", ["x", "more"], ["y"]),
+    ]  # fmt: skip
+    values = {"first": np.array(0), "little": np.float32(1e-3)}
+    path = graph_file(
+        tmp_path / "count.onnx", nodes, [("x", ["B", "T"])], [("y", ["B", "T"])], values, {"Cast": {"to": 1}}
+    )
+    signals = np.zeros((3, 500), np.float32)
+    np.testing.assert_allclose(sordino.enhance(signals, RATE, path), 3e-3, atol=1e-7)
+    teacher = ExternalTeacher(partial(sordino.enhance, sample_rate=RATE, model=open_model(path)), "count", RATE, True)
+    wave = teacher(Batch(torch.zeros(3, 500), None, torch.tensor([500] * 3))).wave
+    torch.testing.assert_close(wave, torch.full((3, 500), 3e-3))
+
+
+@pytest.mark.parametrize("delay", [0, 100])
+def test_a_graph_of_a_fixed_number_of_samples_runs_window_by_window(tmp_path: Path, delay: int) -> None:
+    path, speech = lagging(tmp_path / "fixed.onnx", [1, 2 * RATE + delay], delay), read_mono(SPEECH, RATE)
+    long = np.tile(speech, 3)
+    for signal in (speech[:999], speech, long):
+        np.testing.assert_allclose(sordino.enhance(signal, RATE, path), signal, atol=1e-6)
+
+
+def test_a_short_graph_without_a_state_takes_what_fits(tmp_path: Path) -> None:
+    path, speech = lagging(tmp_path / "fixed.onnx", [1, RATE], 100), read_mono(SPEECH, RATE)
+    np.testing.assert_allclose(sordino.enhance(speech[: RATE - 100], RATE, path), speech[: RATE - 100], atol=1e-6)
+    with pytest.raises(InputError, match=r"takes 16000 samples at once and keeps no state; expected a recording of no"):
+        sordino.enhance(speech, RATE, path)
+
+
+def test_a_state_is_left_as_it_was_and_channels_keep_their_own(tmp_path: Path) -> None:
+    for path, stft in ((held_back(tmp_path / "a.onnx", 256), None), (spectral(tmp_path / "b.onnx"), Stft(512, 256))):
+        engine = open_external(path, stft, threads=2).engine
+        assert engine is not None
+        block = np.stack([read_mono(SPEECH, RATE)[:2048], np.ones(2048, np.float32)])
+        _, before = engine.step(block, engine.start(2))
+        first, _ = engine.step(block, before)
+        again, _ = engine.step(block, before)
+        np.testing.assert_array_equal(first, again)
+        alone, _ = engine.step(block[1:], engine.step(block[1:], engine.start(1))[1])
+        np.testing.assert_array_equal(alone[0], first[1])
 
 
 def test_what_cannot_be_compensated_is_refused(tmp_path: Path) -> None:
@@ -127,15 +138,11 @@ def test_enhance_and_streams_run_them(tmp_path: Path) -> None:
     np.testing.assert_allclose(sordino.enhance(np.stack([speech, -speech]), RATE, path)[1], -speech, atol=1e-6)
 
 
-def test_a_graph_of_samples_without_a_batch_runs_and_one_of_a_fixed_length_is_refused(tmp_path: Path) -> None:
+def test_a_graph_of_samples_without_a_batch_runs(tmp_path: Path) -> None:
     speech = read_mono(SPEECH, RATE)
     nodes = [("Identity", ["x"], ["y"])]
     plain = graph_file(tmp_path / "plain.onnx", nodes, [("x", ["T"])], [("y", ["T"])])
     np.testing.assert_allclose(sordino.enhance(speech, RATE, plain), speech, atol=1e-6)
-    length = [1, RATE]
-    fixed = graph_file(tmp_path / "fixed.onnx", nodes, [("x", length)], [("y", length)])
-    with pytest.raises(InputError, match=r"x \[1, 16000\].*of any length"):
-        sordino.enhance(speech, RATE, fixed)
 
 
 def test_spectra_need_their_transform(tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         ({"loss": {}, "distill": {"output": {"loss": "perceptual"}}}, True),
         ({"loss": {}, "distill": {"output": {"loss": "perceptual"}}, "weights": {"kd/output": 0.0}}, False),
+        ({"loss": {}, "distill": {"output": {"loss": {"compressed": 1.0, "perceptual": 0.01}}}}, True),
+        ({"loss": {}, "distill": {"output": {"loss": {"compressed": 1.0, "perceptual": 0.0}}}}, False),
         ({"loss": {}, "distill": {"output": {"loss": "l1"}, "mvat": None}}, False),
     ],
 )

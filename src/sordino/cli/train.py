@@ -50,7 +50,7 @@ def _tried(tried: DryRun) -> str:
     learnt = f", and {tried.learnt:,} of the methods" if tried.learnt else ""
     lines.append(f"trains {tried.parameters:,} parameters of the student{learnt}")
     lines.append(f"{tried.steps} steps, about {hours:.2g} hours here; validation, save and resume work")
-    return "\n".join([*lines, tried.cache] if tried.cache else lines)
+    return "\n".join([*lines, *tried.teacher, *([tried.cache] if tried.cache else [])])
 
 
 def _pull(name: str, pulls: Mapping[str, float]) -> str:

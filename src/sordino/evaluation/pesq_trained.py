@@ -59,7 +59,8 @@ def trains_on_pesq(recipe: Mapping[str, Any]) -> bool:
     terms = [f"loss/{name}" for name, arguments in (recipe.get("loss") or {}).items() if arguments is not None]
     terms = [term for term in terms if term == f"loss/{PERCEPTUAL}"]
     for name, arguments in (recipe.get("distill") or {}).items():
-        if (arguments or {}).get("loss") == PERCEPTUAL:
+        loss = (arguments or {}).get("loss")  # a name, or several with their weights
+        if loss == PERCEPTUAL or (isinstance(loss, Mapping) and loss.get(PERCEPTUAL)):
             terms.append(f"kd/{name}")
     whole = recipe.get("weights") or {}
     stages = [whole | (stage.get("weights") or {}) for stage in recipe.get("stages") or [{}]]

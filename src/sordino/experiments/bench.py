@@ -52,7 +52,7 @@ def bench(
         InputError: no such model.
     """
     source = resolve(model, otherwise="recipe")
-    if source.is_graph or source.kind == "import":
+    if source.is_graph or source.kind in ("import", "external"):
         cost, runner = _outside(str(model), source, seconds, model_rate), str(model)
     elif source.kind == "checkpoint":
         runner = models.load(source.checkpoint)
@@ -119,11 +119,12 @@ def _identity(model: Component) -> str:
 def _outside(model: str, source: ModelSource, seconds: float, model_rate: int | None) -> Cost:
     """What is known of an ONNX file or a function; all of it where sordino wrote the file."""
     opened = open_model(model, sample_rate=model_rate)
-    size = None if source.path is None else source.path.stat().st_size
-    if opened.about.get("name") in models.MODELS:
+    files = source.files
+    size = sum(file.stat().st_size for file in files) if files else None
+    if opened.about.get("name") in models.MODELS and "arguments" in opened.about:
         network = models.create(opened.about["name"], **json.loads(opened.about["arguments"]))
         return replace(count(network, seconds), file_bytes=size)
-    parameters = None if source.path is None else count_weights(source.path)
+    parameters = sum(count_weights(file) for file in files) if files else None
     return Cost(opened.name, parameters=parameters, file_bytes=size)
 
 

@@ -81,7 +81,7 @@ def learns_from_pesq(recipe: Recipe) -> bool:
         return True
     origins = [recipe.model.checkpoint] if isinstance(recipe.model, Pretrained) else []
     if recipe.teacher is not None:
-        origins += [model for model in (recipe.teacher.checkpoint, recipe.teacher.estimate) if model]
+        origins += recipe.teacher.models()
     for source in [resolve(origin, otherwise="checkpoint") for origin in origins]:
         if source.kind not in ("shipped", "checkpoint") or not source.checkpoint.is_file():
             continue

@@ -17,7 +17,8 @@ import yaml
 
 from sordino.assets import RECIPES, recipes
 from sordino.errors import InputError, did_you_mean
-from sordino.experiments.schema import OWN, PARTS, TEACHERS
+from sordino.experiments.schema import OWN, PARTS
+from sordino.experiments.teacher_section import TEACHERS
 from sordino.plugins.modules import trust_names
 
 KEY = re.compile(r"(?<=\.)[^:]+:[^.]+|[^.]+")

@@ -34,16 +34,15 @@ import yaml
 from sordino.errors import InputError
 from sordino.experiments.merge import load, merge, on_base, overriding, parse
 from sordino.experiments.schema import (
-    TEACHERS,
     Arguments,
     Component,
     Paper,
     Pretrained,
     Section,
-    Teacher,
     Unlabelled,
     check,
 )
+from sordino.experiments.teacher_section import Teacher
 from sordino.files import write_text
 from sordino.plugins.modules import demand_names, trust_names
 from sordino.training import Settings, Stage, Weight
@@ -108,8 +107,7 @@ class Recipe:
 
     def teacher_facts(self) -> dict[str, Any]:
         """What the teacher's answers depend on beside the teacher itself, by dotted key, as a cache stores it."""
-        own = (*TEACHERS, "estimate", "cache", "draws")
-        teacher = {key: value for key, value in self.stated.get("teacher", {}).items() if key not in own}
+        teacher = {key: value for key, value in self.stated.get("teacher", {}).items() if key == "sample_rate"}
         unlabelled = self.stated.get("unlabelled", {})
         facts = plain({"teacher": teacher, "data": self.stated["data"], "unlabelled": unlabelled})
         return {".".join(key): value for key, value in flat(facts).items()}

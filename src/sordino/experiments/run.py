@@ -16,7 +16,8 @@ from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments.build import build_source, build_trainer
 from sordino.experiments.recipe import RECIPE, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
 from sordino.experiments.schema import Component
-from sordino.experiments.teacher import cache_plan
+from sordino.experiments.teacher import cache_plan, notes
+from sordino.experiments.teacher_cost import teacher_cost
 from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.plugins.modules import demand_names
@@ -63,8 +64,10 @@ def train(
     folder = checked.folder if out is None else Path(out)
     trainer = build_trainer(checked, folder)
     title, planned = checked.title or checked.name, cache_plan(trainer)
-    if planned and status is not None and rank() == 0:
-        status(planned)
+    if status is not None and rank() == 0:
+        for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), planned]:
+            if line:
+                status(line)
     saved = broadcast(lambda: _prepare_folder(folder, checked, resume))
     return trainer.fit(saved, retitled(progress, title), status)
 
@@ -103,6 +106,8 @@ class DryRun:
     """Of those that were tried."""
     cache: str
     """What the teacher's cache would take, in words; empty if there is none."""
+    teacher: tuple[str, ...] = ()
+    """What its networks of other projects were recognised as, and what an epoch costs with it, live and cached."""
 
 
 def dry_run(recipe: RecipeLike, overrides: Sequence[str] = ()) -> DryRun:
@@ -123,12 +128,14 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = ()) -> DryRun:
             checked = read(checked, layers=[{"teacher": {"cache": str(folder / "cache")}}])
             whole = build_trainer(checked, folder)
         terms = whole.check()
+        cost = teacher_cost(whole, folder / "timed")
+        teacher = (*notes(whole.objective.teacher), *([cost.describe()] if cost else []))
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
         short = _shortened(checked)
         outcome = build_trainer(short, folder).fit()
         build_trainer(short, folder).fit(resume=True)
     parameters, learnt = models.count_parameters(whole.student), models.count_parameters(whole.objective)
-    return DryRun(terms, pulled, parameters, learnt, whole.steps, outcome.seconds / outcome.steps, cache)
+    return DryRun(terms, pulled, parameters, learnt, whole.steps, outcome.seconds / outcome.steps, cache, teacher)
 
 
 def _shortened(recipe: Recipe) -> Recipe:

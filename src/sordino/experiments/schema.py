@@ -14,17 +14,12 @@ from typing import Any, NamedTuple
 from sordino.errors import InputError
 from sordino.experiments.recipe_values import arguments, construct, unknown, value
 from sordino.experiments.signatures import CATALOGUES, Signature, catalogue, named
-from sordino.inference.resolve import resolve
+from sordino.experiments.teacher_section import Teacher
 from sordino.plugins.catalogue import Kind
-from sordino.plugins.import_string import FORM
 from sordino.training import Balance, Ramp, Settings, Stage, Weight
 
 Arguments = Mapping[str, Any]
 """Of a constructor, by name, with their right types."""
-
-TEACHERS = ("checkpoint", "onnx", "callable")
-"""The kinds of teacher, of which a section names one."""
-DRAWS = 4
 
 
 @dataclass(frozen=True)
@@ -44,60 +39,6 @@ class Pretrained:
     """
 
     checkpoint: str
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """Where the teacher comes from: one of a checkpoint, an ONNX file and a function.
-
-    Args:
-        checkpoint: a network that sordino trained (.safetensors, or the name of a student that ships) or a published
-            one; methods can read its features.
-        onnx: a graph from noisy [1,T] to estimate [1,T], whoever wrote it; it teaches by its estimate alone.
-        callable: ``package.module:function``, from noisy [T] to estimate [T], float32; it does so too.
-        sample_rate: Hz at which the function works, or an ONNX file that does not say; 16000 when left out.
-        estimate: another model, whose estimate is taught in place of the checkpoint's: a checkpoint, an ONNX file or a
-            function.
-        cache: folder in which its answers are kept, so that each is computed once.
-        draws: with a cache, the variants of each training item; as many epochs pass until the same ones come again.
-            4 when left out.
-
-    Raises:
-        InputError: no kind of teacher or several, or arguments that do not go with the kind.
-    """
-
-    checkpoint: str | None = None
-    onnx: str | None = None
-    callable: str | None = None
-    sample_rate: int | None = None
-    estimate: str | None = None
-    cache: str | None = None
-    draws: int | None = None
-
-    def __post_init__(self) -> None:
-        kinds = [kind for kind in TEACHERS if getattr(self, kind) is not None]
-        if len(kinds) != 1:
-            found = " and ".join(kinds) + " at once" if kinds else "missing"
-            raise InputError("teacher", found, f"one of {', '.join(TEACHERS)}")
-        if self.draws is not None and self.cache is None:
-            found = "counts the variants that a cache keeps"
-            raise InputError("teacher.draws", found, "teacher.cache: FOLDER beside it")
-        if self.checkpoint is not None and self.sample_rate is not None:
-            raise InputError("teacher.sample_rate", "a checkpoint knows its own", "none")
-        if self.checkpoint is None and self.estimate is not None:
-            found = f"{kinds[0]} shows nothing but its own"
-            raise InputError("teacher.estimate", found, "teacher.checkpoint beside it")
-        if self.onnx is not None and not self.onnx.lower().endswith(".onnx"):
-            raise InputError("teacher.onnx", f"{self.onnx!r} is no .onnx file")
-        if self.callable is not None and resolve(self.callable, otherwise="checkpoint").kind != "import":
-            raise InputError("teacher.callable", f"{self.callable!r} is no {FORM}")
-
-    @property
-    def variants(self) -> int | None:
-        """How many variants there are of each training item; None without a cache: there are ever new ones."""
-        if self.cache is None:
-            return None
-        return DRAWS if self.draws is None else self.draws
 
 
 @dataclass(frozen=True)

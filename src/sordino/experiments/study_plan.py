@@ -41,6 +41,7 @@ from sordino.experiments.merge import parse
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.recipe_values import construct
 from sordino.files import slug
+from sordino.inference.resolve import resolve
 from sordino.plugins.modules import trust_names
 from sordino.report.paper import results, tables
 from sordino.report.studies import StudyCell
@@ -218,11 +219,13 @@ def _check_paper(study: Study, runs: Sequence[StudyRun], path: Path) -> None:
 def teachers(runs: Sequence[StudyRun]) -> dict[StudyCell, str]:
     """Name the teachers of the runs as the tables do: cell -> its file, its function, or its name if it ships."""
     sections = [one.recipe.teacher for one in runs if one.recipe.teacher is not None]
-    models = [model for section in sections for model in (section.checkpoint, section.estimate) if model is not None]
+    models = [model for section in sections for model in section.models()]
     found: dict[StudyCell, str] = {}
     for model in dict.fromkeys(models):
         # The folder of its run says more than "best"; a student that ships has its name alone.
-        cell = StudyCell("", f"{Path(model).parent.name or model} (teacher)")
+        source = resolve(model, otherwise="checkpoint")
+        name = Path(model).parent.name or model if source.kind == "checkpoint" else source.name
+        cell = StudyCell("", f"{name} (teacher)")
         if cell in found:  # another teacher is in a folder of the same name
             cell = StudyCell("", f"{Path(model).parent} (teacher)")
         found[cell] = model

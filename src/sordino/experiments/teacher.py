@@ -1,23 +1,36 @@
-"""The teacher of a recipe: a network, a model from elsewhere, or both as one; any of them behind a cache."""
+"""The teacher of a recipe: a network, a model from elsewhere, or several as one; any of them behind a cache."""
 
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from sordino import models
 from sordino.assets import weights
 from sordino.distill import teachers
+from sordino.distill.teachers.several import Measure
 from sordino.errors import InputError
 from sordino.experiments.recipe import Recipe
-from sordino.experiments.schema import Teacher
+from sordino.experiments.teacher_section import Teacher
 from sordino.inference.enhance import enhance
+from sordino.inference.graphs.card import is_card
+from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.model import open_model
-from sordino.inference.resolve import resolve
+from sordino.metrics import describe, look_of, measure, owner
 from sordino.training import Trainer
+
+MEASURE = "si_sdr_db"
+"""What chooses the best of several teachers where the recipe does not say."""
+UNLABELLED, UNLABELLED_COLUMN = "dnsmos", "dnsmos_ovrl"
+"""The metric, and its column, that chooses where there is no clean speech."""
 
 
 def build_teacher(recipe: Recipe, sample_rate: int) -> teachers.AnyTeacher | None:
@@ -33,15 +46,15 @@ def build_teacher(recipe: Recipe, sample_rate: int) -> teachers.AnyTeacher | Non
     section = recipe.teacher
     if section is None:
         return None
+    # Recordings without clean speech come, if not in the first batch, so DNSMOS has to be there.
+    judges = recipe.unlabelled is not None and _names(section, "best")
+    judged = {"teacher.dnsmos": describe(UNLABELLED)} if judges else {}
     load = partial(_load, section, sample_rate, recipe.train.threads)
     if section.cache is None:
         return load()
-    facts = recipe.teacher_facts() | {"teacher": _identity(section)}
-    both = [section]
-    if section.estimate is not None:
-        both.append(_of_estimate(section.estimate))
-        facts["teacher.estimate"] = _identity(both[1])
-    return teachers.CachedTeacher(load, section.cache, facts, verify=any(one.checkpoint is None for one in both))
+    facts = recipe.teacher_facts() | _facts("teacher", section) | judged
+    verify = any(_names(section, kind) for kind in ("onnx", "preset", "callable"))
+    return teachers.CachedTeacher(load, section.cache, facts, verify=verify)
 
 
 def cache_plan(trainer: Trainer) -> str:
@@ -61,33 +74,98 @@ def cache_plan(trainer: Trainer) -> str:
 
 
 def _load(section: Teacher, sample_rate: int, threads: int | None) -> teachers.AnyTeacher:
-    """A network whose features can be read, a model that runs at the student's rate, or the one with the other."""
-    if section.estimate is not None:
+    """A network whose features can be read, a model that runs at the student's rate, or several as one."""
+    estimating, members = section.estimating(), section.members()
+    if estimating is not None:
         features = _load(replace(section, estimate=None), sample_rate, threads)
-        return teachers.JointTeacher(features, _load(_of_estimate(section.estimate), sample_rate, threads))
+        return teachers.JointTeacher(features, _load(estimating, sample_rate, threads))
+    if members:
+        loaded = [_load(member, sample_rate, threads) for member in members]
+        measure = None if section.best is None else _measure(section.measure or MEASURE, sample_rate)
+        return teachers.SeveralTeachers(loaded, measure)
     with torch.random.fork_rng(devices=[]):  # whether it is loaded, and when, moves no other draw of the run
         if section.checkpoint is not None:
             return teachers.Teacher(models.load(section.checkpoint))
-        model = open_model(section.onnx or section.callable, threads, section.sample_rate)
+        model = open_model(section.callable or _graph(section), threads, section.sample_rate)
     run = partial(enhance, sample_rate=sample_rate, model=model)
-    return teachers.ExternalTeacher(run, model.name, sample_rate)
+    # A function may not be ready for several signals, and may change what it is given.
+    return teachers.ExternalTeacher(
+        run, model.name, sample_rate, section.callable is None, model.about.get("external", "")
+    )
 
 
-def _of_estimate(model: str) -> Teacher:
-    """The section of a teacher that is named by one string, as ``teacher.estimate`` is."""
-    kind = resolve(model, otherwise="checkpoint").kind
-    if kind == "import":
-        return Teacher(callable=model)
-    return Teacher(onnx=model) if kind in ("onnx", "stream") else Teacher(checkpoint=model)
+def notes(teacher: teachers.AnyTeacher | None) -> list[str]:
+    """Return a line for each network of another project that teaches: what it was recognised as, and its delay."""
+    if isinstance(teacher, teachers.CachedTeacher):
+        return notes(teacher.loaded)
+    if isinstance(teacher, teachers.JointTeacher):
+        return notes(teacher.features) + notes(teacher.estimate)
+    if isinstance(teacher, teachers.SeveralTeachers):
+        return [line for member in teacher.members for line in notes(member)]
+    return [teacher.notes] if isinstance(teacher, teachers.ExternalTeacher) and teacher.notes else []
+
+
+def _graph(section: Teacher) -> str | GraphSource:
+    """What ``open_model`` takes: the file alone where nothing is said of it, as it may be one of sordino's own."""
+    return section.onnx if section.onnx is not None and section.stft is None else section.graph()
+
+
+def _measure(column: str, sample_rate: int) -> Measure:
+    """Return what judges an estimate, larger being better: by ``column``, without clean speech by DNSMOS.
+
+    A recording for which a metric is undefined, such as silence, has the least value.
+    """
+
+    def judge(estimate: np.ndarray, clean: np.ndarray | None) -> float:
+        judged = UNLABELLED_COLUMN if clean is None else column
+        found = measure(clean, estimate, sample_rate, [owner(judged)]).values.get(judged)
+        if found is None:
+            return -math.inf
+        return found if look_of(judged).higher_is_better else -found
+
+    return judge
+
+
+def _names(section: Teacher, kind: str) -> bool:
+    """Tell whether the section, or one inside it, is of this kind."""
+    inner = [*section.members(), *filter(None, [section.estimating()])]
+    return getattr(section, kind) is not None or any(_names(one, kind) for one in inner)
+
+
+def _facts(key: str, section: Teacher) -> dict[str, Any]:
+    """What identifies the teacher, by dotted key: files by a hash of their content, wherever they lie."""
+    estimating = section.estimating()
+    facts: dict[str, Any] = {key: _identity(section)}
+    if section.sample_rate is not None:
+        facts[f"{key}.sample_rate"] = section.sample_rate
+    if section.preset is not None or section.stft is not None or _is_card(section):
+        facts[f"{key}.stft"] = repr(section.graph().transform)
+    if section.best is not None:
+        facts[f"{key}.measure"] = section.measure or MEASURE
+    for place, member in enumerate(section.members()):
+        facts |= _facts(f"{key}.{place}", member)
+    return facts | (_facts(f"{key}.estimate", estimating) if estimating is not None else {})
 
 
 def _identity(section: Teacher) -> str | None:
-    """A file is identified by a hash of its content, wherever it lies; a function by its name alone."""
+    """Return a hash of all files' content; the name of a function, or of what is done with several."""
+    if section.members():
+        return "the mean" if section.best is None else "the best"
+    if section.preset is not None or _is_card(section):
+        graph = section.graph()
+        return " ".join([graph.preset or "", str(graph.sample_rate or ""), _hash(graph.files)]).strip()
     name = section.checkpoint or section.onnx
-    if name is None:
-        return section.callable
-    path = weights(name)
-    if not path.is_file():
-        raise InputError(path, "no such file", "the teacher")
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    return section.callable if name is None else _hash([weights(name)])
+
+
+def _is_card(section: Teacher) -> bool:
+    return section.onnx is not None and is_card(section.onnx)
+
+
+def _hash(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        if not path.is_file():
+            raise InputError(path, "no such file", "the teacher")
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]

@@ -9,6 +9,7 @@ import numpy as np
 
 from sordino.errors import InputError
 from sordino.inference.contracts import Engine
+from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.resolve import resolve
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
         return source.value
     if source.kind == "model" and source.value.engine is not None:
         return source.value.engine
+    if source.kind == "external":
+        return _from_external(source.value, source.name, threads or 1)
     if source.path is not None and source.is_graph:
         return _from_onnx(source.path, threads or 1, long_blocks)
     network = source.value
@@ -54,13 +57,18 @@ def _from_onnx(path: Path, threads: int, long_blocks: bool) -> Engine:
     if file.is_file():
         return StreamGraph(file, threads, long_blocks)
     if len(open_graph(path, threads).inputs) > 1:  # a state: the graph of a stream, by another project
-        from sordino.inference.graphs.external import open_external
-
-        engine = open_external(path, threads=threads).engine
-        if engine is not None:
-            return engine
+        return _from_external(GraphSource(path), path.name, threads)
     found = f"cannot run block by block, as there is no {file.name} beside it"
     raise InputError(path, found, f"{STREAMING}, and both files of its export")
+
+
+def _from_external(source: GraphSource, name: str, threads: int) -> Engine:
+    from sordino.inference.graphs.external import open_external
+
+    engine = open_external(source, threads=threads).engine
+    if engine is None:
+        raise InputError(name, "takes a whole recording and cannot run block by block", STREAMING)
+    return engine
 
 
 class _TorchEngine:

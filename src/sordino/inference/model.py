@@ -19,15 +19,20 @@ from sordino.assets import STREAM_SUFFIX
 from sordino.errors import InputError
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import open_engine
+from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.pipeline import EngineProcess
 from sordino.inference.resolve import ModelSource, resolve
-from sordino.inference.windows import Windows
+from sordino.inference.windows import WINDOW_S, Windows
 from sordino.plugins.catalogue import function
 
 SAMPLE_RATE = 16000
 """Hz, of a model that does not say."""
+NETWORK = "arguments"
+"""Among the metadata of every graph that sordino wrote, and of no other."""
 
 MINIMUM = 256
+LEAST_WINDOW_S = 2.0
+"""Of a model that takes a fixed number of samples: in shorter windows too little lies between the contexts."""
 LOST_S = 0.1
 """Seconds that a model which works in whole frames may leave out at the end; ``enhance`` fills them with silence."""
 
@@ -50,6 +55,10 @@ class Model:
     """Whether several threads may run it at once."""
     finish: Callable[[], object] = lambda: None
     """Called when a signal is done or given up, to free what was taken for it."""
+    run_batch: Callable[[np.ndarray], np.ndarray] | None = None
+    """[C,T] -> [C,T], where the model takes several signals at once."""
+    longest: int | None = None
+    """The most samples that it takes at once; None where any number."""
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
         """Enhance one channel of any length, [T] -> [T]."""
@@ -63,20 +72,39 @@ class Model:
             if self.engine is not None:
                 yield EngineProcess(self.engine, channels)
             else:
-                yield Windows(self._whole, self.sample_rate, channels)
+                batch = None if self.run_batch is None else self._whole_batch
+                yield Windows(self._whole, self.sample_rate, channels, self._window_s, run_batch=batch)
         finally:
             self.finish()
+
+    @property
+    def _window_s(self) -> float:
+        """Seconds of a window: the model's own length, unless that leaves too little between the contexts."""
+        own = WINDOW_S if self.longest is None else self.longest / self.sample_rate
+        return own if LEAST_WINDOW_S <= own < WINDOW_S else WINDOW_S
 
     def _whole(self, noisy: np.ndarray) -> np.ndarray:
         """Run a signal [T] as a whole: padded to the shortest input, checked, and cut to its length again."""
         assert self.run is not None  # or there is an engine
-        padded = np.pad(noisy, (0, max(self.minimum - len(noisy), 0))).astype(np.float32, copy=False)
-        estimate = np.asarray(self.run(padded))
-        if estimate.ndim != 1 or len(estimate) < len(noisy) - LOST_S * self.sample_rate:
-            found = f"gave an array of shape {estimate.shape} for {len(padded)} samples"
+        return self._checked(np.asarray(self.run(self._padded(noisy))), noisy)
+
+    def _whole_batch(self, noisy: np.ndarray) -> np.ndarray:
+        """Run signals [C,T] at once; see ``_whole``."""
+        assert self.run_batch is not None
+        return self._checked(np.asarray(self.run_batch(self._padded(noisy))), noisy)
+
+    def _padded(self, noisy: np.ndarray) -> np.ndarray:
+        missing = np.zeros((*noisy.shape[:-1], max(self.minimum - noisy.shape[-1], 0)), np.float32)
+        return np.concatenate([noisy, missing], axis=-1).astype(np.float32, copy=False)
+
+    def _checked(self, estimate: np.ndarray, noisy: np.ndarray) -> np.ndarray:
+        length = noisy.shape[-1]
+        lost = length - estimate.shape[-1] if estimate.ndim else 0
+        if estimate.shape[:-1] != noisy.shape[:-1] or estimate.ndim != noisy.ndim or lost > LOST_S * self.sample_rate:
+            found = f"gave an array of shape {estimate.shape} for {max(length, self.minimum)} samples"
             raise InputError(self.name, found, "as many samples, [T]")
-        estimate = estimate[: len(noisy)].astype(np.float32)
-        return np.pad(estimate, (0, len(noisy) - len(estimate)))
+        estimate = estimate[..., :length].astype(np.float32)
+        return np.concatenate([estimate, np.zeros((*estimate.shape[:-1], max(lost, 0)), np.float32)], axis=-1)
 
 
 def open_model(model: Any = None, threads: int | None = None, sample_rate: int | None = None) -> Model:
@@ -84,8 +112,9 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
 
     Args:
         model: None for the default student; the name of a shipped one; a path to ONNX or to a checkpoint (which needs
-            ``sordino[train]``); a network; an ``Engine``; or a function from noisy [T] to estimate [T], float32, as it
-            is or by its name, ``"package.module:function"``.
+            ``sordino[train]``); a published network, ``"PRESET:FILE"`` or a ``GraphSource``; a network in torch; an
+            ``Engine``; or a function from noisy [T] to estimate [T], float32, as it is or by its name,
+            ``"package.module:function"``.
         threads: that a model in ONNX computes with; one per core when left out. Torch has a setting of its own.
         sample_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
 
@@ -95,21 +124,23 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
     if sample_rate is not None and sample_rate <= 0:
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
     source = resolve(model)
-    ready = source.value if source.kind == "model" else _opened(source, threads, sample_rate or SAMPLE_RATE)
+    ready = source.value if source.kind == "model" else _opened(source, threads, sample_rate)
     if sample_rate not in (None, ready.sample_rate):
         raise InputError("sample_rate", f"{sample_rate} Hz, but {ready.name} works at {ready.sample_rate} Hz")
     return ready
 
 
-def _opened(source: ModelSource, threads: int | None, sample_rate: int) -> Model:
+def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -> Model:
     """Open what is not open yet; ``sample_rate`` is for models that do not say theirs."""
+    if source.kind == "external":
+        return _from_external(source.value, threads, sample_rate)
     if source.path is not None and source.is_graph:
         from sordino.inference.graphs.onnx_graph import stream_file
 
         # Of a pair of graphs that of the stream alone: a file of any length passes through it in blocks.
         if source.kind != "stream" and stream_file(source.path).is_file():
             return _from_stream(source.path)
-        return _from_onnx(source.path, threads or 0, sample_rate)
+        return _from_onnx(source.path, threads, sample_rate)
     if source.kind == "checkpoint":
         from sordino.models import load, read_about
 
@@ -118,9 +149,9 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int) -> Model
     if source.kind == "network":
         return _from_network(source.value, source.name)
     if source.kind == "import":
-        return Model(source.name, sample_rate, function(source.name))
+        return Model(source.name, sample_rate or SAMPLE_RATE, function(source.name))
     if source.kind == "function":
-        return Model(source.name, sample_rate, cast("Callable[[np.ndarray], np.ndarray]", source.value))
+        return Model(source.name, sample_rate or SAMPLE_RATE, cast("Callable[[np.ndarray], np.ndarray]", source.value))
     engine = source.value
     return Model(engine.name, engine.sample_rate, None, engine=engine)
 
@@ -133,35 +164,50 @@ def _from_stream(path: Path) -> Model:
     return Model(name, graph.sample_rate, None, about=graph.about, engine=graph, shareable=True)
 
 
-def _from_onnx(path: Path, threads: int, sample_rate: int) -> Model:
+def _from_onnx(path: Path, threads: int | None, sample_rate: int | None) -> Model:
     from sordino.inference.graphs.onnx_graph import open_graph
 
-    graph = open_graph(path, threads)
+    graph = open_graph(path, threads or 0)
+    if NETWORK not in graph.about and not path.name.endswith(STREAM_SUFFIX):
+        return _from_external(GraphSource(path), threads, sample_rate)
     source, *others = graph.inputs
     # An axis is a number where the graph takes no other length, else a name or None.
     fixed = [axis for axis in source.shape if isinstance(axis, int)]
     if others or len(source.shape) != 2 or fixed not in ([], [1]) or source.type != "tensor(float)":
-        if path.name.endswith(STREAM_SUFFIX):
-            hint = f"that is the graph of a stream; name {path.name.removesuffix(STREAM_SUFFIX)}.onnx"
-            raise InputError(path, f"takes {graph.describe()}", "one float input of [1, samples], of any length", hint)
-        return _from_external(path, threads, sample_rate)
+        stem = path.name.removesuffix(STREAM_SUFFIX)
+        hint = f"that is the graph of a stream; name {stem}.onnx" if stem != path.name else ""
+        raise InputError(path, f"takes {graph.describe()}", "one float input of [1, samples], of any length", hint)
 
     def run(noisy: np.ndarray) -> np.ndarray:
         return graph.run([noisy[None]])[0][0]
 
-    rate, minimum = graph.number("sample_rate", sample_rate, least=1), graph.number("minimum_samples", MINIMUM)
+    rate, minimum = (
+        graph.number("sample_rate", sample_rate or SAMPLE_RATE, least=1),
+        graph.number("minimum_samples", MINIMUM),
+    )
     finish = partial(graph.give_back, [np.zeros((1, minimum), np.float32)])
     name = graph.about.get("name", path.stem)
     return Model(name, rate, run, minimum, graph.about, shareable=True, finish=finish)
 
 
-def _from_external(path: Path, threads: int, sample_rate: int) -> Model:
-    """Open a graph that another project wrote: a stream, spectra, or samples of another shape."""
+def _from_external(source: GraphSource, threads: int | None, sample_rate: int | None) -> Model:
+    """Open a network that another project published: a stream, spectra, or samples of another shape."""
     from sordino.inference.graphs.external import open_external
 
-    opened = open_external(path, sample_rate=sample_rate, threads=threads or 1)
-    about = {"external": opened.notes}
-    return Model(path.stem, opened.sample_rate, opened.run, about=about, engine=opened.engine, shareable=True)
+    if source.sample_rate is None and source.facts is None:
+        source = replace(source, sample_rate=sample_rate)
+    opened = open_external(source, threads=threads)
+    return Model(
+        source.name,
+        opened.sample_rate,
+        opened.run,
+        about={"external": opened.notes},
+        engine=opened.engine,
+        shareable=True,
+        finish=opened.finish,
+        run_batch=opened.run_batch,
+        longest=opened.longest,
+    )
 
 
 def _from_network(network: Any, name: str) -> Model:

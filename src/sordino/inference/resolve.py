@@ -1,8 +1,8 @@
 """What is this model? The one place that answers, for every function and every command.
 
 A user names a model in many ways: not at all, by a word, by a file, or by an object of Python. ``resolve`` looks at
-what was given and says which of these it is and where it lies. It opens no file, imports no module that a word names,
-and needs neither torch nor onnxruntime.
+what was given and says which of these it is and where it lies. It opens no file but a model card, imports no module
+that a word names, and needs neither torch nor onnxruntime.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Any, Literal
 from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_file, students, weights
 from sordino.errors import InputError, did_you_mean
 from sordino.inference.contracts import Engine, OpenModel
+from sordino.inference.graphs.card import is_card, read_card
+from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
 from sordino.plugins.import_string import is_name
 
 Kind = Literal[
     "shipped",  # a student of the package, by its name: a graph in ONNX and mostly a checkpoint
     "onnx",  # a graph of whole recordings
+    "external",  # a published network with its preset, or a graph with its transform
     "stream",  # the graph of a stream, which an export writes beside the former
     "checkpoint",  # .safetensors of sordino's own, or a published one
     "recipe",  # a network with fresh weights, where a function takes one
@@ -38,7 +41,7 @@ class ModelSource:
         kind: what it is.
         name: for people: that of the student, of the file without its suffix, of the function or network.
         path: its file, if it has one; of a student that ships the graph in ONNX.
-        value: the object that was given, if it was no word and no path.
+        value: the object that was given, if it was no word and no path; the ``GraphSource`` of an external one.
     """
 
     kind: Kind
@@ -50,6 +53,17 @@ class ModelSource:
     def is_graph(self) -> bool:
         """Whether it is a file in ONNX."""
         return self.kind in ("shipped", "onnx", "stream")
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of the model; none where it has none.
+
+        Raises:
+            InputError: one of several is missing.
+        """
+        if self.kind == "external":
+            return self.value.files
+        return [] if self.path is None or self.kind == "recipe" else [self.path]
 
     @property
     def file(self) -> Path:
@@ -80,9 +94,10 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
     """Say what ``model`` is.
 
     Args:
-        model: None for the default student; the name of one that ships; a path to ONNX or to a checkpoint; the name of
-            a function, ``package.module:function``; a network; a function; or what ``open_model`` or ``open_engine``
-            returned.
+        model: None for the default student; the name of one that ships; a path to ONNX or to a checkpoint; a published
+            network, ``PRESET:FILE``, or the folder of its files; a model card; the name of a function,
+            ``package.module:function``; a network; a function; a ``GraphSource``; or what ``open_model`` or
+            ``open_engine`` returned.
         otherwise: what a word is that is none of those. With it, nobody checks here that a file exists: what reads
             the file knows better what to say.
 
@@ -93,6 +108,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
         model = DEFAULT_STUDENT
     if isinstance(model, (str, Path)):
         return _word(model, otherwise)
+    if isinstance(model, GraphSource):
+        return ModelSource("external", model.name, model.path, model)
     if isinstance(model, OpenModel):
         return ModelSource("model", model.name, value=model)
     if isinstance(model, Engine):
@@ -106,6 +123,9 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
 
 def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) -> ModelSource:
     word, path = str(model), Path(model)
+    external = _external(model)
+    if external is not None:
+        return resolve(external)
     if isinstance(model, str) and is_name(word):
         return ModelSource("import", word)
     if word in students():
@@ -115,6 +135,19 @@ def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) 
         raise _no_model(model)
     name = path.name[: -len(STREAM_SUFFIX)] if kind == "stream" else path.stem
     return ModelSource(kind, name, path)
+
+
+def _external(model: str | Path) -> GraphSource | None:
+    """Return the network that ``PRESET:FILE``, a preset with a package, a model card or a folder of parts names."""
+    if is_card(model):
+        return read_card(model)
+    preset, colon, file = str(model).partition(":")
+    if model in PRESETS and PRESETS[str(model)].package:
+        return GraphSource(None, str(model))
+    # A module of the user's may be called as a preset is; a function has no path.
+    if colon and preset in PRESETS and (Path(file).suffix == ".onnx" or Path(file).exists()):
+        return GraphSource(file, preset)
+    return GraphSource(model) if Path(model).is_dir() and preset_of(Path(model)) else None
 
 
 def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
@@ -132,4 +165,4 @@ def _no_model(model: str | Path) -> InputError:
 
 
 def _expected() -> str:
-    return f"a .onnx file, a checkpoint, or one of {', '.join(students())}"
+    return f"a .onnx file, a checkpoint, PRESET:FILE, a model card, or one of {', '.join(students())}"

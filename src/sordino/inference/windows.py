@@ -33,6 +33,7 @@ class Windows:
         window_s: seconds; more than twice the context and the fade.
         context_s: by how much a window reaches beyond its used part, on either side.
         fade_s: by how much the used parts of neighbours overlap.
+        run_batch: all channels at once, [C,T] -> [C,T], where the model can.
     """
 
     def __init__(
@@ -43,8 +44,9 @@ class Windows:
         window_s: float = WINDOW_S,
         context_s: float = CONTEXT_S,
         fade_s: float = FADE_S,
+        run_batch: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        self.sample_rate, self._run = sample_rate, run
+        self.sample_rate, self._run, self._run_batch = sample_rate, run, run_batch
         self._window, self._context, fade = (round(seconds * sample_rate) for seconds in (window_s, context_s, fade_s))
         # Sampled half a step off the ends, so that the ramp and its mirror image sum to one.
         self._ramp = (np.arange(fade, dtype=np.float32) + 0.5) / max(fade, 1)
@@ -78,7 +80,9 @@ class Windows:
     def _estimate(self, start: int) -> np.ndarray:
         """Return the estimate of the window at ``start`` from the first sample that was not returned yet, faded in."""
         window = self._input[:, start : start + self._window]
-        estimate = np.stack([self._run(channel) for channel in window])[:, self._returned - start :]
+        batch = self._run_batch if len(window) > 1 else None
+        whole = np.stack([self._run(channel) for channel in window]) if batch is None else batch(window)
+        estimate = whole[:, self._returned - start :]
         if self._fading is not None:
             faded_in = estimate[:, : len(self._ramp)]
             faded_in += (1 - self._ramp) * (self._fading - faded_in)

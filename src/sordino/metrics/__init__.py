@@ -43,6 +43,7 @@ __all__ = [
     "look_of",
     "measure",
     "metric",
+    "owner",
     "pair",
     "pesq_nb",
     "pesq_wb",
@@ -155,6 +156,11 @@ def look_of(column: str) -> Column:
     if column in COLUMNS:
         return COLUMNS[column]
     return _found[column].columns[column] if column in _found else Column(column.rpartition(":")[2])
+
+
+def owner(column: str) -> str:
+    """Return the metric that fills a column; one of the user's has the column's name."""
+    return next((name for name, metric in METRICS.items() if column in metric.columns), column)
 
 
 def describe(name: str) -> str:

@@ -92,7 +92,7 @@ def _other(model: str, name: str) -> Offer:
     """Describe a model by its file or function; without torch only the size of the file is known."""
     source, opened = resolve(model), open_model(model)
     if importlib.util.find_spec("torch") is None:
-        return Offer(name, opened, file_bytes=None if source.path is None else source.path.stat().st_size)
+        return Offer(name, opened, file_bytes=sum(file.stat().st_size for file in source.files) or None)
     from sordino.experiments.bench import bench
 
     cost = bench(model, clocked=False)

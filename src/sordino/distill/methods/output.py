@@ -8,7 +8,10 @@ over an axis of length one the divergence is always 0.
 
 from __future__ import annotations
 
-from torch import Tensor
+import math
+
+import torch
+from torch import Tensor, nn
 
 from sordino import losses
 from sordino.distill.base import Method
@@ -16,18 +19,30 @@ from sordino.types import Batch, View
 
 
 class Output(Method):
-    """Output distillation: a loss between the estimates of student and teacher.
+    """Output distillation: a loss, or a weighted sum of losses, between the estimates of student and teacher.
+
+    A sum matters most without clean speech, where nothing else trains the student: ``{compressed: 1, perceptual: 0.01,
+    snr: 0.005}`` asks of the teacher's estimate what a supervised recipe asks of the clean speech.
 
     Args:
-        loss: as ``sordino.losses.create`` takes it.
+        loss: as ``sordino.losses.create`` takes it, or such names with their weights.
 
     Raises:
         InputError: no such loss.
+        ValueError: no loss at all, or a weight that is negative, not finite, or 0 for all of them.
     """
 
-    def __init__(self, loss: str = "weighted") -> None:
+    def __init__(self, loss: str | dict[str, float] = "weighted") -> None:
         super().__init__()
-        self.loss = losses.create(loss)
+        self.weights = {loss: 1.0} if isinstance(loss, str) else dict(loss)
+        for name, weight in self.weights.items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"the weight of {name} is 0 or more, not {weight}")
+        if not any(self.weights.values()):
+            raise ValueError("no loss between the estimates has a weight above 0")
+        self.losses = nn.ModuleList(losses.create(name) for name in self.weights)
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        return self.loss(teacher.wave, student.wave, batch.noisy).mean()
+        weighed = zip(self.weights.values(), self.losses, strict=True)
+        values = [weight * loss(teacher.wave, student.wave, batch.noisy) for weight, loss in weighed]
+        return torch.stack(values).sum(dim=0).mean()

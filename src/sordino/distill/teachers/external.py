@@ -25,10 +25,20 @@ class ExternalTeacher:
             at any rate.
         name: its name in messages.
         sample_rate: in Hz; the student's.
+        batches: whether ``run`` also takes the items of a batch at once, [B,T] to [B,T], and so uses more of the
+            machine.
+        notes: one line for the log: how the model runs.
     """
 
-    def __init__(self, run: Callable[[np.ndarray], np.ndarray], name: str, sample_rate: int) -> None:
-        self.run, self.name, self.sample_rate = run, name, sample_rate
+    def __init__(
+        self,
+        run: Callable[[np.ndarray], np.ndarray],
+        name: str,
+        sample_rate: int,
+        batches: bool = False,
+        notes: str = "",
+    ) -> None:
+        self.run, self.name, self.sample_rate, self.batches, self.notes = run, name, sample_rate, batches, notes
         self.taps: Mapping[str, Tap] = {}
 
     def to(self, device: torch.device) -> ExternalTeacher:
@@ -45,19 +55,21 @@ class ExternalTeacher:
         if asked:
             raise InputError(f"tap {asked[0]}", f"{self.name} has no such tap: it shows its estimate alone")
         device = batch.noisy.device
-        waves = []
+        noisy = batch.noisy.float().cpu().numpy()
+        names = batch.ids or [f"item {index}" for index in range(len(noisy))]
         # A function that uses torch must not compute in the training's precision.
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            for index, noisy in enumerate(batch.noisy.float().cpu().numpy()):
-                name = batch.ids[index] if batch.ids else f"item {index}"
-                waves.append(self._estimate(noisy, name))
+            if self.batches:
+                waves = list(np.asarray(self.run(noisy.copy()), np.float32))
+            else:
+                waves = [np.asarray(self.run(one.copy()), np.float32) for one in noisy]  # it may change its input
+        for one, wave, name in zip(noisy, waves, names, strict=True):
+            self._check(one, wave, name)
         return View(torch.from_numpy(np.stack(waves)).to(device))
 
-    def _estimate(self, noisy: np.ndarray, name: str) -> np.ndarray:
-        estimate = np.asarray(self.run(noisy.copy()), np.float32)  # a copy, as the function may change its input
+    def _check(self, noisy: np.ndarray, estimate: np.ndarray, name: str) -> None:
         if estimate.shape != noisy.shape:
             found = f"gave an array of shape {estimate.shape} for the {len(noisy)} samples of {name}"
             raise InputError(f"teacher {self.name}", found, "as many samples, [T]")
         if not np.isfinite(estimate).all():
             raise InputError(f"teacher {self.name}", f"gave NaN or infinite samples for {name}", "a finite estimate")
-        return estimate

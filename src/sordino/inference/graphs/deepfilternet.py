@@ -17,21 +17,25 @@ The graphs keep no state between calls, so a recording is run as a whole.
 
 from __future__ import annotations
 
+from configparser import ConfigParser
+from configparser import Error as ConfigError
 from pathlib import Path
 
 import numpy as np
 
 from sordino.errors import InputError
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
-from sordino.inference.graphs.spectra import Stft
+from sordino.inference.graphs.presets import PRESETS, GraphSource
+from sordino.inference.graphs.stft import Stft
 from sordino.inference.graphs.whole import analyse, synthesise
 
-SAMPLE_RATE = 48000
+PRESET = "deepfilternet3"
+SAMPLE_RATE = PRESETS[PRESET].sample_rate
 STFT = Stft(960, 480, "vorbis")
 BANDS, LOW, TAPS, FORGET = 32, 96, 5, 0.99
 SCALE = 2 * STFT.hop / STFT.n_fft**2
 """The authors' transform divides by this beforehand, which sets the level that the features expect."""
-FILES = ("enc.onnx", "erb_dec.onnx", "df_dec.onnx")
+CONFIG = "config.ini"
 LEAST_BINS = 2  # of a band
 
 
@@ -40,20 +44,23 @@ class DeepFilterNet3:
 
     Args:
         folder: holds ``enc.onnx``, ``erb_dec.onnx`` and ``df_dec.onnx``.
-        lookahead: frames that it looks ahead: 2, or 0 for the low-latency one.
+        lookahead: frames that it looks ahead: 2, or 0 for the low-latency one; where left out what ``config.ini``
+            beside the files says, and 0 without such a file.
         threads: of arithmetic.
 
     Raises:
         InputError: a file is missing or none of onnxruntime's.
     """
 
-    def __init__(self, folder: str | Path, lookahead: int = 0, threads: int = 1) -> None:
-        missing = [name for name in FILES if not (Path(folder) / name).is_file()]
-        if missing:
-            raise InputError(folder, f"has no {', '.join(missing)}", f"a folder with {', '.join(FILES)}")
-        self._encoder, self._gains, self._filters = (open_graph(Path(folder) / name, threads) for name in FILES)
-        self._lookahead = lookahead
+    def __init__(self, folder: str | Path, lookahead: int | None = None, threads: int = 1) -> None:
+        files = GraphSource(folder, PRESET).files
+        self._encoder, self._gains, self._filters = (open_graph(file, threads) for file in files)
+        self._lookahead = _lookahead(Path(folder) / CONFIG) if lookahead is None else lookahead
         self._widths = band_widths()
+
+    def describe(self) -> str:
+        """Return what it is, for the log."""
+        return f"DeepFilterNet3 at {SAMPLE_RATE} Hz, {self._lookahead} frames of look-ahead"
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
         """Enhance noisy float32 [T] at 48 kHz; returns the estimate [T]."""
@@ -111,6 +118,16 @@ def running_mean(rows: np.ndarray, start: np.ndarray) -> np.ndarray:
         mean = FORGET * mean + (1 - FORGET) * row
         means[number] = mean
     return means
+
+
+def _lookahead(config: Path) -> int:
+    """Return the frames of look-ahead that the authors' configuration states; 0 without such a file."""
+    parser = ConfigParser(interpolation=None)
+    try:
+        parser.read(config, "utf-8")
+        return parser.getint("df", "df_lookahead", fallback=0)
+    except (ConfigError, ValueError) as error:
+        raise InputError(config, f"not readable ({error})", "the authors' configuration") from error
 
 
 def _levelled(low: np.ndarray) -> np.ndarray:

@@ -7,18 +7,25 @@ streams and live, with their state carried on.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sordino.errors import InputError
 from sordino.inference.graphs.onnx_graph import Graph, silence
 from sordino.inference.graphs.recognise import Signature
-from sordino.inference.graphs.spectra import Frames, Stft
+from sordino.inference.graphs.spectra import Frames
+from sordino.inference.graphs.stft import Stft
+
+NORMS = ("erb_norm_init", "spec_norm_init")
+"""Metadata of DPDFNet's files: the first values of its state, one group after the other."""
 
 
 @dataclass
-class _Channel:
+class Channel:
     """What one channel carries from hop to hop: the state of the graph, and the samples or frames around it."""
 
     state: list[np.ndarray]
@@ -26,7 +33,7 @@ class _Channel:
 
 
 class HopEngine(ABC):
-    """Runs a graph hop by hop, channel by channel.
+    """Runs a graph hop by hop: channel by channel, or several channels side by side on as many threads as ``workers``.
 
     Attributes:
         name: for people.
@@ -35,29 +42,37 @@ class HopEngine(ABC):
         delay: samples by which the output lags the input.
     """
 
-    def __init__(self, graph: Graph, hop: int, name: str, sample_rate: int) -> None:
+    def __init__(self, hop: int, name: str, sample_rate: int, workers: int = 1) -> None:
         self.name, self.sample_rate, self.hop, self.delay = name, sample_rate, hop, 0
-        self._graph = graph
+        self._workers = workers
 
-    def start(self, channels: int) -> list[_Channel]:
+    def start(self, channels: int) -> list[Channel]:
         """Return the state of silence for each channel."""
-        return [_Channel(silence(self._graph.memory), self._around()) for _ in range(channels)]
+        return [self._begin() for _ in range(channels)]
 
-    def step(self, block: np.ndarray, state: list[_Channel]) -> tuple[np.ndarray, Any]:
-        """Enhance float32 [C, k hop]; see ``Engine.step``."""
-        estimate = np.empty_like(block)
-        for channel, samples, out in zip(state, block, estimate, strict=True):
-            for start in range(0, len(samples), self.hop):
-                place = slice(start, start + self.hop)
-                out[place] = self._enhance(channel, samples[place])
-        return estimate, state
+    def step(self, block: np.ndarray, state: list[Channel]) -> tuple[np.ndarray, Any]:
+        """Enhance float32 [C, k hop]; see ``Engine.step``. ``state`` itself is left as it was."""
+        after = [Channel(channel.state, copy(channel.around)) for channel in state]
+        workers = min(self._workers, len(after))
+        if workers < 2:
+            return np.stack([self._run(*one) for one in zip(after, block, strict=True)]), after
+        with ThreadPoolExecutor(workers) as pool:
+            return np.stack(list(pool.map(self._run, after, block))), after
+
+    def _run(self, channel: Channel, samples: np.ndarray) -> np.ndarray:
+        """Take whole hops of one channel [k hop], and move it on; return as many samples of the estimate."""
+        estimate = np.empty_like(samples)
+        for start in range(0, len(samples), self.hop):
+            place = slice(start, start + self.hop)
+            estimate[place] = self._enhance(channel, samples[place])
+        return estimate
 
     @abstractmethod
-    def _around(self) -> Any:
-        """Return what a channel keeps beside the state of the graph, as it is before the first sample."""
+    def _begin(self) -> Channel:
+        """Return what a channel carries before its first sample. Its arrays are replaced, never changed in place."""
 
     @abstractmethod
-    def _enhance(self, channel: _Channel, samples: np.ndarray) -> np.ndarray:
+    def _enhance(self, channel: Channel, samples: np.ndarray) -> np.ndarray:
         """Take the next hop of samples [hop] and move the channel on; return as many of the estimate."""
 
 
@@ -68,18 +83,19 @@ class WaveEngine(HopEngine):
         graph: the opened file.
         signature: what was recognised.
         name, sample_rate: for people, and in Hz.
+        workers: threads for several channels.
     """
 
-    def __init__(self, graph: Graph, signature: Signature, name: str, sample_rate: int) -> None:
+    def __init__(self, graph: Graph, signature: Signature, name: str, sample_rate: int, workers: int = 1) -> None:
         assert signature.hop is not None
         assert signature.length is not None
-        super().__init__(graph, signature.hop, name, sample_rate)
-        self._length = signature.length
+        super().__init__(signature.hop, name, sample_rate, workers)
+        self._graph, self._length = graph, signature.length
 
-    def _around(self) -> np.ndarray:
-        return np.zeros(self._length, np.float32)
+    def _begin(self) -> Channel:
+        return Channel(silence(self._graph.memory), np.zeros(self._length, np.float32))
 
-    def _enhance(self, channel: _Channel, samples: np.ndarray) -> np.ndarray:
+    def _enhance(self, channel: Channel, samples: np.ndarray) -> np.ndarray:
         channel.around = np.concatenate([channel.around[self.hop :], samples])
         ready, *channel.state = self._graph.run([channel.around[None], *channel.state])
         return ready[0]
@@ -92,17 +108,34 @@ class SpectrumEngine(HopEngine):
         graph: the opened file.
         stft: the transform that the network was trained with.
         name, sample_rate: for people, and in Hz.
+        workers: threads for several channels.
     """
 
-    def __init__(self, graph: Graph, stft: Stft, name: str, sample_rate: int) -> None:
-        super().__init__(graph, stft.hop, name, sample_rate)
-        self._stft = stft
+    def __init__(self, graph: Graph, stft: Stft, name: str, sample_rate: int, workers: int = 1) -> None:
+        super().__init__(stft.hop, name, sample_rate, workers)
+        self._graph, self._stft = graph, stft
+        self._shape = [axis if isinstance(axis, int) else 1 for axis in graph.inputs[0].shape]
 
-    def _around(self) -> Frames:
-        return Frames(self._stft)
+    def _begin(self) -> Channel:
+        return Channel(_first_state(self._graph), Frames(self._stft))
 
-    def _enhance(self, channel: _Channel, samples: np.ndarray) -> np.ndarray:
+    def _enhance(self, channel: Channel, samples: np.ndarray) -> np.ndarray:
         spectrum = channel.around.analyse(samples)
         parts = np.stack([np.real(spectrum), np.imag(spectrum)], axis=-1).astype(np.float32)
-        ready, *channel.state = self._graph.run([parts[None, :, None], *channel.state])
-        return channel.around.synthesise(ready[0, :, 0, 0] + 1j * ready[0, :, 0, 1])
+        ready, *channel.state = self._graph.run([parts.reshape(self._shape), *channel.state])
+        ready = ready.reshape(-1, 2)
+        return channel.around.synthesise(ready[:, 0] + 1j * ready[:, 1])
+
+
+def _first_state(graph: Graph) -> list[np.ndarray]:
+    """Return the state before the first frame: zeros, where the file's metadata do not say how its norms begin."""
+    state = silence(graph.memory)
+    start = 0
+    for name in NORMS:
+        try:
+            values = [float(value) for value in graph.about.get(name, "").split(",") if value.strip()]
+        except ValueError as error:
+            raise InputError(graph.path, f"says {name} = {graph.about[name][:40]!r}", "numbers") from error
+        state[0].reshape(-1)[start : start + len(values)] = values
+        start += len(values)
+    return state

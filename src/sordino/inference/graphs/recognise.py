@@ -6,7 +6,7 @@ Five kinds can be told apart. B is 1 and T is the number of samples, fixed or op
 * **wave stream**: samples of a fixed number and the state, each array of which comes out again in its own shape. Where
   more samples go in than come out, the input is a window that moves on by the length of the output;
 * **spectrum**: one input [B,F,N,2] or [B,2,N,F] with an open number of frames N: real and imaginary part;
-* **spectrum stream**: one frame [B,F,1,2] and the state;
+* **spectrum stream**: one frame [B,F,1,2] or [B,1,F,2] and the state;
 * **gains**: features [B,N,F] in, a gain for every bin out. What the features are no graph says: only a preset does.
 """
 
@@ -23,7 +23,7 @@ Kind = Literal["wave", "wave stream", "spectrum", "spectrum stream", "gains"]
 
 FITTING = (
     "samples [1,T] in and out; samples of a fixed number and a state; frames [1,F,N,2] or [1,2,N,F]; or one frame "
-    "[1,F,1,2] and a state"
+    "[1,F,1,2] or [1,1,F,2] and a state"
 )
 
 
@@ -49,8 +49,9 @@ class Signature:
         length: samples of a wave's input; None where any number may go in.
         hop: samples that a wave stream gives at once.
         bins: frequency bins F of a spectrum.
-        axes: order of a spectrum's axes: ``BFN2`` or ``B2NF``.
+        axes: order of a spectrum's axes: ``BFN2``, ``B2NF``, or ``BNF2`` of a stream.
         rank: axes of a wave.
+        batches: whether a wave's graph takes several signals at once.
     """
 
     kind: Kind
@@ -59,11 +60,18 @@ class Signature:
     bins: int | None = None
     axes: str = ""
     rank: int = 2
+    batches: bool = False
+
+    @property
+    def streams(self) -> bool:
+        """Whether it carries a state from hop to hop."""
+        return self.kind in ("wave stream", "spectrum stream")
 
     def describe(self) -> str:
         """Return the kind in words, for the log."""
         if self.kind == "wave":
-            return f"samples in and out, {'any number' if self.length is None else f'{self.length} at once'}"
+            number = "any number" if self.length is None else f"{self.length} at once"
+            return f"samples in and out, {number}{', several signals at once' if self.batches else ''}"
         if self.kind == "wave stream":
             return f"a stream of {self.hop} samples at once, with its state"
         if self.kind == "gains":
@@ -93,25 +101,26 @@ def recognise(graph: Graph) -> Signature:
 
 
 def _returns_state(state: Sequence[Port], after: Sequence[Port]) -> bool:
-    """Tell whether every further input has a fixed shape and comes out again, in the same order."""
+    """Tell whether every further input has a fixed shape, but for its batch, and comes out again, in the same order."""
     if len(state) != len(after):
         return False
     for one, other in zip(state, after, strict=True):
-        fixed = all(isinstance(axis, int) for axis in one.shape)
-        if not fixed or one.type not in TYPES or list(one.shape) != list(other.shape) or one.type != other.type:
+        fixed = all(isinstance(axis, int) for axis in one.shape[1:])
+        same = list(one.shape[1:]) == list(other.shape[1:]) and len(one.shape) == len(other.shape)
+        if not fixed or one.type not in TYPES or not same or one.type != other.type:
             return False
     return True
 
 
 def _stream(source: Port, target: Port) -> Signature | None:
-    shape, given = list(source.shape), list(target.shape)
-    if not all(isinstance(axis, int) for axis in (*shape, *given)):
-        return None
-    sizes = [int(axis or 0) for axis in shape]
-    if len(sizes) == 4 and shape == given and sizes[0] == sizes[2] == 1 and sizes[3] == 2:
-        return Signature("spectrum stream", bins=sizes[1], axes="BFN2")
-    if len(sizes) == 2 and len(given) == 2 and sizes[0] == 1 and sizes[1] >= int(given[1] or 0) > 0:
-        return Signature("wave stream", length=sizes[1], hop=int(given[1] or 0))
+    # An open axis is that of signals or frames, of which one goes in.
+    sizes, given = ([axis if isinstance(axis, int) else 1 for axis in one.shape] for one in (source, target))
+    if len(sizes) == 4 and sizes == given and sizes[0] == 1 and sizes[3] == 2:
+        if sizes[2] == 1:
+            return Signature("spectrum stream", bins=sizes[1], axes="BFN2")
+        return Signature("spectrum stream", bins=sizes[2], axes="BNF2") if sizes[1] == 1 else None
+    if len(sizes) == 2 and len(given) == 2 and sizes[0] == 1 and sizes[1] >= given[1] > 1:
+        return Signature("wave stream", length=sizes[1], hop=given[1])
     return None
 
 
@@ -131,4 +140,5 @@ def _whole(source: Port, target: Port) -> Signature | None:
     if any(isinstance(axis, int) and axis != 1 for axis in shape[:-1]):
         return None
     length = shape[-1]
-    return Signature("wave", length=length if isinstance(length, int) else None, rank=len(shape))
+    batches = len(shape) > 1 and not isinstance(shape[0], int)
+    return Signature("wave", length=length if isinstance(length, int) else None, rank=len(shape), batches=batches)

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
+from sordino.errors import InputError
 from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.graphs.recognise import Signature
-from sordino.inference.graphs.spectra import Stft
+from sordino.inference.graphs.stft import Stft
 
 LEAST_POWER, LEAST_GAIN = 1e-12, 1e-4
 """Of the features of NSNet2, and -80 dB of its gains, as its authors have them."""
 
 
 def run_wave(graph: Graph, signature: Signature, noisy: np.ndarray) -> np.ndarray:
-    """Run noisy float32 [T] through a graph of samples.
+    """Run noisy float32 [T] through a graph of samples; see ``run_batch``."""
+    return run_batch(graph, signature, noisy[None])[0]
+
+
+def run_batch(graph: Graph, signature: Signature, noisy: np.ndarray) -> np.ndarray:
+    """Run noisy float32 [B,T] through a graph of samples; to one of a fixed length, silence is added behind.
 
     Returns:
-        The estimate, as long as the graph's output but no longer than ``noisy``.
+        The estimates [B,T], or fewer samples where the graph gives fewer.
+
+    Raises:
+        InputError: recordings that are longer than the graph's fixed length.
     """
-    shape = (1,) * (signature.rank - 1) + (len(noisy),)
-    (estimate,) = graph.run([noisy.reshape(shape)])
-    return estimate.reshape(-1)[: len(noisy)]
+    count, samples = noisy.shape
+    length = signature.length or samples
+    if samples > length:
+        found = f"takes {length} samples at once and keeps no state"
+        raise InputError(graph.path, found, "a recording of no more", "export the graph for any number of samples")
+    padded = np.pad(noisy, ((0, 0), (0, length - samples)))
+    shape = {1: (length,), 2: (count, length), 3: (count, 1, length)}[signature.rank]
+    (estimate,) = graph.run([padded.reshape(shape)])
+    return estimate.reshape(count, -1)[:, :samples]
 
 
 def run_spectrum(graph: Graph, signature: Signature, stft: Stft, noisy: np.ndarray) -> np.ndarray:

@@ -1,0 +1,67 @@
+"""What an epoch costs with a teacher, live and from a cache, timed on one batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sordino.distill.teachers import CachedTeacher
+from sordino.training import Trainer
+
+PASSES = 2
+
+
+@dataclass(frozen=True)
+class TeacherCost:
+    """Seconds that the teacher takes for each segment of an epoch."""
+
+    segments: int
+    """Of an epoch."""
+    live_s: float
+    """Seconds for a segment, computed."""
+    cached_s: float
+    """Seconds for a segment, read from a cache."""
+
+    def describe(self) -> str:
+        """Return the cost of an epoch in words."""
+        live, cached = (_words(seconds * self.segments) for seconds in (self.live_s, self.cached_s))
+        found = f"teacher: {1000 * self.live_s:.3g} ms for a segment; an epoch of {self.segments:,} costs {live} live"
+        return f"{found}, {cached} once its answers are cached"
+
+
+def teacher_cost(trainer: Trainer, folder: Path) -> TeacherCost | None:
+    """Time the teacher of a run on its first batch; None where no method asks one.
+
+    Args:
+        trainer: checked, so that its methods are ready and its teacher has answered once.
+        folder: an empty one, for a cache of a few answers.
+    """
+    objective = trainer.objective
+    teacher = objective.teacher.loaded if isinstance(objective.teacher, CachedTeacher) else objective.teacher
+    methods = list(objective.active.values())
+    if teacher is None or not methods:
+        return None
+    batch, taps = trainer.first_batch(), {tap for method in methods for tap in method.teacher_taps}
+    items = len(batch.noisy)
+    live = _fastest(lambda: teacher(batch, taps))
+    cached = CachedTeacher(lambda: teacher, folder, {})
+    cached.keep(methods, batch)
+    cached(batch, taps)
+    return TeacherCost(len(trainer.segments), live / items, _fastest(lambda: cached(batch, taps)) / items)
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    taken = []
+    for _ in range(PASSES):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def _words(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.2g} min" if seconds < 3600 else f"{seconds / 3600:.2g} h"

@@ -1,0 +1,197 @@
+"""The section ``teacher`` of a recipe: a model, or several as one, each of which is such a section of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sordino.errors import InputError, did_you_mean
+from sordino.experiments.recipe_values import construct
+from sordino.inference.graphs.card import SUFFIX as CARD
+from sordino.inference.graphs.card import is_card, read_card
+from sordino.inference.graphs.presets import GraphSource
+from sordino.inference.graphs.stft import Stft
+from sordino.inference.resolve import resolve
+from sordino.plugins.import_string import FORM, is_name
+
+SEVERAL = ("mean", "best")
+TEACHERS = ("checkpoint", "onnx", "callable", "preset", *SEVERAL)
+"""The kinds of teacher, of which a section names one."""
+GOES_WITH = {"file": "preset", "stft": "onnx", "measure": "best"}
+"""Argument -> the kind that it belongs to."""
+ALONE = ("estimate", "cache", "draws")
+"""Arguments of the whole section, which none of its members has."""
+DRAWS = 4
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Where the teacher comes from: one of a checkpoint, an ONNX file, a published network, a function, and several.
+
+    Args:
+        checkpoint: a network that sordino trained (.safetensors, or the name of a student that ships) or a published
+            one; methods can read its features. All other kinds teach by their estimate alone.
+        onnx: a graph in ONNX, whoever wrote it; or a model card, which says how to run one.
+        stft: the transform around an ONNX file that takes spectra: ``n_fft``, ``hop`` and ``window``, see
+            ``sordino.inference.graphs.stft.Stft``.
+        preset: the name of a published network, whose transform and rate are then known; see
+            ``sordino.inference.graphs.presets.PRESETS``.
+        file: that network's ONNX file, or the folder of several; none of a network that a package brings.
+        callable: ``package.module:function``, from noisy [T] to estimate [T], float32.
+        sample_rate: Hz at which the function works, or an ONNX file that does not say; 16000 when left out.
+        mean: several teachers, whose mean estimate is taught: a list of sections, or of words as ``estimate`` takes.
+        best: several teachers; for each item the estimate of the best is taught.
+        measure: what is largest for the best: a column of the metrics; ``si_sdr_db`` when left out. Items without
+            clean speech are judged by ``dnsmos_ovrl``.
+        estimate: another model, whose estimate is taught in place of the checkpoint's: a section, or one word for a
+            checkpoint, an ONNX file or a function.
+        cache: folder in which its answers are kept, so that each is computed once.
+        draws: with a cache, the variants of each training item; as many epochs pass until the same ones come again.
+            4 when left out.
+
+    Raises:
+        InputError: no kind of teacher or several, or arguments that do not go with the kind.
+    """
+
+    checkpoint: str | None = None
+    onnx: str | None = None
+    callable: str | None = None
+    sample_rate: int | None = None
+    estimate: Any = None
+    cache: str | None = None
+    draws: int | None = None
+    preset: str | None = None
+    file: str | None = None
+    stft: Any = None
+    mean: Any = None
+    best: Any = None
+    measure: str | None = None
+
+    def __post_init__(self) -> None:
+        kinds = [kind for kind in TEACHERS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            found = " and ".join(kinds) + " at once" if kinds else "missing"
+            raise InputError("teacher", found, f"one of {', '.join(TEACHERS)}")
+        self._check_company(kinds[0])
+        if self.onnx is not None and not self.onnx.lower().endswith((".onnx", CARD)):
+            raise InputError("teacher.onnx", f"{self.onnx!r} is no .onnx file")
+        if self.callable is not None and resolve(self.callable, otherwise="checkpoint").kind != "import":
+            raise InputError("teacher.callable", f"{self.callable!r} is no {FORM}")
+        if self.stft is not None or self.preset is not None:
+            self.graph()
+        if self.measure is not None:
+            _check_measure(self.measure)
+        self.estimating()
+        self.members()
+
+    def _check_company(self, kind: str) -> None:
+        """Refuse arguments that do not go with the kind."""
+        if self.draws is not None and self.cache is None:
+            found = "counts the variants that a cache keeps"
+            raise InputError("teacher.draws", found, "teacher.cache: FOLDER beside it")
+        if kind not in ("onnx", "callable") and self.sample_rate is not None:
+            raise InputError("teacher.sample_rate", f"a {kind} knows its own", "none")
+        if self.checkpoint is None and self.estimate is not None:
+            found = f"{kind} shows nothing but its own"
+            raise InputError("teacher.estimate", found, "teacher.checkpoint beside it")
+        for argument, owner in GOES_WITH.items():
+            if kind != owner and getattr(self, argument) is not None:
+                raise InputError(f"teacher.{argument}", f"does not go with {kind}", f"teacher.{owner} beside it")
+
+    @property
+    def variants(self) -> int | None:
+        """How many variants there are of each training item; None without a cache: there are ever new ones."""
+        if self.cache is None:
+            return None
+        return DRAWS if self.draws is None else self.draws
+
+    def models(self) -> list[str]:
+        """Return the words for its networks, as ``resolve`` takes them; none of a graph with a transform of its own."""
+        inner = [*self.members(), *filter(None, [self.estimating()])]
+        own = self.checkpoint or self.callable
+        if self.preset is not None:
+            own = self.preset if self.file is None else f"{self.preset}:{self.file}"
+        elif self.onnx is not None and self.stft is None:
+            own = self.onnx
+        return ([] if own is None else [own]) + [word for one in inner for word in one.models()]
+
+    def graph(self) -> GraphSource:
+        """Return the ``GraphSource`` of an ONNX file or a published network.
+
+        Raises:
+            InputError: no such preset, or a transform that is none.
+        """
+        stft = None
+        if self.stft is not None:
+            if not isinstance(self.stft, Mapping):
+                raise InputError("teacher.stft", f"{self.stft!r} is no section", "{n_fft: 512, hop: 256, window: hann}")
+            errors: list[str] = []
+            stft = construct("stft", Stft, self.stft, errors)
+            if errors:
+                raise InputError("teacher", "; ".join(errors))
+        if self.onnx is not None and is_card(self.onnx):
+            return read_card(self.onnx)
+        try:
+            return GraphSource(self.onnx or self.file, self.preset, stft, self.sample_rate)
+        except InputError as error:
+            raise InputError(f"teacher.{error.where}", error.found, error.expected, error.hint) from error
+
+    def members(self) -> list[Teacher]:
+        """Return the sections of ``mean`` or ``best``; none of another kind.
+
+        Raises:
+            InputError: fewer than two, or errors in them, all of which the message tells.
+        """
+        for kind in SEVERAL:
+            given = getattr(self, kind)
+            if given is not None:
+                if isinstance(given, str) or not isinstance(given, Sequence) or len(given) < 2:
+                    raise InputError(f"teacher.{kind}", f"{given!r}", "a list of two or more teachers")
+                return _sections({f"{kind}.{place}": one for place, one in enumerate(given)})
+        return []
+
+    def estimating(self) -> Teacher | None:
+        """Return the section of ``estimate``; None without one.
+
+        Raises:
+            InputError: errors in it, all of which the message tells.
+        """
+        return None if self.estimate is None else _sections({"estimate": self.estimate})[0]
+
+
+def _sections(given: Mapping[str, Any]) -> list[Teacher]:
+    """Read the sections of the members, by their keys."""
+    errors: list[str] = []
+    sections = []
+    for key, one in given.items():
+        if isinstance(one, Mapping):
+            errors += [f"{key}.{name}: belongs to the whole, not to a part of it" for name in ALONE if name in one]
+            sections.append(construct(key, Teacher, one, errors))
+        elif isinstance(one, str):
+            sections.append(_of_word(one))
+        else:
+            errors.append(f"{key}: {one!r} is no teacher; expected a section, or one word for a model")
+    if errors:
+        raise InputError("teacher", "; ".join(errors))
+    return [section for section in sections if section is not None]
+
+
+def _of_word(word: str) -> Teacher:
+    """Return the section of a model that one word names."""
+    source = resolve(word, otherwise="checkpoint")
+    if source.kind == "import":
+        return Teacher(callable=word)
+    if is_card(word):
+        return Teacher(onnx=word)
+    if source.kind == "external":
+        return Teacher(preset=source.value.kind, file=source.value.file and str(source.value.file))
+    return Teacher(onnx=word) if source.kind in ("onnx", "stream") else Teacher(checkpoint=word)
+
+
+def _check_measure(name: str) -> None:
+    from sordino.metrics import COLUMNS
+
+    if name not in COLUMNS and not is_name(name):
+        expected = f"one of {', '.join(COLUMNS)}"
+        raise InputError("teacher.measure", f"no measure {name!r}", expected, did_you_mean(name, COLUMNS))
