@@ -220,9 +220,7 @@ def test_a_checkpoint_whose_package_is_gone_says_what_is_missing(folder: Path, t
     network = models.create("halves:Half")
     network.name = "half"
     models.save(network, tmp_path / "half.safetensors")
-    with pytest.raises(
-        InputError, match=r"half\.safetensors: names a network half, which neither .*; install the package"
-    ):
+    with pytest.raises(InputError, match=r"half\.safetensors: names a network half, .*; install the package"):
         models.load(tmp_path / "half.safetensors")
     network.name = "gone.away:Half"
     models.save(network, tmp_path / "gone.safetensors")

@@ -129,7 +129,7 @@ def _outside(model: str, source: ModelSource, seconds: float, model_rate: int | 
     opened = open_model(model, sample_rate=model_rate)
     files = source.files
     size = sum(file.stat().st_size for file in files) if files else None
-    if opened.about.get("name") in models.MODELS:
+    if opened.about.get("name") in models.MODELS and "arguments" in opened.about:
         network = models.create(opened.about["name"], **json.loads(opened.about["arguments"]))
         return replace(count(network, seconds), file_bytes=size)
     parameters = sum(count_weights(file) for file in files) if files else None

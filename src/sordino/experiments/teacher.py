@@ -24,7 +24,7 @@ from sordino.inference.enhance import enhance
 from sordino.inference.graphs.card import is_card
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.model import open_model
-from sordino.metrics import COLUMNS, describe, measure, owner
+from sordino.metrics import describe, look_of, measure, owner
 from sordino.training import Trainer
 
 MEASURE = "si_sdr_db"
@@ -121,7 +121,7 @@ def _measure(column: str, sample_rate: int) -> Measure:
         found = measure(clean, estimate, sample_rate, [owner(judged)]).values.get(judged)
         if found is None:
             return -math.inf
-        return found if COLUMNS[judged].higher_is_better else -found
+        return found if look_of(judged).higher_is_better else -found
 
     return judge
 

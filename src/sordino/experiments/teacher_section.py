@@ -13,7 +13,7 @@ from sordino.inference.graphs.card import is_card, read_card
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.graphs.stft import Stft
 from sordino.inference.resolve import resolve
-from sordino.plugins.import_string import FORM
+from sordino.plugins.import_string import FORM, is_name
 
 SEVERAL = ("mean", "best")
 TEACHERS = ("checkpoint", "onnx", "callable", "preset", *SEVERAL)
@@ -192,6 +192,6 @@ def _of_word(word: str) -> Teacher:
 def _check_measure(name: str) -> None:
     from sordino.metrics import COLUMNS
 
-    if name not in COLUMNS:
+    if name not in COLUMNS and not is_name(name):
         expected = f"one of {', '.join(COLUMNS)}"
         raise InputError("teacher.measure", f"no measure {name!r}", expected, did_you_mean(name, COLUMNS))

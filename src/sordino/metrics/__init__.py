@@ -151,16 +151,16 @@ def columns(metrics: Iterable[str]) -> tuple[str, ...]:
     return tuple(column for filled in entries.values() for column in filled)
 
 
-def owner(column: str) -> str:
-    """Return the metric that fills a column of ``COLUMNS``."""
-    return next(name for name, metric in METRICS.items() if column in metric.columns)
-
-
 def look_of(column: str) -> Column:
     """Return how a column is shown."""
     if column in COLUMNS:
         return COLUMNS[column]
     return _found[column].columns[column] if column in _found else Column(column.rpartition(":")[2])
+
+
+def owner(column: str) -> str:
+    """Return the metric that fills a column; one of the user's has the column's name."""
+    return next((name for name, metric in METRICS.items() if column in metric.columns), column)
 
 
 def describe(name: str) -> str:

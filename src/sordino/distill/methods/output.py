@@ -25,7 +25,7 @@ class Output(Method):
     snr: 0.005}`` asks of the teacher's estimate what a supervised recipe asks of the clean speech.
 
     Args:
-        loss: as ``sordino.losses.create`` takes it; or such names with their weights.
+        loss: as ``sordino.losses.create`` takes it, or such names with their weights.
 
     Raises:
         InputError: no such loss.
