@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ def compare(
     recipes = [None if _only_scores(folder) else _recipe(folder) for folder in folders]
     trained = [folder for folder, recipe in zip(folders, recipes, strict=True) if recipe is not None]
     if not trained:
-        raise InputError(folders[0], "holds scores alone", "a folder of a run of sordino train among the others")
+        expected = "a folder of a run of sordino train among the others"
+        raise InputError(runs[0], "is a model" if not folders else "holds scores alone", expected)
     scores = [
         _scores(folder, progress) if recipe is not None else Scores.from_json(folder / SCORES)
         for folder, recipe in zip(folders, recipes, strict=True)
@@ -79,24 +80,35 @@ def compare(
             published += [row for row in results(recipe.paper.table) if row.name == name]
         size = float(models.count_parameters(network))
         rows.append(RunRow.of(one, title, size, paper_flops(network), name))
-    names = titles_of(words)
-    for word, name in zip(words, names, strict=True):
+    others = dict(zip(titles_of(words), words, strict=True))
+    for name, word in others.items():
         own = evaluate(word, recipe=trained[0] / RECIPE, metrics=scores[0].metrics, progress=progress)
         rows.append(measured(word, name, own))
-    if words:
-        timed = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
-        speeds = {title: real_time_factor(folder / CHECKPOINT).median for title, folder in timed.items()}
+    opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
+    if others:
+        speeds = {title: real_time_factor(folder / CHECKPOINT).median for title, folder in opened.items()}
         rows = [replace(row, rtf=speeds.get(row.name, row.rtf)) for row in rows]
     if page is not None:
-        source = build_source(_recipe(trained[0]).data)
-        opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
-        curves = {title: read_log(folder) for title, folder in opened.items()}
-        playing: dict[str, Any] = {title: folder / CHECKPOINT for title, folder in opened.items()}
-        playing |= dict(zip(names, words, strict=True))
-        shown = played(source.test(), source.sample_rate, playing, examples)
-        figures = {title: _tables(folder) for title, folder in opened.items()}
-        write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published, figures)
+        _write(page, rows, published, opened, others, examples)
     return rows, published
+
+
+def _write(
+    page: str | Path,
+    rows: Sequence[RunRow],
+    published: Sequence[PaperRow],
+    runs: Mapping[str, Path],
+    others: Mapping[str, str],
+    examples: int,
+) -> None:
+    """Write the page of runs, whose folders are known by their titles, and of other models, known by theirs."""
+    source = build_source(_recipe(next(iter(runs.values()))).data)
+    curves = {title: read_log(folder) for title, folder in runs.items()}
+    playing = {title: folder / CHECKPOINT for title, folder in runs.items()} | dict(others)
+    shown = played(source.test(), source.sample_rate, playing, examples)
+    figures = {title: _tables(folder) for title, folder in runs.items()}
+    titles = " / ".join(row.name for row in rows if row.name != NOISY)
+    write_page(page, titles, rows, curves, shown, source.synthetic, published, figures)
 
 
 def _is_model(run: str | Path) -> bool:
