@@ -13,6 +13,7 @@ from helpers.graphs import graph_file, onnx
 from sordino.assets import SPEECH
 from sordino.audio.sound_files import read_mono
 from sordino.errors import InputError
+from sordino.experiments.bench import bench
 from sordino.inference.graphs.external import open_external
 from sordino.inference.graphs.presets import PRESETS, GraphSource
 from sordino.inference.model import open_model
@@ -89,6 +90,9 @@ def test_rnnoise_of_its_package_takes_noise_out() -> None:
     noisy = clean + 0.05 * np.random.default_rng(0).standard_normal(len(clean)).astype(np.float32)
     estimate = sordino.enhance(noisy, RATE, "rnnoise")
     assert si_sdr_db(clean, estimate) > si_sdr_db(clean, noisy) + 1
+    cost = bench("rnnoise", clocked=False)
+    assert cost.parameters is None
+    assert cost.file_bytes == PRESETS["rnnoise"].installed.stat().st_size
 
 
 def test_dtln_of_its_package_takes_noise_out() -> None:
