@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.corpora import FEW
+from helpers.graphs import held_back
 from helpers.recipes import SOUND, UNET, settings
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
@@ -79,6 +80,16 @@ def test_runs_on_other_recordings_are_refused(runs: list[Path], tmp_path: Path) 
 
 def as_it_is(noisy: np.ndarray) -> np.ndarray:
     return noisy
+
+
+def test_a_model_is_a_row_with_size_speed_and_sound(runs: list[Path], tmp_path: Path) -> None:
+    late = held_back(tmp_path / "late.onnx", 256)
+    rows, _ = compare([runs[0], str(late)], tmp_path / "report.html", examples=1)
+    assert [row.name for row in rows] == ["noisy", "a student", "late"]
+    assert rows[2].means["si_sdr_db"] == pytest.approx(rows[0].means["si_sdr_db"], abs=1e-3)
+    assert rows[2].params == 0
+    assert [row.rtf is not None for row in rows] == [False, True, True]
+    assert (tmp_path / "report.html").read_text("utf-8").count("<audio") == 4
 
 
 def test_a_scored_model_from_elsewhere_is_a_row(runs: list[Path], tmp_path: Path) -> None:

@@ -160,7 +160,10 @@ ENHANCE = Command(
     (
         flag("input", nargs="?", help="an audio file, or a folder of them"),
         flag("-o", "--output", help="the file or folder to write"),
-        flag("--model", help="a shipped model's name, an ONNX file or a checkpoint; the best small one by default"),
+        flag(
+            "--model",
+            help="a shipped model, an ONNX file, a checkpoint or PRESET:FILE; the best small one by default",
+        ),
         *BLEND,
         flag(
             "--keep-rate",

@@ -34,9 +34,11 @@ def evaluate(given: Namespace) -> Answer:
     trust_names(given.metrics, Path())
     if given.dnsmos:
         os.environ[FILE] = given.dnsmos  # the processes that measure inherit it
+    if len(given.model) > 1 or given.page:
+        return _side_by_side(given, folders)
     with Display() as show:
         scores = run.evaluate(
-            given.model,
+            given.model[0],
             folders,
             given.recipe,
             given.split,
@@ -52,6 +54,30 @@ def evaluate(given: Namespace) -> Answer:
     value["failures"] = [asdict(one) for one in scores.failures]
     failures = [f"{one.id}: no {one.metric}: {one.reason}" for one in scores.failures]
     return value, "\n".join([score_table(scores).to_text(), *failures]).rstrip()
+
+
+def _side_by_side(given: Namespace, folders: tuple[str, str] | str | None) -> Answer:
+    """Several models on the same recordings, as one table."""
+    from sordino.experiments.side_by_side import side_by_side
+    from sordino.report.runs import run_table
+
+    with Display() as show:
+        rows = side_by_side(
+            given.model,
+            folders,
+            given.recipe,
+            out=given.out,
+            page=given.page,
+            examples=given.examples,
+            model_rate=given.model_rate,
+            progress=show,
+            split=given.split,
+            metrics=given.metrics,
+            workers=given.workers,
+            align=given.align,
+            sample_rate=given.sample_rate,
+        )
+    return {"rows": [asdict(row) for row in rows]}, run_table(rows).write(given.style)
 
 
 def bench(given: Namespace) -> Answer:
@@ -109,7 +135,12 @@ def report(given: Namespace) -> Answer:
 EVALUATE = Command(
     evaluate,
     (
-        flag("model", help="a checkpoint, an ONNX file, a shipped model's name, module:function, or noisy: the input"),
+        flag(
+            "model",
+            nargs="+",
+            help="a checkpoint, an ONNX file, a shipped model's name, PRESET:FILE, a model card, module:function, or "
+            "noisy: the input; several are one table, with size and speed",
+        ),
         flag("--data", nargs="+", metavar="FOLDER", help="NOISY CLEAN, paired by name; NOISY alone for dnsmos"),
         flag("--recipe", help="score on this recipe's data; a checkpoint's own recipe by default"),
         flag("--split", choices=("test", "valid"), default="test", help="which recordings of the recipe's data"),
@@ -119,13 +150,17 @@ EVALUATE = Command(
         flag("--workers", type=int, help="processes that compute the metrics; one per core by default"),
         flag("--align", choices=("exact", "shorter"), default="exact", help="shorter cuts what differs in length"),
         flag("--sample-rate", type=int, help="Hz to read --data at (default 16000)"),
+        flag("--page", help="HTML page with the table of several models, and recordings to play"),
+        flag("--examples", type=int, default=3, help="recordings to play on the page (default 3)"),
         MODEL_RATE,
         TRUST,
+        STYLE,
     ),
     "Enhance a test set and score it, with a row per file, means and 95 % intervals.",
     lambda: (
         "examples:\n  sordino evaluate runs/student/best.safetensors\n  sordino evaluate noisy --data noisy/ clean/\n"
         "  sordino evaluate noisy --data noisy/ --metrics dnsmos\n"
+        "  sordino evaluate noisy unet-24 gtcrn:gtcrn_simple.onnx --data noisy/ clean/ --page models.html\n"
         "  sordino evaluate other.onnx --recipe runs/student/recipe.yaml --out scores/other"
     ),
 )
@@ -133,7 +168,11 @@ EVALUATE = Command(
 BENCH = Command(
     bench,
     (
-        flag("model", nargs="?", help="a recipe, a checkpoint, an ONNX file, a shipped model's name, module:function"),
+        flag(
+            "model",
+            nargs="?",
+            help="a recipe, a checkpoint, an ONNX file, a shipped model's name, PRESET:FILE, module:function",
+        ),
         flag("--all", action="store_true", help="every network of the recipes that ship, as a table"),
         flag("--counts", action="store_true", help="count only, without speed and memory"),
         flag("--seconds", type=float, default=4.0, help="of audio in one pass (default 4)"),
@@ -150,7 +189,7 @@ BENCH = Command(
 REPORT = Command(
     report,
     (
-        flag("runs", nargs="+", help="folders of runs; and of scores alone, from sordino evaluate --out"),
+        flag("runs", nargs="+", help="folders of runs, or of scores from sordino evaluate --out; and models"),
         flag("-o", "--output", help="write an HTML page with curves, spectrograms and sound"),
         flag("--paper", action="store_true", help="add the published figures that the recipes name"),
         STYLE,

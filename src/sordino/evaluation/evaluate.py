@@ -61,7 +61,7 @@ def evaluate(
         rate = data.sample_rate
         about |= {"data": data.name, "split": split, "synthetic": data.synthetic}
     elif folders := _named(data):
-        items = _folders(*folders, rate) if len(folders) == 2 else _folder(folders[0], rate)
+        items = recordings(data, rate)
         about |= {"data": ", ".join(map(str, folders)), "synthetic": is_synthetic(folders[-1])}
     else:
         items = cast("Sequence[Item]", data)
@@ -73,6 +73,15 @@ def evaluate(
     scores = score(enhanced, items, metrics, rate, workers, progress, align)
     scores.metadata |= about
     return scores
+
+
+def recordings(folders: Any, sample_rate: int) -> Sequence[Item]:
+    """Return the recordings of two folders ``(noisy, clean)``, paired by name, or of one of noisy recordings.
+
+    Each is read, at ``sample_rate`` Hz, when it is used.
+    """
+    named = _named(folders)
+    return _folders(*named, sample_rate) if len(named) == 2 else _folder(named[0], sample_rate)
 
 
 def _named(data: object) -> tuple[Any, ...]:

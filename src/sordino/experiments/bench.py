@@ -132,7 +132,9 @@ def _outside(model: str, source: ModelSource, seconds: float, model_rate: int | 
     if opened.about.get("name") in models.MODELS and "arguments" in opened.about:
         network = models.create(opened.about["name"], **json.loads(opened.about["arguments"]))
         return replace(count(network, seconds), file_bytes=size)
-    parameters = sum(count_weights(file) for file in files) if files else None
+    # A library, as of RNNoise, says nothing of its weights.
+    graphs = [file for file in files if file.suffix.lower() == ".onnx"]
+    parameters = sum(count_weights(file) for file in graphs) if graphs else None
     return Cost(opened.name, parameters=parameters, file_bytes=size)
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sordino import models
-from sordino.data.base import Source
 from sordino.distill import methods
 from sordino.distill.base import Method
 from sordino.distill.layers.attention import LayerAttention
@@ -17,12 +15,15 @@ from sordino.distill.layers.layer_loss import LayerPairs
 from sordino.errors import InputError
 from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
+from sordino.evaluation.speed import real_time_factor
 from sordino.experiments.build import build_source
 from sordino.experiments.recipe import RECIPE, Recipe, read_run
 from sordino.experiments.run import NOISY, SCORES, evaluate
-from sordino.inference.model import open_model
+from sordino.experiments.side_by_side import measured, played
+from sordino.experiments.side_by_side import titles as titles_of
+from sordino.inference.resolve import resolve
 from sordino.plugins.modules import demand_names
-from sordino.report.pages.runs import Example, write_page
+from sordino.report.pages.runs import write_page
 from sordino.report.paper import PaperRow, results
 from sordino.report.runs import RunRow
 from sordino.training import read_log
@@ -44,7 +45,9 @@ def compare(
 
     Args:
         runs: their folders; a run without scores is scored on its recipe's test set first. A folder with scores alone,
-            which ``sordino evaluate --out`` writes for any model, is a row too, without sizes, curves or sound.
+            which ``sordino evaluate --out`` writes for any model, is a row too, without sizes, curves or sound. Other
+            words name models, which are scored on the first run's test set: rows with sizes and sound, and then
+            all rows say their speed.
         page: where to write the HTML page; none is written when left out.
         paper: put the published rows that the recipes name beside the measured ones.
         examples: test recordings to show and to play on the page.
@@ -53,11 +56,13 @@ def compare(
     Raises:
         InputError: a folder without a finished run, no run among them, or runs on different test sets.
     """
-    folders = [Path(run) for run in runs]
+    words = [str(run) for run in runs if _is_model(run)]
+    folders = [Path(run) for run in runs if str(run) not in words]
     recipes = [None if _only_scores(folder) else _recipe(folder) for folder in folders]
     trained = [folder for folder, recipe in zip(folders, recipes, strict=True) if recipe is not None]
     if not trained:
-        raise InputError(folders[0], "holds scores alone", "a folder of a run of sordino train among the others")
+        expected = "a folder of a run of sordino train among the others"
+        raise InputError(runs[0], "is a model" if not folders else "holds scores alone", expected)
     scores = [
         _scores(folder, progress) if recipe is not None else Scores.from_json(folder / SCORES)
         for folder, recipe in zip(folders, recipes, strict=True)
@@ -76,14 +81,46 @@ def compare(
             published += [row for row in results(recipe.paper.table) if row.name == name]
         size = float(models.count_parameters(network))
         rows.append(RunRow.of(one, title, size, paper_flops(network), name))
+    others = dict(zip(titles_of(words), words, strict=True))
+    for name, word in others.items():
+        own = evaluate(word, recipe=trained[0] / RECIPE, metrics=scores[0].metrics, progress=progress)
+        rows.append(measured(word, name, own))
+    opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
+    if others:
+        speeds = {title: real_time_factor(folder / CHECKPOINT).median for title, folder in opened.items()}
+        rows = [replace(row, rtf=speeds.get(row.name, row.rtf)) for row in rows]
     if page is not None:
-        source = build_source(_recipe(trained[0]).data)
-        opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
-        curves = {title: read_log(folder) for title, folder in opened.items()}
-        shown = _examples(source, opened, examples)
-        figures = {title: _tables(folder) for title, folder in opened.items()}
-        write_page(page, " / ".join(titles), rows, curves, shown, source.synthetic, published, figures)
+        _write(page, rows, published, opened, others, examples)
     return rows, published
+
+
+def _write(
+    page: str | Path,
+    rows: Sequence[RunRow],
+    published: Sequence[PaperRow],
+    runs: Mapping[str, Path],
+    others: Mapping[str, str],
+    examples: int,
+) -> None:
+    """Write the page of runs, whose folders are known by their titles, and of other models, known by theirs."""
+    source = build_source(_recipe(next(iter(runs.values()))).data)
+    curves = {title: read_log(folder) for title, folder in runs.items()}
+    playing = {title: folder / CHECKPOINT for title, folder in runs.items()} | dict(others)
+    shown = played(source.test(), source.sample_rate, playing, examples)
+    figures = {title: _tables(folder) for title, folder in runs.items()}
+    titles = " / ".join(row.name for row in rows if row.name != NOISY)
+    write_page(page, titles, rows, curves, shown, source.synthetic, published, figures)
+
+
+def _is_model(run: str | Path) -> bool:
+    """Whether a word names a model, and no folder of a run or of scores."""
+    if Path(run).is_dir() and any((Path(run) / name).exists() for name in (RECIPE, SCORES)):
+        return False
+    try:
+        resolve(run)
+    except InputError:
+        return False  # what reads folders says what is wrong with it
+    return True
 
 
 def _only_scores(folder: Path) -> bool:
@@ -165,16 +202,3 @@ def _axes(method: Method) -> tuple[str, str]:
     if isinstance(method, LayerAttention):
         return (teacher, student) if method.over == "student" else (student, teacher)
     return (student if isinstance(method, LayerPairs) else "", "")
-
-
-def _examples(source: Source, runs: Mapping[str, Path], count: int) -> list[Example]:
-    """The first test recordings with what each run makes of them."""
-    opened = {title: open_model(folder / CHECKPOINT) for title, folder in runs.items()}
-    shown: list[Example] = []
-    for item in source.test()[:count]:
-        waves: dict[str, np.ndarray] = {NOISY: item.noisy}
-        waves |= {title: model(item.noisy) for title, model in opened.items()}
-        if item.clean is not None:
-            waves["clean"] = item.clean
-        shown.append({"id": item.id, "sample_rate": source.sample_rate, "waves": waves})
-    return shown

@@ -147,6 +147,8 @@ def _external(model: str | Path) -> GraphSource | None:
     # A module of the user's may be called as a preset is; a function has no path.
     if colon and preset in PRESETS and (Path(file).suffix == ".onnx" or Path(file).exists()):
         return GraphSource(file, preset)
+    if len(preset) > 1 and preset.isidentifier() and Path(file).suffix == ".onnx":  # no drive, and no function
+        raise InputError(model, f"no preset {preset!r}", f"one of {', '.join(PRESETS)}", did_you_mean(preset, PRESETS))
     return GraphSource(model) if Path(model).is_dir() and preset_of(Path(model)) else None
 
 
@@ -165,4 +167,4 @@ def _no_model(model: str | Path) -> InputError:
 
 
 def _expected() -> str:
-    return f"a .onnx file, a checkpoint, PRESET:FILE, a model card, or one of {', '.join(students())}"
+    return f"a .onnx file, a checkpoint, or one of {', '.join(students())}, or PRESET:FILE"

@@ -24,6 +24,8 @@ SIZES = {
     "flops_paper": Column("FLOPs, paper (G)", 2, 1e-9, higher_is_better=False),
 }
 """Columns for the size of a network: fields of ``RunRow``, ``NetworkSize`` and ``PaperRow``."""
+COSTS = SIZES | {"rtf": Column("RTF, one thread", 4, higher_is_better=False)}
+"""The same with the speed, of which the paper prints nothing."""
 
 
 def labels(columns: Mapping[str, Column]) -> dict[str, str]:
@@ -36,10 +38,10 @@ def labels(columns: Mapping[str, Column]) -> dict[str, str]:
 
 
 def figure(row: Any, column: str) -> float | None:
-    """Return a size of a ``RunRow`` or ``PaperRow``, or its mean of a metric; None where it has none, or is None."""
+    """Return a cost of a ``RunRow`` or ``PaperRow``, or its mean of a metric; None where it has none, or is None."""
     if row is None:
         return None
-    return getattr(row, column) if column in SIZES else row.means.get(column)
+    return getattr(row, column, None) if column in COSTS else row.means.get(column)
 
 
 def figure_cell(look: Column, value: float | None, low: float | None = None, high: float | None = None) -> Cell:

