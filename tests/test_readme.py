@@ -100,6 +100,8 @@ def test_sordino_commands_run_in_their_order(reader: Path, monkeypatch: pytest.M
             words += ["--seconds", "0.5", "--repeats", "1"]
         if words[1:3] == ["data", "check"]:
             words += ["--measure", "0"]
+        if words[1:3] == ["data", "prepare"]:
+            words += ["--workers", "1"]
         main(words[1:])
     assert soundfile.info("clean.wav").samplerate == 44100
     assert soundfile.info("streamed.wav").frames == soundfile.info("noisy.wav").frames
