@@ -230,10 +230,13 @@ def _check_paper(study: Study, runs: Sequence[StudyRun], path: Path) -> None:
 
 def teachers(runs: Sequence[StudyRun]) -> dict[StudyCell, str]:
     """Name the teachers of the runs as the tables do: cell -> its file, its function, or its name if it ships."""
-    sections = [one.recipe.teacher for one in runs if one.recipe.teacher is not None]
-    models = [model for section in sections for model in (section.checkpoint, section.estimate) if model is not None]
+    models: dict[str, None] = {}  # each once, in the order of the runs
+    for one in runs:
+        if one.recipe.teacher is not None:
+            named = (one.recipe.teacher.checkpoint, one.recipe.teacher.estimate)
+            models |= dict.fromkeys(model for model in named if model is not None)
     found: dict[StudyCell, str] = {}
-    for model in dict.fromkeys(models):
+    for model in models:
         # The folder of its run says more than "best"; a student that ships has its name alone.
         cell = StudyCell("", f"{Path(model).parent.name or model} (teacher)")
         if cell in found:  # another teacher is in a folder of the same name
