@@ -41,7 +41,10 @@ def _checked(report: dict[str, Any]) -> str:
     lines += [f"noisy input, {name}: {mean:.3f} over {measured['count']}" for name, mean in measured["means"].items()]
     lines += measured["off"]
     counts = ", ".join(f"{count} {kind}" for kind, count in report["counts"].items())
-    lines.append("nothing wrong" if report["ok"] else f"problems: {counts}" if counts else "the figures are off")
+    if report["ok"]:
+        lines.append("nothing wrong")
+    else:
+        lines.append(f"problems: {counts}" if counts else "the figures are off")
     return "\n".join(lines)
 
 

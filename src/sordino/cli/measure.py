@@ -30,7 +30,9 @@ def evaluate(given: Namespace) -> Answer:
 
     if given.data and len(given.data) > 2:
         raise InputError("--data", f"{len(given.data)} folders", "NOISY CLEAN, or NOISY alone")
-    folders = None if not given.data else given.data[0] if len(given.data) == 1 else tuple(given.data)
+    folders = None
+    if given.data:
+        folders = tuple(given.data) if len(given.data) == 2 else given.data[0]
     trust_names(given.metrics, Path())
     if given.dnsmos:
         os.environ[FILE] = given.dnsmos  # the processes that measure inherit it

@@ -134,7 +134,9 @@ def score(
         raise InputError("items", "there are no recordings to score", "one or more")
     compared = any(metric(name).needs_clean for name in metrics)
     mine = items[rank() :: world_size()]
-    here_s = HERE_S if workers is None else 0.0 if workers else math.inf
+    here_s = HERE_S
+    if workers is not None:
+        here_s = 0.0 if workers else math.inf
     workers = workers or min(_cores(), max(len(mine), 1))
 
     def report(done: int) -> None:

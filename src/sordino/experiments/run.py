@@ -203,7 +203,9 @@ def evaluate(
     complete = set(DEFAULT) <= set(metrics or DEFAULT)
     usual = folders is None and recipe is None and split == "test" and complete and align == "exact"
     own = usual and Path(model).name == CHECKPOINT and (Path(model).parent / RECIPE).is_file()
-    folder = Path(out) if out else Path(model).parent if own else None
+    folder = Path(out) if out else None
+    if folder is None and own:
+        folder = Path(model).parent
     if folder is not None and rank() == 0:
         scores.to_json(folder / SCORES)
         scores.to_csv(folder / "scores.csv")

@@ -233,10 +233,12 @@ def _check_paper(study: Study, runs: Sequence[StudyRun], path: Path) -> None:
 
 def teachers(runs: Sequence[StudyRun]) -> dict[StudyCell, str]:
     """Name the teachers of the runs as the tables do: cell -> its file, its function, or its name if it ships."""
-    sections = [one.recipe.teacher for one in runs if one.recipe.teacher is not None]
-    models = [model for section in sections for model in section.models()]
+    models: dict[str, None] = {}  # each once, in the order of the runs
+    for one in runs:
+        if one.recipe.teacher is not None:
+            models |= dict.fromkeys(one.recipe.teacher.models())
     found: dict[StudyCell, str] = {}
-    for model in dict.fromkeys(models):
+    for model in models:
         # The folder of its run says more than "best"; a student that ships has its name alone.
         source = resolve(model, otherwise="checkpoint")
         name = Path(model).parent.name or model if source.kind == "checkpoint" else source.name

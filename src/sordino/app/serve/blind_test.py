@@ -111,6 +111,9 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     means: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(row["id"] for row in rows):
         own = [row for row in rows if row["id"] == name]
-        figures = {column: [row[column] for row in own if column in row] for column in SHOWN}
-        means[name] = {column: float(np.mean(values)) for column, values in figures.items() if values}
+        means[name] = {}
+        for column in SHOWN:
+            values = [row[column] for row in own if column in row]
+            if values:
+                means[name][column] = float(np.mean(values))
     return means

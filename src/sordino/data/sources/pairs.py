@@ -112,7 +112,7 @@ class Pairs:
         if len(pairs) < 2:
             raise InputError(self.noisy, "holds one recording", "at least two, as one is kept for validation")
         valid = held_out(groups, round(1 / self.valid_fraction))
-        return (
-            [pair for pair, group in zip(pairs, groups, strict=True) if group not in valid],
-            [pair for pair, group in zip(pairs, groups, strict=True) if group in valid],
-        )
+        parts: tuple[list[Pair], list[Pair]] = [], []
+        for pair, group in zip(pairs, groups, strict=True):
+            parts[group in valid].append(pair)
+        return parts
