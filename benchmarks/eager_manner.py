@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sordino.models.manner import CHUNK, DEPTHWISE, GlobalAttention, LocalAttention, Manner, MultiViewAttention
+from sordino.models.layers.multi_view import CHUNK, DEPTHWISE, GlobalAttention, LocalAttention, MultiViewAttention
+from sordino.models.manner import Manner
 
 
 def eager(network: Manner) -> Manner:

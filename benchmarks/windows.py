@@ -18,7 +18,7 @@ import numpy as np
 from paired import machine
 
 from sordino.audio import sound_files
-from sordino.data.sources.pairs import Pair, list_pairs
+from sordino.data.pairs import Pair, list_pairs
 from sordino.files import write_text
 from sordino.inference.model import open_model
 from sordino.inference.windows import CONTEXT_S, FADE_S, WINDOW_S, Windows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Iterator
@@ -10,13 +11,22 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.corpora import FEW
 from helpers.shared import session_folder
 from sordino import metrics
+from sordino.data.sources import synthetic
 from sordino.plugins import modules
 
 torch.set_num_threads(1)
 # The exporter writes thousands of records for torch's own developers, which pytest would keep and format.
 logging.getLogger("torch.__trace").propagate = False
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what is there to stay: it would look through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 @pytest.fixture
@@ -37,6 +47,19 @@ def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Give the tests behind one whose recipe asks for more threads one thread again."""
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def few_test_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut the synthetic test set, to which ``helpers.warm`` does the same in the processes that tests start."""
+    monkeypatch.setattr(synthetic, "TEST_PAIRS", FEW)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.corpora import FEW
 from helpers.recipes import SOUND, UNET, settings
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
@@ -21,6 +22,9 @@ RECIPE = {
     "model": UNET,
     "train": settings(1, batch_size=1),
 }
+
+
+pytestmark = pytest.mark.usefixtures("few_test_pairs")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,7 @@ def test_scores_of_other_weights_are_measured_again(runs: list[Path]) -> None:
     stale.to_json(path)
     compare(runs)
     assert Scores.from_json(path).metadata["step"] == 1
-    assert len(Scores.from_json(path).rows) == 12
+    assert len(Scores.from_json(path).rows) == FEW
 
 
 def test_runs_on_other_recordings_are_refused(runs: list[Path], tmp_path: Path) -> None:

@@ -3,43 +3,53 @@
 from __future__ import annotations
 
 import html
+import multiprocessing
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import sordino
-from sordino.app.demo import RUNS, demo
-from sordino.data.sources import synthetic
+from helpers.ranks import copies
+from sordino.app.demo import ROUNDS, RUNS, demo
+from sordino.errors import InputError
 from sordino.training import read_log
+from sordino.training.state import STATE
 
 NAMES = ("pesq_wb", "stoi", "si_sdr_db")
 SHORT = ("train.steps=2", "train.validate_every=2", "train.log_every=1", "train.batch_size=2", "data.segment_s=0.5")
 SHORT += ("data.valid_items=1",)
+LONG = (*SHORT, "train.steps=100000", "train.validate_every=100000", "train.save_every=100000")
 
 
-def ignore(_task: str, _done: int, _total: int, _numbers: dict[str, float]) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def started() -> None:
+    """The process that those of the runs are copies of."""
+    copies()
+
+
+def ignore(_task: str, _done: int, _total: int, _numbers: Mapping[str, float]) -> None:
     pass
 
 
-def test_a_short_demo_trains_scores_exports_and_enhances_and_goes_on_where_it_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(synthetic, "TEST_PAIRS", 2)
+@pytest.mark.usefixtures("few_test_pairs")
+def test_a_short_demo_trains_scores_exports_and_enhances_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
 
-    def stop(_task: str, _done: int, _total: int, _numbers: dict[str, float]) -> None:
-        if (folder / "student" / "log.jsonl").is_file() and read_log(folder / "student"):
+    def stop(_task: str, _done: int, _total: int, _numbers: Mapping[str, float]) -> None:
+        if (folder / "student-output" / "log.jsonl").is_file():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         demo(folder, stop, overrides=SHORT)
-    teacher = (folder / "teacher" / "best.safetensors").read_bytes()
-    assert not (folder / "student-output").exists()
+    assert not multiprocessing.active_children()
+    before = {name: (folder / name / "best.safetensors").read_bytes() for name in ROUNDS[0]}
 
     values, text = demo(folder, ignore, overrides=SHORT)
-    assert (folder / "teacher" / "best.safetensors").read_bytes() == teacher
+    assert {name: (folder / name / "best.safetensors").read_bytes() for name in ROUNDS[0]} == before
     assert all(read_log(folder / name)[-1]["step"] == 2 for name in RUNS)
     rows = values["rows"]
     assert len(rows) == 1 + len(RUNS)
@@ -55,6 +65,31 @@ def test_a_short_demo_trains_scores_exports_and_enhances_and_goes_on_where_it_st
     assert enhanced.shape == noisy.shape
     assert np.abs(enhanced - sordino.enhance(noisy, rate, folder / "student.onnx")).max() < 1e-3
     assert str(values["report"]) in text
+
+
+def test_ctrl_c_stops_and_saves_all_runs_under_way(tmp_path: Path) -> None:
+    done = dict.fromkeys(ROUNDS[0], 0)
+
+    def stop(task: str, step: int, _total: int, _numbers: Mapping[str, float]) -> None:
+        done[task.partition(" ")[0].lower()] = step
+        if all(done.values()):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo(tmp_path, stop, overrides=LONG)
+    assert not multiprocessing.active_children()
+    for name, step in done.items():
+        assert step <= torch.load(tmp_path / name / STATE)["step"] < 100_000
+
+
+def test_a_run_that_fails_stops_the_one_beside_it(tmp_path: Path) -> None:
+    state = tmp_path / "student" / STATE
+    state.parent.mkdir()
+    state.write_bytes(b"of nothing")
+    with pytest.raises(InputError, match=f"{state.parent}.*: "):
+        demo(tmp_path, ignore, overrides=LONG)
+    assert not multiprocessing.active_children()
+    assert not (tmp_path / "teacher" / "best.safetensors").exists()
 
 
 @pytest.mark.slow

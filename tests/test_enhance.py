@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import sordino
 from helpers.noise import tone
@@ -77,12 +79,35 @@ def test_windows_are_no_longer_than_they_say() -> None:
         (np.zeros(0), 16000, "shape"),
         (np.array([0.0, np.nan]), 16000, "NaN"),
         (np.array(["a"]), 16000, "type"),
-        (np.zeros(10), 0, "rate above 0"),
+        (np.zeros(10), 0, "sample rate of 0 Hz"),
+        (np.zeros(10), 1e9, "sample rate of 1000000000 Hz"),
+        (np.zeros(10), 16000.5, "a whole number of Hz"),
+        (np.zeros(10), None, "a whole number of Hz"),
+        (np.zeros((32000, 2)), 16000, r"transpose \[samples, channels\]"),
+        (np.zeros((32000, 1)), 16000, r"transpose \[samples, channels\]"),
+        (np.full(10, 20000.0), 16000, "a peak of 20000.*divide samples that were 16-bit integers by 32768"),
+        (np.full(10, 1e300), 16000, "a peak of 1e"),
+        ([[0.0], [0.0, 0.0]], 16000, "a list that is no array"),
     ],
 )
-def test_what_is_no_audio_is_refused(noisy: np.ndarray, rate: int, message: str) -> None:
+def test_what_is_no_audio_is_refused(noisy: Any, rate: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         sordino.enhance(noisy, rate, same)
+
+
+def test_rates_of_other_programs_and_tensors_are_taken_for_what_they_are() -> None:
+    noisy = torch.linspace(-0.5, 0.5, 4800).requires_grad_()
+    plain = sordino.enhance(noisy.detach().numpy(), 48000, same)
+    for rate in (48000.0, "48000", np.int64(48000)):
+        assert np.array_equal(sordino.enhance(noisy, rate, same), plain)
+
+
+def test_nan_from_a_model_names_it_and_the_place() -> None:
+    def broken(noisy: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(len(noisy)) < 8000, noisy, np.nan)
+
+    with pytest.raises(InputError, match=r"broken.*NaN or infinite samples at 0\.50 s.*diverged"):
+        sordino.enhance(np.zeros(16000), 16000, broken)
 
 
 def test_networks_checkpoints_and_functions_are_models(tmp_path: Path) -> None:

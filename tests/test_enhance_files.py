@@ -238,3 +238,73 @@ def test_who_leaves_a_folder_half_done_leaves_no_half_file(tmp_path: Path) -> No
     going.close()
     whole = [path for path in (tmp_path / "out").iterdir() if sound_files.info(path).length in (1600, 640_000)]
     assert len(whole) == len(list((tmp_path / "out").iterdir())) < 4
+
+
+# ---- places
+
+
+def test_the_recording_itself_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(0.2), RATE)
+    kept = path.read_bytes()
+    (tmp_path / "link.wav").symlink_to(path)
+    for target in (path, tmp_path / "." / "a.wav", tmp_path / "link.wav", tmp_path):
+        with pytest.raises(InputError, match="is the recording itself"):
+            enhance_file(path, target, same)
+    assert path.read_bytes() == kept
+
+
+def test_in_a_folder_a_recording_keeps_its_name(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(0.2), RATE)
+    (tmp_path / "out").mkdir()
+    assert enhance_file(tmp_path / "a.wav", tmp_path / "out", same)["output"] == str(tmp_path / "out" / "a.wav")
+
+
+def test_links_are_followed_and_the_output_is_no_input(tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for place in ("in/a.WAV", "elsewhere/b.wav"):
+        soundfile.write(tmp_path / place, tone(0.1), RATE, format="WAV")
+    (tmp_path / "in" / "linked").symlink_to("../elsewhere")
+    (tmp_path / "in" / "deep" / "up").symlink_to("../..")  # a circle
+    for _ in range(2):
+        reports = list(enhance_folder(tmp_path / "in", tmp_path / "in" / "out", same))
+        assert {Path(one["output"]).relative_to(tmp_path / "in" / "out").as_posix() for one in reports} >= {
+            "a.WAV",
+            "linked/b.wav",
+        }
+        assert len(reports) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "rate", "kind", "note"),
+    [
+        ("a.mp3", "out.wav", 16000, "WAV", None),
+        ("mp3.wav", "out.wav", 16000, "WAV", "cannot hold MPEG_LAYER_III, so it was written as PCM_16"),
+        ("a.wav", "a.opus", 44100, "OGG", "no 44100 Hz, so it was written at 48000 Hz"),
+        ("a.wav", "a.mp3", 96000, "MP3", "no 96000 Hz, so it was written at 48000 Hz"),
+    ],
+)
+def test_a_format_that_cannot_hold_the_recording_takes_the_nearest_that_it_can(
+    tmp_path: Path, source: str, target: str, rate: int, kind: str, note: str | None
+) -> None:
+    form = "MP3" if "mp3" in source else "WAV"
+    soundfile.write(tmp_path / source, tone(1.0, rate=rate), rate, format=form)
+    report = enhance_file(tmp_path / source, tmp_path / target, same)
+    about = soundfile.info(tmp_path / target)
+    assert about.format == kind
+    assert about.duration == pytest.approx(1.0, abs=0.1)
+    assert (note is None) == (not report["notes"])
+    assert note is None or note in report["notes"][0]
+
+
+def test_a_name_of_255_bytes_is_a_name(tmp_path: Path) -> None:
+    name = "录音" * 41 + ".wav"
+    soundfile.write(tmp_path / name, tone(0.1), RATE)
+    assert Path(enhance_file(tmp_path / name, tmp_path / "out" / name, same)["output"]).is_file()
+
+
+def test_a_pipe_is_told_from_an_empty_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(InputError, match=r"is a pipe.*--stream"):
+        enhance_file(tmp_path / "pipe.wav", tmp_path / "out.wav", same)

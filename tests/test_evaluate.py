@@ -103,6 +103,21 @@ def test_failures_are_counted_and_never_zero():
     assert score_table(scores).to_text().splitlines()[2].split()[-2:] == ["1", "2"]
 
 
+def test_a_recording_that_cannot_be_read_is_a_failure_among_the_others(tmp_path):
+    for name in ("a", "b"):
+        for side in ("noisy", "clean"):
+            sound_files.write(tmp_path / side / f"{name}.wav", getattr(recording(name, 0.5), side), RATE)
+    folders = tmp_path / "noisy", tmp_path / "clean"
+    (tmp_path / "noisy" / "b.wav").write_bytes(b"no sound")
+    scores = sordino.evaluate(None, folders, metrics=("si_sdr_db", "snr_db"))
+    assert [row["id"] for row in scores.rows] == ["a"]
+    assert [failure.metric for failure in scores.failures] == ["si_sdr_db", "snr_db"]
+    assert all("b.wav: cannot be read as audio" in failure.reason for failure in scores.failures)
+    (tmp_path / "noisy" / "a.wav").write_bytes(b"no sound")
+    with pytest.raises(InputError, match="cannot be read as audio"):
+        sordino.evaluate(None, folders, metrics=("si_sdr_db",))
+
+
 def test_scores_without_any_value_still_make_a_table():
     silent = ITEMS[0]._replace(clean=np.zeros_like(ITEMS[0].noisy))
     scores = score(None, [silent], ("stoi",), workers=0)

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 import sordino
-from helpers.exports import ABOUT, export
+from helpers.exports import ABOUT, SMALLEST, export
 from sordino import models
 from sordino.audio import sound_files
 from sordino.cli.main import main
@@ -108,7 +108,7 @@ def test_matrices_with_ranges_found_in_each_call(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_quantised_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint, student = tmp_path / "best.safetensors", tmp_path / "student.onnx"
-    models.save(models.create("demucs", hidden=2, depth=1, normalisation="running"), checkpoint)
+    models.save(models.create(**SMALLEST), checkpoint)
     clean = sound_files.read_mono(sordino.assets.SPEECH, 16000)[:48000]
     noise = 0.02 * np.random.default_rng(0).standard_normal(clean.shape).astype(np.float32)
     for side, sound in (("noisy", clean + noise), ("clean", clean)):

@@ -26,7 +26,7 @@ VERBS: dict[str, Callable[[str], object]] = {
     "render": lambda out: render(Mix("clean", "noise", segment_s=0.5, valid_items=4), out, 40 / 3600, workers=1),
     "shard": lambda out: shard(Pairs("noisy", "clean"), out, per_shard=3, workers=2),
 }
-KILLS = {"prepare": 5, "render": 5, "shard": 2}
+KILLS = {"prepare": 3, "render": 3, "shard": 2}
 """How often each is killed; one that works in processes of its own takes seconds to start them."""
 
 

@@ -14,6 +14,7 @@ import sordino
 from helpers.noise import tone, white
 from sordino.audio import sound_files
 from sordino.errors import InputError
+from sordino.inference.blend import Blend
 from sordino.inference.files import enhance_file
 from sordino.inference.folders import enhance_folder
 from sordino.inference.model import Model
@@ -118,15 +119,15 @@ def test_options_that_cannot_be_are_refused_before_anything_is_written(tmp_path:
         with pytest.raises(InputError, match=r"strength|high band"):
             sordino.enhance(tone(0.1), RATE, same, **options)
         with pytest.raises(InputError, match=r"strength|high band"):
-            next(enhance_folder(tmp_path, tmp_path / "out", same, **options))
+            next(enhance_folder(tmp_path, tmp_path / "out", same, Blend(**options)))
     with pytest.raises(InputError, match="model's rate"):
-        enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", same, high_band="keep", keep_rate=False)
+        enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", same, Blend(high_band="keep", keep_rate=False))
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
 def test_files_stay_at_the_rate_of_the_model_if_asked(tmp_path: Path) -> None:
     sound_files.write(tmp_path / "a.wav", np.stack([tone(2, 48000), tone(2, 48000, hertz=200)]), 48000)
-    report = enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", same, keep_rate=False, strength_db=3.0)
+    report = enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", same, Blend(strength_db=3.0, keep_rate=False))
     assert (report["sample_rate"], report["seconds"]) == (RATE, 2.0)
     audio, rate = sound_files.read(tmp_path / "b.wav")
     assert rate == RATE

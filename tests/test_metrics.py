@@ -211,6 +211,17 @@ def test_every_quick_metric_holds_what_it_owes(name, check):
     checks.METRICS[check](lambda: name)
 
 
+def test_a_long_recording_has_the_mean_pesq_of_its_pieces():
+    """Four minutes of short words with pauses, which the package alone does not survive."""
+    words = np.concatenate([np.r_[speechlike(0.5, seed=n), np.zeros(RATE // 2)] for n in range(40)])
+    clean, estimate = np.tile(words, 6), np.tile(noisy_version(words), 6)
+    pieces = [metrics.pesq_wb(clean[at : at + 30 * RATE], estimate[at : at + 30 * RATE], RATE) for at in (0, 30 * RATE)]
+    assert metrics.pesq_wb(clean[: 60 * RATE], estimate[: 60 * RATE], RATE) == pytest.approx(np.mean(pieces))
+    assert 1 < metrics.pesq_wb(clean, estimate, RATE) < 4.6
+    clean[30 * RATE : 60 * RATE] = estimate[30 * RATE : 60 * RATE] = 0  # a piece without speech does not count
+    assert metrics.pesq_wb(clean[: 60 * RATE], estimate[: 60 * RATE], RATE) == pytest.approx(pieces[0])
+
+
 def test_pesq_modes_are_kept_apart():
     clean = speechlike(2.0)
     estimate = noisy_version(clean)

@@ -19,7 +19,8 @@ from sordino.evaluation.score import Scores
 from sordino.report.columns import SYNTHETIC
 from sordino.report.pages.study import write_study
 from sordino.report.pages.study_plots import draw_curves, draw_metric
-from sordino.report.studies import StudyCell, StudyRow, study_rows
+from sordino.report.studies import StudyRow, study_rows
+from sordino.report.study_cells import StudyCell
 from sordino.report.study_tables import study_tables
 
 # Studies

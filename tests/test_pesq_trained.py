@@ -18,9 +18,11 @@ from sordino.experiments import run as recipes
 from sordino.experiments.build import learns_from_pesq
 from sordino.experiments.recipe import read
 from sordino.report.runs import RunRow, run_table
-from sordino.report.studies import StudyCell, study_rows
+from sordino.report.studies import study_rows
+from sordino.report.study_cells import StudyCell
 from sordino.report.study_tables import study_tables
 
+pytestmark = pytest.mark.usefixtures("few_test_pairs")
 SENTENCE = "trained on a differentiable PESQ; read ESTOI, SI-SDR and DNSMOS beside its PESQ."
 
 

@@ -158,8 +158,15 @@ def test_options_that_a_header_denies_are_told() -> None:
         Reader(io.BytesIO(data), 16000)
     with pytest.raises(InputError, match=r"says 1 channel\(s\), not 2"):
         Reader(io.BytesIO(data), None, 2)
-    with pytest.raises(InputError, match="above 0"):
+    with pytest.raises(InputError, match="sample rate of 0 Hz"):
         Reader(io.BytesIO(b""), 0)
+
+
+@pytest.mark.parametrize("data", [b"\0\0\0\x20ftypM4A ", b"\x1aE\xdf\xa3webm", b"<html>", b"\xff\xfb\x90\x44MP3"])
+def test_other_bytes_are_no_sound_unless_they_are_said_to_be(data: bytes) -> None:
+    with pytest.raises(InputError, match=r"is no WAV.*say the rate or the format"):
+        Reader(io.BytesIO(data))
+    assert sum(block.shape[1] for block in Reader(io.BytesIO(data[:4]), encoding="s16le").blocks(10)) == 2
 
 
 def through(data: bytes, **options: Any) -> tuple[bytes, dict[str, Any]]:
@@ -189,7 +196,7 @@ def test_streams_that_end_within_a_sample_or_too_soon_are_written_and_told() -> 
     raw = encode(white(1, 1000, level=0.2), "s16le")
     target = io.BytesIO()
     with pytest.raises(InputError, match=r"ends with 1 byte\(s\)"):
-        enhance_stream(io.BytesIO(raw[:-1]), target, Gain())
+        enhance_stream(io.BytesIO(raw[:-1]), target, Gain(), RATE)
     assert target.getvalue() == raw[:-2]
     wav = chunks((b"fmt ", struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)), (b"data", raw))
     target = io.BytesIO()
@@ -205,9 +212,11 @@ def test_nothing_in_nothing_out_and_clipping_is_counted() -> None:
     out, report = through(loud, encoding="f32le")
     assert (out, report["clipped"]) == (loud, 0)
     target = io.BytesIO()
-    assert enhance_stream(io.BytesIO(encode(white(1, 50, level=0.2) + 0.6, "s16le")), target, Gain(2.0))["clipped"] > 0
-    with pytest.raises(InputError, match="more than 0"):
-        through(b"", block_s=0)
+    raw = io.BytesIO(encode(white(1, 50, level=0.2) + 0.6, "s16le"))
+    assert enhance_stream(raw, target, Gain(2.0), RATE)["clipped"] > 0
+    for block_s in (0, float("nan"), 1e9):
+        with pytest.raises(InputError, match="more than 0"):
+            through(b"", block_s=block_s)
 
 
 def test_ctrl_c_ends_the_stream_with_its_summary() -> None:
@@ -224,6 +233,7 @@ def test_ctrl_c_ends_the_stream_with_its_summary() -> None:
     assert soundfile.info(io.BytesIO(target.getvalue())).frames == 3200
 
 
+RAW = "--format", "s16le"
 STUDENT = "unet-24"
 """One that ships starts without torch, which takes seconds to load."""
 
@@ -265,8 +275,9 @@ def test_command_raw_and_wav(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     for words, data, message in (
-        (command(STUDENT), encode(white(1, 700, level=0.2), "s16le")[:-1], "was it cut short?"),
-        (command("manner-s-1.5gf"), b"\0\0", "cannot run block by block"),
+        (command(STUDENT, "--format", "s16le"), encode(white(1, 700, level=0.2), "s16le")[:-1], "was it cut short?"),
+        (command(STUDENT), b"<!DOCTYPE html><title>404</title>", "is no WAV"),
+        (command("manner-s-1.5gf", "--format", "s16le"), b"\0\0", "cannot run block by block"),
         (command(STUDENT, "noisy.wav"), b"", "is a name"),
         ([sys.executable, "-m", "sordino", "enhance", "a.wav", "-o", "b.wav", "--rate", "8000"], b"", "add --stream"),
     ):
@@ -280,7 +291,9 @@ def test_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_command_on_a_full_disk() -> None:
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(command(STUDENT), input=bytes(64000), stdout=full, stderr=subprocess.PIPE, timeout=120)
+        done = subprocess.run(
+            command(STUDENT, *RAW), input=bytes(64000), stdout=full, stderr=subprocess.PIPE, timeout=120
+        )
     assert done.returncode == 2
     assert done.stderr.decode().splitlines() == [
         "sordino: standard output: the disk is full; free some space and run again"
@@ -288,7 +301,9 @@ def test_command_on_a_full_disk() -> None:
 
 
 def test_a_closed_pipe_ends_the_command_quietly() -> None:
-    process = subprocess.Popen(command(STUDENT), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command(STUDENT, *RAW), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     with process:
         assert process.stdin
         assert process.stdout

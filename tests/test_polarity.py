@@ -131,7 +131,7 @@ def test_a_run_turns_its_network_over_early_and_says_so(tmp_path: Path, seen_by:
     trainer, lines = upside_down(tmp_path, **({} if seen_by == "a validation" else {"validate_every": 4}))
     if seen_by == "a validation":
         trainer.watch.steps = set()
-    outcome = trainer.fit(tell=lines.append)
+    outcome = trainer.fit(status=lines.append)
     log = read_log(tmp_path / "run")
     assert [line["step"] for line in log if "turned" in line] == [1]
     assert all(line["valid/correlation"] > 0.1 for line in log if "valid/correlation" in line)
@@ -144,7 +144,7 @@ def test_a_run_turns_its_network_over_early_and_says_so(tmp_path: Path, seen_by:
 def test_later_it_is_told_and_logged_and_left(tmp_path: Path) -> None:
     trainer, lines = upside_down(tmp_path, validate_every=2)
     trainer.watch.steps, trainer.watch.early = set(), 1
-    trainer.fit(tell=lines.append)
+    trainer.fit(status=lines.append)
     log = read_log(tmp_path / "run")
     assert [line["step"] for line in log if "upside_down" in line] == [2, 4]
     assert not any("turned" in line for line in log)

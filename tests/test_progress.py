@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sordino.cli.progress import Display
+from sordino.cli.progress import Display, say
 from sordino.types import Progress, Status, retitled
 
 
@@ -19,6 +19,16 @@ def test_a_display_is_a_progress_and_tells_a_log_file_the_end_and_no_step_before
         progress("scoring", 2, 2, {"loss": 0.12345})
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["turned over at step 3", "scoring: 2/2, 0 s left  loss 0.1235"]
+
+
+def test_brackets_in_titles_and_paths_are_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    say("cache runs/answers[2x]/here :smile:")
+    with Display() as show:
+        show("students [mvat] [/x]", 1, 1, {})
+        show.status("[red]")
+    printed = capsys.readouterr().err
+    assert "cache runs/answers[2x]/here :smile:\nstudents [mvat] [/x]: 1/1" in printed
+    assert "[red]" in printed
 
 
 def test_a_display_that_shows_nothing_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,8 +95,8 @@ def test_sordino_commands_run_in_their_order(reader: Path, monkeypatch: pytest.M
         if words[1] == "train" and words[2].startswith("unet/"):
             words += [*SHORT, "model.width=4", "model.groups=1"]
         elif words[1] == "train":
-            words += [*SHORT, f"model.hidden={6 if 'teacher' in command else 2}"]
-        if words[1] == "bench" and "--all" not in words:
+            words += [*SHORT, "model.hidden=6", "model.depth=1"]
+        if words[1] == "bench":
             words += ["--seconds", "0.5", "--repeats", "1"]
         if words[1:3] == ["data", "check"]:
             words += ["--measure", "0"]

@@ -98,10 +98,10 @@ def test_pairs_reads_it_and_its_validation_set(corpus: Path, tmp_path: Path) -> 
 
 def test_processes_seeds_and_further_hours(corpus: Path, tmp_path: Path) -> None:
     render(dns(corpus), tmp_path / "once", 12 / 3600, workers=1)
-    for hours in (4 / 3600, 12 / 3600, 12 / 3600):
-        result = render(dns(corpus), tmp_path / "grown", hours, workers=2)
+    for hours, workers in ((4 / 3600, 1), (12 / 3600, 2), (12 / 3600, 1)):
+        result = render(dns(corpus), tmp_path / "grown", hours, workers=workers)
         # What a killed process leaves behind is gone with the next run.
-        (tmp_path / "grown" / "noisy" / ".half.part-x1y2z3.flac").touch()
+        (tmp_path / "grown" / "noisy" / ".half.sordino-part-x1y2z3_0.flac").touch()
     render(dns(corpus), tmp_path / "grown", 12 / 3600, workers=1)
     assert (result.written, result.present) == (0, 24 + 3)
     assert contents(tmp_path / "grown") == contents(tmp_path / "once")
@@ -156,7 +156,7 @@ def damage(corpus: Path) -> str:
 def test_a_damaged_recording_is_refused_or_skipped_and_told(corpus: Path, tmp_path: Path) -> None:
     name = damage(corpus)
     with pytest.raises(InputError, match=name):
-        render(dns(corpus), tmp_path / "out", 20 / 3600, workers=2)
+        render(dns(corpus), tmp_path / "out", 20 / 3600, workers=1)
     result = render(dns(corpus), tmp_path / "out", 20 / 3600, workers=2, damaged="skip")
     assert result.failed
     assert all(name in reason for _, reason in result.failed)

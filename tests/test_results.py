@@ -22,13 +22,14 @@ TINY = ROOT / "benchmarks" / "tiny" / "results.yaml"
 
 
 @pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_test_pairs: None) -> dict[str, Any]:
     """What benchmarks/results.py defines, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     return runpy.run_path(str(ROOT / "benchmarks" / "results.py"))
 
 
+@pytest.mark.slow
 def test_one_command_redoes_all_and_the_next_one_nothing(results: dict[str, Any], capsys: Any) -> None:
     results["main"]([str(TINY)])
     page = Path("runs/tiny/results.md")

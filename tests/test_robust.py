@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from multiprocessing import set_start_method
@@ -17,6 +18,7 @@ import torch
 from helpers.ranks import PATIENCE_S, copies
 from helpers.recipes import MANNER, settings
 from helpers.runs import same_weights, timeless
+from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.recipe import RECIPE
 from sordino.files import atomic, sweep
@@ -94,11 +96,25 @@ def test_a_run_killed_before_its_first_save_begins_anew(tmp_path: Path) -> None:
 def test_what_a_killed_writer_leaves_is_swept_up(tmp_path: Path) -> None:
     (tmp_path / "state.pt").write_text("before")
     (tmp_path / ".hidden").write_text("somebody's")
+    (tmp_path / ".notes.part-1.txt").write_text("somebody's")
     writing = atomic(tmp_path / "state.pt")
     writing.__enter__().write_text("half")  # and never left
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 4
     sweep(tmp_path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "state.pt": "before",
         ".hidden": "somebody's",
+        ".notes.part-1.txt": "somebody's",
     }
+
+
+def test_one_folder_holds_one_run_at_a_time_and_a_killed_one_lets_go(tmp_path: Path) -> None:
+    code = f"import time; from sordino.files import held\nwith held({str(tmp_path)!r}): print('held'); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-uc", code], stdout=subprocess.PIPE, text=True)
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="another run is at work there"):
+            run.train(VALUES, ["train.steps=1"], out=tmp_path)
+        other.kill()
+    assert run.train(VALUES, ["train.steps=1"], out=tmp_path, resume=False).steps == 1

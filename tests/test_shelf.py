@@ -43,6 +43,7 @@ def test_a_student_in_8_bits_says_whose_weights_it_has() -> None:
     assert weights("elsewhere.safetensors") == Path("elsewhere.safetensors")
 
 
+@pytest.mark.slow
 def test_a_student_exports_by_name(tmp_path: Path) -> None:
     run.export("unet-24", tmp_path / "again.onnx", "MIT")
     about, card = Graph(str(tmp_path / "again.onnx")).about, shipped()["unet-24"]

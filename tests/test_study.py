@@ -24,7 +24,8 @@ from sordino.evaluation.score import Scores
 from sordino.experiments import run, study, study_results
 from sordino.experiments.study_plan import OWN, ScoredSet, read_study
 from sordino.report.paper import results
-from sordino.report.studies import NetworkSize, StudyCell, StudyRow, study_rows
+from sordino.report.studies import StudyRow, study_rows
+from sordino.report.study_cells import NetworkSize, StudyCell
 from sordino.report.study_tables import study_tables
 from sordino.report.table import Style, write_tables
 
@@ -36,6 +37,7 @@ RECIPE = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("few_test_pairs")
 PAIR = {"noisy": "noisy", "clean": "clean"}
 BASELINE = "MANNER-S-1.5GF (Baseline)"
 

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 import sordino
-from helpers.recipes import MANNER, SOUND, settings
+from helpers.recipes import MANNER, SOUND, UNET, settings
+from helpers.recipes import recipe as of_unets
 from helpers.runs import interrupt_at, same_weights, timeless
 from sordino import models
 from sordino.data.base import Segments
@@ -53,9 +54,13 @@ def recipe(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    return saved_teacher(tmp_path_factory.mktemp("teacher"), depth=2)
+
+
+def saved_teacher(folder: Path, depth: int) -> str:
     torch.manual_seed(1)
-    models.save(models.create("manner-b", hidden=6, depth=4), path)
+    path = folder / "teacher.safetensors"
+    models.save(models.create("manner-b", hidden=6, depth=depth), path)
     return str(path)
 
 
@@ -63,8 +68,10 @@ def distilled(teacher: str, **changes: Any) -> dict[str, Any]:
     return recipe(teacher={"checkpoint": teacher}, distill={"mvat": {}, "output": {}}, **changes)
 
 
-def test_first_losses_are_pinned(tmp_path: Path, teacher: str) -> None:
-    run.train(distilled(teacher, train={"log_every": 1, "validate_every": 100}), out=tmp_path / "run")
+def test_first_losses_are_pinned(tmp_path: Path) -> None:
+    teacher, model = saved_teacher(tmp_path, depth=4), {"name": "manner-s", "hidden": 2, "depth": 3}
+    train = {"steps": 1, "log_every": 1, "validate_every": 100}
+    run.train(distilled(teacher, model=model, train=train), out=tmp_path / "run")
     first = read_log(tmp_path / "run")[0]
     assert {name: round(first[name], 3) for name in ("loss/weighted", "kd/mvat", "kd/output")} == PINNED
     assert first["total"] == pytest.approx(first["loss/weighted"] + first["kd/mvat"] + first["kd/output"], rel=1e-6)
@@ -105,7 +112,6 @@ def test_every_batch_is_loaded_once(tmp_path: Path, teacher: str, monkeypatch: p
 CRAFT = {
     "one_cycle": {"schedule": "one_cycle"},
     "constant": {"schedule": "constant", "warmup_steps": 4},
-    "transformer": {"schedule": "transformer", "warmup_steps": 2},
     "all at once": {
         "schedule": "cosine",
         "warmup_steps": 2,
@@ -116,14 +122,23 @@ CRAFT = {
         "select": {"estoi": 1.0, "si_sdr_db": 0.1},
         "validate_every": 2,
     },
-    "averaged in bf16": {"precision": "bf16-mixed", "ema": 0.5, "optimizer": "adamw", "select": "stoi"},
+    "averaged in bf16": {
+        "precision": "bf16-mixed",
+        "ema": 0.5,
+        "optimizer": "adamw",
+        "select": "stoi",
+        "schedule": "transformer",
+        "warmup_steps": 2,
+    },
 }
 
 
 @pytest.mark.parametrize("craft", CRAFT)
 def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str, craft: str) -> None:
-    model = {"name": "manner-s", "hidden": 6, "depth": 3}
-    values = distilled(teacher, model=model, train={"steps": 6, **CRAFT[craft]})
+    if craft == "all at once":
+        values = distilled(teacher, train={"steps": 6, **CRAFT[craft]})
+    else:
+        values = of_unets(tmp_path, stages=[], train=settings(6, log_every=2, **CRAFT[craft]))
     whole = run.train(values, out=tmp_path / "whole")
 
     before = signal.getsignal(signal.SIGINT)
@@ -174,13 +189,12 @@ def test_learning_rate_follows_its_schedule() -> None:
 
 def test_loss_falls_and_best_checkpoint_describes_itself(tmp_path: Path) -> None:
     train = {"steps": 40, "batch_size": 4, "max_lr": 1e-2, "log_every": 20, "validate_every": 40}
-    model = {"name": "manner-s", "hidden": 6, "depth": 3}
-    values = recipe(data={"name": "synthetic", "segment_s": 1.0}, model=model, train=train)
+    values = recipe(data={"name": "synthetic", "segment_s": 1.0}, model=UNET, train=train)
     outcome = run.train(values, out=tmp_path / "run")
     losses = [line["total"] for line in read_log(tmp_path / "run") if "total" in line]
     assert losses[-1] < 0.9 * losses[0]
     header = models.read_header(outcome.checkpoint)
-    assert header["name"] == "manner-s"
+    assert header["name"] == "unet"
     assert header["about"]["synthetic"] is True
     assert header["about"]["valid"] == outcome.valid
     assert outcome.valid["score"] == outcome.best_score
@@ -225,15 +239,15 @@ def test_teacher_stays_as_it_was(tmp_path: Path, teacher: str) -> None:
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
     student = load_file(tmp_path / "run" / "last.safetensors")
-    assert student.keys() == models.create("manner-s", hidden=2, depth=3).state_dict().keys()
+    assert student.keys() == models.create(**MANNER).state_dict().keys()
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
     run.train(recipe(), out=tmp_path / "run")
     with pytest.raises(InputError, match="holds a run already"):
         run.train(recipe(), out=tmp_path / "run")
-    with pytest.raises(InputError, match=r"model\.hidden is 3, but the run began with 2"):
-        run.train(recipe(), ["model.hidden=3"], out=tmp_path / "run", resume=True)
+    with pytest.raises(InputError, match=r"model\.hidden is 4, but the run began with 3"):
+        run.train(recipe(), ["model.hidden=4"], out=tmp_path / "run", resume=True)
     with pytest.raises(InputError, match="no run to resume"):
         run.train(recipe(), out=tmp_path / "other", resume=True)
     again = run.train(recipe(), ["train.threads=2"], out=tmp_path / "run", resume=True)

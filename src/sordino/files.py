@@ -14,7 +14,10 @@ from typing import Any
 
 from sordino.errors import InputError
 
-_PART = ".part-"  # in the name of every file that is not whole yet
+_PART = ".sordino-part-"
+"""In the name of every file that is not whole yet; nobody else's files have it, so that it may be swept away."""
+_LEFT = re.compile(re.escape(_PART) + r"[a-z0-9_]{8}(\.[^.]*)?$")  # what mkstemp makes of it
+_STEM_BYTES = 100
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -32,7 +35,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: libraries such as libsndfile choose the format by it.
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}{_PART}", suffix=path.suffix, dir=path.parent)
+        # A name may have 255 bytes, so that a long one leaves no room for what is added here.
+        stem = path.stem.encode()[:_STEM_BYTES].decode(errors="ignore")
+        handle, name = tempfile.mkstemp(prefix=f".{stem}{_PART}", suffix=path.suffix, dir=path.parent)
         temporary = Path(name)
         os.close(handle)
         os.chmod(temporary, 0o666 & ~_umask())
@@ -49,7 +54,30 @@ def atomic(path: str | Path) -> Iterator[Path]:
 def sweep(folder: str | Path) -> None:
     """Remove the temporary files that killed processes left in ``folder`` and below; nobody may be writing there."""
     for path in Path(folder).rglob(f".*{_PART}*"):
-        path.unlink(missing_ok=True)
+        if _LEFT.search(path.name):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(folder: str | Path) -> Iterator[None]:
+    """Context manager: no other process may hold the folder meanwhile. The lock ends with its process, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    from filelock import FileLock, Timeout  # with torch, which needs it, for training alone
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(folder, "another run is at work there", hint="wait for it, or choose another --out") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def unwritable(path: str | Path, error: OSError) -> InputError:

@@ -19,19 +19,22 @@ from sordino.models.base import State, StreamingEnhancer
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "manner-s": ("manner-s", {"hidden": 4, "depth": 2}),
-    "manner-b": ("manner-b", {"hidden": 6, "depth": 1}),
     "tstnn": ("tstnn", {"channels": 8, "blocks": 1, "heads": 2, "frame": 64}),
-    "demucs": ("demucs", {"hidden": 4, "depth": 2}),
+    "demucs": ("demucs", {"hidden": 4, "depth": 1}),
     "demucs-both-ways": (
         "demucs",
-        {"hidden": 4, "depth": 2, "causal": False, "normalisation": "item", "resample": 2},
+        {"hidden": 4, "depth": 1, "causal": False, "normalisation": "item", "resample": 2},
     ),
-    "demucs-running": ("demucs", {"hidden": 4, "depth": 2, "normalisation": "running"}),
-    "unet": ("unet", {"width": 4, "depth": 2, "groups": 2}),
-    "unet-bottleneck": ("unet", {"width": 4, "depth": 1, "groups": 1, "bottleneck": 2}),
+    "demucs-running": (
+        "demucs",
+        {"hidden": 4, "depth": 2, "kernel": 16, "stride": 8, "normalisation": "running"},
+    ),
+    "unet": ("unet", {"width": 4, "depth": 2, "groups": 2, "bottleneck": 2, "window": 512, "hop": 128}),
     "dualpath": ("dualpath", {"width": 4, "blocks": 1, "bands": 41, "window": 256, "hop": 64}),
-    "unet-512-128": ("unet", {"width": 4, "depth": 1, "groups": 2, "window": 512, "hop": 128}),
 }
+SMALLEST: dict[str, Any] = {"name": "demucs", "hidden": 2, "depth": 1, "normalisation": "running"}
+SMALLEST |= {"kernel": 256, "stride": 256}  # hops of 64 samples: by hops of one, a second takes minutes to calibrate
+"""A network that is exported and streams in a moment, for the command line."""
 ABOUT = {"licence": "MIT"}
 
 

@@ -36,7 +36,7 @@ def objective_of(**options: Any) -> tuple[models.Enhancer, Objective]:
 
 SOUND = {"name": "synthetic", "segment_s": 0.5}
 UNET = {"name": "unet", "width": 4, "depth": 2, "groups": 1}
-MANNER = {"name": "manner-s", "hidden": 2, "depth": 3}
+MANNER = {"name": "manner-s", "hidden": 3, "depth": 2}
 
 
 def settings(steps: int, **changes: Any) -> dict[str, Any]:

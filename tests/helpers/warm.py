@@ -12,7 +12,9 @@ import sordino.data.tools.prepare
 import sordino.data.tools.render
 import sordino.data.tools.shard
 import sordino.experiments.run
-from sordino.data.sources import Synthetic
+from helpers.corpora import FEW
+from sordino.data.sources import Synthetic, synthetic
 
 LOADED = (lightning_fabric, pesq, pystoi, torch, sordino)
+synthetic.TEST_PAIRS = FEW
 Synthetic(valid_items=1).valid()  # the synthetic corpus takes seconds to make and is kept

@@ -6,20 +6,29 @@ Everything is real but the recordings, which are synthesised; every table and pa
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from sordino.data.sources import Synthetic
+from sordino.distributed import init_worker
+from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.compare import compare
+from sordino.experiments.study import fresh_processes
 from sordino.inference.files import enhance_file
 from sordino.report.runs import run_table
 from sordino.training.state import CHECKPOINT, STATE
 from sordino.types import Progress, Status
 
-RUNS = ("teacher", "student", "student-output", "student-label-free")
+ROUNDS = (("teacher", "student"), ("student-output", "student-label-free"))
+"""Runs that train side by side, one core each: the first two need no teacher, the others the one of the first round."""
+RUNS = tuple(name for names in ROUNDS for name in names)
 
 
 def demo(
@@ -30,20 +39,25 @@ def demo(
 ) -> tuple[dict[str, Any], str]:
     """Run the demo in ``out``; a demo that was stopped goes on where it was.
 
+    Every run trains in a process of its own.
+
     Args:
         out: a folder.
-        progress: is told of every training and every scoring.
+        progress: called during every training and every scoring.
+        status: called with a line when something happens that a person should know.
         overrides: changes to the recipe of every network, such as ``train.steps=10`` for a quick look.
 
     Returns:
         The rows of the table as plain values, and the table with the places of what was written.
+
+    Raises:
+        InputError: a run failed; the one beside it has been stopped and saved.
+        KeyboardInterrupt: Ctrl-C; the runs have been stopped and saved.
     """
     out = Path(out)
     Synthetic().write(out / "corpus")
-    for name in RUNS:
-        folder = out / name
-        changes = [*_places(out, name), *overrides]
-        run.train(f"demo/{name}", changes, folder, (folder / STATE).is_file(), progress, status)
+    for names in ROUNDS:
+        _train_side_by_side(names, out, overrides, progress, status)
     report = out / "report.html"
     rows, _ = compare([out / name for name in RUNS], report, progress=progress)
     student = out / "student.onnx"
@@ -53,6 +67,72 @@ def demo(
     enhance_file(noisy, enhanced, student)
     text = f"{run_table(rows).to_text()}\nReport: {report}\nStudent: {student}\nEnhanced: {enhanced}, from {noisy}"
     return {"rows": [asdict(row) for row in rows], "report": str(report), "enhanced": str(enhanced)}, text
+
+
+def _train_side_by_side(
+    names: Sequence[str], out: Path, overrides: Sequence[str], progress: Progress | None, status: Status | None
+) -> None:
+    """Train runs in a process each and pass on what they report; when one fails, the others are stopped."""
+    context = fresh_processes()
+    running: dict[Connection, BaseProcess] = {}
+    try:
+        for name in names:
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_train, args=(sender, name, out, overrides), name=name)
+            process.start()
+            sender.close()  # so that the end of the process is the end of the pipe
+            running[receiver] = process
+        while running:
+            ready = wait(list(running))
+            for receiver in [one for one in running if one in ready]:
+                try:
+                    report = receiver.recv()
+                except EOFError:
+                    _end(running.pop(receiver))
+                    continue
+                if isinstance(report, InputError):
+                    raise report
+                if isinstance(report, str) and status is not None:
+                    status(report)
+                if isinstance(report, tuple) and progress is not None:
+                    progress(*report)
+    finally:
+        for process in running.values():
+            process.terminate()  # a run that gets this signal finishes its step and saves
+        for process in running.values():
+            process.join()
+
+
+def _end(process: BaseProcess) -> None:
+    """Wait for a process that has no more to report."""
+    process.join()
+    if process.exitcode:
+        found = f"its process ended early, with code {process.exitcode}"
+        raise InputError(process.name, found, hint="the demo goes on where it was when it is run again")
+
+
+def _train(sender: Connection, name: str, out: Path, overrides: Sequence[str]) -> None:
+    """Train one run in this process; send the arguments of its progress, its status lines and a user's error."""
+    # Ctrl-C on a terminal reaches a whole group of processes. The parent alone gets it and stops the runs, because a
+    # run that was asked twice ends without saving.
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
+    init_worker()
+    folder = out / name
+    changes = [*_places(out, name), *overrides]
+    try:
+        run.train(
+            f"demo/{name}",
+            changes,
+            folder,
+            (folder / STATE).is_file(),
+            lambda task, done, total, numbers: sender.send((task, done, total, dict(numbers))),
+            sender.send,
+        )
+    except InputError as error:
+        sender.send(error)
+    except KeyboardInterrupt:
+        sys.exit(130)  # not finished: whoever asked for it knows why
 
 
 def _places(out: Path, name: str) -> list[str]:

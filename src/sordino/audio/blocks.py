@@ -1,6 +1,7 @@
-"""Read sound files block by block, in memory that does not grow with the file's length.
+"""Open sound files, and read them block by block, in memory that does not grow with their length.
 
-A file that ends before the length stated in its header raises an error. Torch-free.
+What a header states is a claim: a length that it leaves open is found (``audio/headers``), a file that ends before the
+length it states raises an error, and so do rates and numbers of channels that no recording has. Torch-free.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sordino.audio.pipe import PLACEHOLDER
+from sordino.audio import media
+from sordino.audio.headers import ForwardFile, completed
+from sordino.audio.pcm import check_shape
+from sordino.audio.wav import PLACEHOLDER
 from sordino.errors import InputError
 
 FORMATS = {
@@ -34,6 +38,9 @@ FORMATS = {
 
 READABLE = "a sound file (" + ", ".join(suffix[1:] for suffix in FORMATS) + ")"
 
+SUFFIXES = frozenset(FORMATS) | media.SUFFIXES
+"""Suffixes of files that are taken for sound in a folder."""
+
 _STATED_BYTES = re.compile(r"^\s*(?:data|SSND|Data [Ss]ize)\s*:\s*(\d+)", re.MULTILINE)
 """The line of libsndfile's log that holds the number of sample bytes stated in the header of WAV, AIFF, AU and CAF."""
 
@@ -41,34 +48,34 @@ MP3_SHORT = 0.1
 """Share of an MP3's length that may be missing: where its header states no length, libsndfile only estimates one."""
 
 
-class _ForwardFile(soundfile.SoundFile):
-    """A sound file that is read from front to back and never sought in.
-
-    soundfile seeks after every block where the file is seekable, and an MP3 in which libsndfile has sought continues
-    with wrong samples.
-    """
-
-    def seekable(self) -> bool:
-        return False
-
-
 def open_sound(path: str | Path, kind: type[soundfile.SoundFile] = soundfile.SoundFile) -> soundfile.SoundFile:
     """Open a sound file for reading, as an object of the class ``kind``.
 
+    Phone and video sound is decoded into a temporary file first, with PyAV.
+
     Raises:
-        InputError: the file is missing, a folder, empty or not audio.
+        InputError: the file is missing, a folder, empty or not audio, PyAV is needed and not installed, or its header
+            states a rate or a number of channels that no recording has.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(path, "there is no such file", hint="check the path")
     if path.is_dir():
         raise InputError(path, "is a folder", "a sound file")
+    if not path.is_file():
+        hint = "write sordino enhance --stream < PIPE > clean.wav, or save it to a file first"
+        raise InputError(path, "is a pipe or a device, which cannot be read twice", "a file", hint)
     if path.stat().st_size == 0:
         raise InputError(path, "is empty (0 bytes)", READABLE, "copy or download it again")
-    try:
-        return kind(path)
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless format, which needs a rate
-        raise InputError(path, "cannot be read as audio", READABLE) from error
+    if path.suffix.lower() in media.SUFFIXES:
+        file = kind(media.decoded(path))
+    else:
+        try:
+            file = kind(completed(path) or path)
+        except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless format, which needs a rate
+            raise InputError(path, "cannot be read as audio", READABLE) from error
+    check_shape(path, file.samplerate, file.channels)
+    return file
 
 
 def read_blocks(path: str | Path, length: int) -> Iterator[np.ndarray]:
@@ -81,19 +88,25 @@ def read_blocks(path: str | Path, length: int) -> Iterator[np.ndarray]:
         InputError: before the first block: the file is missing, not audio, without samples, or shorter than its header
             states; later: it is damaged, cut short, or holds NaN or infinite samples.
     """
-    with open_sound(path, _ForwardFile) as file:
-        if file.frames == 0:
-            raise InputError(path, "holds no samples (0 frames)", "a recording", "remove the file or record it again")
+    with open_sound(path, ForwardFile) as file:
+        yield from blocks_of(file, path, length)
+
+
+def blocks_of(file: soundfile.SoundFile, path: str | Path, length: int) -> Iterator[np.ndarray]:
+    """Read the rest of an open file in blocks; see ``read_blocks``."""
+    if file.frames == 0:
+        raise InputError(path, "holds no samples (0 frames)", "a recording", "remove the file or record it again")
+    if isinstance(file.name, str | Path):  # what was decoded or completed first has no header of its own
         _check_stated_length(file, path)
-        read, stated = 0, file.frames
-        while (block := _read_block(file, path, length)).size:
-            read += block.shape[1]
-            yield block
-        least = stated * (1 - MP3_SHORT) if file.format == "MP3" else stated
-        if read < least:
-            found = f"ends after {read / file.samplerate:.2f} s"
-            expected = f"the {stated / file.samplerate:.2f} s that its header promises"
-            raise InputError(path, found, expected, "was it cut short? copy or download it again")
+    read, stated = 0, file.frames
+    while (block := _read_block(file, path, length)).size:
+        read += block.shape[1]
+        yield block
+    least = stated * (1 - MP3_SHORT) if file.format == "MP3" else stated
+    if read < least:
+        found = f"ends after {read / file.samplerate:.2f} s"
+        expected = f"the {stated / file.samplerate:.2f} s that its header promises"
+        raise InputError(path, found, expected, "was it cut short? copy or download it again")
 
 
 def _read_block(file: soundfile.SoundFile, path: str | Path, length: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from io import RawIOBase
+from io import BytesIO, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -28,6 +28,12 @@ _NARROW = ("WAV", "AIFF", "AU")
 """Formats whose headers count bytes in 32 bits, so that a file stays below 4 GiB."""
 _BYTES = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 """Subtype -> bytes of a sample."""
+
+_RATES = {
+    "OPUS": (8000, 12000, 16000, 24000, 48000),
+    "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+}
+"""Encoding -> sample rates in Hz that it has, where it has not all."""
 
 WriteBlock = Callable[[np.ndarray], None]
 
@@ -66,7 +72,9 @@ def encoder(
             file = soundfile.SoundFile(cast("BinaryIO", disk), "w", sample_rate, channels, subtype, format=form)
         except (soundfile.LibsndfileError, ValueError, TypeError) as error:
             disk.check()
-            raise InputError(path, f"cannot be encoded as {subtype} at {sample_rate} Hz ({error})") from error
+            reason = getattr(error, "error_string", str(error))
+            found = f"cannot hold {channels} channel(s) of {subtype} at {sample_rate} Hz ({reason})"
+            raise InputError(path, found, hint="write .wav, which holds any") from error
 
         # Where libsndfile fails because the disk does, the disk's own error is the better message: check() raises it.
         def write(audio: np.ndarray) -> None:
@@ -139,6 +147,30 @@ def unclipped_encoder(
         unclipped = UnclippedEncoder(write, channels, spool)
         yield unclipped
         unclipped.finish()
+
+
+def holdable(path: str | Path, sample_rate: int, subtype: str | None) -> tuple[int, str | None]:
+    """Return the rate in Hz and the encoding in which a file can hold a recording, nearest to those asked for.
+
+    Args:
+        path: file to write; the suffix chooses the format.
+        sample_rate: Hz; of a format with few rates, the next one above it is returned, or its highest.
+        subtype: libsndfile's name of the encoding; None is returned where the format has no such encoding.
+    """
+    if subtype is not None and not _writes(path, subtype):
+        subtype = None
+    rates = _RATES.get(subtype_for(path, subtype), (sample_rate,))
+    return min((rate for rate in rates if rate >= sample_rate), default=max(rates)), subtype
+
+
+def _writes(path: str | Path, subtype: str) -> bool:
+    """Whether libsndfile writes this encoding in the format of ``path``; it reads some that it does not write."""
+    form = FORMATS.get(Path(path).suffix.lower())
+    try:
+        soundfile.SoundFile(BytesIO(), "w", 16000, 1, subtype, format=form).close()
+    except (soundfile.LibsndfileError, ValueError, TypeError):
+        return False
+    return True
 
 
 def subtype_for(path: str | Path, subtype: str | None = None) -> str:

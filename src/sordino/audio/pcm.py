@@ -5,12 +5,64 @@ Floats are float32 with full scale at +-1; an integer of n bits is the float tim
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sordino.errors import InputError
 
 BITS = {"s16le": 16, "s24le": 24, "s32le": 32, "f32le": 32}
 """Sample type, as ffmpeg names it -> bits."""
+
+
+MAX_CHANNELS = 64
+"""More channels than that are no recording: an array whose axes are exchanged, or a header that lies."""
+LOUDEST = 1_000.0
+"""A larger peak, 60 dB above full scale, is that of integers which were made floats."""
+RATES = (1_000, 1_000_000)
+"""Lowest and highest sample rate in Hz that is believed."""
+
+
+def check_shape(where: object, sample_rate: int, channels: int) -> None:
+    """Check that a recording may have this sample rate in Hz and this number of channels.
+
+    Raises:
+        InputError: it may not.
+    """
+    if not RATES[0] <= sample_rate <= RATES[1]:
+        raise InputError(where, f"a sample rate of {sample_rate} Hz", f"{RATES[0]:,} to {RATES[1]:,} Hz")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise InputError(where, f"{channels} channels", f"1 to {MAX_CHANNELS}")
+
+
+def whole_rate(sample_rate: object, where: str = "sample_rate") -> int:
+    """Return a sample rate in Hz as an int: 48000.0 and "48000" are one, as other programs write them.
+
+    Raises:
+        InputError: no whole number.
+    """
+    try:
+        rate = float(sample_rate)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        rate = float("nan")
+    if not rate.is_integer():
+        raise InputError(where, repr(sample_rate), "a whole number of Hz")
+    return int(rate)
+
+
+def as_array(samples: Any, where: str) -> np.ndarray:
+    """Return samples as a numpy array; a torch tensor, also with a gradient or on a GPU, is one.
+
+    Raises:
+        InputError: something that is no array.
+    """
+    try:
+        if hasattr(samples, "detach"):
+            samples = samples.detach().cpu().float().numpy()
+        return np.asarray(samples)
+    except (TypeError, ValueError, RuntimeError) as error:
+        found = f"a {type(samples).__name__} that is no array ({error})"
+        raise InputError(where, found, "a numpy array of samples") from error
 
 
 def to_float(samples: np.ndarray, where: str) -> np.ndarray:
@@ -21,7 +73,7 @@ def to_float(samples: np.ndarray, where: str) -> np.ndarray:
         where: name of the samples in an error.
 
     Raises:
-        InputError: another type, or NaN or infinite samples.
+        InputError: another type, NaN or infinite samples, or floats that are integers by their size.
     """
     if samples.dtype == np.int16:
         return samples.astype(np.float32) / 2**15
@@ -29,6 +81,10 @@ def to_float(samples: np.ndarray, where: str) -> np.ndarray:
         raise InputError(where, f"values of type {samples.dtype}", "floating point with full scale at 1, or int16")
     if not np.isfinite(samples).all():
         raise InputError(where, "NaN or infinite samples", "finite samples", "repair the recording first")
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > LOUDEST:
+        hint = "divide samples that were 16-bit integers by 32768"
+        raise InputError(where, f"a peak of {peak:g}", "floating point with full scale at 1", hint)
     return samples.astype(np.float32)
 
 

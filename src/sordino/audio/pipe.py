@@ -1,31 +1,21 @@
 """Read and write audio through a pipe: raw PCM, or WAV of unknown length, in blocks as they arrive.
 
-libsndfile needs files that are seekable, which a pipe is not. Of WAV (Multimedia Programming Interface 1.0, and
-WAVE_FORMAT_EXTENSIBLE) this module reads what recorders pipe: integers of 16, 24 or 32 bits and 32-bit floats. A
-program that writes WAV into a pipe cannot know its length and leaves a placeholder in the header. Torch-free.
+libsndfile needs files that are seekable, which a pipe is not. ``sordino.audio.wav`` reads and builds the headers.
+Torch-free.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 
-from sordino.audio.pcm import BITS, decode, encode
+from sordino.audio.pcm import BITS, check_shape, decode, encode
+from sordino.audio.wav import READABLE, UNKNOWN, WavFormat, header, read_header
 from sordino.errors import InputError
 from sordino.files import unwritable
 
-UNKNOWN = 0xFFFFFFFF
-"""Length that ``Writer`` puts into a header as long as the true one is unknown."""
-PLACEHOLDER = 0x7FFF0000
-"""Lengths from this one on, and 0, mean unknown: recorders write a little less than 2 GiB, or 4 GiB."""
-
-_INTEGER, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-_ENCODINGS = {(_INTEGER, 16): "s16le", (_INTEGER, 24): "s24le", (_INTEGER, 32): "s32le", (_FLOAT, 32): "f32le"}
-_GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
-_READABLE = "WAV of 16, 24 or 32-bit integers or 32-bit floats, or raw samples"
 _FOREIGN = {
     b"RIFX": "big-endian WAV",
     b"RF64": "RF64",
@@ -44,10 +34,11 @@ class Reader:
 
     Args:
         file: a binary file; it is read from its current position and need not be seekable.
-        sample_rate: rate of raw samples in Hz, 16000 by default; for WAV the header states it, and a value given here
-            must agree.
-        channels: channels of raw samples, 1 by default; for WAV as ``sample_rate``.
-        encoding: encoding of raw samples, a key of ``BITS``; for WAV the header states it.
+        sample_rate: rate of raw samples in Hz; for WAV the header states it, and a value given here must agree.
+        channels: channels of raw samples; for WAV as ``sample_rate``.
+        encoding: encoding of raw samples, a key of ``BITS``; for WAV the header states it. Raw samples have no mark by
+            which they could be recognised, so at least one of the three must be given for them; the others are then
+            16000 Hz, one channel and ``s16le``.
         name: name of the stream in errors.
 
     Raises:
@@ -59,7 +50,7 @@ class Reader:
         file: BinaryIO,
         sample_rate: int | None = None,
         channels: int | None = None,
-        encoding: str = "s16le",
+        encoding: str | None = None,
         name: str = "standard input",
     ) -> None:
         self._file, self._name = file, name
@@ -68,20 +59,23 @@ class Reader:
         self._stated: int | None = None  # bytes of samples by the header; None where it leaves them open
         self.sample_rate = 16000 if sample_rate is None else sample_rate
         self.channels = 1 if channels is None else channels
-        self.encoding = encoding
+        self.encoding = encoding or "s16le"
         magic = self._take(4)
         if magic in _FOREIGN:
             hint = "decode it first, for example with ffmpeg -i - -f wav -"
-            raise InputError(name, f"is {_FOREIGN[magic]}", _READABLE, hint)
+            raise InputError(name, f"is {_FOREIGN[magic]}", READABLE, hint)
         self.is_wav = magic == b"RIFF"
         if self.is_wav:
-            self._read_header()
+            form, self._stated = read_header(self._take, name)
+            self.sample_rate, self.channels, self.encoding = form
             self._check_agreement(sample_rate, self.sample_rate, "Hz")
             self._check_agreement(channels, self.channels, "channel(s)")
+        elif (sample_rate, channels, encoding) == (None, None, None) and magic:
+            hint = "decode it first, for example with ffmpeg -i - -f wav -; of raw samples say the rate or the format"
+            raise InputError(name, "is no WAV", READABLE, hint)
         else:
             self._pushed_back = magic
-        if self.sample_rate < 1 or self.channels < 1:
-            raise InputError(name, f"{self.channels} channel(s) at {self.sample_rate} Hz", "numbers above 0")
+        check_shape(name, self.sample_rate, self.channels)
         self._frame = BITS[self.encoding] // 8 * self.channels  # bytes of one sample of every channel
 
     def blocks(self, length: int) -> Iterator[np.ndarray]:
@@ -130,50 +124,6 @@ class Reader:
             data += received
         return data
 
-    def _must_take(self, size: int) -> bytes:
-        """Read ``size`` bytes of the header; an InputError if the stream ends before."""
-        data = self._take(size)
-        if len(data) < size:
-            raise InputError(self._name, "ends within its WAV header", hint="was it cut short?")
-        return data
-
-    def _read_header(self) -> None:
-        """Read the chunks after ``RIFF`` up to the samples; unknown chunks are skipped."""
-        _, form = struct.unpack("<I4s", self._must_take(8))
-        if form != b"WAVE":
-            raise InputError(self._name, "is RIFF, but not WAV", _READABLE)
-        has_format = False
-        while True:
-            chunk, size = struct.unpack("<4sI", self._must_take(8))
-            if chunk == b"data":
-                break
-            left = size + size % 2  # chunks start at even offsets: an odd one is followed by a padding byte
-            if chunk == b"fmt ":
-                used = min(size, 40)  # the extensible format has 40 bytes
-                self._read_format(self._must_take(used))
-                has_format, left = True, left - used
-            # In pieces, because a damaged header may state gigabytes.
-            while left > 0:
-                left -= len(self._must_take(min(left, 2**16)))
-        if not has_format:
-            raise InputError(self._name, "its header does not say what samples it holds (no fmt chunk)", _READABLE)
-        self._stated = None if size == 0 or size >= PLACEHOLDER else size
-
-    def _read_format(self, chunk: bytes) -> None:
-        """Read the rate, the channels and the encoding from the ``fmt`` chunk, and check them."""
-        if len(chunk) < 16:
-            raise InputError(self._name, f"its header has a format of {len(chunk)} bytes", "at least 16")
-        tag, self.channels, self.sample_rate, _, frame, bits = struct.unpack("<HHIIHH", chunk[:16])
-        if tag == _EXTENSIBLE and chunk[26:40] == _GUID_TAIL:
-            # The true format is in the first two bytes of the GUID, whose rest is the same for all formats.
-            (tag,) = struct.unpack("<H", chunk[24:26])
-        if (tag, bits) not in _ENCODINGS:
-            raise InputError(self._name, f"is WAV of format {tag:#06x} with {bits} bits", _READABLE)
-        if frame != self.channels * bits // 8:
-            found = f"{self.channels} channel(s) of {bits} bits in {frame} bytes"
-            raise InputError(self._name, f"its header contradicts itself: {found}", hint="was it damaged?")
-        self.encoding = _ENCODINGS[tag, bits]
-
 
 class Writer:
     """Writes samples to a stream of bytes, raw or WAV, and flushes after every block.
@@ -202,14 +152,14 @@ class Writer:
         is_wav: bool = True,
         name: str = "standard output",
     ) -> None:
-        self._file, self._name, self._encoding, self._is_wav = file, name, encoding, is_wav
-        self._format = sample_rate, channels
+        self._file, self._name, self._is_wav = file, name, is_wav
+        self._format = WavFormat(sample_rate, channels, encoding)
         self._size = 0
         self.clipped = 0
         # Where the header lies; None where it cannot be written again.
         self._start = file.tell() if is_wav and file.seekable() else None
         if is_wav:
-            self._put(self._header(UNKNOWN))
+            self._put(header(self._format, UNKNOWN))
 
     def __enter__(self) -> Writer:
         return self
@@ -226,9 +176,9 @@ class Writer:
             InputError: the stream cannot be written, for example because the disk is full.
             BrokenPipeError: the reading process has closed the pipe.
         """
-        if self._encoding != "f32le":
+        if self._format.encoding != "f32le":
             self.clipped += int(np.count_nonzero(np.abs(audio) > 1))
-        data = encode(audio, self._encoding)
+        data = encode(audio, self._format.encoding)
         self._size += len(data)
         self._put(data)
 
@@ -244,25 +194,13 @@ class Writer:
         except OSError as error:
             raise unwritable(self._name, error) from error
 
-    def _header(self, size: int) -> bytes:
-        """Build the WAV header, 44 bytes, for ``size`` bytes of samples."""
-        size = min(size, UNKNOWN)  # a length field of four bytes ends at 4 GiB
-        sample_rate, channels = self._format
-        bits = BITS[self._encoding]
-        tag = _FLOAT if self._encoding == "f32le" else _INTEGER
-        frame = channels * bits // 8
-        riff = min(36 + size + size % 2, UNKNOWN)
-        return struct.pack("<4sI4s4s", b"RIFF", riff, b"WAVE", b"fmt ") + struct.pack(
-            "<IHHIIHH4sI", 16, tag, channels, sample_rate, sample_rate * frame, frame, bits, b"data", size
-        )
-
     def _set_lengths(self) -> None:
         """Write the header again with the true lengths, if the file is seekable."""
         if self._start is None:
             return
-        header, end = self._header(self._size), self._file.tell()
+        whole, end = header(self._format, self._size), self._file.tell()
         # At any other position something else was written into the file, and the header must not overwrite it.
-        if end == self._start + len(header) + self._size + self._size % 2:
+        if end == self._start + len(whole) + self._size + self._size % 2:
             self._file.seek(self._start)
-            self._put(header)
+            self._put(whole)
             self._file.seek(end)

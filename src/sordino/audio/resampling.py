@@ -117,7 +117,7 @@ class ShortFilter:
         self._recent = np.concatenate([self._recent, block], axis=1)
         end = self._origin + self._recent.shape[1]
         # Output j is ready when its last neighbour, floor(t) + reach, has arrived: as long as t < end - reach.
-        ready = max(_ceil_div((end - self._reach) * self._phases, self._step), self._done)
+        ready = max(-(-(end - self._reach) * self._phases // self._step), self._done)  # rounded up
         outputs = [block[:, :0]]
         for first in range(self._done, ready, _AT_ONCE):
             outputs.append(self._outputs(first, min(first + _AT_ONCE, ready)))
@@ -136,10 +136,6 @@ class ShortFilter:
         windows = np.lib.stride_tricks.sliding_window_view(self._recent, 2 * self._reach, axis=1)
         starts, weights = before - self._reach + 1 - self._origin, self._weights[phase]
         return np.stack([np.einsum("tk,tk->t", channel[starts], weights) for channel in windows])
-
-
-def _ceil_div(dividend: int, divisor: int) -> int:
-    return -(-dividend // divisor)
 
 
 @cache

@@ -8,6 +8,7 @@ atomically. Torch-free.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,10 +18,14 @@ import numpy as np
 import soundfile
 import soxr
 
-from sordino.audio.blocks import FORMATS, READABLE, check_finite, open_sound
+from sordino.audio.blocks import READABLE, SUFFIXES, blocks_of, check_finite, open_sound
 from sordino.audio.encoding import FLOATS, encoder, subtype_for
+from sordino.audio.headers import ForwardFile
 from sordino.audio.mix import QUIET_DB, rms_db
 from sordino.errors import InputError
+
+WHOLE = 2**20
+"""Samples that are decoded at once where a whole file is read: a header's length is not believed before that."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,9 @@ def read(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, 
     Raises:
         InputError: the file is missing, not audio, without samples, or holds NaN or infinite samples.
     """
-    with open_sound(path) as file:
+    with open_sound(path, ForwardFile) as file:
         rate = file.samplerate
-        audio = _samples(file, path)
-    audio = audio.T
-    if audio.shape[1] == 0:
-        raise InputError(path, "holds no samples (0 frames)", "a recording", "remove the file or record it again")
+        audio = np.concatenate(list(blocks_of(file, path, WHOLE)), axis=1)
     if sample_rate is not None and sample_rate != rate:
         audio, rate = resample(audio, rate, sample_rate), sample_rate
     return np.ascontiguousarray(audio), rate
@@ -87,7 +89,13 @@ def read_segment(path: str | Path, start: int = 0, length: int | None = None) ->
 
     Returns:
         float32 ``[T]``, shorter than ``length`` if the file ends earlier.
+
+    Raises:
+        InputError: as :func:`read`.
     """
+    if start == 0 and length is None:
+        audio, _ = read(path)
+        return audio[0] if len(audio) == 1 else audio.mean(axis=0)
     with open_sound(path) as file:
         return _segment(file, path, start, length)
 
@@ -99,7 +107,7 @@ def read_compact(path: str | Path) -> np.ndarray:
         int16 ``[T]`` for a 16-bit mono file, whose values / 32768 are exactly the samples of :func:`read_segment`; the
         float32 ``[T]`` of :func:`read_segment` for any other.
     """
-    with open_sound(path) as file:
+    with open_sound(path, ForwardFile) as file:
         if file.subtype == "PCM_16" and file.channels == 1:
             return _decode(file, path, -1, "int16")[:, 0]
     return read_segment(path)
@@ -171,7 +179,7 @@ def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
 
 
 def list_audio(folder: str | Path) -> list[Path]:
-    """List the sound files in ``folder`` and its subfolders, sorted, without hidden ones.
+    """List the sound files in ``folder`` and its subfolders, linked ones too, sorted, without hidden files.
 
     Raises:
         InputError: there is no such folder.
@@ -179,11 +187,16 @@ def list_audio(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(folder, "there is no such folder", hint="check the path")
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in FORMATS and not path.name.startswith(".") and path.is_file()
-    )
+    found, seen = [], set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(root)
+        if place in seen:  # a link to a folder above would go on for ever
+            folders.clear()
+            continue
+        seen.add(place)
+        paths = (Path(root, name) for name in names if not name.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return sorted(found)
 
 
 def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | None) -> np.ndarray:
@@ -201,7 +214,16 @@ def _samples(file: soundfile.SoundFile, path: object, length: int = -1) -> np.nd
 
 
 def _decode(file: soundfile.SoundFile, path: object, length: int, dtype: Literal["int16", "float32"]) -> np.ndarray:
+    """Read ``length`` frames, or the rest where it is below 0, [T,C]; no more memory is taken than there is sound."""
+    left = file.frames if length < 0 else length
+    blocks: list[np.ndarray] = [np.zeros((0, file.channels), dtype)]
     try:
-        return file.read(length, dtype=dtype, always_2d=True)
+        while left > 0:
+            block = file.read(min(left, WHOLE), dtype=dtype, always_2d=True)
+            if not len(block):
+                break
+            blocks.append(block)
+            left -= len(block)
     except soundfile.LibsndfileError as error:
         raise InputError(path, f"is damaged ({error})", hint="copy or download it again") from error
+    return np.concatenate(blocks) if len(blocks) != 2 else blocks[1]

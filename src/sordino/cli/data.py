@@ -12,6 +12,8 @@ from sordino.cli.progress import Display
 if TYPE_CHECKING:
     import numpy as np
 
+    from sordino.data.tools.pool import Written
+
 
 def check(given: Namespace) -> Answer:
     from sordino.data.tools.check import check
@@ -22,15 +24,9 @@ def check(given: Namespace) -> Answer:
 
     if given.measure:
         needs_training_tier()
+    measured = measure if given.measure else None
     with Display() as show:
-        report = check(
-            given.root,
-            given.sample_rate,
-            measure if given.measure else None,
-            given.measure,
-            fix=given.fix,
-            progress=show,
-        )
+        report = check(given.root, given.sample_rate, measured, given.measure, fix=given.fix, progress=show)
     return report, _checked(report)
 
 
@@ -53,56 +49,42 @@ def prepare(given: Namespace) -> Answer:
     from sordino.data.tools.prepare import prepare
 
     with Display() as show:
-        result = prepare(
-            given.root,
-            given.out,
-            given.sample_rate,
-            given.workers,
-            given.damaged,
-            show,
-        )
-    lines = [f"{given.out}: {result.written} files written, {result.present} there before, {len(result.failed)} failed"]
-    lines += [f"{path}: {reason}" for path, reason in result.failed]
-    lines += [f"{path}: turned down by {-gain_db:.1f} dB to avoid clipping" for path, gain_db in result.turned_down]
-    return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
+        result = prepare(given.root, given.out, given.sample_rate, given.workers, given.damaged, show)
+    value, text = _written(given, result, "files", "failed")
+    for path, gain_db in result.turned_down:
+        text += f"\n{path}: turned down by {-gain_db:.1f} dB to avoid clipping"
+    return value, text
 
 
 def render(given: Namespace) -> Answer:
     needs_training_tier()
-    from sordino.experiments import corpus
+    from sordino.data.tools.render import render
+    from sordino.experiments.build import build_source
+    from sordino.experiments.recipe import plain, read_data
 
+    data = read_data(given.recipe, given.overrides)
+    source, stated = build_source(data), plain({"name": data.name, **data.arguments})
+    how = given.hours, given.seed, given.noisy_only, given.workers, given.damaged
     with Display() as show:
-        result = corpus.render(
-            given.recipe,
-            given.out,
-            given.hours,
-            given.overrides,
-            given.seed,
-            given.noisy_only,
-            given.workers,
-            given.damaged,
-            show,
-        )
-    counts = f"{result.written} mixtures written, {result.present} there before, {len(result.failed)} failed"
-    lines = [f"{given.out}: {counts}", *(f"{name}: {reason}" for name, reason in result.failed)]
-    return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
+        result = render(source, given.out, *how, stated, show)
+    return _written(given, result, "mixtures", "failed")
 
 
 def shard(given: Namespace) -> Answer:
     needs_training_tier()
-    from sordino.experiments import corpus
+    from sordino.data.tools.shard import shard
+    from sordino.experiments.build import build_source
+    from sordino.experiments.recipe import read_data
 
+    source = build_source(read_data(given.recipe, given.overrides))
     with Display() as show:
-        result = corpus.shard(
-            given.recipe,
-            given.out,
-            given.overrides,
-            given.per_shard,
-            given.workers,
-            given.damaged,
-            show,
-        )
-    counts = f"{result.written} shards written, {result.present} there before, {len(result.failed)} recordings left out"
+        result = shard(source, given.out, given.per_shard, given.workers, given.damaged, show)
+    return _written(given, result, "shards", "recordings left out")
+
+
+def _written(given: Namespace, result: Written, what: str, missing: str) -> Answer:
+    """Answer with what a tool has written, and a line for each failure."""
+    counts = f"{result.written} {what} written, {result.present} there before, {len(result.failed)} {missing}"
     lines = [f"{given.out}: {counts}", *(f"{name}: {reason}" for name, reason in result.failed)]
     return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
 

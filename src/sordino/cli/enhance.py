@@ -34,8 +34,9 @@ STREAM = (
 
 
 def enhance(given: Namespace) -> Answer:
+    from sordino.inference.blend import Blend
     from sordino.inference.files import enhance_file
-    from sordino.inference.folders import enhance_folder
+    from sordino.inference.folders import enhance_folder, recordings_of
 
     if given.stream:
         return _stream(given)
@@ -46,15 +47,17 @@ def enhance(given: Namespace) -> Answer:
         do = "add --stream for standard input and output"
         raise InputError("sordino enhance", "nothing to read, or nowhere to write to", "INPUT -o OUTPUT", do)
     source, target = Path(given.input), Path(given.output)
-    blend = blend_of(given) | {"keep_rate": given.keep_rate}
+    blend = Blend(**blend_of(given), keep_rate=given.keep_rate)
     if not source.is_dir():
         with Display() as show:
-            report = enhance_file(source, target, given.model, **blend, progress=_if_long(show))
-        return report, f"{report['output']}: {report['seconds']:.2f} s at {report['sample_rate']} Hz{_turned(report)}"
-    count = len(_audio(source))
+            report = enhance_file(source, target, given.model, blend, _if_long(show))
+        return report, f"{report['output']}: {report['seconds']:.2f} s at {report['sample_rate']} Hz{_remarks(report)}"
+    count = len(recordings_of(source, target))
+    if not count:
+        raise InputError(source, "holds no audio files", hint="name a file, or a folder with audio in it")
     reports = []
     with Display() as show:
-        for report in enhance_folder(source, target, given.model, **blend, workers=given.workers):
+        for report in enhance_folder(source, target, given.model, blend, given.workers):
             reports.append(report)
             show("enhancing", len(reports), count, {})
     reports.sort(key=lambda report: report["input"])
@@ -102,17 +105,12 @@ def _if_long(progress: Progress) -> Progress:
     return report
 
 
-def _audio(folder: Path) -> list[Path]:
-    from sordino.audio.sound_files import list_audio
-
-    files = list_audio(folder)
-    if not files:
-        raise InputError(folder, "holds no audio files", hint="name a file, or a folder with audio in it")
-    return files
-
-
-def _turned(report: dict[str, Any]) -> str:
-    return f", turned down by {-report['gain_db']:.1f} dB to avoid clipping" if report["gain_db"] < 0 else ""
+def _remarks(report: dict[str, Any]) -> str:
+    """Return what is not as the user may expect: a lower level, or what the format could not keep."""
+    remarks = list(report["notes"])
+    if report["gain_db"] < 0:
+        remarks.insert(0, f"turned down by {-report['gain_db']:.1f} dB to avoid clipping")
+    return "".join(f", {remark}" for remark in remarks)
 
 
 SHOWN = {"pesq_wb": "PESQ-wb", "stoi": "STOI", "csig": "CSIG", "cbak": "CBAK", "covl": "COVL", "si_sdr_db": "SI-SDR"}
@@ -143,7 +141,7 @@ def _figures(means: Mapping[str, float]) -> list[str]:
 
 
 def blend_of(given: Namespace) -> dict[str, Any]:
-    """The arguments of a blend that ``BLEND`` has read, for ``sordino.enhance`` and its like."""
+    """Return what the flags of ``BLEND`` say, as arguments of ``Blend`` and of ``sordino.Streamer``."""
     return {"strength_db": given.strength, "high_band": given.high_band}
 
 

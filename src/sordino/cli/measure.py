@@ -126,7 +126,7 @@ EVALUATE = Command(
     lambda: (
         "examples:\n  sordino evaluate runs/student/best.safetensors\n  sordino evaluate noisy --data noisy/ clean/\n"
         "  sordino evaluate noisy --data noisy/ --metrics dnsmos\n"
-        "  sordino evaluate theirs.onnx --recipe runs/student/recipe.yaml --out scores/theirs"
+        "  sordino evaluate other.onnx --recipe runs/student/recipe.yaml --out scores/other"
     ),
 )
 

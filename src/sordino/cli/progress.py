@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,9 +34,7 @@ class Display:
     def __enter__(self) -> Display:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._tasks:
             self._bars.stop()
 
@@ -65,13 +62,14 @@ class Display:
         from rich import progress
 
         return progress.Progress(
-            progress.TextColumn("{task.description}"),
+            # Titles and paths are text, not markup: brackets in them are brackets.
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             progress.TimeElapsedColumn(),
             progress.TextColumn("left"),
             progress.TimeRemainingColumn(),
-            progress.TextColumn("{task.fields[numbers]}"),
+            progress.TextColumn("{task.fields[numbers]}", markup=False),
             console=self._console,
         )
 
@@ -99,16 +97,16 @@ class Line:
             self._spinner.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._spinner.stop()
 
     def __call__(self, text: str) -> None:
         """Show ``text`` in place of the last one; a log file gets one now and then."""
+        from rich.text import Text
+
         now = time.monotonic()
         if self._console.is_terminal:
-            self._spinner.update(text)
+            self._spinner.update(Text(text))
         elif now - self._printed >= LINE_EVERY_S:
             self._printed = now
             _print(self._console, text)
@@ -117,7 +115,7 @@ class Line:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, markup=False, emoji=False)
 
 
 def _print(console: Console, line: str) -> None:

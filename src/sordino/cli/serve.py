@@ -43,5 +43,5 @@ SERVE = Command(
     ),
     "Show a page on which recordings are enhanced, and models compared, blind or open. Nothing leaves this machine,\n"
     "and files are deleted when the page is closed.",
-    lambda: "examples:\n  sordino serve\n  sordino serve runs/teacher/best.safetensors theirs.onnx",
+    lambda: "examples:\n  sordino serve\n  sordino serve runs/teacher/best.safetensors other.onnx",
 )

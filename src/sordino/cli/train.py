@@ -62,10 +62,13 @@ def _pull(name: str, pulls: Mapping[str, float]) -> str:
 
 def study(given: Namespace) -> Answer:
     needs_training_tier()
-    from sordino.experiments import study
+    from sordino.experiments.study_plan import read_study
+
+    plan, runs = read_study(given.study)  # before torch is imported, so that a mistake is reported at once
+    from sordino.experiments.study import run_all
 
     with Display() as show:
-        tables, text = study.run(given.study, show)
+        tables, text = run_all(plan, runs, show)
     return {name: [asdict(row) for row in rows] for name, rows in tables.items()}, text
 
 

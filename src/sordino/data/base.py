@@ -14,11 +14,13 @@ of worker processes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, overload, runtime_checkable
 
 import numpy as np
 
+from sordino.errors import InputError
 from sordino.types import Item
 
 Damaged = Literal["refuse", "skip"]
@@ -49,6 +51,18 @@ class Source(Protocol):
     def valid(self) -> Sequence[Item]: ...
 
     def test(self) -> Sequence[Item]: ...
+
+
+class RecordingPool(Protocol):
+    """Interface of a set of recordings, on disk or in memory; see :class:`sordino.data.recordings.Recordings`."""
+
+    lengths: np.ndarray
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray: ...
+
+    def loop(self, index: int, offset: int, length: int) -> np.ndarray: ...
 
 
 class Segments:
@@ -110,3 +124,10 @@ def pad(audio: np.ndarray, length: int) -> np.ndarray:
     if len(audio) >= length:
         return audio[:length]
     return np.concatenate([audio, np.zeros(length - len(audio), dtype=audio.dtype)])
+
+
+def count_samples(name: str, seconds: float, sample_rate: int) -> int:
+    """Convert the argument ``name`` from seconds to samples; an InputError unless it is above 0."""
+    if not (math.isfinite(seconds) and round(seconds * sample_rate) > 0):
+        raise InputError(name, f"{seconds} s", "a length above 0")
+    return round(seconds * sample_rate)

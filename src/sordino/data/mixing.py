@@ -8,10 +8,8 @@ changes every mixture.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -20,7 +18,8 @@ from sordino.audio.rooms import reverberate
 from sordino.audio.tempo import stretch
 from sordino.data.augmentation import Augmentation
 from sordino.data.augmentation_apply import Degrader, MixtureParts
-from sordino.data.base import LazySequence, Segments
+from sordino.data.base import LazySequence, RecordingPool, Segments, count_samples
+from sordino.data.fixed_draws import by_kind, evenly_spread, valid_generator
 from sordino.errors import InputError
 from sordino.types import Item
 
@@ -30,22 +29,8 @@ PAUSE_S = (0.1, 0.5)
 VALID_MAX_S = 30.0
 """Longest part of a recording that validation uses, so that an hour-long one does not exceed the memory."""
 
-_VALID_SEED = 5  # any number; fixed, so that every run validates on the same mixtures
-
 TALKERS = (3, 8)
 """Least and largest number of voices in babble."""
-
-
-class RecordingPool(Protocol):
-    """Interface of a set of recordings, on disk or in memory; see :class:`sordino.data.recordings.Recordings`."""
-
-    lengths: np.ndarray
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray: ...
-
-    def loop(self, index: int, offset: int, length: int) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -138,7 +123,7 @@ class Mixer:
         assert mixing.snr_db is not None
         self.snr_db = mixing.snr_db
         self._ends = np.cumsum(speech.lengths)
-        self._kinds = _by_kind(self.noise_names if noise_kinds is None else noise_kinds, self.noise_names)
+        self._kinds = by_kind(self.noise_names if noise_kinds is None else noise_kinds, self.noise_names)
 
     def segments(self, seed: int, segment_s: float, epoch_size: int | None = None) -> Segments:
         """Return the training segments.
@@ -263,30 +248,3 @@ class _Fixed:
         snr_db, rng = evenly_spread(self.mixer.snr_db, index), valid_generator(index)
         noise = None if self.mixer.mixing.augment is None else self.mixer.validation_noise(index)
         return self.mixer.whole(rng, utterance, snr_db, noise)
-
-
-def valid_generator(index: int) -> np.random.Generator:
-    """Return the generator of a validation item, which is the same in every run."""
-    return np.random.default_rng([_VALID_SEED, index])
-
-
-def evenly_spread(bounds: tuple[float, float], index: int) -> float:
-    """Return a value between two bounds for an index: evenly distributed, and unrelated to the order of recordings."""
-    # Multiples of the golden ratio modulo 1 are evenly distributed, however many are used.
-    share = index * 0.6180339887498949 % 1
-    return bounds[0] + (bounds[1] - bounds[0]) * share
-
-
-def _by_kind(kinds: Sequence[str], names: Sequence[str]) -> list[list[int]]:
-    """Return the indices of each kind of noise; kinds and members are in the order of their names' CRC-32."""
-    members: dict[str, list[int]] = {}
-    for index in sorted(range(len(names)), key=lambda index: zlib.crc32(names[index].encode())):
-        members.setdefault(kinds[index], []).append(index)
-    return [members[kind] for kind in sorted(members, key=lambda kind: zlib.crc32(kind.encode()))]
-
-
-def count_samples(name: str, seconds: float, sample_rate: int) -> int:
-    """Convert the argument ``name`` from seconds to samples; an InputError unless it is above 0."""
-    if not (math.isfinite(seconds) and round(seconds * sample_rate) > 0):
-        raise InputError(name, f"{seconds} s", "a length above 0")
-    return round(seconds * sample_rate)

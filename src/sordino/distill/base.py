@@ -39,7 +39,8 @@ class Method(nn.Module):
             ``read``.
         reductions: teacher tap -> reduction that a cache may store in place of the feature; set by ``connect`` or
             ``prepare``. Features of other taps are needed whole.
-        rows, columns: labels of the axes of a table in ``figures``, most often taps.
+        tables: what ``forward`` leaves for the log: name -> [rows,columns], without a gradient.
+        rows, columns: labels of the axes of these tables, most often taps.
     """
 
     needs_clean: ClassVar[bool] = False
@@ -53,6 +54,7 @@ class Method(nn.Module):
         self.student_places: dict[str, Tap] = {}
         self.teacher_places: dict[str, Tap] = {}
         self.reductions: dict[str, Reduction] = {}
+        self.tables: dict[str, Tensor] = {}
         self.rows: list[str] = []
         self.columns: list[str] = []
 
@@ -85,7 +87,7 @@ class Method(nn.Module):
 
     def figures(self) -> dict[str, Tensor]:
         """Return tables of the last loss for the log: name -> [rows,columns], without a gradient."""
-        return {}
+        return self.tables
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """Return the loss of a batch, a scalar. The teacher's View has no gradient."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
+from sordino.audio.sound_files import list_audio, read_mono
+from sordino.data.base import LazySequence, Source
+from sordino.data.recordings import is_synthetic, pair_files, speaker_of
 from sordino.evaluation.pesq_trained import marks
-from sordino.evaluation.score import NOISY, Enhance, Failure, Scores, score
+from sordino.evaluation.score import NOISY, Enhance, Scores, score
+from sordino.inference.enhance import enhance
+from sordino.inference.model import SAMPLE_RATE, open_model
 from sordino.metrics import DEFAULT, Align
 from sordino.types import Item, Progress
-
-if TYPE_CHECKING:
-    from sordino.data.base import Source
-
-__all__ = ["Failure", "Scores", "evaluate", "score"]
 
 
 def evaluate(
@@ -53,11 +53,6 @@ def evaluate(
     Raises:
         InputError: the data does not fit the model, or holds nothing to score.
     """
-    from sordino.data.base import Source
-    from sordino.data.recordings import is_synthetic
-    from sordino.inference.enhance import enhance
-    from sordino.inference.model import SAMPLE_RATE, open_model
-
     run = None if model is None else open_model(model, sample_rate=model_rate)
     rate = sample_rate or SAMPLE_RATE
     about: dict[str, Any] = {"model": run.name if run else NOISY} | marks(run.about if run else {})
@@ -91,10 +86,6 @@ def _named(data: object) -> tuple[Any, ...]:
 
 def _folder(noisy: str | Path, sample_rate: int) -> Sequence[Item]:
     """Return the recordings below a folder, without references, each read when it is used."""
-    from sordino.audio.sound_files import list_audio, read_mono
-    from sordino.data.base import LazySequence
-    from sordino.data.recordings import speaker_of
-
     paths = list_audio(noisy)
 
     def read(index: int) -> Item:
@@ -107,10 +98,6 @@ def _folder(noisy: str | Path, sample_rate: int) -> Sequence[Item]:
 
 def _folders(noisy: str | Path, clean: str | Path, sample_rate: int) -> Sequence[Item]:
     """Return the pairs of two folders, each read when it is used."""
-    from sordino.audio.sound_files import read_mono
-    from sordino.data.base import LazySequence
-    from sordino.data.recordings import pair_files, speaker_of
-
     pairs = pair_files(noisy, clean)
 
     def read(index: int) -> Item:

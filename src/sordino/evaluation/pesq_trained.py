@@ -56,6 +56,7 @@ def trains_on_pesq(recipe: Mapping[str, Any]) -> bool:
     Args:
         recipe: as headers and cards store it, of whatever version.
     """
+    # Keys and not a typed recipe: a header may hold one that today's checks refuse, and nothing here may refuse a file.
     terms = [f"loss/{name}" for name, arguments in (recipe.get("loss") or {}).items() if arguments is not None]
     terms = [term for term in terms if term == f"loss/{PERCEPTUAL}"]
     for name, arguments in (recipe.get("distill") or {}).items():

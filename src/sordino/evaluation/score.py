@@ -1,9 +1,6 @@
 """Score a model on recordings: one row per file, computed in a pool of processes while the model enhances the next.
 
-In a distributed run, each process takes its share of the recordings and all of them return all rows. The pool is
-spawned and never forked, because a forked copy of torch's threads can hang; it imports little more than
-``sordino.metrics``. It takes a second or two to start, in which a few recordings could be done. So the first ones are
-measured in the calling process, in which the model runs.
+In a distributed run, each process takes its share of the recordings and all of them return all rows.
 """
 
 from __future__ import annotations
@@ -12,27 +9,21 @@ import csv
 import json
 import math
 import os
-import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from itertools import zip_longest
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from sordino.distributed import all_gather, init_worker, launched, rank, world_size
+from sordino.distributed import all_gather, launched, rank, world_size
 from sordino.errors import InputError
+from sordino.evaluation.measuring import Job, measured
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, write_json
-from sordino.metrics import DEFAULT, Align, Measurement, check, columns, describe, measure, metric
-from sordino.plugins.modules import Trusted, restore, trusted
+from sordino.metrics import DEFAULT, Align, Measurement, check, columns, describe, metric
 from sordino.types import Item, Progress
 from sordino.version import __version__
 
@@ -42,7 +33,6 @@ NOISY = "noisy"
 """What tables, scores and commands call the unprocessed input."""
 
 HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about as long
-_AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
 
 
 @dataclass(frozen=True)
@@ -110,16 +100,6 @@ class Scores:
             raise InputError(path, "does not hold scores", "a file written by Scores.to_json") from error
 
 
-class _Job(NamedTuple):
-    """One recording on its way to the metrics: the arguments of ``sordino.metrics.measure``."""
-
-    clean: np.ndarray | None
-    estimate: np.ndarray
-    sample_rate: int
-    metrics: tuple[str, ...]
-    align: Align
-
-
 def score(
     enhance: Enhance | None,
     items: Sequence[Item],
@@ -146,7 +126,7 @@ def score(
 
     Raises:
         InputError: there is nothing to score, a metric's file is not installed, an item has no reference or shares its
-            id, or the lengths differ.
+            id, the lengths differ, or no recording can be read; one among others is a failure.
     """
     metrics, total = check(metrics), len(items)
     methods = {name: describe(name) for name in metrics}  # first: a metric that cannot be computed says so here
@@ -162,23 +142,41 @@ def score(
         if progress is not None and not rank():
             progress("scoring", min(done * world_size(), total), total, {})
 
-    def jobs() -> Iterator[tuple[dict[str, Any], _Job]]:
-        for item in mine:
-            row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
-            yield row, _Job(*_enhanced(enhance, item, compared), sample_rate, metrics, align)
+    unreadable: list[InputError] = []
 
-    rows, failures = _merged(all_gather(lambda: _scored(_measured(jobs(), workers, here_s), report)))
+    def jobs() -> Iterator[tuple[dict[str, Any], Job]]:
+        for item in _readable(mine, unreadable):
+            row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
+            yield row, Job(*_enhanced(enhance, item, compared), sample_rate, metrics, align)
+
+    parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable))
+    rows, failures = _merged([scored for scored, _ in parts])
+    lost = [error for _, errors in parts for error in errors]
+    if lost and not rows:
+        raise lost[0]
+    failures += [Failure(error.where, name, str(error)) for error in lost for name in metrics]
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     return Scores(rows, metrics, failures, metadata)
 
 
+def _readable(items: Sequence[Item], unreadable: list[InputError]) -> Iterator[Item]:
+    """Yield the recordings that can be read; of the others the error is added to ``unreadable``."""
+    for index in range(len(items)):
+        try:
+            item = items[index]
+        except InputError as error:
+            unreadable.append(error)
+            continue
+        yield item
+
+
 def _scored(
-    measured: Generator[tuple[dict[str, Any], Measurement]], report: Callable[[int], None]
+    measurements: Generator[tuple[dict[str, Any], Measurement]], report: Callable[[int], None]
 ) -> list[tuple[dict[str, Any], list[Failure]]]:
     """Collect the rows of this process's recordings, each with the metrics that have no value for it."""
     scored = []
-    with closing(measured):
-        for row, measurement in measured:
+    with closing(measurements):
+        for row, measurement in measurements:
             failures = [Failure(row["id"], metric, reason) for metric, reason in measurement.failures.items()]
             scored.append((row | measurement.values, failures))
             report(len(scored))
@@ -207,58 +205,6 @@ def _enhanced(enhance: Enhance | None, item: Item, compared: bool) -> tuple[np.n
     noisy = item.noisy[: item.length]
     clean = None if item.clean is None else item.clean[: item.length]
     return clean, noisy if enhance is None else np.asarray(enhance(noisy))
-
-
-def _measured(
-    jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int, here_s: float
-) -> Generator[tuple[dict[str, Any], Measurement]]:
-    """Measure the jobs in order, in this process until that has taken ``here_s`` seconds, and the rest in a pool.
-
-    Yields:
-        The row of each recording, and its measurement.
-    """
-    spent = 0.0
-    while spent < here_s:
-        if (upcoming := next(jobs, None)) is None:
-            return
-        row, job = upcoming
-        began = time.monotonic()
-        measurement = _fetched(row["id"], partial(measure, *job))
-        spent += time.monotonic() - began
-        yield row, measurement
-    yield from _pooled(jobs, workers)
-
-
-def _pooled(jobs: Iterator[tuple[dict[str, Any], _Job]], workers: int) -> Generator[tuple[dict[str, Any], Measurement]]:
-    """Measure every job in a pool of processes, in order; draws the next ones while it computes."""
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (trusted(),))
-    pending: deque[tuple[dict[str, Any], Future[Measurement]]] = deque()
-    try:
-        for row, job in jobs:
-            pending.append((row, pool.submit(measure, *job)))
-            while pending and (len(pending) > _AHEAD * workers or pending[0][1].done()):
-                first, future = pending.popleft()
-                yield first, _fetched(first["id"], future.result)
-        for row, future in pending:
-            yield row, _fetched(row["id"], future.result)
-    except BrokenProcessPool as error:
-        hint = "keep the script's own work under `if __name__ == '__main__':`, or give workers=0"
-        raise InputError("workers", "a process that computes the metrics ended early", hint=hint) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker(state: Trusted) -> None:
-    restore(state)
-    init_worker()
-
-
-def _fetched(name: str, result: Callable[[], Measurement]) -> Measurement:
-    """Return a result; an InputError gets the name of the recording."""
-    try:
-        return result()
-    except InputError as error:
-        raise InputError(f"{name}: {error.where}", error.found, error.expected, error.hint) from error
 
 
 def _cores() -> int:

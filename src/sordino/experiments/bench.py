@@ -10,6 +10,7 @@ from typing import Any
 
 from sordino import models
 from sordino.assets import recipes
+from sordino.errors import InputError
 from sordino.evaluation import speed
 from sordino.evaluation.efficiency import Cost, count
 from sordino.experiments.build import build_network
@@ -24,6 +25,8 @@ from sordino.types import Progress
 
 TABLE = 1
 """The paper's table that prints sizes."""
+LONGEST_S = 600.0
+"""Seconds of audio in one timed pass."""
 TOYS = "demo/"
 """Recipes whose networks only show how things go."""
 
@@ -49,8 +52,13 @@ def bench(
         model_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
 
     Raises:
-        InputError: no such model.
+        InputError: no such model, or a number out of range.
     """
+    if not 0 < seconds <= LONGEST_S:
+        raise InputError("seconds", f"{seconds:g}", f"more than 0, and at most {LONGEST_S:g}")
+    for name, value in (("repeats", repeats), ("threads", threads)):
+        if value < 1:
+            raise InputError(name, str(value), "1 or more")
     source = resolve(model, otherwise="recipe")
     if source.is_graph or source.kind in ("import", "external"):
         cost, runner = _outside(str(model), source, seconds, model_rate), str(model)

@@ -46,7 +46,7 @@ def compare(
         runs: their folders; a run without scores is scored on its recipe's test set first. A folder with scores alone,
             which ``sordino evaluate --out`` writes for any model, is a row too, without sizes, curves or sound.
         page: where to write the HTML page; none is written when left out.
-        paper: put the published rows that the recipes name beside ours.
+        paper: put the published rows that the recipes name beside the measured ones.
         examples: test recordings to show and to play on the page.
         progress: called after every file that is scored.
 

@@ -78,7 +78,22 @@ def parse(text: str, where: object) -> Any:
 
 
 # The same safe values from the parser in C, which is ten times as fast, where PyYAML was built with it.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Safe):
+    """Refuses a key that stands twice, of which YAML would drop the first without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.value in lines and key.tag != "tag:yaml.org,2002:merge":
+                found = f"line {line} has {key.value} again, which line {lines[key.value]} has already"
+                raise yaml.YAMLError(found)
+            if isinstance(key.value, str):
+                lines[key.value] = line
+        return super().construct_mapping(node, deep)
 
 
 def overriding(overrides: Sequence[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ from sordino.experiments.recipe import RECIPE, Recipe, RecipeLike, read, read_da
 from sordino.experiments.schema import Component
 from sordino.experiments.teacher import cache_plan, notes
 from sordino.experiments.teacher_cost import teacher_cost
+from sordino.files import held
 from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.plugins.modules import demand_names
@@ -69,7 +71,9 @@ def train(
             if line:
                 status(line)
     saved = broadcast(lambda: _prepare_folder(folder, checked, resume))
-    return trainer.fit(saved, retitled(progress, title), status)
+    with ExitStack() as stack:
+        broadcast(lambda: stack.enter_context(held(folder)))  # one process stands for all of a run
+        return trainer.fit(saved, retitled(progress, title), status)
 
 
 def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:

@@ -10,8 +10,8 @@ import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from multiprocessing.context import BaseContext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -25,26 +25,38 @@ from sordino.training.log import read_log
 from sordino.training.state import STATE
 from sordino.types import Progress
 
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
 POLL_S = 2.0
 
 
 def run(path: str | Path, progress: Progress | None = None) -> tuple[Lines, str]:
+    """Read a study and do its runs; see ``run_all``.
+
+    Args:
+        path: a YAML file, or the name of a study that ships.
+        progress: called now and then with the runs that are done.
+    """
+    return run_all(*read_study(path), progress)
+
+
+def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = None) -> tuple[Lines, str]:
     """Train and score the runs of a study that are missing, and sum up all of them.
 
     Writes ``table.md``, ``table.tex``, ``table.csv``, ``study.json``, ``study.html``, a plot for each metric, as
     ``plot-stoi.svg``, and one of the learning curves, ``plot-learning.svg``, into the study's folder.
 
     Args:
-        path: a YAML file, or the name of a study that ships.
+        study, runs: what ``read_study`` returned.
         progress: called now and then with the runs that are done.
 
     Returns:
         The lines of the table of each test set, and the tables as text.
 
     Raises:
-        InputError: errors in the study, or runs that failed; the message names the first, and the others are done.
+        InputError: runs that failed; the message names the first, and the others are done.
     """
-    study, runs = read_study(path)
     failures = _train([one for one in runs if not _finished(one, study)], study, progress)
     done = [one for one in runs if _finished(one, study)]
     summed = summary(study, done, progress) if done else ({}, "")
@@ -59,7 +71,7 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     gpus = _gpus()
     jobs = study.jobs or len(gpus) or os.cpu_count() or 1
     failures: dict[Path, str] = {}
-    with ProcessPoolExecutor(jobs, _context(), restore, (trusted(),), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(jobs, fresh_processes(), restore, (trusted(),), max_tasks_per_child=1) as pool:
         futures = {
             pool.submit(_run, one, study.metrics, gpus[index % len(gpus)] if gpus else None, jobs): one
             for index, one in enumerate(runs)
@@ -79,8 +91,8 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     return failures
 
 
-def _context() -> BaseContext:
-    """Fresh processes; where the system can, copies of one that has loaded torch and done nothing yet."""
+def fresh_processes() -> ForkServerContext | SpawnContext:
+    """Return a context of fresh processes; where the system can, copies of one that has loaded torch and no more."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

@@ -18,7 +18,7 @@ A study is YAML that says how its runs differ from one recipe::
     tests:                              # what runs, noisy input and teachers are scored on, a table each
       Valentini: {paper: 1}             # the recipe's own test set, which is all when this is left out
       DNS: {noisy: dns/noisy, clean: dns/clean, paper: 2}
-    paper:                              # rows of the MV-AT paper's tables 1 and 2, to stand beside ours
+    paper:                              # rows of the MV-AT paper's tables 1 and 2, for comparison
       none: MANNER-S-1.5GF (Baseline)
       width 1/2/output: MANNER-S-1.5GF + MV-AT + KD
 
@@ -44,7 +44,7 @@ from sordino.files import slug
 from sordino.inference.resolve import resolve
 from sordino.plugins.modules import trust_names
 from sordino.report.paper import results, tables
-from sordino.report.studies import StudyCell
+from sordino.report.study_cells import StudyCell
 
 OWN = "test set of the recipe"
 """Its name where a study does not say."""
@@ -89,6 +89,9 @@ class Study:
         note: what readers of the tables must know of their rows.
         paper: method, ``SCENARIO/METHOD`` or teacher, as the tables call it -> row of the paper that it stands for.
         jobs: runs side by side; one for each GPU, or each core of a CPU, when left out.
+
+    Raises:
+        InputError: a seed below 0.
     """
 
     recipe: str
@@ -103,6 +106,10 @@ class Study:
     note: str = ""
     paper: dict[str, str] = field(default_factory=dict)
     jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.seeds, default=0) < 0:
+            raise InputError("seeds", str(min(self.seeds)), "0 or more")
 
 
 @dataclass(frozen=True)
@@ -131,10 +138,11 @@ def read_study(path: str | Path) -> tuple[Study, list[StudyRun]]:
     runs = []
     for scenario in study.scenarios:
         for method in study.methods:
+            recipe = _recipe(base, study, scenario, method, path)
             for seed in study.seeds:
                 folder = Path(study.out) / slug(scenario) / slug(method) / f"seed-{seed}"
-                recipe = _recipe(base, study, scenario, method, seed, path)
-                runs.append(StudyRun(StudyCell(scenario, method), seed, recipe, folder))
+                seeded = _seeded(recipe, f"{scenario}, {method}, seed {seed}", seed)
+                runs.append(StudyRun(StudyCell(scenario, method), seed, seeded, folder))
     _check_folders(runs, path)
     _check_paper(study, runs, path)
     return study, runs
@@ -184,13 +192,20 @@ def _tests(sections: Any, errors: list[str]) -> dict[str, ScoredSet]:
     return {name: tests.get(name, ScoredSet()) for name in own or [OWN]} | tests
 
 
-def _recipe(base: str, study: Study, scenario: str, method: str, seed: int, path: Path) -> Recipe:
-    own = {"title": f"{scenario}, {method}, seed {seed}", "out": None, "paper": None}
+def _recipe(base: str, study: Study, scenario: str, method: str, path: Path) -> Recipe:
+    """Read what the runs of a method in a scenario share; title and seed are those of none of them."""
+    own = {"title": f"{scenario}, {method}", "out": None, "paper": None}
     layers = [study.scenarios[scenario] or {}, study.methods[method] or {}, own]
     try:
-        return read(base, [f"train.seed={seed}"], layers)
+        return read(base, ["train.seed=0"], layers)
     except InputError as error:
         raise InputError(path, f"{scenario}, {method}: {error.found}", error.expected, error.hint) from error
+
+
+def _seeded(recipe: Recipe, title: str, seed: int) -> Recipe:
+    """Return a checked recipe under another title and with another seed, which need no second check."""
+    stated = {**recipe.stated, "title": title, "train": {**recipe.stated["train"], "seed": seed}}
+    return replace(recipe, title=title, train=replace(recipe.train, seed=seed), stated=stated)
 
 
 def _check_folders(runs: Sequence[StudyRun], path: Path) -> None:

@@ -24,7 +24,8 @@ from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT
 from sordino.report.pages.study import write_study
 from sordino.report.paper import PaperRow, results
-from sordino.report.studies import NetworkSize, StudyCell, StudyRow, study_rows
+from sordino.report.studies import StudyRow, study_rows
+from sordino.report.study_cells import NetworkSize, StudyCell
 from sordino.report.study_tables import study_tables
 from sordino.report.table import Style, write_tables
 from sordino.training.log import read_log

@@ -13,8 +13,13 @@ class Process(Protocol):
     """The enhancement of one signal at the model's own rate: float32 [C,n] in, [C,m] out.
 
     All output together is as long as all input together.
+
+    Attributes:
+        name: of the model, for people.
+        sample_rate: Hz.
     """
 
+    name: str
     sample_rate: int
 
     def feed(self, audio: np.ndarray) -> np.ndarray:

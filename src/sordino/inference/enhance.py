@@ -1,4 +1,4 @@
-"""Enhance a recording, from an array to an array: ``sordino.enhance``; files and folders are imported from here too.
+"""Enhance a recording, from an array to an array: ``sordino.enhance``.
 
 The first tier: torch is imported only when a checkpoint or a network is asked for.
 ``import sordino; sordino.enhance(noisy, sample_rate)`` runs the student that ships with the package on onnxruntime.
@@ -10,15 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from sordino.audio.pcm import from_float, to_float
+from sordino.audio.pcm import MAX_CHANNELS, as_array, check_shape, from_float, to_float, whole_rate
 from sordino.errors import InputError
 from sordino.inference.blend import Blend, HighBand
-from sordino.inference.files import enhance_file
-from sordino.inference.folders import enhance_folder
-from sordino.inference.model import LOST_S, SAMPLE_RATE, Model, open_model
+from sordino.inference.model import open_model
 from sordino.inference.pipeline import StreamPipeline
-
-__all__ = ["LOST_S", "SAMPLE_RATE", "Blend", "Model", "enhance", "enhance_file", "enhance_folder", "open_model"]
 
 
 def enhance(
@@ -47,12 +43,14 @@ def enhance(
         InputError: not audio: a wrong shape, type or rate, no samples, or NaN among them; or a strength below 0.
     """
     blend = Blend(strength_db, high_band)
-    noisy = np.asarray(noisy)
+    noisy, sample_rate = as_array(noisy, "noisy"), whole_rate(sample_rate)
     if noisy.ndim not in (1, 2) or noisy.size == 0:
         raise InputError("noisy", f"an array of shape {noisy.shape}", "[samples] or [channels, samples]")
-    if sample_rate <= 0:
-        raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
+    if noisy.ndim == 2 and noisy.shape[0] > MAX_CHANNELS:
+        hint = "transpose [samples, channels], which many readers return: sordino.enhance(noisy.T, sample_rate)"
+        raise InputError("noisy", f"an array of shape {noisy.shape}", "[channels, samples]", hint)
     channels = np.atleast_2d(to_float(noisy, "noisy"))
+    check_shape("sample_rate", sample_rate, len(channels))
     with open_model(model).open(len(channels)) as process:
         pipeline = StreamPipeline(process, sample_rate, len(channels), blend)
         estimate = np.concatenate([pipeline.feed(channels), pipeline.flush()], axis=1)

@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sordino.audio import sound_files
-from sordino.audio.blocks import read_blocks
-from sordino.audio.encoding import unclipped_encoder
-from sordino.inference.blend import Blend, HighBand
+from sordino.audio.blocks import FORMATS, read_blocks
+from sordino.audio.encoding import holdable, subtype_for, unclipped_encoder
+from sordino.audio.resampling import open_resampler
+from sordino.errors import InputError
+from sordino.inference.blend import ESTIMATE_ALONE, Blend
 from sordino.inference.model import open_model
 from sordino.inference.pipeline import StreamPipeline
 from sordino.types import Progress
@@ -28,52 +30,45 @@ def enhance_file(
     source: str | Path,
     target: str | Path,
     model: Any = None,
-    *,
-    strength_db: float | None = None,
-    high_band: HighBand = "drop",
-    keep_rate: bool = True,
+    blend: Blend = ESTIMATE_ALONE,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Enhance one audio file into another of the same channels and, where the format allows, sample type.
 
     Args:
-        source: any file that libsndfile reads.
-        target: its suffix chooses the format.
+        source: any file that libsndfile reads, or with ``sordino[media]`` FFmpeg.
+        target: its suffix chooses the format; in a folder that exists, the name of ``source`` is taken.
         model: see ``open_model``.
-        strength_db, high_band: see ``sordino.enhance``; there is no high band to keep without ``keep_rate``.
-        keep_rate: write at the rate of ``source``; otherwise at the model's.
+        blend: how much noise to leave, what becomes of the high band, and whether to keep the rate.
         progress: called with the seconds of input that are done, from another thread.
 
     Returns:
-        ``input``, ``output``, ``seconds``, ``sample_rate`` and ``channels`` of what was written, and ``gain_db``,
-        which is below 0 if the estimate had to be turned down to avoid clipping.
+        ``input``, ``output``, ``seconds``, ``sample_rate`` and ``channels`` of what was written, ``gain_db``, which is
+        below 0 if the estimate had to be turned down to avoid clipping, and ``notes``, sentences on what the format of
+        ``target`` could not keep.
 
     Raises:
-        InputError: nothing to read, no place to write, or options that contradict each other; nothing is written.
+        InputError: nothing to read, or no place to write; nothing is written then.
     """
-    return convert(source, target, model, Blend(strength_db, high_band, keep_rate), progress)
-
-
-def convert(
-    source: str | Path,
-    target: str | Path,
-    model: Any,
-    blend: Blend,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Enhance a file with a blend that is made already; see ``enhance_file``."""
+    target = place(Path(source), Path(target))
     about = sound_files.info(source)
-    subtype = about.subtype if Path(target).suffix.lower() == Path(source).suffix.lower() else None
+    same_format = target.suffix.lower() == Path(source).suffix.lower()
+    sample_rate, subtype = holdable(target, about.sample_rate, about.subtype if same_format else None)
     with open_model(model).open(about.channels) as process:
-        pipeline = StreamPipeline(process, about.sample_rate, about.channels, blend)
+        pipeline = StreamPipeline(process, sample_rate, about.channels, blend)
         length, expected = 0, about.length * pipeline.sample_rate // about.sample_rate
         with (
             unclipped_encoder(target, pipeline.sample_rate, about.channels, subtype, expected) as put,
-            closing(ahead(_enhanced(source, about, pipeline, progress))) as blocks,
+            closing(ahead(_enhanced(source, about, sample_rate, pipeline, progress))) as blocks,
         ):
             for block in blocks:
                 length += block.shape[1]
                 put(block)
+    notes = []
+    if sample_rate != about.sample_rate and blend.keep_rate:
+        notes.append(f"{target.suffix} has no {about.sample_rate} Hz, so it was written at {sample_rate} Hz")
+    if same_format and subtype is None:
+        notes.append(f"{target.suffix} cannot hold {about.subtype}, so it was written as {subtype_for(target)}")
     return {
         "input": str(source),
         "output": str(target),
@@ -81,21 +76,45 @@ def convert(
         "sample_rate": pipeline.sample_rate,
         "channels": about.channels,
         "gain_db": put.gain_db,
+        "notes": notes,
     }
+
+
+def place(source: Path, target: Path) -> Path:
+    """Return the file to write for a recording: in a folder under its own name, else ``target``.
+
+    What can be read and not written, such as sound of a phone, becomes WAV.
+
+    Raises:
+        InputError: that is the recording itself.
+    """
+    if target.is_dir():
+        target = target / writable_name(source.name)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise InputError(target, "is the recording itself, which would be lost", hint="choose another output")
+    return target
+
+
+def writable_name(name: str) -> str:
+    """Return the name of a file, with ``.wav`` added where its format cannot be written."""
+    return name if Path(name).suffix.lower() in FORMATS else f"{name}.wav"
 
 
 def _enhanced(
     source: str | Path,
     about: sound_files.Info,
+    sample_rate: int,
     pipeline: StreamPipeline,
     progress: Progress | None,
 ) -> Iterator[np.ndarray]:
     done, seconds = 0, max(round(about.seconds), 1)
+    to_writable = open_resampler(about.sample_rate, sample_rate, about.channels)
     for block in ahead(read_blocks(source, round(BLOCK_S * about.sample_rate))):
-        yield pipeline.feed(block)
+        yield pipeline.feed(to_writable.feed(block))
         done += block.shape[1]
         if progress is not None:
             progress("enhancing, seconds", min(round(done / about.sample_rate), seconds), seconds, {})
+    yield pipeline.feed(to_writable.flush())
     yield pipeline.flush()
 
 

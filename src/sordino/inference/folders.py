@@ -11,9 +11,19 @@ from typing import Any
 
 from sordino.audio import sound_files
 from sordino.errors import InputError
-from sordino.inference.blend import Blend, HighBand
-from sordino.inference.files import convert
+from sordino.inference.blend import ESTIMATE_ALONE, Blend
+from sordino.inference.files import enhance_file, writable_name
 from sordino.inference.model import open_model
+
+
+def recordings_of(source: Path, target: Path) -> list[Path]:
+    """Return the recordings below a folder, without those in the output folder where it lies below the other.
+
+    Raises:
+        InputError: no such folder.
+    """
+    output = target.resolve()
+    return [path for path in sound_files.list_audio(source) if output not in path.resolve().parents]
 
 
 class _Stopped(Exception):
@@ -24,10 +34,7 @@ def enhance_folder(
     source: str | Path,
     target: str | Path,
     model: Any = None,
-    *,
-    strength_db: float | None = None,
-    high_band: HighBand = "drop",
-    keep_rate: bool = True,
+    blend: Blend = ESTIMATE_ALONE,
     workers: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Enhance every audio file below a folder into another folder of the same layout.
@@ -36,7 +43,7 @@ def enhance_folder(
         source: the folder.
         target: another.
         model: see ``open_model``; one in ONNX that is not open yet divides the cores among the files.
-        strength_db, high_band, keep_rate: see ``enhance_file``.
+        blend: see ``enhance_file``.
         workers: files at once. When left out, one for each core with a model in ONNX, and one with others: torch uses
             all cores for one file, and a function of yours may not allow two calls at once.
 
@@ -45,13 +52,14 @@ def enhance_folder(
         ``input`` and ``error``. The others are still processed.
 
     Raises:
-        InputError: no such folder, one folder for both, no such model, or options that contradict each other.
+        InputError: no such folder, one folder for both, or no such model.
     """
-    blend = Blend(strength_db, high_band, keep_rate)
     source, target = Path(source), Path(target)
+    if workers is not None and workers < 1:
+        raise InputError("workers", str(workers), "1 or more")
     if target.resolve() == source.resolve():
         raise InputError(target, "output and input are the same folder", hint="choose another output")
-    files, cores = sound_files.list_audio(source), os.cpu_count() or 1
+    files, cores = recordings_of(source, target), os.cpu_count() or 1
     ready = open_model(model, threads=max(cores // max(len(files), 1), 1))
     stopped = threading.Event()
 
@@ -62,7 +70,9 @@ def enhance_folder(
     def one(path: Path) -> dict[str, Any]:
         check()
         try:
-            return convert(path, target / path.relative_to(source), ready, blend, check)
+            return enhance_file(
+                path, target / path.relative_to(source).with_name(writable_name(path.name)), ready, blend, check
+            )
         except InputError as error:
             return {"input": str(path), "error": str(error)}
 

@@ -73,7 +73,7 @@ class Model:
                 yield EngineProcess(self.engine, channels)
             else:
                 batch = None if self.run_batch is None else self._whole_batch
-                yield Windows(self._whole, self.sample_rate, channels, self._window_s, run_batch=batch)
+                yield Windows(self._whole, self.sample_rate, channels, self._window_s, run_batch=batch, name=self.name)
         finally:
             self.finish()
 

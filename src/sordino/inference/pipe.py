@@ -9,6 +9,8 @@ from sordino.audio.pipe import Reader, Writer
 from sordino.errors import InputError
 from sordino.inference.streamer import Streamer
 
+LONGEST_BLOCK_S = 60.0
+
 
 def enhance_stream(
     source: BinaryIO,
@@ -23,13 +25,13 @@ def enhance_stream(
     """Enhance one binary file into another as it comes; Ctrl-C ends the stream just as the end of the input does.
 
     Args:
-        source: WAV, or raw samples.
+        source: WAV; or raw samples, if ``sample_rate``, ``channels`` or ``encoding`` says that they are.
         target: written like ``source``, WAV or raw, unless ``encoding`` says otherwise.
         model: see ``Streamer``.
         sample_rate: Hz of raw samples, 16000 when left out; a WAV header says its own.
         channels: of raw samples, 1 when left out.
         encoding: ``s16le`` or ``f32le``, raw samples of this type on either side (but a WAV header on the input is
-            understood); ``wav``, WAV out, and s16le for raw samples in.
+            understood); ``wav``, WAV out.
         block_s: length of the blocks that are read.
         options: of ``Streamer``: ``low_delay``, ``threads``, ``strength_db``, ``high_band``.
 
@@ -42,10 +44,10 @@ def enhance_stream(
             cannot stream; or a place that cannot be written.
         BrokenPipeError: nobody reads the output any more.
     """
-    if block_s <= 0:
-        raise InputError("block length", f"{block_s * 1000:g} ms", "more than 0")
+    if not 0 < block_s <= LONGEST_BLOCK_S:
+        raise InputError("block length", f"{block_s * 1000:g} ms", f"more than 0, and at most {LONGEST_BLOCK_S:g} s")
     raw = None if encoding == "wav" else encoding
-    reader = Reader(source, sample_rate, channels, raw or "s16le")
+    reader = Reader(source, sample_rate, channels, raw)
     streamer = Streamer(model, reader.sample_rate, reader.channels, **options)
     is_wav = encoding == "wav" or (encoding is None and reader.is_wav)
     length, frames = max(round(block_s * reader.sample_rate), 1), 0

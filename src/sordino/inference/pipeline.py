@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from sordino.audio.resampling import open_resampler
+from sordino.errors import InputError
 from sordino.inference.blend import ESTIMATE_ALONE, Blend
 from sordino.inference.contracts import Engine, Process
 
@@ -27,7 +28,7 @@ class EngineProcess:
     """
 
     def __init__(self, engine: Engine, channels: int) -> None:
-        self.sample_rate = engine.sample_rate
+        self.name, self.sample_rate = engine.name, engine.sample_rate
         self._engine, self._state = engine, engine.start(channels)
         self._incomplete = np.zeros((channels, 0), np.float32)  # less than a hop
         self._to_drop = engine.delay
@@ -88,6 +89,7 @@ class StreamPipeline:
         self._inward = open_resampler(sample_rate, process.sample_rate, channels, low_delay)
         self._outward = open_resampler(process.sample_rate, self.sample_rate, channels, low_delay)
         self.resampling_s = self._inward.delay_s + self._outward.delay_s
+        self._estimated = 0  # samples at the model's rate
         self._due = self._returned = 0  # samples of the output: those that the input so far asks for, and those given
         # The high band must not pass through the resamplers, which would cut it off. So it stays in the noisy input,
         # and what goes out to the full rate and is added there is the change within the model's band alone.
@@ -99,7 +101,7 @@ class StreamPipeline:
         """Take the next block [C,n], and return the part of the output that is ready, [C,m]."""
         inner = self._inward.feed(audio)
         self._remember(audio, inner)
-        change = self._change(inner, self._process.feed(inner))
+        change = self._change(inner, self._checked(self._process.feed(inner)))
         return self._mix(self._outward.feed(change))
 
     def flush(self) -> np.ndarray:
@@ -107,12 +109,22 @@ class StreamPipeline:
         inner = self._inward.flush()
         self._remember(inner[:, :0], inner)
         estimate = np.concatenate([self._process.feed(inner), self._process.flush()], axis=1)
-        change = self._change(inner, estimate)
+        change = self._change(inner, self._checked(estimate))
         tail = np.concatenate([self._outward.feed(change), self._outward.flush()], axis=1)
         # Resampling there and back may be a sample off.
         left = self._due - self._returned
         missing = max(left - tail.shape[1], 0)
         return self._mix(np.pad(tail, ((0, 0), (0, missing)))[:, :left])
+
+    def _checked(self, estimate: np.ndarray) -> np.ndarray:
+        """Return the next part of the estimate; NaN and infinite samples in it are an error that says where."""
+        finite = np.isfinite(estimate).all(axis=0)
+        if not finite.all():
+            at_s = (self._estimated + int(finite.argmin())) / self._process.sample_rate
+            hint = "its weights may have diverged, or half precision overflowed"
+            raise InputError(self._process.name, f"gives NaN or infinite samples at {at_s:.2f} s", hint=hint)
+        self._estimated += estimate.shape[1]
+        return estimate
 
     def _remember(self, outer: np.ndarray, inner: np.ndarray) -> None:
         """Count and keep the noisy samples that the output will be blended with: of the input, or at the model's

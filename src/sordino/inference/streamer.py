@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sordino.audio.pcm import from_float, to_float
+from sordino.audio.pcm import as_array, check_shape, from_float, to_float, whole_rate
 from sordino.errors import InputError
 from sordino.inference.blend import Blend, HighBand
 from sordino.inference.engine import open_engine
@@ -70,9 +70,8 @@ class Streamer:
         strength_db: float | None = None,
         high_band: HighBand = "drop",
     ) -> None:
-        for name, value in (("sample_rate", sample_rate), ("channels", channels)):
-            if value < 1:
-                raise InputError(name, str(value), "a number above 0")
+        sample_rate = whole_rate(sample_rate)
+        check_shape("streamer", sample_rate, channels)
         self.sample_rate, self.channels = sample_rate, channels
         self._begin = partial(
             StreamPipeline,
@@ -126,7 +125,7 @@ class Streamer:
             InputError: not audio, another number of channels, or a stream that was flushed. The stream stays as it was.
         """
         began = time.perf_counter()
-        block = np.asarray(block)
+        block = as_array(block, "block")
         if self._closed:
             raise InputError("streamer", "the stream was flushed", hint="call reset() to begin another")
         mono = block.ndim == 1 and self.channels == 1

@@ -34,6 +34,7 @@ class Windows:
         context_s: by how much a window reaches beyond its used part, on either side.
         fade_s: by how much the used parts of neighbours overlap.
         run_batch: all channels at once, [C,T] -> [C,T], where the model can.
+        name: of the model, in messages.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class Windows:
         context_s: float = CONTEXT_S,
         fade_s: float = FADE_S,
         run_batch: Callable[[np.ndarray], np.ndarray] | None = None,
+        name: str = "the model",
     ) -> None:
-        self.sample_rate, self._run, self._run_batch = sample_rate, run, run_batch
+        self.name, self.sample_rate, self._run, self._run_batch = name, sample_rate, run, run_batch
         self._window, self._context, fade = (round(seconds * sample_rate) for seconds in (window_s, context_s, fade_s))
         # Sampled half a step off the ends, so that the ramp and its mirror image sum to one.
         self._ramp = (np.arange(fade, dtype=np.float32) + 0.5) / max(fade, 1)

@@ -15,13 +15,16 @@ from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sordino.errors import InputError
-from sordino.inference.graphs.onnx_graph import Graph, open_graph
 from sordino.metrics.pair import usable
+
+if TYPE_CHECKING:
+    from sordino.inference.graphs.onnx_graph import Graph
 
 FILE = "SORDINO_DNSMOS"
 """Environment variable that names the ONNX file; worker processes inherit it."""
@@ -102,6 +105,8 @@ def _digest(path: str, _changed: int) -> str:
 
 def _network(path: Path) -> Graph:
     """Open the network; an InputError if the file holds another one."""
+    from sordino.inference.graphs.onnx_graph import open_graph  # imports onnxruntime, which no other metric needs
+
     graph = open_graph(path, threads=1)
     inputs = [tensor.shape[1:] for tensor in graph.inputs]
     outputs = [tensor.shape[1:] for tensor in graph.outputs]

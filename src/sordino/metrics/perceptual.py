@@ -18,6 +18,11 @@ from sordino.errors import InputError
 from sordino.metrics.pair import MetricFailure, pair
 
 _PESQ_RATES = {"wb": (16000,), "nb": (8000, 16000)}
+LONGEST_S = 30
+"""Seconds; a longer recording is scored in equal pieces of at most this length, and its PESQ is their mean.
+
+P.862 is meant for 8 to 20 s, and the package's tables have room for 50 utterances: a long recording with many pauses
+ends the whole process. Pieces without speech have no PESQ and do not count."""
 _STOI_SHORTEST_S = (29 * 128 + 256) / 10_000  # 30 frames of 256 samples, half overlapping, at 10 kHz
 _STOI_TOO_SHORT = "STOI: fewer than 30 frames (0.4 s) of speech"
 
@@ -29,6 +34,8 @@ def pesq_wb(clean: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
         clean: [T].
         estimate: [T].
         sample_rate: 16000 Hz.
+
+    A recording of more than ``LONGEST_S`` seconds is scored in pieces.
 
     Raises:
         InputError: another sample rate.
@@ -78,12 +85,19 @@ def _pesq(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, mode: Literal
         rates = " or ".join(f"{rate} Hz" for rate in _PESQ_RATES[mode])
         raise InputError(f"pesq_{mode}", f"a sample rate of {sample_rate} Hz", rates, "resample both signals first")
     reference, judged = pair(clean, estimate)
-    try:
-        score = float(pesq(sample_rate, reference, judged, mode))
-    except PesqError as error:
-        # The package's messages are C strings, as bytes.
-        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
-        raise MetricFailure(f"PESQ: {reason}") from error
+    count = -(-len(reference) // (LONGEST_S * sample_rate))
+    scores, reason = [], "a piece is silent"
+    for clean_piece, judged_piece in zip(np.array_split(reference, count), np.array_split(judged, count), strict=True):
+        if not (clean_piece.any() and judged_piece.any()):
+            continue
+        try:
+            scores.append(float(pesq(sample_rate, clean_piece, judged_piece, mode)))
+        except PesqError as error:
+            # The package's messages are C strings, as bytes.
+            reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+    if not scores:
+        raise MetricFailure(f"PESQ: {reason}")
+    score = float(np.mean(scores))
     if not math.isfinite(score):
         raise MetricFailure("PESQ: the score is not a number")
     return score

@@ -63,13 +63,20 @@ def read_header(path: str | Path) -> dict[str, Any]:
         header = file.metadata() or {}
     if header.get("format") not in (FORMAT, FORMER_FORMAT):
         raise InputError(path, "a safetensors file that sordino did not write", "a checkpoint of sordino's own")
-    return {
-        "name": header["name"],
-        "arguments": json.loads(header["arguments"]),
-        "sample_rate": int(header["sample_rate"]),
-        "sordino": header["sotto" if header["format"] == FORMER_FORMAT else "sordino"],
-        "about": json.loads(header["about"]),
-    }
+    try:
+        read = {
+            "name": header["name"],
+            "arguments": json.loads(header["arguments"]),
+            "sample_rate": int(header["sample_rate"]),
+            "sordino": header["sotto" if header["format"] == FORMER_FORMAT else "sordino"],
+            "about": json.loads(header["about"]),
+        }
+    except (KeyError, ValueError, RecursionError) as error:
+        raise InputError(path, f"its header is damaged ({error})", hint="copy or download it again") from error
+    for key in ("arguments", "about"):
+        if not isinstance(read[key], dict):
+            raise InputError(path, f"its header is damaged ({key} is no mapping)", hint="copy or download it again")
+    return read
 
 
 def read_about(path: str | Path) -> dict[str, Any]:

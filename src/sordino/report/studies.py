@@ -9,28 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from sordino.evaluation.pesq_trained import PERCEPTUAL
 from sordino.evaluation.score import Scores
 from sordino.evaluation.statistics import Difference, Spread, Summary, over_seeds, paired_seeds, summarise_seeds
 from sordino.metrics import columns
 from sordino.report.paper import PaperRow
-
-
-class StudyCell(NamedTuple):
-    """What was trained: a method, in a scenario. The noisy input and teachers have no scenario."""
-
-    scenario: str
-    method: str
-
-
-class NetworkSize(NamedTuple):
-    """What a network takes, whatever its weights."""
-
-    params: float
-    flops_paper: float
-    """Floating-point operations on 4 s of audio as the MV-AT paper counts them."""
+from sordino.report.study_cells import NetworkSize, StudyCell
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ processes the first one writes these files; all take the same steps and stop at 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,7 +35,7 @@ from sordino.training.stages import Stage, stage_ranges
 from sordino.training.state import CHECKPOINT, LAST, chosen, open_folder, save_state
 from sordino.training.updater import Updater
 from sordino.training.validation import choose
-from sordino.types import Batch, Progress
+from sordino.types import Batch, Progress, Status
 
 
 class Trainer:
@@ -119,7 +119,7 @@ class Trainer:
         self,
         resume: bool = False,
         progress: Progress | None = None,
-        tell: Callable[[str], None] | None = None,
+        status: Status | None = None,
     ) -> Outcome:
         """Train to the end.
 
@@ -127,7 +127,7 @@ class Trainer:
             resume: go on from the state in the folder; on a CPU the weights then end up as if never interrupted,
                 bit for bit.
             progress: called after every step, by the first process.
-            tell: called with a line when something happens that a person should know, by the first process.
+            status: called with a line when something happens that a person should know, by the first process.
 
         Raises:
             InputError: the folder holds a run already and ``resume`` is not given, or it holds none and it is.
@@ -139,8 +139,8 @@ class Trainer:
         else:
             self._restore(state)
         first = rank() == 0
-        if tell is not None and first:
-            self.watch.tell = tell
+        if status is not None and first:
+            self.watch.status = status
         with Log(self.folder if first else None, self.step, self.validated) as log, Interruptible() as signals:
             self._run(log, signals, progress if first else None)
         if first:

@@ -1,4 +1,4 @@
-"""Progress of a run, and its result."""
+"""The result of a run."""
 
 from __future__ import annotations
 

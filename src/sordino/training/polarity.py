@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ from sordino.distill.teachers import AnyTeacher
 from sordino.models import Enhancer
 from sordino.training.collectives import mean
 from sordino.training.log import Log
-from sordino.types import Batch
+from sordino.types import Batch, Status
 
 EARLY_SHARE, EARLY_STEPS = 0.2, 100
 """A network may be negated during this share of its run's steps, and during so many steps in any case."""
@@ -56,7 +56,7 @@ class PolarityWatch:
     Attributes:
         steps: the steps after which to call ``check_batch``.
         early: the last step at which the network may be negated.
-        tell: called with a line when the polarity is wrong.
+        status: called with a line when the polarity is wrong.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class PolarityWatch:
         self.student, self.average, self.teacher, self.name = student, average, teacher, name
         self.early = max(EARLY_SHARE * steps, EARLY_STEPS)
         self.steps = {max(int(share * steps), 1) for share in CHECK_SHARES} | set(CHECK_STEPS)
-        self.tell: Callable[[str], None] = lambda line: None
+        self.status: Status = lambda line: None
 
     def check_batch(self, batch: Batch, step: int, optimizer: Any, log: Log) -> bool:
         """Check the polarity on a training batch; return whether the network was negated."""
@@ -85,11 +85,11 @@ class PolarityWatch:
         found = f"{self.name}, step {step}: the estimate correlates by {correlation:.2f} with its target"
         if self.student.last is None or step > self.early:
             log.write(step, {"upside_down": correlation})
-            self.tell(f"{found}: its sign is wrong, and it is too late to negate the network; take another seed")
+            self.status(f"{found}: its sign is wrong, and it is too late to negate the network; take another seed")
             return False
         negate(self.student, optimizer, self.average)
         log.write(step, {"turned": correlation})
-        self.tell(f"{found}: its last layer was negated")
+        self.status(f"{found}: its last layer was negated")
         return True
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores, score
+from sordino.inference.blend import Blend
 from sordino.inference.files import enhance_file
 from sordino.inference.model import Model
 from sordino.report.pages import listen, parts
@@ -56,17 +57,9 @@ def look(path: Path, limits: Limits) -> sound_files.Info:
 
 
 def enhanced(source: Path, target: Path, model: Model, strength_db: float | None, progress: Progress) -> dict[str, Any]:
-    """Enhance a file as ``sordino enhance`` does; returns what ``enhance_file`` does.
-
-    Args:
-        source: a file that ``look`` has accepted.
-        target: where to write.
-        model: ready to run.
-        strength_db: see ``sordino.enhance``.
-        progress: may raise to stop the work.
-    """
+    """Enhance a file that ``look`` has accepted, as ``enhance_file`` does; ``progress`` may raise to stop the work."""
     progress("enhancing", 0, 1, {})
-    return enhance_file(source, target, model, strength_db=strength_db, progress=progress)
+    return enhance_file(source, target, model, Blend(strength_db), progress)
 
 
 def player_of(label: str, files: Mapping[str, Path], folder: Path) -> str:

@@ -1,7 +1,7 @@
 """The server behind the page: bound to this machine, without telemetry, with a folder that goes when it stops.
 
-A policy forbids the browser to fetch anything from elsewhere, so that even a mistake of ours or of Gradio's sends
-nothing.
+A policy forbids the browser to fetch anything from elsewhere, so that not even a fault of Gradio's sends
+anything.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ def serving(
     missing = [name for name in ("gradio", "matplotlib") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError("sordino serve", f"needs {' and '.join(missing)}", hint="run pip install 'sordino[web]'")
+    if port is not None and not 1 <= port <= 65535:
+        raise InputError("--port", str(port), "1 to 65535")
     found = offers(models)
     with ExitStack() as stack:
         root = Path(

@@ -20,7 +20,7 @@ from sordino.app.serve import jobs
 from sordino.app.serve.blind_test import MOST, BlindTest, scores_table, tally
 from sordino.app.serve.models import Offer
 from sordino.app.serve.sessions import Sessions
-from sordino.audio.sound_files import FORMATS
+from sordino.audio.blocks import SUFFIXES
 from sordino.errors import InputError
 from sordino.evaluation.score import NOISY
 from sordino.types import Progress
@@ -157,7 +157,7 @@ class Service:
     def _enhanced(
         self, session: str, source: Path, folder: Path, name: str, limit_db: float, progress: Progress
     ) -> Path:
-        suffix = source.suffix if source.suffix.lower() in FORMATS else ".wav"
+        suffix = source.suffix if source.suffix.lower() in SUFFIXES else ".wav"
         target = folder / f"{source.stem}-enhanced{suffix}"
         limit = None if limit_db >= WITHOUT_LIMIT_DB else limit_db
         try:

@@ -10,8 +10,8 @@ from typing import Any
 from sordino.data.augmentation import DEFAULT, Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixer, Mixing
+from sordino.data.pairs import test_items
 from sordino.data.recordings import Recordings, Responses, audio_below, held_out, is_synthetic, recording_of, speaker_of
-from sordino.data.sources.pairs import test_items
 from sordino.errors import InputError
 from sordino.types import Item
 

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sordino.data.base import Segments, Source
-from sordino.data.mixing import count_samples
-from sordino.data.sources.pairs import PairSet, list_pairs
+from sordino.data.base import Segments, Source, count_samples
+from sordino.data.pairs import PairSet, list_pairs
 from sordino.errors import InputError
 from sordino.types import Item
 

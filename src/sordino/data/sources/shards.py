@@ -17,8 +17,8 @@ from sordino.data.archive import SHARD_NAME, Archive, ArchivedRecordings, open_a
 from sordino.data.augmentation import Augmentation, augmentation
 from sordino.data.base import Damaged, Segments
 from sordino.data.mixing import Mixing
+from sordino.data.pairs import Pair, PairSet, Split, test_items
 from sordino.data.recordings import is_synthetic
-from sordino.data.sources.pairs import Pair, PairSet, Split, test_items
 from sordino.errors import InputError
 from sordino.types import Item
 

@@ -15,7 +15,7 @@ from typing import Any
 from sordino.data.augmentation import Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixing
-from sordino.data.sources.pairs import Pair, PairSet, Split, list_pairs
+from sordino.data.pairs import Pair, PairSet, Split, list_pairs
 from sordino.errors import InputError
 from sordino.types import Item
 

@@ -132,12 +132,8 @@ def _draw_test_pairs(entries: list[_Entry], count: int, seed: int) -> list[tuple
     """Draw up to ``count`` (clean, noisy) pairs of the test set, in the order of the corpus."""
     tests = [entry for entry in entries if entry.part.split == "test" and entry.part.paired]
     drawn = np.random.default_rng(seed).permutation(len(tests))[:count]
-    pairs = []
-    for index in sorted(drawn):
-        clean, noisy = tests[index].clean, tests[index].noisy
-        if clean and noisy:
-            pairs.append((clean, noisy))
-    return pairs
+    pairs = [(tests[index].clean, tests[index].noisy) for index in sorted(drawn)]
+    return [(clean, noisy) for clean, noisy in pairs if clean and noisy]
 
 
 def _entries(part: Part) -> list[_Entry]:

@@ -1,4 +1,4 @@
-"""Run a function on many jobs in worker processes, and yield the results as they become ready."""
+"""Run the jobs of a tool in worker processes, and the count of what came of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -17,6 +18,18 @@ from sordino.plugins.modules import Trusted, restore, trusted
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+@dataclass
+class Written:
+    """What a tool has done: how many files, mixtures or shards it wrote, found present, or could not make."""
+
+    written: int = 0
+    present: int = 0
+    """Written by an earlier run."""
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    """(name, reason) of what needs a recording that cannot be read."""
+
 
 _AHEAD = 4  # jobs submitted per process: enough to keep it busy, few enough for Ctrl-C to end it at once
 
@@ -35,6 +48,8 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int | 
     Raises:
         InputError: raised by ``work``, or because a process was killed.
     """
+    if workers is not None and workers < 1:
+        raise InputError("workers", str(workers), "1 or more")
     workers = min(workers or os.cpu_count() or 1, len(jobs))
     if workers <= 1:
         yield from map(work, jobs)

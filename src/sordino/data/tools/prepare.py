@@ -8,23 +8,18 @@ from pathlib import Path
 
 from sordino.audio.sound_files import info, list_audio, read, write
 from sordino.data.base import Damaged
-from sordino.data.tools.pool import run_jobs
+from sordino.data.tools.pool import Written, run_jobs
 from sordino.errors import InputError
 from sordino.files import sweep
 from sordino.types import Progress
 
 
 @dataclass
-class Prepared:
-    """Result of a run: how many files were written, present before, or failed."""
+class Prepared(Written):
+    """What ``prepare`` has done."""
 
-    written: int = 0
-    present: int = 0
-    """Files written by an earlier run."""
     turned_down: list[tuple[str, float]] = field(default_factory=list)
     """(path, gain in dB) of files whose peaks exceeded full scale after resampling: attenuated, not clipped."""
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    """(path, reason) of files that could not be used."""
 
 
 def prepare(
@@ -47,9 +42,6 @@ def prepare(
         workers: processes; None takes one per core, 1 works in this process.
         damaged: ``skip`` and report a file that cannot be read, or ``refuse`` it with an error.
         progress: called after every file.
-
-    Returns:
-        How many files were written, were present before, or failed, and why.
 
     Raises:
         InputError: ``root`` holds no sound files, ``out`` is inside it, two files would get the same name, ``out``

@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from sordino.audio.sound_files import list_audio, write
 from sordino.data.base import Damaged, Segments, Source, epoch_order
 from sordino.data.recordings import SYNTHETIC_MARK
 from sordino.data.sources.synthetic import NOTE
-from sordino.data.tools.pool import run_jobs
+from sordino.data.tools.pool import Written, run_jobs
 from sordino.errors import InputError
 from sordino.files import sweep, write_json, write_text
 from sordino.types import Item, Progress
@@ -32,17 +32,6 @@ RECORD = "render.json"
 
 NAME_MAX = 100
 """Largest number of characters for speech and noise in a file's name, as in the challenge's own names."""
-
-
-@dataclass
-class Rendered:
-    """Result of a run: how many mixtures were written, present before, or failed."""
-
-    written: int = 0
-    present: int = 0
-    """Mixtures written by an earlier run."""
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    """(mixture, reason) of mixtures that need a damaged recording."""
 
 
 def render(
@@ -55,7 +44,7 @@ def render(
     damaged: Damaged = "refuse",
     about: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-) -> Rendered:
+) -> Written:
     """Write ``hours`` of a source's training items, and its validation items, as FLAC: 16 bits, 24 for quiet ones.
 
     A mixture that is present is complete and is left as it is, so a stopped run continues where it was.
@@ -70,9 +59,6 @@ def render(
         damaged: ``refuse`` a recording that cannot be read, or ``skip`` and report the mixtures that need it.
         about: plain values that identify the source; stored with the files.
         progress: called after every mixture.
-
-    Returns:
-        How many mixtures were written, were present before, or failed, and why.
 
     Raises:
         InputError: ``hours`` is out of range, ``out`` holds something else or cannot be written, references are
@@ -91,7 +77,7 @@ def render(
     jobs = [_Job(out, False, index, not noisy_only) for index in range(count)]
     jobs += [_Job(out / "valid", True, index, source.labels != "none") for index in range(len(valid))]
     todo = _remaining(jobs)
-    result = Rendered(present=len(jobs) - len(todo))
+    result = Written(present=len(jobs) - len(todo))
     work = _Renderer(segments, valid, source.sample_rate, damaged)
     for done, (name, reason) in enumerate(run_jobs(work, todo, workers), result.present + 1):
         if reason:

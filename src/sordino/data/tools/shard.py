@@ -8,32 +8,20 @@ so that the division into splits is fixed and a run on shards gets the same item
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from sordino.audio.mix import within_scale
 from sordino.data.archive import index_path, open_archive, write_archive
 from sordino.data.base import Damaged, Source
+from sordino.data.pairs import Pair, Paired, PairSet, Split
 from sordino.data.recordings import SYNTHETIC_MARK
-from sordino.data.sources.pairs import Pair, Paired, PairSet, Split
 from sordino.data.sources.synthetic import NOTE
-from sordino.data.tools.pool import run_jobs
+from sordino.data.tools.pool import Written, run_jobs
 from sordino.errors import InputError
 from sordino.files import sweep, write_text
 from sordino.types import Item, Progress
-
-
-@dataclass
-class Sharded:
-    """Result of a run: how many shards were written or present before, and what is missing in them."""
-
-    written: int = 0
-    """Number of shards written."""
-    present: int = 0
-    """Number of shards written by an earlier run."""
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    """(recording, reason) of recordings that could not be read and are in no shard."""
 
 
 def shard(
@@ -43,7 +31,7 @@ def shard(
     workers: int | None = None,
     damaged: Damaged = "refuse",
     progress: Progress | None = None,
-) -> Sharded:
+) -> Written:
     """Write the recordings of a source as shards.
 
     A shard whose index is present is complete and is left as it is, so a stopped run continues where it was.
@@ -57,7 +45,7 @@ def shard(
         progress: called after every shard.
 
     Returns:
-        How many shards were written or were present before, and which recordings are in none.
+        The number of shards; ``failed`` are the recordings that are in none.
 
     Raises:
         InputError: the source mixes on the fly, ``out`` holds something else or cannot be written, or a recording
@@ -72,7 +60,7 @@ def shard(
     jobs = [job for split in get_args(Split) for job in _jobs(out, split, source.pairs(split), per_shard)]
     sweep(out)
     _refuse_others(out, {job.path.name for job in jobs})
-    result = Sharded()
+    result = Written()
     todo = []
     for job in jobs:
         if job.present():

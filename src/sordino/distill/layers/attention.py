@@ -142,7 +142,6 @@ class LayerAttention(Method):
         for name, value in positive.items():
             if value < 1:
                 raise ValueError(f"{name} is 1 or more, not {value}")
-        self._mean: Tensor | None = None
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
         self.read(student, teacher, layer_taps(student, self.side), layer_taps(teacher, self.side))
@@ -162,14 +161,11 @@ class LayerAttention(Method):
         """Create the module that this method learns, sized by features of both networks."""
         raise TypeError(f"{type(self).__name__} is a base of methods: it has no loss")
 
-    def figures(self) -> dict[str, Tensor]:
-        return {} if self._mean is None else {"attention": self._mean}
-
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         # Weights, and small differences of large features, need single precision.
         with torch.autocast(student.wave.device.type, enabled=False):
             loss, attention = self.weighing(*self._features(student, teacher))
-        self._mean = attention.detach().mean(dim=0)
+        self.tables = {"attention": attention.detach().mean(dim=0)}
         return loss
 
     def _features(self, student: View, teacher: View) -> tuple[list[Tensor], list[Tensor]]:

@@ -98,6 +98,11 @@ class LayerPairs(Method):
             pairs.append((feature, target))
         return pairs
 
+    def channel_pairs(self, student: View, teacher: View) -> list[tuple[int, int]]:
+        """Return the channels (student's, teacher's) of each pair of features once they are ``aligned``."""
+        pairs = [aligned(*pair) for pair in self.features(student, teacher)]
+        return [(feature.shape[1], target.shape[1]) for feature, target in pairs]
+
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         distances = []
         for pair, (feature, target) in enumerate(self.features(student, teacher)):

@@ -28,12 +28,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sordino.distill.base import Method
+from sordino.distill.layers.layer_loss import LayerPairs
 from sordino.distill.layers.pairing import layer_pairs
-from sordino.distill.layers.positions import match
 from sordino.distill.layers.resize import fold, resample_time
 from sordino.errors import InputError
-from sordino.types import Batch, Tap, View
+from sordino.types import Tap
 
 NORM_FLOOR = 1e-12
 
@@ -78,7 +77,7 @@ class AttentionMap:
         return attention_map(feature).sqrt().unsqueeze(1)
 
 
-class AttentionTransfer(Method):
+class AttentionTransfer(LayerPairs):
     """Single-view attention transfer: maps of the output of every encoder and decoder layer (Table 3, second row).
 
     Args:
@@ -93,11 +92,10 @@ class AttentionTransfer(Method):
     kinds: tuple[str, ...] = ("",)
 
     def __init__(self, norm: str = "l1", dual_depth: bool = True, reduction: str = "mean") -> None:
-        super().__init__()
+        super().__init__(dual_depth=dual_depth)
         if norm not in ("l1", "l2") or reduction not in ("sum", "mean"):
             raise ValueError(f"norm is l1 or l2 and reduction is sum or mean, not {norm!r} and {reduction!r}")
-        self.norm, self.dual_depth, self.reduction = norm, dual_depth, reduction
-        self.pairs: list[tuple[str, str]] = []
+        self.norm, self.reduction = norm, reduction
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
         self.pairs = layer_pairs(student, teacher, self.kinds, self.dual_depth)
@@ -111,10 +109,5 @@ class AttentionTransfer(Method):
         self.read(student, teacher, *zip(*self.pairs, strict=True))
         self.reductions = dict.fromkeys(self.teacher_taps, AttentionMap())
 
-    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        distances = []
-        for first, second in self.pairs:
-            places = self.student_places[first], self.teacher_places[second]
-            feature, target = match((student.feats[first], teacher.feats[second]), places)
-            distances.append(attention_distance(feature, target, self.norm, self.reduction))
-        return torch.stack(distances).sum()
+    def distance(self, pair: int, student: Tensor, teacher: Tensor) -> Tensor:
+        return attention_distance(student, teacher, self.norm, self.reduction)

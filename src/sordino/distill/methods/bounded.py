@@ -55,15 +55,11 @@ class Bounded(Method):
             raise ValueError(f"the margin is 0 or more, not {margin}")
         self.loss, self.margin = losses.create(loss), margin
         self.rows, self.columns = ["items"], ["active"]
-        self._active: Tensor | None = None
-
-    def figures(self) -> dict[str, Tensor]:
-        return {} if self._active is None else {"bound": self._active}
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         assert batch.clean is not None  # the objective ensures it, by needs_clean
         own = self.loss(batch.clean, student.wave, batch.noisy)
         bound = self.loss(batch.clean, teacher.wave, batch.noisy)
         values = bounded(own, bound, self.margin)
-        self._active = (values.detach() > 0).float().mean().view(1, 1)
+        self.tables = {"bound": (values.detach() > 0).float().mean().view(1, 1)}
         return values.mean()

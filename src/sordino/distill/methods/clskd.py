@@ -60,7 +60,6 @@ class CrossLayerSimilarity(LayerPairs):
         self.width = width
         self.layers: list[str] = []
         self.fusion: Fusion | None = None
-        self._gates: Tensor | None = None
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
         super().connect(student, teacher)
@@ -72,14 +71,12 @@ class CrossLayerSimilarity(LayerPairs):
         own = [channels(student.feats[layer]) for layer in self.layers]
         self.fusion = Fusion(own, own, self.width, KERNEL)
 
-    def figures(self) -> dict[str, Tensor]:
-        return {"gates": self._gates} if self._gates is not None and self.rows else {}
-
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         if self.fusion is None:
             raise RuntimeError("prepare, which creates the fusion, was not called")
         student, teacher = match_views(student, teacher, self.student_places, self.teacher_places)
-        outputs, self._gates = self.fusion([student.feats[layer] for layer in self.layers])
+        outputs, gates = self.fusion([student.feats[layer] for layer in self.layers])
+        self.tables = {"gates": gates} if self.rows else {}
         fused = {}
         for layer, output in zip(self.layers, outputs, strict=True):
             fused[layer] = output.to(student.feats[layer].dtype)  # autocast may have given half precision

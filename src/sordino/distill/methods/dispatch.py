@@ -103,10 +103,6 @@ class Dispatch(Method):
         edges = [sum(self.heights[:patch]) for patch in range(len(self.heights) + 1)]
         self.rows = [f"bins {low} to {high - 1}" for low, high in itertools.pairwise(edges)]
         self.columns = ["selected"]
-        self._selected: Tensor | None = None
-
-    def figures(self) -> dict[str, Tensor]:
-        return {} if self._selected is None else {"patches": self._selected}
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         assert batch.clean is not None  # the objective ensures it, by needs_clean
@@ -116,7 +112,8 @@ class Dispatch(Method):
         with torch.no_grad():
             gap = self._errors(estimate, clean) - self._errors(target, clean)
             chosen = select(gap, self.fraction)
-            self._selected = chosen.unflatten(1, (len(self.heights), -1)).float().mean(dim=(0, 2)).unsqueeze(1)
+            shares = chosen.unflatten(1, (len(self.heights), -1)).float().mean(dim=(0, 2))
+            self.tables = {"patches": shares.unsqueeze(1)}
         return (self._errors(estimate, target) * chosen).sum() / (chosen.numel() * self.fraction)
 
     def _errors(self, one: Tensor, other: Tensor) -> Tensor:

@@ -87,10 +87,8 @@ class FactorTransfer(LayerPairs):
         self._last: dict[int, Tensor] = {}
 
     def prepare(self, student: View, teacher: View) -> None:
-        self.factors = nn.ModuleList()
-        for pair in self.features(student, teacher):
-            feature, target = aligned(*pair)
-            self.factors.append(Factors(feature.shape[1], target.shape[1], self.rate))
+        channels = self.channel_pairs(student, teacher)
+        self.factors = nn.ModuleList(Factors(*pair, self.rate) for pair in channels)
 
     def figures(self) -> dict[str, Tensor]:
         return {"parts": torch.stack(list(self._last.values()))} if self._last else {}

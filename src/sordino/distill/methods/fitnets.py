@@ -53,10 +53,8 @@ class FitNets(LayerPairs):
         self.regressors = nn.ModuleList()
 
     def prepare(self, student: View, teacher: View) -> None:
-        self.regressors = nn.ModuleList()
-        for pair in self.features(student, teacher):
-            feature, target = aligned(*pair)
-            self.regressors.append(regressor(feature.shape[1], target.shape[1], self.norm))
+        channels = self.channel_pairs(student, teacher)
+        self.regressors = nn.ModuleList(regressor(*pair, self.norm) for pair in channels)
 
     def distance(self, pair: int, student: Tensor, teacher: Tensor) -> Tensor:
         student, teacher = aligned(student, teacher)

@@ -40,9 +40,9 @@ class Output(Method):
                 raise ValueError(f"the weight of {name} is 0 or more, not {weight}")
         if not any(self.weights.values()):
             raise ValueError("no loss between the estimates has a weight above 0")
-        self.losses = nn.ModuleList(losses.create(name) for name in self.weights)
+        self.losses = nn.ModuleList([losses.create(name) for name in self.weights])
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        weighed = zip(self.weights.values(), self.losses, strict=True)
-        values = [weight * loss(teacher.wave, student.wave, batch.noisy) for weight, loss in weighed]
+        weighted = zip(self.weights.values(), self.losses, strict=True)
+        values = [weight * loss(teacher.wave, student.wave, batch.noisy) for weight, loss in weighted]
         return torch.stack(values).sum(dim=0).mean()

@@ -76,7 +76,6 @@ class KnowledgeReview(LayerPairs):
         if width < 1 or frames < 1:
             raise ValueError(f"width and frames are 1 or more, not {width} and {frames}")
         self.width, self.frames = width, frames
-        self._openings: Tensor | None = None
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
         super().connect(student, teacher)
@@ -106,14 +105,11 @@ class KnowledgeReview(LayerPairs):
         feature = planes(feature)
         return resize_planes(feature, min(feature.shape[2], self.frames), feature.shape[3])
 
-    def figures(self) -> dict[str, Tensor]:
-        return {} if self._openings is None else {"gates": self._openings}
-
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         # The squares of large features need single precision.
         with torch.autocast(student.wave.device.type, enabled=False):
             features, targets = zip(*self.features(student, teacher), strict=True)
-            fused, openings = self.fusion(features, [(target.shape[2], target.shape[3]) for target in targets])
+            fused, gates = self.fusion(features, [(target.shape[2], target.shape[3]) for target in targets])
             distances = [context_distance(*pair) for pair in zip(fused, targets, strict=True)]
-        self._openings = openings if len(openings) else None
+        self.tables = {"gates": gates} if len(gates) else {}
         return torch.stack(distances).sum()

@@ -88,10 +88,8 @@ class Variational(LayerPairs):
         self.columns = ["deviation"]
 
     def prepare(self, student: View, teacher: View) -> None:
-        self.gaussians = nn.ModuleList()
-        for pair in self.features(student, teacher):
-            feature, target = aligned(*pair)
-            self.gaussians.append(Gaussian(feature.shape[1], target.shape[1], self.variance))
+        channels = self.channel_pairs(student, teacher)
+        self.gaussians = nn.ModuleList(Gaussian(*pair, self.variance) for pair in channels)
 
     def figures(self) -> dict[str, Tensor]:
         deviations = []

@@ -30,6 +30,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 
 from sordino.assets import STREAM_SUFFIX
 from sordino.errors import InputError
+from sordino.inference.graphs.failures import unopened
 
 HOPS = "hops"
 """The name of the one axis of a stream's graph whose length is open."""
@@ -76,7 +77,7 @@ class Graph:
         try:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except _FAILURES as error:
-            raise InputError(path, "cannot be opened as an ONNX model", hint="is the file complete?") from error
+            raise unopened(path, error) from error
         self._longest = 0
         self.path = path
         self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()

@@ -60,13 +60,13 @@ def layer_delays(kernel: int, stride: int, depth: int, resample: int) -> LayerDe
     # (t+1) rate / stride - (ceil((d + kernel) / stride) - 1).
     encoded = [upsampled[-1]]
     for _ in range(depth):
-        encoded.append(_ceil_div(encoded[-1] + kernel, stride) - 1)
+        encoded.append(-(-(encoded[-1] + kernel) // stride) - 1)  # rounded up, as below
     # Frame n of a transposed convolution adds to samples from n stride on: those before are complete.
     decoded = [encoded[-1] * stride ** (depth - level) for level in range(depth + 1)]
     # The sinc that halves the rate reads 2 ZEROS - 2 later samples, ZEROS - 1 of the output.
     downsampled = [decoded[0]]
     for _ in range(octaves):
-        downsampled.append(_ceil_div(downsampled[-1], 2) + ZEROS - 1)
+        downsampled.append(-(-downsampled[-1] // 2) + ZEROS - 1)
     # The first new frame of block t starts at sample t rate - stride * after, the block itself at t rate - before.
     lookback = [stride * after - before for before, after in pairwise(encoded)]
     # The decoder adds the encoder's features when it reaches their depth, which is later: they wait in the memory.
@@ -123,7 +123,3 @@ class StreamState:
     def next_state(self) -> tuple[Tensor, ...]:
         """The state to hand to the next block."""
         return tuple(self._new)
-
-
-def _ceil_div(dividend: int, divisor: int) -> int:
-    return -(-dividend // divisor)

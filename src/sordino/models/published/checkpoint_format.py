@@ -57,6 +57,11 @@ def rename(name: str, rules: Rules) -> str:
     raise KeyError(name)
 
 
+def renamed(state: State, rules: Rules) -> dict[str, Tensor]:
+    """Return the state under the names that ``rules`` give; errors as in ``rename``."""
+    return {rename(name, rules): value for name, value in state.items()}
+
+
 def count_layers(state: State, prefix: str, suffix: str = "") -> int:
     """Count the different numbers N in tensor names that begin with ``prefix.N`` + ``suffix`` + ``.`` (patterns)."""
     pattern = re.compile(rf"{prefix}\.(\d+){suffix}\.")

@@ -8,11 +8,10 @@ package, and otherwise assumed to be 4 and 4, as in the authors' released networ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from torch import Tensor
-
-from sordino.models.published.checkpoint_format import CheckpointFormat, Rules, State, count_layers, rename
+from sordino.models.published.checkpoint_format import CheckpointFormat, Rules, State, count_layers, renamed
 
 _RULES: Rules = (
     (r"encoder\.(\d+)\.0\.", r"encoder.\1.down."),
@@ -75,20 +74,11 @@ def arguments(state: State, stated: Mapping[str, Any]) -> tuple[str, dict[str, A
     return "demucs", arguments | inferred
 
 
-def translate(state: State) -> dict[str, Tensor]:
-    """Return the state under sordino's names.
-
-    Raises:
-        KeyError: a name that no rule matches.
-    """
-    return {rename(name, _RULES): value for name, value in state.items()}
-
-
 DEMUCS = CheckpointFormat(
     network="DEMUCS",
     marker_tensors=("encoder.0.0.weight", "lstm.lstm.weight_hh_l0"),
     arguments=arguments,
-    translate=translate,
+    translate=partial(renamed, rules=_RULES),
     signature=_SIGNATURE,
     not_in_tensors=("stride", "resample"),
     classes=("denoiser.demucs.Demucs",),

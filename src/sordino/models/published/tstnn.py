@@ -7,11 +7,10 @@ from names and shapes. The number of heads does not show in the tensors; it is a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from torch import Tensor
-
-from sordino.models.published.checkpoint_format import CheckpointFormat, Rules, State, count_layers, rename
+from sordino.models.published.checkpoint_format import CheckpointFormat, Rules, State, count_layers, renamed
 
 _STAGES = {"row": "within", "col": "across"}
 _DENSE = {"conv": "1", "norm": "2", "prelu": "3"}
@@ -53,13 +52,6 @@ def arguments(state: State, stated: Mapping[str, Any]) -> tuple[str, dict[str, A
     return "tstnn", {"channels": channels, "blocks": blocks, "heads": 4, "frame": frame}
 
 
-def translate(state: State) -> dict[str, Tensor]:
-    """Return the state under sordino's names.
-
-    Raises:
-        KeyError: a name that no rule matches.
-    """
-    return {rename(name, _RULES): value for name, value in state.items()}
-
-
-TSTNN = CheckpointFormat("TSTNN", ("inp_conv.weight", "dual_transformer.input.0.weight"), arguments, translate)
+TSTNN = CheckpointFormat(
+    "TSTNN", ("inp_conv.weight", "dual_transformer.input.0.weight"), arguments, partial(renamed, rules=_RULES)
+)

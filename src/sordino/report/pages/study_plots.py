@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from sordino.metrics import look_of
 from sordino.report.pages.drawing import INK, line_style
-from sordino.report.studies import StudyCell, StudyRow
+from sordino.report.studies import StudyRow
+from sordino.report.study_cells import StudyCell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

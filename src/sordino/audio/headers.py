@@ -1,0 +1,236 @@
+"""Headers that do not say how long a sound is, completed before libsndfile reads them.
+
+A program that writes into a pipe, and a recorder that dies, leave a length of 0 or a placeholder in the header. All of
+the sound is there, but libsndfile believes the header: of WAV and AIFF it reads nothing, of an MP3 without a Xing
+header whatever it guessed, and FLAC it takes for endless. ``completed`` shows such a file with the true length in the
+place of the header's. Nothing on disk is changed, and files whose headers are whole are not touched. Torch-free.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import soundfile
+
+HEAD = 2**16
+"""Bytes in which the chunks before the sound are looked for."""
+
+OPEN_64 = 2**62
+"""Lengths in 64 bits from this one on mean unknown."""
+
+_CHUNK_NAMES = (b"LIST", b"id3 ", b"bext", b"cue ", b"fact", b"PEAK", b"iXML", b"smpl")
+_MP3_TAGS = (b"Xing", b"Info", b"VBRI")
+_FRAME = 4096
+"""Bytes; no frame of an MP3 is longer."""
+_CHUNK = 2**16
+
+
+class ForwardFile(soundfile.SoundFile):
+    """A sound file that is read from front to back and never sought in.
+
+    soundfile seeks after every block where the file is seekable. An MP3 in which libsndfile has sought continues with
+    wrong samples, and in FLAC of unknown length it cannot seek.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class Overlay(io.RawIOBase):
+    """A file with some of its bytes replaced, for reading.
+
+    Args:
+        path: the file.
+        changes: offset -> bytes that stand there instead.
+    """
+
+    def __init__(self, path: str | Path, changes: dict[int, bytes]) -> None:
+        super().__init__()
+        self._file, self._changes = open(path, "rb"), changes  # noqa: SIM115, closed by close()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        start = self._file.tell()
+        count = self._file.readinto(buffer)
+        for offset, replacement in self._changes.items():
+            first, last = max(offset, start), min(offset + len(replacement), start + count)
+            if first < last:
+                buffer[first - start : last - start] = replacement[first - offset : last - offset]
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def completed(path: Path) -> BinaryIO | None:
+    """Return a file object that libsndfile reads to the end of the sound; None if the file needs no help.
+
+    Raises:
+        soundfile.LibsndfileError: FLAC or MP3 that cannot be decoded.
+    """
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    size = path.stat().st_size
+    if head[:3] == b"ID3" or (head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE6 == 0xE2):
+        start = _first_frame(head)
+        return None if _states_length(path, start) else _decoded(path, start)
+    changes: dict[int, bytes] = {}
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+        changes = _wave_changes(head, size)
+    elif head[:4] == b"FORM" and head[8:11] == b"AIF":
+        changes = _aiff_changes(head, size)
+    elif head[:4] == b"caff":
+        changes = _caf_changes(head, size)
+    elif head[:4] == b"fLaC" and not _flac_length(head):
+        changes = _flac_changes(path, head)
+    return io.BufferedReader(Overlay(path, changes)) if changes else None
+
+
+def _chunks(head: bytes, start: int, form: str) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (name, offset of the length field, length) of the chunks whose headers lie in ``head``."""
+    field, width = start, struct.calcsize(form)
+    while field + 4 + width <= len(head):
+        name = head[field : field + 4]
+        (length,) = struct.unpack_from(form, head, field + 4)
+        yield name, field + 4, length
+        field += 4 + width + length + (length % 2 if width == 4 else 0)
+
+
+def _wave_changes(head: bytes, size: int) -> dict[int, bytes]:
+    """WAV whose sound has length 0, and RF64 whose lengths in 64 bits were never written."""
+    long_at = None
+    for name, at, length in _chunks(head, 12, "<I"):
+        if name == b"ds64":
+            (stated,) = struct.unpack_from("<Q", head, at + 12)
+            long_at = at + 4 if stated == 0 or stated >= OPEN_64 else None
+        if name == b"data":
+            start = at + 4
+            if long_at is not None:
+                return {long_at: struct.pack("<3Q", size - 8, size - start, 0)}
+            # Of length 0 it is truly empty where the file ends, or where another chunk follows.
+            if length == 0 and size > start and head[start : start + 4] not in _CHUNK_NAMES:
+                return {at: struct.pack("<I", 0xFFFFFFFF)}
+            break
+    return {}
+
+
+def _aiff_changes(head: bytes, size: int) -> dict[int, bytes]:
+    """AIFF with no frames in its header and sound behind it."""
+    frames_at = frame = 0
+    for name, at, length in _chunks(head, 12, ">I"):
+        if name == b"COMM":
+            channels, frames, bits = struct.unpack_from(">hIh", head, at + 4)
+            if frames:
+                return {}
+            frames_at, frame = at + 6, channels * -(-bits // 8)
+        if name == b"SSND" and frame > 0 and length <= 8 and size > at + 12:
+            frames = (size - at - 12) // frame
+            return {frames_at: struct.pack(">I", frames), at: struct.pack(">I", 8 + frames * frame)}
+    return {}
+
+
+def _caf_changes(head: bytes, size: int) -> dict[int, bytes]:
+    """CAF whose sound goes on to the end of the file, which the format writes as a length of -1."""
+    for name, at, length in _chunks(head, 8, ">q"):
+        if name == b"data":
+            return {at: struct.pack(">q", size - at - 8)} if length < 0 else {}
+        if length < 0:
+            break
+    return {}
+
+
+def _flac_length(head: bytes) -> int:
+    """Samples by the header of FLAC: the last 36 bits before the checksum of the first block; 0 means unknown."""
+    return int.from_bytes(head[21:26], "big") & (2**36 - 1)
+
+
+def _flac_changes(path: Path, head: bytes) -> dict[int, bytes]:
+    """FLAC of unknown length: it is decoded once to be counted."""
+    length = 0
+    with ForwardFile(path) as file:
+        while count := len(file.read(_CHUNK, dtype="int16")):
+            length += count
+    return {21: bytes([head[21] & 0xF0 | length >> 32]) + (length & 0xFFFFFFFF).to_bytes(4, "big")}
+
+
+def _first_frame(head: bytes) -> int:
+    """Return the offset of the first frame of an MP3, behind its ID3 tag."""
+    if head[:3] != b"ID3" or len(head) < 10:
+        return 0
+    return 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+
+
+def _states_length(path: Path, start: int) -> bool:
+    """Whether the frame of an MP3 at ``start`` says how long the sound is."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        first = file.read(_FRAME)
+    return any(tag in first for tag in _MP3_TAGS)
+
+
+def _decoded(path: Path, start: int) -> BinaryIO:
+    """Decode an MP3, from the offset of its first frame on, into a temporary file of floats.
+
+    libsndfile reads an MP3 that it can seek in up to the length that it guessed. Through a pipe it reads to the end.
+    """
+    source, sink = os.pipe()
+    feeder = threading.Thread(target=_pour, args=(path, start, sink), daemon=True)
+    feeder.start()
+    try:
+        with ForwardFile(source, closefd=True) as file:
+            return temporary_sound(file.samplerate, file.channels, _blocks(file))
+    finally:
+        feeder.join()
+
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    while len(block := file.read(_CHUNK, dtype="float32", always_2d=True)):
+        yield block
+
+
+def temporary_sound(sample_rate: int, channels: int, blocks: Iterable[np.ndarray]) -> BinaryIO:
+    """Write blocks, float [n,C], into a temporary file that is removed when it is closed.
+
+    Returns:
+        W64 of 32-bit floats, at its beginning.
+    """
+    target = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115, the caller closes it
+    try:
+        with soundfile.SoundFile(target, "w", sample_rate, channels, "FLOAT", format="W64") as file:
+            for block in blocks:
+                file.write(block)
+    except BaseException:
+        target.close()
+        raise
+    target.seek(0)
+    return target
+
+
+def _pour(path: Path, start: int, sink: int) -> None:
+    with open(path, "rb") as file, open(sink, "wb") as pipe:
+        file.seek(start)
+        try:
+            while data := file.read(_CHUNK):
+                pipe.write(data)
+        except BrokenPipeError:
+            return  # the decoder has seen enough

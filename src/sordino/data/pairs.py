@@ -1,0 +1,183 @@
+"""Pairs of noisy and clean recordings, read whole or cut into segments, changed on the way.
+
+With ``tempo``, the speech becomes faster or slower and the noise does not: the noise is noisy - clean, the clean speech
+is stretched, and the two are added again. ``augment``, ``snr_db`` and ``level_db`` also separate speech and noise in
+this way before they change and mix them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from sordino.audio.tempo import stretch
+from sordino.data.augmentation import NOTHING
+from sordino.data.augmentation_apply import Degrader, MixtureParts
+from sordino.data.base import LazySequence, RecordingPool, Segments, count_samples, pad
+from sordino.data.fixed_draws import evenly_spread, valid_generator
+from sordino.data.mixing import Mixing
+from sordino.data.recordings import Recordings, audio_below, pair_files, pair_key, speaker_of
+from sordino.errors import InputError
+from sordino.types import Item
+
+Split = Literal["train", "valid", "test"]
+
+
+class Pair(NamedTuple):
+    """A noisy file and its clean reference, if it has one."""
+
+    id: str
+    noisy: Path
+    clean: Path | None
+    speaker: str
+
+
+@runtime_checkable
+class Paired(Protocol):
+    """Interface of sources whose training recordings are files on disk, which they can list."""
+
+    def pairs(self, split: Split) -> list[Pair]: ...
+
+
+def list_pairs(noisy: str | Path, clean: str | Path | None, manifest: str | None = None) -> list[Pair]:
+    """List the pairs of two folders, or the noisy files of one; errors as in ``pair_files``."""
+    root = Path(noisy)
+    if clean is None:
+        paths = audio_below(root, (), manifest)
+        return [Pair(pair_key(path, root), path, None, speaker_of(path, root)) for path in paths]
+    files = pair_files(noisy, clean, manifest)
+    return [Pair(id, path, partner, speaker_of(path, root)) for id, path, partner in files]
+
+
+class PairSet:
+    """Pairs that can be read as whole recordings or as segments.
+
+    Args:
+        pairs: ids, files and speakers.
+        noisy: the noisy recordings, in the order of ``pairs``.
+        clean: the references in the same order; None if there are none.
+        sample_rate: rate of all recordings in Hz.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], noisy: RecordingPool, clean: RecordingPool | None, sample_rate: int
+    ) -> None:
+        self.pairs, self.noisy, self.clean, self.sample_rate = list(pairs), noisy, clean, sample_rate
+
+    @classmethod
+    def open(cls, pairs: Sequence[Pair], sample_rate: int, cache: bool = False) -> PairSet:
+        """Open pairs of files.
+
+        Args:
+            pairs: the files.
+            sample_rate: rate of every file in Hz.
+            cache: keep decoded files in memory.
+
+        Raises:
+            InputError: a file is unreadable or at another rate, or the lengths of a pair differ.
+        """
+        noisy = Recordings([pair.noisy for pair in pairs], sample_rate, cache)
+        paths = [pair.clean for pair in pairs if pair.clean is not None]
+        clean = Recordings(paths, sample_rate, cache) if paths else None
+        if clean is not None:
+            for pair, length, partner in zip(pairs, noisy.lengths, clean.lengths, strict=True):
+                if length != partner:
+                    found = f"is {length} samples long and its clean partner {partner}"
+                    raise InputError(pair.noisy, found, "equal lengths", "`sordino data check` lists all such pairs")
+        return cls(pairs, noisy, clean, sample_rate)
+
+    def whole(self, mixing: Mixing | None = None) -> LazySequence:
+        """Return whole recordings; with ``mixing`` they are mixed again (except for tempo), the same in every run."""
+        return LazySequence(len(self.pairs), self._whole if mixing is None else _Remixed(self, mixing))
+
+    def segments(self, seed: int, segment_s: float, stride_s: float, mixing: Mixing) -> Segments:
+        """Return segments that start every ``stride_s`` seconds; the last one of a file is zero-padded."""
+        length = count_samples("segment_s", segment_s, self.sample_rate)
+        stride = count_samples("stride_s", stride_s, self.sample_rate)
+        starts = []
+        for index, total in enumerate(self.noisy.lengths):
+            count = max(0, math.ceil((total - length) / stride)) + 1
+            starts += [(index, step * stride) for step in range(count)]
+        return Segments(len(starts), seed, _Cutting(self, starts, length, mixing))
+
+    def cut(self, index: int, start: int, length: int, tempo: float = 1.0) -> Item:
+        """Cut a segment out of pair ``index``, zero-padded to ``length``, its speech at another ``tempo``."""
+        pair, span = self.pairs[index], math.ceil(length * max(tempo, 1.0))
+        noisy = self.noisy.read(index, start, span)
+        if self.clean is None:
+            return Item(pad(noisy, length), None, min(len(noisy), length), pair.id, pair.speaker)
+        clean = self.clean.read(index, start, span)
+        if tempo != 1:
+            noise, clean = noisy - clean, stretch(clean, tempo, self.sample_rate)
+            shorter = min(len(noise), len(clean))
+            clean = clean[:shorter]
+            noisy = clean + noise[:shorter]
+        return Item(pad(noisy, length), pad(clean, length), min(len(noisy), length), pair.id, pair.speaker)
+
+    def remix(self, rng: np.random.Generator, item: Item, mixing: Mixing, snr_db: float | None) -> Item:
+        """Separate noise and speech of a pair and mix them again, at ``snr_db`` or, if that is None, at their ratio."""
+        assert item.clean is not None
+        clean = item.clean[: item.length]
+        level_db = None if mixing.level_db is None else rng.uniform(*mixing.level_db)
+        sounds = MixtureParts(clean, clean, item.noisy[: item.length] - clean)
+        degrade = Degrader(mixing.augment or NOTHING, self.sample_rate)
+        noisy, clean, _ = degrade(rng, sounds, self._draw_noise, snr_db, level_db)
+        return item._replace(noisy=pad(noisy, len(item.noisy)), clean=pad(clean, len(item.noisy)))
+
+    def _draw_noise(self, rng: np.random.Generator, length: int) -> np.ndarray:
+        """Draw ``length`` samples of the noise of a pair."""
+        assert self.clean is not None
+        index = int(rng.integers(len(self.pairs)))
+        offset = int(rng.integers(self.noisy.lengths[index]))
+        return self.noisy.loop(index, offset, length) - self.clean.loop(index, offset, length)
+
+    def _whole(self, index: int) -> Item:
+        return self.cut(index, 0, int(self.noisy.lengths[index]))
+
+
+@dataclass(frozen=True)
+class _Cutting:
+    """Makes the training item of an index."""
+
+    pairs: PairSet
+    starts: list[tuple[int, int]]
+    length: int
+    mixing: Mixing
+
+    def __call__(self, rng: np.random.Generator, index: int) -> Item:
+        mixing = self.mixing
+        tempo = 1.0 if mixing.tempo is None else rng.uniform(*mixing.tempo)
+        item = self.pairs.cut(*self.starts[index], self.length, tempo)
+        if not mixing.remixes_pairs:
+            return item
+        snr_db = None if mixing.snr_db is None else rng.uniform(*mixing.snr_db)
+        return self.pairs.remix(rng, item, mixing, snr_db)
+
+
+@dataclass(frozen=True)
+class _Remixed:
+    """Makes the validation item of an index, mixed again."""
+
+    pairs: PairSet
+    mixing: Mixing
+
+    def __call__(self, index: int) -> Item:
+        item = self.pairs.cut(index, 0, int(self.pairs.noisy.lengths[index]))
+        snr_db = None if self.mixing.snr_db is None else evenly_spread(self.mixing.snr_db, index)
+        return self.pairs.remix(valid_generator(index), item, self.mixing, snr_db)
+
+
+def test_items(noisy: str | None, clean: str | None, sample_rate: int) -> Sequence[Item]:
+    """Return the whole recordings of a source's test set.
+
+    Raises:
+        InputError: the source has none, or its files cannot be used, see :class:`PairSet`.
+    """
+    if noisy is None or clean is None:
+        raise InputError("data", "has no test set", hint="give test_noisy and test_clean, two folders of pairs")
+    return PairSet.open(list_pairs(noisy, clean), sample_rate).whole()

@@ -1,0 +1,88 @@
+"""Measure recordings in the order in which they come: in this process at first, then in a pool of processes.
+
+The pool is spawned and never forked, because a forked copy of torch's threads can hang; it imports little more than
+``sordino.metrics``. It takes a second or two to start, in which a few recordings could be done. So the first ones are
+measured in the calling process, in which the model runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import get_context
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sordino.distributed import init_worker
+from sordino.errors import InputError
+from sordino.metrics import Align, Measurement, measure
+from sordino.plugins.modules import Trusted, restore, trusted
+
+_AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
+
+
+class Job(NamedTuple):
+    """One recording on its way to the metrics: the arguments of ``sordino.metrics.measure``."""
+
+    clean: np.ndarray | None
+    estimate: np.ndarray
+    sample_rate: int
+    metrics: tuple[str, ...]
+    align: Align
+
+
+def measured(
+    jobs: Iterator[tuple[dict[str, Any], Job]], workers: int, here_s: float
+) -> Generator[tuple[dict[str, Any], Measurement]]:
+    """Measure the jobs in order, in this process until that has taken ``here_s`` seconds, and the rest in a pool.
+
+    Yields:
+        The row of each recording, and its measurement.
+    """
+    spent = 0.0
+    while spent < here_s:
+        if (upcoming := next(jobs, None)) is None:
+            return
+        row, job = upcoming
+        began = time.monotonic()
+        measurement = _fetched(row["id"], partial(measure, *job))
+        spent += time.monotonic() - began
+        yield row, measurement
+    yield from _pooled(jobs, workers)
+
+
+def _pooled(jobs: Iterator[tuple[dict[str, Any], Job]], workers: int) -> Generator[tuple[dict[str, Any], Measurement]]:
+    """Measure every job in a pool of processes, in order; draws the next ones while it computes."""
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (trusted(),))
+    pending: deque[tuple[dict[str, Any], Future[Measurement]]] = deque()
+    try:
+        for row, job in jobs:
+            pending.append((row, pool.submit(measure, *job)))
+            while pending and (len(pending) > _AHEAD * workers or pending[0][1].done()):
+                first, future = pending.popleft()
+                yield first, _fetched(first["id"], future.result)
+        for row, future in pending:
+            yield row, _fetched(row["id"], future.result)
+    except BrokenProcessPool as error:
+        hint = "keep the script's own work under `if __name__ == '__main__':`, or give workers=0"
+        raise InputError("workers", "a process that computes the metrics ended early", hint=hint) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(state: Trusted) -> None:
+    restore(state)
+    init_worker()
+
+
+def _fetched(name: str, result: Callable[[], Measurement]) -> Measurement:
+    """Return a result; an InputError gets the name of the recording."""
+    try:
+        return result()
+    except InputError as error:
+        raise InputError(f"{name}: {error.where}", error.found, error.expected, error.hint) from error

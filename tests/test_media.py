@@ -1,0 +1,80 @@
+"""Sound of phones and videos, through PyAV: read like any other file, or one line on what is missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.noise import tone
+from sordino.audio.sound_files import info, list_audio, read
+from sordino.cli.main import main
+from sordino.errors import InputError
+from sordino.inference.files import enhance_file
+from sordino.inference.folders import enhance_folder
+
+KINDS = {"a.m4a": ("aac", 44100), "a.mp4": ("aac", 48000), "a.webm": ("libopus", 48000), "a.3gp": ("aac", 16000)}
+
+
+def same(noisy: np.ndarray) -> np.ndarray:
+    return noisy
+
+
+def record(path: Path, codec: str, rate: int, seconds: float = 1.0) -> None:
+    """Write a tone of 1 kHz as a phone would."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone(seconds, rate, hertz=1000.0)[None], "fltp", "mono")
+        frame.sample_rate = rate
+        stream.codec_context.open()
+        resampler = av.AudioResampler(stream.codec_context.format, "mono", rate, stream.codec_context.frame_size)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_they_are_read_whole(tmp_path: Path, name: str) -> None:
+    codec, rate = KINDS[name]
+    path = tmp_path / name
+    record(path, codec, rate)
+    about = info(path)
+    assert (about.sample_rate, about.channels) == (rate, 1)
+    assert about.seconds == pytest.approx(1.0, abs=0.15)  # encoders add whole frames
+    audio, _ = read(path)
+    spectrum = np.abs(np.fft.rfft(audio[0][: rate // 2]))
+    assert abs(2 * int(spectrum.argmax()) - 1000) <= 4
+
+
+def test_enhanced_they_become_wav_in_a_folder(tmp_path: Path) -> None:
+    record(tmp_path / "in.m4a", "aac", 44100)
+    (report,) = enhance_folder(tmp_path, tmp_path / "out", same)
+    assert Path(report["output"]) == tmp_path / "out" / "in.m4a.wav"
+    assert enhance_file(tmp_path / "in.m4a", tmp_path / "one.flac", same)["sample_rate"] == 44100
+
+
+def test_what_is_no_sound_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(100))
+    with pytest.raises(InputError, match=r"a\.m4a: cannot be decoded|a\.m4a: holds no audio stream"):
+        read(tmp_path / "a.m4a")
+
+
+def test_without_pyav_a_line_says_what_to_install_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import soundfile
+
+    monkeypatch.setitem(sys.modules, "av", None)
+    soundfile.write(tmp_path / "a.wav", tone(0.5), 16000)
+    (tmp_path / "phone.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0")
+    assert [path.name for path in list_audio(tmp_path)] == ["a.wav", "phone.m4a"]
+    with pytest.raises(SystemExit) as ended:
+        main(["enhance", str(tmp_path), "-o", str(tmp_path / "out")])
+    assert ended.value.code == 1
+    printed = capsys.readouterr().out
+    assert "1 files" in printed
+    assert "phone.m4a: is .m4a, which libsndfile does not read; run pip install 'sordino[media]'" in printed
