@@ -135,7 +135,7 @@ def test_lazy_items_are_a_sequence():
 
 def test_create_names_the_nearest_source():
     assert isinstance(sources.create("synthetic", segment_s=1.0), sources.Synthetic)
-    with pytest.raises(InputError, match="did you mean 'valentini'"):
+    with pytest.raises(InputError, match="did you mean valentini"):
         sources.create("valentiny")
 
 

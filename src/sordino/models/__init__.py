@@ -48,14 +48,14 @@ def create(name: str, **arguments: Any) -> Enhancer:
     try:
         inspect.signature(constructor).bind(**arguments)
     except TypeError as error:
-        raise InputError(f"network {name}", str(error)) from error
+        raise InputError(f"model {name}", str(error)) from error
     try:
         network = constructor(**arguments)
     except ValueError as error:
-        raise InputError(f"network {name}", str(error)) from error
+        raise InputError(f"model {name}", str(error)) from error
     if name not in MODELS:
         if not isinstance(network, Enhancer):
-            raise InputError(f"network {name}", f"made a {type(network).__name__}", EXPECTED)
+            raise InputError(f"model {name}", f"made a {type(network).__name__}", EXPECTED)
         network.name, network.arguments = name, arguments
     return network
 
