@@ -27,7 +27,7 @@ class TeacherCost:
     def describe(self) -> str:
         """Return the cost of an epoch in words."""
         live, cached = (_words(seconds * self.segments) for seconds in (self.live_s, self.cached_s))
-        found = f"teacher: {1000 * self.live_s:.3g} ms for a segment; an epoch of {self.segments:,} costs {live} live"
+        found = f"teacher: {_words(self.live_s)} for a segment; an epoch of {self.segments:,} costs {live} live"
         return f"{found}, {cached} once its answers are cached"
 
 
@@ -62,6 +62,8 @@ def _fastest(work: Callable[[], object]) -> float:
 
 
 def _words(seconds: float) -> str:
+    if seconds < 1:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 60:
         return f"{seconds:.2g} s"
     return f"{seconds / 60:.2g} min" if seconds < 3600 else f"{seconds / 3600:.2g} h"
