@@ -80,7 +80,7 @@ def _kind(name: str) -> Kind:
     """What a name stands for."""
     if is_name(name):
         return _kind_of(name, attribute(name))
-    found = [kind for kind in KINDS if is_known(kind, name, OWN[kind])]
+    found: list[Kind] = [kind for kind in KINDS if is_known(kind, name, OWN[kind])]
     if len(found) == 1:
         return found[0]
     known = [own for kind in KINDS for own in OWN[kind]]

@@ -76,7 +76,9 @@ def create(name: str, **arguments: Any) -> nn.Module:
         InputError: no such loss; the message suggests the nearest name.
     """
     found = catalogue.find("loss", name, LOSSES, _is_loss, "a class derived from torch.nn.Module, or a function")
-    return found(**arguments) if inspect.isclass(found) else FunctionLoss(found, **arguments)
+    if isinstance(found, type):
+        return found(**arguments)
+    return FunctionLoss(found, **arguments)
 
 
 def _is_loss(found: Any) -> bool:
