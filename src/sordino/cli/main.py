@@ -19,7 +19,7 @@ from typing import Any
 from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, Entry
 from sordino.distributed import rank
 from sordino.errors import InputError
-from sordino.plugins.modules import trust
+from sordino.plugins.modules import trust, trust_names
 from sordino.version import __version__
 
 DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
@@ -34,14 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exits with 1 when the answer is that something is wrong with the user's files, with 2 after a mistake in what was
     typed or given, and with 130 after Ctrl-C, except of a stream, which Ctrl-C ends as the end of its input does.
     """
-    if "" not in sys.path:  # a model named as module:function may lie in the folder where the words are typed
-        sys.path.append("")
     warnings.formatwarning = _formatted
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, overrides = _take_overrides(words)
     given = _parser(words).parse_args(words)
     given.overrides = overrides
     try:
+        trust_names(words, Path())  # a model named as module:function may lie in the folder where the words are typed
         for code in getattr(given, "trust", ()):
             trust(code)
         value, text = given.run(given)
