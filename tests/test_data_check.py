@@ -89,6 +89,17 @@ def test_a_noisy_file_that_is_its_clean_partner_is_a_duplicate(corpus):
     assert "its clean partner" in report["problems"][0]["detail"]
 
 
+def test_rendered_mixtures_of_one_part_are_no_faults(tmp_path):
+    """Noise alone has a silent reference, and speech alone is its own; their names say that there is no ratio."""
+    for number in range(4):
+        write_pair(tmp_path, f"s{number}_a.wav", number)
+    alone = hiss(0.5, seed=10), hiss(0.5, seed=11)
+    for index, (noisy, clean) in enumerate(((alone[0], np.zeros_like(alone[0])), (alone[1], alone[1]))):
+        write(tmp_path / "noisy" / f"x_snrnone_tl-20_fileid_{index}.wav", noisy, 16000)
+        write(tmp_path / "clean" / f"clean_fileid_{index}.wav", clean, 16000)
+    assert check(tmp_path)["problems"] == []
+
+
 def test_two_files_of_one_name_are_both_seen(corpus):
     write(corpus / "noisy" / "s1_a.flac", hiss(0.5, seed=300), 16000)
     assert ("missing partner", "s1_a.wav") in told(check(corpus))

@@ -19,10 +19,10 @@ from sordino.inference.graphs import whole
 from sordino.inference.graphs.deepfilternet import SAMPLE_RATE as FULL_BAND
 from sordino.inference.graphs.deepfilternet import STFT as DEEP_FILTER_STFT
 from sordino.inference.graphs.deepfilternet import band_widths
+from sordino.inference.graphs.delay import measure_delay
 from sordino.inference.graphs.external import open_external
 from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.graphs.presets import PRESETS
-from sordino.inference.graphs.probe import measure_delay
 from sordino.inference.graphs.recognise import Signature, recognise
 from sordino.inference.graphs.spectra import Frames
 from sordino.inference.graphs.stft import Stft

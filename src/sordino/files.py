@@ -77,6 +77,7 @@ def held(folder: str | Path) -> Iterator[None]:
     try:
         yield
     finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # still held: whoever opened it meanwhile sees that it is gone
         lock.release()
 
 

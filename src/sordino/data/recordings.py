@@ -21,6 +21,9 @@ from sordino.errors import InputError
 SYNTHETIC_MARK = "SYNTHETIC.md"
 """A file of this name in the top folder of a corpus marks it as synthetic."""
 
+NO_RATIO = "_snrnone_"
+"""In the name of a rendered mixture that is speech alone or noise alone, and so has no ratio of the two."""
+
 
 class Recordings:
     """Sound files that are read as mono float32, all at one rate.

@@ -20,7 +20,7 @@ import numpy as np
 from sordino.audio.mix import SILENCE_DB
 from sordino.audio.sound_files import list_audio
 from sordino.data import manifest
-from sordino.data.recordings import pair_key, speaker_of
+from sordino.data.recordings import NO_RATIO, pair_key, speaker_of
 from sordino.data.tools.inspection import Sound, inspect
 from sordino.data.tools.layouts import Layout, Part, detect
 from sordino.data.tools.published import VALENTINI_NOISY, Measure, measure_noisy
@@ -64,6 +64,11 @@ class _Entry:
     @property
     def files(self) -> list[Path]:
         return [path for path in (self.noisy, self.clean) if path is not None]
+
+    @property
+    def has_no_ratio(self) -> bool:
+        """Whether it was rendered as noise alone, with a silent reference, or as speech alone, which is its own."""
+        return self.noisy is not None and NO_RATIO in self.noisy.stem
 
 
 def check(
@@ -186,7 +191,7 @@ def _own_problems(entry: _Entry, sounds: dict[Path, Sound], sample_rate: int) ->
             continue
         if sound.sample_rate != sample_rate:
             yield "wrong rate", path, f"{sound.sample_rate} Hz instead of {sample_rate} Hz"
-        if sound.level_db < SILENCE_DB:
+        if sound.level_db < SILENCE_DB and not (path == entry.clean and entry.has_no_ratio):
             yield "silence", path, f"{sound.level_db:.0f} dBFS"
         if sound.clipped > CLIPPED_SHARE:
             yield "clipping", path, f"{100 * sound.clipped:.2g} % of the samples stand in flat tops"
@@ -212,6 +217,8 @@ def _duplicates(entries: list[_Entry], sounds: dict[Path, Sound]) -> Iterator[tu
         if not digest:
             continue
         if entry.part.paired and entry.clean not in (None, path) and sounds[entry.clean].digest == digest:
+            if entry.has_no_ratio:
+                continue
             yield entry, Problem("duplicate", str(path), f"the same sound as its clean partner {entry.clean}")
         elif digest in first:
             yield entry, Problem("duplicate", str(path), f"the same sound as {first[digest]}")

@@ -13,11 +13,11 @@ import numpy as np
 from sordino.errors import InputError
 from sordino.inference.graphs import whole
 from sordino.inference.graphs.deepfilternet import DeepFilterNet3
+from sordino.inference.graphs.delay import Delay, measure_delay
 from sordino.inference.graphs.dtln import DtlnEngine
 from sordino.inference.graphs.engines import HopEngine, SpectrumEngine, WaveEngine
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
 from sordino.inference.graphs.presets import PRESETS, GraphSource
-from sordino.inference.graphs.probe import Delay, measure_delay
 from sordino.inference.graphs.recognise import Signature, recognise
 from sordino.inference.graphs.rnnoise import RNNoise
 from sordino.inference.graphs.stft import Stft
