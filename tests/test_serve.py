@@ -35,7 +35,7 @@ AT_ONCE = 20
 PATIENCE_S = 240
 SPARE_MIB = 60
 """What the memory of a process may keep of work that is done: allocators hold pages back."""
-SPARE_MIB_EACH = 0.25
+SPARE_MIB_EACH = 0.6
 """The same for each of many that are like others before; an answer that is kept takes 0.4 MiB or more."""
 
 
