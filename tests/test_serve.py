@@ -35,7 +35,7 @@ AT_ONCE = 20
 PATIENCE_S = 240
 SPARE_MIB = 60
 """What the memory of a process may keep of work that is done: allocators hold pages back."""
-SPARE_MIB_EACH = 0.6
+SPARE_MIB_EACH = 0.25
 """The same for each of many that are like others before; an answer that is kept takes 0.4 MiB or more."""
 
 
@@ -136,7 +136,7 @@ def test_twenty_uploads_at_once_are_all_enhanced_and_none_is_kept(server: Server
         before = server.resident_mib()
         answers = list(pool.map(lambda source: enhanced(server.address, source), sources))
     wait_until(lambda: not server.left())
-    assert server.resident_mib() < before + SPARE_MIB_EACH * AT_ONCE
+    wait_until(lambda: server.resident_mib() < before + SPARE_MIB_EACH * AT_ONCE)  # freed when threads get to it
     for source, (_, content) in zip(sources, answers, strict=True):
         enhance_file(source, tmp_path / "line.wav")
         assert content == (tmp_path / "line.wav").read_bytes()
