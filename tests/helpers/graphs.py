@@ -61,7 +61,7 @@ def held_back(path: Path, hop: int, operator: str = "Identity") -> Path:
 
 
 def spectral(path: Path, bins: int = 257, state: int = 4) -> Path:
-    """One frame that comes out as it went in, beside a state of so many values."""
+    """One frame that comes out as it went in, beside a state of that size."""
     shape, memory = [1, bins, 1, 2], [1, state]
     nodes = [("Identity", ["frame"], ["out"]), ("Identity", ["memory"], ["after"])]
     return graph_file(path, nodes, [("frame", shape), ("memory", memory)], [("out", shape), ("after", memory)])

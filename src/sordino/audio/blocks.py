@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from sordino.audio import media
-from sordino.audio.headers import ForwardFile, completed
+from sordino.audio.headers import OPEN_64, ForwardFile, completed
 from sordino.audio.pcm import check_shape
 from sordino.audio.wav import PLACEHOLDER
 from sordino.errors import InputError
@@ -135,7 +135,7 @@ def _check_stated_length(file: soundfile.SoundFile, path: str | Path) -> None:
         return
     size = Path(path).stat().st_size
     # A program that writes into a pipe cannot know the length, and leaves a huge placeholder in the header.
-    placeholder = 2**62 if file.format in ("W64", "RF64") else PLACEHOLDER
+    placeholder = OPEN_64 if file.format in ("W64", "RF64") else PLACEHOLDER
     if size < int(stated[1]) < placeholder:
         found = f"ends after {file.frames / file.samplerate:.2f} s ({size} bytes)"
         raise InputError(path, found, f"the {stated[1]} bytes of sound that its header promises", "was it cut short?")

@@ -166,10 +166,8 @@ def _flac_length(head: bytes) -> int:
 
 def _flac_changes(path: Path, head: bytes) -> dict[int, bytes]:
     """FLAC of unknown length: it is decoded once to be counted."""
-    length = 0
     with ForwardFile(path) as file:
-        while count := len(file.read(_CHUNK, dtype="int16")):
-            length += count
+        length = sum(len(block) for block in _blocks(file))
     return {21: bytes([head[21] & 0xF0 | length >> 32]) + (length & 0xFFFFFFFF).to_bytes(4, "big")}
 
 

@@ -48,8 +48,13 @@ def info(path: str | Path) -> Info:
         InputError: the file is missing, empty or not audio.
     """
     with open_sound(path) as file:
-        seconds = file.frames / file.samplerate
-        return Info(file.samplerate, file.channels, file.frames, seconds, file.format, file.subtype)
+        return info_of(file)
+
+
+def info_of(file: soundfile.SoundFile) -> Info:
+    """Return the properties of an open sound file."""
+    seconds = file.frames / file.samplerate
+    return Info(file.samplerate, file.channels, file.frames, seconds, file.format, file.subtype)
 
 
 def read(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
@@ -94,8 +99,7 @@ def read_segment(path: str | Path, start: int = 0, length: int | None = None) ->
         InputError: as :func:`read`.
     """
     if start == 0 and length is None:
-        audio, _ = read(path)
-        return audio[0] if len(audio) == 1 else audio.mean(axis=0)
+        return read(path)[0].mean(axis=0)
     with open_sound(path) as file:
         return _segment(file, path, start, length)
 

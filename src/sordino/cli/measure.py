@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sordino.cli.base import TRUST, Answer, Command, flag, needs_training_tier
 from sordino.cli.progress import Display
 from sordino.errors import InputError
-from sordino.plugins.modules import trust_names
 
 if TYPE_CHECKING:
     from sordino.evaluation.efficiency import Cost
@@ -33,7 +31,6 @@ def evaluate(given: Namespace) -> Answer:
     folders = None
     if given.data:
         folders = tuple(given.data) if len(given.data) == 2 else given.data[0]
-    trust_names(given.metrics, Path())
     if given.dnsmos:
         os.environ[FILE] = given.dnsmos  # the processes that measure inherit it
     if len(given.model) > 1 or given.page:

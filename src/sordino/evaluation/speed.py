@@ -66,7 +66,7 @@ def real_time_factor(
     try:
         model(noisy)
         used = time.process_time()
-        times = [_timed(model, noisy) for _ in range(repeats)]
+        times = [timed(partial(model, noisy)) for _ in range(repeats)]
         used = time.process_time() - used
     finally:
         _set_threads(before)
@@ -162,9 +162,10 @@ def _noise(seconds: float, sample_rate: int) -> np.ndarray:
     return (0.1 * samples).astype(np.float32)
 
 
-def _timed(model: Callable[[np.ndarray], np.ndarray], noisy: np.ndarray) -> float:
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that a call takes."""
     started = time.perf_counter()
-    model(noisy)
+    work()
     return time.perf_counter() - started
 
 

@@ -135,9 +135,9 @@ def _signature(source: _Source, name: str) -> Signature:
     for base in defined.bases:
         if isinstance(base, ast.Name) and source.reads(source.place(base.id).module):
             return signature(source.place(base.id))
-        if not source.ours and getattr(base, "attr", getattr(base, "id", "")) not in WITHOUT_CONSTRUCTOR:
+        if not source.in_package and getattr(base, "attr", getattr(base, "id", "")) not in WITHOUT_CONSTRUCTOR:
             raise _Unreadable
-    if defined.decorator_list and not source.ours:
+    if defined.decorator_list and not source.in_package:
         raise _Unreadable
     return {}
 
@@ -146,7 +146,7 @@ class _Source:
     """The top-level names of one module, from its text."""
 
     def __init__(self, module: str, path: Path) -> None:
-        self.module, self.path, self.ours = module, path, _is_ours(module)
+        self.module, self.path, self.in_package = module, path, _in_package(module)
         self.functions: dict[str, ast.FunctionDef] = {}
         self.classes: dict[str, ast.ClassDef] = {}
         self.values: dict[str, ast.expr] = {}
@@ -183,7 +183,7 @@ class _Source:
 
     def reads(self, module: str) -> bool:
         """Whether names of ``module`` are read from its text too: of sordino, and of the package of this module."""
-        return _is_ours(module) or module.partition(".")[0] == self.module.partition(".")[0]
+        return _in_package(module) or module.partition(".")[0] == self.module.partition(".")[0]
 
     def defined(self, name: str) -> ast.ClassDef:
         """The class that is called ``name``.
@@ -193,7 +193,7 @@ class _Source:
         """
         if name in self.classes:
             return self.classes[name]
-        if self.ours or name in self.imports or name in self.values or "*" in self.imports or "." in name:
+        if self.in_package or name in self.imports or name in self.values or "*" in self.imports or "." in name:
             raise _Unreadable
         hint = did_you_mean(name, [*self.classes, *self.functions])
         raise InputError(f"{self.module}:{name}", f"{self.path} has no {name}", hint=hint)
@@ -217,7 +217,7 @@ class _Source:
         """The type that a name stands for: an alias, a dataclass, or whatever another package defines."""
         module, name = self.place(name)
         if not self.reads(module):
-            if not self.ours and module.partition(".")[0] not in sys.stdlib_module_names:
+            if not self.in_package and module.partition(".")[0] not in sys.stdlib_module_names:
                 raise _Unreadable  # what it imports is imported with it, from where that is found
             return getattr(importlib.import_module(module), name)
         source = _source(module)
@@ -252,7 +252,7 @@ class _Names(dict[str, Any]):
 
 def _source(module: str) -> _Source:
     """The text of a module, read once as long as its file does not change."""
-    if _is_ours(module):
+    if _in_package(module):
         path = ROOT.joinpath(*module.split(".")[1:])
         return _read(module, path / "__init__.py" if path.is_dir() else path.with_suffix(".py"), 0)
     origin = locate(module).origin
@@ -279,5 +279,5 @@ def _entries(literal: ast.Dict) -> Iterator[tuple[ast.expr, ast.Name]]:
         yield key, value
 
 
-def _is_ours(module: str) -> bool:
+def _in_package(module: str) -> bool:
     return module.partition(".")[0] == PACKAGE

@@ -128,8 +128,7 @@ def _measure(column: str, sample_rate: int) -> Measure:
 
 def _names(section: Teacher, kind: str) -> bool:
     """Tell whether the section, or one inside it, is of this kind."""
-    inner = [*section.members(), *filter(None, [section.estimating()])]
-    return getattr(section, kind) is not None or any(_names(one, kind) for one in inner)
+    return getattr(section, kind) is not None or any(_names(one, kind) for one in section.inner())
 
 
 def _facts(key: str, section: Teacher) -> dict[str, Any]:

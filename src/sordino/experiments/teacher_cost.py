@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sordino.distill.teachers import CachedTeacher
+from sordino.evaluation.speed import timed
 from sordino.training import Trainer
 
 PASSES = 2
@@ -53,12 +53,7 @@ def teacher_cost(trainer: Trainer, folder: Path) -> TeacherCost | None:
 
 
 def _fastest(work: Callable[[], object]) -> float:
-    taken = []
-    for _ in range(PASSES):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return min(taken)
+    return min(timed(work) for _ in range(PASSES))
 
 
 def _words(seconds: float) -> str:

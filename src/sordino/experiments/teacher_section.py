@@ -108,13 +108,16 @@ class Teacher:
 
     def models(self) -> list[str]:
         """Return the words for its networks, as ``resolve`` takes them; none of a graph with a transform of its own."""
-        inner = [*self.members(), *filter(None, [self.estimating()])]
         own = self.checkpoint or self.callable
         if self.preset is not None:
             own = self.preset if self.file is None else f"{self.preset}:{self.file}"
         elif self.onnx is not None and self.stft is None:
             own = self.onnx
-        return ([] if own is None else [own]) + [word for one in inner for word in one.models()]
+        return ([] if own is None else [own]) + [word for one in self.inner() for word in one.models()]
+
+    def inner(self) -> list[Teacher]:
+        """Return the sections inside this one."""
+        return [*self.members(), *filter(None, [self.estimating()])]
 
     def graph(self) -> GraphSource:
         """Return the ``GraphSource`` of an ONNX file or a published network.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from sordino.audio import sound_files
-from sordino.audio.blocks import FORMATS, read_blocks
+from sordino.audio.blocks import FORMATS, blocks_of, open_sound
 from sordino.audio.encoding import holdable, subtype_for, unclipped_encoder
+from sordino.audio.headers import ForwardFile
 from sordino.audio.resampling import open_resampler
 from sordino.errors import InputError
 from sordino.inference.blend import ESTIMATE_ALONE, Blend
@@ -51,15 +52,19 @@ def enhance_file(
         InputError: nothing to read, or no place to write; nothing is written then.
     """
     target = place(Path(source), Path(target))
-    about = sound_files.info(source)
-    same_format = target.suffix.lower() == Path(source).suffix.lower()
-    sample_rate, subtype = holdable(target, about.sample_rate, about.subtype if same_format else None)
-    with open_model(model).open(about.channels) as process:
+    with ExitStack() as stack:
+        # Opened once, as some formats are decoded when they are opened.
+        file = stack.enter_context(open_sound(source, ForwardFile))
+        about = sound_files.info_of(file)
+        same_format = target.suffix.lower() == Path(source).suffix.lower()
+        sample_rate, subtype = holdable(target, about.sample_rate, about.subtype if same_format else None)
+        process = stack.enter_context(open_model(model).open(about.channels))
         pipeline = StreamPipeline(process, sample_rate, about.channels, blend)
         length, expected = 0, about.length * pipeline.sample_rate // about.sample_rate
+        noisy = blocks_of(file, source, round(BLOCK_S * about.sample_rate))
         with (
             unclipped_encoder(target, pipeline.sample_rate, about.channels, subtype, expected) as put,
-            closing(ahead(_enhanced(source, about, sample_rate, pipeline, progress))) as blocks,
+            closing(ahead(_enhanced(noisy, about, sample_rate, pipeline, progress))) as blocks,
         ):
             for block in blocks:
                 length += block.shape[1]
@@ -101,7 +106,7 @@ def writable_name(name: str) -> str:
 
 
 def _enhanced(
-    source: str | Path,
+    noisy: Iterable[np.ndarray],
     about: sound_files.Info,
     sample_rate: int,
     pipeline: StreamPipeline,
@@ -109,7 +114,7 @@ def _enhanced(
 ) -> Iterator[np.ndarray]:
     done, seconds = 0, max(round(about.seconds), 1)
     to_writable = open_resampler(about.sample_rate, sample_rate, about.channels)
-    for block in ahead(read_blocks(source, round(BLOCK_S * about.sample_rate))):
+    for block in ahead(noisy):
         yield pipeline.feed(to_writable.feed(block))
         done += block.shape[1]
         if progress is not None:

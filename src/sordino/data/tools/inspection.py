@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sordino.audio.mix import rms_db
-from sordino.audio.sound_files import info, read_segment
+from sordino.audio.sound_files import read
 from sordino.errors import InputError
 
 
@@ -38,13 +38,12 @@ class Sound:
 def inspect(path: Path) -> Sound:
     """Read a whole file and return its properties; for a file that cannot be read, ``error`` is set."""
     try:
-        header, audio = info(path), read_segment(path)
+        channels, sample_rate = read(path)
     except InputError as error:
         return Sound(error=str(error))
-    if not len(audio):
-        return Sound(error=f"{path}: holds no samples (0 frames)")
+    audio = channels.mean(axis=0)
     digest = hashlib.sha256(audio.tobytes()).hexdigest()
-    return Sound("", header.sample_rate, len(audio), rms_db(audio), clipped_share(audio), digest)
+    return Sound("", sample_rate, len(audio), rms_db(audio), clipped_share(audio), digest)
 
 
 def clipped_share(audio: np.ndarray) -> float:
