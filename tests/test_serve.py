@@ -35,8 +35,9 @@ AT_ONCE = 20
 PATIENCE_S = 240
 SPARE_MIB = 60
 """What the memory of a process may keep of work that is done: allocators hold pages back."""
-SPARE_MIB_EACH = 0.25
-"""The same for each of many that are like others before; an answer that is kept takes 0.4 MiB or more."""
+KEPT_MIB_EACH = 0.3
+"""Below what an answer takes that is kept, 0.4 MiB or more."""
+ROUNDS = 8
 
 
 class Server(NamedTuple):
@@ -130,13 +131,15 @@ def noise(path: Path, seconds: float, seed: int = 0, rate: int = 16000) -> Path:
 
 def test_twenty_uploads_at_once_are_all_enhanced_and_none_is_kept(server: Server, tmp_path: Path) -> None:
     sources = [noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(AT_ONCE)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda source: enhanced(server.address, source), sources))
-        wait_until(lambda: not server.left())
+    answers, grown_mib = [], []
+    # Allocators grow for some rounds, on one machine longer than on another; what is kept of uploads grows with every round.
+    while not grown_mib or (min(grown_mib) >= KEPT_MIB_EACH * AT_ONCE and len(grown_mib) < ROUNDS):
         before = server.resident_mib()
-        answers = list(pool.map(lambda source: enhanced(server.address, source), sources))
-    wait_until(lambda: not server.left())
-    wait_until(lambda: server.resident_mib() < before + SPARE_MIB_EACH * AT_ONCE)  # freed when threads get to it
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            answers = list(pool.map(lambda source: enhanced(server.address, source), sources))
+        wait_until(lambda: not server.left())
+        grown_mib.append(server.resident_mib() - before)
+    assert min(grown_mib) < KEPT_MIB_EACH * AT_ONCE, grown_mib
     for source, (_, content) in zip(sources, answers, strict=True):
         enhance_file(source, tmp_path / "line.wav")
         assert content == (tmp_path / "line.wav").read_bytes()

@@ -152,7 +152,7 @@ def _identity(section: Teacher) -> str | None:
         return "the mean" if section.best is None else "the best"
     if section.preset is not None or _is_card(section):
         graph = section.graph()
-        return " ".join([graph.preset or "", str(graph.sample_rate or ""), _hash(graph.files)]).strip()
+        return " ".join(str(part) for part in (graph.preset, graph.sample_rate, _hash(graph.files)) if part)
     name = section.checkpoint or section.onnx
     return section.callable if name is None else _hash([weights(name)])
 
