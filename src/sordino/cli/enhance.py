@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ENHANCE_EXAMPLES = """examples:
   sordino enhance noisy.wav -o clean.wav
   sordino enhance recordings/ -o enhanced/
-  sordino enhance talk.flac -o clean.flac --strength 12 --high-band keep
+  sordino enhance talk.flac -o clean.flac --strength 12
   arecord -f S16_LE -r 16000 -t wav | sordino enhance --stream | aplay
 """
 
@@ -149,9 +149,10 @@ BLEND = (
     flag("--strength", type=float, metavar="DB", help="lower the noise by at most this many dB (default: no limit)"),
     flag(
         "--high-band",
-        choices=("drop", "keep"),
-        default="drop",
-        help="the band above half the model's rate, 8 kHz for those that ship: left out (default), or kept unchanged",
+        choices=("follow", "drop", "keep"),
+        default="follow",
+        help="the band above half the model's rate, 8 kHz for those that ship: lowered by what the model takes out of "
+        "its top octave (default), left out, or kept unchanged",
     ),
 )
 
@@ -177,7 +178,8 @@ ENHANCE = Command(
         TRUST,
     ),
     "Enhance recordings of any length, sample rate and number of channels; the output keeps all three. The band above\n"
-    "half the model's rate, which it does not see, is left out unless --high-band keep passes it on, noise and all.\n"
+    "half the model's rate, which it does not see, is lowered by what the model takes out of its top octave; --high-band\n"
+    "drop leaves it out, and keep passes it on, noise and all.\n"
     "With --stream, WAV or raw samples pass through as they come, and the report goes to standard error.",
     lambda: ENHANCE_EXAMPLES,
 )

@@ -53,7 +53,8 @@ class Streamer:
         threads: of the arithmetic; 1 is fastest for the small blocks of a stream, and what ONNX gets unless given.
             Torch has one number for the whole process, which is left alone unless given.
         strength_db: the noise is lowered by at most that much; see ``sordino.enhance``.
-        high_band: ``keep`` passes the band above half the model's rate on unchanged; ``drop`` leaves it out.
+        high_band: the band above half the model's rate: ``follow`` lowers it by what the model takes out of its top
+            octave, ``drop`` leaves it out, ``keep`` passes it on unchanged; see ``sordino.enhance``.
 
     Raises:
         InputError: no such model, one that cannot stream, a rate or number of channels below 1, or a strength below 0.
@@ -68,7 +69,7 @@ class Streamer:
         low_delay: bool = False,
         threads: int | None = None,
         strength_db: float | None = None,
-        high_band: HighBand = "drop",
+        high_band: HighBand = "follow",
     ) -> None:
         sample_rate = whole_rate(sample_rate)
         check_shape("streamer", sample_rate, channels)
