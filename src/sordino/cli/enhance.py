@@ -178,8 +178,8 @@ ENHANCE = Command(
         TRUST,
     ),
     "Enhance recordings of any length, sample rate and number of channels; the output keeps all three. The band above\n"
-    "half the model's rate, which it does not see, is lowered by what the model takes out of its top octave; --high-band\n"
-    "drop leaves it out, and keep passes it on, noise and all.\n"
+    "half the model's rate, which it does not see, is lowered by what the model takes out of its top octave;\n"
+    "--high-band drop leaves it out, and keep passes it on, noise and all.\n"
     "With --stream, WAV or raw samples pass through as they come, and the report goes to standard error.",
     lambda: ENHANCE_EXAMPLES,
 )
