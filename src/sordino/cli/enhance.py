@@ -29,7 +29,11 @@ STREAM = (
     flag("--channels", type=int, help="with --stream: of raw samples (default 1)"),
     flag("--format", choices=("wav", "s16le", "f32le"), help="with --stream: of the output, and of raw samples"),
     flag("--block-ms", type=float, help="with --stream: milliseconds that are read at once (default 20)"),
-    flag("--low-delay", action="store_true", default=None, help="with --stream: resample by short filters"),
+    flag(
+        "--low-delay",
+        action=BooleanOptionalAction,
+        help="with --stream: resample by short filters, which is the default, or by those of files (--no-low-delay)",
+    ),
 )
 
 
@@ -85,7 +89,7 @@ def _stream(given: Namespace) -> Answer:
     ):
         block_s = 0.02 if given.block_ms is None else given.block_ms / 1000
         raw = given.rate, given.channels, given.format
-        options = blend_of(given) | {"low_delay": bool(given.low_delay), "threads": 1}
+        options = blend_of(given) | {"low_delay": given.low_delay is not False, "threads": 1}
         report = enhance_stream(source, target, given.model, *raw, block_s, **options)
     text = f"{report['seconds']:.2f} s at {report['sample_rate']} Hz, latency {report['latency_s'] * 1000:.1f} ms"
     if timing := report["timing"]:
