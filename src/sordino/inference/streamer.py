@@ -1,7 +1,7 @@
 """A stream, block by block: ``sordino.Streamer`` takes blocks of any length and returns the estimate that is ready.
 
-The estimate does not depend on the lengths of the blocks; at the model's rate it is that of ``sordino.enhance``. Work is
-timed, as a stream has to keep up with its source, and a network's first passes, which are slow, are made before the
+The estimate does not depend on the lengths of the blocks; at the model's rate it is that of ``sordino.enhance``. Work
+is timed, as a stream has to keep up with its source, and a network's first passes, which are slow, are made before the
 first block.
 """
 
@@ -51,7 +51,7 @@ class Streamer:
         sample_rate: Hz of the signal that is fed; at another rate than the model's it is resampled there and back.
         channels: fed together and enhanced one by one.
         low_delay: resample by short filters, which hold back milliseconds rather than tenths of a second; the output
-            differs from that of ``sordino.enhance`` above 0.9 of the lower rate's half. If not, by the filters of files.
+            differs from that of ``sordino.enhance`` above 0.9 of the lower rate's half. False: the filters of files.
         threads: of the arithmetic; 1 is fastest for the small blocks of a stream, and what ONNX gets unless given.
             Torch has one number for the whole process, which is left alone unless given.
         strength_db: the noise is lowered by at most that much; see ``sordino.enhance``.
