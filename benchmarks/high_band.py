@@ -11,7 +11,8 @@ packages of Debian, unpacked into one folder:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from io import BytesIO
 from itertools import product
@@ -81,8 +82,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sounds", type=Path, help="the folder with the unpacked packages")
     parser.add_argument("--model", default="unet-24", help="a model that streams (default unet-24)")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of stream whose hops are timed (default 20)")
-    parser.add_argument("--repeats", type=int, default=9, help="rounds of the timing (default 9)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of stream whose hops are timed (default 5)")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of the timing (default 5)")
     parser.add_argument("--out", type=Path, help="write the report there")
     parser.add_argument("--picture", type=Path, help="write the spectrograms there, .png")
     given = parser.parse_args()
@@ -130,11 +131,15 @@ def rms(audio: np.ndarray) -> float:
     return float(np.sqrt(np.square(audio[audio != 0]).mean(dtype=float)))
 
 
-def settings(pairs: Mapping[Any, Pair], process: Callable[..., np.ndarray]) -> Iterator[list[str]]:
+def settings(pairs: Mapping[Any, Pair], process: Callable[..., np.ndarray]) -> list[list[str]]:
     """Measure ``follow`` with its window, its look ahead and its band changed one by one."""
+    rows: list[list[str]] = []
     for name, values in SETTINGS.items():
-        with patch.multiple(high_band, **values):
-            yield [name, *measured(pairs, process)]
+        with ExitStack() as stack:
+            for constant, value in values.items():
+                stack.enter_context(patch.object(high_band, constant, value))
+            rows.append([name, *measured(pairs, process)])
+    return rows
 
 
 def measured(pairs: Mapping[Any, Pair], process: Callable[[np.ndarray], np.ndarray]) -> list[str]:
@@ -181,7 +186,7 @@ def decibels(spectrum: np.ndarray) -> np.ndarray:
 def hops(given: argparse.Namespace) -> list[list[str]]:
     """Time hops of 10 ms at 48 kHz with low delay, the ways in turn: the median hop, and its ratio within a round."""
     engine = open_engine(given.model, 1)
-    noisy = 0.1 * np.random.default_rng(0).standard_normal(round(given.seconds * RATE)).astype(np.float32)
+    noisy = np.random.default_rng(0).standard_normal(round(given.seconds * RATE), np.float32) / 10
     medians: dict[str, list[float]] = {name: [] for name in WAYS}
 
     def work(name: str) -> None:
