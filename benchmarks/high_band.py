@@ -186,7 +186,7 @@ def decibels(spectrum: np.ndarray) -> np.ndarray:
 def hops(given: argparse.Namespace) -> list[list[str]]:
     """Time hops of 10 ms at 48 kHz with low delay, the ways in turn: the median hop, and its ratio within a round."""
     engine = open_engine(given.model, 1)
-    noisy = np.random.default_rng(0).standard_normal(round(given.seconds * RATE), np.float32) / 10
+    noisy = np.random.default_rng(0).standard_normal((round(given.seconds * RATE),), np.float32) / 10
     medians: dict[str, list[float]] = {name: [] for name in WAYS}
 
     def work(name: str) -> None:
