@@ -91,7 +91,7 @@ def test_strength_is_an_attenuation_limit(rate: int, strength_db: float) -> None
 def test_the_high_band_is_dropped_or_kept() -> None:
     low, high = tone(1, 48000, hertz=1000), tone(1, 48000, hertz=15000)
     inner = slice(4800, -4800)
-    dropped = sordino.enhance(low + high, 48000, same)
+    dropped = sordino.enhance(low + high, 48000, same, high_band="drop")
     np.testing.assert_allclose(dropped[inner], low[inner], atol=1e-3)
     kept = sordino.enhance(low + high, 48000, same, high_band="keep")
     np.testing.assert_allclose(kept, low + high, atol=1e-6)
@@ -103,13 +103,60 @@ def test_the_high_band_is_dropped_or_kept() -> None:
     assert not sordino.enhance(low + high, 48000, Model("", 48000, silent), high_band="keep").any()
 
 
-def test_streams_blend_as_files_do() -> None:
+def test_the_high_band_follows_what_is_taken_out_below_it() -> None:
     noisy = white(2, 48000)
-    options = {"strength_db": 9.0, "high_band": "keep"}
+    np.testing.assert_allclose(sordino.enhance(noisy, 48000, same), noisy, atol=1e-6)
+    np.testing.assert_allclose(sordino.enhance(noisy, 48000, silent), 0 * noisy, atol=1e-6)
+    np.testing.assert_allclose(sordino.enhance(noisy, 48000, lambda heard: heard / 2), noisy / 2, atol=1e-6)
+    # What a model adds to the octave raises nothing above it.
+    high = tone(1, 48000, hertz=15000)
+    louder = sordino.enhance(high + noisy[0], 48000, lambda heard: 2 * heard)
+    dropped = sordino.enhance(high + noisy[0], 48000, lambda heard: 2 * heard, high_band="drop")
+    np.testing.assert_allclose(louder - dropped, high + noisy[0] - dropped / 2, atol=1e-5)
+
+
+def test_the_high_band_follows_in_time_and_to_the_limit() -> None:
+    """A model that is open for the second half only: the band above it opens and closes with it, in milliseconds."""
+    noisy, middle = white(96000), 48000
+    opened = np.repeat(np.float32([0, 1]), RATE)
+    for strength_db, left_in in ((None, 0.0), (20.0, 0.1)):
+        estimate = sordino.enhance(noisy, 48000, lambda heard: heard * opened, strength_db=strength_db)
+        np.testing.assert_allclose(estimate[: middle - 480], left_in * noisy[: middle - 480], atol=2e-3)
+        np.testing.assert_allclose(estimate[middle + 1440 :], noisy[middle + 1440 :], atol=2e-3)
+
+
+@pytest.mark.parametrize("rate", [22050, 44100, 48000])
+@pytest.mark.parametrize("low_delay", [False, True])
+def test_the_high_band_follows_in_streams_of_any_blocks(rate: int, low_delay: bool) -> None:
+    """The gain of every sample is known when the resampler returns it, which is sooner with short filters."""
+    noisy = white(2, rate // 4)
+    whole, parts = (Streamer(Smoother(), rate, 2, low_delay=low_delay) for _ in range(2))
+    estimate = streamed(parts, noisy, partition(rate // 4, 0, rate // 100))
+    np.testing.assert_allclose(estimate, streamed(whole, noisy, [slice(None)]), atol=1e-5)
+    if not low_delay:
+        np.testing.assert_allclose(estimate, sordino.enhance(noisy, rate, Smoother()), atol=1e-5)
+
+
+def test_without_a_high_band_there_is_nothing_to_follow(tmp_path: Path) -> None:
+    noisy = white(8000)
+    for rate in (8000, RATE):
+        dropped = sordino.enhance(noisy, rate, Smoother(), high_band="drop")
+        assert np.array_equal(sordino.enhance(noisy, rate, Smoother()), dropped)
+    sound_files.write(tmp_path / "a.wav", white(1, 48000), 48000)
+    for high_band in ("follow", "drop"):
+        blend = Blend(high_band=high_band, keep_rate=False)
+        enhance_file(tmp_path / "a.wav", tmp_path / f"{high_band}.wav", same, blend)
+    assert (tmp_path / "follow.wav").read_bytes() == (tmp_path / "drop.wav").read_bytes()
+
+
+@pytest.mark.parametrize("high_band", ["keep", "follow"])
+def test_streams_blend_as_files_do(high_band: str) -> None:
+    noisy = white(2, 48000)
+    options = {"strength_db": 9.0, "high_band": high_band}
     whole = sordino.enhance(noisy, 48000, Smoother(), **options)
-    estimate = streamed(Streamer(Smoother(), 48000, 2, **options), noisy, partition(48000, 0, 2000))
+    estimate = streamed(Streamer(Smoother(), 48000, 2, low_delay=False, **options), noisy, partition(48000, 0, 2000))
     np.testing.assert_allclose(estimate, whole, atol=1e-5)
-    short = streamed(Streamer(Identity(), 48000, 2, low_delay=True, **options), noisy, partition(48000, 0, 2000))
+    short = streamed(Streamer(Identity(), 48000, 2, **options), noisy, partition(48000, 0, 2000))
     np.testing.assert_allclose(short, noisy, atol=1e-6)
 
 
@@ -142,7 +189,7 @@ def test_files_stay_at_the_rate_of_the_model_if_asked(tmp_path: Path) -> None:
     some.integers(1, 6000),
     some.sampled_from(RATES),
     some.integers(1, 4),
-    some.sampled_from(["drop", "keep"]),
+    some.sampled_from(["follow", "drop", "keep"]),
     some.none() | some.floats(0, 60),
     some.sampled_from([np.float32, np.float64, np.int16]),
 )
@@ -155,7 +202,7 @@ def test_any_sound_comes_back_as_it_was_but_for_its_noise(
     assert estimate.shape == noisy.shape
     assert estimate.dtype == noisy.dtype
     assert np.isfinite(estimate).all()
-    if rate == RATE or high_band == "keep":
+    if rate == RATE or high_band == "keep" or (high_band == "follow" and rate > RATE):
         np.testing.assert_allclose(estimate, noisy, atol=1 if dtype is np.int16 else 1e-5)
 
 

@@ -24,7 +24,7 @@ import numpy as np, soundfile, sordino
 
 noisy, rate = soundfile.read("noisy.wav", dtype="float32")
 estimate = sordino.enhance(noisy.T, rate)
-streamer = sordino.Streamer(sample_rate=rate, channels=2)
+streamer = sordino.Streamer(sample_rate=rate, channels=2, low_delay=False)
 parts = [streamer.feed(block) for block in np.array_split(noisy.T, 50, axis=1)]
 streamed = np.concatenate([*parts, streamer.flush()], axis=1)
 print(json.dumps({

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ENHANCE_EXAMPLES = """examples:
   sordino enhance noisy.wav -o clean.wav
   sordino enhance recordings/ -o enhanced/
-  sordino enhance talk.flac -o clean.flac --strength 12 --high-band keep
+  sordino enhance talk.flac -o clean.flac --strength 12
   arecord -f S16_LE -r 16000 -t wav | sordino enhance --stream | aplay
 """
 
@@ -29,7 +29,11 @@ STREAM = (
     flag("--channels", type=int, help="with --stream: of raw samples (default 1)"),
     flag("--format", choices=("wav", "s16le", "f32le"), help="with --stream: of the output, and of raw samples"),
     flag("--block-ms", type=float, help="with --stream: milliseconds that are read at once (default 20)"),
-    flag("--low-delay", action="store_true", default=None, help="with --stream: resample by short filters"),
+    flag(
+        "--low-delay",
+        action=BooleanOptionalAction,
+        help="with --stream: resample by short filters, which is the default, or by those of files (--no-low-delay)",
+    ),
 )
 
 
@@ -85,7 +89,7 @@ def _stream(given: Namespace) -> Answer:
     ):
         block_s = 0.02 if given.block_ms is None else given.block_ms / 1000
         raw = given.rate, given.channels, given.format
-        options = blend_of(given) | {"low_delay": bool(given.low_delay), "threads": 1}
+        options = blend_of(given) | {"low_delay": given.low_delay is not False, "threads": 1}
         report = enhance_stream(source, target, given.model, *raw, block_s, **options)
     text = f"{report['seconds']:.2f} s at {report['sample_rate']} Hz, latency {report['latency_s'] * 1000:.1f} ms"
     if timing := report["timing"]:
@@ -149,9 +153,10 @@ BLEND = (
     flag("--strength", type=float, metavar="DB", help="lower the noise by at most this many dB (default: no limit)"),
     flag(
         "--high-band",
-        choices=("drop", "keep"),
-        default="drop",
-        help="the band above half the model's rate, 8 kHz for those that ship: left out (default), or kept unchanged",
+        choices=("follow", "drop", "keep"),
+        default="follow",
+        help="the band above half the model's rate, 8 kHz for those that ship: lowered by what the model takes out of "
+        "its top octave (default), left out, or kept unchanged",
     ),
 )
 
@@ -177,7 +182,8 @@ ENHANCE = Command(
         TRUST,
     ),
     "Enhance recordings of any length, sample rate and number of channels; the output keeps all three. The band above\n"
-    "half the model's rate, which it does not see, is left out unless --high-band keep passes it on, noise and all.\n"
+    "half the model's rate, which it does not see, is lowered by what the model takes out of its top octave;\n"
+    "--high-band drop leaves it out, and keep passes it on, noise and all.\n"
     "With --stream, WAV or raw samples pass through as they come, and the report goes to standard error.",
     lambda: ENHANCE_EXAMPLES,
 )

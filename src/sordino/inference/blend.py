@@ -12,11 +12,11 @@ waveforms serve as well. The speech in the estimate is unchanged; where the esti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from sordino.errors import InputError
 
-HighBand = Literal["drop", "keep"]
+HighBand = Literal["follow", "drop", "keep"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class Blend:
 
     Args:
         strength_db: the noise is lowered by at most that much; None sets no limit, 0 changes nothing.
-        high_band: what becomes of the band above half the model's rate, which the model does not see: ``drop`` leaves
-            it out, ``keep`` passes it on unchanged, noise and all.
+        high_band: what becomes of the band above half the model's rate, which the model does not see: ``follow``
+            lowers it by as many decibels as the model takes out of its top octave at the time, ``drop`` leaves it out,
+            ``keep`` passes it on unchanged, noise and all. Strength limits what ``follow`` and ``drop`` take out.
         keep_rate: the output has the rate of the input; otherwise it has the model's, which has no high band.
 
     Raises:
@@ -34,15 +35,15 @@ class Blend:
     """
 
     strength_db: float | None = None
-    high_band: HighBand = "drop"
+    high_band: HighBand = "follow"
     keep_rate: bool = True
 
     def __post_init__(self) -> None:
         if self.strength_db is not None and not self.strength_db >= 0:  # so that NaN is refused too
             expected = "0 dB or more, by which the noise is lowered at most"
             raise InputError("strength", f"{self.strength_db:g} dB", expected)
-        if self.high_band not in ("drop", "keep"):
-            raise InputError("high band", repr(self.high_band), "drop or keep")
+        if self.high_band not in get_args(HighBand):
+            raise InputError("high band", repr(self.high_band), "follow, drop or keep")
         if self.high_band == "keep" and not self.keep_rate:
             raise InputError("high band", "there is none at the model's rate", hint="keep the rate, or drop the band")
 
@@ -52,5 +53,5 @@ class Blend:
         return 0.0 if self.strength_db is None else 10 ** (-self.strength_db / 20)
 
 
-ESTIMATE_ALONE = Blend()
-"""The estimate, at the rate of the input, and nothing else."""
+USUAL = Blend()
+"""No limit, the high band follows, and the rate is kept."""

@@ -23,7 +23,7 @@ def enhance(
     model: Any = None,
     *,
     strength_db: float | None = None,
-    high_band: HighBand = "drop",
+    high_band: HighBand = "follow",
 ) -> np.ndarray:
     """Remove the noise from a recording.
 
@@ -34,7 +34,8 @@ def enhance(
         strength_db: an attenuation limit: the noise is lowered by at most that much, the estimate mixed with
             10^(-strength_db/20) of the noisy input; None sets no limit, 0 changes nothing.
         high_band: what becomes of the band above half the model's rate (8 kHz for the students that ship), which it
-            does not see: ``drop`` leaves it out, ``keep`` passes it on unchanged, noise and all.
+            does not see: ``follow`` lowers it by as many decibels as the model takes out of its top octave at the time,
+            ``drop`` leaves it out, ``keep`` passes it on unchanged, noise and all.
 
     Returns:
         An array of the same shape and type.

@@ -16,7 +16,7 @@ from sordino.audio.encoding import holdable, subtype_for, unclipped_encoder
 from sordino.audio.headers import ForwardFile
 from sordino.audio.resampling import open_resampler
 from sordino.errors import InputError
-from sordino.inference.blend import ESTIMATE_ALONE, Blend
+from sordino.inference.blend import USUAL, Blend
 from sordino.inference.model import open_model
 from sordino.inference.pipeline import StreamPipeline
 from sordino.types import Progress
@@ -31,7 +31,7 @@ def enhance_file(
     source: str | Path,
     target: str | Path,
     model: Any = None,
-    blend: Blend = ESTIMATE_ALONE,
+    blend: Blend = USUAL,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Enhance one audio file into another of the same channels and, where the format allows, sample type.

@@ -11,7 +11,7 @@ from typing import Any
 
 from sordino.audio import sound_files
 from sordino.errors import InputError
-from sordino.inference.blend import ESTIMATE_ALONE, Blend
+from sordino.inference.blend import USUAL, Blend
 from sordino.inference.files import enhance_file, writable_name
 from sordino.inference.model import open_model
 
@@ -34,7 +34,7 @@ def enhance_folder(
     source: str | Path,
     target: str | Path,
     model: Any = None,
-    blend: Blend = ESTIMATE_ALONE,
+    blend: Blend = USUAL,
     workers: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Enhance every audio file below a folder into another folder of the same layout.

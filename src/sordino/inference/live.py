@@ -81,7 +81,7 @@ def live(
     try:
         ends = _find(audio, microphone, "input"), _find(audio, speaker, "output")
         rate = sample_rate or _rate(audio, engine.sample_rate, ends)
-        streamer = Streamer(engine, rate, low_delay=True, **options)
+        streamer = Streamer(engine, rate, **options)
         block = max(round(block_s * rate), 1)
         indices = tuple(end["index"] for end in ends)
         with audio.Stream(rate, block, indices, channels=1, dtype="float32", latency="low") as stream:

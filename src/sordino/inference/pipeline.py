@@ -12,8 +12,9 @@ import numpy as np
 
 from sordino.audio.resampling import open_resampler
 from sordino.errors import InputError
-from sordino.inference.blend import ESTIMATE_ALONE, Blend
+from sordino.inference.blend import USUAL, Blend
 from sordino.inference.contracts import Engine, Process
+from sordino.inference.high_band import HighBandGain
 
 STEP_S = 1.0
 """The most that goes through the network at once, so that its memory does not grow with the length of a block."""
@@ -80,20 +81,23 @@ class StreamPipeline:
         process: Process,
         sample_rate: int,
         channels: int,
-        blend: Blend = ESTIMATE_ALONE,
+        blend: Blend = USUAL,
         *,
         low_delay: bool = False,
     ) -> None:
         self.sample_rate = sample_rate if blend.keep_rate else process.sample_rate
         self._process, self._blend = process, blend
+        follows = blend.high_band == "follow" and process.sample_rate < self.sample_rate
         self._inward = open_resampler(sample_rate, process.sample_rate, channels, low_delay)
-        self._outward = open_resampler(process.sample_rate, self.sample_rate, channels, low_delay)
+        self._outward = open_resampler(process.sample_rate, self.sample_rate, channels * (1 + follows), low_delay)
         self.resampling_s = self._inward.delay_s + self._outward.delay_s
         self._estimated = 0  # samples at the model's rate
         self._due = self._returned = 0  # samples of the output: those that the input so far asks for, and those given
         # The high band must not pass through the resamplers, which would cut it off. So it stays in the noisy input,
-        # and what goes out to the full rate and is added there is the change within the model's band alone.
-        keeps_band = blend.high_band == "keep" and process.sample_rate != self.sample_rate
+        # and what goes out to the full rate and is added there is the change within the model's band alone. To follow
+        # it, the noisy input within that band goes out as well: what it lacks of the noisy input is the high band.
+        self._gain = HighBandGain(process.sample_rate, self.sample_rate, channels) if follows else None
+        keeps_band = follows or (blend.high_band == "keep" and process.sample_rate != self.sample_rate)
         self._narrow = SampleQueue(channels) if keeps_band else None
         self._noisy = SampleQueue(channels) if blend.noisy_share or keeps_band else None
 
@@ -110,6 +114,8 @@ class StreamPipeline:
         self._remember(inner[:, :0], inner)
         estimate = np.concatenate([self._process.feed(inner), self._process.flush()], axis=1)
         change = self._change(inner, self._checked(estimate))
+        if self._gain is not None:
+            self._gain.finish()
         tail = np.concatenate([self._outward.feed(change), self._outward.flush()], axis=1)
         # Resampling there and back may be a sample off.
         left = self._due - self._returned
@@ -135,22 +141,33 @@ class StreamPipeline:
             self._noisy.put(noisy)
 
     def _change(self, inner: np.ndarray, estimate: np.ndarray) -> np.ndarray:
-        """Return the estimate, or where the high band is kept its difference from the input, at the model's rate."""
+        """Return the estimate, or where there is a high band its difference from the input, at the model's rate.
+
+        Where the high band follows, the input itself is stacked below the difference, [2C,n].
+        """
         if self._narrow is None:
             return estimate
         self._narrow.put(inner)
-        return estimate - self._narrow.take(estimate.shape[1])
+        noisy = self._narrow.take(estimate.shape[1])
+        if self._gain is None:
+            return estimate - noisy
+        self._gain.feed(noisy, estimate)
+        return np.concatenate([estimate - noisy, noisy])
 
     def _mix(self, ready: np.ndarray) -> np.ndarray:
         """Blend what is ready with the noisy samples of the same time."""
-        self._returned += ready.shape[1]
+        length = ready.shape[1]
+        self._returned += length
         if self._noisy is None:
             return ready
-        share, noisy = self._blend.noisy_share, self._noisy.take(ready.shape[1])
+        share, noisy = self._blend.noisy_share, self._noisy.take(length)
         if self._narrow is None:
             return (1 - share) * ready + share * noisy
-        # ``ready`` is estimate - noisy here: the same sum within the band, and the noisy input above it.
-        return (1 - share) * ready + noisy
+        # The change is estimate - noisy here: the same sum within the band, and the noisy input above it.
+        change = ready[: len(noisy)]
+        if self._gain is not None:
+            change = change - (1 - self._gain.take(length)) * (noisy - ready[len(noisy) :])
+        return (1 - share) * change + noisy
 
 
 class SampleQueue:

@@ -1,7 +1,8 @@
 """A stream, block by block: ``sordino.Streamer`` takes blocks of any length and returns the estimate that is ready.
 
-The estimate is that of ``sordino.enhance``, to the last sample, whatever the lengths of the blocks. Work is timed, as
-a stream has to keep up with its source, and a network's first passes, which are slow, are made before the first block.
+The estimate does not depend on the lengths of the blocks; at the model's rate it is that of ``sordino.enhance``. Work
+is timed, as a stream has to keep up with its source, and a network's first passes, which are slow, are made before the
+first block.
 """
 
 from __future__ import annotations
@@ -40,20 +41,22 @@ class Timing:
 class Streamer:
     """Remove the noise from a signal block by block, as it comes.
 
-    The outputs of ``feed``, and of ``flush`` at the end, are together as long as the input, and equal to what
-    ``sordino.enhance`` returns for it (except with ``low_delay``). One object serves one stream, in one thread.
+    The outputs of ``feed``, and of ``flush`` at the end, are together as long as the input. At the model's rate, or
+    with ``low_delay=False``, they equal what ``sordino.enhance`` returns for it. One object serves one stream, in one
+    thread.
 
     Args:
         model: None for the default student; the name of a shipped one that streams, an ONNX file with its stream's
             graph beside it, a checkpoint (which needs ``sordino[train]``) or network; or an ``Engine``.
         sample_rate: Hz of the signal that is fed; at another rate than the model's it is resampled there and back.
         channels: fed together and enhanced one by one.
-        low_delay: resample by short filters, whose output differs from that of ``sordino.enhance`` above 0.9 of the
-            lower rate's half, but which hold back milliseconds rather than tenths of a second.
+        low_delay: resample by short filters, which hold back milliseconds rather than tenths of a second; the output
+            differs from that of ``sordino.enhance`` above 0.9 of the lower rate's half. False: the filters of files.
         threads: of the arithmetic; 1 is fastest for the small blocks of a stream, and what ONNX gets unless given.
             Torch has one number for the whole process, which is left alone unless given.
         strength_db: the noise is lowered by at most that much; see ``sordino.enhance``.
-        high_band: ``keep`` passes the band above half the model's rate on unchanged; ``drop`` leaves it out.
+        high_band: the band above half the model's rate: ``follow`` lowers it by what the model takes out of its top
+            octave, ``drop`` leaves it out, ``keep`` passes it on unchanged; see ``sordino.enhance``.
 
     Raises:
         InputError: no such model, one that cannot stream, a rate or number of channels below 1, or a strength below 0.
@@ -65,10 +68,10 @@ class Streamer:
         sample_rate: int = 16000,
         channels: int = 1,
         *,
-        low_delay: bool = False,
+        low_delay: bool = True,
         threads: int | None = None,
         strength_db: float | None = None,
-        high_band: HighBand = "drop",
+        high_band: HighBand = "follow",
     ) -> None:
         sample_rate = whole_rate(sample_rate)
         check_shape("streamer", sample_rate, channels)
