@@ -22,7 +22,7 @@ from sordino.distributed import all_gather, launched, rank, world_size
 from sordino.errors import InputError
 from sordino.evaluation.measuring import Job, measured
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
-from sordino.files import atomic, write_json
+from sordino.files import atomic, spreadsheet, write_json
 from sordino.metrics import DEFAULT, Align, Measurement, check, columns, describe, metric
 from sordino.types import Item, Progress
 from sordino.version import __version__
@@ -73,7 +73,7 @@ class Scores:
         with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as out:
             writer = csv.DictWriter(out, ["id", "speaker", "seconds", *columns(self.metrics)])
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows({key: spreadsheet(value) for key, value in row.items()} for row in self.rows)
 
     def to_json(self, path: str | Path) -> None:
         """Write everything: metadata, summary, rows and failures."""
