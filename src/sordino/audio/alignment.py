@@ -33,6 +33,8 @@ class Alignment(NamedTuple):
 
 def alignment(first: np.ndarray, second: np.ndarray) -> Alignment:
     """Compare two recordings [T] at one sample rate; silence, NaN, or less than a tenth of ``REACH`` says nothing."""
+    if not first.ndim == second.ndim == 1:
+        return Alignment(None, False)
     start = loudest(first)
     one, other = (np.asarray(signal[start : start + EXCERPT], np.float32) for signal in (first, second))
     energy = float(np.sum(one * one)) * float(np.sum(other * other))

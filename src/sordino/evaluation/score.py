@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from sordino.audio.alignment import Alignment, alignment
 from sordino.distributed import all_gather, launched, rank, world_size
 from sordino.errors import InputError
 from sordino.evaluation.measuring import Job, measured
@@ -108,6 +109,7 @@ def score(
     workers: int | None = None,
     progress: Progress | None = None,
     align: Align = "exact",
+    listen: bool = False,
 ) -> Scores:
     """Enhance recordings and measure each, against its clean reference where a metric needs one.
 
@@ -122,7 +124,10 @@ def score(
             process's share of the cores, for what is left after two seconds of measuring in this one. A script that
             uses another than 0 keeps its own work under ``if __name__ == "__main__":``.
         progress: called after each file, in the first process.
-        align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths.
+        align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths;
+            ``"lag"`` shifts the estimate by the lag that is heard, and then cuts.
+        listen: look for references that are late or of another recording; the metadata then names them: ``lags``, id
+            to samples by which the estimate is late, and ``foreign``, ids.
 
     Raises:
         InputError: there is nothing to score, a metric's file is not installed, an item has no reference or shares its
@@ -145,20 +150,34 @@ def score(
             progress("scoring", min(done * world_size(), total), total, {})
 
     unreadable: list[InputError] = []
+    heard: dict[str, Alignment] = {}
 
     def jobs() -> Iterator[tuple[dict[str, Any], Job]]:
         for item in _readable(mine, unreadable):
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
-            yield row, Job(*_enhanced(enhance, item, compared), sample_rate, metrics, align)
+            clean, estimate = _enhanced(enhance, item, compared)
+            if listen and compared and clean is not None:
+                heard[item.id] = _heard(clean, estimate, item.noisy[: item.length])
+            yield row, Job(clean, estimate, sample_rate, metrics, align)
 
-    parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable))
-    rows, failures = _merged([scored for scored, _ in parts])
-    lost = [error for _, errors in parts for error in errors]
+    parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable, heard))
+    rows, failures = _merged([scored for scored, *_ in parts])
+    lost = [error for _, errors, _ in parts for error in errors]
     if lost and not rows:
         raise lost[0]
     failures += [Failure(error.where, name, str(error)) for error in lost for name in metrics]
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
+    if listen:
+        everywhere = {name: found for *_, part in parts for name, found in part.items()}
+        metadata["lags"] = {name: found.lag for name, found in everywhere.items() if found.lag}
+        metadata["foreign"] = [name for name, found in everywhere.items() if found.foreign]
     return Scores(rows, metrics, failures, metadata)
+
+
+def _heard(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
+    """Compare an estimate with its reference; whether they belong together, the noisy input tells better."""
+    found = alignment(clean, estimate)
+    return Alignment(None, alignment(clean, noisy).foreign) if found.foreign else found
 
 
 def _readable(items: Sequence[Item], unreadable: list[InputError]) -> Iterator[Item]:
