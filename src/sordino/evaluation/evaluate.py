@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from sordino.audio.pcm import check_shape
 from sordino.audio.sound_files import list_audio, read_mono
 from sordino.data.base import LazySequence, Source
 from sordino.data.recordings import is_synthetic, pair_files, speaker_of
@@ -56,6 +57,9 @@ def evaluate(
     Raises:
         InputError: the data does not fit the model, or holds nothing to score.
     """
+    for name, given in (("sample_rate", sample_rate), ("model_rate", model_rate)):
+        if given is not None:
+            check_shape(name, given, channels=1)
     run = None if model is None else open_model(model, sample_rate=model_rate)
     rate = sample_rate or SAMPLE_RATE
     about: dict[str, Any] = {"model": run.name if run else NOISY} | marks(run.about if run else {})

@@ -141,6 +141,8 @@ def score(
     mine = items[rank() :: world_size()]
     here_s = HERE_S
     if workers is not None:
+        if workers < 0:
+            raise InputError("workers", str(workers), "0 or more")
         here_s = 0.0 if workers else math.inf
     workers = workers or min(_cores(), max(len(mine), 1))
 

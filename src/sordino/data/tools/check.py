@@ -18,6 +18,7 @@ import numpy as np
 
 from sordino.audio.alignment import EXCERPT, Alignment, alignment
 from sordino.audio.mix import SILENCE_DB
+from sordino.audio.pcm import check_shape
 from sordino.audio.sound_files import read_segment
 from sordino.data import manifest
 from sordino.data.tools.entries import Entry, entries_of
@@ -79,8 +80,12 @@ def check(
         ``ok``: no fault and no deviating score. All are plain numbers and strings, ready for JSON.
 
     Raises:
-        InputError: the folder holds no corpus, or an empty one, or the manifest cannot be written.
+        InputError: the folder holds no corpus, or an empty one, the manifest cannot be written, or a number is out of
+            range.
     """
+    check_shape("sample_rate", sample_rate, channels=1)
+    if count < 0:
+        raise InputError("count", f"{count} pairs to measure", "0 or more")
     layout = detect(root)
     entries: list[Entry] = []
     for part in layout.parts:

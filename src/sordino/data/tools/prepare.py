@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sordino.audio.pcm import check_shape
 from sordino.audio.sound_files import info, list_audio, read, write
 from sordino.data.base import Damaged
 from sordino.data.tools.entries import entries_of
@@ -53,6 +54,7 @@ def prepare(
         InputError: ``root`` holds no sound files, ``out`` is inside it, two files would get the same name, ``out``
             holds files at another rate or cannot be written, or a file cannot be read and ``damaged`` is ``refuse``.
     """
+    check_shape("sample_rate", sample_rate, channels=1)
     root, out = Path(root), Path(out)
     sources = list_audio(root)
     if not sources:
