@@ -1,4 +1,4 @@
-"""Late references and other recordings are found by sound, in arrays and by ``evaluate``, and a lag can be taken off."""
+"""Late references and other recordings are found by sound, in arrays and by evaluate, and a lag can be taken off."""
 
 from __future__ import annotations
 
