@@ -72,8 +72,8 @@ def open_sound(path: str | Path, kind: type[soundfile.SoundFile] = soundfile.Sou
         file = kind(media.decoded(path))
     else:
         try:
-            # As bytes, since a name need not be UTF-8.
-            file = kind(completed(path) or os.fsencode(path))
+            # As bytes, since a name need not be UTF-8; soundfile's hint does not name them.
+            file = kind(completed(path) or os.fsencode(path))  # pyright: ignore[reportArgumentType]
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless format, which needs a rate
             raise InputError(path, "cannot be read as audio", READABLE) from error
     check_shape(path, file.samplerate, file.channels)

@@ -79,10 +79,14 @@ def evaluate(
         about["model_rate"] = run.sample_rate
     scores = score(enhanced, items, metrics, rate, workers, progress, align, listen=True)
     scores.metadata |= about
-    for line in misalignments(scores):
-        if rank() == 0:
-            warnings.warn(line, stacklevel=1)
+    _warn(misalignments(scores))
     return scores
+
+
+def _warn(lines: list[str]) -> None:
+    """Warn once, whatever the number of processes."""
+    for line in lines if rank() == 0 else []:
+        warnings.warn(line, stacklevel=1)
 
 
 def misalignments(scores: Scores) -> list[str]:

@@ -124,10 +124,8 @@ def score(
             process's share of the cores, for what is left after two seconds of measuring in this one. A script that
             uses another than 0 keeps its own work under ``if __name__ == "__main__":``.
         progress: called after each file, in the first process.
-        align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths;
-            ``"lag"`` shifts the estimate by the lag that is heard, and then cuts.
-        listen: look for references that are late or of another recording; the metadata then names them: ``lags``, id
-            to samples by which the estimate is late, and ``foreign``, ids.
+        align: as ``sordino.metrics.measure`` takes it.
+        listen: look for references that are late or of another recording, which the metadata then names.
 
     Raises:
         InputError: there is nothing to score, a metric's file is not installed, an item has no reference or shares its
@@ -139,12 +137,7 @@ def score(
         raise InputError("items", "there are no recordings to score", "one or more")
     compared = any(metric(name).needs_clean for name in metrics)
     mine = items[rank() :: world_size()]
-    here_s = HERE_S
-    if workers is not None:
-        if workers < 0:
-            raise InputError("workers", str(workers), "0 or more")
-        here_s = 0.0 if workers else math.inf
-    workers = workers or min(_cores(), max(len(mine), 1))
+    workers, here_s = _workplaces(workers, len(mine))
 
     def report(done: int) -> None:
         # Processes take their recordings in turn, so the count of the first one stands for all.
@@ -164,16 +157,33 @@ def score(
 
     parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable, heard))
     rows, failures = _merged([scored for scored, *_ in parts])
-    lost = [error for _, errors, _ in parts for error in errors]
-    if lost and not rows:
-        raise lost[0]
-    failures += [Failure(error.where, name, str(error)) for error in lost for name in metrics]
+    failures += _lost([error for _, errors, _ in parts for error in errors], metrics, bool(rows))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
-    if listen:
-        everywhere = {name: found for *_, part in parts for name, found in part.items()}
-        metadata["lags"] = {name: found.lag for name, found in everywhere.items() if found.lag}
-        metadata["foreign"] = [name for name, found in everywhere.items() if found.foreign]
+    metadata |= _misaligned([part for *_, part in parts]) if listen else {}
     return Scores(rows, metrics, failures, metadata)
+
+
+def _workplaces(workers: int | None, items: int) -> tuple[int, float]:
+    """Return how many processes compute the metrics, and for how many seconds this one does before they start."""
+    if workers is None:
+        return min(_cores(), max(items, 1)), HERE_S
+    if workers < 0:
+        raise InputError("workers", str(workers), "0 or more")
+    return workers or 1, 0.0 if workers else math.inf
+
+
+def _lost(errors: Sequence[InputError], metrics: Sequence[str], others: bool) -> list[Failure]:
+    """Return the failures of recordings that cannot be read; where there are no others, the first error is raised."""
+    if errors and not others:
+        raise errors[0]
+    return [Failure(error.where, name, str(error)) for error in errors for name in metrics]
+
+
+def _misaligned(parts: Sequence[dict[str, Alignment]]) -> dict[str, Any]:
+    """Return what the metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``."""
+    heard = [one for part in parts for one in part.items()]
+    lags = {name: found.lag for name, found in heard if found.lag}
+    return {"lags": lags, "foreign": [name for name, found in heard if found.foreign]}
 
 
 def _heard(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:

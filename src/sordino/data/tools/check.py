@@ -80,12 +80,9 @@ def check(
         ``ok``: no fault and no deviating score. All are plain numbers and strings, ready for JSON.
 
     Raises:
-        InputError: the folder holds no corpus, or an empty one, the manifest cannot be written, or a number is out of
-            range.
+        InputError: the folder holds no corpus, or an empty one, the manifest cannot be written, or no such rate.
     """
     check_shape("sample_rate", sample_rate, channels=1)
-    if count < 0:
-        raise InputError("count", f"{count} pairs to measure", "0 or more")
     layout = detect(root)
     entries: list[Entry] = []
     for part in layout.parts:
@@ -99,11 +96,9 @@ def check(
     problems = list(_problems(entries, sounds, sample_rate)) + list(_misaligned(entries, sounds, progress))
     faulty = {entry for entry, problem in problems if problem.kind != "wrong rate"}
     faultless = [entry for entry in entries if entry not in faulty]
-    measured = None
-    if measure is not None:
-        pairs = _draw_test_pairs(faultless, count, seed)
-        published = VALENTINI_NOISY if layout.kind == "valentini" else {}
-        measured = measure_noisy(pairs, measure, sample_rate, published, progress)
+    pairs = _draw_test_pairs(faultless, count, seed)
+    published = VALENTINI_NOISY if layout.kind == "valentini" else {}
+    measured = measure and measure_noisy(pairs, measure, sample_rate, published, progress)
     if fix is not None:
         manifest.write(fix, [_manifest_entry(entry, sounds) for entry in faultless])
     counts = Counter(problem.kind for _, problem in problems)
@@ -122,6 +117,8 @@ def check(
 
 def _draw_test_pairs(entries: list[Entry], count: int, seed: int) -> list[tuple[Path, Path]]:
     """Draw up to ``count`` (clean, noisy) pairs of the test set, in the order of the corpus."""
+    if count < 0:
+        raise InputError("count", f"{count} pairs to measure", "0 or more")
     tests = [entry for entry in entries if entry.part.split == "test" and entry.part.paired]
     drawn = np.random.default_rng(seed).permutation(len(tests))[:count]
     pairs = [(tests[index].clean, tests[index].noisy) for index in sorted(drawn)]
