@@ -59,9 +59,6 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_pair(folder / "unused", folder / "my" / "speech" / speaker, f"{speaker}.wav", rng, 16000)
         write_pair(folder / "my" / "noise", folder / "unused", f"{speaker}-street.wav", rng, 16000)
     write_pair(folder / "my" / "test" / "noisy", folder / "my" / "test" / "clean", "one.wav", rng, 16000)
-    for language, block in BLOCKS:
-        if language == "yaml":
-            (folder / "mine.yaml").write_text(block)
     return folder
 
 
@@ -94,6 +91,8 @@ def test_sordino_commands_run_in_their_order(reader: Path, monkeypatch: pytest.M
             continue
         if words[1] == "train" and words[2].startswith("unet/"):
             words += [*SHORT, "model.width=4", "model.groups=1"]
+        elif words[1:3] == ["train", "my.yaml"]:
+            words += SHORT[:-1]  # the perceptual loss needs a second
         elif words[1] == "train":
             words += [*SHORT, "model.hidden=6", "model.depth=1"]
         if words[1] == "bench":
