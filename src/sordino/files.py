@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sordino.errors import InputError
+from sordino.errors import InputError, printable
 
 _PART = ".sordino-part-"
 """In the name of every file that is not whole yet; nobody else's files have it, so that it may be swept away."""
@@ -36,7 +36,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: libraries such as libsndfile choose the format by it.
         # A name may have 255 bytes, so that a long one leaves no room for what is added here.
-        stem = path.stem.encode()[:_STEM_BYTES].decode(errors="ignore")
+        stem = path.stem.encode(errors="ignore")[:_STEM_BYTES].decode(errors="ignore")
         handle, name = tempfile.mkstemp(prefix=f".{stem}{_PART}", suffix=path.suffix, dir=path.parent)
         temporary = Path(name)
         os.close(handle)
@@ -81,6 +81,15 @@ def held(folder: str | Path) -> Iterator[None]:
         lock.release()
 
 
+def identity(path: str | Path) -> tuple[int, ...]:
+    """Return what differs when a file was replaced or rewritten, whatever its time stamp says; nothing is read.
+
+    The time of the last change of the inode cannot be set, unlike that of the content, which ``cp -p`` keeps.
+    """
+    found = os.stat(path)
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def unwritable(path: str | Path, error: OSError) -> InputError:
     """Return the error for a user whose ``path`` could not be written."""
     if error.errno in _NO_SPACE:
@@ -99,6 +108,20 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically; NaN is an error, as JSON has no such value."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def spreadsheet(value: object) -> object:
+    """Return what a cell of CSV holds: a text that a spreadsheet would compute begins with ``'``, and numbers stay."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    if not text.startswith(("=", "+", "-", "@", "\t")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def slug(name: str) -> str:

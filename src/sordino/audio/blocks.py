@@ -6,6 +6,7 @@ length it states raises an error, and so do rates and numbers of channels that n
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +72,8 @@ def open_sound(path: str | Path, kind: type[soundfile.SoundFile] = soundfile.Sou
         file = kind(media.decoded(path))
     else:
         try:
-            file = kind(completed(path) or path)
+            # As bytes, since a name need not be UTF-8; soundfile's hint does not name them.
+            file = kind(completed(path) or os.fsencode(path))  # pyright: ignore[reportArgumentType]
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless format, which needs a rate
             raise InputError(path, "cannot be read as audio", READABLE) from error
     check_shape(path, file.samplerate, file.channels)
@@ -96,7 +98,7 @@ def blocks_of(file: soundfile.SoundFile, path: str | Path, length: int) -> Itera
     """Read the rest of an open file in blocks; see ``read_blocks``."""
     if file.frames == 0:
         raise InputError(path, "holds no samples (0 frames)", "a recording", "remove the file or record it again")
-    if isinstance(file.name, str | Path):  # what was decoded or completed first has no header of its own
+    if isinstance(file.name, bytes):  # what was decoded or completed first has no header of its own
         _check_stated_length(file, path)
     read, stated = 0, file.frames
     while (block := _read_block(file, path, length)).size:

@@ -18,7 +18,7 @@ from typing import Any
 
 from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, Entry
 from sordino.distributed import rank
-from sordino.errors import InputError
+from sordino.errors import InputError, printable
 from sordino.plugins.modules import trust, trust_names
 from sordino.version import __version__
 
@@ -47,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Where standard output carries sound, the answer goes beside it.
         answer = sys.stderr if getattr(given, "stream", False) else sys.stdout
         if rank() == 0:
-            print(json.dumps(value, indent=2) if given.json else text, file=answer)
+            print(json.dumps(value, indent=2) if given.json else printable(text), file=answer)
         sys.stdout.flush()
     except InputError as error:
-        print(f"sordino: {error}", file=sys.stderr)
+        print(f"sordino: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("sordino: stopped", file=sys.stderr)
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _formatted(message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None) -> str:
     """Return a warning as it is printed: one of sordino's own is a line like that of a mistake."""
     if Path(file).is_relative_to(Path(__file__).parents[1]):
-        return f"sordino: {message}\n"
+        return f"sordino: {printable(str(message))}\n"
     return f"{file}:{line}: {category.__name__}: {message}\n"
 
 

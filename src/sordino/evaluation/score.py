@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from sordino.audio.alignment import Alignment, alignment
 from sordino.distributed import all_gather, launched, rank, world_size
 from sordino.errors import InputError
 from sordino.evaluation.measuring import Job, measured
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
-from sordino.files import atomic, write_json
+from sordino.files import atomic, spreadsheet, write_json
 from sordino.metrics import DEFAULT, Align, Measurement, check, columns, describe, metric
 from sordino.types import Item, Progress
 from sordino.version import __version__
@@ -73,7 +74,7 @@ class Scores:
         with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as out:
             writer = csv.DictWriter(out, ["id", "speaker", "seconds", *columns(self.metrics)])
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows({key: spreadsheet(value) for key, value in row.items()} for row in self.rows)
 
     def to_json(self, path: str | Path) -> None:
         """Write everything: metadata, summary, rows and failures."""
@@ -108,6 +109,7 @@ def score(
     workers: int | None = None,
     progress: Progress | None = None,
     align: Align = "exact",
+    listen: bool = False,
 ) -> Scores:
     """Enhance recordings and measure each, against its clean reference where a metric needs one.
 
@@ -122,7 +124,8 @@ def score(
             process's share of the cores, for what is left after two seconds of measuring in this one. A script that
             uses another than 0 keeps its own work under ``if __name__ == "__main__":``.
         progress: called after each file, in the first process.
-        align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths.
+        align: as ``sordino.metrics.measure`` takes it.
+        listen: look for references that are late or of another recording, which the metadata then names.
 
     Raises:
         InputError: there is nothing to score, a metric's file is not installed, an item has no reference or shares its
@@ -134,10 +137,7 @@ def score(
         raise InputError("items", "there are no recordings to score", "one or more")
     compared = any(metric(name).needs_clean for name in metrics)
     mine = items[rank() :: world_size()]
-    here_s = HERE_S
-    if workers is not None:
-        here_s = 0.0 if workers else math.inf
-    workers = workers or min(_cores(), max(len(mine), 1))
+    workers, here_s = _workplaces(workers, len(mine))
 
     def report(done: int) -> None:
         # Processes take their recordings in turn, so the count of the first one stands for all.
@@ -145,20 +145,51 @@ def score(
             progress("scoring", min(done * world_size(), total), total, {})
 
     unreadable: list[InputError] = []
+    heard: dict[str, Alignment] = {}
 
     def jobs() -> Iterator[tuple[dict[str, Any], Job]]:
         for item in _readable(mine, unreadable):
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
-            yield row, Job(*_enhanced(enhance, item, compared), sample_rate, metrics, align)
+            clean, estimate = _enhanced(enhance, item, compared)
+            if listen and compared and clean is not None:
+                heard[item.id] = _heard(clean, estimate, item.noisy[: item.length])
+            yield row, Job(clean, estimate, sample_rate, metrics, align)
 
-    parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable))
-    rows, failures = _merged([scored for scored, _ in parts])
-    lost = [error for _, errors in parts for error in errors]
-    if lost and not rows:
-        raise lost[0]
-    failures += [Failure(error.where, name, str(error)) for error in lost for name in metrics]
+    parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable, heard))
+    rows, failures = _merged([scored for scored, *_ in parts])
+    failures += _lost([error for _, errors, _ in parts for error in errors], metrics, bool(rows))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
+    metadata |= _misaligned([part for *_, part in parts]) if listen else {}
     return Scores(rows, metrics, failures, metadata)
+
+
+def _workplaces(workers: int | None, items: int) -> tuple[int, float]:
+    """Return how many processes compute the metrics, and for how many seconds this one does before they start."""
+    if workers is None:
+        return min(_cores(), max(items, 1)), HERE_S
+    if workers < 0:
+        raise InputError("workers", str(workers), "0 or more")
+    return workers or 1, 0.0 if workers else math.inf
+
+
+def _lost(errors: Sequence[InputError], metrics: Sequence[str], others: bool) -> list[Failure]:
+    """Return the failures of recordings that cannot be read; where there are no others, the first error is raised."""
+    if errors and not others:
+        raise errors[0]
+    return [Failure(error.where, name, str(error)) for error in errors for name in metrics]
+
+
+def _misaligned(parts: Sequence[dict[str, Alignment]]) -> dict[str, Any]:
+    """Return what the metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``."""
+    heard = [one for part in parts for one in part.items()]
+    lags = {name: found.lag for name, found in heard if found.lag}
+    return {"lags": lags, "foreign": [name for name, found in heard if found.foreign]}
+
+
+def _heard(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
+    """Compare an estimate with its reference; whether they belong together, the noisy input tells better."""
+    found = alignment(clean, estimate)
+    return Alignment(None, alignment(clean, noisy).foreign) if found.foreign else found
 
 
 def _readable(items: Sequence[Item], unreadable: list[InputError]) -> Iterator[Item]:

@@ -67,7 +67,7 @@ def train(
     trainer = build_trainer(checked, folder)
     title, planned = checked.title or checked.name, cache_plan(trainer)
     if status is not None and rank() == 0:
-        for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), planned]:
+        for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), *_idle(checked), planned]:
             if line:
                 status(line)
     saved = broadcast(lambda: _prepare_folder(folder, checked, resume))
@@ -90,6 +90,13 @@ def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:
     if not saved and not resume:
         write_recipe(folder, recipe)
     return saved and resume
+
+
+def _idle(recipe: Recipe) -> list[str]:
+    """Return a line where a recipe has a teacher and no method that learns from it, as baselines in studies do."""
+    if recipe.teacher is None or recipe.methods:
+        return []
+    return ["teacher: it teaches nothing, as the recipe has no section distill"]
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = ()) -> DryRun:
             whole = build_trainer(checked, folder)
         terms = whole.check()
         cost = teacher_cost(whole, folder / "timed")
-        teacher = (*notes(whole.objective.teacher), *([cost.describe()] if cost else []))
+        teacher = (*notes(whole.objective.teacher), *_idle(checked), *([cost.describe()] if cost else []))
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
         short = _shortened(checked)
         outcome = build_trainer(short, folder).fit()

@@ -32,7 +32,7 @@ from sordino.training.polarity import PolarityWatch, fix_polarity
 from sordino.training.selection import Selection
 from sordino.training.settings import Settings
 from sordino.training.stages import Stage, stage_ranges
-from sordino.training.state import CHECKPOINT, LAST, chosen, open_folder, save_state
+from sordino.training.state import CHECKPOINT, LAST, chosen, open_folder, same_data, save_state
 from sordino.training.updater import Updater
 from sordino.training.validation import choose
 from sordino.types import Batch, Progress, Status
@@ -225,6 +225,7 @@ class Trainer:
             return
         state = {
             "step": self.step,
+            "segments": len(self.segments),
             "validated": self.validated,
             "precision": self.fabric.strategy.precision.state_dict(),
             "seconds": self.seconds,
@@ -237,6 +238,7 @@ class Trainer:
         save_state(self.folder, state | self.updater.state_dict())
 
     def _restore(self, state: dict[str, Any]) -> None:
+        same_data(state, len(self.segments))
         self.step, self.validated, self.seconds = state["step"], state["validated"], state["seconds"]
         self.sums = state["sums"]
         self.judge.load_state_dict(state["judge"])

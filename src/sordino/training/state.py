@@ -74,6 +74,20 @@ def load_state(folder: Path) -> dict[str, Any]:
     return _upgraded(state) if state["format"] == 1 else state
 
 
+def same_data(state: dict[str, Any], segments: int) -> None:
+    """Refuse to go on with more or fewer training segments, which would be drawn in another order.
+
+    Raises:
+        InputError: the run began with another number of them.
+    """
+    before = state.get("segments", segments)  # older states do not have it
+    if before != segments:
+        hint = "put them back, or begin a new run from its weights with model: {checkpoint: FILE}"
+        raise InputError(
+            "data", f"has {segments} segments, but the run began with {before}", "the same recordings", hint
+        )
+
+
 def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
     """Convert a state of format 1 to today's; the run goes on choosing by PESQ alone."""
     best = state["best"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sordino.errors import InputError
+from sordino.files import identity
 from sordino.inference.graphs import whole
 from sordino.inference.graphs.deepfilternet import DeepFilterNet3
 from sordino.inference.graphs.delay import Delay, measure_delay
@@ -79,11 +80,11 @@ def open_external(
     """
     if not isinstance(source, GraphSource):
         source = GraphSource(source, None, stft, sample_rate)
-    return _opened(source, threads, tuple(file.stat().st_mtime_ns for file in source.files))
+    return _opened(source, threads, tuple(map(identity, source.files)))
 
 
 @lru_cache(8)
-def _opened(source: GraphSource, threads: int | None, _changed: tuple[int, ...]) -> External:
+def _opened(source: GraphSource, threads: int | None, _changed: tuple[tuple[int, ...], ...]) -> External:
     facts = source.facts
     rate = source.sample_rate or (facts.sample_rate if facts else None)
     if source.kind == "deepfilternet3":

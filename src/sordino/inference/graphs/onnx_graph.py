@@ -30,6 +30,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 
 from sordino.assets import STREAM_SUFFIX
 from sordino.errors import InputError
+from sordino.files import identity
 from sordino.inference.graphs.failures import unopened
 
 HOPS = "hops"
@@ -233,9 +234,9 @@ def _check_stream(graph: Graph) -> None:
 def open_graph(path: str | Path, threads: int = 0, hops: int | None = None) -> Graph:
     """Open an ONNX file; a second call for the same file, unchanged, gets the same graph."""
     path = Path(path)
-    return _opened(str(path), threads, hops, path.stat().st_mtime_ns)
+    return _opened(str(path), threads, hops, identity(path))
 
 
 @lru_cache(16)
-def _opened(path: str, threads: int, hops: int | None, _changed: int) -> Graph:
+def _opened(path: str, threads: int, hops: int | None, _changed: tuple[int, ...]) -> Graph:
     return Graph(path, threads, hops)
