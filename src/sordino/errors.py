@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+LONGEST = 2000
+"""Characters of a message; what a file holds may be longer."""
+
 
 class InputError(ValueError):
     """An input of the user that cannot be used as it is.
@@ -26,7 +29,8 @@ class InputError(ValueError):
             message += f"; expected {expected}"
         if hint:
             message += f"; {hint}"
-        super().__init__(" ".join(message.split()))
+        message = " ".join(message.split())
+        super().__init__(message if len(message) <= LONGEST else f"{message[:LONGEST]} ...")
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
         """Pickle the four parts, so that the error survives the way out of a worker process."""

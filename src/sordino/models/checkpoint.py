@@ -7,6 +7,7 @@ Nothing in a file is executed: safetensors holds tensors and text, and pickled c
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from sordino.version import __version__
 
 FORMAT, FORMER_FORMAT = "sordino-network-1", "sotto-network-1"
 """Format names in the header of a checkpoint; files of the second were written when the project was called sotto."""
+
+DAMAGED = "copy or download it again"
 
 
 def save(network: Enhancer, path: str | Path, **about: Any) -> None:
@@ -72,10 +75,10 @@ def read_header(path: str | Path) -> dict[str, Any]:
             "about": json.loads(header["about"]),
         }
     except (KeyError, ValueError, RecursionError) as error:
-        raise InputError(path, f"its header is damaged ({error})", hint="copy or download it again") from error
+        raise InputError(path, f"its header is damaged ({error})", hint=DAMAGED) from error
     for key in ("arguments", "about"):
         if not isinstance(read[key], dict):
-            raise InputError(path, f"its header is damaged ({key} is no mapping)", hint="copy or download it again")
+            raise InputError(path, f"its header is damaged ({key} is no mapping)", hint=DAMAGED)
     return read
 
 
@@ -85,7 +88,7 @@ def read_about(path: str | Path) -> dict[str, Any]:
     return read_header(path)["about"] if _is_own(path) else {}
 
 
-def load(path: str | Path, rebuild: Callable[[str, Mapping[str, Any], object], Enhancer]) -> Enhancer:
+def load(path: str | Path, rebuild: Callable[[str, Mapping[str, Any], Path], Enhancer]) -> Enhancer:
     """Build the network stored in a checkpoint by ``rebuild`` and load its weights; see ``sordino.models.load``."""
     path = assets.weights(path)
     if not path.is_file():
@@ -136,11 +139,14 @@ def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) ->
     Raises:
         InputError: the file is broken, or holds other objects.
     """
+    open(path, "rb").close()  # an OSError here is the system's, and one below comes from places that the file names
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                    raise ValueError("it is compressed, which torch does not do, and may take any memory")
         with torch.serialization.safe_globals(list(inert)):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as error:  # on arbitrary bytes the unpickler raises arbitrary errors
         reason = str(error).partition("\n")[0][:120]
         raise InputError(path, f"cannot be opened as weights alone ({reason})", expected) from error
