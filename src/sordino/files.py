@@ -121,7 +121,7 @@ def read_text(path: str | Path, most: int = LARGEST) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise InputError(path, f"is no text in UTF-8 (byte {error.start})", "a text file") from error
+        raise InputError(path, f"is not a text file (byte {error.start} is no UTF-8)", "UTF-8") from error
 
 
 def read_json(path: str | Path, kind: type[T], expected: str, hint: str = "") -> T:

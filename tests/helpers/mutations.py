@@ -100,7 +100,7 @@ def _change(chance: Random, holder: Any, key: Any, values: Sequence[Any]) -> Non
         case 3 if isinstance(before, int | float):
             holder[key] = before * chance.choice((-1, 0, 1.5, 1000, 10**12))
         case 3 if isinstance(before, str):
-            holder[key] = of_bytes(chance, before.encode()).decode("utf-8", "surrogateescape")
+            holder[key] = of_bytes(chance, before.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogateescape")
         case 4:
             holder[key] = _copied(chance.choice(list(holder.values() if isinstance(holder, dict) else holder)))
         case _:
