@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from helpers.fuzzing import fuzz
-from helpers.graphs import onnx
+from helpers.graphs import graph_file, onnx
 from helpers.mutations import LAUGHS
 from helpers.strangers import KINDS, Kind
 from sordino import models
@@ -68,7 +68,7 @@ def test_sizes_beyond_the_file_are_refused_before_memory_is_taken(tmp_path: Path
     for arguments in ({"width": 40_000, "groups": 1}, {"window": 2_000_000, "hop": 1_000_000}):
         with pytest.raises(InputError, match=r"a\.safetensors.*larger than the file"):
             models.rebuild("unet", arguments, path)
-    with pytest.raises(ValueError, match="larger than the file"), AsLargeAs(1000):
+    with pytest.raises(ValueError, match="larger than the file"), AsLargeAs(0):
         torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(10**6)))
     assert models.rebuild("unet", {"width": 4, "depth": 2, "groups": 1}, path).name == "unet"
 
@@ -87,10 +87,7 @@ def test_a_compressed_checkpoint_is_refused(tmp_path: Path) -> None:
     [
         ("a: &a [*a]", "a holds itself"),
         ("[" * 100_000, "inside each other"),
-        (
-            LAUGHS,
-            "values",
-        ),
+        (LAUGHS, "values"),
         ("a: 2001-99-99", "month must be in 1..12"),
         ("{? [a, b] : 1}", "a key that is no text"),
     ],
@@ -131,6 +128,29 @@ def endless(path: Path) -> Path:
     return path
 
 
+def test_a_graph_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    """Several outputs, and weights in a file that is not there."""
+    path, shape = tmp_path / "a.onnx", [1, "T"]
+    nodes = [("Identity", ["x"], ["y"]), ("Neg", ["x"], ["z"])]
+    graph_file(path, nodes, [("x", shape)], [("y", shape), ("z", shape)])
+    with pytest.raises(InputError, match=r"gives y .*, z .*; export it with the estimate as its only output"):
+        open_model(path)
+    graph_file(path, [("Mul", ["x", "w"], ["y"])], [("x", shape)], [("y", shape)], {"w": np.ones(1, np.float32)})
+    outside = {"save_as_external_data": True, "location": "a.data", "size_threshold": 0}
+    onnx.save(onnx.load(path), path, **outside)
+    (tmp_path / "a.data").unlink()
+    with pytest.raises(InputError, match=r"does not exist.*its weights lie in another file, which belongs"):
+        open_model(path)
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pt"])
+def test_a_download_that_is_no_checkpoint_is_named(tmp_path: Path, name: str) -> None:
+    for text, message in (("<!DOCTYPE html>", "a web page"), ("version https://git-lfs.github.com/", "git lfs pull")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=message):
+            models.load(tmp_path / name)
+
+
 def test_a_graph_that_never_ends_is_ended_by_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "LIMIT_S", 0.5)
     monkeypatch.setattr(passes, "PER_VALUE_S", 0.0)
@@ -143,7 +163,8 @@ def test_a_graph_that_never_ends_is_ended_by_a_limit(tmp_path: Path, monkeypatch
 
 def test_a_graph_that_never_ends_is_ended_by_ctrl_c(tmp_path: Path) -> None:
     code = (
-        "import sys, numpy as np; from sordino.inference.graphs.onnx_graph import Graph; graph = Graph(sys.argv[1], 1)\n"
+        "import sys, numpy as np; from sordino.inference.graphs.onnx_graph import Graph\n"
+        "graph = Graph(sys.argv[1], 1)\n"
         "print('runs', flush=True); graph.run([np.zeros((1, 160), np.float32)])"
     )
     words = [sys.executable, "-c", code, str(endless(tmp_path / "endless.onnx"))]

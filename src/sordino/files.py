@@ -143,6 +143,17 @@ def read_json(path: str | Path, kind: type[T], expected: str, hint: str = "") ->
     return value
 
 
+def misdownloaded(path: str | Path, expected: str) -> InputError | None:
+    """Return the error for a download that is a web page or a pointer of Git LFS; None if it is neither."""
+    with open(path, "rb") as file:
+        head = file.read(256).lstrip()
+    if head.startswith(b"version https://git-lfs"):
+        return InputError(path, "is a pointer of Git LFS, not the file itself", expected, "run git lfs pull")
+    if head[:1] == b"<":
+        return InputError(path, "is a web page or XML, not the file itself", expected, "download the file itself")
+    return None
+
+
 def parse_json(where: object, text: str, expected: str, hint: str = "", finite: bool = True) -> Any:
     """Parse JSON; ``where`` names it in an error, and NaN is one unless ``finite`` is False. Errors as above."""
     try:

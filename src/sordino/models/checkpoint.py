@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sordino import assets
 from sordino.errors import InputError
-from sordino.files import atomic
+from sordino.files import atomic, misdownloaded
 from sordino.models import published
 from sordino.models.base import Enhancer
 from sordino.version import __version__
@@ -139,7 +139,9 @@ def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) ->
     Raises:
         InputError: the file is broken, or holds other objects.
     """
-    open(path, "rb").close()  # an OSError here is the system's, and one below comes from places that the file names
+    other = misdownloaded(path, expected)  # an OSError here is the system's, below it is of places that the file names
+    if other is not None:
+        raise other
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -163,7 +165,9 @@ def _open_safetensors(path: str | Path) -> Any:
     try:
         return safe_open(path, framework="pt")
     except SafetensorError as error:
-        raise InputError(path, f"not a readable safetensors file ({error})", hint="is the file complete?") from error
+        other = misdownloaded(path, "a checkpoint")
+        found = f"not a readable safetensors file ({error})"
+        raise other or InputError(path, found, hint="is the file complete?") from error
 
 
 def _read_published(path: Path) -> tuple[str, dict[str, Any], published.State]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-ROOM, TENSORS = 1 << 24, 10_000
+ROOM, TENSORS = 1 << 23, 10_000
 """Values and tensors that a network may create beside its weights."""
 _BYTES_OF_A_TENSOR = 16
 """The least that a file needs for the name and the shape of one."""
@@ -36,8 +36,13 @@ class AsLargeAs(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in _FACTORIES:
-            self._values -= func(*args, **{**kwargs, "device": "meta"}).numel()  # a tensor without memory
-            self._tensors -= 1
-            if self._values < 0 or self._tensors < 0:
-                raise ValueError("sizes that are larger than the file")
+            self._count(func(*args, **{**kwargs, "device": "meta"}).numel())  # of a tensor without memory
+        elif func is torch.Tensor.outer:
+            self._count(args[0].numel() * args[1].numel())
         return func(*args, **kwargs)
+
+    def _count(self, values: int) -> None:
+        self._values -= values
+        self._tensors -= 1
+        if self._values < 0 or self._tensors < 0:
+            raise ValueError("sizes that are larger than the file")
