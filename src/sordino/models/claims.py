@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-ROOM, TENSORS = 1 << 23, 10_000
+ROOM, TENSORS = 1 << 23, 2_000
 """Values and tensors that a network may create beside its weights."""
 _BYTES_OF_A_TENSOR = 16
 """The least that a file needs for the name and the shape of one."""
