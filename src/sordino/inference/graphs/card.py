@@ -34,10 +34,10 @@ def read_card(path: str | Path) -> GraphSource:
     """
     path = Path(path)
     try:
-        values = read_json(path, dict[str, Any], "model card")
+        values = read_json(path, object, "model card")
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "a model card") from error
-    if ("onnx" in values) == ("preset" in values):
+    if not isinstance(values, dict) or ("onnx" in values) == ("preset" in values):
         raise InputError(path, "no model card", "onnx: FILE, or preset: NAME and file: FILE")
     _known(path, values, KEYS)
     stft = values.get("stft")
