@@ -14,6 +14,9 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u20
 characters, which names that are no UTF-8 are read as. Tab and line break stay.
 """
 
+LONGEST = 2000
+"""Characters of a message; what a file holds may be longer."""
+
 
 class InputError(ValueError):
     """An input of the user that cannot be used as it is.
@@ -32,7 +35,8 @@ class InputError(ValueError):
             message += f"; expected {expected}"
         if hint:
             message += f"; {hint}"
-        super().__init__(" ".join(message.split()))
+        message = " ".join(message.split())
+        super().__init__(message if len(message) <= LONGEST else f"{message[:LONGEST]} ...")
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
         """Pickle the four parts, so that the error survives the way out of a worker process."""

@@ -6,7 +6,6 @@ In a distributed run, each process takes its share of the recordings and all of 
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -14,7 +13,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, get_type_hints
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from sordino.distributed import all_gather, launched, rank, world_size
 from sordino.errors import InputError
 from sordino.evaluation.measuring import Job, measured
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
-from sordino.files import atomic, spreadsheet, write_json
+from sordino.files import atomic, fits, read_json, spreadsheet, write_json
 from sordino.metrics import DEFAULT, Align, Measurement, check, columns, describe, metric
 from sordino.types import Item, Progress
 from sordino.version import __version__
@@ -43,6 +42,15 @@ class Failure:
     id: str
     metric: str
     reason: str
+
+
+class _Content(TypedDict):
+    """What is read of a file of scores."""
+
+    rows: list[dict[str, float | str]]
+    metrics: list[str]
+    failures: list[Failure]
+    metadata: dict[str, Any]
 
 
 @dataclass
@@ -92,13 +100,23 @@ class Scores:
             InputError: the file is missing or is something else.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            failures = [Failure(**failure) for failure in content["failures"]]
-            return cls(content["rows"], tuple(content["metrics"]), failures, content["metadata"])
+            content = read_json(path, dict[str, Any], "file of scores")
         except FileNotFoundError as error:
             raise InputError(path, "there is no such file", "scores written by Scores.to_json") from error
-        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-            raise InputError(path, "does not hold scores", "a file written by Scores.to_json") from error
+        if not _are_scores(content):
+            raise InputError(path, "does not hold scores", "a file written by Scores.to_json")
+        failures = [Failure(**failure) for failure in content["failures"]]
+        return cls(content["rows"], tuple(content["metrics"]), failures, content["metadata"])
+
+
+def _are_scores(content: dict[str, Any]) -> bool:
+    """Tell whether what was read has the parts of scores; every row has an id, and a number in each other column."""
+    if not fits({key: content.get(key) for key in get_type_hints(_Content)}, _Content):
+        return False
+    texts = ("id", "speaker")
+    rows = content["rows"]
+    numbers = (value for row in rows for key, value in row.items() if key not in texts)
+    return all(isinstance(row.get("id"), str) for row in rows) and all(fits(value, float) for value in numbers)
 
 
 def score(

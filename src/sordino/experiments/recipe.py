@@ -32,7 +32,7 @@ from typing import Any
 import yaml
 
 from sordino.errors import InputError
-from sordino.experiments.merge import load, merge, on_base, overriding, parse
+from sordino.experiments.merge import load, merge, on_base, overriding, parse_file
 from sordino.experiments.schema import (
     Arguments,
     Component,
@@ -159,7 +159,7 @@ def read_run(folder: Path) -> Recipe:
         InputError: it names code of the user's, which he has not named himself.
     """
     path = folder / RECIPE
-    values = parse(path.read_text("utf-8"), path)
+    values = parse_file(path)
     demand_names({key: value for key, value in values.items() if key != "teacher"}, path)
     return read(values)
 
@@ -220,7 +220,7 @@ def same_recipe(folder: Path, recipe: Recipe) -> None:
     path = folder / RECIPE
     if not path.is_file():
         raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", "start it without --resume")
-    before, now = flat(parse(path.read_text("utf-8"), path)), flat(recipe.to_mapping())
+    before, now = flat(parse_file(path)), flat(recipe.to_mapping())
     changed = [key for key in before | now if before.get(key) != now.get(key) and key not in _FREE]
     if changed:
         key = changed[0]

@@ -71,7 +71,10 @@ def load_state(folder: Path) -> dict[str, Any]:
         raise InputError(
             path, f"a run of {before} process(es), resumed by {world_size()}", "as many, for the same batches"
         )
-    return _upgraded(state) if state["format"] == 1 else state
+    try:
+        return _upgraded(state) if state["format"] == 1 else state
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(path, f"is damaged ({error})", "the state of a training run", "start the run anew") from error
 
 
 def same_data(state: dict[str, Any], segments: int) -> None:

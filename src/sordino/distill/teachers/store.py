@@ -21,7 +21,7 @@ import shutil
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -29,7 +29,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sordino.errors import InputError
-from sordino.files import atomic, write_json
+from sordino.files import atomic, fits, read_json, write_json
+from sordino.types import Tap
 
 HEADER = "cache.json"
 FORMAT = 2
@@ -38,6 +39,23 @@ _CHECKSUM = "checksum"
 """Key of the checksum in the metadata of a file."""
 _BLOCK = 4096
 """Size in bytes of the blocks of most file systems, in which files take up space."""
+
+
+class _Teacher(TypedDict):
+    """What a header says of the teacher."""
+
+    name: str
+    sample_rate: int
+    taps: dict[str, Tap]
+
+
+class _Header(TypedDict):
+    """What a header holds."""
+
+    format: int
+    teacher: _Teacher
+    facts: dict[str, Any]
+    answers: dict[str, str | int]
 
 
 def digest(value: Any) -> bytes:
@@ -77,14 +95,14 @@ class Store:
         """
         path = self.folder / HEADER
         try:
-            header = json.loads(path.read_text("utf-8"))
+            header = read_json(path, dict[str, Any], "header of a teacher's cache")
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise InputError(path, f"not JSON ({error})", "what sordino writes into a teacher's cache") from error
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
+        if header.get("format") != FORMAT:
             found = "a cache of another version, whose answers mean something else"
             raise InputError(path, found, f"format {FORMAT}", "delete the folder, or give teacher.cache another one")
+        if not fits(header, _Header):
+            raise InputError(path, "is damaged", "what sordino writes into a teacher's cache", "delete the folder")
         return header
 
     def write_header(self, header: Mapping[str, Any]) -> None:

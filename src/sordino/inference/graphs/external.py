@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sordino.audio.pcm import check_shape
 from sordino.errors import InputError
 from sordino.files import identity
 from sordino.inference.graphs import whole
@@ -117,7 +118,7 @@ def _single(source: GraphSource, rate: int | None, threads: int | None) -> Exter
         stft = _checked(path, stft, signature)
     if signature.kind == "gains" and source.kind != "nsnet2":
         raise InputError(path, f"takes {signature.describe()}", "a preset that says what the features are")
-    rate = rate or graph.number("sample_rate", SAMPLE_RATE, least=1)
+    rate = rate or graph.sample_rate(SAMPLE_RATE)
     engine = _engine(graph, stft, signature, source.name, rate, _workers(threads))
     run = _whole(graph, stft, signature) if engine is None else partial(_stepped, engine)
     batch = partial(whole.run_batch, graph, signature) if signature.batches else None
@@ -127,6 +128,7 @@ def _single(source: GraphSource, rate: int | None, threads: int | None) -> Exter
 
 def _compensated(opened: External, source: GraphSource) -> External:
     """Measure the delay of what was opened, and take it off."""
+    check_shape(str(source.path), opened.sample_rate, 1)
     delay = measure_delay(opened.run, opened.sample_rate, str(source.path), opened.longest)
     run, batch, longest = opened.run, opened.run_batch, opened.longest
     if opened.engine is not None:
