@@ -60,6 +60,7 @@ def _svg(draw: Draw, inches: tuple[float, float], letters: str, ground: str, **m
         "svg.hashsalt": "sordino",
         "font.size": 9,
         "axes.facecolor": ground,
+        "text.parse_math": False,  # a title is text, whatever it holds
     }
     with rc_context({**style, **dict.fromkeys(inked, INK)}):
         figure = Figure(figsize=inches, layout="constrained")
