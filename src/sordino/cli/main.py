@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     Exits with 1 when the answer is that something is wrong with the user's files, with 2 after a mistake in what was
-    typed or given, and with 130 after Ctrl-C, except of a stream, which Ctrl-C ends as the end of its input does. SIGTERM
-    and SIGHUP do what Ctrl-C does.
+    typed or given, and with 130 after Ctrl-C, except of a stream, which Ctrl-C ends as the end of its input does.
+    SIGTERM and SIGHUP do what Ctrl-C does.
     """
     warnings.formatwarning = _formatted
     words = list(sys.argv[1:] if arguments is None else arguments)

@@ -18,7 +18,7 @@ from sordino.files import atomic
 from sordino.training.state import STATE, load_state
 
 GOOD = "good.pt"
-"""The state after the last good validation; there is none after a run that has taken all its steps."""
+"""The state after the last good validation; a run that ends well deletes it."""
 
 
 FALLEN = (

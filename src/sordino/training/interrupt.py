@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Interruptible:
-    """Context manager in which SIGINT, SIGTERM and SIGHUP only set ``asked``: the loop can finish its step, save and end.
+    """Context manager in which SIGINT, SIGTERM and SIGHUP only set ``asked``: the loop can finish its step and save.
 
     A second signal interrupts at once. One that is ignored stays so, as SIGHUP below ``nohup``. Python delivers no
     signals outside the main thread, where this does nothing.

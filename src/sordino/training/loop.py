@@ -144,11 +144,12 @@ class Trainer:
         first = rank() == 0
         if status is not None and first:
             self.watch.status = status
-        with Log(self.folder if first else None, self.step, self.validated) as log, Interruptible() as signals:
-            with back_to_good(self.folder):
-                self._run(log, signals, progress if first else None)
+        log = Log(self.folder if first else None, self.step, self.validated)
+        with log, Interruptible() as signals, back_to_good(self.folder):
+            self._run(log, signals, progress if first else None)
         if first:
-            (self.folder / GOOD).unlink(missing_ok=True)
+            if not self.fallen:
+                (self.folder / GOOD).unlink(missing_ok=True)
             models.save(self.judge.network, self.folder / LAST, step=self.step, **self.about)
         best = self.judge.best
         if best is None:
