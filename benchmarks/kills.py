@@ -52,7 +52,7 @@ PRELOAD = [
     "torch.utils.tensorboard",
     "pesq",
 ]
-PRELOAD += ["sordino.data.tools.render", "sordino.data.tools.shard", "sordino.export", "torch.onnx", "pystoi"]
+PRELOAD += ["sordino.data.tools.render", "sordino.data.tools.shard", "sordino.export", "torch.onnx", "pystoi", "pesq"]
 UNET = {"name": "unet", "width": 4, "depth": 2, "groups": 1}
 TRAIN = {"steps": STEPS, "batch_size": 2, "accelerator": "cpu", "workers": 1, "threads": 1, "log_every": 1}
 TRAIN |= {"validate_every": 6, "validate_items": 1, "save_every": 1}

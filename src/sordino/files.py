@@ -91,9 +91,9 @@ def unwritable(path: str | Path, error: OSError) -> InputError:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
+    """Write ``text`` as UTF-8, atomically; what UTF-8 cannot hold, as in odd names of files, becomes ``?``."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
 def write_json(path: str | Path, value: Any) -> None:

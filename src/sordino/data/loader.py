@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import re
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,6 +17,9 @@ from torch.utils.data import DataLoader, Sampler, get_worker_info
 from sordino.data.base import Segments, epoch_order, pad
 from sordino.errors import InputError
 from sordino.types import Batch, Item
+
+DYING_S = 1.0
+"""A process that was killed closes its files a moment before it has ended."""
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
@@ -118,12 +121,12 @@ def loader(
             if isinstance(batch, InputError):
                 raise batch
             yield batch
-    except RuntimeError as error:
-        dead = re.search(r"DataLoader worker \(pid\(s\) (\d+)", str(error))
-        if dead is None:
+    except (RuntimeError, OSError, EOFError) as error:  # the loader's, or that of a batch that the dead worker held
+        dead = items.dead()
+        if not dead:
             raise
         hint = "look whether memory is short, or take fewer train.workers; then go on with --resume"
-        raise InputError(f"data worker {items.last(int(dead[1]))}", "was killed or crashed", hint=hint) from error
+        raise InputError(f"data worker {dead}", "was killed or crashed", hint=hint) from error
 
 
 def _started(batches: DataLoader) -> Iterator[Any]:
@@ -166,13 +169,16 @@ class _ErrorsAsItems:
         except InputError as error:
             return error
 
-    def last(self, process: int) -> str:
-        """Describe a worker by its process and the last item that it began."""
+    def dead(self) -> str:
+        """Describe the first worker that has ended, and the last item that it began; empty if none has."""
+        children = {child.pid: child for child in multiprocessing.active_children()}
         for worker in range(len(self._notes) // 3):
-            owner, epoch, index = self._notes[3 * worker : 3 * worker + 3]
-            if owner == process:
-                return f"{worker} (process {process}), at item {index} of epoch {epoch},"
-        return f"(process {process}), before its first item,"
+            process, epoch, index = self._notes[3 * worker : 3 * worker + 3]
+            if process in children:
+                children[process].join(DYING_S)
+            if process and (process not in children or not children[process].is_alive()):
+                return f"{worker} (process {process}), at item {index} of epoch {epoch}"
+        return ""
 
 
 def _collate_or_error(items: Sequence[Item | InputError]) -> Batch | InputError:
