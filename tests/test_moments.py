@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from xml.dom import minidom
@@ -79,7 +79,7 @@ def test_a_killed_data_worker_is_named_with_its_item_and_the_run_is_saved(
     monkeypatch.setattr(loading, "MP_STATUS_CHECK_INTERVAL", 0.2)
     parent, chld = os.getpid(), signal.getsignal(signal.SIGCHLD)
 
-    def kill_workers(_task: str, done: int, _total: int, _numbers: dict[str, float]) -> None:
+    def kill_workers(_task: str, done: int, _total: int, _numbers: Mapping[str, float]) -> None:
         for status in Path("/proc").glob("[0-9]*/stat") if done == 6 else ():
             if status.read_text().rpartition(")")[2].split()[1] == str(parent):
                 command = (status.parent / "cmdline").read_bytes()
@@ -113,13 +113,13 @@ def test_a_run_that_diverges_goes_back_to_its_last_good_state_and_on_as_advised(
     wild = recipe(8, max_lr=1e30, validate_every=2, save_every=1, schedule="constant", warmup_steps=None)
     calm = recipe(8, max_lr=1e-4, validate_every=2, save_every=1, schedule="constant", warmup_steps=None)
 
-    def stop_after_three(_task: str, done: int, _total: int, _numbers: dict[str, float]) -> None:
+    def stop_after_three(_task: str, done: int, _total: int, _numbers: Mapping[str, float]) -> None:
         if done == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         run.train(calm, out=tmp_path, progress=stop_after_three)
-    with pytest.raises(InputError, match="loss.snr is"):
+    with pytest.raises(InputError, match=r"loss\.snr is"):
         run.train({**calm, "loss": {"snr": {}}}, out=tmp_path, resume=True)
     scores += [float("-inf")] * 3
     with pytest.raises(Diverged, match=r"expected a finite loss; the state is the last good one again, that of step 2"):
@@ -174,7 +174,7 @@ def test_a_study_that_is_terminated_ends_and_saves_its_runs(tmp_path: Path) -> N
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe(100_000, validate_every=100_000)))
     plan = {"recipe": "recipe.yaml", "out": str(tmp_path / "out"), "methods": {"none": {}}, "seeds": [0, 1], "jobs": 2}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(plan))
-    process = copies().Process(target=_study, args=(tmp_path,))
+    process = copies().Process(target=_study, args=(tmp_path,))  # pyright: ignore[reportAttributeAccessIssue]
     process.start()
     assert process.pid is not None
     folders = [tmp_path / "out" / "all" / "none" / f"seed-{seed}" for seed in (0, 1)]
