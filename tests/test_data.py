@@ -249,6 +249,9 @@ def test_the_split_is_by_the_checksum_of_names():
     assert held_out(speakers, 20) == chosen
     assert len(held_out(["a", "b"], 1000)) == 1
     assert len(held_out(["a", "b"], 1)) == 1
+    assert len(held_out(speakers, 1000)) == 4, "of many names, at least four"
+    assert len(held_out([f"n{number}" for number in range(9)], 1000)) == 2, "of few, a quarter"
+    assert held_out(speakers, 20, chosen).isdisjoint(chosen)
     assert recording_of(Path("kitchen_03.flac")) == recording_of(Path("kitchen_11.flac")) == "kitchen"
     assert recording_of(Path("1-22694-B.flac")) == recording_of(Path("1-22694-A.flac")) == "1-22694"
     assert recording_of(Path("door_427012_4.wav")) == "door_427012_4"
@@ -263,13 +266,39 @@ def test_one_voice_is_split_by_utterance_and_one_noise_is_refused(tmp_path):
     write(tmp_path / "noise" / "fan_00.wav", hiss(1, seed=50), 16000)
     write(tmp_path / "noise" / "fan_01.wav", hiss(1, seed=51), 16000)
     source = sources.Mix(f"{tmp_path}/clean", f"{tmp_path}/noise", segment_s=0.5)
-    with pytest.raises(InputError, match="one noise recording"):
+    with pytest.raises(InputError, match="holds 1 noise recording; expected at least 2"):
         source.train(0)
     write(tmp_path / "noise" / "rain.wav", hiss(1, seed=52), 16000)
     source = sources.Mix(f"{tmp_path}/clean", f"{tmp_path}/noise", segment_s=0.5)
     train = source.train(0)
     heard = {train[0, index].id.partition("+")[0] for index in range(len(train))}
     assert heard.isdisjoint({item.id.partition("+")[0] for item in source.valid()})
+
+
+def test_a_test_of_ones_own_noise_has_what_neither_training_nor_validation_has(tmp_path):
+    for number in range(12):
+        write(tmp_path / "clean" / f"speaker{number}" / "a.wav", hiss(1, seed=number), 16000)
+        write(tmp_path / "noise" / f"noise{number}.wav", hiss(1, seed=50 + number), 16000)
+    clean, noise = f"{tmp_path}/clean", f"{tmp_path}/noise"
+    source = sources.Mix(clean, noise, segment_s=0.5, test_items=9, valid_items=9, augment=None)
+    parts = {
+        "train": [source.train(0)[divmod(i, 12)] for i in range(60)],
+        "valid": source.valid(),
+        "test": source.test(),
+    }
+    noises = {name: {item.id.partition("+")[2].partition("@")[0] for item in items} for name, items in parts.items()}
+    speakers = {name: {item.speaker for item in items} for name, items in parts.items()}
+    for found in (noises, speakers):
+        assert len(found["valid"]) == len(found["test"]) == 3
+        assert len(found["train"] | found["valid"] | found["test"]) == sum(map(len, found.values()))
+    assert [item.id for item in source.test()] == [item.id for item in parts["test"]]
+    with pytest.raises(InputError, match="test_items: stands beside test_noisy"):
+        sources.Mix(clean, noise, test_items=9, test_noisy=noise, test_clean=clean)
+    pairs = sources.Pairs(clean, clean, test_fraction=0.1, segment_s=0.5)
+    ids = {split: {pair.id for pair in pairs.pairs(split)} for split in ("train", "valid", "test")}
+    assert {split: len(found) for split, found in ids.items()} == {"train": 6, "valid": 3, "test": 3}
+    assert len(set.union(*ids.values())) == 12
+    assert {item.id for item in pairs.test()} == ids["test"]
 
 
 def tones(talkers: int, seconds: float) -> Mixer:
@@ -525,10 +554,10 @@ def test_the_shared_corpus_is_split_as_its_readme_says():
     )
     speech, noise = source._split
     assert not any("esc50-cc0" in path.parts for path, _ in noise)
-    for path, held in speech:
-        assert held == (zlib.crc32(path.parent.name.encode()) % 20 == 0)
-    for path, held in noise:
-        assert held == (zlib.crc32(recording_of(path).encode()) % 10 == 0)
+    for path, split in speech:
+        assert (split == "valid") == (zlib.crc32(path.parent.name.encode()) % 20 == 0)
+    for path, split in noise:
+        assert (split == "valid") == (zlib.crc32(recording_of(path).encode()) % 10 == 0)
     train = source.train(0)
     assert train[0, 0].noisy.shape == (32000,)
     assert {item.speaker for item in source.valid()}.isdisjoint({train[0, i].speaker for i in range(0, len(train), 60)})

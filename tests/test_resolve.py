@@ -48,7 +48,8 @@ def test_nothing_and_a_name_are_students_that_ship() -> None:
 )
 def test_a_file_is_known_by_its_suffix(tmp_path: Path, file: str, kind: str, name: str) -> None:
     path = tmp_path / file
-    with pytest.raises(InputError, match=f"{file}: no such model; expected a .onnx file, a checkpoint, or one of unet"):
+    expected = f"expected a .onnx file, a checkpoint, or one of {DEFAULT_STUDENT}"
+    with pytest.raises(InputError, match=f"{file}: no such model; {expected}"):
         resolve(path)
     assert resolve(path, otherwise="recipe").kind == kind  # its reader says that it is not there
     path.touch()

@@ -133,7 +133,7 @@ def noise(path: Path, seconds: float, seed: int = 0, rate: int = 16000) -> Path:
 def test_twenty_uploads_at_once_are_all_enhanced_and_none_is_kept(server: Server, tmp_path: Path) -> None:
     sources = [noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(AT_ONCE)]
     answers, grown_mib = [], []
-    # Allocators grow for some rounds, on one machine longer than on another; what is kept of uploads, in every round.
+    # Allocators grow for some rounds, on one machine longer than on another; kept uploads grow with every round.
     while not grown_mib or (min(grown_mib) >= KEPT_MIB_EACH * AT_ONCE and len(grown_mib) < ROUNDS):
         before = server.resident_mib()
         with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -19,7 +19,7 @@ import soundfile
 import sordino
 from helpers.browser import CHROMIUM, CONTRAST, LACKING, PATIENCE_MS, PHONE, WORDS, opened
 from sordino.app.site import npm, write_site
-from sordino.assets import SPEECH
+from sordino.assets import DEFAULT_STUDENT, SPEECH
 from sordino.audio import sound_files
 from sordino.errors import InputError
 
@@ -72,7 +72,7 @@ def talk() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = serving("unet-24", tmp_path_factory.mktemp("unet"))
+    server = serving(DEFAULT_STUDENT, tmp_path_factory.mktemp("unet"))
     yield server
     server.stop()
 
@@ -125,7 +125,7 @@ def check(estimate: np.ndarray, noisy: np.ndarray, model: str | Path) -> None:
 def test_the_page_equals_python_and_works_without_its_server(
     page: Page, talk: np.ndarray, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    site = serving("unet-24", tmp_path_factory.mktemp("alone"))
+    site = serving(DEFAULT_STUDENT, tmp_path_factory.mktemp("alone"))
     visit(page, site)
     page.get_by_text("works offline").wait_for()
     stereo = np.stack([talk, talk[::-1]], axis=1)[: RATE + 77]
@@ -135,11 +135,11 @@ def test_the_page_equals_python_and_works_without_its_server(
         ("float.wav", talk[:200], "FLOAT"),
     ):
         soundfile.write(tmp_path / name, sound, RATE, subtype)
-        check(enhanced(page, tmp_path / name), soundfile.read(tmp_path / name, dtype="float32")[0], "unet-24")
+        check(enhanced(page, tmp_path / name), soundfile.read(tmp_path / name, dtype="float32")[0], DEFAULT_STUDENT)
     site.stop()
     page.reload()
     page.get_by_text("Ready.").wait_for()
-    check(enhanced(page, tmp_path / "whole.wav"), talk, "unet-24")
+    check(enhanced(page, tmp_path / "whole.wav"), talk, DEFAULT_STUDENT)
 
 
 def test_other_formats_and_rates_are_brought_to_the_students(
@@ -197,7 +197,7 @@ def test_the_microphone_is_enhanced_live(page: Page, site: Server) -> None:
     context.close()
     assert len(noisy) >= RATE // 2
     assert noisy.std() > 0.01
-    check(estimate, noisy, "unet-24")
+    check(estimate, noisy, DEFAULT_STUDENT)
 
 
 def test_mistakes_are_one_sentence_on_the_page(page: Page, site: Server, tmp_path: Path) -> None:

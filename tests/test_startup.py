@@ -49,7 +49,7 @@ def noisy(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("model", "graph"),
-    [([], "unet-24.stream.onnx"), (["--model", "manner-s-1.5gf-int8"], "manner-s-1.5gf-int8.onnx")],
+    [([], "dualpath-24.stream.onnx"), (["--model", "manner-s-1.5gf-int8"], "manner-s-1.5gf-int8.onnx")],
 )
 def test_a_file_is_enhanced_with_one_session_and_no_card_is_read(noisy: Path, model: list[str], graph: str) -> None:
     found = run("enhance", str(noisy), "-o", str(noisy.with_name("clean.wav")), *model)

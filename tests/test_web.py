@@ -23,7 +23,7 @@ from sordino.app.serve.blind_test import NEITHER, BlindTest, scores_table, tally
 from sordino.app.serve.models import Offer, offers
 from sordino.app.serve.service import WITHOUT_LIMIT_DB, Left, Service
 from sordino.app.serve.sessions import Sessions
-from sordino.assets import shipped, student_file
+from sordino.assets import DEFAULT_STUDENT, shipped, student_file
 from sordino.errors import InputError
 from sordino.inference.enhance import enhance
 from sordino.inference.files import enhance_file
@@ -264,7 +264,7 @@ def test_offers_say_size_cost_and_latency(tmp_path: Path) -> None:
     run.mkdir()
     (run / "best.onnx").write_bytes(student_file("unet-24").read_bytes())
     found = offers([str(run / "best.onnx")])
-    assert next(iter(found)) == "unet-24"
+    assert next(iter(found)) == DEFAULT_STUDENT
     assert "43,560 parameters" in str(found["unet-24"])
     assert "latency 20 ms" in str(found["unet-24"])
     assert "needs the whole recording" in str(found["manner-s-1.5gf"])

@@ -15,7 +15,7 @@ STUDENTS = ASSETS / "models"
 PAGE = ASSETS / "page"
 SPEECH = ASSETS / "speech" / "common_voice_hsb.flac"
 
-DEFAULT_STUDENT = "unet-24"
+DEFAULT_STUDENT = "dualpath-24"
 """The student that runs where no model is named."""
 
 INT8 = "-int8"

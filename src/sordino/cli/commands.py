@@ -32,6 +32,7 @@ COMMANDS = {
     "live": Entry("take the noise out of what a microphone records, live", "live", "LIVE"),
     "models": Entry("list the students that ship with sordino", "enhance", "MODELS"),
     "serve": Entry("a page on this machine, to hear what models do", "serve", "SERVE"),
+    "new": Entry("look at a folder of recordings and write a recipe for it", "new", "NEW"),
     "train": Entry("train a teacher, a baseline or a distilled student", "train", "TRAIN"),
     "evaluate": Entry("score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR, DNSMOS", "measure", "EVALUATE"),
     "study": Entry("train methods x scenarios x seeds, and compare them", "train", "STUDY"),

@@ -100,7 +100,7 @@ EXPORT = Command(
     "registry, once.",
     lambda: (
         "examples:\n  sordino export runs/student/best.safetensors -o student.onnx\n"
-        "  sordino export unet-24 --web page\n"
+        "  sordino export dualpath-24 --web page\n"
         "  sordino export runs/student/best.safetensors -o student.onnx --int8 --data noisy/ clean/"
     ),
 )

@@ -6,7 +6,7 @@ import fnmatch
 import os
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -162,16 +162,25 @@ def recording_of(path: Path) -> str:
     return re.sub(r"^(\d-\d+)-[A-Z]$", r"\1", stem)
 
 
-def held_out(names: Iterable[str], modulo: int) -> set[str]:
-    """Choose the names kept for validation: those whose CRC-32 is 0 modulo ``modulo``, the same on every machine.
+HELD_OUT_AT_LEAST = 4
+"""Fewer names than these say little of a network; of few names, a quarter is kept."""
 
-    If that is none or all of them, the one with the smallest remainder is chosen.
+
+def held_out(names: Iterable[str], modulo: int, leave: Collection[str] = ()) -> set[str]:
+    """Choose the names to keep apart: those whose CRC-32 is 0 modulo ``modulo``, the same on every machine.
+
+    If these are less than four, further ones are chosen by the smallest remainder, up to a quarter of all names.
+
+    Args:
+        names: of speakers, recordings or files.
+        modulo: the inverse of the share that is chosen.
+        leave: names that are not to be chosen, as they are kept for something else. Remainders are counted from 1 then.
     """
-    remainders = {name: zlib.crc32(name.encode()) % modulo for name in set(names)}
-    chosen = {name for name, remainder in remainders.items() if remainder == 0}
-    if 0 < len(chosen) < len(remainders):
-        return chosen
-    return {min(remainders, key=lambda name: (remainders[name], name))}
+    remainders = {name: (zlib.crc32(name.encode()) - bool(leave)) % modulo for name in set(names)}
+    order = sorted(set(remainders) - set(leave), key=lambda name: (remainders[name], name))
+    chosen = [name for name in order if remainders[name] == 0]
+    enough = max(1, min(HELD_OUT_AT_LEAST, len(remainders) // 4))
+    return set(order[: max(len(chosen), enough)] if len(chosen) < len(remainders) else order[:1])
 
 
 def pair_files(noisy: str | Path, clean: str | Path, manifest: str | None = None) -> list[tuple[str, Path, Path]]:

@@ -10,7 +10,7 @@ from typing import Any
 from sordino.data.augmentation import DEFAULT, Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixer, Mixing
-from sordino.data.pairs import test_items
+from sordino.data.pairs import Split, test_items
 from sordino.data.recordings import Recordings, Responses, audio_below, held_out, is_synthetic, recording_of, speaker_of
 from sordino.errors import InputError
 from sordino.types import Item
@@ -43,6 +43,8 @@ class Mix:
             as in the mixture (noise is to be removed, not reverberation) unless ``augment.reference`` differs.
         epoch_size: segments per epoch; none takes as many as cover all training speech.
         valid_items: number of validation mixtures.
+        test_items: number of test mixtures, where no recorded pairs are given, of speakers and noises that neither
+            training nor validation has; 0 keeps none apart.
         exclude: folders or files to leave out of clean and noise, by name or pattern, such as ``esc50-cc0``.
         sample_rate: rate of every file in Hz.
         cache: keep decoded files in memory, 115 MB per hour at 16 kHz in each process; for corpora of some hours.
@@ -69,6 +71,7 @@ class Mix:
         reverb: float = 0.5,
         epoch_size: int | None = None,
         valid_items: int = 32,
+        test_items: int = 0,
         exclude: tuple[str, ...] = (),
         sample_rate: int = 16000,
         cache: bool = True,
@@ -79,34 +82,39 @@ class Mix:
         self.impulse_responses = impulse_responses
         self.mixing = Mixing(snr_db, level_db, tempo, babble, reverb, augmentation(augment))
         self.segment_s, self.epoch_size, self.valid_items = segment_s, epoch_size, valid_items
-        self.exclude, self.manifest = tuple(exclude), manifest
+        if test_items and test_noisy is not None:
+            raise InputError("test_items", "stands beside test_noisy", "one of them", "leave one out")
+        self.test_items, self.exclude, self.manifest = test_items, tuple(exclude), manifest
         self.sample_rate, self.cache = sample_rate, cache
 
     def train(self, seed: int) -> Segments:
         """Return training segments of ``segment_s``; see :class:`sordino.data.base.Source`."""
-        return self._mixer(valid=False).segments(seed, self.segment_s, self.epoch_size)
+        return self._mixer("train").segments(seed, self.segment_s, self.epoch_size)
 
     def valid(self) -> Sequence[Item]:
         """Return ``valid_items`` fixed mixtures of held-out speakers and noises, even over ratios and kinds of noise.
 
         They are augmented as in training, but all contain speech; tempo, babble and recorded rooms are not used.
         """
-        return self._mixer(valid=True).valid(self.valid_items)
+        return self._mixer("valid").valid(self.valid_items)
 
     def test(self) -> Sequence[Item]:
-        """Return the recorded pairs of ``test_noisy`` and ``test_clean``."""
+        """Return the recorded pairs of ``test_noisy`` and ``test_clean``, or ``test_items`` fixed mixtures."""
+        if self.test_items:
+            return self._mixer("test").valid(self.test_items)
         return test_items(self.test_noisy, self.test_clean, self.sample_rate)
 
-    def _mixer(self, valid: bool) -> Mixer:
-        """Return the mixer of the training files or of the validation files."""
-        speech, noise = ([path for path, is_held_out in part if is_held_out == valid] for part in self._split)
-        mixing = (self.mixing.for_validation() or self.mixing) if valid else self.mixing
-        rooms = [] if valid or self.impulse_responses is None else audio_below(self.impulse_responses)
+    def _mixer(self, split: Split) -> Mixer:
+        """Return the mixer of the files of a split; only that of training has tempo, babble and recorded rooms."""
+        speech, noise = ([path for path, owner in part if owner == split] for part in self._split)
+        training = split == "train"
+        mixing = self.mixing if training else self.mixing.for_validation() or self.mixing
+        rooms = audio_below(self.impulse_responses) if training and self.impulse_responses is not None else []
         return Mixer(
-            Recordings(speech, self.sample_rate, self.cache and not valid),
+            Recordings(speech, self.sample_rate, self.cache and training),
             [speaker_of(path, self.clean) for path in speech],
             [path.stem for path in speech],
-            Recordings(noise, self.sample_rate, self.cache and not valid),
+            Recordings(noise, self.sample_rate, self.cache and training),
             [path.stem for path in noise],
             self.sample_rate,
             mixing,
@@ -115,25 +123,33 @@ class Mix:
         )
 
     @cached_property
-    def _split(self) -> tuple[list[tuple[Path, bool]], list[tuple[Path, bool]]]:
-        """Files of speech and of noise, each with whether it is held out for validation."""
+    def _split(self) -> tuple[list[tuple[Path, Split]], list[tuple[Path, Split]]]:
+        """Files of speech and of noise, each with the split that it belongs to."""
         speech = audio_below(self.clean, self.exclude, self.manifest)
         groups = [speaker_of(path, self.clean) for path in speech]
         if len(set(groups)) == 1:  # a student for one voice: utterances are held out instead of speakers
             groups = [path.stem for path in speech]
         noise = audio_below(self.noise, self.exclude, self.manifest)
         recordings = [recording_of(path) for path in noise]
+        test = bool(self.test_items)
         return (
-            _hold_out(self.clean, "utterance", speech, groups, VALID_SPEAKERS),
-            _hold_out(self.noise, "noise recording", noise, recordings, VALID_NOISES),
+            _hold_out(self.clean, "utterance", speech, groups, VALID_SPEAKERS, test),
+            _hold_out(self.noise, "noise recording", noise, recordings, VALID_NOISES, test),
         )
 
 
 def _hold_out(
-    folder: str, what: str, paths: Sequence[Path], groups: Sequence[str], modulo: int
-) -> list[tuple[Path, bool]]:
-    """Return each file with whether its group is held out for validation; an InputError if there is only one group."""
-    if len(set(groups)) < 2:
-        raise InputError(folder, f"holds one {what}", "at least two, as one is kept for validation")
+    folder: str, what: str, paths: Sequence[Path], groups: Sequence[str], modulo: int, test: bool
+) -> list[tuple[Path, Split]]:
+    """Return each file with the split of its group; an InputError if there are too few groups for all splits."""
+    if len(set(groups)) < 2 + test:
+        kept = "one is kept for validation" + (" and one for the test" if test else "")
+        raise InputError(
+            folder, f"holds {len(set(groups))} {what}{'s' * (len(set(groups)) > 1)}", f"at least {2 + test}, as {kept}"
+        )
     valid = held_out(groups, modulo)
-    return [(path, group in valid) for path, group in zip(paths, groups, strict=True)]
+    tested = held_out(groups, modulo, valid) if test else set[str]()
+    return [
+        (path, "valid" if group in valid else "test" if group in tested else "train")
+        for path, group in zip(paths, groups, strict=True)
+    ]

@@ -29,6 +29,7 @@ class Pairs:
         valid_noisy: folder of validation recordings; none takes speakers of ``noisy``.
         valid_clean: folder of their clean partners.
         valid_fraction: approximate share of the speakers that is kept for validation; unused with ``valid_noisy``.
+        test_fraction: approximate share of the speakers that is kept for a test; unused with ``test_noisy``.
         test_noisy: folder of noisy test recordings.
         test_clean: folder of their clean partners.
         segment_s: length of a training segment in seconds; shorter recordings are zero-padded.
@@ -53,6 +54,7 @@ class Pairs:
         valid_noisy: str | None = None,
         valid_clean: str | None = None,
         valid_fraction: float = 0.1,
+        test_fraction: float = 0.0,
         test_noisy: str | None = None,
         test_clean: str | None = None,
         segment_s: float = 4.0,
@@ -67,6 +69,10 @@ class Pairs:
     ) -> None:
         if not 0 < valid_fraction <= 0.5:
             raise InputError("valid_fraction", f"{valid_fraction}", "above 0, at most 0.5")
+        if not 0 <= test_fraction <= 0.5:
+            raise InputError("test_fraction", f"{test_fraction}", "0 to 0.5")
+        if test_fraction and clean is None:
+            raise InputError("test_fraction", "needs clean recordings", hint="give clean, or leave test_fraction out")
         changes = {"tempo": tempo, "snr_db": snr_db, "level_db": level_db, "augment": augment}
         for argument, value in changes.items():
             if value is not None and clean is None:
@@ -75,44 +81,49 @@ class Pairs:
         self.synthetic = is_synthetic(noisy)
         self.labels = "all" if clean is not None else "none"
         self.noisy, self.clean, self.valid_noisy, self.valid_clean = noisy, clean, valid_noisy, valid_clean
-        self.valid_fraction, self.test_noisy, self.test_clean = valid_fraction, test_noisy, test_clean
+        self.valid_fraction, self.test_fraction = valid_fraction, 0.0 if test_noisy else test_fraction
+        self.test_noisy, self.test_clean = test_noisy, test_clean
         self.segment_s, self.stride_s = segment_s, stride_s
         self.mixing = Mixing(snr_db, level_db, tempo, augment=augmentation(augment))
         self.sample_rate, self.cache, self.manifest = sample_rate, cache, manifest
 
     def train(self, seed: int) -> Segments:
         """Return training segments of ``segment_s``; see :class:`sordino.data.base.Source`."""
-        pairs = PairSet.open(self._split[0], self.sample_rate, self.cache)
+        pairs = PairSet.open(self._split["train"], self.sample_rate, self.cache)
         return pairs.segments(seed, self.segment_s, self.stride_s, self.mixing)
 
     def valid(self) -> Sequence[Item]:
         """Return whole recordings of held-out speakers or of ``valid_noisy``, augmented, but all with speech."""
-        return PairSet.open(self._split[1], self.sample_rate).whole(self.mixing.for_validation())
+        return PairSet.open(self._split["valid"], self.sample_rate).whole(self.mixing.for_validation())
 
     def test(self) -> Sequence[Item]:
-        """Return whole recordings of ``test_noisy``."""
+        """Return whole recordings of ``test_noisy``, or of the speakers that ``test_fraction`` keeps; as they are."""
+        if self.test_fraction:
+            return PairSet.open(self._split["test"], self.sample_rate).whole()
         return test_items(self.test_noisy, self.test_clean, self.sample_rate)
 
     def pairs(self, split: Split) -> list[Pair]:
         """List the files of a split; an empty list if there is no test set."""
-        if split == "test":
-            return [] if self.test_noisy is None else list_pairs(self.test_noisy, self.test_clean)
-        train, valid = self._split
-        return valid if split == "valid" else train
+        if split == "test" and self.test_noisy is not None:
+            return list_pairs(self.test_noisy, self.test_clean)
+        return self._split[split]
 
     @cached_property
-    def _split(self) -> tuple[list[Pair], list[Pair]]:
-        """Pairs for training and pairs for validation."""
+    def _split(self) -> dict[Split, list[Pair]]:
+        """Pairs by the split that they belong to, those of ``test_noisy`` left out."""
         pairs = list_pairs(self.noisy, self.clean, self.manifest)
-        if self.valid_noisy is not None:
-            return pairs, list_pairs(self.valid_noisy, self.valid_clean, self.manifest)
         groups = [pair.speaker for pair in pairs]
         if len(set(groups)) == 1:
             groups = [pair.id for pair in pairs]
-        if len(pairs) < 2:
-            raise InputError(self.noisy, "holds one recording", "at least two, as one is kept for validation")
-        valid = held_out(groups, round(1 / self.valid_fraction))
-        parts: tuple[list[Pair], list[Pair]] = [], []
+        kept = (self.valid_noisy is None) + bool(self.test_fraction)
+        if len(set(groups)) <= kept:
+            what = " and ".join(["validation"] * (self.valid_noisy is None) + ["the test"] * bool(self.test_fraction))
+            raise InputError(self.noisy, f"holds too few recordings ({len(pairs)})", f"one more, as {what} take some")
+        valid = held_out(groups, round(1 / self.valid_fraction)) if self.valid_noisy is None else set[str]()
+        tested = held_out(groups, round(1 / self.test_fraction), valid) if self.test_fraction else set[str]()
+        split: dict[Split, list[Pair]] = {"train": [], "valid": [], "test": []}
         for pair, group in zip(pairs, groups, strict=True):
-            parts[group in valid].append(pair)
-        return parts
+            split["valid" if group in valid else "test" if group in tested else "train"].append(pair)
+        if self.valid_noisy is not None:
+            split["valid"] = list_pairs(self.valid_noisy, self.valid_clean, self.manifest)
+        return split

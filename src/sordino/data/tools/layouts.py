@@ -43,6 +43,8 @@ def detect(root: str | Path) -> Layout:
     * mix: ``clean``, ``noise``; pairs and mix may have ``valid/`` and ``test/`` with ``noisy`` and ``clean`` inside;
     * noisy: sound files and none of these folders.
 
+    A folder ``speech`` is taken for ``clean`` where there is no such folder.
+
     Raises:
         InputError: the folder is missing, or has none of these layouts.
     """
@@ -62,17 +64,23 @@ def detect(root: str | Path) -> Layout:
         tests = [("test", root / below), ("test", root / "datasets" / below)]
         return Layout("dns", root, (*_to_mix(root / "datasets"), *_pairs(tests)))
     own = [("valid", root / "valid"), ("test", root / "test")]
-    if (root / "noise").is_dir() and (root / "clean").is_dir():
+    if (root / "noise").is_dir() and _clean(root).is_dir():
         return Layout("mix", root, (*_to_mix(root), *_pairs(own)))
-    if (root / "noisy").is_dir() or (root / "clean").is_dir():
-        return Layout("pairs", root, (Part("train", root / "noisy", root / "clean"), *_pairs(own)))
+    if (root / "noisy").is_dir() or _clean(root).is_dir():
+        return Layout("pairs", root, (Part("train", root / "noisy", _clean(root)), *_pairs(own)))
     if not list_audio(root):
         raise InputError(root, "holds no sound files", "noisy/ and clean/, or clean/ and noise/, or recordings")
     return Layout("noisy", root, (Part("train", root, None),))
 
 
 def _to_mix(folder: Path) -> tuple[Part, Part]:
-    return Part("speech", None, folder / "clean"), Part("noise", folder / "noise", None)
+    return Part("speech", None, _clean(folder)), Part("noise", folder / "noise", None)
+
+
+def _clean(folder: Path) -> Path:
+    """Return the folder of clean speech, which is often called speech."""
+    speech = folder / "speech"
+    return speech if speech.is_dir() and not (folder / "clean").is_dir() else folder / "clean"
 
 
 def _pairs(homes: list[tuple[str, Path]]) -> list[Part]:

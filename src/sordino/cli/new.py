@@ -1,0 +1,96 @@
+"""``sordino new``: a first recipe for a folder of the user's own recordings."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sordino.assets import DEFAULT_STUDENT
+from sordino.cli.base import Answer, Command, flag
+from sordino.cli.progress import Display
+from sordino.data.tools.survey import Folder, Survey
+from sordino.errors import InputError
+
+LITTLE_SPEECH_S = 600
+
+
+def new(given: Namespace) -> Answer:
+    import yaml
+
+    from sordino.data.tools.survey import survey
+    from sordino.experiments.draft import ROADS, draft
+    from sordino.files import write_text
+
+    out = Path(given.output or f"{Path(given.folder).resolve().name}.yaml")
+    if out.exists():
+        raise InputError(out, "is there already", hint="name another file with -o")
+    with Display() as show:
+        found = survey(given.folder, show)
+    recipe = draft(found, given.student, given.teacher)
+    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+    write_text(out, f"# {ROADS[found.layout.kind]}. docs/settings.md explains every line.\n{text}")
+    lines = [f"{given.folder}: {ROADS[found.layout.kind]}", *map(_line, found.folders), *_advice(found)]
+    lines += [f"\n{out} is written. Next:", *(f"  {command}" for command in commands(found, out, recipe))]
+    return {"recipe": str(out), "kind": found.layout.kind, "values": recipe}, "\n".join(lines)
+
+
+def commands(found: Survey, recipe: Path, values: Mapping[str, Any]) -> list[str]:
+    """The commands that lead from the folder to an enhanced recording."""
+    from sordino.experiments.draft import prepared
+
+    root = found.layout.root
+    home, best = prepared(root, found), f"{values['out']}/best.safetensors"
+    first = [f"sordino data prepare {root} {home}"] if home != root else []
+    scored = [] if found.layout.kind == "noisy" else [f"sordino evaluate {best}"]
+    return [
+        *first,
+        f"sordino data check {home}",
+        f"sordino train {recipe} --dry-run    # how long it takes here",
+        f"sordino train {recipe}",
+        *scored,
+        f"sordino enhance NOISY.wav -o OUT.wav --model {best}",
+    ]
+
+
+def _line(folder: Folder) -> str:
+    """What a folder holds, in one line."""
+    rates = ", ".join(f"{rate} Hz" for rate in sorted(folder.rates)) or "nothing that can be read"
+    whose = "recordings" if folder.content == "noise" else "speakers"
+    counts = f"{folder.files:6} files {folder.seconds / 60:8.1f} min  {folder.sources} {whose}, {rates}"
+    return f"  {folder.split:6} {folder.content:6} {counts}"
+
+
+def _advice(found: Survey) -> list[str]:
+    """What a user should know before training."""
+    advice = [f"cannot be read: {reason}" for folder in found.folders for reason in folder.unreadable]
+    for folder in found.folders:
+        if folder.content == "clean" and folder.split in ("speech", "train") and folder.seconds < LITTLE_SPEECH_S:
+            advice.append("little speech: less than ten minutes. docs/data.md names public corpora to put beside it")
+        if folder.content == "noise" and 0 < folder.sources < 8:
+            advice.append(
+                f"{folder.sources} recordings of noise: validation and test have one each, so they say little"
+            )
+    return advice
+
+
+NEW = Command(
+    new,
+    (
+        flag("folder", help="clean/ and noise/, noisy/ and clean/, or noisy recordings; test/noisy and test/clean too"),
+        flag("-o", "--output", help="the recipe to write (default: the folder's name with .yaml)"),
+        flag(
+            "--student",
+            default=DEFAULT_STUDENT,
+            help=f"a student that ships and goes on, or new for one that begins (default {DEFAULT_STUDENT})",
+        ),
+        flag("--teacher", help="a student that ships, a checkpoint, or PRESET:FILE, such as gtcrn:gtcrn_simple.onnx"),
+    ),
+    "Look at a folder of recordings and write a recipe that works at once: a shipped student goes on with them, or a\n"
+    "new one begins. Some speakers and noises are kept apart for validation, and others for a test.",
+    lambda: (
+        "examples:\n  sordino new my/recordings\n  sordino new my/recordings --student new --teacher unet-64\n"
+        "  sordino new phone-calls    # noisy alone: unet-64 teaches"
+    ),
+)

@@ -1,0 +1,126 @@
+"""Write a first recipe for a user's own recordings: what can be trained on them, with settings that work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sordino.assets import DEFAULT_STUDENT, students
+from sordino.data.tools.survey import Survey
+from sordino.errors import InputError
+
+RATE = 16000
+"""Hz of the networks that ship; other recordings are resampled first."""
+NEW = "new"
+LABEL_FREE_TEACHER = "unet-64"
+"""The largest of the shipped networks that stream: it teaches where there is no clean speech and no other teacher."""
+
+LOSSES = {"compressed": {}, "perceptual": {}, "snr": {}}
+WEIGHTS = {"perceptual": 0.01, "snr": 0.005}
+"""Of the student that ships, see benchmarks/real/student.yaml."""
+TEST_ITEMS, TEST_FRACTION = 32, 0.1
+
+ROADS = {
+    "mix": "clean speech and noise, mixed anew for every step",
+    "valentini": "VoiceBank-DEMAND: pairs of noisy and clean recordings",
+    "dns": "DNS Challenge: clean speech and noise, mixed anew for every step",
+    "pairs": "pairs of noisy and clean recordings",
+    "noisy": "noisy recordings alone: a teacher's estimates take the place of clean speech",
+}
+
+
+def draft(found: Survey, student: str = DEFAULT_STUDENT, teacher: str | None = None) -> dict[str, Any]:
+    """Return the values of a recipe for recordings.
+
+    Args:
+        found: what is there.
+        student: name of a shipped student that goes on, or ``new`` for one that begins.
+        teacher: name of a shipped student, a checkpoint, or ``PRESET:FILE``; none trains on clean speech alone.
+
+    Raises:
+        InputError: there is too little to train on, the student does not ship, or the corpus has recipes of its own.
+    """
+    data, root = _data(found), found.layout.root
+    recipe: dict[str, Any] = {
+        "title": f"a student for {root.resolve().name}",
+        "out": f"runs/{root.resolve().name}",
+        "model": _model(student),
+        "data": data,
+        "loss": dict(LOSSES),
+        "weights": {f"loss/{name}": weight for name, weight in WEIGHTS.items()},
+    }
+    if found.layout.kind == "noisy":
+        recipe |= {"loss": {}, "weights": {}}
+        teacher = teacher or LABEL_FREE_TEACHER
+    if teacher is not None:
+        recipe["teacher"] = _teacher(teacher)
+        recipe["distill"] = {"output": {"loss": {"compressed": 1, **WEIGHTS}}}
+    begins = student == NEW
+    return recipe | {"train": _training(begins)}
+
+
+def prepared(root: Path, found: Survey) -> Path:
+    """Return the folder that a recipe reads: ``root``, or that of its copies at the networks' rate."""
+    return root if found.rates() <= {RATE} else root.with_name(f"{root.name}-{RATE // 1000}k")
+
+
+def _model(student: str) -> dict[str, Any]:
+    if student == NEW:
+        return {"name": "dualpath", "width": 24}
+    if student not in students():
+        raise InputError("--student", f"{student!r} does not ship", f"{NEW}, or one of {', '.join(students())}")
+    return {"checkpoint": student}
+
+
+def _teacher(teacher: str) -> dict[str, Any]:
+    preset, colon, file = teacher.partition(":")
+    return {"preset": preset, "file": file} if colon else {"checkpoint": teacher}
+
+
+def _training(begins: bool) -> dict[str, Any]:
+    """Settings of the shipped student's run, shorter where a student goes on."""
+    return {
+        "steps": 12000 if begins else 2000,
+        "batch_size": 8,
+        "max_lr": 3e-3 if begins else 1e-3,
+        "optimizer": "adamw",
+        "schedule": "cosine",
+        "warmup_steps": 300 if begins else 100,
+        "grad_clip": 5.0,
+        "ema": 0.999 if begins else 0.99,
+        "validate_every": 1000 if begins else 200,
+        "save_every": 200,
+    }
+
+
+def _data(found: Survey) -> dict[str, Any]:
+    """Return the section ``data``; whatever the corpus has as test set is used, and one is kept apart otherwise."""
+    root, kind = found.layout.root, found.layout.kind
+    home = prepared(root, found)
+    at = {(folder.split, folder.content): str(home / folder.path.relative_to(root)) for folder in found.folders}
+    filled = {(folder.split, folder.content) for folder in found.folders if folder.files}
+    tests = {f"test_{side}": at["test", side] for side in ("noisy", "clean") if ("test", side) in filled}
+    if kind in ("valentini", "dns"):
+        recipe = "valentini/manner-b-teacher" if kind == "valentini" else "dns/manner-s-teacher"
+        raise InputError(root, f"is the corpus {ROADS[kind]}", hint=f"recipes for it ship: sordino train {recipe}")
+    if kind == "mix":
+        _both(root, filled, ("speech", "clean"), ("noise", "noise"))
+        kept = tests or {"test_items": TEST_ITEMS}
+        return {"name": "mix", "clean": at["speech", "clean"], "noise": at["noise", "noise"], "segment_s": 2.0, **kept}
+    if kind == "pairs":
+        _both(root, filled, ("train", "noisy"), ("train", "clean"))
+        valid = {f"valid_{side}": at["valid", side] for side in ("noisy", "clean") if ("valid", side) in filled}
+        kept = tests or {"test_fraction": TEST_FRACTION}
+        data = {"name": "pairs", "noisy": at["train", "noisy"], "clean": at["train", "clean"], "segment_s": 2.0}
+        return data | {"stride_s": 2.0, "augment": {}} | valid | kept
+    if (root / "noise").is_dir():
+        _both(root, filled, ("speech", "clean"))
+    return {"name": "pairs", "noisy": str(home), "segment_s": 2.0, "stride_s": 2.0}
+
+
+def _both(root: Path, filled: set[tuple[str, str]], *needed: tuple[str, str]) -> None:
+    for split, content in needed:
+        if (split, content) not in filled:
+            what = {"clean": "clean speech", "noise": "noise", "noisy": "noisy recordings"}[content]
+            hint = "docs/data.md names public corpora" if content != "noisy" else f"or noise in {root}/noise"
+            raise InputError(root, f"holds no {what}", f"recordings in {root}/{content}", hint)

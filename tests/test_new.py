@@ -1,0 +1,108 @@
+"""``sordino new``: what lies in a folder, and a recipe that works on it at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from sordino.cli.main import main
+from sordino.data.tools.survey import survey
+from sordino.errors import InputError
+from sordino.experiments.build import build_source
+from sordino.experiments.draft import draft
+from sordino.experiments.recipe import read
+
+
+def record(folder: Path, count: int, rate: int = 16000, seconds: float = 1.0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        sound = 0.1 * np.random.default_rng(number).standard_normal(round(seconds * rate))
+        soundfile.write(folder / f"s{number}_a.wav", sound, rate)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_speech_and_noise_become_a_recipe_that_trains(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(here / "mine" / "speech", 12)
+    record(here / "mine" / "noise", 9)
+    main(["new", "mine"])
+    told = capsys.readouterr().out
+    assert "mine: clean speech and noise" in told
+    assert "speech clean      12 files      0.2 min  12 speakers, 16000 Hz" in told
+    assert "less than ten minutes" in told
+    assert "sordino data prepare" not in told, "the rate is right"
+    recipe = read("mine.yaml")
+    assert (recipe.out, recipe.teacher) == ("runs/mine", None)
+    source = build_source(recipe.data)
+    assert len(source.valid()) == len(source.test()) == 32
+    main(["train", "mine.yaml", "train.steps=1", "train.batch_size=1", "train.validate_every=1", "data.valid_items=1"])
+    assert (here / "runs" / "mine" / "best.safetensors").is_file()
+    with pytest.raises(SystemExit):
+        main(["new", "mine"])
+    assert "mine.yaml: is there already" in capsys.readouterr().err
+
+
+def test_pairs_go_with_their_own_tests_or_keep_some(here: Path) -> None:
+    for side in ("noisy", "clean"):
+        record(here / "mine" / side, 12)
+    kept = draft(survey("mine"))
+    assert kept["data"]["test_fraction"] == 0.1
+    for side in ("noisy", "clean"):
+        record(here / "mine" / "test" / side, 3)
+        record(here / "mine" / "valid" / side, 2)
+    given = read(draft(survey("mine")))
+    source = build_source(given.data)
+    assert (len(source.valid()), len(source.test())) == (2, 3)
+
+
+def test_noisy_recordings_at_another_rate_are_taught_and_prepared(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(here / "calls", 4, rate=8000)
+    main(["new", "calls", "--student", "new", "-o", "recipe.yaml", "--json"])
+    values = json.loads(capsys.readouterr().out)["values"]
+    assert values == yaml.safe_load((here / "recipe.yaml").read_text())
+    assert values["teacher"] == {"checkpoint": "unet-64"}
+    assert values["model"]["name"] == "dualpath"
+    assert values["data"]["noisy"] == "calls-16k"
+    main(["new", "calls", "-o", "again.yaml"])
+    told = capsys.readouterr().out
+    (line,) = [line.strip() for line in told.splitlines() if "data prepare" in line]
+    assert line == "sordino data prepare calls calls-16k"
+    main(line.split()[1:])
+    assert build_source(read("recipe.yaml").data).labels == "none"
+    assert draft(survey("calls"), teacher="gtcrn:g.onnx")["teacher"] == {"preset": "gtcrn", "file": "g.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("folders", "reason"),
+    [
+        (("noise",), "holds no clean speech"),
+        (("clean",), "holds no noisy recordings"),
+        (("clean", "noise/empty"), "holds no noise"),
+        ((), "there is no such folder"),
+    ],
+)
+def test_too_little_is_named(here: Path, folders: tuple[str, ...], reason: str) -> None:
+    for folder in folders:
+        record(here / "mine" / folder, 0 if "empty" in folder else 3)
+    with pytest.raises(InputError, match=reason):
+        draft(survey("mine"))
+
+
+def test_a_student_that_does_not_ship_and_a_corpus_with_recipes_are_named(here: Path) -> None:
+    record(here / "calls", 2)
+    with pytest.raises(InputError, match="'unet-25' does not ship; expected new, or one of dualpath-24"):
+        draft(survey("calls"), "unet-25")
+    record(here / "vb" / "noisy_testset_wav", 1)
+    with pytest.raises(InputError, match="recipes for it ship: sordino train valentini/manner-b-teacher"):
+        draft(survey("vb"))
