@@ -73,7 +73,7 @@ def cached(out: Path) -> None:
 def studied(out: Path) -> None:
     values = {"recipe": "recipe.yaml", "out": str(out / "study"), "seeds": [0], "jobs": 2, "metrics": ["si_sdr_db"]}
     values |= {"scenarios": {"all": {"teacher": TEACHER}}, "methods": {"none": {}, "output": {"distill": METHOD}}}
-    out.mkdir(exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     (out / "study.yaml").write_text(yaml.safe_dump(values))
     (out / "recipe.yaml").write_text(Path("recipe.yaml").read_text())
     study.run(out / "study.yaml")
