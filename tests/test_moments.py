@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.dom import minidom
@@ -169,6 +170,15 @@ def _study(folder: Path) -> None:
     study.run(folder / "study.yaml")
 
 
+def _in_group(leader: int) -> list[list[str]]:
+    """The living processes of a group, by the fields of their status."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            found.append(path.read_text().rpartition(")")[2].split())
+    return [one for one in found if one[2] == str(leader) and one[0] != "Z"]
+
+
 @pytest.mark.slow
 def test_a_study_that_is_terminated_ends_and_saves_its_runs(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe(100_000, validate_every=100_000)))
@@ -185,5 +195,7 @@ def test_a_study_that_is_terminated_ends_and_saves_its_runs(tmp_path: Path) -> N
     process.join(60)
     assert process.exitcode not in (None, 0)
     assert all((folder / STATE).is_file() for folder in folders)
-    groups = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")]
-    assert not [one for one in groups if one[2] == str(process.pid) and one[0] != "Z"]
+    until = time.monotonic() + PATIENCE_S
+    while left := _in_group(process.pid):  # the last of them is just ending
+        assert time.monotonic() < until, left
+        time.sleep(0.1)
