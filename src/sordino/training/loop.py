@@ -33,6 +33,7 @@ from sordino.training.selection import Selection
 from sordino.training.settings import Settings
 from sordino.training.stages import Stage, stage_ranges
 from sordino.training.state import CHECKPOINT, LAST, chosen, open_folder, save_state
+from sordino.training.trackers import check_installed
 from sordino.training.updater import Updater
 from sordino.training.validation import choose
 from sordino.types import Batch, Progress, Status
@@ -73,6 +74,7 @@ class Trainer:
         self.student, self.objective, self.source = student, objective, source
         self.settings, self.folder, self.about = settings, folder, about or {}
         selection = Selection(settings.select)
+        check_installed(settings.log)
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         self.fabric = open_fabric(settings, unused=bool(objective.methods))
@@ -141,7 +143,8 @@ class Trainer:
         first = rank() == 0
         if status is not None and first:
             self.watch.status = status
-        with Log(self.folder if first else None, self.step, self.validated) as log, Interruptible() as signals:
+        log = Log(self.folder if first else None, self.step, self.validated, self.settings.log, self.about)
+        with log, Interruptible() as signals:
             self._run(log, signals, progress if first else None)
         if first:
             models.save(self.judge.network, self.folder / LAST, step=self.step, **self.about)
