@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from sordino import models
 from sordino.distill.base import Method
@@ -243,6 +243,23 @@ def test_a_damaged_answer_is_told(tmp_path: Path) -> None:
     path.unlink()
     cached(batch)
     assert len(answers(tmp_path)) == len(batch.ids)
+
+
+def test_an_answer_that_decayed_or_changed_its_name_is_refused(tmp_path: Path) -> None:
+    store, answer = Store(tmp_path), {"wave": torch.linspace(-1, 1, 100).half()}
+    for key in ("aa01", "aa02"):
+        store.write(key, answer)
+    one, other = (tmp_path / "aa" / f"{key}.safetensors" for key in ("aa01", "aa02"))
+    assert torch.equal(store.read_all(["aa01"])["aa01"]["wave"], answer["wave"])
+    whole = one.read_bytes()
+    one.write_bytes(whole[:-5] + bytes([whole[-5] ^ 4]) + whole[-4:])  # one bit of a sample, which no header shows
+    with pytest.raises(InputError, match=r"aa01.*damaged answer.*checksum"):
+        store.read("aa01")
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(InputError, match=r"aa01.*damaged answer.*checksum"):
+        store.read("aa01")
+    one.write_bytes(save(answer))  # as older versions wrote it
+    assert torch.equal(store.read_all(["aa01"])["aa01"]["wave"], answer["wave"])
 
 
 def test_the_size_is_known_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from sordino.data.tools.inspection import clipped_share
 from sordino.data.tools.layouts import detect
 from sordino.data.tools.prepare import prepare
 from sordino.data.tools.published import measure_noisy
+from sordino.data.voices import Voice, speak
 from sordino.errors import InputError
 
 
@@ -41,7 +42,7 @@ def told(report: dict) -> set[tuple[str, str]]:
 
 def test_a_sane_corpus_is_ok(corpus):
     seen = []
-    report = check(corpus, progress=lambda task, done, total, numbers: seen.append((done, total)))
+    report = check(corpus, progress=lambda task, done, total, numbers: seen.append((task, done, total)))
     assert report["ok"]
     assert report["problems"] == []
     assert report["layout"] == "pairs"
@@ -51,7 +52,8 @@ def test_a_sane_corpus_is_ok(corpus):
         {"split": "train", "entries": 8, "seconds": pytest.approx(4.0)},
         {"split": "test", "entries": 1, "seconds": pytest.approx(0.5)},
     ]
-    assert seen == [(done, 18) for done in range(1, 19)]
+    compared = [("comparing pairs", done, 9) for done in range(1, 10)]
+    assert seen == [("checking", done, 18) for done in range(1, 19)] + compared
     json.dumps(report, allow_nan=False)
 
 
@@ -74,6 +76,7 @@ def test_every_fault_is_found_and_only_where_it_is(corpus, tmp_path):
         ("silence", "s4_a.wav"),
         ("clipping", "s5_a.wav"),
         ("duplicate", "s6_b.flac"),
+        ("other recording", "s6_b.flac"),
         ("leaking speaker", "s7_a.wav"),
     }
     assert set(report["counts"].values()) == {1}
@@ -174,11 +177,33 @@ def test_measured_figures_are_held_against_the_published(tmp_path):
     assert "1.97" in far["off"][0]
 
 
+def test_a_reference_that_is_late_or_of_another_recording_is_heard(tmp_path):
+    for name, shift in (("a_0.wav", 16), ("b_0.wav", -400), ("c_0.wav", 0), ("d_0.wav", 0)):
+        clean = speech(seed=ord(name[0]))
+        write(tmp_path / "noisy" / name, clean + hiss(2.0, seed=ord(name[0])), 16000)
+        write(tmp_path / "clean" / name, np.roll(clean if name != "d_0.wav" else speech(seed=1), shift), 16000)
+    report = check(tmp_path, fix=tmp_path / "fixed.csv")
+    details = {Path(one["path"]).name: (one["kind"], one["detail"].partition(".wav ")[2]) for one in report["problems"]}
+    assert details == {
+        "a_0.wav": ("late reference", "is 1.00 ms (16 samples) too late for it"),
+        "b_0.wav": ("late reference", "is 25.00 ms (400 samples) too early for it"),
+        "d_0.wav": ("other recording", "is heard in it"),
+    }
+    assert not report["ok"]
+    assert [entry.id for entry in manifest.read(tmp_path / "fixed.csv")] == ["c_0"]
+
+
+def speech(seed: int) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return speak(generator, Voice.draw(generator), 2.0, 16000)
+
+
 def test_a_valentini_test_set_that_is_off_is_not_ok(tmp_path):
     for number in range(6):
         name = f"p232_00{number}.wav"
-        write(tmp_path / "clean_testset_wav" / name, hiss(0.3, seed=number), 16000)
-        write(tmp_path / "noisy_testset_wav" / name, hiss(0.3, seed=number + 50), 16000)
+        clean = hiss(0.3, seed=number)
+        write(tmp_path / "clean_testset_wav" / name, clean, 16000)
+        write(tmp_path / "noisy_testset_wav" / name, clean + hiss(0.3, seed=number + 50), 16000)
     calls = []
 
     def measure(clean: np.ndarray, noisy: np.ndarray, sample_rate: int) -> dict[str, float]:
@@ -298,6 +323,34 @@ def test_a_file_that_passes_full_scale_is_turned_down_and_told(raw, tmp_path):
     write(raw / "loud.wav", square, 48000)
     result = prepare(raw, tmp_path / "out", workers=1)
     assert [(Path(path).name, gain_db < 0) for path, gain_db in result.turned_down] == [("loud.wav", True)]
+
+
+def test_the_two_files_of_a_pair_are_turned_down_together(tmp_path):
+    root, out = tmp_path / "corpus", tmp_path / "out"
+    for name in ("loud", "soft"):
+        clean = hiss(0.3, seed=3, rate=48000)
+        noise = (5 * np.sign(hiss(0.3, seed=4, rate=48000)) if name == "loud" else 0) * 0.2
+        write(root / "clean" / f"{name}.wav", clean, 48000, "FLOAT")
+        write(root / "noisy" / f"{name}.wav", clean + noise, 48000, "FLOAT")
+    result = prepare(root, out, workers=1)
+    downs = {Path(path).parent.name: gain_db for path, gain_db in result.turned_down}
+    assert downs.keys() == {"noisy", "clean"}
+    assert downs["noisy"] == downs["clean"] < -0.5
+    (kept, _), (given, _) = (read(folder, 16000) for folder in (out / "clean/loud.flac", root / "clean/loud.wav"))
+    assert kept == pytest.approx(given * 10 ** (downs["clean"] / 20), abs=1e-4)
+    before = {path: path.read_bytes() for path in list_audio(out)}
+    (out / "noisy" / "loud.flac").unlink()  # as if the run had been stopped between the two
+    again = prepare(root, out, workers=1)
+    assert (again.written, again.present) == (2, 2)
+    assert {path: path.read_bytes() for path in list_audio(out)} == before
+
+
+def test_a_file_that_is_cut_short_is_told_and_not_prepared(raw, tmp_path):
+    whole = (raw / "deep" / "0.wav").read_bytes()
+    (raw / "deep" / "0.wav").write_bytes(whole[: len(whole) // 2])
+    result = prepare(raw, tmp_path / "out", workers=1)
+    assert [(Path(path).name, "was it cut short?" in reason) for path, reason in result.failed] == [("0.wav", True)]
+    assert not (tmp_path / "out" / "deep" / "0.flac").exists()
 
 
 def test_prepare_refuses_what_would_end_badly(raw, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import sordino
+from helpers.graphs import graph_file
 from sordino.assets import SPEECH, STREAM_SUFFIX, student_file, students
 from sordino.audio import sound_files
 from sordino.errors import InputError
@@ -172,6 +174,22 @@ def test_half_a_file_is_told(tmp_path: Path, share: float) -> None:
         path.write_bytes(content[: int(share * len(content))])
         with pytest.raises(InputError, match=r"onnx: (cannot be opened as an ONNX model|a graph without)"):
             run(path)
+
+
+def test_a_file_that_was_replaced_is_opened_anew_whatever_its_time_stamp(tmp_path: Path) -> None:
+    path, times = tmp_path / "student.onnx", (10**9, 10**9)
+    graphs = []
+    for factor in (2.0, 4.0):
+        nodes, ports = [("Mul", ["x", "factor"], ["y"])], ([("x", [1, "n"])], [("y", [1, "n"])])
+        graph_file(path, nodes, *ports, {"factor": np.float32(factor)})
+        os.utime(path, times)
+        graphs.append((open_graph(path), path.stat().st_size))
+    (first, size), (second, same) = graphs
+    assert size == same
+    assert second is not first
+    assert open_graph(path) is second
+    signal = np.ones((1, 400), np.float32)
+    assert second.run([signal])[0] == pytest.approx(4 * signal)
 
 
 @pytest.mark.parametrize("content", [b"these are words\n", b"\x00" * 5000, b"RIFF\x24\x00\x00\x00WAVEfmt "])

@@ -253,6 +253,15 @@ def test_bases_in_a_circle(tmp_path: Path) -> None:
     assert "leads back to itself" in told(path)
 
 
+@pytest.mark.parametrize(("given", "steps"), [("1e3", 1000), ("1.5e3", 1500), ("2.0", 2), ("'1_000'", 1000)])
+def test_a_whole_number_may_be_written_in_any_way(tmp_path: Path, given: str, steps: int) -> None:
+    text = f"data: {{name: synthetic}}\nmodel: {{name: manner-s, hidden: 12, depth: 3}}\ntrain: {{steps: {given}}}\n"
+    found = read(write(tmp_path, "r.yaml", text))
+    assert found.train.steps == steps
+    assert isinstance(found.train.steps, int)
+    assert isinstance(found.to_mapping()["train"]["steps"], int)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -267,6 +276,9 @@ def test_bases_in_a_circle(tmp_path: Path) -> None:
         ({"data": {"name": "synthetic", "tempo": 0.9}}, "data.tempo: 0.9 is no tuple"),
         ({"train": {"epochs": "many"}}, "train.epochs: 'many' is no int"),
         ({"train": {"batch_size": 4.5}}, "train.batch_size: 4.5 is no int"),
+        ({"train": {"batch_size": "15e-1"}}, "train.batch_size: '15e-1' is no int"),
+        ({"train": {"batch_size": float("inf")}}, "train.batch_size: inf is no int"),
+        ({"train": {"batch_size": True}}, "train.batch_size: True is no int"),
         ({"train": {1: 2}}, "train.1: no such key"),
         ({"loss": {"weigted": {}}}, "loss.weigted: no such loss; did you mean weighted?"),
         ({"loss": {"l1": {"power": 2}}}, "loss.l1.power: no such key"),

@@ -122,9 +122,15 @@ def test_a_new_page_takes_the_place_of_the_one_before(registry: Path, tmp_path: 
 def test_what_cannot_become_a_page_is_refused_and_nothing_is_written(registry: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "index.html").write_text("my own page")
-    with pytest.raises(InputError, match="holds another page"):
-        write_site("unet-24", tmp_path / "other")
-    assert read(tmp_path / "other") == {"index.html": b"my own page"}
+    for name, content in (("index.html", b"my own page"), ("style.css", b"mine"), ("student.json", b'{"mine": 1}')):
+        (tmp_path / "other" / "index.html").unlink(missing_ok=True)
+        (tmp_path / "other" / name).write_bytes(content)
+        before = read(tmp_path / "other")
+        with pytest.raises(InputError, match="holds other files"):
+            write_site("unet-24", tmp_path / "other")
+        with pytest.raises(SystemExit):
+            main(["export", "no-such-checkpoint", "--web", str(tmp_path / "other")])
+        assert read(tmp_path / "other") == before
     streams = str(STUDENTS / "unet-24.stream.onnx")
     for model, told in (("unet-25", "no such model"), (streams, r"takes noisy \['hops', 160\]")):
         with pytest.raises(InputError, match=told):

@@ -7,11 +7,14 @@ import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from sordino.errors import InputError
-from sordino.report.table import Cell, Table, write_tables
+from sordino.errors import InputError, printable
+from sordino.evaluation.score import Scores
+from sordino.report.table import Cell, Style, Table, write_tables
 
 DASH = "–"  # stands for a missing value
 AWKWARD = r"a|b & 50% _x_ #1 $ {y} ~ ^ \z <b>"
@@ -161,3 +164,28 @@ def test_styles_are_written_by_name() -> None:
     assert all(text.endswith("\n") for text in written.values())
     with pytest.raises(InputError, match="no table style 'pdf'"):
         TABLE.write("pdf")  # pyright: ignore[reportArgumentType]
+
+
+NASTY = "=cmd()|[x](http:y)<img src=x>\x1b[31m\u202e\udcff"
+
+
+def test_a_name_is_text_and_neither_formula_nor_markup_nor_a_command_to_the_terminal() -> None:
+    figure = Cell("-1.5", value=-1.5)
+    names = (NASTY, "@x", "+1", "-y", "-", "a=b")
+    rows = [{"name": Cell(name), "gain": figure, "given": Cell("-2.0")} for name in names]
+    table = Table({"name": "Name", "gain": "=gain", "given": "Given"}, rows, [NASTY], NASTY)
+    for style in get_args(Style):
+        assert not re.search("[\x1b\u202e\udcff]", table.write(style)), style
+    assert table.to_text().count("=cmd()") == 3
+    read = list(csv.reader(io.StringIO(table.to_csv())))
+    assert [row[0] for row in read[1:]] == [f"'{printable(NASTY)}", "'@x", "+1", "'-y", "'-", "a=b"]
+    assert {tuple(row[1:]) for row in read[1:]} == {("-1.5", "-2.0")}
+    markdown = table.to_markdown()
+    assert markdown.count("&lt;img src=x>") == 3
+    assert "](" not in markdown
+    assert "<img" not in table.to_html()
+
+
+def test_scores_in_csv_hold_no_formula(tmp_path: Path) -> None:
+    Scores([{"id": "=1+1", "speaker": "-s", "seconds": 1.0, "snr_db": -3.5}], ("snr_db",)).to_csv(tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_text().splitlines()[1] == "'=1+1,'-s,1.0,-3.5"

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,18 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a fresh environment into which nothing but ``pip install .`` has put anything."""
+def lowest() -> str:
+    """Constraints to the oldest versions that the first tier allows."""
+    stated = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    return "\n".join(line.replace(">=", "==") for line in stated)
+
+
+@pytest.fixture(scope="module", params=["newest", pytest.param("lowest", marks=pytest.mark.slow)])
+def python(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The interpreter of a fresh environment into which nothing but ``pip install .`` has put anything.
+
+    It has the newest versions of what the package needs, or the oldest that it allows.
+    """
     folder = tmp_path_factory.mktemp("fresh")
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
@@ -51,7 +61,13 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    done = subprocess.run([*pip, "install", "--quiet", "--no-compile", str(folder)], capture_output=True, text=True)
+    words = ["install", "--quiet", "--no-compile", str(folder)]
+    if request.param == "lowest":
+        (folder / "lowest.txt").write_text(lowest())
+        words += ["--only-binary=:all:", "--constraint", str(folder / "lowest.txt")]
+    done = subprocess.run([*pip, *words], capture_output=True, text=True)
+    if request.param == "lowest" and "No matching distribution" in done.stderr:
+        pytest.skip(f"the oldest versions have no wheels for this Python: {done.stderr.splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
     return python
 

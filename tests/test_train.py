@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import signal
-from collections.abc import Iterator
+from multiprocessing import Queue, get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from sordino.training import Objective, Settings, read_log
 from sordino.training.batches import FIRST
 from sordino.training.log import Log
 from sordino.training.schedule import schedule
-from sordino.training.state import STATE, load_state, save_state
+from sordino.training.state import STATE, load_state, same_data, save_state
 from sordino.types import Batch, Item
 
 # The first step of the run below, seed 0: what the networks, the losses, the methods and the data say together.
@@ -252,27 +252,53 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
         run.train(recipe(), out=tmp_path / "other", resume=True)
     again = run.train(recipe(), ["train.threads=2"], out=tmp_path / "run", resume=True)
     assert again.steps == 4
+    state = load_state(tmp_path / "run")
+    same_data(state, state["segments"])
+    with pytest.raises(InputError, match=r"data: has \d+ segments, but the run began with \d+"):
+        same_data(state, state["segments"] + 1)
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """Writes beyond a few bytes fail, as they do on a full disk."""
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+def test_a_teacher_without_a_method_is_told(tmp_path: Path, teacher: str) -> None:
+    lines: list[str] = []
+    values = recipe(train=settings(steps=1))
+    run.train({**values, "teacher": {"checkpoint": teacher}}, out=tmp_path / "run", status=lines.append)
+    assert "teacher: it teaches nothing, as the recipe has no section distill" in lines
 
 
-def test_a_full_disk_is_one_clear_error(tmp_path: Path, full_disk: None) -> None:
-    with pytest.raises(InputError, match=r"state\.pt: cannot be written"):
-        save_state(tmp_path, {"step": 2})
-    with pytest.raises(InputError, match=r"best\.safetensors: cannot be written"):
-        models.save(models.create("manner-s", hidden=2, depth=3), tmp_path / "best.safetensors")
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InputError, match=r"log\.jsonl: cannot be written"), Log(tmp_path) as log:
-        log.write(1, {f"loss/{number}": 0.0 for number in range(50)})
+def _on_a_full_disk(folder: Path, said: Queue[str]) -> None:
+    """Save state, weights and log where writes beyond a few bytes fail, as they do on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    def log() -> None:
+        with Log(folder) as writer:
+            writer.write(1, {f"loss/{number}": 0.0 for number in range(50)})
+
+    network = models.create("manner-s", hidden=2, depth=3)
+    for work in (lambda: save_state(folder, {"step": 2}), lambda: models.save(network, folder / "best.safetensors")):
+        with pytest.raises(InputError) as caught:
+            work()
+        said.put(str(caught.value))
+    said.put(", ".join(path.name for path in folder.iterdir()))
+    with pytest.raises(InputError) as caught:
+        log()
+    said.put(str(caught.value))
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
+    # In a process of its own: the limit would end whoever writes the output of the tests into a file.
+    context = get_context("fork")
+    said = context.Queue()
+    process = context.Process(target=_on_a_full_disk, args=(tmp_path, said))
+    process.start()
+    state, weights, left, log = (said.get(timeout=60) for _ in range(4))
+    process.join(60)
+    assert process.exitcode == 0
+    assert "state.pt: cannot be written" in state
+    assert "best.safetensors: cannot be written" in weights
+    assert left == ""
+    assert "log.jsonl: cannot be written" in log
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 100
 
 
 def test_a_state_that_is_none_is_told(tmp_path: Path) -> None:

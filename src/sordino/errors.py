@@ -6,7 +6,16 @@ and keeps its traceback.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Controls, with the escape that begins a terminal's commands; marks that turn the direction of writing; halves of
+characters, which names that are no UTF-8 are read as. Tab and line break stay.
+"""
+
+LONGEST = 2000
+"""Characters of a message; what a file holds may be longer."""
 
 
 class InputError(ValueError):
@@ -26,7 +35,8 @@ class InputError(ValueError):
             message += f"; expected {expected}"
         if hint:
             message += f"; {hint}"
-        super().__init__(" ".join(message.split()))
+        message = " ".join(message.split())
+        super().__init__(message if len(message) <= LONGEST else f"{message[:LONGEST]} ...")
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
         """Pickle the four parts, so that the error survives the way out of a worker process."""
@@ -45,3 +55,8 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f"did you mean {near[0]}?" if near else ""
+
+
+def printable(text: str) -> str:
+    """Return ``text``, such as a message with a stranger's file name, with what cannot be seen written as ``\\x1b``."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -1,4 +1,4 @@
-"""Atomic writing of files: write to a temporary file beside the target, flush it to disk, rename it over the target."""
+"""Files: written atomically, beside the target and then renamed over it; JSON and text read as claims, and checked."""
 
 from __future__ import annotations
 
@@ -10,22 +10,30 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from sordino.errors import InputError
+from sordino.errors import InputError, printable
 
 _PART = ".sordino-part-"
 """In the name of every file that is not whole yet; nobody else's files have it, so that it may be swept away."""
 _LEFT = re.compile(re.escape(_PART) + r"[a-z0-9_]{8}(\.[^.]*)?$")  # what mkstemp makes of it
 _STEM_BYTES = 100
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+LARGEST, DEEPEST = 1 << 28, 64
+"""Bytes of a text that is read, and lists inside lists in it."""
+_PART_BYTES = 1 << 20
+T = TypeVar("T")
 
 
 @contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
+def atomic(path: str | Path, alone: bool = False) -> Iterator[Path]:
     """Context manager: yield a temporary path in the folder of ``path``, and rename it to ``path`` at the end.
 
     When the block fails or is interrupted the temporary file is removed and ``path`` keeps its old content.
+
+    Args:
+        path: file to write.
+        alone: nobody else is writing it, so that what a killed writer left of it can be removed first.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
@@ -36,8 +44,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: libraries such as libsndfile choose the format by it.
         # A name may have 255 bytes, so that a long one leaves no room for what is added here.
-        stem = path.stem.encode()[:_STEM_BYTES].decode(errors="ignore")
-        handle, name = tempfile.mkstemp(prefix=f".{stem}{_PART}", suffix=path.suffix, dir=path.parent)
+        stem = path.stem.encode(errors="ignore")[:_STEM_BYTES].decode(errors="ignore")
+        prefix = f".{stem}{_PART}"
+        for left in path.parent.iterdir() if alone else ():
+            if left.name.startswith(prefix) and _LEFT.search(left.name):
+                left.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
         temporary = Path(name)
         os.close(handle)
         os.chmod(temporary, 0o666 & ~_umask())
@@ -81,6 +93,15 @@ def held(folder: str | Path) -> Iterator[None]:
         lock.release()
 
 
+def identity(path: str | Path) -> tuple[int, ...]:
+    """Return what differs when a file was replaced or rewritten, whatever its time stamp says; nothing is read.
+
+    The time of the last change of the inode cannot be set, unlike that of the content, which ``cp -p`` keeps.
+    """
+    found = os.stat(path)
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def unwritable(path: str | Path, error: OSError) -> InputError:
     """Return the error for a user whose ``path`` could not be written."""
     if error.errno in _NO_SPACE:
@@ -91,9 +112,9 @@ def unwritable(path: str | Path, error: OSError) -> InputError:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
+    """Write ``text`` as UTF-8, atomically; what UTF-8 cannot hold, as in odd names of files, becomes ``?``."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -101,9 +122,124 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def spreadsheet(value: object) -> object:
+    """Return what a cell of CSV holds: a text that a spreadsheet would compute begins with ``'``, and numbers stay."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    if not text.startswith(("=", "+", "-", "@", "\t")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def read_text(path: str | Path, most: int = LARGEST) -> str:
+    """Read a text in UTF-8 of at most so many bytes.
+
+    Raises:
+        InputError: it is larger, or another encoding.
+        OSError: it cannot be opened.
+    """
+    content = bytearray()
+    with open(path, "rb") as file:
+        while part := file.read(_PART_BYTES):
+            content += part
+            if len(content) > most:
+                raise InputError(path, f"has more than {most:,} bytes", "a file of less")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"is not a text file (byte {error.start} is no UTF-8)", "UTF-8") from error
+
+
+def read_json(path: str | Path, kind: type[T], expected: str, hint: str = "") -> T:
+    """Read JSON of a known shape; NaN is an error, as in ``write_json``.
+
+    Args:
+        path: of the file.
+        kind: what it holds; see ``fits``.
+        expected: its name, without an article.
+        hint: for the message.
+
+    Raises:
+        InputError: it is no JSON, or holds something else.
+        OSError: it cannot be opened.
+    """
+    value = parse_json(path, read_text(path), expected, hint)
+    if not fits(value, kind):
+        raise InputError(path, f"is no {expected}", hint=hint)
+    return value
+
+
+def misdownloaded(path: str | Path, expected: str) -> InputError | None:
+    """Return the error for a download that is a web page or a pointer of Git LFS; None if it is neither."""
+    with open(path, "rb") as file:
+        head = file.read(256).lstrip()
+    if head.startswith(b"version https://git-lfs"):
+        return InputError(path, "is a pointer of Git LFS, not the file itself", expected, "run git lfs pull")
+    if head[:1] == b"<":
+        return InputError(path, "is a web page or XML, not the file itself", expected, "download the file itself")
+    return None
+
+
+def parse_json(where: object, text: str, expected: str, hint: str = "", finite: bool = True) -> Any:
+    """Parse JSON; ``where`` names it in an error, and NaN is one unless ``finite`` is False. Errors as above."""
+    try:
+        value = json.loads(text, parse_constant=_no_number if finite else None)
+        if text.count("[") + text.count("{") > DEEPEST and _is_deep(value):
+            raise ValueError(f"more than {DEEPEST} lists inside each other")
+    except (ValueError, RecursionError) as error:
+        raise InputError(where, f"not readable as JSON ({error})", f"the {expected}", hint) from error
+    return value
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Tell whether plain values have a type: numbers, texts, lists, tuples, unions, mappings, and classes with fields.
+
+    A class with fields, such as a TypedDict or a dataclass, stands for a mapping that has these and no others but
+    those that have a default. A float may be whole; neither kind of number is a bool.
+    """
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return True
+    if origin is list:
+        return isinstance(value, list) and all(fits(one, inner[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(fits(one, inner[1]) for one in value.values())
+    if origin is tuple:
+        return isinstance(value, list) and len(value) == len(inner) and all(map(fits, value, inner))
+    if origin is Literal:
+        return value in inner
+    if inner:
+        return any(fits(value, one) for one in inner)
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool) and abs(value) < 2**63
+    if isinstance(kind, type) and kind not in (dict, list) and (fields := get_type_hints(kind)):
+        optional = {name for name in fields if hasattr(kind, name)}
+        known = isinstance(value, dict) and fields.keys() - optional <= value.keys() <= fields.keys()
+        return known and all(fits(value[name], fields[name]) for name in value)
+    return isinstance(value, kind)
+
+
 def slug(name: str) -> str:
     """Turn a name into a part of a file name: lower-case letters and digits, with hyphens for all else."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _is_deep(value: Any) -> bool:
+    """Tell whether lists and mappings lie in more of them than ``DEEPEST``."""
+    level = [value]
+    for _ in range(DEEPEST):
+        holders = [one for one in level if isinstance(one, dict | list)]
+        level = [one for holder in holders for one in (holder.values() if isinstance(holder, dict) else holder)]
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def _flush(path: Path) -> None:

@@ -46,4 +46,4 @@ def needs_training_tier() -> None:
     """Say in one line what is missing, where the package was installed for use only."""
     missing = [name for name in ("torch", "lightning_fabric", "pesq") if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError("sordino", f"this command needs {', '.join(missing)}", hint="run pip install 'sordino[train]'")
+        raise InputError("this command", f"needs {', '.join(missing)}", hint="run pip install 'sordino[train]'")

@@ -20,6 +20,9 @@ def export(given: Namespace) -> Answer:
         raise InputError("export", "--data, --calibrate or --max-drop without --int8", "--int8, or none of them")
     if not given.web:
         return _export(given, given.student, given.output)
+    from sordino.app.site import check_folder
+
+    check_folder(given.web)  # before a network is exported, which takes a while
     if given.output:
         (value, text), (page, more) = (
             _export(given, given.student, given.output),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, Entry
-from sordino.distributed import rank
-from sordino.errors import InputError
+from sordino.distributed import rank, stop_on
+from sordino.errors import InputError, printable
 from sordino.plugins.modules import trust, trust_names
 from sordino.version import __version__
 
@@ -33,12 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Exits with 1 when the answer is that something is wrong with the user's files, with 2 after a mistake in what was
     typed or given, and with 130 after Ctrl-C, except of a stream, which Ctrl-C ends as the end of its input does.
+    SIGTERM and SIGHUP do what Ctrl-C does.
     """
     warnings.formatwarning = _formatted
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, overrides = _take_overrides(words)
     given = _parser(words).parse_args(words)
     given.overrides = overrides
+    stop_on(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
     try:
         trust_names(words, Path())  # a model named as module:function may lie in the folder where the words are typed
         for code in getattr(given, "trust", ()):
@@ -47,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Where standard output carries sound, the answer goes beside it.
         answer = sys.stderr if getattr(given, "stream", False) else sys.stdout
         if rank() == 0:
-            print(json.dumps(value, indent=2) if given.json else text, file=answer)
+            print(json.dumps(value, indent=2) if given.json else printable(text), file=answer)
         sys.stdout.flush()
     except InputError as error:
-        print(f"sordino: {error}", file=sys.stderr)
+        print(f"sordino: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("sordino: stopped", file=sys.stderr)
@@ -66,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _formatted(message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None) -> str:
     """Return a warning as it is printed: one of sordino's own is a line like that of a mistake."""
     if Path(file).is_relative_to(Path(__file__).parents[1]):
-        return f"sordino: {message}\n"
+        return f"sordino: {printable(str(message))}\n"
     return f"{file}:{line}: {category.__name__}: {message}\n"
 
 

@@ -147,7 +147,12 @@ EVALUATE = Command(
         flag("--dnsmos", metavar="FILE", help="network of the metric dnsmos, unless speechmos is installed"),
         flag("--out", help="folder for scores.json and scores.csv; a checkpoint's own run by default"),
         flag("--workers", type=int, help="processes that compute the metrics; one per core by default"),
-        flag("--align", choices=("exact", "shorter"), default="exact", help="shorter cuts what differs in length"),
+        flag(
+            "--align",
+            choices=("exact", "shorter", "lag"),
+            default="exact",
+            help="shorter cuts what differs in length; lag shifts the estimate to its reference first, by sound",
+        ),
         flag("--sample-rate", type=int, help="Hz to read --data at (default 16000)"),
         flag("--page", help="HTML page with the table of several models, and recordings to play"),
         flag("--examples", type=int, default=3, help="recordings to play on the page (default 3)"),

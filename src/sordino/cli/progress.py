@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from sordino.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
@@ -46,7 +48,7 @@ class Display:
             return
         if task not in self._tasks:
             self._bars.start()
-            self._tasks[task] = self._bars.add_task(task, total=total, numbers="")
+            self._tasks[task] = self._bars.add_task(printable(task), total=total, numbers="")
         self._bars.update(self._tasks[task], completed=done, total=total, numbers=figures)
 
     def status(self, line: str) -> None:
@@ -106,7 +108,7 @@ class Line:
 
         now = time.monotonic()
         if self._console.is_terminal:
-            self._spinner.update(Text(text))
+            self._spinner.update(Text(printable(text)))
         elif now - self._printed >= LINE_EVERY_S:
             self._printed = now
             _print(self._console, text)
@@ -119,4 +121,4 @@ def _console() -> Console:
 
 
 def _print(console: Console, line: str) -> None:
-    console.print(line, highlight=False, soft_wrap=True)
+    console.print(printable(line), highlight=False, soft_wrap=True)

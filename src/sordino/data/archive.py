@@ -17,19 +17,23 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
 from sordino.audio.mix import fit_noise
 from sordino.audio.sound_files import decode, to_flac
 from sordino.errors import InputError
-from sordino.files import atomic, write_json
+from sordino.files import atomic, read_json, write_json
 from sordino.types import Item
 
 SHARD_NAME = re.compile(r"(train|valid|test)-(\d{5})-of-(\d{5})\.tar")
 """Name of a shard: its split, its number, and the number of shards of the split."""
 REWRITE_HINT = "delete it and run `sordino data shard` again"
+
+
+MOST_SAMPLES = 5000
+"""For each byte of FLAC: a block of silence has 65535 samples in 14 bytes."""
 
 
 class Extent(NamedTuple):
@@ -52,6 +56,15 @@ class Member(NamedTuple):
     """Samples."""
     noisy: Extent
     clean: Extent | None
+
+
+class _Index(TypedDict):
+    """What the index of an archive holds."""
+
+    sample_rate: int
+    size: int
+    members: list[tuple[str, str, int, tuple[int, int, int], tuple[int, int, int] | None]]
+    left_out: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -129,19 +142,24 @@ def open_archive(path: Path) -> Archive:
     if not path.is_file():
         raise InputError(path, "is missing", hint="copy it again, or run `sordino data shard` again")
     try:
-        index: dict[str, Any] = json.loads(index_path(path).read_text("utf-8"))
-        members = []
-        for id, speaker, length, noisy, clean in index["members"]:
-            members.append(Member(id, speaker, length, Extent(*noisy), Extent(*clean) if clean else None))
-        left_out = [(id, reason) for id, reason in index["left_out"]]
-        archive = Archive(path, index["sample_rate"], members, left_out, index["size"])
+        index = read_json(index_path(path), _Index, "index of a shard", REWRITE_HINT)
     except FileNotFoundError as error:
         raise InputError(path, f"has no index {index_path(path).name}", hint=REWRITE_HINT) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(index_path(path), "is no index of a shard", hint=REWRITE_HINT) from error
+    members = []
+    for id, speaker, length, noisy, clean in index["members"]:
+        members.append(Member(id, speaker, length, Extent(*noisy), Extent(*clean) if clean else None))
+        if not all(_lies_in(index["size"], Extent(*extent), length) for extent in (noisy, clean) if extent):
+            raise InputError(index_path(path), f"names sound that the shard cannot hold, of {id!r}", hint=REWRITE_HINT)
+    left_out = [(id, reason) for id, reason in index["left_out"]]
+    archive = Archive(path, index["sample_rate"], members, left_out, index["size"])
     if path.stat().st_size != archive.size:
         raise InputError(path, f"has {path.stat().st_size} bytes", f"{archive.size}", REWRITE_HINT)
     return archive
+
+
+def _lies_in(size: int, extent: Extent, length: int) -> bool:
+    """Tell whether a tar file of ``size`` bytes has this extent, and whether it can hold so many samples."""
+    return 0 <= extent.offset <= size - extent.size and 0 < length <= MOST_SAMPLES * extent.size
 
 
 class ArchivedRecordings:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from sordino.errors import InputError
-from sordino.files import write_text
+from sordino.files import read_text, write_text
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,26 @@ def read(path: str | Path) -> list[Entry]:
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "there is no such manifest", hint="write one with `sordino data check --fix`")
+    lines = csv.reader(io.StringIO(read_text(path), newline=""))
     entries = []
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = csv.reader(file)
+    try:
         if tuple(next(lines, ())) != HEADER:
             raise InputError(path, "is not a manifest", "a first line of " + ",".join(HEADER))
-        for cells in lines:
-            try:
-                id, noisy, clean, speaker, seconds, split = cells
-                noisy, clean = (str(path.parent / name) if name else "" for name in (noisy, clean))
-                entries.append(Entry(id, noisy, clean, speaker, float(seconds), split))
-            except ValueError as error:
-                raise InputError(path, f"line {lines.line_num} is not an entry ({error})", ",".join(HEADER)) from error
+        for id, noisy, clean, speaker, seconds, split in lines:
+            noisy, clean = (str(path.parent / name) if name else "" for name in (noisy, clean))
+            entries.append(Entry(id, noisy, clean, speaker, _seconds(seconds), split))
+    except InputError:
+        raise
+    except (ValueError, csv.Error) as error:
+        raise InputError(path, f"line {lines.line_num} is not an entry ({error})", ",".join(HEADER)) from error
     return entries
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{text} s")
+    return seconds
 
 
 def files(path: str | Path) -> set[Path]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from sordino.audio.pcm import check_shape
 from sordino.audio.sound_files import list_audio, read_mono
 from sordino.data.base import LazySequence, Source
 from sordino.data.recordings import is_synthetic, pair_files, speaker_of
+from sordino.distributed import rank
 from sordino.evaluation.pesq_trained import marks
 from sordino.evaluation.score import NOISY, Enhance, Scores, score
 from sordino.inference.enhance import enhance
@@ -41,18 +44,22 @@ def evaluate(
         split: which recordings of a source: ``test`` or ``valid``.
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core.
         progress: called after each file.
-        align: ``"shorter"`` cuts each clean signal and estimate to the shorter one; ``"exact"`` refuses that.
+        align: ``"shorter"`` cuts each clean signal and estimate to the shorter one; ``"exact"`` refuses that; ``"lag"``
+            shifts each estimate by the lag that is heard, and then cuts.
         sample_rate: Hz at which estimates are scored: that of the items, by default the model's own; or that at which
             folders are read, by default 16000, which most metrics need. A source has its own.
         model_rate: Hz of a function, or of an ONNX file that does not declare it; 16000 when left out. A model whose
             rate is not the data's gets the data resampled, and its estimate is resampled back.
 
     Returns:
-        One row per file, and the metrics that failed.
+        One row per file, and the metrics that failed. References that are late or of another recording are warned of.
 
     Raises:
         InputError: the data does not fit the model, or holds nothing to score.
     """
+    for name, given in (("sample_rate", sample_rate), ("model_rate", model_rate)):
+        if given is not None:
+            check_shape(name, given, channels=1)
     run = None if model is None else open_model(model, sample_rate=model_rate)
     rate = sample_rate or SAMPLE_RATE
     about: dict[str, Any] = {"model": run.name if run else NOISY} | marks(run.about if run else {})
@@ -70,9 +77,35 @@ def evaluate(
     if run is not None and run.sample_rate != rate:
         enhanced = partial(enhance, sample_rate=rate, model=run)
         about["model_rate"] = run.sample_rate
-    scores = score(enhanced, items, metrics, rate, workers, progress, align)
+    scores = score(enhanced, items, metrics, rate, workers, progress, align, listen=True)
     scores.metadata |= about
+    _warn(misalignments(scores))
     return scores
+
+
+def _warn(lines: list[str]) -> None:
+    """Warn once, whatever the number of processes."""
+    for line in lines if rank() == 0 else []:
+        warnings.warn(line, stacklevel=1)
+
+
+def misalignments(scores: Scores) -> list[str]:
+    """Describe the references that are late or of another recording, each kind on one line; see ``score(listen=)``."""
+    metadata, lines = scores.metadata, []
+    lags, foreign = metadata["lags"], metadata["foreign"]
+    if lags and metadata["align"] != "lag":
+        name, lag = max(lags.items(), key=lambda one: abs(one[1]))
+        milliseconds, side = 1000 * abs(lag) / metadata["sample_rate"], "early" if lag > 0 else "late"
+        lines.append(
+            f"{len(lags)} of {len(scores.rows)} references are late or early beside the estimates, {name} most: "
+            f"{milliseconds:.2f} ms ({abs(lag)} samples) too {side}; --align lag measures them shifted"
+        )
+    if foreign:
+        lines.append(
+            f"{len(foreign)} of {len(scores.rows)} references seem to belong to another recording, {foreign[0]} first: "
+            "nothing of them is heard in the noisy files; check how they are paired"
+        )
+    return lines
 
 
 def recordings(folders: Any, sample_rate: int) -> Sequence[Item]:

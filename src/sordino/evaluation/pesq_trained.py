@@ -38,11 +38,9 @@ def pesq_trained(metadata: Mapping[str, Any]) -> bool:
     about = metadata.get("about", {})
     try:
         about = json.loads(about) if isinstance(about, str) else about
-    except json.JSONDecodeError:
+        return bool(about.get(PERCEPTUAL)) or trains_on_pesq(about.get("recipe") or {})
+    except (AttributeError, RecursionError, TypeError, ValueError):  # of another shape
         return False
-    if not isinstance(about, Mapping):
-        return False
-    return bool(about.get(PERCEPTUAL)) or trains_on_pesq(about.get("recipe") or {})
 
 
 def marks(metadata: Mapping[str, Any]) -> dict[str, bool]:

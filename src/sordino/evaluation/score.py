@@ -6,7 +6,6 @@ In a distributed run, each process takes its share of the recordings and all of 
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -14,15 +13,16 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, get_type_hints
 
 import numpy as np
 
+from sordino.audio.alignment import Alignment, alignment
 from sordino.distributed import all_gather, launched, rank, world_size
 from sordino.errors import InputError
 from sordino.evaluation.measuring import Job, measured
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
-from sordino.files import atomic, write_json
+from sordino.files import atomic, fits, read_json, spreadsheet, write_json
 from sordino.metrics import DEFAULT, Align, Measurement, check, columns, describe, metric
 from sordino.types import Item, Progress
 from sordino.version import __version__
@@ -42,6 +42,15 @@ class Failure:
     id: str
     metric: str
     reason: str
+
+
+class _Content(TypedDict):
+    """What is read of a file of scores."""
+
+    rows: list[dict[str, float | str]]
+    metrics: list[str]
+    failures: list[Failure]
+    metadata: dict[str, Any]
 
 
 @dataclass
@@ -73,7 +82,7 @@ class Scores:
         with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as out:
             writer = csv.DictWriter(out, ["id", "speaker", "seconds", *columns(self.metrics)])
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows({key: spreadsheet(value) for key, value in row.items()} for row in self.rows)
 
     def to_json(self, path: str | Path) -> None:
         """Write everything: metadata, summary, rows and failures."""
@@ -91,13 +100,23 @@ class Scores:
             InputError: the file is missing or is something else.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            failures = [Failure(**failure) for failure in content["failures"]]
-            return cls(content["rows"], tuple(content["metrics"]), failures, content["metadata"])
+            content = read_json(path, dict[str, Any], "file of scores")
         except FileNotFoundError as error:
             raise InputError(path, "there is no such file", "scores written by Scores.to_json") from error
-        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-            raise InputError(path, "does not hold scores", "a file written by Scores.to_json") from error
+        if not _are_scores(content):
+            raise InputError(path, "does not hold scores", "a file written by Scores.to_json")
+        failures = [Failure(**failure) for failure in content["failures"]]
+        return cls(content["rows"], tuple(content["metrics"]), failures, content["metadata"])
+
+
+def _are_scores(content: dict[str, Any]) -> bool:
+    """Tell whether what was read has the parts of scores; every row has an id, and a number in each other column."""
+    if not fits({key: content.get(key) for key in get_type_hints(_Content)}, _Content):
+        return False
+    texts = ("id", "speaker")
+    rows = content["rows"]
+    numbers = (value for row in rows for key, value in row.items() if key not in texts)
+    return all(isinstance(row.get("id"), str) for row in rows) and all(fits(value, float) for value in numbers)
 
 
 def score(
@@ -108,6 +127,7 @@ def score(
     workers: int | None = None,
     progress: Progress | None = None,
     align: Align = "exact",
+    listen: bool = False,
 ) -> Scores:
     """Enhance recordings and measure each, against its clean reference where a metric needs one.
 
@@ -122,7 +142,8 @@ def score(
             process's share of the cores, for what is left after two seconds of measuring in this one. A script that
             uses another than 0 keeps its own work under ``if __name__ == "__main__":``.
         progress: called after each file, in the first process.
-        align: ``"shorter"`` cuts clean signal and estimate to the shorter one; ``"exact"`` refuses different lengths.
+        align: as ``sordino.metrics.measure`` takes it.
+        listen: look for references that are late or of another recording, which the metadata then names.
 
     Raises:
         InputError: there is nothing to score, a metric's file is not installed, an item has no reference or shares its
@@ -134,10 +155,7 @@ def score(
         raise InputError("items", "there are no recordings to score", "one or more")
     compared = any(metric(name).needs_clean for name in metrics)
     mine = items[rank() :: world_size()]
-    here_s = HERE_S
-    if workers is not None:
-        here_s = 0.0 if workers else math.inf
-    workers = workers or min(_cores(), max(len(mine), 1))
+    workers, here_s = _workplaces(workers, len(mine))
 
     def report(done: int) -> None:
         # Processes take their recordings in turn, so the count of the first one stands for all.
@@ -145,20 +163,51 @@ def score(
             progress("scoring", min(done * world_size(), total), total, {})
 
     unreadable: list[InputError] = []
+    heard: dict[str, Alignment] = {}
 
     def jobs() -> Iterator[tuple[dict[str, Any], Job]]:
         for item in _readable(mine, unreadable):
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
-            yield row, Job(*_enhanced(enhance, item, compared), sample_rate, metrics, align)
+            clean, estimate = _enhanced(enhance, item, compared)
+            if listen and compared and clean is not None:
+                heard[item.id] = _heard(clean, estimate, item.noisy[: item.length])
+            yield row, Job(clean, estimate, sample_rate, metrics, align)
 
-    parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable))
-    rows, failures = _merged([scored for scored, _ in parts])
-    lost = [error for _, errors in parts for error in errors]
-    if lost and not rows:
-        raise lost[0]
-    failures += [Failure(error.where, name, str(error)) for error in lost for name in metrics]
+    parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable, heard))
+    rows, failures = _merged([scored for scored, *_ in parts])
+    failures += _lost([error for _, errors, _ in parts for error in errors], metrics, bool(rows))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
+    metadata |= _misaligned([part for *_, part in parts]) if listen else {}
     return Scores(rows, metrics, failures, metadata)
+
+
+def _workplaces(workers: int | None, items: int) -> tuple[int, float]:
+    """Return how many processes compute the metrics, and for how many seconds this one does before they start."""
+    if workers is None:
+        return min(_cores(), max(items, 1)), HERE_S
+    if workers < 0:
+        raise InputError("workers", str(workers), "0 or more")
+    return workers or 1, 0.0 if workers else math.inf
+
+
+def _lost(errors: Sequence[InputError], metrics: Sequence[str], others: bool) -> list[Failure]:
+    """Return the failures of recordings that cannot be read; where there are no others, the first error is raised."""
+    if errors and not others:
+        raise errors[0]
+    return [Failure(error.where, name, str(error)) for error in errors for name in metrics]
+
+
+def _misaligned(parts: Sequence[dict[str, Alignment]]) -> dict[str, Any]:
+    """Return what the metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``."""
+    heard = [one for part in parts for one in part.items()]
+    lags = {name: found.lag for name, found in heard if found.lag}
+    return {"lags": lags, "foreign": [name for name, found in heard if found.foreign]}
+
+
+def _heard(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
+    """Compare an estimate with its reference; whether they belong together, the noisy input tells better."""
+    found = alignment(clean, estimate)
+    return Alignment(None, alignment(clean, noisy).foreign) if found.foreign else found
 
 
 def _readable(items: Sequence[Item], unreadable: list[InputError]) -> Iterator[Item]:

@@ -17,6 +17,7 @@ from sordino.experiments.build import build_network
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.schema import Component, Pretrained
 from sordino.export import count_weights
+from sordino.files import parse_json
 from sordino.inference.model import open_model
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.report.costs import CostRow
@@ -130,7 +131,8 @@ def _outside(model: str, source: ModelSource, seconds: float, model_rate: int | 
     files = source.files
     size = sum(file.stat().st_size for file in files) if files else None
     if opened.about.get("name") in models.MODELS and "arguments" in opened.about:
-        network = models.create(opened.about["name"], **json.loads(opened.about["arguments"]))
+        arguments = parse_json(model, opened.about["arguments"], "arguments of a network")
+        network = models.rebuild(opened.about["name"], arguments, source.file)
         return replace(count(network, seconds), file_bytes=size)
     # A library, as of RNNoise, says nothing of its weights.
     graphs = [file for file in files if file.suffix.lower() == ".onnx"]

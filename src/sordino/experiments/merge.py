@@ -19,10 +19,15 @@ from sordino.assets import RECIPES, recipes
 from sordino.errors import InputError, did_you_mean
 from sordino.experiments.schema import OWN, PARTS
 from sordino.experiments.teacher_section import TEACHERS
+from sordino.files import DEEPEST, read_text
 from sordino.plugins.modules import trust_names
 
 KEY = re.compile(r"(?<=\.)[^:]+:[^.]+|[^.]+")
 """One key of ``distill.package.module:Class.power``, which has three."""
+
+
+LARGEST, MOST = 1 << 20, 100_000
+"""Bytes of a recipe or a study, and values in it, those that stand for others counted as often as they are read."""
 
 
 def load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -38,12 +43,7 @@ def load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     path = _find(recipe, seen[-1].parent if seen else Path())
     if path.resolve() in seen:
         raise InputError(recipe, "its base leads back to itself")
-    try:
-        values = parse(path.read_text(encoding="utf-8"), path)
-    except UnicodeDecodeError as error:
-        raise InputError(path, "not a text file", "a recipe in YAML") from error
-    if not isinstance(values, dict):
-        raise InputError(path, "no recipe", "keys and values in YAML")
+    values = parse_file(path)
     trust_names({key: value for key, value in values.items() if key != "teacher"}, path.parent)
     trust_names(values.get("teacher"), path.parent, Path())  # a function that teaches may lie in the working folder
     return on_base(values, (*seen, path.resolve()))
@@ -69,12 +69,50 @@ def _find(recipe: str | Path, beside: Path) -> Path:
     raise InputError(recipe, "no such recipe", "a YAML file or the name of a shipped recipe", hint)
 
 
+def parse_file(path: Path) -> dict[str, Any]:
+    """Read a recipe or a study in YAML.
+
+    Raises:
+        InputError: it is none.
+    """
+    values = parse(read_text(path, LARGEST), path)
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise InputError(path, "no recipe", "keys and values in YAML")
+    return values
+
+
 def parse(text: str, where: object) -> Any:
     """Read a text in YAML; ``where`` names it in an error."""
     try:
+        _check_size(text)
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # the latter two of values, such as a month 99
         raise InputError(where, f"not YAML ({' '.join(str(error).split())})") from error
+
+
+def _check_size(text: str) -> None:
+    """Refuse what grows beyond measure when it is read: a value inside itself, or that holds another one twice, again
+    and again; and what lies so deep that the parser in C ends the process."""
+    sizes: dict[str, int] = {}  # of the values that have an anchor, all that they hold counted
+    above: list[tuple[str | None, int]] = []  # the anchors of those that are open, and what had been counted before
+    count = 0
+    for event in yaml.parse(text, _Loader):
+        anchor = getattr(event, "anchor", None)
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = above.pop()
+            if anchor is not None:
+                sizes[anchor] = count - before
+        elif isinstance(event, yaml.AliasEvent):
+            if any(anchor == one for one, _ in above):
+                raise yaml.YAMLError(f"{anchor} holds itself")
+            count += sizes.get(str(anchor), 1)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            above.append((anchor, count))
+        elif anchor is not None:
+            sizes[anchor] = 1
+        count += 1
+        if len(above) > DEEPEST or count > MOST:
+            raise yaml.YAMLError(f"more than {DEEPEST} lists inside each other, or {MOST:,} values")
 
 
 # The same safe values from the parser in C, which is ten times as fast, where PyYAML was built with it.
@@ -88,11 +126,12 @@ class _Loader(_Safe):
         lines: dict[str, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key.value, str):
+                raise yaml.YAMLError(f"line {line} has a key that is no text")
             if key.value in lines and key.tag != "tag:yaml.org,2002:merge":
                 found = f"line {line} has {key.value} again, which line {lines[key.value]} has already"
                 raise yaml.YAMLError(found)
-            if isinstance(key.value, str):
-                lines[key.value] = line
+            lines[key.value] = line
         return super().construct_mapping(node, deep)
 
 

@@ -15,6 +15,9 @@ from sordino.experiments.signatures import Signature, inspected
 
 T = TypeVar("T")
 
+_EXACT = 2**53
+"""Below it, every integer is a floating-point number of its own."""
+
 
 def construct(where: str, constructor: Callable[..., T], values: Mapping[str, Any], errors: list[str]) -> T | None:
     """Convert ``values`` and call ``constructor`` with them.
@@ -73,11 +76,22 @@ def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:
     group = next((part for part in kinds if inspect.isclass(part) and is_dataclass(part)), None)
     if group is not None and isinstance(given, Mapping):
         return arguments(key, inspected(group), given, errors)
+    if int in kinds and not {float, str} & set(kinds) and isinstance(given, float | str):
+        given = _whole(given)
     try:
         return _parser(kind).parse_object({"value": given}).value
     except ArgumentError:
         errors.append(f"{key}: {given!r} is no {_name(kind)}")
         return None
+
+
+def _whole(given: float | str) -> Any:
+    """Return the integer that a number such as ``1e3``, which YAML takes for a text, or 2.0 states; others as given."""
+    try:
+        number = float(given)
+    except ValueError:
+        return given
+    return int(number) if number.is_integer() and abs(number) < _EXACT else given
 
 
 def unknown(key: str, names: Iterable[Any], tried: str | None = None) -> str:

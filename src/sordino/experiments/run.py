@@ -15,7 +15,7 @@ from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate as measure
 from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments.build import build_source, build_trainer
-from sordino.experiments.recipe import RECIPE, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
+from sordino.experiments.recipe import RECIPE, RECOVERY, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
 from sordino.experiments.schema import Component
 from sordino.experiments.teacher import cache_plan, notes
 from sordino.experiments.teacher_cost import teacher_cost
@@ -25,7 +25,8 @@ from sordino.metrics import DEFAULT, Align
 from sordino.plugins.modules import demand_names
 from sordino.training import Outcome
 from sordino.training.checks import pulls
-from sordino.training.state import CHECKPOINT, STATE
+from sordino.training.divergence import return_to_good
+from sordino.training.state import CHECKPOINT, STATE, load_state
 from sordino.types import Progress, Status, retitled
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def train(
     trainer = build_trainer(checked, folder)
     title, planned = checked.title or checked.name, cache_plan(trainer)
     if status is not None and rank() == 0:
-        for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), planned]:
+        for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), *_idle(checked), planned]:
             if line:
                 status(line)
     saved = broadcast(lambda: _prepare_folder(folder, checked, resume))
@@ -84,12 +85,21 @@ def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:
     Raises:
         InputError: the run that is to be resumed has another recipe.
     """
-    if resume:
-        same_recipe(folder, recipe)
+    if resume and same_recipe(folder, recipe, RECOVERY):
+        if (folder / STATE).exists() and load_state(folder).get("fallen"):
+            return_to_good(folder)
+        write_recipe(folder, recipe)
     saved = (folder / STATE).exists()
     if not saved and not resume:
         write_recipe(folder, recipe)
     return saved and resume
+
+
+def _idle(recipe: Recipe) -> list[str]:
+    """Return a line where a recipe has a teacher and no method that learns from it, as baselines in studies do."""
+    if recipe.teacher is None or recipe.methods:
+        return []
+    return ["teacher: it teaches nothing, as the recipe has no section distill"]
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,7 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = ()) -> DryRun:
             whole = build_trainer(checked, folder)
         terms = whole.check()
         cost = teacher_cost(whole, folder / "timed")
-        teacher = (*notes(whole.objective.teacher), *([cost.describe()] if cost else []))
+        teacher = (*notes(whole.objective.teacher), *_idle(checked), *([cost.describe()] if cost else []))
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
         short = _shortened(checked)
         outcome = build_trainer(short, folder).fit()

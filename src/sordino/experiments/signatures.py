@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from sordino.errors import InputError, did_you_mean
+from sordino.files import identity
 from sordino.plugins.catalogue import Kind, attribute, target
 from sordino.plugins.modules import locate
 
@@ -254,15 +255,15 @@ def _source(module: str) -> _Source:
     """The text of a module, read once as long as its file does not change."""
     if _in_package(module):
         path = ROOT.joinpath(*module.split(".")[1:])
-        return _read(module, path / "__init__.py" if path.is_dir() else path.with_suffix(".py"), 0)
+        return _read(module, path / "__init__.py" if path.is_dir() else path.with_suffix(".py"), ())
     origin = locate(module).origin
     if origin is None or not origin.endswith(".py"):
         raise _Unreadable
-    return _read(module, Path(origin), Path(origin).stat().st_mtime_ns)
+    return _read(module, Path(origin), identity(origin))
 
 
 @cache
-def _read(module: str, path: Path, _changed: int) -> _Source:
+def _read(module: str, path: Path, _changed: tuple[int, ...]) -> _Source:
     return _Source(module, path)
 
 

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sordino.distributed import init_worker
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.recipe import same_recipe
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_results import Lines, scored, summary
-from sordino.plugins.modules import restore, trusted
+from sordino.metrics import check
+from sordino.plugins.modules import Trusted, restore, trusted
 from sordino.training.log import read_log
 from sordino.training.state import STATE
 from sordino.types import Progress
@@ -57,6 +59,8 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     Raises:
         InputError: runs that failed; the message names the first, and the others are done.
     """
+    if study.metrics is not None:
+        check(study.metrics)
     failures = _train([one for one in runs if not _finished(one, study)], study, progress)
     done = [one for one in runs if _finished(one, study)]
     summed = summary(study, done, progress) if done else ({}, "")
@@ -71,7 +75,8 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     gpus = _gpus()
     jobs = study.jobs or len(gpus) or os.cpu_count() or 1
     failures: dict[Path, str] = {}
-    with ProcessPoolExecutor(jobs, fresh_processes(), restore, (trusted(),), max_tasks_per_child=1) as pool:
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(jobs, fresh_processes(), _start_worker, (trusted(),), max_tasks_per_child=1) as pool:
         futures = {
             pool.submit(_run, one, study.metrics, gpus[index % len(gpus)] if gpus else None, jobs): one
             for index, one in enumerate(runs)
@@ -79,8 +84,9 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
         try:
             _watch(futures, study, progress)
         except KeyboardInterrupt:
-            # Each process has been interrupted too and saves its run.
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()  # a run that gets this signal finishes its step and saves
             raise
         for future, one in futures.items():
             error = future.exception()
@@ -89,6 +95,11 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
             elif error is not None:
                 raise error
     return failures
+
+
+def _start_worker(state: Trusted) -> None:
+    init_worker()
+    restore(state)
 
 
 def fresh_processes() -> ForkServerContext | SpawnContext:

@@ -37,7 +37,7 @@ from typing import Any
 
 from sordino.assets import STUDIES, studies
 from sordino.errors import InputError
-from sordino.experiments.merge import parse
+from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.recipe_values import construct
 from sordino.files import slug
@@ -157,12 +157,15 @@ def _find(path: str | Path) -> Path:
 
 
 def _study(path: Path) -> Study:
-    values = parse(path.read_text("utf-8"), path)
-    stated = dict(values) if isinstance(values, dict) else {}
+    stated = parse_file(path)
     errors: list[str] = []
     tests = _tests(stated.pop("tests", None) or {}, errors)
     trust_names(stated, path.parent)
     study = construct("", Study, stated, errors)
+    for key, sections in (("scenarios", study.scenarios), ("methods", study.methods)) if study else ():
+        for name, section in sections.items():
+            if not isinstance(section, Mapping | None):
+                errors.append(f"{key}.{name}: {section!r} is no section; expected what changes in the recipe")
     if errors or study is None:
         raise InputError(path, "; ".join(errors))
     if study.against is not None and study.against not in study.methods:

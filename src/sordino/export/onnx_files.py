@@ -77,13 +77,13 @@ def to_onnx(
     network.eval()
     try:
         with ExitStack() as files:
-            temporary = files.enter_context(atomic(path))
+            temporary = files.enter_context(atomic(path, alone=True))
             onnx.save(whole_graph(network, about or {}), temporary)
             difference = compare(network, temporary, signals)
             _check_difference(path, difference, tolerance)
             streamed = None
             if isinstance(network, StreamingEnhancer) and network.streams:
-                temporary = files.enter_context(atomic(stream_file(path)))
+                temporary = files.enter_context(atomic(stream_file(path), alone=True))
                 onnx.save(step_graph(network, about or {}), temporary)
                 streamed = compare_stream(network, temporary, signals)
                 _check_difference(stream_file(path), streamed, tolerance)

@@ -181,10 +181,7 @@ def _from_onnx(path: Path, threads: int | None, sample_rate: int | None) -> Mode
     def run(noisy: np.ndarray) -> np.ndarray:
         return graph.run([noisy[None]])[0][0]
 
-    rate, minimum = (
-        graph.number("sample_rate", sample_rate or SAMPLE_RATE, least=1),
-        graph.number("minimum_samples", MINIMUM),
-    )
+    rate, minimum = graph.sample_rate(sample_rate or SAMPLE_RATE), graph.number("minimum_samples", MINIMUM)
     finish = partial(graph.give_back, [np.zeros((1, minimum), np.float32)])
     name = graph.about.get("name", path.stem)
     return Model(name, rate, run, minimum, graph.about, shareable=True, finish=finish)

@@ -200,8 +200,9 @@ def measure(
         estimate: [T].
         sample_rate: in Hz.
         metrics: names as ``metric`` takes them.
-        align: ``"shorter"`` cuts both signals to the shorter one; ``"exact"`` refuses different lengths. A metric that
-            needs no clean signal gets the whole estimate.
+        align: ``"shorter"`` cuts both signals to the shorter one; ``"exact"`` refuses different lengths;
+            ``"lag"`` shifts the estimate by the lag that is heard, and then cuts. A metric that needs no clean signal
+            gets the whole estimate.
 
     Raises:
         InputError: the arguments are wrong for a metric, whatever the recording: lengths, sample rate, name, no clean

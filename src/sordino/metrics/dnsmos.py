@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sordino.errors import InputError
+from sordino.files import identity
 from sordino.metrics.pair import usable
 
 if TYPE_CHECKING:
@@ -94,12 +95,12 @@ def model_file(file: str | Path | None = None) -> Path:
 def fingerprint(file: str | Path | None = None) -> str:
     """Return the start of the SHA-256 of the network's file, which identifies its release."""
     path = model_file(file)
-    return f"sha256:{_digest(str(path), path.stat().st_mtime_ns)}"
+    return f"sha256:{_digest(str(path), identity(path))}"
 
 
 @lru_cache(4)
-def _digest(path: str, _changed: int) -> str:
-    """Hash a file; the time of its last change is an argument so that a changed file is hashed again."""
+def _digest(path: str, _changed: tuple[int, ...]) -> str:
+    """Hash a file; its identity is an argument so that a changed file is hashed again."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
 
 

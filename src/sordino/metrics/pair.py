@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sordino.audio.alignment import aligned
 from sordino.errors import InputError
 
-Align = Literal["exact", "shorter"]
+Align = Literal["exact", "shorter", "lag"]
 Signal = NDArray[np.float64]
 
 
@@ -26,7 +27,8 @@ def pair(clean: ArrayLike, estimate: ArrayLike, align: Align = "exact") -> tuple
     Args:
         clean: [T], the reference.
         estimate: [T], the signal to rate.
-        align: ``"exact"`` refuses different lengths; ``"shorter"`` cuts both to the shorter one.
+        align: ``"exact"`` refuses different lengths; ``"shorter"`` cuts both to the shorter one; ``"lag"`` shifts them
+            by the lag that is heard first, where one is certain.
 
     Returns:
         ``(clean, estimate)``, both [T].
@@ -36,6 +38,8 @@ def pair(clean: ArrayLike, estimate: ArrayLike, align: Align = "exact") -> tuple
         MetricFailure: a signal is empty, silent, or holds NaN or infinite samples.
     """
     signals = {"clean": _mono("clean", clean), "estimate": _mono("estimate", estimate)}
+    if align == "lag":
+        signals = dict(zip(signals, aligned(*signals.values()), strict=True))
     lengths = [len(signal) for signal in signals.values()]
     if align == "exact" and lengths[0] != lengths[1]:
         found = f"{lengths[1]} samples beside {lengths[0]} of the clean signal"

@@ -10,7 +10,8 @@ from typing import Any
 from sordino.errors import InputError
 from sordino.models import checkpoint
 from sordino.models.base import Enhancer, count_parameters
-from sordino.models.checkpoint import read_about, read_header, save
+from sordino.models.checkpoint import DAMAGED, read_about, read_header, save
+from sordino.models.claims import AsLargeAs
 from sordino.models.demucs import Demucs
 from sordino.models.dualpath import DualPathNetwork
 from sordino.models.manner import manner_base, manner_large, manner_small
@@ -82,16 +83,27 @@ def load(path: str | Path, trust: str | Path | None = None) -> Enhancer:
     return checkpoint.load(path, rebuild)
 
 
-def rebuild(name: str, arguments: Mapping[str, Any], where: object) -> Enhancer:
+def rebuild(name: str, arguments: Mapping[str, Any], path: Path) -> Enhancer:
     """Build the network that a file names; ``create``, but for code that nobody named beside the file.
 
     Args:
         name: of the network.
         arguments: of its constructor.
-        where: the file, for messages.
+        path: of the file, which holds the network's weights: none that is much larger is built.
 
     Raises:
-        InputError: as ``create`` does, or the name stands for code that was not trusted.
+        InputError: as ``create`` does, the name stands for code that was not trusted, or the arguments are not those
+            of such a network.
     """
-    catalogue.stored("network", name, MODELS, where)
-    return create(name, **arguments)
+    catalogue.stored("network", name, MODELS, path)
+    if "name" in arguments:
+        raise InputError(path, "its arguments have a name", hint=DAMAGED)
+    try:
+        with AsLargeAs(path.stat().st_size):
+            return create(name, **arguments)
+    except InputError as error:
+        raise InputError(f"{path}: {error.where}", error.found, error.expected, error.hint) from error
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError) as error:
+        if name not in MODELS:
+            raise
+        raise InputError(path, f"its arguments make no {name} ({str(error)[:200]})", hint=DAMAGED) from error

@@ -7,6 +7,7 @@ Nothing in a file is executed: safetensors holds tensors and text, and pickled c
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ from torch import Tensor
 
 from sordino import assets
 from sordino.errors import InputError
-from sordino.files import atomic
+from sordino.files import atomic, misdownloaded
 from sordino.models import published
 from sordino.models.base import Enhancer
 from sordino.version import __version__
 
 FORMAT, FORMER_FORMAT = "sordino-network-1", "sotto-network-1"
 """Format names in the header of a checkpoint; files of the second were written when the project was called sotto."""
+
+DAMAGED = "copy or download it again"
 
 
 def save(network: Enhancer, path: str | Path, **about: Any) -> None:
@@ -72,10 +75,10 @@ def read_header(path: str | Path) -> dict[str, Any]:
             "about": json.loads(header["about"]),
         }
     except (KeyError, ValueError, RecursionError) as error:
-        raise InputError(path, f"its header is damaged ({error})", hint="copy or download it again") from error
+        raise InputError(path, f"its header is damaged ({error})", hint=DAMAGED) from error
     for key in ("arguments", "about"):
         if not isinstance(read[key], dict):
-            raise InputError(path, f"its header is damaged ({key} is no mapping)", hint="copy or download it again")
+            raise InputError(path, f"its header is damaged ({key} is no mapping)", hint=DAMAGED)
     return read
 
 
@@ -85,7 +88,7 @@ def read_about(path: str | Path) -> dict[str, Any]:
     return read_header(path)["about"] if _is_own(path) else {}
 
 
-def load(path: str | Path, rebuild: Callable[[str, Mapping[str, Any], object], Enhancer]) -> Enhancer:
+def load(path: str | Path, rebuild: Callable[[str, Mapping[str, Any], Path], Enhancer]) -> Enhancer:
     """Build the network stored in a checkpoint by ``rebuild`` and load its weights; see ``sordino.models.load``."""
     path = assets.weights(path)
     if not path.is_file():
@@ -136,11 +139,16 @@ def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) ->
     Raises:
         InputError: the file is broken, or holds other objects.
     """
+    other = misdownloaded(path, expected)  # an OSError here is the system's, below it is of places that the file names
+    if other is not None:
+        raise other
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                    raise ValueError("it is compressed, which torch does not do, and may take any memory")
         with torch.serialization.safe_globals(list(inert)):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as error:  # on arbitrary bytes the unpickler raises arbitrary errors
         reason = str(error).partition("\n")[0][:120]
         raise InputError(path, f"cannot be opened as weights alone ({reason})", expected) from error
@@ -157,7 +165,9 @@ def _open_safetensors(path: str | Path) -> Any:
     try:
         return safe_open(path, framework="pt")
     except SafetensorError as error:
-        raise InputError(path, f"not a readable safetensors file ({error})", hint="is the file complete?") from error
+        other = misdownloaded(path, "a checkpoint")
+        found = f"not a readable safetensors file ({error})"
+        raise other or InputError(path, found, hint="is the file complete?") from error
 
 
 def _read_published(path: Path) -> tuple[str, dict[str, Any], published.State]:

@@ -18,17 +18,21 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal, NamedTuple, get_args
 
-from sordino.errors import InputError
+from sordino.errors import InputError, printable
+from sordino.files import spreadsheet
 
 Style = Literal["text", "markdown", "latex", "csv", "html"]
 
 # Signs outside ASCII that tables use and LaTeX sets differently, or not at all. ``tabulate`` leaves them as they are.
 _LATEX_SIGNS = str.maketrans({"–": "--", "†": r"\dag{}", "±": r"$\pm$", "Δ": r"$\Delta$"})
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 class Cell(NamedTuple):
@@ -90,25 +94,31 @@ class Table:
         """Write aligned text: the first column to the left, the others to the right, and the notes below."""
         title = f"{self.title}\n\n" if self.title else ""
         notes = "".join(f"{note}\n" for note in self.notes)
-        return f"{title}{self._tabulate('simple')}\n" + (f"\n{notes}" if notes else "")
+        return printable(f"{title}{self._tabulate('simple')}\n" + (f"\n{notes}" if notes else ""))
 
     def to_markdown(self) -> str:
         """Write a Markdown table with every ``|`` inside of it escaped, and each note as a paragraph below."""
         title = f"**{self.title}**\n\n" if self.title else ""
-        return f"{title}{self._tabulate('pipe', {'|': chr(92) + '|'})}\n" + "".join(f"\n{one}\n" for one in self.notes)
+        text = f"{title}{self._tabulate('pipe', {'|': chr(92) + '|'})}\n" + "".join(f"\n{one}\n" for one in self.notes)
+        # No HTML, links and pictures of what a name holds.
+        return _TAG.sub("&lt;", printable(text)).replace("](", "]\\(")
 
     def to_latex(self) -> str:
         """Write a ``tabular`` of the package booktabs, with title and notes as comments above."""
         comments = "".join(f"% {line}\n" for line in (self.title, *self.notes) if line)
-        return f"{comments}{self._tabulate('latex_booktabs').translate(_LATEX_SIGNS)}\n"
+        return printable(f"{comments}{self._tabulate('latex_booktabs').translate(_LATEX_SIGNS)}\n")
 
     def to_csv(self) -> str:
-        """Write CSV: every column, shown or not, by its key, with raw values; missing ones are empty."""
+        """Write CSV: every column, shown or not, by its key, with raw values; missing ones are empty.
+
+        A text that a spreadsheet would compute, such as a name that begins with ``=``, begins with ``'`` instead.
+        """
         out, keys = io.StringIO(), dict.fromkeys(key for row in self.rows for key in row) or self.labels
         writer = csv.DictWriter(out, list(keys), lineterminator="\n")
-        writer.writeheader()
+        writer.writerow({key: spreadsheet(key) for key in keys})
         for row in self.rows:
-            writer.writerow({key: cell.text if cell.value is None else cell.value for key, cell in row.items()})
+            values = {key: cell.text if cell.value is None else cell.value for key, cell in row.items()}
+            writer.writerow({key: spreadsheet(value) for key, value in values.items()})
         return out.getvalue()
 
     def to_html(self) -> str:
@@ -126,7 +136,7 @@ class Table:
         head = "".join(f'<th scope="col">{escape(self.labels[key])}</th>' for key in keys)
         notes = "".join(f'<p class="note">{escape(note)}</p>\n' for note in self.notes)
         region = f'<div class="scroll" role="region" aria-label="{escape(self.name)}" tabindex="0">'
-        return f"{notes}{region}\n<table>\n<thead><tr>{head}</tr></thead>\n{bodies}</table>\n</div>\n"
+        return printable(f"{notes}{region}\n<table>\n<thead><tr>{head}</tr></thead>\n{bodies}</table>\n</div>\n")
 
     def _shown(self) -> list[str]:
         """The keys of the columns that are shown, in the order of their labels."""

@@ -14,19 +14,33 @@ from typing import IO, Any
 
 from sordino.distill.base import Method
 from sordino.errors import InputError
-from sordino.files import unwritable, write_text
+from sordino.files import fits, parse_json, read_text, unwritable, write_text
 from sordino.training.trackers import Tracker, open_trackers
 
 LOG, FIGURES = "log.jsonl", "figures.jsonl"
+LONGEST = 1 << 32
+"""Bytes of a log."""
 
 
 def read_log(folder: str | Path, name: str = LOG) -> list[dict[str, Any]]:
-    """Read the records of a run in the order of their steps; an unfinished last line, left by a crash, is skipped."""
+    """Read the records of a run in the order of their steps; an unfinished last line, left by a crash, is skipped.
+
+    Raises:
+        InputError: another line is damaged.
+    """
     path = Path(folder) / name
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = read_text(path, LONGEST).splitlines(keepends=True)
+    return [_record(f"{path}, line {place}", line) for place, line in enumerate(lines, 1) if line.endswith("\n")]
+
+
+def _record(where: str, line: str) -> dict[str, Any]:
+    expected, hint = "record of a run", "remove the line"
+    record = parse_json(where, line, expected, hint, finite=False)
+    if not fits(record, dict[str, Any]) or not fits(record.get("step"), int):
+        raise InputError(where, "is damaged", expected, hint)
+    return record
 
 
 class Log:

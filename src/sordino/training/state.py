@@ -71,7 +71,24 @@ def load_state(folder: Path) -> dict[str, Any]:
         raise InputError(
             path, f"a run of {before} process(es), resumed by {world_size()}", "as many, for the same batches"
         )
-    return _upgraded(state) if state["format"] == 1 else state
+    try:
+        return _upgraded(state) if state["format"] == 1 else state
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(path, f"is damaged ({error})", "the state of a training run", "start the run anew") from error
+
+
+def same_data(state: dict[str, Any], segments: int) -> None:
+    """Refuse to go on with more or fewer training segments, which would be drawn in another order.
+
+    Raises:
+        InputError: the run began with another number of them.
+    """
+    before = state.get("segments", segments)  # older states do not have it
+    if before != segments:
+        hint = "put them back, or begin a new run from its weights with model: {checkpoint: FILE}"
+        raise InputError(
+            "data", f"has {segments} segments, but the run began with {before}", "the same recordings", hint
+        )
 
 
 def _upgraded(state: dict[str, Any]) -> dict[str, Any]:

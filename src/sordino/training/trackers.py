@@ -8,7 +8,6 @@ it does no harm there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,7 +18,7 @@ from typing import Any, Protocol
 from torch.utils.tensorboard import SummaryWriter
 
 from sordino.errors import InputError
-from sordino.files import write_text
+from sordino.files import read_json, write_json
 
 IDS = "trackers.json"
 
@@ -133,10 +132,12 @@ def open_trackers(names: Sequence[str], folder: Path, step: int, recipe: Mapping
         recipe: of the run, for a record that begins.
 
     Raises:
-        InputError: a tracker that has no access to its server.
+        InputError: a tracker that has no access to its server, or a damaged file of their numbers.
     """
     path = folder / IDS
-    known: dict[str, str] = json.loads(path.read_text("utf-8")) if step and path.is_file() else {}
+    known: dict[str, str] = {}
+    if step and path.is_file():
+        known = read_json(path, dict[str, str], "record of trackers", "remove the file, to begin new records")
     found: dict[str, Tracker] = {}
     try:
         for name in names:
@@ -148,7 +149,7 @@ def open_trackers(names: Sequence[str], folder: Path, step: int, recipe: Mapping
         raise
     ids = known | {name: tracker.id for name, tracker in found.items() if tracker.id is not None}
     if ids:
-        write_text(path, json.dumps(ids))
+        write_json(path, ids)
     return list(found.values())
 
 

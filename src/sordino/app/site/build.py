@@ -65,24 +65,42 @@ def write_site(model: str | Path | None, folder: str | Path) -> Site:
         folder: where to; an older page there is replaced.
 
     Raises:
-        InputError: no such student, a graph that is not of sordino's export, a folder with another page, or no
+        InputError: no such student, a graph that is not of sordino's export, a folder with other files, or no
             onnxruntime-web (``sordino.app.site.npm``).
     """
     source, folder = resolve(model), Path(folder)
+    check_folder(folder)
     path = source.file
     if not source.is_graph:
         raise InputError(path, "is a checkpoint", "an ONNX file", "export it first")
-    if (folder / "index.html").exists() and not (folder / FACTS).exists():
-        raise InputError(folder, "holds another page", "an empty or new folder", "choose another")
     facts = _facts(path)
     student = (stream_file(path) if facts["stream"] else path).read_bytes()
-    files = {GRAPH: student} | npm.runtime() | _page(facts, len(student))
+    page = _page(facts, len(student))
+    # The facts come first, as they tell a later run that the folder is its own, even where this one is killed.
+    files = {FACTS: page.pop(FACTS), GRAPH: student} | npm.runtime() | page
     # The script that keeps the files is written last: until then a reader's browser keeps the page before.
     files[SERVICE] = _service(files)
     for name, content in files.items():
         with atomic(folder / name) as temporary:
             temporary.write_bytes(content)
     return Site(str(folder), tuple(files), sum(map(len, files.values())) / 1e6, bool(facts["stream"]))
+
+
+def check_folder(folder: str | Path) -> None:
+    """Refuse a folder that holds anything but a page of this kind.
+
+    Raises:
+        InputError: it does.
+    """
+    folder = Path(folder)
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        ours = json.loads((folder / FACTS).read_text("utf-8"))["graph"] == GRAPH
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        ours = False
+    if not ours:
+        raise InputError(folder, "holds other files", "an empty or new folder, or an older page", "choose another")
 
 
 def _facts(path: Path) -> dict[str, Any]:

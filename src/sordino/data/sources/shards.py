@@ -107,6 +107,8 @@ class Shards:
         pairs = [Pair(member.id, path, path if member.clean else None, member.speaker) for path, member in members]
         noisy = ArchivedRecordings([(path, member.noisy, member.length, member.id) for path, member in members])
         clean = [(path, member.clean, member.length, member.id) for path, member in members if member.clean]
+        if clean and len(clean) < len(members):
+            raise InputError(self.root, f"holds a clean partner for {len(clean)} of {len(members)} recordings", "all")
         return PairSet(pairs, noisy, ArchivedRecordings(clean) if clean else None, self.sample_rate)
 
     def _paths(self, split: Split) -> list[Path]:

@@ -1,8 +1,8 @@
 """Find faults of a corpus on disk before a long training run does.
 
-The faults are files that are unreadable, without a partner, of another length than their partner, at the wrong rate,
-silent, clipped or duplicated, and test speakers in the training set. No sound is changed: the fix is a manifest without
-the faulty entries.
+The faults are files that are unreadable, without a partner, of another length than their partner, later or earlier than
+it, of another recording, at the wrong rate, silent, clipped or duplicated, and test speakers in the training set. No
+sound is changed: the fix is a manifest without the faulty entries.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from sordino.audio.alignment import EXCERPT, Alignment, alignment
 from sordino.audio.mix import SILENCE_DB
-from sordino.audio.sound_files import list_audio
+from sordino.audio.pcm import check_shape
+from sordino.audio.sound_files import read_segment
 from sordino.data import manifest
-from sordino.data.recordings import NO_RATIO, pair_key, speaker_of
+from sordino.data.tools.entries import Entry, entries_of
 from sordino.data.tools.inspection import Sound, inspect
-from sordino.data.tools.layouts import Layout, Part, detect
+from sordino.data.tools.layouts import Layout, detect
 from sordino.data.tools.published import VALENTINI_NOISY, Measure, measure_noisy
 from sordino.errors import InputError
 from sordino.types import Progress
@@ -31,6 +32,8 @@ KINDS = (
     "unreadable",
     "missing partner",
     "length mismatch",
+    "late reference",
+    "other recording",
     "wrong rate",
     "silence",
     "clipping",
@@ -49,26 +52,6 @@ class Problem(NamedTuple):
     kind: str
     path: str
     detail: str
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A pair, or a single recording."""
-
-    part: Part
-    id: str
-    noisy: Path | None
-    clean: Path | None
-    speaker: str
-
-    @property
-    def files(self) -> list[Path]:
-        return [path for path in (self.noisy, self.clean) if path is not None]
-
-    @property
-    def has_no_ratio(self) -> bool:
-        """Whether it was rendered as noise alone, with a silent reference, or as speech alone, which is its own."""
-        return self.noisy is not None and NO_RATIO in self.noisy.stem
 
 
 def check(
@@ -97,26 +80,25 @@ def check(
         ``ok``: no fault and no deviating score. All are plain numbers and strings, ready for JSON.
 
     Raises:
-        InputError: the folder holds no corpus, or an empty one, or the manifest cannot be written.
+        InputError: the folder holds no corpus, or an empty one, the manifest cannot be written, or no such rate.
     """
+    check_shape("sample_rate", sample_rate, channels=1)
     layout = detect(root)
-    entries: list[_Entry] = []
+    entries: list[Entry] = []
     for part in layout.parts:
-        of_part = _entries(part)
+        of_part = entries_of(part)
         if not of_part:
             raise InputError(part.clean or part.noisy, "holds no recordings", f"those of the {part.split} set")
         entries += of_part
     # Each file once: a clean file may be the partner of several noisy ones.
     paths = dict.fromkeys(path for entry in entries for path in entry.files)
     sounds = _inspect_all(list(paths), progress)
-    problems = list(_problems(entries, sounds, sample_rate))
+    problems = list(_problems(entries, sounds, sample_rate)) + list(_misaligned(entries, sounds, progress))
     faulty = {entry for entry, problem in problems if problem.kind != "wrong rate"}
     faultless = [entry for entry in entries if entry not in faulty]
-    measured = None
-    if measure is not None:
-        pairs = _draw_test_pairs(faultless, count, seed)
-        published = VALENTINI_NOISY if layout.kind == "valentini" else {}
-        measured = measure_noisy(pairs, measure, sample_rate, published, progress)
+    pairs = _draw_test_pairs(faultless, count, seed)
+    published = VALENTINI_NOISY if layout.kind == "valentini" else {}
+    measured = measure and measure_noisy(pairs, measure, sample_rate, published, progress)
     if fix is not None:
         manifest.write(fix, [_manifest_entry(entry, sounds) for entry in faultless])
     counts = Counter(problem.kind for _, problem in problems)
@@ -133,34 +115,14 @@ def check(
     }
 
 
-def _draw_test_pairs(entries: list[_Entry], count: int, seed: int) -> list[tuple[Path, Path]]:
+def _draw_test_pairs(entries: list[Entry], count: int, seed: int) -> list[tuple[Path, Path]]:
     """Draw up to ``count`` (clean, noisy) pairs of the test set, in the order of the corpus."""
+    if count < 0:
+        raise InputError("count", f"{count} pairs to measure", "0 or more")
     tests = [entry for entry in entries if entry.part.split == "test" and entry.part.paired]
     drawn = np.random.default_rng(seed).permutation(len(tests))[:count]
     pairs = [(tests[index].clean, tests[index].noisy) for index in sorted(drawn)]
     return [(clean, noisy) for clean, noisy in pairs if clean and noisy]
-
-
-def _entries(part: Part) -> list[_Entry]:
-    """Return the recordings of a part, each with its partner if it has one."""
-    noisy, clean = _by_key(part.noisy), _by_key(part.clean)
-    entries = []
-    for key in sorted(noisy.keys() | clean.keys()):
-        path = noisy.get(key) or clean[key]
-        root = part.noisy if key in noisy else part.clean
-        entries.append(_Entry(part, key, noisy.get(key), clean.get(key), speaker_of(path, root or path.parent)))
-    return entries
-
-
-def _by_key(root: Path | None) -> dict[str, Path]:
-    """Return the files of a folder by their pair ids; of two with the same id, the second's is its name with suffix."""
-    keyed: dict[str, Path] = {}
-    if root is None or not root.is_dir():
-        return keyed
-    for path in list_audio(root):
-        key = pair_key(path, root)
-        keyed[path.relative_to(root).as_posix() if key in keyed else key] = path
-    return keyed
 
 
 def _inspect_all(paths: list[Path], progress: Progress | None) -> dict[Path, Sound]:
@@ -174,7 +136,7 @@ def _inspect_all(paths: list[Path], progress: Progress | None) -> dict[Path, Sou
     return sounds
 
 
-def _problems(entries: list[_Entry], sounds: dict[Path, Sound], sample_rate: int) -> Iterator[tuple[_Entry, Problem]]:
+def _problems(entries: list[Entry], sounds: dict[Path, Sound], sample_rate: int) -> Iterator[tuple[Entry, Problem]]:
     for entry in entries:
         for kind, path, detail in _own_problems(entry, sounds, sample_rate):
             yield entry, Problem(kind, str(path), detail)
@@ -182,7 +144,7 @@ def _problems(entries: list[_Entry], sounds: dict[Path, Sound], sample_rate: int
     yield from _leaks(entries)
 
 
-def _own_problems(entry: _Entry, sounds: dict[Path, Sound], sample_rate: int) -> Iterator[tuple[str, Path, str]]:
+def _own_problems(entry: Entry, sounds: dict[Path, Sound], sample_rate: int) -> Iterator[tuple[str, Path, str]]:
     """Yield (kind, path, detail) of the faults of an entry that do not depend on other entries."""
     for path in entry.files:
         sound = sounds[path]
@@ -208,7 +170,40 @@ def _own_problems(entry: _Entry, sounds: dict[Path, Sound], sample_rate: int) ->
         yield "length mismatch", entry.noisy, f"{noisy.seconds:.4f} s, its clean partner {clean.seconds:.4f} s"
 
 
-def _duplicates(entries: list[_Entry], sounds: dict[Path, Sound]) -> Iterator[tuple[_Entry, Problem]]:
+def _misaligned(
+    entries: list[Entry], sounds: dict[Path, Sound], progress: Progress | None
+) -> Iterator[tuple[Entry, Problem]]:
+    """Yield pairs whose clean file lies at another time than the noisy one, or is of another recording, by sound."""
+    pairs = [entry for entry in entries if _is_comparable(entry, sounds)]
+
+    def compare(entry: Entry) -> Alignment:
+        noisy, clean = entry.files
+        start = sounds[clean].loudest
+        return alignment(read_segment(clean, start, EXCERPT), read_segment(noisy, start, EXCERPT))
+
+    with ThreadPoolExecutor() as pool:
+        for done, (entry, found) in enumerate(zip(pairs, pool.map(compare, pairs), strict=True), 1):
+            if progress:
+                progress("comparing pairs", done, len(pairs), {})
+            if found.foreign:
+                yield entry, Problem("other recording", str(entry.noisy), f"nothing of {entry.clean} is heard in it")
+            elif found.lag:
+                milliseconds, side = 1000 * abs(found.lag) / sounds[entry.files[0]].sample_rate, "late"
+                if found.lag > 0:
+                    side = "early"
+                detail = f"{entry.clean} is {milliseconds:.2f} ms ({abs(found.lag)} samples) too {side} for it"
+                yield entry, Problem("late reference", str(entry.noisy), detail)
+
+
+def _is_comparable(entry: Entry, sounds: dict[Path, Sound]) -> bool:
+    """Whether both recordings of a pair can be read, at one rate, and hold speech."""
+    if not entry.part.paired or entry.has_no_ratio or len(entry.files) < 2:
+        return False
+    found = [sounds[path] for path in entry.files]
+    return all(one.digest and one.level_db >= SILENCE_DB for one in found) and len({x.sample_rate for x in found}) == 1
+
+
+def _duplicates(entries: list[Entry], sounds: dict[Path, Sound]) -> Iterator[tuple[Entry, Problem]]:
     """Yield recordings that equal an earlier one; the same clean utterance with different noises is no fault."""
     first: dict[str, Path] = {}
     for entry in entries:
@@ -225,7 +220,7 @@ def _duplicates(entries: list[_Entry], sounds: dict[Path, Sound]) -> Iterator[tu
         first.setdefault(digest, path)
 
 
-def _leaks(entries: list[_Entry]) -> Iterator[tuple[_Entry, Problem]]:
+def _leaks(entries: list[Entry]) -> Iterator[tuple[Entry, Problem]]:
     """Yield training entries of speakers that are in the validation or test set.
 
     If all training files seem to have one speaker, their names do not identify speakers: nothing is reported.
@@ -240,7 +235,7 @@ def _leaks(entries: list[_Entry]) -> Iterator[tuple[_Entry, Problem]]:
             yield entry, Problem("leaking speaker", str(entry.files[0]), detail)
 
 
-def _parts(layout: Layout, entries: list[_Entry], sounds: dict[Path, Sound]) -> list[dict[str, Any]]:
+def _parts(layout: Layout, entries: list[Entry], sounds: dict[Path, Sound]) -> list[dict[str, Any]]:
     parts = []
     for part in layout.parts:
         members = [entry for entry in entries if entry.part == part]
@@ -249,6 +244,6 @@ def _parts(layout: Layout, entries: list[_Entry], sounds: dict[Path, Sound]) -> 
     return parts
 
 
-def _manifest_entry(entry: _Entry, sounds: dict[Path, Sound]) -> manifest.Entry:
+def _manifest_entry(entry: Entry, sounds: dict[Path, Sound]) -> manifest.Entry:
     noisy, clean = (str(path) if path else "" for path in (entry.noisy, entry.clean))
     return manifest.Entry(entry.id, noisy, clean, entry.speaker, sounds[entry.files[0]].seconds, entry.part.split)

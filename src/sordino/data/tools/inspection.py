@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sordino.audio.alignment import loudest
 from sordino.audio.mix import rms_db
 from sordino.audio.sound_files import read
 from sordino.errors import InputError
@@ -27,6 +28,8 @@ class Sound:
     """RMS in dBFS."""
     clipped: float = 0.0
     """Share of the samples that are in flat tops."""
+    loudest: int = 0
+    """Where the loudest part begins, in samples; see ``sordino.audio.alignment``."""
     digest: str = ""
     """SHA-256 of the samples, the same whatever the file's format."""
 
@@ -43,7 +46,7 @@ def inspect(path: Path) -> Sound:
         return Sound(error=str(error))
     audio = channels.mean(axis=0)
     digest = hashlib.sha256(audio.tobytes()).hexdigest()
-    return Sound("", sample_rate, len(audio), rms_db(audio), clipped_share(audio), digest)
+    return Sound("", sample_rate, len(audio), rms_db(audio), clipped_share(audio), loudest(audio), digest)
 
 
 def clipped_share(audio: np.ndarray) -> float:

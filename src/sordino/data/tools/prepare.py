@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from sordino.audio.pcm import check_shape
 from sordino.audio.sound_files import info, list_audio, read, write
 from sordino.data.base import Damaged
+from sordino.data.tools.entries import entries_of
+from sordino.data.tools.layouts import detect
 from sordino.data.tools.pool import Written, run_jobs
 from sordino.errors import InputError
 from sordino.files import sweep
@@ -19,7 +25,8 @@ class Prepared(Written):
     """What ``prepare`` has done."""
 
     turned_down: list[tuple[str, float]] = field(default_factory=list)
-    """(path, gain in dB) of files whose peaks exceeded full scale after resampling: attenuated, not clipped."""
+    """(path, gain in dB) of files whose peaks exceeded full scale after resampling: attenuated, not clipped, and their
+    partners, which are attenuated as much."""
 
 
 def prepare(
@@ -47,41 +54,53 @@ def prepare(
         InputError: ``root`` holds no sound files, ``out`` is inside it, two files would get the same name, ``out``
             holds files at another rate or cannot be written, or a file cannot be read and ``damaged`` is ``refuse``.
     """
+    check_shape("sample_rate", sample_rate, channels=1)
     root, out = Path(root), Path(out)
     sources = list_audio(root)
     if not sources:
         raise InputError(root, "holds no sound files")
     if out.resolve().is_relative_to(root.resolve()):
         raise InputError(out, f"lies in {root}", "a folder outside the corpus")
-    jobs = _jobs(root, out, sources)
+    targets = _targets(root, out, sources)
     sweep(out)
-    todo = [(source, target, sample_rate) for source, target in jobs if not target.exists()]
-    result = Prepared(present=len(jobs) - len(todo))
-    _same_rate([target for _, target in jobs if target.exists()][:1], sample_rate)
-    results = run_jobs(partial(_convert, damaged=damaged), todo, workers)
-    for done, (source, gain_db, reason) in enumerate(results, result.present + 1):
-        if reason:
-            result.failed.append((str(source), reason))
-        else:
-            result.written += 1
-            if gain_db < 0:
-                result.turned_down.append((str(source), gain_db))
-        if progress:
-            progress("preparing", done, len(jobs), {})
+    _same_rate([target for target in targets.values() if target.exists()][:1], sample_rate)
+    # A pair of which one is missing is written again as a whole, as the two share a gain.
+    todo = [files for files in _together(root, sources) if not all(targets[path].exists() for path in files)]
+    jobs = [(tuple((path, targets[path]) for path in files), sample_rate) for files in todo]
+    result = Prepared(present=len(targets) - sum(map(len, todo)))
+    done = result.present
+    for converted in run_jobs(partial(_convert, damaged=damaged), jobs, workers):
+        for source, gain_db, reason in converted:
+            done += 1
+            if reason:
+                result.failed.append((str(source), reason))
+            else:
+                result.written += 1
+                if gain_db < 0:
+                    result.turned_down.append((str(source), gain_db))
+            if progress:
+                progress("preparing", done, len(targets), {})
     result.failed.sort()
     result.turned_down.sort()
     return result
 
 
-def _jobs(root: Path, out: Path, sources: list[Path]) -> list[tuple[Path, Path]]:
-    """Return (source, target) of every file; an InputError if two sources have the same target."""
-    targets: dict[Path, Path] = {}
+def _targets(root: Path, out: Path, sources: list[Path]) -> dict[Path, Path]:
+    """Return the target of every source; an InputError if two have the same."""
+    origins: dict[Path, Path] = {}
     for source in sources:
         target = (out / source.relative_to(root)).with_suffix(".flac")
-        if target in targets:
-            raise InputError(source, f"would be written over {targets[target]}", hint="rename or remove one of the two")
-        targets[target] = source
-    return [(source, target) for target, source in targets.items()]
+        if target in origins:
+            raise InputError(source, f"would be written over {origins[target]}", hint="rename or remove one of the two")
+        origins[target] = source
+    return {source: target for target, source in origins.items()}
+
+
+def _together(root: Path, sources: list[Path]) -> list[list[Path]]:
+    """Group the files: the two of a pair, which must keep their ratio, together; all others alone."""
+    groups = [entry.files for part in detect(root).parts if part.paired for entry in entries_of(part)]
+    paired = {path for files in groups for path in files}
+    return groups + [[path] for path in sources if path not in paired]
 
 
 def _same_rate(present: list[Path], sample_rate: int) -> None:
@@ -93,13 +112,23 @@ def _same_rate(present: list[Path], sample_rate: int) -> None:
             )
 
 
-def _convert(job: tuple[Path, Path, int], damaged: Damaged) -> tuple[Path, float, str]:
-    """Resample one file; returns the source, the gain in dB that was needed to fit, and the reason if it failed."""
-    source, target, sample_rate = job
-    try:
-        audio, _ = read(source, sample_rate)
-    except InputError as error:
-        if damaged == "refuse":
-            raise
-        return source, 0.0, str(error)
-    return source, write(target, audio, sample_rate), ""
+def _convert(job: tuple[tuple[tuple[Path, Path], ...], int], damaged: Damaged) -> list[tuple[Path, float, str]]:
+    """Resample the files of a group, all by one gain.
+
+    Returns:
+        For each the source, the gain in dB that was needed for all to fit, and the reason if it failed.
+    """
+    files, sample_rate = job
+    results, audios = [], []
+    for source, target in files:
+        try:
+            audios.append((source, target, read(source, sample_rate)[0]))
+        except InputError as error:
+            if damaged == "refuse":
+                raise
+            results.append((source, 0.0, str(error)))
+    peak = max((float(np.abs(audio).max(initial=0.0)) for _, _, audio in audios), default=0.0)
+    for source, target, audio in audios:
+        write(target, audio / np.float32(peak) if peak > 1 else audio, sample_rate)
+        results.append((source, -20 * math.log10(max(peak, 1.0)), ""))
+    return results

@@ -24,7 +24,7 @@ from sordino.data.recordings import SYNTHETIC_MARK
 from sordino.data.sources.synthetic import NOTE
 from sordino.data.tools.pool import Written, run_jobs
 from sordino.errors import InputError
-from sordino.files import sweep, write_json, write_text
+from sordino.files import read_json, sweep, write_json, write_text
 from sordino.types import Item, Progress
 
 RECORD = "render.json"
@@ -171,10 +171,8 @@ def _open(out: Path, record: dict[str, Any], hours: float) -> None:
     sweep(out)
     path = out / RECORD
     if path.is_file():
-        try:
-            before = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise InputError(path, "is damaged", hint="remove it with its folder, and render again") from error
+        hint = "remove it with its folder, and render again"
+        before = read_json(path, dict[str, Any], "record of a rendering", hint)
         now = json.loads(json.dumps(record))  # as it would be read: tuples become lists
         for key, value in now.items():
             if before.get(key) != value:

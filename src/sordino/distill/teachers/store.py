@@ -3,6 +3,9 @@
     cache.json                 which teacher gave these outputs, and what is stored of each
     3f/3f81...e0.safetensors   the outputs for one segment: tensors without their batch axis
 
+Each file carries a checksum of its content and its key, so that a damaged or exchanged one is refused; files that older
+versions wrote have none and are read as they are.
+
 A file's name, its key, is a hash of the samples that went into the teacher, keyed by a digest of the header. So a
 lookup can never find the outputs for other speech or of another teacher, whatever happened to the folder. Files are
 written atomically: many processes may read and write one folder, and one that is killed leaves no broken file.
@@ -15,9 +18,10 @@ import json
 import math
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -25,13 +29,33 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sordino.errors import InputError
-from sordino.files import atomic, write_json
+from sordino.files import atomic, fits, read_json, write_json
+from sordino.types import Tap
 
 HEADER = "cache.json"
 FORMAT = 2
 """Version of the format; it changes whenever the stored tensors mean something else. Keys depend on it too."""
+_CHECKSUM = "checksum"
+"""Key of the checksum in the metadata of a file."""
 _BLOCK = 4096
 """Size in bytes of the blocks of most file systems, in which files take up space."""
+
+
+class _Teacher(TypedDict):
+    """What a header says of the teacher."""
+
+    name: str
+    sample_rate: int
+    taps: dict[str, Tap]
+
+
+class _Header(TypedDict):
+    """What a header holds."""
+
+    format: int
+    teacher: _Teacher
+    facts: dict[str, Any]
+    answers: dict[str, str | int]
 
 
 def digest(value: Any) -> bytes:
@@ -71,14 +95,14 @@ class Store:
         """
         path = self.folder / HEADER
         try:
-            header = json.loads(path.read_text("utf-8"))
+            header = read_json(path, dict[str, Any], "header of a teacher's cache")
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise InputError(path, f"not JSON ({error})", "what sordino writes into a teacher's cache") from error
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
+        if header.get("format") != FORMAT:
             found = "a cache of another version, whose answers mean something else"
             raise InputError(path, found, f"format {FORMAT}", "delete the folder, or give teacher.cache another one")
+        if not fits(header, _Header):
+            raise InputError(path, "is damaged", "what sordino writes into a teacher's cache", "delete the folder")
         return header
 
     def write_header(self, header: Mapping[str, Any]) -> None:
@@ -97,11 +121,16 @@ class Store:
         """
         path = self._path(key)
         try:
-            return load(path.read_bytes())
+            content = path.read_bytes()
+            outputs = load(content)
         except FileNotFoundError:
             return None
         except SafetensorError as error:
-            raise InputError(path, f"a damaged answer ({error})", hint="delete this file; it is made again") from error
+            raise _damaged(path, str(error)) from error
+        stored = _header_of(content).pop("__metadata__", {}).get(_CHECKSUM)
+        if stored not in (None, _checksum(content, key)):
+            raise _damaged(path, "its checksum is another")
+        return outputs
 
     def read_all(self, keys: Iterable[str]) -> dict[str, dict[str, Tensor]]:
         """Read the outputs of several keys, by key, without those that have none."""
@@ -119,7 +148,7 @@ class Store:
             InputError: the disk is full, or not writable.
         """
         with atomic(self._path(key)) as temporary:
-            temporary.write_bytes(_serialised(outputs))
+            temporary.write_bytes(_serialised(outputs, key))
 
     def count(self) -> int:
         """Return the number of segments with stored outputs."""
@@ -144,9 +173,33 @@ class Store:
 
 def size_of(outputs: Mapping[str, Tensor]) -> int:
     """Return the bytes that the outputs for one segment take on disk, in whole blocks."""
-    blocks = math.ceil(len(_serialised(outputs)) / _BLOCK)
+    blocks = math.ceil(len(_serialised(outputs, "")) / _BLOCK)
     return blocks * _BLOCK
 
 
-def _serialised(outputs: Mapping[str, Tensor]) -> bytes:
-    return save({name: tensor.contiguous() for name, tensor in outputs.items()})
+def _serialised(outputs: Mapping[str, Tensor], key: str) -> bytes:
+    """Return the content of a file, with its checksum in the header's metadata."""
+    tensors = {name: tensor.contiguous() for name, tensor in outputs.items()}
+    return save(tensors, {_CHECKSUM: _checksum(save(tensors), key)})
+
+
+def _checksum(content: bytes, key: str) -> str:
+    """Return the CRC-32 of the tensors in a file, of their names, types and shapes, and of the key."""
+    header = _header_of(content)
+    header.pop("__metadata__", None)
+    facts = json.dumps([key, header], sort_keys=True).encode()
+    # Against decay, not against forgers; a cryptographic hash would take ten times as long.
+    return f"{zlib.crc32(_tensors_of(content), zlib.crc32(facts)):08x}"
+
+
+def _header_of(content: bytes) -> dict[str, Any]:
+    """Return the header of a safetensors file: 8 bytes of its length, then JSON."""
+    return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+
+
+def _tensors_of(content: bytes) -> memoryview:
+    return memoryview(content)[8 + int.from_bytes(content[:8], "little") :]
+
+
+def _damaged(path: Path, found: str) -> InputError:
+    return InputError(path, f"a damaged answer ({found})", hint="delete this file; it is made again")

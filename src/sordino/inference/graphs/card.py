@@ -7,13 +7,13 @@ A card holds the keys that ``teacher`` has in a recipe for such a network. Files
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from sordino.errors import InputError, did_you_mean
+from sordino.files import read_json
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.graphs.stft import Stft
 
@@ -34,9 +34,9 @@ def read_card(path: str | Path) -> GraphSource:
     """
     path = Path(path)
     try:
-        values = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(path, f"not readable as JSON ({error})", "a model card") from error
+        values = read_json(path, object, "model card")
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "a model card") from error
     if not isinstance(values, dict) or ("onnx" in values) == ("preset" in values):
         raise InputError(path, "no model card", "onnx: FILE, or preset: NAME and file: FILE")
     _known(path, values, KEYS)

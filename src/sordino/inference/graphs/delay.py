@@ -15,6 +15,7 @@ import numpy as np
 from sordino.assets import SPEECH
 from sordino.audio import sound_files
 from sordino.errors import InputError
+from sordino.inference.graphs.passes import Unfinished
 
 STRETCH_S, REACH_S = 0.5, 0.15
 """Length of a stretch, and the longest delay that is looked for."""
@@ -85,6 +86,8 @@ def _estimated(run: Callable[[np.ndarray], np.ndarray], speech: np.ndarray) -> t
     """Return the speech and its estimate; some graphs take whole frames alone, so a power of two is tried as well."""
     try:
         return speech, np.asarray(run(speech.astype(np.float32)), dtype=float)
+    except Unfinished:
+        raise
     except InputError:
         speech = speech[: 1 << (len(speech).bit_length() - 1)]
         return speech, np.asarray(run(speech.astype(np.float32)), dtype=float)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sordino.audio.pcm import check_shape
 from sordino.errors import InputError
+from sordino.files import identity
 from sordino.inference.graphs import whole
 from sordino.inference.graphs.deepfilternet import DeepFilterNet3
 from sordino.inference.graphs.delay import Delay, measure_delay
@@ -79,11 +81,11 @@ def open_external(
     """
     if not isinstance(source, GraphSource):
         source = GraphSource(source, None, stft, sample_rate)
-    return _opened(source, threads, tuple(file.stat().st_mtime_ns for file in source.files))
+    return _opened(source, threads, tuple(map(identity, source.files)))
 
 
 @lru_cache(8)
-def _opened(source: GraphSource, threads: int | None, _changed: tuple[int, ...]) -> External:
+def _opened(source: GraphSource, threads: int | None, _changed: tuple[tuple[int, ...], ...]) -> External:
     facts = source.facts
     rate = source.sample_rate or (facts.sample_rate if facts else None)
     if source.kind == "deepfilternet3":
@@ -116,7 +118,7 @@ def _single(source: GraphSource, rate: int | None, threads: int | None) -> Exter
         stft = _checked(path, stft, signature)
     if signature.kind == "gains" and source.kind != "nsnet2":
         raise InputError(path, f"takes {signature.describe()}", "a preset that says what the features are")
-    rate = rate or graph.number("sample_rate", SAMPLE_RATE, least=1)
+    rate = rate or graph.sample_rate(SAMPLE_RATE)
     engine = _engine(graph, stft, signature, source.name, rate, _workers(threads))
     run = _whole(graph, stft, signature) if engine is None else partial(_stepped, engine)
     batch = partial(whole.run_batch, graph, signature) if signature.batches else None
@@ -126,6 +128,7 @@ def _single(source: GraphSource, rate: int | None, threads: int | None) -> Exter
 
 def _compensated(opened: External, source: GraphSource) -> External:
     """Measure the delay of what was opened, and take it off."""
+    check_shape(str(source.path), opened.sample_rate, 1)
     delay = measure_delay(opened.run, opened.sample_rate, str(source.path), opened.longest)
     run, batch, longest = opened.run, opened.run_batch, opened.longest
     if opened.engine is not None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +30,19 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from sordino.assets import STREAM_SUFFIX
+from sordino.audio.pcm import check_shape
 from sordino.errors import InputError
+from sordino.files import identity
+from sordino.inference.graphs import passes
 from sordino.inference.graphs.failures import unopened
 
 HOPS = "hops"
 """The name of the one axis of a stream's graph whose length is open."""
 
 _FAILURES = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
+MOST_VALUES = 1 << 26
+"""Of all inputs and outputs, in axes of a fixed length."""
+_DIGITS = 7
 _LONG = 160_000  # values of one input: ten seconds
 _SHORT = 16_000
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
@@ -69,21 +76,27 @@ class Graph:
     """
 
     def __init__(self, path: str, threads: int = 0, hops: int | None = None) -> None:
-        ort.set_default_logger_severity(3)
+        ort.set_default_logger_severity(4)  # an error is raised, and need not be printed too
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         if hops is not None:
             options.add_free_dimension_override_by_name(HOPS, hops)
         try:
-            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except _FAILURES as error:
+            # Without a second try, which would print its reason.
+            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+            self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()
+            self.about: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+            shapes = [one.shape for one in (*self.inputs, *self.outputs)]
+        except (*_FAILURES, UnicodeDecodeError) as error:
             raise unopened(path, error) from error
         self._longest = 0
         self.path = path
-        self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()
         if not (self.inputs and self.outputs):
             raise InputError(path, "a graph without input or output", "a network")
-        self.about: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        sizes = [prod(axis for axis in shape if isinstance(axis, int)) for shape in shapes]
+        if not 0 < min(sizes) <= sum(sizes) <= MOST_VALUES:
+            found = f"takes and gives arrays of {sum(sizes):,} values, the smallest of {min(sizes):,}"
+            raise InputError(path, found, f"1 to {MOST_VALUES:,}")
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs for ``arrays``, which are in the order of ``inputs``.
@@ -119,23 +132,29 @@ class Graph:
         named = {one.name: array for one, array in zip(self.inputs, arrays, strict=True)}
         self._longest = max(self._longest, arrays[0].size)
         try:
-            outputs = self._session.run(None, named, options)
+            return passes.run(self._session, named, self.path, options)
         except _FAILURES as error:
             reason = str(error).partition("\n")[0]
             found = f"failed on {arrays[0].shape[-1]} samples ({reason})"
             raise InputError(self.path, found, "a graph that takes what it says it takes") from error
-        return [np.asarray(array) for array in outputs]
 
     def number(self, name: str, default: int | None = None, least: int = 0) -> int:
         """Return a whole number from the metadata.
 
         Raises:
-            InputError: it is below ``least`` or no whole number, or is not there and has no default.
+            InputError: it is below ``least``, far too large or no whole number, or is not there and has no default.
         """
         text = self.about.get(name, "" if default is None else str(default))
-        if not text.isdecimal() or int(text) < least:
-            raise InputError(self.path, f"says {name} = {text!r}", f"a whole number from {least}, in its metadata")
+        if not text.isdecimal() or len(text) > _DIGITS or int(text) < least:
+            expected = f"a whole number from {least}, in its metadata"
+            raise InputError(self.path, f"says {name} = {text[:40]!r}", expected)
         return int(text)
+
+    def sample_rate(self, default: int | None = None) -> int:
+        """Return the sample rate in Hz from the metadata; errors as in ``number``, and for a rate of no recording."""
+        rate = self.number("sample_rate", default)
+        check_shape(self.path, rate, 1)
+        return rate
 
     @property
     def memory(self) -> Memory:
@@ -174,7 +193,7 @@ class StreamGraph:
         graph = self._any if long_blocks else self._single
         _check_stream(graph)
         self.about = graph.about
-        self.sample_rate, self.delay = graph.number("sample_rate", least=1), graph.number("delay")
+        self.sample_rate, self.delay = graph.sample_rate(), graph.number("delay")
         self.hop = graph.inputs[0].shape[1]
         self.memory = graph.memory
 
@@ -233,9 +252,9 @@ def _check_stream(graph: Graph) -> None:
 def open_graph(path: str | Path, threads: int = 0, hops: int | None = None) -> Graph:
     """Open an ONNX file; a second call for the same file, unchanged, gets the same graph."""
     path = Path(path)
-    return _opened(str(path), threads, hops, path.stat().st_mtime_ns)
+    return _opened(str(path), threads, hops, identity(path))
 
 
 @lru_cache(16)
-def _opened(path: str, threads: int, hops: int | None, _changed: int) -> Graph:
+def _opened(path: str, threads: int, hops: int | None, _changed: tuple[int, ...]) -> Graph:
     return Graph(path, threads, hops)

@@ -6,6 +6,7 @@ file, and the preset says how to run it.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -200,7 +201,7 @@ class GraphSource:
             return [facts.installed]
         parts = facts.parts if facts else ()
         files = [self.path / part for part in parts] or [self.path]
-        missing = [file.name for file in files if not file.is_file()]
+        missing = [file.name for file in files if not os.path.isfile(file)]  # False of a name that is too long, too
         if missing and parts:
             raise InputError(self.path, f"has no {', '.join(missing)}", f"a folder with {', '.join(parts)}")
         if missing:
@@ -211,6 +212,6 @@ class GraphSource:
 def preset_of(path: Path) -> str | None:
     """Return the name of the preset that lists this very file name, or whose parts are in this folder."""
     for name, preset in PRESETS.items():
-        if path.name in preset.files or (preset.parts and all((path / part).is_file() for part in preset.parts)):
+        if path.name in preset.files or (preset.parts and all(os.path.isfile(path / part) for part in preset.parts)):
             return name
     return None

@@ -96,7 +96,8 @@ def recognise(graph: Graph) -> Signature:
             signature = _whole(source, target)
     if signature is None:
         outputs = ", ".join(f"{one.name} {one.shape}" for one in graph.outputs[:3])
-        raise InputError(graph.path, f"takes {graph.describe()} and gives {outputs}", FITTING)
+        hint = "export it with the estimate as its only output" if after and not state else ""
+        raise InputError(graph.path, f"takes {graph.describe()} and gives {outputs}", FITTING, hint)
     return signature
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # a recipe is read without numpy
     import numpy as np
 
 WINDOWS = ("hann", "sqrt_hann", "hamming", "vorbis", "rectangular")
+LONGEST = 1 << 16
+"""Samples of a frame."""
 FLOOR = 1e-8
 """Below this the squared windows overlap too little to divide by."""
 
@@ -32,7 +34,7 @@ class Stft:
             sin(pi/2 sin^2(pi (n + 1/2) / n_fft)).
 
     Raises:
-        InputError: a hop that leaves gaps, or an unknown window.
+        InputError: a frame that is too long, a hop that leaves gaps, or an unknown window.
     """
 
     n_fft: int
@@ -43,6 +45,8 @@ class Stft:
         for name in ("n_fft", "hop"):
             if not isinstance(getattr(self, name), int):
                 raise InputError(f"stft.{name}", repr(getattr(self, name)), "a number of samples")
+        if self.n_fft > LONGEST:
+            raise InputError("stft.n_fft", f"{self.n_fft}", f"{LONGEST} samples or fewer")
         if not 0 < self.hop <= self.n_fft:
             raise InputError("stft", f"a hop of {self.hop} with n_fft {self.n_fft}", "a hop from 1 to n_fft")
         if self.window not in WINDOWS:

@@ -22,6 +22,8 @@ FORMATS = (MANNER, DEMUCS, TSTNN)
 
 _WRAPPERS = ("state_dict", "model", "state")
 """Keys under which authors store the tensors in a dict."""
+DEEPEST = 8
+"""Dicts inside each other."""
 
 
 def foreign_classes() -> list[type]:
@@ -45,7 +47,9 @@ def unwrap(content: Any) -> tuple[Any, Mapping[str, Any]]:
         arguments of the network's constructor; an empty one if there is none.
     """
     package: Mapping[str, Any] = {}
-    while isinstance(content, Mapping):
+    for _ in range(DEEPEST):  # one may lie in itself
+        if not isinstance(content, Mapping):
+            break
         wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if wrapper is None:
             break

@@ -1,0 +1,107 @@
+"""Passes through graphs of onnxruntime that can be ended: by Ctrl-C, and when they take far too long.
+
+A graph may hold a loop that never ends. While onnxruntime computes, Python does not, so no handler of a signal runs. A
+thread watches the passes: a signal wakes it through ``signal.set_wakeup_fd``, which needs no turn of Python's, and it
+tells onnxruntime to end the pass.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from select import select
+
+import numpy as np
+import onnxruntime as ort
+
+from sordino.errors import InputError
+
+LIMIT_S, PER_VALUE_S = 60.0, 20.0 / 16_000
+"""Seconds that a pass may take, and more for each value that goes in: twenty times as long as the sound lasts."""
+_TURN_S = 1.0
+
+
+class Unfinished(InputError):
+    """A pass took too long."""
+
+
+class _Pass:
+    """A pass that is under way."""
+
+    def __init__(self, options: ort.RunOptions, limit_s: float) -> None:
+        self.options, self.limit_s, self.end = options, limit_s, time.monotonic() + limit_s
+        self.interrupted = False
+
+
+_passes: set[_Pass] = set()
+_watch: threading.Thread | None = None
+_wakes = -1
+_starting = threading.Lock()
+
+
+def run(
+    session: ort.InferenceSession, named: Mapping[str, np.ndarray], path: str, options: ort.RunOptions | None = None
+) -> list[np.ndarray]:
+    """Return the outputs of a pass.
+
+    Args:
+        session: that runs it.
+        named: inputs by name.
+        path: of the file, for messages.
+        options: of the pass.
+
+    Raises:
+        Unfinished: it took too long.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    if _watch is None or not _watch.is_alive():
+        _start()
+    size = max((array.size for array in named.values()), default=0)
+    one = _Pass(options or ort.RunOptions(), LIMIT_S + PER_VALUE_S * size)
+    _passes.add(one)
+    try:
+        return [np.asarray(array) for array in session.run(None, named, one.options)]
+    except Exception:
+        if not one.options.terminate:
+            raise
+        if one.interrupted:
+            raise KeyboardInterrupt from None
+        found = f"has not finished {size} values after {one.limit_s:.0f} s"
+        raise Unfinished(
+            path, found, hint="its graph may never end; try a shorter recording or another model"
+        ) from None
+    finally:
+        _passes.discard(one)
+
+
+def _start() -> None:
+    """Start the thread that watches, once in each process."""
+    global _watch, _wakes
+    with _starting:
+        if _watch is not None and _watch.is_alive():
+            return
+        own, (woken, _wakes) = _wakes, os.pipe()  # own is that of the process which this one is a copy of
+        os.set_blocking(_wakes, False)
+        _watch = threading.Thread(target=_look, args=(woken,), name="passes", daemon=True)
+        if threading.current_thread() is threading.main_thread():
+            before = signal.set_wakeup_fd(_wakes, warn_on_full_buffer=False)
+            if before not in (-1, own):  # an event loop's, which needs it more
+                signal.set_wakeup_fd(before)
+        _watch.start()
+
+
+def _look(woken: int) -> None:
+    """End what takes too long, and all that is under way when Ctrl-C is to end the program."""
+    while True:
+        ready, _, _ = select([woken], [], [], _TURN_S)
+        numbers = os.read(woken, 4096) if ready else b""
+        # Where somebody else handles the signal, he decides what ends.
+        interrupted = signal.SIGINT in numbers and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        now = time.monotonic()
+        for one in list(_passes):
+            if interrupted or now > one.end:
+                one.interrupted = interrupted
+                one.options.terminate = True

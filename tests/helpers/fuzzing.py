@@ -1,0 +1,123 @@
+"""Reads damaged files in a process of its own, whose memory is limited, and tells what escaped."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import tempfile
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from helpers.strangers import Kind
+from sordino.errors import InputError
+
+HANG_S = 5.0
+"""Seconds of processor time for one file."""
+PATIENCE_S = 60.0
+"""Seconds in all, after which a process that does not listen to Python's signals is ended."""
+ROOM, GROWTH = 2 << 30, 256 << 20
+"""Bytes of addresses that reading may take, and of memory that one file may."""
+LONGEST = 4000
+"""Characters of a message."""
+NOT_MADE = "not made"
+"""What a process says before it tells of an error of the fuzzer's own."""
+
+
+class Escape(NamedTuple):
+    """A damaged file that was neither read nor refused in one line."""
+
+    number: int
+    reason: str
+
+
+class _Hang(BaseException):
+    pass
+
+
+def fuzz(kind: Kind, numbers: Iterable[int]) -> list[Escape]:
+    """Read the damaged files of these numbers, each of which is drawn from its number alone."""
+    rest, escapes = list(numbers), []
+    while rest:
+        tried = list(_in_a_process(kind, rest))
+        escapes += [escape for escape in tried if escape.reason]
+        rest = rest[len(tried) :]
+    return escapes
+
+
+def _in_a_process(kind: Kind, numbers: list[int]) -> Iterator[Escape]:
+    """Yield what came of each file, until all are read, or the process that reads them ends or has to be ended."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_read_all, args=(kind, numbers, there))
+    process.start()
+    there.close()
+    listens = True
+    for number in numbers:
+        try:
+            listens = here.poll(PATIENCE_S)
+            reason = here.recv() if listens else "hangs"
+        except EOFError:
+            process.join()
+            listens, reason = False, f"ends the process with {process.exitcode}"
+        if reason == NOT_MADE:
+            raise RuntimeError(f"{kind.name} {number}: {here.recv()}")
+        yield Escape(number, reason)
+        if not listens:
+            break
+    process.kill()
+    process.join()
+
+
+def _read_all(kind: Kind, numbers: list[int], answers: Connection) -> None:
+    """Read one file after the other and tell what came of each."""
+    warnings.simplefilter("ignore")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(1, 2)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.chdir(folder)
+        try:
+            mutate = kind.prepare(folder)
+            signal.signal(signal.SIGPROF, _ring)
+            addresses = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (addresses + ROOM, resource.RLIM_INFINITY))
+            for number in numbers:
+                content = mutate(Random(f"{kind.name} {number}"))
+                answers.send(_outcome(kind, folder / kind.file, content))
+        except Exception:
+            answers.send(NOT_MADE)
+            answers.send(traceback.format_exc())
+            raise
+
+
+def _ring(*_: object) -> None:
+    raise _Hang
+
+
+def _outcome(kind: Kind, path: Path, content: bytes) -> str:
+    """Read one file; returns what is wrong, or an empty text."""
+    path.write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    signal.setitimer(signal.ITIMER_PROF, HANG_S)
+    try:
+        kind.read(path)
+    except InputError as error:
+        if len(str(error)) > LONGEST:
+            return f"a message of {len(str(error))} characters"
+    except _Hang:
+        return f"takes more than {HANG_S:g} s"
+    except BaseException as error:  # noqa: BLE001  (whatever it is, it has escaped)
+        place = [frame for frame in traceback.extract_tb(error.__traceback__) if "/sordino/" in frame.filename]
+        at = f"{place[-1].filename.rpartition('sordino/')[2]}:{place[-1].lineno}" if place else "?"
+        return f"{type(error).__name__} at {at}: {str(error)[:150]}"
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    return f"takes {growth >> 20} MiB" if growth > GROWTH else ""
