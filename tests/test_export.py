@@ -104,6 +104,11 @@ def test_files_are_what_runtimes_read_and_tell_what_they_hold(exported: Case) ->
         assert ("latency_samples" in facts) == exported.streams
         if exported.streams:
             assert int(facts["latency_samples"]) == exported.network.latency
+        if path == stream_file(exported.path):
+            inputs, outputs = ([one.name for one in ports] for ports in (proto.graph.input, proto.graph.output))
+            assert json.loads(facts["state"]) == dict(zip(inputs[1:], outputs[1:], strict=True))
+            assert f"{exported.network.delay} samples late" in proto.doc_string
+            assert facts.get("window") == (None if exported.network.window is None else str(exported.network.window))
 
 
 @pytest.mark.parametrize("graph", ["whole", "step"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
 import sordino
 from helpers.graphs import graph_file
-from sordino.assets import SPEECH, student_file
+from sordino.assets import SPEECH, STREAM_SUFFIX, student_file, students
 from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.inference.engine import Engine, open_engine
@@ -115,6 +117,29 @@ def test_many_hops_at_once_say_what_they_say_one_by_one() -> None:
     np.testing.assert_allclose(at_once, np.concatenate(parts, axis=1), atol=1e-5)
     for channel, other in zip(after, state, strict=True):
         assert all(np.allclose(one, two, atol=1e-4) for one, two in zip(channel, other, strict=True))
+
+
+@pytest.mark.parametrize("name", [name for name in students() if student_file(name, STREAM_SUFFIX).is_file()])
+def test_a_stream_runs_by_its_own_description_alone(name: str) -> None:
+    path = str(student_file(name, STREAM_SUFFIX))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    about, words = session.get_modelmeta().custom_metadata_map, session.get_modelmeta().description
+    hop, delay, rate = (int(about[key]) for key in ("hop", "delay", "sample_rate"))
+    assert int(about["window"]) == delay + hop == int(about["latency_samples"])
+    for told in (f"[hops,{hop}]", f"{delay} samples late", f"feed {delay} zeros", f"{rate} Hz"):
+        assert told in words
+    returned: dict[str, str] = json.loads(about["state"])
+    assert about["initial_state"] == "zeros"
+    assert all(port in words for ports in returned.items() for port in ports)
+    shapes = {one.name: one.shape for one in session.get_inputs()}
+    state = {port: np.zeros(shapes[port], np.float32) for port in returned}
+    noisy, parts = speech(rate + 77), []
+    for block in np.pad(noisy, (0, delay + -(len(noisy) + delay) % hop)).reshape(-1, 1, hop):
+        given = session.run(["estimate", *returned.values()], {"noisy": block, **state})
+        state = dict(zip(returned, given[1:], strict=True))
+        parts.append(given[0][0])
+    estimate = np.concatenate(parts)[delay : delay + len(noisy)]
+    np.testing.assert_allclose(estimate, sordino.enhance(noisy, rate, name), atol=1e-5)
 
 
 def test_memory_of_long_passes_goes_back_when_the_sound_is_done() -> None:

@@ -56,6 +56,7 @@ _FREE = {
     ("train", "workers"),
     ("train", "threads"),
     ("train", "accelerator"),
+    ("train", "log"),
     ("train", "log_every"),
     ("title",),
     ("out",),

@@ -159,8 +159,8 @@ def _shortened(recipe: Recipe) -> Recipe:
     if stages:
         stages[-1]["share"] = None
     steps = 2 * count
-    train = {"steps": steps, "validate_every": steps, "validate_items": 1, "log_every": steps, "save_every": steps}
-    return read(recipe, layers=[{"train": train, "stages": stages}])
+    every = dict.fromkeys(("steps", "validate_every", "log_every", "save_every"), steps)
+    return read(recipe, layers=[{"train": {**every, "validate_items": 1, "log": []}, "stages": stages}])
 
 
 def evaluate(

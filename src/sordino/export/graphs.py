@@ -11,7 +11,8 @@ one where the network's step is unrolled frame by frame.
 
 In both, batch norms are folded into the convolutions before them, each recurrent layer is one operator, and
 convolutions get the form in which onnxruntime is fastest (``sordino.export.rewrite``). The metadata describes the
-graph: name, arguments, sample rate, latency, and the facts in the checkpoint's header.
+graph: name, arguments, sample rate, latency, and the facts in the checkpoint's header. That of a stream also says how
+to run it, in the metadata for programs and in the model's ``doc_string`` for people.
 """
 
 from __future__ import annotations
@@ -65,7 +66,29 @@ def step_graph(network: StreamingEnhancer, about: Mapping[str, Any]) -> onnx.Mod
         for value in (proto.graph.input[0], proto.graph.output[0]):
             value.type.tensor_type.shape.dim[0].dim_param = HOPS
         del proto.graph.value_info[:]
-    return _described(proto, network, {}, about)
+    return describe_stream(_described(proto, network, {}, about), network)
+
+
+def describe_stream(proto: onnx.ModelProto, network: StreamingEnhancer) -> onnx.ModelProto:
+    """Say in the graph of a stream how to run it: its ports, how late the output is, and what becomes of the state."""
+    source, *inputs = [one.name for one in proto.graph.input]
+    target, *outputs = [one.name for one in proto.graph.output]
+    facts = {"state": json.dumps(dict(zip(inputs, outputs, strict=True))), "initial_state": "zeros"}
+    if network.window is not None:
+        facts["window"] = str(network.window)
+    onnx.helper.set_model_props(proto, {one.key: one.value for one in proto.metadata_props} | facts)
+    proto.doc_string = (
+        f"Removes the noise from one channel of speech, hop by hop: float32 samples at {network.sample_rate} Hz with "
+        f"full scale at 1. Input {source} [{1 if network.unrolls else HOPS},{network.hop}]: the next hops. Output "
+        f"{target}, of the same shape: the speech, {network.delay} samples late. Drop the first {network.delay} "
+        f"samples of the output, and feed {network.delay} zeros after the end. "
+    )
+    if inputs:
+        proto.doc_string += (
+            f"State: {', '.join(inputs)} are zeros before the first hop. Each later call takes there what the call "
+            f"before gave as {', '.join(outputs)}, in this order."
+        )
+    return proto
 
 
 class _Step(nn.Module):

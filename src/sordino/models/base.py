@@ -66,12 +66,14 @@ class StreamingEnhancer(Enhancer):
     Attributes:
         hop: samples; ``step`` takes any whole number of hops.
         delay: samples by which the output of ``step`` is later than its input.
+        window: samples of a frame of the network's transform; None if it works without one.
         unrolls: whether ``step`` loops over the frames of a block in Python, so that a graph traced from it works only
             for the number of hops that it was traced with.
     """
 
     hop: int
     delay: int
+    window: int | None = None
     unrolls: bool = False
 
     @property

@@ -141,7 +141,7 @@ class DualPathNetwork(StreamingEnhancer):
         self.arguments = {"width": width, "blocks": blocks, "bands": bands, "window": window, "hop": hop}
         self.last = "decoder.1.conv"
         self.stft = StreamingStft(window, hop)
-        self.hop, self.delay = hop, self.stft.delay
+        self.hop, self.delay, self.window = hop, self.stft.delay, window
         self.bands = Bands(self.stft.bins, bands, self.sample_rate)
         self.level = Level(round(LEVEL_S * self.sample_rate / hop))
         self.sizes = [bands, (bands + 1) // 2, (bands + 3) // 4]

@@ -73,7 +73,7 @@ class UNet(StreamingEnhancer):
         self.name = "unet"
         self.arguments = {"width": width, "depth": depth, "groups": groups, "bottleneck": bottleneck}
         self.arguments |= {"window": window, "hop": hop}
-        self.hop, self.delay = hop, stft.delay
+        self.hop, self.delay, self.window = hop, stft.delay, window
         self.last = f"decoder.{depth - 1}.conv"
         channels = [3, *[width] * depth]
         self.encoder = nn.ModuleList(Down(a, b, first=a == 3) for a, b in pairwise(channels))

@@ -1,4 +1,4 @@
-"""The log of a run: one JSON object per line, and the same numbers for TensorBoard.
+"""The log of a run: one JSON object per line, and the same numbers for TensorBoard and other trackers.
 
 Small tables that a method returns beside its loss, such as attention over layers, go to a file of their own.
 """
@@ -6,16 +6,16 @@ Small tables that a method returns beside its loss, such as attention over layer
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from sordino.distill.base import Method
 from sordino.errors import InputError
 from sordino.files import fits, parse_json, read_text, unwritable, write_text
+from sordino.training.trackers import Tracker, open_trackers
 
 LOG, FIGURES = "log.jsonl", "figures.jsonl"
 LONGEST = 1 << 32
@@ -44,33 +44,45 @@ def _record(where: str, line: str) -> dict[str, Any]:
 
 
 class Log:
-    """Appends records to ``log.jsonl`` and to TensorBoard event files below ``tensorboard/``.
+    """Appends records to ``log.jsonl`` and to the records of trackers.
 
     Args:
         folder: of the run; None keeps no log, as in all processes but the first.
         step: the step that the run starts from; later records, left by an interrupted run, are removed.
         validated: the step of the last validation in the run's state; records of later ones are removed, since a run
             that was killed before it saved its validation repeats it. ``step`` when left out.
+        trackers: names of ``sordino.training.trackers``.
+        about: facts of the run, for the trackers, such as the recipe.
+
+    Raises:
+        InputError: a tracker that has no access to its server.
     """
 
-    def __init__(self, folder: Path | None, step: int = 0, validated: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        step: int = 0,
+        validated: int | None = None,
+        trackers: Sequence[str] = (),
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
         self._files: dict[str, IO[str]] = {}
-        self._board: SummaryWriter | None = None
+        self._trackers: list[Tracker] = []
         if folder is not None:
             self._files = {name: _reopened(folder, name, step, validated) for name in (LOG, FIGURES)}
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+            self._trackers = open_trackers(trackers, folder, step, (about or {}).get("recipe", {}))
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Record ``values`` of ``step``; they are on disk when this returns."""
-        if self._board is None:
+        if not self._files:
             return
         self._append(LOG, {"step": step, **values})
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        for tracker in self._trackers:
+            tracker.write(step, values)
 
     def draw(self, step: int, methods: Mapping[str, Method]) -> None:
         """Record the tables that ``methods`` return beside their losses, with the names of rows and columns."""
-        if self._board is None:
+        if not self._files:
             return
         for name, method in methods.items():
             for figure, values in method.figures().items():
@@ -91,16 +103,15 @@ class Log:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        streams: list[Any] = list(self._files.values())
-        if self._board is not None:
-            streams.append(self._board)
-        for stream in streams:
+        closing: list[tuple[str, Callable[[], None]]] = [(file.name, file.close) for file in self._files.values()]
+        closing += [(LOG, partial(tracker.close, error)) for tracker in self._trackers]
+        for name, close in closing:
             try:
-                stream.close()
-            except OSError as failure:
+                close()
+            except (OSError, InputError) as failure:
                 # Closing retries a write that failed. If that failure ended the block, its error is the clearer one.
                 if error is None:
-                    raise unwritable(getattr(stream, "name", LOG), failure) from failure
+                    raise (unwritable(name, failure) if isinstance(failure, OSError) else failure) from failure
 
 
 def _reopened(folder: Path, name: str, step: int, validated: int | None) -> IO[str]:

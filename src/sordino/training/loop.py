@@ -35,6 +35,7 @@ from sordino.training.selection import Selection
 from sordino.training.settings import Settings
 from sordino.training.stages import Stage, stage_ranges
 from sordino.training.state import CHECKPOINT, LAST, chosen, open_folder, same_data, save_state
+from sordino.training.trackers import check_installed
 from sordino.training.updater import Updater
 from sordino.training.validation import choose
 from sordino.types import Batch, Progress, Status
@@ -75,6 +76,7 @@ class Trainer:
         self.student, self.objective, self.source = student, objective, source
         self.settings, self.folder, self.about = settings, folder, about or {}
         selection = Selection(settings.select)
+        check_installed(settings.log)
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         self.fabric = open_fabric(settings, unused=bool(objective.methods))
@@ -144,7 +146,7 @@ class Trainer:
         first = rank() == 0
         if status is not None and first:
             self.watch.status = status
-        log = Log(self.folder if first else None, self.step, self.validated)
+        log = Log(self.folder if first else None, self.step, self.validated, self.settings.log, self.about)
         with log, Interruptible() as signals, back_to_good(self.folder):
             self._run(log, signals, progress if first else None)
         if first:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sordino.errors import InputError
@@ -36,6 +36,7 @@ class Settings:
         threads: threads of a CPU's arithmetic; all cores when left out.
         validate_every: steps between validations; an epoch when left out.
         validate_items: validation recordings used, evenly spread over all; all when left out.
+        log: where the numbers of the log are shown, beside ``log.jsonl``: ``tensorboard``, ``mlflow`` and ``wandb``.
         log_every: steps between two log records, which hold means over these steps.
         save_every: steps between saves of the state, beside those at validations.
 
@@ -63,6 +64,7 @@ class Settings:
     threads: int | None = None
     validate_every: int | None = None
     validate_items: int | None = None
+    log: list[Literal["tensorboard", "mlflow", "wandb"]] = field(default_factory=lambda: ["tensorboard"])
     log_every: int = 50
     save_every: int = 500
 
