@@ -18,6 +18,7 @@ import torch
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.recipe import same_recipe
+from sordino.experiments.study_check import obstacles
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_results import Lines, scored, summary
 from sordino.plugins.modules import restore, trusted
@@ -55,9 +56,14 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
         The lines of the table of each test set, and the tables as text.
 
     Raises:
-        InputError: runs that failed; the message names the first, and the others are done.
+        InputError: runs that failed; the message names the first, and the others are done. What stands in the way of
+            every run is told before the first begins.
     """
-    failures = _train([one for one in runs if not _finished(one, study)], study, progress)
+    missing = [one for one in runs if not _finished(one, study)]
+    reasons = set(obstacles(missing))
+    if len(reasons) == 1 and (reason := reasons.pop()):
+        raise InputError(study.title or "study", f"none of {len(missing)} runs can begin: {reason}")
+    failures = _train(missing, study, progress)
     done = [one for one in runs if _finished(one, study)]
     summed = summary(study, done, progress) if done else ({}, "")
     if failures:
