@@ -46,11 +46,9 @@ def _card(card: Mapping[str, Any]) -> str:
     text, _, _ = student_file(card["name"], ".md").read_text("utf-8").partition("```yaml")
     means, noisy = card["scores"]["model"], card["scores"]["noisy"]
     worse = [label for column, label in SHOWN.items() if column in means and means[column] < noisy[column]]
-    lines = [
-        text.rstrip(),
-        f"\nWorse than the noisy input on average: {', '.join(worse) or 'none of ' + ', '.join(SHOWN.values())}.",
-    ]
-    return "\n".join([*lines, f"With its recipe: sordino models {card['name']} --json"])
+    listed = ", ".join(worse) or f"none of {', '.join(SHOWN.values())}"
+    told = f"Worse than the noisy input on average: {listed}."
+    return f"{text.rstrip()}\n\n{told}\nWith its recipe: sordino models {card['name']} --json"
 
 
 MODELS = Command(

@@ -34,9 +34,8 @@ def train(given: Namespace) -> Answer:
     recipe = read(given.recipe, given.overrides)  # before torch is imported, so that a mistake is reported at once
     show = Display()
     if given.dry_run:
-        show.status(
-            f"{given.recipe}: reading the recordings and building the networks"
-        )  # before torch, which takes time
+        # Before torch is imported, which takes time.
+        show.status(f"{given.recipe}: reading the recordings and building the networks")
     from sordino.experiments import run
     from sordino.metrics import format_scores
 

@@ -56,19 +56,19 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
         The lines of the table of each test set, and the tables as text.
 
     Raises:
-        InputError: runs that failed; the message names the first, and the others are done. What stands in the way of
-            every run is told before the first begins.
+        InputError: runs that failed; the message names the first, and the others are done. Where the same stands in the
+            way of all, none begins.
     """
     missing = [one for one in runs if not _finished(one, study)]
     reasons = set(obstacles(missing))
-    if len(reasons) == 1 and (reason := reasons.pop()):
-        raise InputError(study.title or "study", f"none of {len(missing)} runs can begin: {reason}")
-    failures = _train(missing, study, progress)
+    hindered = len(reasons) == 1 and "" not in reasons
+    failures = {one.folder: max(reasons) for one in missing} if hindered else _train(missing, study, progress)
     done = [one for one in runs if _finished(one, study)]
     summed = summary(study, done, progress) if done else ({}, "")
     if failures:
         first, error = next(iter(failures.items()))
-        raise InputError(first, f"{len(failures)} of {len(runs)} runs failed; this one with: {error}")
+        whose = "all" if len(failures) > 1 and len(set(failures.values())) == 1 else "this one"
+        raise InputError(first, f"{len(failures)} of {len(runs)} runs failed; {whose} with: {error}")
     return summed
 
 

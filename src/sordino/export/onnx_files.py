@@ -28,6 +28,7 @@ from sordino.files import atomic
 from sordino.inference.graphs.onnx_graph import Graph, StreamGraph, check_name, stream_file
 from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
+from sordino.types import Status
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Function from noisy [T] to estimate [T]."""
