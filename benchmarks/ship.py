@@ -63,10 +63,11 @@ def main() -> None:
     parser.add_argument("name", help="name of the shipped student")
     parser.add_argument("--summary", required=True, help="one line for sordino models")
     parser.add_argument("--commit", required=True, help="the commit that trained it")
+    parser.add_argument("--last", action="store_true", help="its last checkpoint, not the one that was best")
     parser.add_argument("--default", action="store_true", help="make it the model that sordino enhance takes")
     parser.add_argument("--int8", action="store_true", help="ship it in 8 bits, beside the one in float")
     given = parser.parse_args()
-    checkpoint = given.run / "best.safetensors"
+    checkpoint = given.run / ("last.safetensors" if given.last else "best.safetensors")
     training = trained(checkpoint) | {"commit": given.commit}
     recipe = training["recipe"]
     name = given.name + INT8 if given.int8 else given.name

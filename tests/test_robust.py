@@ -108,6 +108,15 @@ def test_what_a_killed_writer_leaves_is_swept_up(tmp_path: Path) -> None:
     }
 
 
+def test_who_writes_a_file_alone_removes_what_a_killed_writer_left_of_it(tmp_path: Path) -> None:
+    writing = [atomic(tmp_path / name) for name in ("student.onnx", "other.onnx")]
+    for writer in writing:
+        writer.__enter__()  # and never left
+    with atomic(tmp_path / "student.onnx", alone=True) as temporary:
+        temporary.write_text("whole")
+    assert sorted(path.name[:6] for path in tmp_path.iterdir()) == [".other", "studen"]
+
+
 def test_one_folder_holds_one_run_at_a_time_and_a_killed_one_lets_go(tmp_path: Path) -> None:
     code = f"import time; from sordino.files import held\nwith held({str(tmp_path)!r}): print('held'); time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-uc", code], stdout=subprocess.PIPE, text=True)

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.attacks import ATTACKS, attack
 from sordino.cli.main import main
 from sordino.inference.files import enhance_file
 
@@ -191,17 +192,33 @@ def test_an_upload_that_breaks_off_leaves_nothing(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall((head + part).encode() + bytes(100_000))
         time.sleep(0.5)
-    # As if it had been left for longer than an upload may pause.
-    long_ago = time.time() - 3600
-    for path in [path for path in server.folder.rglob("*") if path.is_file()]:
-        os.utime(path, (long_ago, long_ago))
     wait_until(lambda: not [path for path in server.folder.rglob("*") if path.is_file()])
     assert server.answers()
+
+
+def test_twenty_attackers_are_refused_beside_five_users_who_are_all_answered(server: Server, tmp_path: Path) -> None:
+    sources = [noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(5)]
+    before, names = server.resident_mib(), list(ATTACKS)
+    with ThreadPoolExecutor(len(names) + len(sources)) as pool:
+        attacks = [pool.submit(attack, server.address, name) for name in names]
+        users = [pool.submit(enhanced, server.address, source) for source in sources]
+    answers = {name: answer.result() for name, answer in zip(names, attacks, strict=True)}
+    assert len(names) >= 20
+    assert {name: answer.status_code for name, answer in answers.items() if not 400 <= answer.status_code < 500} == {}
+    for answer in answers.values():
+        assert "evil.example" not in answer.headers.get("access-control-allow-origin", "")
+        assert answer.headers["x-frame-options"] == "DENY"
+    assert all(content for _, content in (user.result() for user in users))
+    wait_until(lambda: not server.left())
+    assert server.resident_mib() < before + SPARE_MIB
 
 
 def test_the_server_fetches_nothing_from_elsewhere(server: Server) -> None:
     for address in ("http://127.0.0.1:1/secret", "https://example.org/x"):
         assert httpx.get(f"{server.address}/gradio_api/file={address}", timeout=PATIENCE_S).status_code == 404
+    shown = httpx.get(server.address, timeout=PATIENCE_S).headers
+    assert shown["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors 'none'" in shown["content-security-policy"]
     assert "default-src 'self'" in httpx.get(server.address, timeout=PATIENCE_S).headers["content-security-policy"]
     assert httpx.get(f"{server.address}/gradio_api/file=/etc/hostname", timeout=PATIENCE_S).status_code in (403, 404)
 

@@ -15,12 +15,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from sordino.errors import InputError
 
 T = TypeVar("T")
+
+TERMINATED = 128 + signal.SIGTERM
+"""The code with which a terminated process ends, as shells have it."""
 
 
 class Launch(NamedTuple):
@@ -100,10 +103,26 @@ def all_gather(function: Callable[[], T]) -> list[T]:
 def init_worker() -> None:
     """Set up a worker process of a pool: it ignores Ctrl-C, which its parent handles, and ends with its parent.
 
-    A worker whose parent was killed would otherwise wait for work for ever.
+    A worker whose parent was killed would otherwise wait for work for ever. One that is terminated removes what it has
+    half written.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop_on((signal.SIGTERM,), SystemExit(TERMINATED))
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def stop_on(signals: Iterable[int], error: BaseException | type[BaseException] = KeyboardInterrupt) -> None:
+    """Let signals that would end this process at once raise ``error``, so that all is cleaned up that is to be.
+
+    One that somebody has chosen to ignore, as ``nohup`` does, or to handle stays as it is.
+    """
+
+    def stop(*_: object) -> None:
+        raise error
+
+    for number in signals:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, stop)
 
 
 def _end_with_parent() -> None:

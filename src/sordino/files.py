@@ -26,10 +26,14 @@ T = TypeVar("T")
 
 
 @contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
+def atomic(path: str | Path, alone: bool = False) -> Iterator[Path]:
     """Context manager: yield a temporary path in the folder of ``path``, and rename it to ``path`` at the end.
 
     When the block fails or is interrupted the temporary file is removed and ``path`` keeps its old content.
+
+    Args:
+        path: file to write.
+        alone: nobody else is writing it, so that what a killed writer left of it can be removed first.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
@@ -41,7 +45,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
         # The suffix stays: libraries such as libsndfile choose the format by it.
         # A name may have 255 bytes, so that a long one leaves no room for what is added here.
         stem = path.stem.encode(errors="ignore")[:_STEM_BYTES].decode(errors="ignore")
-        handle, name = tempfile.mkstemp(prefix=f".{stem}{_PART}", suffix=path.suffix, dir=path.parent)
+        prefix = f".{stem}{_PART}"
+        for left in path.parent.iterdir() if alone else ():
+            if left.name.startswith(prefix) and _LEFT.search(left.name):
+                left.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
         temporary = Path(name)
         os.close(handle)
         os.chmod(temporary, 0o666 & ~_umask())
@@ -104,9 +112,9 @@ def unwritable(path: str | Path, error: OSError) -> InputError:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
+    """Write ``text`` as UTF-8, atomically; what UTF-8 cannot hold, as in odd names of files, becomes ``?``."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
 def write_json(path: str | Path, value: Any) -> None:

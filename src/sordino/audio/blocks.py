@@ -6,6 +6,7 @@ length it states raises an error, and so do rates and numbers of channels that n
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -49,10 +50,13 @@ MP3_SHORT = 0.1
 """Share of an MP3's length that may be missing: where its header states no length, libsndfile only estimates one."""
 
 
-def open_sound(path: str | Path, kind: type[soundfile.SoundFile] = soundfile.SoundFile) -> soundfile.SoundFile:
+def open_sound(
+    path: str | Path, kind: type[soundfile.SoundFile] = soundfile.SoundFile, most: float = math.inf
+) -> soundfile.SoundFile:
     """Open a sound file for reading, as an object of the class ``kind``.
 
-    Phone and video sound is decoded into a temporary file first, with PyAV.
+    Phone and video sound is decoded into a temporary file first, with PyAV. What has to be decoded to be opened may
+    hold ``most`` samples of all channels.
 
     Raises:
         InputError: the file is missing, a folder, empty or not audio, PyAV is needed and not installed, or its header
@@ -69,11 +73,11 @@ def open_sound(path: str | Path, kind: type[soundfile.SoundFile] = soundfile.Sou
     if path.stat().st_size == 0:
         raise InputError(path, "is empty (0 bytes)", READABLE, "copy or download it again")
     if path.suffix.lower() in media.SUFFIXES:
-        file = kind(media.decoded(path))
+        file = kind(media.decoded(path, most))
     else:
         try:
             # As bytes, since a name need not be UTF-8; soundfile's hint does not name them.
-            file = kind(completed(path) or os.fsencode(path))  # pyright: ignore[reportArgumentType]
+            file = kind(completed(path, most) or os.fsencode(path))  # pyright: ignore[reportArgumentType]
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless format, which needs a rate
             raise InputError(path, "cannot be read as audio", READABLE) from error
     check_shape(path, file.samplerate, file.channels)

@@ -9,6 +9,7 @@ place of the header's. Nothing on disk is changed, and files whose headers are w
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import tempfile
@@ -19,6 +20,8 @@ from typing import BinaryIO, cast
 
 import numpy as np
 import soundfile
+
+from sordino.errors import InputError
 
 HEAD = 2**16
 """Bytes in which the chunks before the sound are looked for."""
@@ -82,18 +85,23 @@ class Overlay(io.RawIOBase):
         super().close()
 
 
-def completed(path: Path) -> BinaryIO | None:
+def completed(path: Path, most: float = math.inf) -> BinaryIO | None:
     """Return a file object that libsndfile reads to the end of the sound; None if the file needs no help.
+
+    Args:
+        path: the file.
+        most: samples of all channels above which a file that has to be decoded for it is refused.
 
     Raises:
         soundfile.LibsndfileError: FLAC or MP3 that cannot be decoded.
+        InputError: it holds more than ``most`` samples.
     """
     with open(path, "rb") as file:
         head = file.read(HEAD)
     size = path.stat().st_size
     if head[:3] == b"ID3" or (head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE6 == 0xE2):
         start = _first_frame(head)
-        return None if _states_length(path, start) else _decoded(path, start)
+        return None if _states_length(path, start) else _decoded(path, start, most)
     changes: dict[int, bytes] = {}
     if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
         changes = _wave_changes(head, size)
@@ -102,7 +110,7 @@ def completed(path: Path) -> BinaryIO | None:
     elif head[:4] == b"caff":
         changes = _caf_changes(head, size)
     elif head[:4] == b"fLaC" and not _flac_length(head):
-        changes = _flac_changes(path, head)
+        changes = _flac_changes(path, head, most)
     return io.BufferedReader(Overlay(path, changes)) if changes else None
 
 
@@ -164,10 +172,10 @@ def _flac_length(head: bytes) -> int:
     return int.from_bytes(head[21:26], "big") & (2**36 - 1)
 
 
-def _flac_changes(path: Path, head: bytes) -> dict[int, bytes]:
+def _flac_changes(path: Path, head: bytes, most: float) -> dict[int, bytes]:
     """FLAC of unknown length: it is decoded once to be counted."""
     with ForwardFile(path) as file:
-        length = sum(len(block) for block in _blocks(file))
+        length = sum(len(block) for block in limited(_blocks(file), most))
     return {21: bytes([head[21] & 0xF0 | length >> 32]) + (length & 0xFFFFFFFF).to_bytes(4, "big")}
 
 
@@ -186,7 +194,7 @@ def _states_length(path: Path, start: int) -> bool:
     return any(tag in first for tag in _MP3_TAGS)
 
 
-def _decoded(path: Path, start: int) -> BinaryIO:
+def _decoded(path: Path, start: int, most: float) -> BinaryIO:
     """Decode an MP3, from the offset of its first frame on, into a temporary file of floats.
 
     libsndfile reads an MP3 that it can seek in up to the length that it guessed. Through a pipe it reads to the end.
@@ -196,13 +204,23 @@ def _decoded(path: Path, start: int) -> BinaryIO:
     feeder.start()
     try:
         with ForwardFile(source, closefd=True) as file:
-            return temporary_sound(file.samplerate, file.channels, _blocks(file))
+            return temporary_sound(file.samplerate, file.channels, limited(_blocks(file), most))
     finally:
         feeder.join()
 
 
 def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     while len(block := file.read(_CHUNK, dtype="float32", always_2d=True)):
+        yield block
+
+
+def limited(blocks: Iterable[np.ndarray], most: float) -> Iterator[np.ndarray]:
+    """Yield blocks; an InputError once they hold more than ``most`` samples of all channels."""
+    count = 0
+    for block in blocks:
+        count += block.size
+        if count > most:
+            raise InputError("sound", "is too long", f"{most:.0f} samples of all channels at most", "cut it")
         yield block
 
 

@@ -6,11 +6,12 @@ taken, at its own rate and with its own channels. Torch-free.
 
 from __future__ import annotations
 
+import math
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from sordino.audio.headers import temporary_sound
+from sordino.audio.headers import limited, temporary_sound
 from sordino.audio.pcm import check_shape
 from sordino.errors import InputError
 
@@ -23,8 +24,8 @@ SUFFIXES = frozenset(
 """Suffixes of files that are read in this way."""
 
 
-def decoded(path: Path) -> BinaryIO:
-    """Decode the sound of a file; see ``sordino.audio.headers.temporary_sound``.
+def decoded(path: Path, most: float = math.inf) -> BinaryIO:
+    """Decode the sound of a file of up to ``most`` samples; see ``sordino.audio.headers.temporary_sound``.
 
     Raises:
         InputError: PyAV is not installed, or the file holds no sound that it can decode.
@@ -40,7 +41,7 @@ def decoded(path: Path) -> BinaryIO:
             frames = chain(container.decode(stream), [None])  # None: what the resampler still holds
             parts = (part for frame in frames for part in resampler.resample(frame))
             blocks = (part.to_ndarray().reshape(-1, stream.channels) for part in parts)
-            return temporary_sound(stream.rate, stream.channels, blocks)
+            return temporary_sound(stream.rate, stream.channels, limited(blocks, most))
     except av.error.FFmpegError as error:
         raise InputError(path, f"cannot be decoded ({error.strerror})", hint="copy or download it again") from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, Entry
-from sordino.distributed import rank
+from sordino.distributed import rank, stop_on
 from sordino.errors import InputError, printable
 from sordino.plugins.modules import trust, trust_names
 from sordino.version import __version__
@@ -33,12 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Exits with 1 when the answer is that something is wrong with the user's files, with 2 after a mistake in what was
     typed or given, and with 130 after Ctrl-C, except of a stream, which Ctrl-C ends as the end of its input does.
+    SIGTERM and SIGHUP do what Ctrl-C does.
     """
     warnings.formatwarning = _formatted
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, overrides = _take_overrides(words)
     given = _parser(words).parse_args(words)
     given.overrides = overrides
+    stop_on(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
     try:
         trust_names(words, Path())  # a model named as module:function may lie in the folder where the words are typed
         for code in getattr(given, "trust", ()):

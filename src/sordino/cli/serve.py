@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from argparse import Namespace
 
@@ -13,21 +12,15 @@ from sordino.cli.progress import say
 def serve(given: Namespace) -> Answer:
     from sordino.app.serve import Limits, serving
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    # SIGTERM cleans up just as Ctrl-C does.
-    before = signal.signal(signal.SIGTERM, stop)
     address = ""
     try:
-        with serving(given.models, given.host, given.port, Limits(given.minutes, given.megabytes)) as address:
+        limits = Limits(given.minutes, given.megabytes)
+        with serving(given.models, given.host, given.port, limits, given.name) as address:
             say(f"sordino listens on {address} (Ctrl-C ends it)")
             threading.Event().wait()
     except KeyboardInterrupt:
         if not address:
             raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
     return {"address": address}, "stopped; no recording is kept"
 
 
@@ -36,6 +29,7 @@ SERVE = Command(
     (
         flag("models", nargs="*", help="checkpoints, ONNX files or module:function beside the students that ship"),
         flag("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine alone)"),
+        flag("--name", action="append", default=[], help="name under which a proxy shows the page; may be repeated"),
         flag("--port", type=int, help="port to listen on; the first free one from 7860 by default"),
         flag("--minutes", type=float, default=10.0, help="how long a recording may be (default 10)"),
         flag("--megabytes", type=float, default=100.0, help="how large a file may be (default 100)"),

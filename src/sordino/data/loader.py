@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
+from multiprocessing.sharedctypes import RawArray
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 
 from sordino.data.base import Segments, epoch_order, pad
 from sordino.errors import InputError
 from sordino.types import Batch, Item
+
+DYING_S = 10.0
+"""A process that was killed closes its files before it has ended, on a busy machine long before."""
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
@@ -97,8 +106,9 @@ def loader(
             f"{batch_size} items for each of {ranks} process(es), but an epoch has {len(segments)} segments",
             hint="take a smaller batch_size or more data",
         )
+    items = _ErrorsAsItems(segments, workers)
     batches = DataLoader(
-        _ErrorsAsItems(segments),  # pyright: ignore[reportArgumentType]  # no subclass of torch's Dataset
+        items,  # pyright: ignore[reportArgumentType]  # no subclass of torch's Dataset
         batch_sampler=EpochBatches(len(segments), batch_size, seed, epoch, start_batch, rank, ranks),
         collate_fn=_collate_or_error,
         num_workers=workers,
@@ -106,29 +116,69 @@ def loader(
         # The loader draws a seed for its workers; from torch's global generator that would change the run's numbers.
         generator=torch.Generator(),
     )
-    for batch in batches:
-        if isinstance(batch, InputError):
-            raise batch
-        yield batch
+    try:
+        for batch in _started(batches):
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+    except (RuntimeError, OSError, EOFError) as error:  # the loader's, or that of a batch that the dead worker held
+        dead = items.dead()
+        if not dead:
+            raise
+        hint = "look whether memory is short, or take fewer train.workers; then go on with --resume"
+        raise InputError(f"data worker {dead}", "was killed or crashed", hint=hint) from error
+
+
+def _started(batches: DataLoader) -> Iterator[Any]:
+    """Start the loader's workers; that one has died is raised where its batch is awaited, and nowhere else.
+
+    Torch would raise it from a signal handler, at any moment of a step or while a state is written.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        return iter(batches)
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        return iter(batches)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 class _ErrorsAsItems:
     """Segments that return an InputError instead of raising it.
 
     An error raised in a worker process would be turned by torch into another error, with a traceback as its message.
+
+    Args:
+        segments: the items.
+        workers: processes that read them; each notes which item it is at, so that it is known if the process dies.
     """
 
-    def __init__(self, segments: Segments) -> None:
+    def __init__(self, segments: Segments, workers: int) -> None:
         self.segments = segments
+        self._notes = RawArray("q", 3 * workers)  # for each worker: process, epoch, index
 
     def __len__(self) -> int:
         return len(self.segments)
 
     def __getitem__(self, key: tuple[int, int]) -> Item | InputError:
+        worker = get_worker_info()
+        if worker is not None:
+            self._notes[3 * worker.id : 3 * worker.id + 3] = [os.getpid(), *key]
         try:
             return self.segments[key]
         except InputError as error:
             return error
+
+    def dead(self) -> str:
+        """Describe the first worker that has ended, and the last item that it began; empty if none has."""
+        children = {child.pid: child for child in multiprocessing.active_children()}
+        for worker in range(len(self._notes) // 3):
+            process, epoch, index = self._notes[3 * worker : 3 * worker + 3]
+            if process in children:
+                children[process].join(DYING_S)
+            if process and (process not in children or not children[process].is_alive()):
+                return f"{worker} (process {process}), at item {index} of epoch {epoch}"
+        return ""
 
 
 def _collate_or_error(items: Sequence[Item | InputError]) -> Batch | InputError:

@@ -65,13 +65,30 @@ class Recordings:
         return self.__dict__ | {"_kept": None if self._kept is None else {}}
 
     def read(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray:
-        """Read file ``index`` from sample ``start`` on: float32 ``[T]``, shorter than ``length`` if it ends earlier."""
+        """Read file ``index`` from sample ``start`` on: float32 ``[T]``, shorter than ``length`` if it ends earlier.
+
+        Raises:
+            InputError: the file cannot be read, or has become shorter since the run began.
+        """
         if self._kept is None:
-            return read_segment(self.paths[index], start, length)
+            audio = read_segment(self.paths[index], start, length)
+            self._check_whole(index, start, length, len(audio))
+            return audio
         if index not in self._kept:
             self._kept[index] = read_compact(self.paths[index])
         audio = self._kept[index][start : None if length is None else start + length]
         return audio.astype(np.float32) / np.float32(32768) if audio.dtype == np.int16 else audio.copy()
+
+    def _check_whole(self, index: int, start: int, length: int | None, read: int) -> None:
+        """Refuse a file that was cut while a run reads it: libsndfile just ends earlier."""
+        left = int(self.lengths[index]) - start
+        if read >= (left if length is None else min(length, left)):
+            return
+        now = info(self.paths[index])
+        if now.length < self.lengths[index]:
+            before = self.lengths[index] / now.sample_rate
+            found = f"was {before:.2f} s long when the run began, and is {now.seconds:.2f} s now"
+            raise InputError(self.paths[index], found, hint="put the whole file back, and go on with --resume")
 
     def loop(self, index: int, offset: int, length: int) -> np.ndarray:
         """Read exactly ``length`` samples of file ``index`` from ``offset`` on, repeating it as needed."""

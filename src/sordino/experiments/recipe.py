@@ -23,7 +23,7 @@ imported to read one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +50,8 @@ from sordino.training import Settings, Stage, Weight
 RECIPE = "recipe.yaml"
 """The file in a run's folder that says what it computes."""
 # What a resumed run may change. Nothing here changes what is computed; other threads or another device round otherwise.
+RECOVERY = (("train", "max_lr"), ("train", "grad_clip"))
+"""What a run that diverged may go on with, from its last good state."""
 _FREE = {
     ("train", "workers"),
     ("train", "threads"),
@@ -211,8 +213,16 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
     write_text(folder / RECIPE, yaml.safe_dump(recipe.to_mapping(), sort_keys=False))
 
 
-def same_recipe(folder: Path, recipe: Recipe) -> None:
+def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] = ()) -> bool:
     """Refuse to go on with a run by another recipe, which would be neither the one nor the other.
+
+    Args:
+        folder: of the run.
+        recipe: what it is to go on with.
+        but: keys that may differ.
+
+    Returns:
+        Whether some of ``but`` do.
 
     Raises:
         InputError: no run there, or one whose recipe differs where it matters; the first difference is named.
@@ -222,7 +232,7 @@ def same_recipe(folder: Path, recipe: Recipe) -> None:
         raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", "start it without --resume")
     before, now = flat(parse_file(path)), flat(recipe.to_mapping())
     changed = [key for key in before | now if before.get(key) != now.get(key) and key not in _FREE]
-    if changed:
-        key = changed[0]
+    for key in [key for key in changed if key not in but]:
         found = f"{'.'.join(key)} is {now.get(key)!r}, but the run began with {before.get(key)!r}"
         raise InputError(folder, found, "the same recipe", "set it back, or choose another --out")
+    return bool(changed)

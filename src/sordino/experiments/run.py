@@ -15,7 +15,7 @@ from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate as measure
 from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments.build import build_source, build_trainer
-from sordino.experiments.recipe import RECIPE, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
+from sordino.experiments.recipe import RECIPE, RECOVERY, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
 from sordino.experiments.schema import Component
 from sordino.experiments.teacher import cache_plan, notes
 from sordino.experiments.teacher_cost import teacher_cost
@@ -25,7 +25,8 @@ from sordino.metrics import DEFAULT, Align
 from sordino.plugins.modules import demand_names
 from sordino.training import Outcome
 from sordino.training.checks import pulls
-from sordino.training.state import CHECKPOINT, STATE
+from sordino.training.divergence import return_to_good
+from sordino.training.state import CHECKPOINT, STATE, load_state
 from sordino.types import Progress, Status, retitled
 
 if TYPE_CHECKING:
@@ -84,8 +85,10 @@ def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:
     Raises:
         InputError: the run that is to be resumed has another recipe.
     """
-    if resume:
-        same_recipe(folder, recipe)
+    if resume and same_recipe(folder, recipe, RECOVERY):
+        if (folder / STATE).exists() and load_state(folder).get("fallen"):
+            return_to_good(folder)
+        write_recipe(folder, recipe)
     saved = (folder / STATE).exists()
     if not saved and not resume:
         write_recipe(folder, recipe)

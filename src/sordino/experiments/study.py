@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sordino.distributed import init_worker
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.recipe import same_recipe
 from sordino.experiments.study_check import obstacles
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_results import Lines, scored, summary
-from sordino.plugins.modules import restore, trusted
+from sordino.metrics import check
+from sordino.plugins.modules import Trusted, restore, trusted
 from sordino.training.log import read_log
 from sordino.training.state import STATE
 from sordino.types import Progress
@@ -59,6 +61,8 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
         InputError: runs that failed; the message names the first, and the others are done. Where the same stands in the
             way of all, none begins.
     """
+    if study.metrics is not None:
+        check(study.metrics)
     missing = [one for one in runs if not _finished(one, study)]
     reasons = set(obstacles(missing))
     hindered = len(reasons) == 1 and "" not in reasons
@@ -77,7 +81,8 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     gpus = _gpus()
     jobs = study.jobs or len(gpus) or os.cpu_count() or 1
     failures: dict[Path, str] = {}
-    with ProcessPoolExecutor(jobs, fresh_processes(), restore, (trusted(),), max_tasks_per_child=1) as pool:
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(jobs, fresh_processes(), _start_worker, (trusted(),), max_tasks_per_child=1) as pool:
         futures = {
             pool.submit(_run, one, study.metrics, gpus[index % len(gpus)] if gpus else None, jobs): one
             for index, one in enumerate(runs)
@@ -85,8 +90,9 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
         try:
             _watch(futures, study, progress)
         except KeyboardInterrupt:
-            # Each process has been interrupted too and saves its run.
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()  # a run that gets this signal finishes its step and saves
             raise
         for future, one in futures.items():
             error = future.exception()
@@ -95,6 +101,11 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
             elif error is not None:
                 raise error
     return failures
+
+
+def _start_worker(state: Trusted) -> None:
+    init_worker()
+    restore(state)
 
 
 def fresh_processes() -> ForkServerContext | SpawnContext:

@@ -184,6 +184,6 @@ def _write(paths: Sequence[Path], targets: Sequence[Path], attempt: Attempt) -> 
             proto = onnx.load(path)
             proto.metadata_props.add(key="int8", value=json.dumps(asdict(attempt)))
             onnx.checker.check_model(proto)
-            onnx.save(proto, files.enter_context(atomic(target)))
+            onnx.save(proto, files.enter_context(atomic(target, alone=True)))
     if len(targets) == 1:
         stream_file(targets[0]).unlink(missing_ok=True)

@@ -80,7 +80,7 @@ def to_onnx(
     network.eval()
     try:
         with ExitStack() as files:
-            temporary = files.enter_context(atomic(path))
+            temporary = files.enter_context(atomic(path, alone=True))
             status(f"{path}: translating the network")
             onnx.save(whole_graph(network, about or {}), temporary)
             status(f"{path}: comparing with the network on speech")
@@ -88,7 +88,7 @@ def to_onnx(
             _check_difference(path, difference, tolerance)
             streamed = None
             if isinstance(network, StreamingEnhancer) and network.streams:
-                temporary = files.enter_context(atomic(stream_file(path)))
+                temporary = files.enter_context(atomic(stream_file(path), alone=True))
                 status(f"{stream_file(path)}: the same block by block")
                 onnx.save(step_graph(network, about or {}), temporary)
                 streamed = compare_stream(network, temporary, signals)

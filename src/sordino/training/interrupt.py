@@ -9,9 +9,10 @@ from typing import Any
 
 
 class Interruptible:
-    """Context manager in which SIGINT and SIGTERM only set ``asked``: the loop can finish its step, save and end.
+    """Context manager in which SIGINT, SIGTERM and SIGHUP only set ``asked``: the loop can finish its step and save.
 
-    A second signal interrupts at once. Python delivers no signals outside the main thread, where this does nothing.
+    A second signal interrupts at once. One that is ignored stays so, as SIGHUP below ``nohup``. Python delivers no
+    signals outside the main thread, where this does nothing.
     """
 
     def __init__(self) -> None:
@@ -20,7 +21,8 @@ class Interruptible:
 
     def __enter__(self) -> Interruptible:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+            for number in [one for one in numbers if signal.getsignal(one) is not signal.SIG_IGN]:
                 self._before[number] = signal.signal(number, self._note)
         return self
 

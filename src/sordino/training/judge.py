@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class Judge:
         self.network, self.items, self.selection, self.teacher = network, items, selection, teacher
         self.fabric, self.folder, self.about = fabric, folder, about
         self.best: Best | None = None
+        self._noisy: float | None = None  # the score of the noisy input, once it was needed
 
     def scores(self) -> dict[str, float]:
         """Return the mean of every column over the validation recordings that have a value.
@@ -92,6 +94,15 @@ class Judge:
     def _validate(self, enhance: Callable[[np.ndarray], np.ndarray]) -> Scores:
         rate, metrics = self.network.sample_rate, self.selection.metrics
         return validate(enhance, self.items, metrics, rate, self.teacher, self.fabric.device)
+
+    def is_below_noisy(self, scores: dict[str, float]) -> bool:
+        """Return whether a validation is worse than the best before it, and than the noisy input itself."""
+        if self.best is None or scores.get("score", -math.inf) >= self.best.score:
+            return False
+        if self._noisy is None:
+            means = self._validate(lambda noisy: noisy).means()
+            self._noisy = -math.inf if self.selection.missing(means) else self.selection.score(means)
+        return scores.get("score", -math.inf) < self._noisy
 
     def keep(self, step: int, scores: dict[str, float]) -> None:
         """Save the weights of ``step`` if they are the best so far.

@@ -8,7 +8,7 @@ processes the first one writes these files; all take the same steps and stop at 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from sordino.models import Enhancer
 from sordino.training.batches import Batches
 from sordino.training.checks import check
 from sordino.training.collectives import follow_first, mean
+from sordino.training.divergence import FALLEN, GOOD, back_to_good, keep_good
 from sordino.training.fabric import open_fabric, wrap
 from sordino.training.interrupt import Interruptible
 from sordino.training.judge import Judge
@@ -29,6 +30,7 @@ from sordino.training.log import Log
 from sordino.training.objective import Objective
 from sordino.training.outcome import Outcome
 from sordino.training.polarity import PolarityWatch, fix_polarity
+from sordino.training.schedule import warmup_of
 from sordino.training.selection import Selection
 from sordino.training.settings import Settings
 from sordino.training.stages import Stage, stage_ranges
@@ -83,6 +85,7 @@ class Trainer:
         plan = stage_ranges(stages, self.steps, per_epoch)
         self.step, self.validated, self.seconds = 0, -1 if trained else 0, 0.0
         self.sums: dict[str, float] = {}
+        self.fallen = False
         self._prepare_networks()
         self.model = wrap(self.fabric, student, objective, settings)
         self.updater = Updater(self.fabric, student, objective, settings, plan)
@@ -141,9 +144,12 @@ class Trainer:
         first = rank() == 0
         if status is not None and first:
             self.watch.status = status
-        with Log(self.folder if first else None, self.step, self.validated) as log, Interruptible() as signals:
+        log = Log(self.folder if first else None, self.step, self.validated)
+        with log, Interruptible() as signals, back_to_good(self.folder):
             self._run(log, signals, progress if first else None)
         if first:
+            if not self.fallen:
+                (self.folder / GOOD).unlink(missing_ok=True)
             models.save(self.judge.network, self.folder / LAST, step=self.step, **self.about)
         best = self.judge.best
         if best is None:
@@ -154,7 +160,7 @@ class Trainer:
         started = time.monotonic() - self.seconds
         self.model.train()
         self._validate_if_due(log)  # a run that was stopped between a step and its validation makes up for it
-        for batch in self.batches.between(self.step, self.steps):
+        for batch in self._loaded(signals):
             self.updater.enter(self.step)
             values = self._train_step(batch)
             self.step += 1
@@ -171,6 +177,16 @@ class Trainer:
             if stop:
                 raise KeyboardInterrupt
             self._validate_if_due(log)
+
+    def _loaded(self, signals: Interruptible) -> Iterator[Batch]:
+        """Yield the batches that are left; if one cannot be loaded, save the state after the last whole step."""
+        try:
+            yield from self.batches.between(self.step, self.steps)
+        except InputError as error:
+            self._save()
+            if signals.asked:  # a signal to all processes of a job ends those that load data, too
+                raise KeyboardInterrupt from error
+            raise
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
         """Take one step; return its terms, as means over all processes, and the weights that change from step to step.
@@ -215,9 +231,16 @@ class Trainer:
             if self.watch.fix(scores.get("correlation"), self.step, self.updater.optimizer, log):
                 scores = self.judge.scores()
             log.write(self.step, {f"valid/{name}": value for name, value in scores.items()})
+            before, best = self.fallen, self.judge.best
+            warm = self.step > warmup_of(self.settings, self.steps)
+            self.fallen = warm and self.judge.is_below_noisy(scores)
+            if self.fallen and best is not None and not before:
+                self.watch.status(FALLEN.format(step=self.step, best=best.step))
             self.judge.keep(self.step, scores)
         self.validated = self.step
         self._save()
+        if self.judge.items and not self.fallen and rank() == 0:
+            keep_good(self.folder)
 
     def _save(self) -> None:
         """Write all that a resumed run needs; what can be recomputed from the recipe is not part of it."""
@@ -234,13 +257,14 @@ class Trainer:
             "student": self.student.state_dict(),
             "objective": self.objective.state_dict(),
             "random": torch.get_rng_state(),
+            "fallen": self.fallen,
         }
         save_state(self.folder, state | self.updater.state_dict())
 
     def _restore(self, state: dict[str, Any]) -> None:
         same_data(state, len(self.segments))
         self.step, self.validated, self.seconds = state["step"], state["validated"], state["seconds"]
-        self.sums = state["sums"]
+        self.sums, self.fallen = state["sums"], state.get("fallen", False)
         self.judge.load_state_dict(state["judge"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.student.load_state_dict(state["student"])

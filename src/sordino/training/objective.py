@@ -18,6 +18,7 @@ from sordino.distill.base import Method
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, observe, unwrap
 from sordino.errors import InputError
 from sordino.training.collectives import gathered_batch, gathered_view, share
+from sordino.training.divergence import Diverged
 from sordino.training.loss_weights import Weighting
 from sordino.training.term_weights import Weight
 from sordino.types import Batch, Terms, View
@@ -140,7 +141,7 @@ class Objective(nn.Module):
             if not torch.isfinite(term):
                 found = f"{term.item()} on the batch {', '.join(batch.ids)}"
                 hint = "lower train.max_lr, set train.grad_clip, or check these recordings"
-                raise InputError(name, found, "a finite loss", hint)
+                raise Diverged(name, found, "a finite loss", hint)
         if torch.is_grad_enabled():
             trained = [one for one in unwrap(student).parameters() if one.requires_grad]
             self.weighting.measure(terms, trained, step)

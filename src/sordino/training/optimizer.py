@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
-from sordino.errors import InputError
+from sordino.training.divergence import Diverged
 from sordino.training.settings import Settings
 
 WEIGHT_DECAY = 0.01
@@ -76,7 +76,7 @@ class Stepper:
         self.skipped_in_a_row += 1
         if self.skipped_in_a_row >= MAX_SKIPPED:
             found = f"the gradient was not finite in {MAX_SKIPPED} steps in a row"
-            raise InputError("train", found, "finite gradients", "lower train.max_lr, or train in 32-true")
+            raise Diverged("train", found, "finite gradients", "lower train.max_lr, or train in 32-true")
         if self.fabric.strategy.precision.state_dict():
             # 16-mixed: the gradient scaler skips the step by itself, and lowers its scale only if it is asked to step.
             optimizer.step()

@@ -20,6 +20,8 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from sordino.errors import InputError
 from sordino.training.settings import Settings
 
+ONE_CYCLE_RISE = 0.3
+"""Share of the steps in which ``one_cycle`` rises; PyTorch's default."""
 WARMUP_SHARE = 0.05
 """Default share of warm-up steps of ``cosine``; published recipes have 1 to 10 %."""
 TRANSFORMER_WARMUP = 4000
@@ -37,18 +39,28 @@ def schedule(optimizer: Optimizer, settings: Settings, steps: int) -> LRSchedule
     Raises:
         InputError: no such schedule.
     """
+    warmup = warmup_of(settings, steps)
     if settings.schedule == "one_cycle":
-        return OneCycleLR(optimizer, settings.max_lr, total_steps=steps)
-    warmup = settings.warmup_steps
+        return OneCycleLR(optimizer, settings.max_lr, total_steps=steps, pct_start=ONE_CYCLE_RISE)
     if settings.schedule == "cosine":
-        floor = settings.min_lr / settings.max_lr
-        return LambdaLR(optimizer, _cosine(warmup or max(round(WARMUP_SHARE * steps), 1), steps, floor))
+        return LambdaLR(optimizer, _cosine(warmup, steps, settings.min_lr / settings.max_lr))
     if settings.schedule == "constant":
-        return LambdaLR(optimizer, lambda done: min((done + 1) / (warmup or 1), 1.0))
-    if settings.schedule == "transformer":
-        peak = warmup or TRANSFORMER_WARMUP
-        return LambdaLR(optimizer, lambda done: min((done + 1) / peak, math.sqrt(peak / (done + 1))))
-    raise InputError("train.schedule", settings.schedule, "one_cycle, cosine, constant or transformer")
+        return LambdaLR(optimizer, lambda done: min((done + 1) / warmup, 1.0))
+    return LambdaLR(optimizer, lambda done: min((done + 1) / warmup, math.sqrt(warmup / (done + 1))))
+
+
+def warmup_of(settings: Settings, steps: int) -> int:
+    """Return the steps up to the peak of the learning rate, of ``steps`` in all.
+
+    Raises:
+        InputError: no such schedule.
+    """
+    if settings.schedule == "one_cycle":
+        return round(ONE_CYCLE_RISE * steps)
+    defaults = {"cosine": max(round(WARMUP_SHARE * steps), 1), "constant": 1, "transformer": TRANSFORMER_WARMUP}
+    if settings.schedule not in defaults:
+        raise InputError("train.schedule", settings.schedule, "one_cycle, cosine, constant or transformer")
+    return settings.warmup_steps or defaults[settings.schedule]
 
 
 def _cosine(warmup: int, steps: int, floor: float) -> Callable[[int], float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -83,7 +83,8 @@ class Updater:
         }
 
     def load_state_dict(self, state: dict[str, Any], step: int) -> None:
-        """Go on from what ``state_dict`` returned after ``step`` steps."""
+        """Go on from what ``state_dict`` returned after ``step`` steps, at the ``max_lr`` of the settings."""
+        state = state | _rescaled(state["optimizer"], state["schedule"], self.settings.max_lr)
         self.stepper.load_state_dict(state["stepper"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -91,3 +92,16 @@ class Updater:
         self.enter(max(step - 1, 0))
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+
+
+def _rescaled(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], max_lr: float) -> dict[str, Any]:
+    """Return the states of an optimiser and its schedule, with learning rates that ``max_lr`` has scaled."""
+    groups = optimizer["param_groups"]
+    before = groups[0].get("max_lr", groups[0].get("initial_lr"))
+    if before is None or before == max_lr:
+        return {"optimizer": optimizer, "schedule": schedule}
+    ratio = max_lr / before
+    rates = ("lr", "initial_lr", "max_lr", "min_lr")
+    groups = [group | {name: ratio * group[name] for name in rates if name in group} for group in groups]
+    lists = {name: [ratio * rate for rate in schedule[name]] for name in ("base_lrs", "_last_lr")}
+    return {"optimizer": {**optimizer, "param_groups": groups}, "schedule": {**schedule, **lists}}

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sordino.audio import sound_files
+from sordino.audio.blocks import blocks_of, open_sound
+from sordino.audio.headers import ForwardFile, limited
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores, score
 from sordino.inference.blend import Blend
@@ -19,6 +21,9 @@ from sordino.types import Item, Progress
 
 SCORED_RATE = 16000
 """Hz, which PESQ needs."""
+STEREO_HZ = 2 * 48000
+"""Samples a second, of all channels, for which there is room over the minutes that a recording may last."""
+BLOCK = 2**16
 APART_S = 0.1
 """By how much a clean reference may be longer or shorter."""
 
@@ -30,6 +35,11 @@ class Limits:
     minutes: float = 10.0
     megabytes: float = 100.0
 
+    @property
+    def samples(self) -> int:
+        """What a recording may hold decoded, over all channels; each takes four bytes."""
+        return round(60 * self.minutes * STEREO_HZ)
+
     def __post_init__(self) -> None:
         for name, value in (("minutes", self.minutes), ("megabytes", self.megabytes)):
             if not 0 < value < math.inf:
@@ -37,22 +47,23 @@ class Limits:
 
 
 def look(path: Path, limits: Limits) -> sound_files.Info:
-    """Read the header of a recording, and nothing else.
+    """Read the header of a recording, and decode it once, block by block: what a header states is a claim.
 
     Raises:
         InputError: it is no audio, holds no sound, or more than the limits allow.
     """
     try:
-        about = sound_files.info(path)
+        if path.stat().st_size > limits.megabytes * 1e6:
+            raise InputError(path, f"has {path.stat().st_size / 1e6:.0f} MB", f"{limits.megabytes:g} at most")
+        with open_sound(path, ForwardFile, limits.samples) as file:
+            about = sound_files.info_of(file)
+            if about.seconds > 60 * limits.minutes:
+                found = f"lasts {about.seconds / 60:.1f} minutes"
+                raise InputError(path, found, f"{limits.minutes:g} at most", "cut it, or use sordino enhance")
+            for _ in limited(blocks_of(file, path, BLOCK), limits.samples):
+                pass
     except InputError as error:
         raise InputError(path.name, error.found, error.expected, error.hint) from error
-    if not about.length:
-        raise InputError(path.name, "holds no sound", "a recording")
-    if about.seconds > 60 * limits.minutes:
-        found = f"lasts {about.seconds / 60:.1f} minutes"
-        raise InputError(path.name, found, f"{limits.minutes:g} at most", "cut it, or use sordino enhance")
-    if path.stat().st_size > limits.megabytes * 1e6:
-        raise InputError(path.name, f"has {path.stat().st_size / 1e6:.0f} MB", f"{limits.megabytes:g} at most")
     return about
 
 

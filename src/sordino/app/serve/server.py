@@ -1,28 +1,24 @@
 """The server behind the page: bound to this machine, without telemetry, with a folder that goes when it stops.
 
-A policy forbids the browser to fetch anything from elsewhere, so that not even a fault of Gradio's sends
-anything.
+``guard`` stands before Gradio, which answers nobody that it does not let through.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import tempfile
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
 
+from sordino.app.serve.folder import own_folder
+from sordino.app.serve.guard import Guard
 from sordino.app.serve.jobs import Limits
 from sordino.app.serve.models import offers
 from sordino.app.serve.service import Service
 from sordino.app.serve.sessions import Sessions
 from sordino.errors import InputError
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOST = "127.0.0.1"
 SWEEP_S = 15.0
@@ -31,38 +27,17 @@ SETTINGS = {
     "GRADIO_HEARTBEAT_INTERVAL": "1",  # seconds until a closed tab is noticed
     "HF_HUB_OFFLINE": "1",
 }
-OWN = "'self' data: blob:"
-POLICY = f"default-src {OWN}; script-src {OWN} 'unsafe-inline' 'unsafe-eval'; style-src {OWN} 'unsafe-inline'"
-
-
-class OnlyHere:
-    """Lets a page fetch from its own server alone, and the server from nowhere.
-
-    Args:
-        app: what answers.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; one for an address elsewhere, which Gradio would fetch, is for nothing here."""
-        from starlette.requests import ClientDisconnect
-
-        async def send_with_policy(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
-            await send(message)
-
-        if scope["type"] == "http" and "=http" in scope["path"]:
-            scope = {**scope, "path": "/nowhere", "raw_path": b"/nowhere"}
-        with suppress(ClientDisconnect):  # whoever left in the middle of an upload waits for no answer
-            await self.app(scope, receive, send_with_policy)
+QUEUE = 100
+"""Requests that may wait; further ones are answered with 503."""
 
 
 @contextmanager
 def serving(
-    models: Sequence[str] = (), host: str = HOST, port: int | None = None, limits: Limits | None = None
+    models: Sequence[str] = (),
+    host: str = HOST,
+    port: int | None = None,
+    limits: Limits | None = None,
+    names: Sequence[str] = (),
 ) -> Generator[str, None, None]:
     """Serve the page while the context lasts; yields its address.
 
@@ -71,6 +46,7 @@ def serving(
         host: the address to listen on; anything but this machine's own lets others in.
         port: to listen on; the first free one from 7860 when left out.
         limits: for what is taken.
+        names: under which the page is opened beside the machine's own, such as that of a proxy.
 
     Raises:
         InputError: a model cannot be opened, the port is taken, or what the page needs is not installed.
@@ -82,26 +58,22 @@ def serving(
         raise InputError("--port", str(port), "1 to 65535")
     found = offers(models)
     with ExitStack() as stack:
-        root = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="sordino-serve-", ignore_cleanup_errors=True))
-        )
-        visitors = Sessions(root)
+        visitors = Sessions(stack.enter_context(own_folder()))
         stack.enter_context(_environment({**SETTINGS, "GRADIO_TEMP_DIR": str(visitors.uploads)}))
         service = stack.enter_context(closing(Service(found, limits or Limits(), visitors)))
-        page, address = _launch(service, host, port)
+        page, address = _launch(service, host, port, names)
         stack.callback(page.close, verbose=False)
         stack.enter_context(_sweeping(visitors))
         yield address
 
 
-def _launch(service: Service, host: str, port: int | None) -> tuple[Any, str]:
+def _launch(service: Service, host: str, port: int | None, names: Sequence[str]) -> tuple[Any, str]:
     """Start Gradio in threads of its own; returns what stops it, and the address."""
-    from starlette.middleware import Middleware
-
     from sordino.app.serve import page
 
     blocks = page.build(service)
-    blocks.queue(default_concurrency_limit=1)
+    blocks.queue(default_concurrency_limit=1, max_size=QUEUE)
+    largest = round(service.limits.megabytes * 1e6)
     try:
         _, address, _ = blocks.launch(
             prevent_thread_lock=True,
@@ -109,9 +81,8 @@ def _launch(service: Service, host: str, port: int | None) -> tuple[Any, str]:
             share=False,
             server_name=host,
             server_port=port,
-            max_file_size=round(service.limits.megabytes * 1e6),
+            max_file_size=largest,
             allowed_paths=[str(service.visitors.work)],
-            app_kwargs={"middleware": [Middleware(OnlyHere)]},
             ssr_mode=False,
             pwa=False,
             footer_links=[],
@@ -122,6 +93,9 @@ def _launch(service: Service, host: str, port: int | None) -> tuple[Any, str]:
     except OSError as error:
         found = "none is free" if port is None else f"{port} is not free"
         raise InputError("port", found, hint="give another with --port") from error
+    # Outermost: what Gradio adds itself, such as its answer to preflights of other origins, lies before its middleware.
+    inner: Any = blocks.app.middleware_stack
+    blocks.app.middleware_stack = Guard(inner, service.visitors.uploads, largest, host, names)
     return blocks, address
 
 

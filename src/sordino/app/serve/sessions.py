@@ -11,11 +11,13 @@ import shutil
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 KEEP_S = 3600.0
 STRAY_S = 60.0
+EMPTY_S = 1.0
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Sessions:
         for folder in (self.uploads, self.work):
             folder.mkdir()
         self._keep_s, self._stray_s = keep_s, stray_s
+        self._seen: dict[Path, tuple[int, float]] = {}  # size of what nobody claims, and since when it has it
         self._here: dict[str, _Visitor] = {}
         self._lock = threading.Lock()
 
@@ -98,11 +101,12 @@ class Sessions:
             self.leave(session)
         with self._lock:
             claimed = {upload for visitor in self._here.values() for upload in visitor.uploads}
-            strays = [path for path in self.uploads.rglob("*") if path.is_file() and path not in claimed]
-            for path in strays:
-                if time.time() - path.stat().st_mtime > self._stray_s:
-                    path.unlink(missing_ok=True)
+            for path in self.uploads.rglob("*"):
+                with suppress(FileNotFoundError):  # an upload that is whole is moved
+                    if path.is_file() and path not in claimed and self._age_s(path) > self._stray_s:
+                        path.unlink()
             self._remove_empty()
+            self._seen = {path: seen for path, seen in self._seen.items() if path.exists() and path not in claimed}
 
     def clear(self, room: Path) -> None:
         """Delete a folder of results, whatever is left of it."""
@@ -114,5 +118,12 @@ class Sessions:
         For one thread at a time.
         """
         for folder in self.uploads.iterdir():
-            if folder.is_dir() and not any(folder.iterdir()) and time.time() - folder.stat().st_mtime > 1:
+            if folder.is_dir() and not any(folder.iterdir()) and self._age_s(folder) > EMPTY_S:
                 folder.rmdir()
+
+    def _age_s(self, path: Path) -> float:
+        """Return the seconds since ``path`` was first seen with its size; the clock of files is one that people set."""
+        now, size = time.monotonic(), path.stat().st_size
+        if self._seen.get(path, (None, now))[0] != size:
+            self._seen[path] = size, now
+        return now - self._seen[path][1]

@@ -47,12 +47,13 @@ def standalone(draw: Draw, title: str, inches: tuple[float, float]) -> str:
         title: of the file, which some viewers show.
         inches: width and height.
     """
-    return _svg(draw, inches, "path", "white", Title=title).replace(INK, "#000000")
+    return _svg(draw, inches, "path", "white", Title=_printable(title)).replace(INK, "#000000")
 
 
 def _svg(draw: Draw, inches: tuple[float, float], letters: str, ground: str, **metadata: str) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     style: dict[Any, Any] = {
@@ -60,10 +61,18 @@ def _svg(draw: Draw, inches: tuple[float, float], letters: str, ground: str, **m
         "svg.hashsalt": "sordino",
         "font.size": 9,
         "axes.facecolor": ground,
+        "text.parse_math": False,  # a title is text, whatever it holds
     }
     with rc_context({**style, **dict.fromkeys(inked, INK)}):
         figure = Figure(figsize=inches, layout="constrained")
         draw(figure)
+        for text in figure.findobj(Text):
+            text.set_text(_printable(text.get_text()))
         out = io.StringIO()
         figure.savefig(out, format="svg", facecolor=ground, metadata={"Date": None, **metadata})
     return out.getvalue()
+
+
+def _printable(text: str) -> str:
+    """Return a text without the characters that no SVG may hold: control characters and halves of surrogate pairs."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,67 @@
+"""Runs that diverge: the last good state is kept beside the latest, and is the one that a resumed run goes on from.
+
+A run has diverged when a term or the gradient is not finite, or when a validation after the warm-up is worse than the
+best before it and worse than the noisy input. The first two end it. The third may pass, so it is only reported.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sordino.distributed import rank
+from sordino.errors import InputError
+from sordino.files import atomic
+from sordino.training.state import STATE, load_state
+
+GOOD = "good.pt"
+"""The state after the last good validation; a run that ends well deletes it."""
+
+
+FALLEN = (
+    "validation at step {step} is below the noisy input, and below that at step {best}: the run may have diverged; "
+    "stop it, and go on from its last good state with --resume and a lower train.max_lr or train.grad_clip"
+)
+
+
+class Diverged(InputError):
+    """A term or the gradient is not finite."""
+
+
+def keep_good(folder: Path) -> None:
+    """Keep the state of a run as a good one, whatever it saves later."""
+    _link(folder / STATE, folder / GOOD)
+
+
+@contextmanager
+def back_to_good(folder: Path) -> Iterator[None]:
+    """Context manager: a run that diverges leaves its last good state, if there is one, and its error says so."""
+    try:
+        yield
+    except Diverged as error:
+        step = return_to_good(folder) if rank() == 0 else None
+        if step is None:
+            raise
+        hint = f"the state is the last good one again, that of step {step}: go on with --resume, and {error.hint}"
+        raise Diverged(error.where, error.found, error.expected, hint) from error
+
+
+def return_to_good(folder: Path) -> int | None:
+    """Put the last good state in the place of the latest; return its step, or None if there is none."""
+    if not (folder / GOOD).is_file():
+        return None
+    _link(folder / GOOD, folder / STATE)
+    return load_state(folder)["step"]
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, atomically: states are replaced and never changed."""
+    with atomic(target) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:  # a file system without links
+            shutil.copyfile(source, temporary)
