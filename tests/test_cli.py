@@ -18,7 +18,7 @@ import soundfile
 
 from helpers.noise import tone
 from sordino import models
-from sordino.assets import shipped
+from sordino.assets import shipped, student_file
 from sordino.cli.base import Command
 from sordino.cli.commands import COMMANDS, DATA_COMMANDS, Entry
 from sordino.cli.main import main
@@ -179,7 +179,7 @@ def test_help_teaches(words: list[str], capsys: pytest.CaptureFixture[str]) -> N
     assert left.value.code == 0
     printed = capsys.readouterr().out
     assert "--json" in printed
-    assert "example" in printed or words == ["models"]
+    assert "example" in printed
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["data", "render", "--help"]], ids=" ".join)
@@ -220,6 +220,45 @@ def test_the_students_that_ship_are_told_with_their_figures(capsys: pytest.Captu
         assert f"{card['parameters']:,}" in told[name]
         assert float(told[name][column]) == round(card["scores"]["model"]["pesq_wb"], 3)
         assert float(told["noisy input"][column]) == round(card["scores"]["noisy"]["pesq_wb"], 3)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_student_shows_its_card(name: str, capsys: pytest.CaptureFixture[str], refused: Refused) -> None:
+    main(["models", name])
+    told, card = capsys.readouterr().out, shipped()[name]
+    means, noisy = (card["scores"][whose] for whose in ("model", "noisy"))
+    for figure in (f"{card['parameters']:,}", card["data"], card["licence"], f"{means['pesq_wb']:.3f}"):
+        assert figure in told
+    (worse,) = [line for line in told.splitlines() if line.startswith("Worse than the noisy input on average: ")]
+    assert ("STOI" in worse) == (means["stoi"] < noisy["stoi"]) or "none of" in worse
+    main(["models", name, "--json"])
+    assert json.loads(capsys.readouterr().out) == card
+    assert f"{name}x: does not ship; expected one of" in refused("models", f"{name}x")
+
+
+def test_a_folder_is_told_file_by_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "in" / "deep").mkdir(parents=True)
+    soundfile.write("in/a.wav", tone(0.5), RATE)
+    soundfile.write("in/deep/b.flac", tone(0.25), RATE)
+    (here / "in" / "bad.wav").write_text("words")
+    with pytest.raises(SystemExit) as left:
+        main(["enhance", "in", "-o", "out"])
+    assert left.value.code == 1
+    first, bad, second, last = capsys.readouterr().out.splitlines()
+    assert first == "in/a.wav -> out/a.wav: 0.50 s at 16000 Hz"
+    assert bad.startswith("in/bad.wav: ")
+    assert second == "in/deep/b.flac -> out/deep/b.flac: 0.25 s at 16000 Hz"
+    assert last == "out: 2 files, 1 failed"
+
+
+def test_a_student_that_ships_is_copied(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, suffixes in (("unet-24", (".onnx", ".stream.onnx")), ("manner-s-1.5gf-int8", (".onnx",))):
+        main(["export", name, "-o", "student.onnx", "--json"])
+        told = json.loads(capsys.readouterr().out)
+        assert (told["copied"], told["stream_output"]) == (name, "student.stream.onnx" if suffixes[1:] else None)
+        for suffix in suffixes:
+            assert (here / f"student{suffix}").read_bytes() == student_file(name, suffix).read_bytes()
+        nothing_written(here, *(f"student{suffix}" for suffix in suffixes))
 
 
 def test_a_corpus_with_problems_leaves_with_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

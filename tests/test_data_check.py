@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from helpers.corpora import write_pair
 from helpers.noise import hiss
 from sordino.audio.sound_files import info, list_audio, read, resample, write
+from sordino.cli.main import main
 from sordino.data import manifest, sources
 from sordino.data.manifest import Entry
 from sordino.data.tools.check import check
@@ -383,3 +387,47 @@ def test_an_error_in_a_worker_process_arrives_whole(raw, tmp_path):
     (tmp_path / "out").write_text("a file where the folder should be")
     with pytest.raises(InputError, match="cannot be written"):
         prepare(raw, tmp_path / "out", workers=2)
+
+
+# ---- recipes
+
+
+def test_a_recipe_is_told_over_whom_its_validation_and_test_are_spread(tmp_path, capsys):
+    for number in range(12):
+        write(tmp_path / "clean" / f"s{number}" / "a.wav", hiss(0.5, seed=number), 16000)
+    for number in range(9):
+        write(tmp_path / "noise" / f"n{number}.wav", hiss(0.5, seed=50 + number), 16000)
+    recipe = tmp_path / "mine.yaml"
+    data = {"name": "mix", "clean": str(tmp_path / "clean"), "noise": str(tmp_path / "noise"), "valid_items": 6}
+    recipe.write_text(yaml.safe_dump({"data": data}))
+    main(["data", "check", str(recipe), "data.test_items=4", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    source = sources.create(**data, test_items=4)
+    train, valid, test = report["parts"]
+    assert [part["split"] for part in report["parts"]] == ["train", "valid", "test"]
+    assert train["items"] == len(source.train(0))
+    assert valid["speakers"] == dict(Counter(item.speaker for item in source.valid()))
+    assert sum(valid["noises"].values()) == 6
+    assert valid["noises"].keys() <= {f"n{number}" for number in range(9)}
+    assert test["items"] == 4
+    assert [folder["files"] for folder in report["folders"]] == [12, 9]
+    assert report["ok"]
+
+    # One noise for all, and no test.
+    exclude = ", ".join(f"n{number}.wav" for number in range(2, 9))
+    main(["data", "check", str(recipe), f"data.exclude=[{exclude}]"])
+    told = capsys.readouterr().out
+    assert "warning: there is no test set: give test_noisy" in told
+    assert re.search(r"warning: valid: one noise recording, n[01], carries all 6 items", told)
+
+    # A file that breaks behind its header is a problem; the others are still read.
+    (tmp_path / "test" / "noisy").mkdir(parents=True)
+    for number in range(2):
+        write_pair(tmp_path / "test", f"t{number}.flac", number, seconds=2.0)
+    broken = tmp_path / "test" / "noisy" / "t0.flac"
+    broken.write_bytes(broken.read_bytes()[:3000])
+    words = [f"data.test_{side}={tmp_path}/test/{side}" for side in ("noisy", "clean")]
+    with pytest.raises(SystemExit) as left:
+        main(["data", "check", str(recipe), *words])
+    assert left.value.code == 1
+    assert re.search(r"test: .*t0\.flac", capsys.readouterr().out)

@@ -65,6 +65,8 @@ def test_a_short_demo_trains_scores_exports_and_enhances_and_goes_on_where_it_st
     assert enhanced.shape == noisy.shape
     assert np.abs(enhanced - sordino.enhance(noisy, rate, folder / "student.onnx")).max() < 1e-3
     assert str(values["report"]) in text
+    assert "sordino new FOLDER" in text
+    assert "sordino new FOLDER" in report[report.index("<h2>Now yours</h2>") :]
 
 
 def test_ctrl_c_stops_and_saves_all_runs_under_way(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import yaml
 from sordino.cli.main import main
 from sordino.data.tools.survey import survey
 from sordino.errors import InputError
-from sordino.experiments.build import build_source
+from sordino.experiments.build import build_source, build_trainer
 from sordino.experiments.draft import draft
 from sordino.experiments.recipe import read
 
@@ -106,3 +106,21 @@ def test_a_student_that_does_not_ship_and_a_corpus_with_recipes_are_named(here: 
     record(here / "vb" / "noisy_testset_wav", 1)
     with pytest.raises(InputError, match="recipes for it ship: sordino train valentini/manner-b-teacher"):
         draft(survey("vb"))
+
+
+def test_a_teacher_that_is_missing_is_named_with_the_command_that_trains_it(here: Path) -> None:
+    def hint(teacher: str) -> str:
+        values = {"data": {"name": "synthetic"}, "model": {"name": "unet", "width": 8}, "distill": {"output": {}}}
+        with pytest.raises(InputError) as caught:
+            build_trainer(read(values, [f"teacher.checkpoint={teacher}"]), here)
+        return caught.value.hint
+
+    shipped = "runs/valentini/manner-b-teacher/best.safetensors"
+    assert hint(shipped) == "train it first: sordino train valentini/manner-b-teacher"
+    (here / "words.yaml").write_text("- of another program\n")
+    (here / "big.yaml").write_text("out: elsewhere\n")
+    assert hint("elsewhere/best.safetensors") == "train it first: sordino train big.yaml"
+    assert hint("nowhere/best.safetensors") == "train it first: sordino train RECIPE --out nowhere"
+    (here / "nowhere").mkdir()
+    (here / "nowhere" / "recipe.yaml").touch()
+    assert hint("nowhere/best.safetensors").endswith("sordino train nowhere/recipe.yaml --out nowhere --resume")

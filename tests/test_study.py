@@ -18,6 +18,7 @@ from helpers.ranks import copies
 from helpers.recipes import SOUND, UNET, settings
 from sordino import models
 from sordino.assets import studies
+from sordino.cli.main import main
 from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
@@ -323,6 +324,32 @@ def test_results_are_those_that_evaluate_gives(tmp_path: Path) -> None:
     [found], _ = summed_up(write(tmp_path, seeds=[3], methods={"none": {}}, metrics=["si_sdr_db", "stoi", "snr_db"]))
     assert all("snr_db" in line.spreads for line in found)
     assert (folder / "best.safetensors").stat().st_mtime_ns == before
+
+
+def test_what_stops_every_run_is_told_once_and_a_dry_run_lists_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path)
+    main(["study", str(path), "--dry-run", "--json"])
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["ok"]
+    assert [(one["method"], one["seed"], one["state"]) for one in planned["runs"]] == [
+        (method, seed, "to train") for method in ("none", "output") for seed in (0, 1)
+    ]
+    assert not (tmp_path / "study").exists()
+
+    (tmp_path / "teacher" / "best.safetensors").unlink()
+    with pytest.raises(SystemExit) as left:
+        main(["study", str(path), "--dry-run"])
+    assert left.value.code == 1
+    told = capsys.readouterr().out
+    assert told.count("no such file") == 1
+    assert "4 of 4 runs would fail: " in told
+    with pytest.raises(
+        InputError, match=r"4 of 4 runs failed; all with: .*best\.safetensors: no such file.*train it first"
+    ):
+        study.run(path)
+    assert not (tmp_path / "study").exists(), "none began"
 
 
 def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:

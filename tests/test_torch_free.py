@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 import tomllib
-import venv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sordino.assets import SPEECH
+from helpers.fresh import ROOT, copy_sources, fresh_python, install, pip
+from sordino.assets import SPEECH, student_file
 from sordino.audio import sound_files
 
-ROOT = Path(__file__).resolve().parents[1]
 RATE = 48000
 PROGRAM = """
 import importlib.util, json, sys
@@ -51,24 +48,16 @@ def python(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     It has the newest versions of what the package needs, or the oldest that it allows.
     """
     folder = tmp_path_factory.mktemp("fresh")
-    venv.create(folder / "venv", with_pip=True)
-    python = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    pip = [str(python), "-I", "-m", "pip", "--disable-pip-version-check"]
-    probe = ["download", "--quiet", "--no-deps", "--retries", "0", "--timeout", "10", "--dest", str(folder), "soxr"]
-    if subprocess.run([*pip, *probe], capture_output=True).returncode:
-        pytest.skip("pip reaches no package index")
-    # A copy, as building leaves folders beside the sources.
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    words = ["install", "--quiet", "--no-compile", str(folder)]
-    if request.param == "lowest":
-        (folder / "lowest.txt").write_text(lowest())
-        words += ["--only-binary=:all:", "--constraint", str(folder / "lowest.txt")]
-    done = subprocess.run([*pip, *words], capture_output=True, text=True)
-    if request.param == "lowest" and "No matching distribution" in done.stderr:
-        pytest.skip(f"the oldest versions have no wheels for this Python: {done.stderr.splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
+    python = fresh_python(folder)
+    copy_sources(folder)
+    if request.param == "newest":
+        install(python, str(folder))
+        return python
+    (folder / "lowest.txt").write_text(lowest())
+    failed = pip(python, "install", str(folder), "--only-binary=:all:", "--constraint", str(folder / "lowest.txt"))
+    if "No matching distribution" in failed:
+        pytest.skip(f"the oldest versions have no wheels for this Python: {failed.splitlines()[-1]}")
+    assert not failed, failed
     return python
 
 
@@ -91,7 +80,7 @@ def test_files_and_streams_are_enhanced_without_torch(python: Path, noisy: Path)
     done = sordino(python, "enhance", "noisy.wav", "-o", "clean.wav", cwd=folder)
     assert done.returncode == 0, done.stderr
     with open(noisy, "rb") as source, open(folder / "streamed.wav", "wb") as target:
-        done = sordino(python, "enhance", "--stream", stdin=source, stdout=target, cwd=folder)
+        done = sordino(python, "enhance", "--stream", "--no-low-delay", stdin=source, stdout=target, cwd=folder)
     assert done.returncode == 0, done.stderr
     clean, streamed = (sound_files.read(folder / name)[0] for name in ("clean.wav", "streamed.wav"))
     assert clean.shape == streamed.shape == sound_files.read(noisy)[0].shape
@@ -108,7 +97,23 @@ def test_the_same_in_python(python: Path, noisy: Path) -> None:
     assert told["apart"] < 1e-5 < 1e-2 < told["changed"]
 
 
-@pytest.mark.parametrize("words", [["export", "best.safetensors", "-o", "student.onnx"], ["train", "unet/student"]])
+def test_a_student_that_ships_is_shown_and_exported(python: Path, tmp_path: Path) -> None:
+    shown = sordino(python, "models", "unet-24", cwd=tmp_path, stdout=subprocess.PIPE)
+    assert shown.stdout.decode().startswith("# unet-24")
+    done = sordino(python, "export", "unet-24", "-o", "student.onnx", cwd=tmp_path, stdout=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    for suffix in (".onnx", ".stream.onnx"):
+        assert (tmp_path / f"student{suffix}").read_bytes() == student_file("unet-24", suffix).read_bytes()
+
+
+NEED_TORCH = (
+    ["export", "best.safetensors", "-o", "student.onnx"],
+    ["export", "unet-24", "-o", "student.onnx", "--licence", "MIT"],
+    ["train", "unet/student"],
+)
+
+
+@pytest.mark.parametrize("words", NEED_TORCH, ids=" ".join)
 def test_what_needs_torch_says_so_in_one_line(python: Path, tmp_path: Path, words: list[str]) -> None:
     done = sordino(python, *words, cwd=tmp_path)
     assert done.returncode == 2

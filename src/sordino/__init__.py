@@ -77,5 +77,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Return the public names, those that are not imported yet included."""
-    return sorted([*globals(), *__all__, *_ROOMS])
+    """Return the public names, those that are not imported yet included, and none of what this file itself imports."""
+    return sorted({name for name in globals() if name.startswith("__")} | {*__all__, *_ROOMS})

@@ -205,7 +205,10 @@ def list_audio(folder: str | Path) -> list[Path]:
 
 def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | None) -> np.ndarray:
     """Read ``length`` samples from ``start`` on as the mean of the channels, float32 [T]."""
-    file.seek(min(start, file.frames))
+    try:
+        file.seek(min(start, file.frames))
+    except soundfile.LibsndfileError as error:  # a FLAC file that was cut short, even at its start
+        raise _damaged(path, error) from error
     audio = _samples(file, path, -1 if length is None else length)
     return audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
 
@@ -229,5 +232,9 @@ def _decode(file: soundfile.SoundFile, path: object, length: int, dtype: Literal
             blocks.append(block)
             left -= len(block)
     except soundfile.LibsndfileError as error:
-        raise InputError(path, f"is damaged ({error})", hint="copy or download it again") from error
+        raise _damaged(path, error) from error
     return np.concatenate(blocks) if len(blocks) != 2 else blocks[1]
+
+
+def _damaged(path: object, error: soundfile.LibsndfileError) -> InputError:
+    return InputError(path, f"is damaged ({error})", hint="copy or download it again")

@@ -30,7 +30,7 @@ class Entry:
 COMMANDS = {
     "enhance": Entry("take the noise out of a file, a folder or a stream", "enhance", "ENHANCE"),
     "live": Entry("take the noise out of what a microphone records, live", "live", "LIVE"),
-    "models": Entry("list the students that ship with sordino", "enhance", "MODELS"),
+    "models": Entry("list the students that ship with sordino, or show the card of one", "models", "MODELS"),
     "serve": Entry("a page on this machine, to hear what models do", "serve", "SERVE"),
     "new": Entry("look at a folder of recordings and write a recipe for it", "new", "NEW"),
     "train": Entry("train a teacher, a baseline or a distilled student", "train", "TRAIN"),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sordino.assets import recipes
 from sordino.cli.base import Answer, Command, Flag, flag, needs_training_tier
 from sordino.cli.progress import Display
+from sordino.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
 
 def check(given: Namespace) -> Answer:
+    if not Path(given.root).is_dir() and (given.root.endswith((".yaml", ".yml")) or given.root in recipes()):
+        return _check_recipe(given)
     from sordino.data.tools.check import check
     from sordino.metrics import measure as score
 
@@ -28,6 +33,25 @@ def check(given: Namespace) -> Answer:
     with Display() as show:
         report = check(given.root, given.sample_rate, measured, given.measure, fix=given.fix, progress=show)
     return report, _checked(report)
+
+
+def _check_recipe(given: Namespace) -> Answer:
+    needs_training_tier()
+    if given.fix:
+        raise InputError("--fix", "is for a corpus", "a folder", "name the folder of the corpus")
+    from sordino.experiments.data_check import check_data
+    from sordino.experiments.recipe import read_data
+
+    with Display() as show:
+        report = check_data(read_data(given.root, given.overrides), show)
+    lines = [f"{given.root}: {report['source']}"]
+    lines += ["  {key}: {path}, {files} files".format(**folder) for folder in report["folders"]]
+    for part in report["parts"]:
+        line = f"  {part['split']:6} {part['items']:6} items {part['seconds'] / 60:8.1f} min"
+        counts = [f"{len(part[what])} {what}" for what in ("speakers", "noises") if part.get(what)]
+        lines.append("  ".join([line, *([", ".join(counts)] if counts else [])]))
+    lines += [f"warning: {warning}" for warning in report["warnings"]]
+    return report, "\n".join([*lines, *(report["problems"] or ["nothing that cannot be read"])])
 
 
 def _checked(report: dict[str, Any]) -> str:
@@ -104,13 +128,15 @@ WORKERS = flag("--workers", type=int, help="processes; one per core by default")
 CHECK = Command(
     check,
     (
-        flag("root", help="the corpus: Valentini, DNS, noisy/ and clean/, or clean/ and noise/"),
+        flag("root", help="a corpus (Valentini, DNS, noisy/ and clean/, or clean/ and noise/), or a recipe"),
         flag("--sample-rate", type=int, default=16000, help="Hz that files should have (default 16000)"),
         flag("--measure", type=int, default=50, help="test pairs to measure PESQ and STOI on (default 50; 0: none)"),
         flag("--fix", metavar="CSV", help="write a manifest without the faulty entries; audio is never touched"),
     ),
-    "Look at every file: unreadable, no partner, other length or rate, silent, clipped, twice, leaking speakers.",
-    lambda: "example:\n  sordino data check data/valentini",
+    "Look at every file: unreadable, no partner, other length or rate, silent, clipped, twice, leaking speakers.\n"
+    "Of a recipe: open its data as a run does, read its validation and test, and tell over how many speakers and\n"
+    "noises these are spread; key=value change it.",
+    lambda: "examples:\n  sordino data check data/valentini\n  sordino data check mine.yaml",
 )
 
 PREPARE = Command(

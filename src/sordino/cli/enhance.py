@@ -1,4 +1,4 @@
-"""``sordino enhance`` and ``sordino models``: remove the noise from a file, a folder or a stream."""
+"""``sordino enhance``: remove the noise from a file, a folder or a stream."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def enhance(given: Namespace) -> Answer:
     if not source.is_dir():
         with Display() as show:
             report = enhance_file(source, target, given.model, blend, _if_long(show))
-        return report, f"{report['output']}: {report['seconds']:.2f} s at {report['sample_rate']} Hz{_remarks(report)}"
+        return report, _done(report)
     count = len(recordings_of(source, target))
     if not count:
         raise InputError(source, "holds no audio files", hint="name a file, or a folder with audio in it")
@@ -66,8 +66,9 @@ def enhance(given: Namespace) -> Answer:
             show("enhancing", len(reports), count, {})
     reports.sort(key=lambda report: report["input"])
     failed = [report for report in reports if "error" in report]
-    text = f"{target}: {len(reports) - len(failed)} files" + "".join(f"\n{report['error']}" for report in failed)
-    return {"files": reports, "failed": len(failed), "ok": not failed}, text
+    lines = [report.get("error") or f"{report['input']} -> {_done(report)}" for report in reports]
+    lines.append(f"{target}: {len(reports) - len(failed)} files" + (f", {len(failed)} failed" if failed else ""))
+    return {"files": reports, "failed": len(failed), "ok": not failed}, "\n".join(lines)
 
 
 def _stream(given: Namespace) -> Answer:
@@ -109,39 +110,12 @@ def _if_long(progress: Progress) -> Progress:
     return report
 
 
-def _remarks(report: dict[str, Any]) -> str:
-    """Return what is not as the user may expect: a lower level, or what the format could not keep."""
+def _done(report: dict[str, Any]) -> str:
+    """Say what was written, and what is not as expected: a lower level, or what the format could not keep."""
     remarks = list(report["notes"])
     if report["gain_db"] < 0:
         remarks.insert(0, f"turned down by {-report['gain_db']:.1f} dB to avoid clipping")
-    return "".join(f", {remark}" for remark in remarks)
-
-
-SHOWN = {"pesq_wb": "PESQ-wb", "stoi": "STOI", "csig": "CSIG", "cbak": "CBAK", "covl": "COVL", "si_sdr_db": "SI-SDR"}
-
-
-def models(_given: Namespace) -> Answer:
-    from sordino.assets import shipped
-    from sordino.evaluation.pesq_trained import card_notes
-    from sordino.report.table import Table
-
-    cards = shipped()
-    rows: list[list[str]] = []
-    noisy: dict[str, dict[str, float]] = {}
-    for name, card in cards.items():
-        latency = "whole file" if card["latency_s"] is None else f"{1000 * card['latency_s']:g} ms"
-        size = [f"{card['parameters']:,}", f"{card['flops_paper'] / 1e9:.2f}", latency]
-        rows.append([name, *size, *_figures(card["scores"]["model"])])
-        noisy[card["scores"]["test"]] = card["scores"]["noisy"]
-    rows += [["noisy input", "", "", "", *_figures(means)] for means in noisy.values()]
-    notes = [f"{name}{' (default)' if card['default'] else ''}: {card['summary']}" for name, card in cards.items()]
-    notes.append(f"Means over {' and '.join(noisy)}; GFLOPs on 4 s, as the MV-AT paper counts them; SI-SDR in dB.")
-    labels = ["model", "parameters", "GFLOPs", "latency", *SHOWN.values()]
-    return cards, Table.of(labels, rows, [*notes, *card_notes(cards)]).to_text().rstrip()
-
-
-def _figures(means: Mapping[str, float]) -> list[str]:
-    return [f"{means[column]:.3f}" if column in means else "" for column in SHOWN]
+    return ", ".join([f"{report['output']}: {report['seconds']:.2f} s at {report['sample_rate']} Hz", *remarks])
 
 
 def blend_of(given: Namespace) -> dict[str, Any]:
@@ -187,5 +161,3 @@ ENHANCE = Command(
     "With --stream, WAV or raw samples pass through as they come, and the report goes to standard error.",
     lambda: ENHANCE_EXAMPLES,
 )
-
-MODELS = Command(models, (), "List the shipped students, the default first.")

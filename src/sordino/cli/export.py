@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sordino.assets import STREAM_SUFFIX, student_file, students
 from sordino.cli.base import TRUST, Answer, Command, flag, needs_training_tier
-from sordino.cli.progress import Display
+from sordino.cli.progress import Display, say
 from sordino.errors import InputError
+from sordino.files import atomic
 
 
 def export(given: Namespace) -> Answer:
@@ -44,19 +47,39 @@ def export(given: Namespace) -> Answer:
 
 
 def _export(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple[dict[str, Any], str]:
-    needs_training_tier()
+    if str(checkpoint) in students() and not (given.int8 or given.licence):
+        return _copied(str(checkpoint), output)
+    needs_training_tier("--int8 or --licence" if str(checkpoint) in students() else "this command")
     if given.int8:
         return _int8(given, checkpoint, output)
+    say(f"{checkpoint}: reading the network")  # before torch is imported, which takes time
     from sordino.experiments import run
     from sordino.inference.graphs.onnx_graph import stream_file
 
-    parity = run.export(checkpoint, output, given.licence)
+    parity = run.export(checkpoint, output, given.licence, say)
     text = f"{output}: differs from the network by at most {parity.largest_difference:.1e} on speech"
     streamed = None
     if parity.stream_difference is not None:
         streamed = str(stream_file(output))
         text += f"\n{streamed}: block by block, by at most {parity.stream_difference:.1e}"
     return asdict(parity) | {"output": str(output), "stream_output": streamed}, text
+
+
+def _copied(student: str, output: str | Path) -> tuple[dict[str, Any], str]:
+    """Copy the files of a student that ships, which takes no torch; one that does not stream has a single file."""
+    from sordino.inference.graphs.onnx_graph import check_name, stream_file
+
+    whole = check_name(output)
+    targets = {student_file(student): whole, student_file(student, STREAM_SUFFIX): stream_file(whole)}
+    copied = {source: target for source, target in targets.items() if source.is_file()}
+    for source, target in copied.items():
+        with atomic(target) as temporary:
+            shutil.copyfile(source, temporary)
+    streamed = str(stream_file(whole)) if len(copied) > 1 else None
+    if streamed is None:
+        stream_file(whole).unlink(missing_ok=True)  # it belongs to another network
+    text = "\n".join(f"{target}: {source.name}, as it ships" for source, target in copied.items())
+    return {"output": str(output), "stream_output": streamed, "copied": student}, text
 
 
 def _int8(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple[dict[str, Any], str]:
@@ -98,11 +121,13 @@ EXPORT = Command(
         TRUST,
     ),
     "Export a network for any input length; one that streams gets a second file, .stream.onnx, for blocks.\n"
+    "A student that ships is copied as it is, without torch, unless --int8 or --licence is given.\n"
     "What is written equals the network on real speech to 1e-4, or nothing is; with --int8 it scores nearly as well.\n"
     "With --web, a page that enhances files and the microphone in the browser; it needs onnxruntime-web from the npm\n"
     "registry, once.",
     lambda: (
         "examples:\n  sordino export runs/student/best.safetensors -o student.onnx\n"
+        "  sordino export dualpath-24 -o student.onnx\n"
         "  sordino export dualpath-24 --web page\n"
         "  sordino export runs/student/best.safetensors -o student.onnx --int8 --data noisy/ clean/"
     ),

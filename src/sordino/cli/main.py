@@ -114,7 +114,7 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
 
     argparse has no options of any name, nor positional words on both sides of an option.
     """
-    if words[:2] in (["data", "render"], ["data", "shard"]):
+    if words[:2] in (["data", "check"], ["data", "render"], ["data", "shard"]):
         overrides = [word for word in words if OVERRIDE.match(word)]
         return [word for word in words if word not in overrides], overrides
     if words[:1] == ["check"]:

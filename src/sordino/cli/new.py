@@ -47,6 +47,7 @@ def commands(found: Survey, recipe: Path, values: Mapping[str, Any]) -> list[str
     return [
         *first,
         f"sordino data check {home}",
+        f"sordino data check {recipe}    # who and what is in validation and test",
         f"sordino train {recipe} --dry-run    # how long it takes here",
         f"sordino train {recipe}",
         *scored,

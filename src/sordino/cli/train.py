@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from sordino.cli.progress import Display
 
 if TYPE_CHECKING:
     from sordino.experiments.run import DryRun
+    from sordino.experiments.study_check import Planned
 
 TRAIN_EXAMPLES = """examples:
   sordino train valentini/manner-s-1.5gf data.root=data/valentini
@@ -30,13 +32,17 @@ def train(given: Namespace) -> Answer:
     from sordino.experiments.recipe import read
 
     recipe = read(given.recipe, given.overrides)  # before torch is imported, so that a mistake is reported at once
+    show = Display()
+    if given.dry_run:
+        # Before torch is imported, which takes time.
+        show.status(f"{given.recipe}: reading the recordings and building the networks")
     from sordino.experiments import run
     from sordino.metrics import format_scores
 
     if given.dry_run:
-        tried = run.dry_run(recipe)
+        tried = run.dry_run(recipe, status=show.status)
         return asdict(tried), _tried(tried)
-    with Display() as show:
+    with show:
         outcome = run.train(recipe, (), given.out, given.resume, show, show.status)
     value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
     best = "" if outcome.best_step is None else f"; best at step {outcome.best_step}: {format_scores(outcome.valid)}"
@@ -65,11 +71,30 @@ def study(given: Namespace) -> Answer:
     from sordino.experiments.study_plan import read_study
 
     plan, runs = read_study(given.study)  # before torch is imported, so that a mistake is reported at once
+    if given.dry_run:
+        from sordino.experiments.study_check import planned
+
+        with Display() as show:
+            show.status(f"{given.study}: {len(runs)} runs; looking for their recordings and checkpoints")
+            found = planned(plan, runs)
+        return {"runs": [one._asdict() for one in found], "ok": not any(one.obstacle for one in found)}, _planned(found)
     from sordino.experiments.study import run_all
 
     with Display() as show:
         tables, text = run_all(plan, runs, show)
     return {name: [asdict(row) for row in rows] for name, rows in tables.items()}, text
+
+
+def _planned(found: Sequence[Planned]) -> str:
+    """The runs of a study as text, and each obstacle once, with the number of runs that it stops."""
+    from sordino.report.table import Table
+
+    rows = [[one.scenario, one.method, str(one.seed), one.state, one.folder] for one in found]
+    hindered = Counter(one.obstacle for one in found if one.obstacle)
+    notes = [f"{count} of {len(found)} runs would fail: {obstacle}" for obstacle, count in hindered.items()]
+    states = Counter("done" if one.state == "done" else "to do" for one in found)
+    notes.append(", ".join(f"{count} {state}" for state, count in states.items()))
+    return Table.of(["scenario", "method", "seed", "state", "folder"], rows, notes).to_text().rstrip()
 
 
 def demo(given: Namespace) -> Answer:
@@ -96,10 +121,17 @@ TRAIN = Command(
 
 STUDY = Command(
     study,
-    (flag("study", help="a YAML file, or the name of a study that ships"), TRUST),
+    (
+        flag("study", help="a YAML file, or the name of a study that ships"),
+        flag("--dry-run", action="store_true", help="list the runs and what stands in their way; train nothing"),
+        TRUST,
+    ),
     "Train every run of a study that is missing, several side by side, and write its tables. A run that has its\n"
     "scores is not done again, and a stopped one goes on where it was.",
-    lambda: "example:\n  sordino study mismatch\n\nStudies that ship with sordino:\n  " + "\n  ".join(studies()),
+    lambda: (
+        "examples:\n  sordino study mismatch --dry-run\n  sordino study mismatch\n\nStudies that ship with sordino:\n  "
+        + "\n  ".join(studies())
+    ),
 )
 
 DEMO = Command(

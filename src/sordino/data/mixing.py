@@ -224,6 +224,12 @@ class Mixer:
         return babble
 
 
+def noise_of(item_id: str) -> str:
+    """Return the name of the noise in the id of a mixture; empty for an item that is none."""
+    names, at, _ = item_id.rpartition("@")
+    return names.rpartition("+")[2] if at else ""
+
+
 @dataclass(frozen=True)
 class _Drawing:
     """Makes the training item of an index; the items of an epoch cover all speech evenly."""

@@ -11,10 +11,10 @@ from sordino.data import sources
 from sordino.data.base import Source
 from sordino.distill import methods
 from sordino.evaluation.pesq_trained import PERCEPTUAL, pesq_trained, trains_on_pesq
+from sordino.experiments.origins import demand_origins, origins
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.schema import Component, Pretrained
 from sordino.experiments.teacher import build_teacher
-from sordino.inference.resolve import resolve
 from sordino.models import Enhancer
 from sordino.training import Objective, Trainer
 from sordino.version import commit
@@ -50,6 +50,7 @@ def build_trainer(recipe: Recipe, folder: Path) -> Trainer:
     Raises:
         InputError: parts that do not fit together.
     """
+    demand_origins(recipe)
     torch.manual_seed(recipe.train.seed)
     source = _training_source(recipe)
     student = build_network(recipe.model)
@@ -79,10 +80,7 @@ def learns_from_pesq(recipe: Recipe) -> bool:
     """
     if trains_on_pesq(recipe.to_mapping()):
         return True
-    origins = [recipe.model.checkpoint] if isinstance(recipe.model, Pretrained) else []
-    if recipe.teacher is not None:
-        origins += recipe.teacher.models()
-    for source in [resolve(origin, otherwise="checkpoint") for origin in origins]:
+    for source in origins(recipe):
         if source.kind not in ("shipped", "checkpoint") or not source.checkpoint.is_file():
             continue
         if pesq_trained({"about": models.read_about(source.checkpoint)}):

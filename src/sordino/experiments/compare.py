@@ -40,6 +40,7 @@ def compare(
     paper: bool = False,
     examples: int = 3,
     progress: Progress | None = None,
+    closing: Mapping[str, str] | None = None,
 ) -> tuple[list[RunRow], list[PaperRow]]:
     """Put runs on the same test set side by side, the noisy input first.
 
@@ -52,6 +53,7 @@ def compare(
         paper: put the published rows that the recipes name beside the measured ones.
         examples: test recordings to show and to play on the page.
         progress: called after every file that is scored.
+        closing: sections at the end of the page, heading to HTML.
 
     Raises:
         InputError: a folder without a finished run, no run among them, or runs on different test sets.
@@ -90,7 +92,7 @@ def compare(
         speeds = {title: real_time_factor(folder / CHECKPOINT).median for title, folder in opened.items()}
         rows = [replace(row, rtf=speeds.get(row.name, row.rtf)) for row in rows]
     if page is not None:
-        _write(page, rows, published, opened, others, examples)
+        _write(page, rows, published, opened, others, examples, closing)
     return rows, published
 
 
@@ -101,6 +103,7 @@ def _write(
     runs: Mapping[str, Path],
     others: Mapping[str, str],
     examples: int,
+    closing: Mapping[str, str] | None,
 ) -> None:
     """Write the page of runs, whose folders are known by their titles, and of other models, known by theirs."""
     source = build_source(_recipe(next(iter(runs.values()))).data)
@@ -109,7 +112,7 @@ def _write(
     shown = played(source.test(), source.sample_rate, playing, examples)
     figures = {title: _tables(folder) for title, folder in runs.items()}
     titles = " / ".join(row.name for row in rows if row.name != NOISY)
-    write_page(page, titles, rows, curves, shown, source.synthetic, published, figures)
+    write_page(page, titles, rows, curves, shown, source.synthetic, published, figures, closing)
 
 
 def _is_model(run: str | Path) -> bool:

@@ -124,11 +124,12 @@ class DryRun:
     """What its networks of other projects were recognised as, and what an epoch costs with it, live and cached."""
 
 
-def dry_run(recipe: RecipeLike, overrides: Sequence[str] = ()) -> DryRun:
+def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = lambda _: None) -> DryRun:
     """Try a recipe without leaving a trace: the self-checks, then a few steps, one validation, one save, one resume.
 
     Args:
         recipe, overrides: as for :func:`train`.
+        status: called with a line before each of its parts.
 
     Raises:
         InputError: whatever would stop the run.
@@ -141,11 +142,14 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = ()) -> DryRun:
         if cache:  # it was found to fit and stays as it is
             checked = read(checked, layers=[{"teacher": {"cache": str(folder / "cache")}}])
             whole = build_trainer(checked, folder)
+        status("checking the losses and methods on the first batch")
         terms = whole.check()
+        status("measuring what the teacher costs and how hard methods pull")
         cost = teacher_cost(whole, folder / "timed")
         teacher = (*notes(whole.objective.teacher), *_idle(checked), *([cost.describe()] if cost else []))
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
         short = _shortened(checked)
+        status("trying a few steps, a validation, a save and a resume")
         outcome = build_trainer(short, folder).fit()
         build_trainer(short, folder).fit(resume=True)
     parameters, learnt = models.count_parameters(whole.student), models.count_parameters(whole.objective)
@@ -222,13 +226,14 @@ def evaluate(
     return scores
 
 
-def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity:
+def export(checkpoint: str | Path, out: str | Path, licence: str = "", status: Status = lambda _: None) -> Parity:
     """Write a checkpoint as ONNX, with the facts of its training in the metadata; see ``sordino.export.to_onnx``.
 
     Args:
         checkpoint: a file, or the name of a student that ships.
         out: ends in ``.onnx``; a network that streams gets a second file beside it, for blocks.
         licence: of the weights, for the metadata.
+        status: called with a line before each part that takes long.
 
     Returns:
         How far the files are from the network on speech.
@@ -239,7 +244,8 @@ def export(checkpoint: str | Path, out: str | Path, licence: str = "") -> Parity
     from sordino.export import to_onnx
 
     about = models.read_about(checkpoint)
-    return to_onnx(models.load(checkpoint), out, about=about | ({"licence": licence} if licence else {}))
+    told = about | ({"licence": licence} if licence else {})
+    return to_onnx(models.load(checkpoint), out, about=told, status=status)
 
 
 def _data_of(checkpoint: str | Path) -> Component:

@@ -19,6 +19,7 @@ from sordino.distributed import init_worker
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.recipe import same_recipe
+from sordino.experiments.study_check import obstacles
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_results import Lines, scored, summary
 from sordino.metrics import check
@@ -57,16 +58,21 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
         The lines of the table of each test set, and the tables as text.
 
     Raises:
-        InputError: runs that failed; the message names the first, and the others are done.
+        InputError: runs that failed; the message names the first, and the others are done. Where the same stands in the
+            way of all, none begins.
     """
     if study.metrics is not None:
         check(study.metrics)
-    failures = _train([one for one in runs if not _finished(one, study)], study, progress)
+    missing = [one for one in runs if not _finished(one, study)]
+    reasons = set(obstacles(missing))
+    hindered = len(reasons) == 1 and "" not in reasons
+    failures = {one.folder: max(reasons) for one in missing} if hindered else _train(missing, study, progress)
     done = [one for one in runs if _finished(one, study)]
     summed = summary(study, done, progress) if done else ({}, "")
     if failures:
         first, error = next(iter(failures.items()))
-        raise InputError(first, f"{len(failures)} of {len(runs)} runs failed; this one with: {error}")
+        whose = "all" if len(failures) > 1 and len(set(failures.values())) == 1 else "this one"
+        raise InputError(first, f"{len(failures)} of {len(runs)} runs failed; {whose} with: {error}")
     return summed
 
 

@@ -24,10 +24,10 @@ import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
 from sordino.errors import InputError
-from sordino.export.onnx_files import Run, check_name, run_stream, run_whole
+from sordino.export.onnx_files import Run, run_stream, run_whole
 from sordino.export.quantise import DYNAMIC, Plan, feeds_of_recordings, feeds_of_stream, parts, quantised, ranges
 from sordino.files import atomic
-from sordino.inference.graphs.onnx_graph import stream_file
+from sordino.inference.graphs.onnx_graph import check_name, stream_file
 from sordino.types import Status
 
 MAX_DROP = 0.05

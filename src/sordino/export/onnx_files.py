@@ -25,9 +25,10 @@ from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.export.graphs import SHORTEST, step_graph, whole_graph
 from sordino.files import atomic
-from sordino.inference.graphs.onnx_graph import Graph, StreamGraph, stream_file
+from sordino.inference.graphs.onnx_graph import Graph, StreamGraph, check_name, stream_file
 from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
+from sordino.types import Status
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Function from noisy [T] to estimate [T]."""
@@ -56,6 +57,7 @@ def to_onnx(
     speech: Sequence[np.ndarray] | None = None,
     about: Mapping[str, Any] | None = None,
     tolerance: float = TOLERANCE,
+    status: Status = lambda _: None,
 ) -> Parity:
     """Export ``network`` to ONNX files, after checking that they give the network's output on speech.
 
@@ -67,6 +69,7 @@ def to_onnx(
         speech: float32 [T] signals to check on; noisy real speech that ships with the package when left out.
         about: facts for the metadata, such as the training recipe and the licence; JSON-serialisable.
         tolerance: largest difference allowed, in units of full scale.
+        status: called with a line before each part that takes long.
 
     Raises:
         InputError: a file would differ by more than ``tolerance``, or ``path`` is no valid name.
@@ -78,12 +81,15 @@ def to_onnx(
     try:
         with ExitStack() as files:
             temporary = files.enter_context(atomic(path, alone=True))
+            status(f"{path}: translating the network")
             onnx.save(whole_graph(network, about or {}), temporary)
+            status(f"{path}: comparing with the network on speech")
             difference = compare(network, temporary, signals)
             _check_difference(path, difference, tolerance)
             streamed = None
             if isinstance(network, StreamingEnhancer) and network.streams:
                 temporary = files.enter_context(atomic(stream_file(path), alone=True))
+                status(f"{stream_file(path)}: the same block by block")
                 onnx.save(step_graph(network, about or {}), temporary)
                 streamed = compare_stream(network, temporary, signals)
                 _check_difference(stream_file(path), streamed, tolerance)
@@ -92,18 +98,6 @@ def to_onnx(
     finally:
         network.train(training)
     return Parity(difference, tuple(len(signal) for signal in signals), tolerance, streamed)
-
-
-def check_name(path: str | Path) -> Path:
-    """Return the path of an exported network, if it is a valid one.
-
-    Raises:
-        InputError: it does not end in ``.onnx``, or it ends like that of a stream's graph.
-    """
-    path = Path(path)
-    if path.suffix != ".onnx" or stream_file(path) == path:
-        raise InputError(path, "is no name for an exported network", "one that ends in .onnx, and not in .stream.onnx")
-    return path
 
 
 def run_whole(path: str | Path, threads: int = 0) -> Run:

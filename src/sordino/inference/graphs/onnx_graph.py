@@ -57,6 +57,18 @@ def stream_file(path: str | Path) -> Path:
     return path if path.name.lower().endswith(STREAM_SUFFIX) else path.with_suffix(STREAM_SUFFIX)
 
 
+def check_name(path: str | Path) -> Path:
+    """Return the path of an exported network, if it is a valid one.
+
+    Raises:
+        InputError: it does not end in ``.onnx``, or it ends like that of a stream's graph.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx" or stream_file(path) == path:
+        raise InputError(path, "is no name for an exported network", "one that ends in .onnx, and not in .stream.onnx")
+    return path
+
+
 class Graph:
     """An ONNX file ready to run on the CPU; several threads may run it at once.
 

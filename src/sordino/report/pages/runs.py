@@ -53,6 +53,7 @@ def write_page(
     synthetic: bool = False,
     paper: Sequence[PaperRow] = (),
     tables: Curves | None = None,
+    closing: Mapping[str, str] | None = None,
 ) -> None:
     """Write the page.
 
@@ -66,6 +67,7 @@ def write_page(
         synthetic: whether the data is; a banner says so. Results that say it of themselves suffice.
         paper: rows of ``paper.results(...)``, to stand beside those of ``results``.
         tables: run name to the records of its methods' weights; see ``sordino.report.pages.methods``.
+        closing: further sections at the end, heading to HTML.
 
     Raises:
         InputError: there are no results, an example has no sound, or the file cannot be written.
@@ -78,6 +80,7 @@ def write_page(
         "Learning curves": parts.grid(_curves(curves or {})),
         "Inside the distillation": heat_maps(tables or {}),
         "Examples": "\n".join(map(_example, examples)),
+        **(closing or {}),
     }
     synthetic = synthetic or any(result.synthetic for result in results)
     write_text(path, parts.page(title, sections, synthetic, listen.SCRIPT if examples else ""))

@@ -1,0 +1,64 @@
+"""What a study would do, and what stands in its way, before any of its runs begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sordino.errors import InputError
+from sordino.experiments.build import build_source
+from sordino.experiments.origins import demand_origins
+from sordino.experiments.study_plan import Study, StudyRun
+from sordino.experiments.study_results import scored
+from sordino.training.log import read_log
+from sordino.training.state import STATE
+
+
+class Planned(NamedTuple):
+    """One run of a study as it stands."""
+
+    scenario: str
+    method: str
+    seed: int
+    folder: str
+    state: str
+    """``done``, ``at step N`` of a run that was stopped, or ``to train``."""
+    obstacle: str
+    """Why it would fail; empty if nothing is known to stand in its way."""
+
+
+def planned(study: Study, runs: Sequence[StudyRun]) -> list[Planned]:
+    """Look at every run of a study; nothing is trained or written."""
+    hindered = obstacles(runs)
+    found = []
+    for one, obstacle in zip(runs, hindered, strict=True):
+        done = scored(study, next(iter(study.tests)), one.folder) is not None
+        state = "done" if done else "to train"
+        if not done and (one.folder / STATE).is_file():
+            log = read_log(one.folder)
+            state = f"at step {int(log[-1]['step']) if log else 0}"
+        found.append(Planned(*one.cell, one.seed, str(one.folder), state, "" if done else obstacle))
+    return found
+
+
+def obstacles(runs: Sequence[StudyRun]) -> list[str]:
+    """Say for each run why it would fail: a checkpoint that is missing, or recordings; empty where nothing is known.
+
+    Recordings are looked for once for all runs that read the same ones.
+    """
+    data: dict[str, str] = {}
+    found = []
+    for one in runs:
+        key = repr(one.recipe.data)
+        if key not in data:
+            data[key] = _reason(lambda one=one: build_source(one.recipe.data).train(0))
+        found.append(_reason(lambda one=one: demand_origins(one.recipe)) or data[key])
+    return found
+
+
+def _reason(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except InputError as error:
+        return str(error)
+    return ""

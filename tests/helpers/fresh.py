@@ -1,0 +1,43 @@
+"""Environments of their own, into which pip installs the package as users have it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def fresh_python(folder: Path) -> Path:
+    """The interpreter of a new environment below ``folder`` with pip and nothing else; skips without an index."""
+    venv.create(folder / "venv", with_pip=True)
+    python = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    if pip(python, "download", "--no-deps", "--retries", "0", "--timeout", "10", "--dest", str(folder), "soxr"):
+        pytest.skip("pip reaches no package index")
+    return python
+
+
+def install(python: Path, *words: str) -> None:
+    """Run ``pip install``, which must succeed."""
+    failed = pip(python, "install", *words)
+    assert not failed, failed
+
+
+def pip(python: Path, command: str, *words: str) -> str:
+    """Run a command of pip; returns what it says where it fails."""
+    start = [str(python), "-I", "-m", "pip", "--disable-pip-version-check", command, "--quiet"]
+    start += ["--no-compile"] if command == "install" else []
+    done = subprocess.run([*start, *words], capture_output=True, text=True)
+    return done.stderr or "failed" if done.returncode else ""
+
+
+def copy_sources(folder: Path) -> None:
+    """Copy what a build needs, as building leaves folders beside the sources."""
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
