@@ -106,9 +106,9 @@ class Graph:
         if not (self.inputs and self.outputs):
             raise InputError(path, "a graph without input or output", "a network")
         sizes = [prod(axis for axis in shape if isinstance(axis, int)) for shape in shapes]
-        if not 0 < min(sizes) <= sum(sizes) <= MOST_VALUES:
+        if not 0 <= min(sizes) <= sum(sizes) <= MOST_VALUES:  # a state may be empty
             found = f"takes and gives arrays of {sum(sizes):,} values, the smallest of {min(sizes):,}"
-            raise InputError(path, found, f"1 to {MOST_VALUES:,}")
+            raise InputError(path, found, f"0 to {MOST_VALUES:,}")
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs for ``arrays``, which are in the order of ``inputs``.
@@ -164,7 +164,7 @@ class Graph:
 
     def sample_rate(self, default: int | None = None) -> int:
         """Return the sample rate in Hz from the metadata; errors as in ``number``, and for a rate of no recording."""
-        rate = self.number("sample_rate", default)
+        rate = self.number("sample_rate", default, least=1)
         check_shape(self.path, rate, 1)
         return rate
 
