@@ -32,7 +32,7 @@ def mixed(clean: np.ndarray, snr_db: float, seed: int = 0) -> np.ndarray:
 
 
 @settings(max_examples=15, deadline=None)
-@given(lag=st.integers(-REACH // 2, REACH // 2), snr_db=st.sampled_from([20, 0, -5]), gain=st.sampled_from([-1, 1e-3]))
+@given(lag=st.integers(-REACH // 2, REACH // 2), snr_db=st.sampled_from([20, 5, 0]), gain=st.sampled_from([-1, 1e-3]))
 def test_a_lag_is_found_to_the_sample_and_undone(lag: int, snr_db: float, gain: float) -> None:
     clean = read_mono(SPEECH, RATE)
     noisy = np.roll(gain * mixed(clean, snr_db), lag)

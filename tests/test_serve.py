@@ -21,6 +21,7 @@ import pytest
 import soundfile
 
 from helpers.attacks import ATTACKS, attack
+from sordino.assets import DEFAULT_STUDENT
 from sordino.cli.main import main
 from sordino.inference.files import enhance_file
 
@@ -118,7 +119,7 @@ def enhanced(address: str, source: Path) -> tuple[str, bytes]:
     try:
         recording = dropped(source)
         client.predict(recording, api_name="/admit")
-        answer = client.predict(recording, "unet-24", WITHOUT_LIMIT_DB, api_name="/enhance")
+        answer = client.predict(recording, DEFAULT_STUDENT, WITHOUT_LIMIT_DB, api_name="/enhance")
         links = re.findall(r'class="download" href="([^"]*)"', answer)
         return answer, httpx.get(f"{address}/{links[0]}", timeout=PATIENCE_S).content if links else b""
     finally:

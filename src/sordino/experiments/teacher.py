@@ -87,7 +87,8 @@ def _load(section: Teacher, sample_rate: int, threads: int | None) -> teachers.A
         if section.checkpoint is not None:
             return teachers.Teacher(models.load(section.checkpoint))
         model = open_model(section.callable or _graph(section), threads, section.sample_rate)
-    run = partial(enhance, sample_rate=sample_rate, model=model)
+    # What a teacher does not see, it does not teach.
+    run = partial(enhance, sample_rate=sample_rate, model=model, high_band="drop")
     # A function may not be ready for several signals, and may change what it is given.
     return teachers.ExternalTeacher(
         run, model.name, sample_rate, section.callable is None, model.about.get("external", "")
