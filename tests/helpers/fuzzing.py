@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from helpers.strangers import Kind
+from helpers.ranks import copies
+from helpers.strangers import KINDS, Kind
 from sordino.errors import InputError
 
 HANG_S = 5.0
@@ -53,9 +54,11 @@ def fuzz(kind: Kind, numbers: Iterable[int]) -> list[Escape]:
 
 def _in_a_process(kind: Kind, numbers: list[int]) -> Iterator[Escape]:
     """Yield what came of each file, until all are read, or the process that reads them ends or has to be ended."""
-    context = multiprocessing.get_context("fork")
+    # A fork of this process would wait for ever in onnxruntime, whose threads it does not get.
+    known = any(kind is one for one in KINDS)
+    context: Any = copies() if known else multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_read_all, args=(kind, numbers, there))
+    process = context.Process(target=_read_all, args=(kind.name if known else kind, numbers, there))
     process.start()
     there.close()
     listens = True
@@ -75,8 +78,9 @@ def _in_a_process(kind: Kind, numbers: list[int]) -> Iterator[Escape]:
     process.join()
 
 
-def _read_all(kind: Kind, numbers: list[int], answers: Connection) -> None:
-    """Read one file after the other and tell what came of each."""
+def _read_all(which: str | Kind, numbers: list[int], answers: Connection) -> None:
+    """Read one file after the other and tell what came of each; ``which`` is a kind, or the name of one of ``KINDS``."""
+    kind = which if isinstance(which, Kind) else next(one for one in KINDS if one.name == which)
     warnings.simplefilter("ignore")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
