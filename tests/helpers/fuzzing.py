@@ -79,7 +79,7 @@ def _in_a_process(kind: Kind, numbers: list[int]) -> Iterator[Escape]:
 
 
 def _read_all(which: str | Kind, numbers: list[int], answers: Connection) -> None:
-    """Read one file after the other and tell what came of each; ``which`` is a kind, or the name of one of ``KINDS``."""
+    """Read one file after the other and tell what came of each; ``which`` is a kind, or the name of one."""
     kind = which if isinstance(which, Kind) else next(one for one in KINDS if one.name == which)
     warnings.simplefilter("ignore")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
