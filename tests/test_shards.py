@@ -140,7 +140,7 @@ def test_a_folder_takes_the_shards_of_one_source(corpus: Path, tmp_path: Path) -
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     assert shard(pairs(corpus), out, 10, workers=1).written == 0
     assert before == {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
-    with pytest.raises(InputError, match="no shard of this source"):
+    with pytest.raises(InputError, match=r"no shard of this source|holds other recordings than the source"):
         shard(pairs(corpus), out, 7, workers=1)
     for side in ("noisy", "clean"):
         path = corpus / side / "s0_0.wav"

@@ -144,7 +144,7 @@ def test_what_cannot_become_a_page_is_refused_and_nothing_is_written(registry: P
 def test_the_command_takes_checkpoints_and_says_how_to_look(
     registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def export(checkpoint: str | Path, out: str | Path, licence: str) -> Parity:
+    def export(checkpoint: str | Path, out: str | Path, licence: str, *_: object) -> Parity:
         for source, target in ((STUDENT, Path(out)), (stream_file(STUDENT), stream_file(out))):
             proto = onnx.load(source)
             facts = {fact.key: fact.value for fact in proto.metadata_props}

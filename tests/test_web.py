@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -95,7 +94,7 @@ def test_a_recording_over_the_limits_or_none_is_told_in_one_sentence(tmp_path: P
     with pytest.raises(InputError, match="has 0 MB"):
         jobs.look(long, jobs.Limits(megabytes=0.1))
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
-    with pytest.raises(InputError, match="holds no sound"):
+    with pytest.raises(InputError, match="holds no samples"):
         jobs.look(tmp_path / "empty.wav", jobs.Limits())
     with pytest.raises(InputError, match="above 0"):
         jobs.Limits(minutes=0)
@@ -187,14 +186,15 @@ def test_an_upload_of_two_visitors_goes_with_the_second(desk: Service) -> None:
     assert files(desk) == []
 
 
-def test_a_sweep_takes_what_nobody_asks_for(tmp_path: Path) -> None:
+def test_a_sweep_takes_what_nobody_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Service({"half": HALF}, jobs.Limits(), Sessions(tmp_path, keep_s=3600, stray_s=60))
     drop(desk, "one", "claimed.wav")
-    for name, age in (("old", 61), ("new", 0)):
-        stray = desk.visitors.uploads / name
-        stray.write_bytes(b"half an upload")
-        os.utime(stray, (time.time() - age,) * 2)
-    desk.visitors.sweep()
+    began = time.monotonic()
+    for name, age_s in (("old", 0), ("new", 61)):
+        (desk.visitors.uploads / name).write_bytes(b"half an upload")
+        monkeypatch.setattr(time, "monotonic", lambda now=began + age_s: now)
+        desk.visitors.sweep()
+    monkeypatch.undo()
     assert sorted(files(desk)) == ["claimed.wav", "new"]
     (tmp_path / "other").mkdir()
     impatient = Sessions(tmp_path / "other", keep_s=-1)
