@@ -83,6 +83,32 @@ def test_noisy_recordings_at_another_rate_are_taught_and_prepared(
     assert draft(survey("calls"), teacher="gtcrn:g.onnx")["teacher"] == {"preset": "gtcrn", "file": "g.onnx"}
 
 
+def test_few_speakers_are_split_by_recordings_and_few_noises_keep_no_test(here: Path) -> None:
+    for speaker in ("ann", "ben"):
+        record(here / "mine" / "clean" / speaker, 4)
+    record(here / "mine" / "noise", 2)
+    found = draft(survey("mine"))
+    assert "test_items" not in found["data"]
+    assert len(build_source(read(found).data).valid()) == 32
+    record(here / "mine" / "noise", 3)
+    assert len(build_source(read(draft(survey("mine"))).data).test()) == 32
+    (here / "mine" / "noise").rename(here / "mine" / "noisy")
+    for path in (here / "mine" / "noisy").glob("*.wav"):
+        path.unlink()
+    for speaker in ("ann", "ben"):
+        record(here / "mine" / "noisy" / speaker, 4)
+    pairs = build_source(read(draft(survey("mine"))).data)
+    assert {split: len(pairs.pairs(split)) for split in ("train", "valid", "test")} == {
+        "train": 4,
+        "valid": 2,
+        "test": 2,
+    }
+    record(here / "one" / "clean", 3)
+    record(here / "one" / "noise", 1)
+    with pytest.raises(InputError, match="noise: holds one recording; expected two or more"):
+        draft(survey("one"))
+
+
 @pytest.mark.parametrize(
     ("folders", "reason"),
     [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sordino.assets import DEFAULT_STUDENT, students
 from sordino.data.tools.survey import Survey
 from sordino.errors import InputError
+from sordino.experiments.teacher_section import of_word
 
 RATE = 16000
 """Hz of the networks that ship; other recordings are resampled first."""
@@ -73,8 +75,7 @@ def _model(student: str) -> dict[str, Any]:
 
 
 def _teacher(teacher: str) -> dict[str, Any]:
-    preset, colon, file = teacher.partition(":")
-    return {"preset": preset, "file": file} if colon else {"checkpoint": teacher}
+    return {key: value for key, value in asdict(of_word(teacher)).items() if value is not None}
 
 
 def _training(begins: bool) -> dict[str, Any]:
@@ -105,7 +106,10 @@ def _data(found: Survey) -> dict[str, Any]:
         raise InputError(root, f"is the corpus {ROADS[kind]}", hint=f"recipes for it ship: sordino train {recipe}")
     if kind == "mix":
         _both(root, filled, ("speech", "clean"), ("noise", "noise"))
-        kept = tests or {"test_items": TEST_ITEMS}
+        sources = next(folder.sources for folder in found.folders if folder.content == "noise")
+        if sources < 2:
+            raise InputError(root / "noise", "holds one recording", "two or more, as one is kept for validation")
+        kept = tests or ({"test_items": TEST_ITEMS} if sources > 2 else {})  # two are for training and validation
         return {"name": "mix", "clean": at["speech", "clean"], "noise": at["noise", "noise"], "segment_s": 2.0, **kept}
     if kind == "pairs":
         _both(root, filled, ("train", "noisy"), ("train", "clean"))

@@ -172,7 +172,7 @@ def _sections(given: Mapping[str, Any]) -> list[Teacher]:
             errors += [f"{key}.{name}: belongs to the whole, not to a part of it" for name in ALONE if name in one]
             sections.append(construct(key, Teacher, one, errors))
         elif isinstance(one, str):
-            sections.append(_of_word(one))
+            sections.append(of_word(one))
         else:
             errors.append(f"{key}: {one!r} is no teacher; expected a section, or one word for a model")
     if errors:
@@ -180,7 +180,7 @@ def _sections(given: Mapping[str, Any]) -> list[Teacher]:
     return [section for section in sections if section is not None]
 
 
-def _of_word(word: str) -> Teacher:
+def of_word(word: str) -> Teacher:
     """Return the section of a model that one word names."""
     source = resolve(word, otherwise="checkpoint")
     if source.kind == "import":

@@ -127,11 +127,11 @@ class Mix:
         """Files of speech and of noise, each with the split that it belongs to."""
         speech = audio_below(self.clean, self.exclude, self.manifest)
         groups = [speaker_of(path, self.clean) for path in speech]
-        if len(set(groups)) == 1:  # a student for one voice: utterances are held out instead of speakers
+        test = bool(self.test_items)
+        if len(set(groups)) <= 1 + test:  # a student for one voice or two: utterances are held out, not speakers
             groups = [path.stem for path in speech]
         noise = audio_below(self.noise, self.exclude, self.manifest)
         recordings = [recording_of(path) for path in noise]
-        test = bool(self.test_items)
         return (
             _hold_out(self.clean, "utterance", speech, groups, VALID_SPEAKERS, test),
             _hold_out(self.noise, "noise recording", noise, recordings, VALID_NOISES, test),

@@ -20,8 +20,8 @@ class Pairs:
 
     Two files are a pair if their paths in the folders are equal except for the suffix, or by ``fileid_N``. The speaker
     of a file is the name of its folder or, for files directly in ``noisy``, the part of their name before the first
-    ``_``. Validation takes whole speakers, chosen by the CRC-32 of their names; single recordings if there is only one
-    speaker.
+    ``_``. Validation takes whole speakers, chosen by the CRC-32 of their names; single recordings if there are too
+    few speakers.
 
     Args:
         noisy: folder of noisy recordings.
@@ -113,9 +113,9 @@ class Pairs:
         """Pairs by the split that they belong to, those of ``test_noisy`` left out."""
         pairs = list_pairs(self.noisy, self.clean, self.manifest)
         groups = [pair.speaker for pair in pairs]
-        if len(set(groups)) == 1:
-            groups = [pair.id for pair in pairs]
         kept = (self.valid_noisy is None) + bool(self.test_fraction)
+        if len(set(groups)) <= kept:
+            groups = [pair.id for pair in pairs]
         if len(set(groups)) <= kept:
             what = " and ".join(["validation"] * (self.valid_noisy is None) + ["the test"] * bool(self.test_fraction))
             raise InputError(self.noisy, f"holds too few recordings ({len(pairs)})", f"one more, as {what} take some")
