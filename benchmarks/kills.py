@@ -18,6 +18,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import tarfile
 import time
 from collections import Counter
@@ -41,6 +42,10 @@ from sordino.distributed import stop_on
 from sordino.experiments import run, study
 from sordino.experiments.recipe import RECIPE
 from sordino.report.table import Cell, Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from helpers.processes import alive
 
 RATE, STEPS = 16000, 12
 PATIENCE_S = 120
@@ -111,18 +116,6 @@ def work(kind: str, corpus: Path, out: Path) -> None:
     stop_on((signal.SIGTERM,))
     torch.set_num_threads(1)
     WORK[kind](out)
-
-
-def alive(group: int) -> bool:
-    """Whether a process of a group has not ended."""
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, its_group = status.read_text().rpartition(")")[2].split()[:3]
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended meanwhile
-        if int(its_group) == group and state != "Z":
-            return True
-    return False
 
 
 READERS: dict[str, Callable[[Path], object]] = {

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.dom import minidom
@@ -17,6 +16,7 @@ import torch
 import torch.utils.data._utils as loading
 import yaml
 
+from helpers.processes import alive
 from helpers.ranks import PATIENCE_S, copies
 from helpers.recipes import SOUND, UNET, settings
 from sordino.audio.sound_files import write
@@ -170,15 +170,6 @@ def _study(folder: Path) -> None:
     study.run(folder / "study.yaml")
 
 
-def _in_group(leader: int) -> list[list[str]]:
-    """The living processes of a group, by the fields of their status."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            found.append(path.read_text().rpartition(")")[2].split())
-    return [one for one in found if one[2] == str(leader) and one[0] != "Z"]
-
-
 @pytest.mark.slow
 def test_a_study_that_is_terminated_ends_and_saves_its_runs(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe(100_000, validate_every=100_000)))
@@ -196,6 +187,6 @@ def test_a_study_that_is_terminated_ends_and_saves_its_runs(tmp_path: Path) -> N
     assert process.exitcode not in (None, 0)
     assert all((folder / STATE).is_file() for folder in folders)
     until = time.monotonic() + PATIENCE_S
-    while left := _in_group(process.pid):  # the last of them is just ending
+    while left := alive(process.pid):  # the last of them is just ending
         assert time.monotonic() < until, left
         time.sleep(0.1)

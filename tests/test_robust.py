@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from helpers.processes import alive
 from helpers.ranks import PATIENCE_S, copies
 from helpers.recipes import MANNER, settings
 from helpers.runs import same_weights, timeless
@@ -42,19 +43,6 @@ def train(folder: Path) -> None:
     set_start_method("fork", force=True)  # of loaders, as in a process that a user starts
     torch.set_num_threads(1)
     run.train(VALUES, out=folder, resume=(folder / RECIPE).exists())
-
-
-def alive(group: int) -> list[int]:
-    """The processes of a group that have not ended."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, its_group = status.read_text().rpartition(")")[2].split()[:3]
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended meanwhile
-        if int(its_group) == group and state != "Z":
-            found.append(int(status.parent.name))
-    return found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+)
 """Controls, with the escape that begins a terminal's commands; marks that turn the direction of writing; halves of
-characters, which names that are no UTF-8 are read as. Tab and line break stay.
+characters, which names that are no UTF-8 are read as; what no SVG may hold. Tab and line break stay.
 """
 
 LONGEST = 2000

@@ -1,4 +1,4 @@
-"""Hear whether two recordings belong together, and how late the one is beside the other.
+"""Find whether two recordings belong together, and how late the one is beside the other, by their sound.
 
 Two measures of the cross-correlation over lags of up to ``REACH`` samples, on the loudest ``EXCERPT`` samples:
 
@@ -51,11 +51,17 @@ def alignment(first: np.ndarray, second: np.ndarray) -> Alignment:
 
 
 def aligned(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what two recordings [T] have at the same time, shifted by the lag that is heard, if one is certain."""
+    """Return what two recordings [T] have at the same time, shifted by their lag, if one is certain."""
     lag = alignment(first, second).lag or 0
     first, second = first[max(-lag, 0) :], second[max(lag, 0) :]
     length = min(len(first), len(second))
     return first[:length], second[:length]
+
+
+def describe_reference(lag: int, sample_rate: int) -> str:
+    """Say how late or early a reference is beside a recording that is ``lag`` samples late for it."""
+    side = "early" if lag > 0 else "late"
+    return f"{1000 * abs(lag) / sample_rate:.2f} ms ({abs(lag)} samples) too {side}"
 
 
 def loudest(signal: np.ndarray) -> int:

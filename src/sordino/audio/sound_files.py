@@ -99,7 +99,8 @@ def read_segment(path: str | Path, start: int = 0, length: int | None = None) ->
         InputError: as :func:`read`.
     """
     if start == 0 and length is None:
-        return read(path)[0].mean(axis=0)
+        audio, _ = read(path)
+        return audio[0] if len(audio) == 1 else audio.mean(axis=0)
     with open_sound(path) as file:
         return _segment(file, path, start, length)
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from sordino.audio.alignment import describe_reference
 from sordino.audio.pcm import check_shape
 from sordino.audio.sound_files import list_audio, read_mono
 from sordino.data.base import LazySequence, Source
@@ -45,7 +46,7 @@ def evaluate(
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core.
         progress: called after each file.
         align: ``"shorter"`` cuts each clean signal and estimate to the shorter one; ``"exact"`` refuses that; ``"lag"``
-            shifts each estimate by the lag that is heard, and then cuts.
+            shifts each estimate by its lag, found by sound, and then cuts.
         sample_rate: Hz at which estimates are scored: that of the items, by default the model's own; or that at which
             folders are read, by default 16000, which most metrics need. A source has its own.
         model_rate: Hz of a function, or of an ONNX file that does not declare it; 16000 when left out. A model whose
@@ -77,7 +78,7 @@ def evaluate(
     if run is not None and run.sample_rate != rate:
         enhanced = partial(enhance, sample_rate=rate, model=run)
         about["model_rate"] = run.sample_rate
-    scores = score(enhanced, items, metrics, rate, workers, progress, align, listen=True)
+    scores = score(enhanced, items, metrics, rate, workers, progress, align, check_references=True)
     scores.metadata |= about
     _warn(misalignments(scores))
     return scores
@@ -90,15 +91,18 @@ def _warn(lines: list[str]) -> None:
 
 
 def misalignments(scores: Scores) -> list[str]:
-    """Describe the references that are late or of another recording, each kind on one line; see ``score(listen=)``."""
+    """Describe the references that are late or of another recording, each kind on one line.
+
+    Args:
+        scores: of ``score(check_references=True)``.
+    """
     metadata, lines = scores.metadata, []
     lags, foreign = metadata["lags"], metadata["foreign"]
     if lags and metadata["align"] != "lag":
         name, lag = max(lags.items(), key=lambda one: abs(one[1]))
-        milliseconds, side = 1000 * abs(lag) / metadata["sample_rate"], "early" if lag > 0 else "late"
         lines.append(
             f"{len(lags)} of {len(scores.rows)} references are late or early beside the estimates, {name} most: "
-            f"{milliseconds:.2f} ms ({abs(lag)} samples) too {side}; --align lag measures them shifted"
+            f"{describe_reference(lag, metadata['sample_rate'])}; --align lag measures them shifted"
         )
     if foreign:
         lines.append(

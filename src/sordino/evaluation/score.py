@@ -127,7 +127,7 @@ def score(
     workers: int | None = None,
     progress: Progress | None = None,
     align: Align = "exact",
-    listen: bool = False,
+    check_references: bool = False,
 ) -> Scores:
     """Enhance recordings and measure each, against its clean reference where a metric needs one.
 
@@ -143,7 +143,7 @@ def score(
             uses another than 0 keeps its own work under ``if __name__ == "__main__":``.
         progress: called after each file, in the first process.
         align: as ``sordino.metrics.measure`` takes it.
-        listen: look for references that are late or of another recording, which the metadata then names.
+        check_references: look for references that are late or of another recording, which the metadata then names.
 
     Raises:
         InputError: there is nothing to score, a metric's file is not installed, an item has no reference or shares its
@@ -163,21 +163,21 @@ def score(
             progress("scoring", min(done * world_size(), total), total, {})
 
     unreadable: list[InputError] = []
-    heard: dict[str, Alignment] = {}
+    alignments: dict[str, Alignment] = {}
 
     def jobs() -> Iterator[tuple[dict[str, Any], Job]]:
         for item in _readable(mine, unreadable):
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
             clean, estimate = _enhanced(enhance, item, compared)
-            if listen and compared and clean is not None:
-                heard[item.id] = _heard(clean, estimate, item.noisy[: item.length])
+            if check_references and compared and clean is not None:
+                alignments[item.id] = _compared(clean, estimate, item.noisy[: item.length])
             yield row, Job(clean, estimate, sample_rate, metrics, align)
 
-    parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable, heard))
+    parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable, alignments))
     rows, failures = _merged([scored for scored, *_ in parts])
     failures += _lost([error for _, errors, _ in parts for error in errors], metrics, bool(rows))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
-    metadata |= _misaligned([part for *_, part in parts]) if listen else {}
+    metadata |= _misaligned([part for *_, part in parts]) if check_references else {}
     return Scores(rows, metrics, failures, metadata)
 
 
@@ -199,12 +199,12 @@ def _lost(errors: Sequence[InputError], metrics: Sequence[str], others: bool) ->
 
 def _misaligned(parts: Sequence[dict[str, Alignment]]) -> dict[str, Any]:
     """Return what the metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``."""
-    heard = [one for part in parts for one in part.items()]
-    lags = {name: found.lag for name, found in heard if found.lag}
-    return {"lags": lags, "foreign": [name for name, found in heard if found.foreign]}
+    pairs = [one for part in parts for one in part.items()]
+    lags = {name: found.lag for name, found in pairs if found.lag}
+    return {"lags": lags, "foreign": [name for name, found in pairs if found.foreign]}
 
 
-def _heard(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
+def _compared(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
     """Compare an estimate with its reference; whether they belong together, the noisy input tells better."""
     found = alignment(clean, estimate)
     return Alignment(None, alignment(clean, noisy).foreign) if found.foreign else found

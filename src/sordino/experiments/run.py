@@ -244,8 +244,8 @@ def export(checkpoint: str | Path, out: str | Path, licence: str = "", status: S
     from sordino.export import to_onnx
 
     about = models.read_about(checkpoint)
-    told = about | ({"licence": licence} if licence else {})
-    return to_onnx(models.load(checkpoint), out, about=told, status=status)
+    facts = about | ({"licence": licence} if licence else {})
+    return to_onnx(models.load(checkpoint), out, about=facts, status=status)
 
 
 def _data_of(checkpoint: str | Path) -> Component:

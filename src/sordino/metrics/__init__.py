@@ -201,7 +201,7 @@ def measure(
         sample_rate: in Hz.
         metrics: names as ``metric`` takes them.
         align: ``"shorter"`` cuts both signals to the shorter one; ``"exact"`` refuses different lengths;
-            ``"lag"`` shifts the estimate by the lag that is heard, and then cuts. A metric that needs no clean signal
+            ``"lag"`` shifts the estimate by its lag, found by sound, and then cuts. A metric that needs no clean signal
             gets the whole estimate.
 
     Raises:

@@ -28,7 +28,7 @@ def pair(clean: ArrayLike, estimate: ArrayLike, align: Align = "exact") -> tuple
         clean: [T], the reference.
         estimate: [T], the signal to rate.
         align: ``"exact"`` refuses different lengths; ``"shorter"`` cuts both to the shorter one; ``"lag"`` shifts them
-            by the lag that is heard first, where one is certain.
+            by their lag first, where one is certain by sound.
 
     Returns:
         ``(clean, estimate)``, both [T].

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sordino.audio.alignment import EXCERPT, Alignment, alignment
+from sordino.audio.alignment import EXCERPT, Alignment, alignment, describe_reference
 from sordino.audio.mix import SILENCE_DB
 from sordino.audio.pcm import check_shape
 from sordino.audio.sound_files import read_segment
@@ -188,10 +188,7 @@ def _misaligned(
             if found.foreign:
                 yield entry, Problem("other recording", str(entry.noisy), f"nothing of {entry.clean} is heard in it")
             elif found.lag:
-                milliseconds, side = 1000 * abs(found.lag) / sounds[entry.files[0]].sample_rate, "late"
-                if found.lag > 0:
-                    side = "early"
-                detail = f"{entry.clean} is {milliseconds:.2f} ms ({abs(found.lag)} samples) too {side} for it"
+                detail = f"{entry.clean} is {describe_reference(found.lag, sounds[entry.files[0]].sample_rate)} for it"
                 yield entry, Problem("late reference", str(entry.noisy), detail)
 
 

@@ -127,8 +127,9 @@ class Store:
             return None
         except SafetensorError as error:
             raise _damaged(path, str(error)) from error
-        stored = _header_of(content).pop("__metadata__", {}).get(_CHECKSUM)
-        if stored not in (None, _checksum(content, key)):
+        header = _header_of(content)
+        stored = header.get("__metadata__", {}).get(_CHECKSUM)
+        if stored not in (None, _checksum(content, header, key)):
             raise _damaged(path, "its checksum is another")
         return outputs
 
@@ -180,14 +181,14 @@ def size_of(outputs: Mapping[str, Tensor]) -> int:
 def _serialised(outputs: Mapping[str, Tensor], key: str) -> bytes:
     """Return the content of a file, with its checksum in the header's metadata."""
     tensors = {name: tensor.contiguous() for name, tensor in outputs.items()}
-    return save(tensors, {_CHECKSUM: _checksum(save(tensors), key)})
+    plain = save(tensors)
+    return save(tensors, {_CHECKSUM: _checksum(plain, _header_of(plain), key)})
 
 
-def _checksum(content: bytes, key: str) -> str:
+def _checksum(content: bytes, header: Mapping[str, Any], key: str) -> str:
     """Return the CRC-32 of the tensors in a file, of their names, types and shapes, and of the key."""
-    header = _header_of(content)
-    header.pop("__metadata__", None)
-    facts = json.dumps([key, header], sort_keys=True).encode()
+    tensors = {name: about for name, about in header.items() if name != "__metadata__"}
+    facts = json.dumps([key, tensors], sort_keys=True).encode()
     # Against decay, not against forgers; a cryptographic hash would take ten times as long.
     return f"{zlib.crc32(_tensors_of(content), zlib.crc32(facts)):08x}"
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from sordino.errors import printable
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -47,7 +49,7 @@ def standalone(draw: Draw, title: str, inches: tuple[float, float]) -> str:
         title: of the file, which some viewers show.
         inches: width and height.
     """
-    return _svg(draw, inches, "path", "white", Title=_printable(title)).replace(INK, "#000000")
+    return _svg(draw, inches, "path", "white", Title=printable(title)).replace(INK, "#000000")
 
 
 def _svg(draw: Draw, inches: tuple[float, float], letters: str, ground: str, **metadata: str) -> str:
@@ -67,12 +69,7 @@ def _svg(draw: Draw, inches: tuple[float, float], letters: str, ground: str, **m
         figure = Figure(figsize=inches, layout="constrained")
         draw(figure)
         for text in figure.findobj(Text):
-            text.set_text(_printable(text.get_text()))
+            text.set_text(printable(text.get_text()))
         out = io.StringIO()
         figure.savefig(out, format="svg", facecolor=ground, metadata={"Date": None, **metadata})
     return out.getvalue()
-
-
-def _printable(text: str) -> str:
-    """Return a text without the characters that no SVG may hold: control characters and halves of surrogate pairs."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", text)
