@@ -17,6 +17,7 @@ from sordino.losses.compressed import Compressed
 from sordino.losses.perceptual import Perceptual
 from sordino.losses.si_sdr import SiSdr
 from sordino.losses.snr import Snr
+from sordino.losses.stoi import Stoi
 from sordino.losses.time_frequency import TimeFrequency
 from sordino.losses.waveform import L1, MultiResolution
 from sordino.losses.weighted import Weighted
@@ -31,6 +32,7 @@ LOSSES: dict[str, type[nn.Module]] = {
     "perceptual": Perceptual,
     "si_sdr": SiSdr,
     "snr": Snr,
+    "stoi": Stoi,
 }
 """Catalogue of losses: name -> class, whose constructor is the recipe's schema."""
 
@@ -42,6 +44,7 @@ __all__ = [
     "Perceptual",
     "SiSdr",
     "Snr",
+    "Stoi",
     "TimeFrequency",
     "Weighted",
     "create",

@@ -1,0 +1,56 @@
+"""Add blocks to a trained dual-path network without changing what it computes.
+
+    python benchmarks/grow.py src/sordino/assets/models/dualpath-24.safetensors --blocks 3 runs/real/grown.safetensors
+
+A block adds the output of its layer norms to its input. The norms of a new block begin at 0, so the network computes what
+it did, and training goes on from there with room to learn more.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from sordino import models
+from sordino.models.base import Enhancer, count_parameters
+from sordino.models.dualpath import DualPath, DualPathNetwork
+
+
+def main() -> None:
+    """Read the words typed, and write the larger network."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path, help="of a dual-path network")
+    parser.add_argument("out", type=Path, help="checkpoint to write")
+    parser.add_argument("--blocks", type=int, required=True, help="dual-path blocks that it shall have")
+    given = parser.parse_args()
+    network = models.load(given.checkpoint)
+    larger = grown(network, given.blocks)
+    about = models.read_header(given.checkpoint).get("about", {})
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    models.save(larger, given.out, **about)
+    print(f"{given.out}: {count_parameters(network):,} parameters became {count_parameters(larger):,}")
+
+
+def grown(network: Enhancer, blocks: int) -> DualPathNetwork:
+    """Return a network with more ``blocks`` than the dual-path ``network``, and the same output.
+
+    Raises:
+        ValueError: ``network`` has as many blocks already, or is of another kind.
+    """
+    if not isinstance(network, DualPathNetwork) or network.arguments["blocks"] >= blocks:
+        raise ValueError(f"a dual-path network of fewer than {blocks} blocks was expected, not {network.arguments}")
+    larger = DualPathNetwork(**network.arguments | {"blocks": blocks})
+    larger.load_state_dict(network.state_dict(), strict=False)
+    with torch.no_grad():
+        for block in larger.blocks[len(network.blocks) :]:
+            for norm in cast(DualPath, block).norms:
+                for parameter in norm.parameters():
+                    parameter.zero_()
+    return larger.train(network.training)
+
+
+if __name__ == "__main__":
+    main()
