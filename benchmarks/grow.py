@@ -2,8 +2,8 @@
 
     python benchmarks/grow.py src/sordino/assets/models/dualpath-24.safetensors --blocks 3 runs/real/grown.safetensors
 
-A block adds the output of its layer norms to its input. The norms of a new block begin at 0, so the network computes what
-it did, and training goes on from there with room to learn more.
+A block adds the output of its layer norms to its input. The norms of a new block begin at 0, so the network computes
+what it did, and training goes on from there with room to learn more.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class Stoi(nn.Module):
         return (x * (x - y)).sum(-1).mean(1)
 
     def _extended(self, x: Tensor, y: Tensor) -> Tensor:
-        """Compute 1 - correlation of whole spectra, normalised over time and then over bands, for each segment, [B,M]."""
+        """Compute 1 - correlation of spectra, normalised over time and then over bands, for each segment, [B,M]."""
         x, y = (_normalised(_normalised(bands.unfold(-1, SEGMENT, 1), -1), 1) for bands in (x, y))
         return (x * (x - y)).sum(1).mean(-1)
 
@@ -117,7 +117,7 @@ def _full(wave: Tensor) -> Tensor:
 
 
 def _speech(clean: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the frames of speech of ``clean`` [B,N,256]; returns all indices, those of speech first, and their number."""
+    """Find the frames of speech in ``clean`` [B,N,256]: returns the indices of all, speech first, and its number."""
     energy = clean.detach().square().sum(-1)
     speech = energy > energy.amax(-1, keepdim=True) * 10 ** (-SILENT_DB / 10)
     return torch.argsort(~speech, dim=-1, stable=True), speech.sum(-1)
