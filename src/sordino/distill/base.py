@@ -43,7 +43,7 @@ class Method(nn.Module):
         rows, columns: labels of the axes of these tables, most often taps.
     """
 
-    needs_clean: bool = False
+    needs_clean: ClassVar[bool] = False
     zero_when_equal: ClassVar[bool] = True
     across_items: bool = False
 
