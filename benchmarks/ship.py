@@ -23,13 +23,15 @@ from sordino import models
 from sordino.assets import INT8
 from sordino.data import sources
 from sordino.evaluation.cost import paper_flops
-from sordino.evaluation.pesq_trained import PERCEPTUAL, card_notes, pesq_trained
 from sordino.evaluation.score import Scores
+from sordino.evaluation.trained_on import METRICS as DIFFERENTIABLE
+from sordino.evaluation.trained_on import card_notes, trained_on
 from sordino.experiments import run
 from sordino.experiments.export import export_int8
 from sordino.files import atomic, write_json, write_text
 from sordino.report.table import Table
 from sordino.training import read_log
+from sordino.training.log import LOG
 
 MODELS = Path(__file__).resolve().parents[1] / "src" / "sordino" / "assets" / "models"
 MAX_DROP = 0.02  # of PESQ; less than the interval of any figure on the cards
@@ -116,9 +118,11 @@ def left_alone(graph: Path, clean: str) -> dict[str, float]:
 def trained(checkpoint: Path) -> dict[str, Any]:
     """How the network of a run was trained, and before it the network that the run began with, if it did not anew."""
     about = models.read_header(checkpoint)["about"]
-    seconds = max(record.get("seconds", 0.0) for record in read_log(checkpoint.parent))
+    log = read_log(checkpoint.parent) if (checkpoint.parent / LOG).is_file() else []
+    seconds = max((record.get("seconds", 0.0) for record in log), default=0.0)
     training = {"steps": about["step"], "hours": round(seconds / 3600, 2), "recipe": about["recipe"]}
-    training[PERCEPTUAL] = pesq_trained({"about": about})
+    learnt = trained_on({"about": about})
+    training |= {loss: loss in learnt for loss in DIFFERENTIABLE}
     begun = about["recipe"]["model"].get("checkpoint")
     return training | ({"before": trained(Path(begun))} if begun else {})
 
@@ -173,7 +177,7 @@ def page(card: dict) -> str:
     earlier = "".join(
         f"\n  Before it: {leg['steps']} steps, {leg['recipe']['title']} ({leg['recipe']['out']})." for leg in legs[1:]
     )
-    pesq = "".join(f"\n\n{note}" for note in card_notes({card["name"]: card}))
+    learnt = "".join(f"\n\n{note}" for note in card_notes({card["name"]: card}))
     return f"""# {card["name"]}
 
 {card["summary"]}
@@ -188,7 +192,7 @@ def page(card: dict) -> str:
 * **What it is bad at:** {limits(card)}
 
 Mean over {scores["test"]}. They chose nothing: checkpoints
-were selected on held-out training speakers and noises.{pesq}
+were selected on held-out training speakers and noises.{learnt}
 
 {table}
 ```yaml

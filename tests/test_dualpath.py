@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,6 +180,23 @@ def test_bands_keep_low_bins_and_constants(bins: int, bands: int) -> None:
     wanted = torch.linspace(*(21.4 * math.log10(1 + 4.37 * khz) for khz in (2, 8)), bands - made.kept)
     error = (10 ** (wanted / 21.4) - 1) / 0.00437 * (bins - 1) / 8000 - peaks
     assert error.abs().max() < 1
+
+
+def test_a_network_that_grows_computes_what_it_did_and_learns_in_every_part() -> None:
+    grown = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "grow.py"))["grown"]
+    small, wave = network(**SMALL), noise(2, 4000, seed=4)
+    larger = grown(small, 3)
+    assert larger.arguments == {**small.arguments, "blocks": 3}
+    assert torch.equal(larger(wave), small(wave))
+    optimizer = torch.optim.SGD(larger.parameters(), lr=0.1)
+    for _ in range(2):  # a layer behind norms of 0 has a gradient from the second step on
+        optimizer.zero_grad()
+        larger(wave).square().mean().backward()
+        optimizer.step()
+    idle = [name for name, one in larger.named_parameters() if one.grad is None or not one.grad.any()]
+    assert [name for name in idle if name.startswith("blocks")] == []
+    with pytest.raises(ValueError, match="fewer than 3 blocks"):
+        grown(larger, 3)
 
 
 def test_recurrent_layers_are_those_that_export_as_operators() -> None:

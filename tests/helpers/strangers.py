@@ -25,8 +25,8 @@ from sordino.data.archive import write_archive
 from sordino.data.tools.render import render
 from sordino.distill.methods import METHODS
 from sordino.distill.teachers import CachedTeacher, ExternalTeacher
-from sordino.evaluation.pesq_trained import pesq_trained
 from sordino.evaluation.score import Scores
+from sordino.evaluation.trained_on import trained_on
 from sordino.experiments.recipe import read
 from sordino.experiments.study_plan import read_study
 from sordino.inference.model import open_model
@@ -86,7 +86,7 @@ def _safetensors(chance: Random, content: bytes) -> bytes:
 
 
 def _load(path: Path) -> object:
-    pesq_trained({"about": models.read_about(path)})
+    trained_on({"about": models.read_about(path)})
     return models.load(path)
 
 

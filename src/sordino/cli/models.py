@@ -15,7 +15,7 @@ SHOWN = {"pesq_wb": "PESQ-wb", "stoi": "STOI", "csig": "CSIG", "cbak": "CBAK", "
 
 def models(given: Namespace) -> Answer:
     from sordino.assets import shipped
-    from sordino.evaluation.pesq_trained import card_notes
+    from sordino.evaluation.trained_on import card_notes
     from sordino.report.table import Table
 
     cards = shipped()

@@ -14,8 +14,8 @@ from sordino.audio.sound_files import list_audio, read_mono
 from sordino.data.base import LazySequence, Source
 from sordino.data.recordings import is_synthetic, pair_files, speaker_of
 from sordino.distributed import rank
-from sordino.evaluation.pesq_trained import marks
 from sordino.evaluation.score import NOISY, Enhance, Scores, score
+from sordino.evaluation.trained_on import marks
 from sordino.inference.enhance import enhance
 from sordino.inference.model import SAMPLE_RATE, open_model
 from sordino.metrics import DEFAULT, Align

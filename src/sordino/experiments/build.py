@@ -10,7 +10,7 @@ from sordino import losses, models
 from sordino.data import sources
 from sordino.data.base import Source
 from sordino.distill import methods
-from sordino.evaluation.pesq_trained import PERCEPTUAL, pesq_trained, trains_on_pesq
+from sordino.evaluation.trained_on import METRICS, Losses, ordered, recipe_trains_on, trained_on
 from sordino.experiments.origins import demand_origins, origins
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.schema import Component, Pretrained
@@ -60,7 +60,8 @@ def build_trainer(recipe: Recipe, folder: Path) -> Trainer:
     staged = [stage.weights for stage in recipe.stages]
     objective = Objective(terms, taught, student, teacher, recipe.weights, staged)
     about = {"recipe": recipe.to_mapping(), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
-    about[PERCEPTUAL] = learns_from_pesq(recipe)
+    learnt = learns_from(recipe)
+    about |= {loss: loss in learnt for loss in METRICS}
     pretrained = isinstance(recipe.model, Pretrained)
     return Trainer(student, objective, source, recipe.train, folder, about, recipe.stages, pretrained)
 
@@ -74,15 +75,12 @@ def _training_source(recipe: Recipe) -> Source:
     return source if variants is None else sources.FixedAugmentation(source, variants)
 
 
-def learns_from_pesq(recipe: Recipe) -> bool:
-    """Whether a network trained by this recipe is trained on PESQ: by its losses, by the checkpoint that it goes on
-    from, or by a teacher that was.
+def learns_from(recipe: Recipe) -> Losses:
+    """Return the losses that are metrics on which a network of this recipe is trained: by the recipe's own losses, by
+    those of the checkpoint that it goes on from, or by those of a teacher.
     """
-    if trains_on_pesq(recipe.to_mapping()):
-        return True
+    learnt = list(recipe_trains_on(recipe.to_mapping()))
     for source in origins(recipe):
-        if source.kind not in ("shipped", "checkpoint") or not source.checkpoint.is_file():
-            continue
-        if pesq_trained({"about": models.read_about(source.checkpoint)}):
-            return True
-    return False
+        if source.kind in ("shipped", "checkpoint") and source.checkpoint.is_file():
+            learnt += trained_on({"about": models.read_about(source.checkpoint)})
+    return ordered(learnt)

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sordino.errors import InputError
-from sordino.evaluation.pesq_trained import PERCEPTUAL, perceptual_notes
 from sordino.evaluation.score import NOISY, Scores
+from sordino.evaluation.trained_on import Losses, marked
+from sordino.evaluation.trained_on import notes as trained_notes
 from sordino.metrics import COLUMNS, Column, look_of
 from sordino.report.columns import COSTS, SHOWN, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
 from sordino.report.paper import PaperRow
@@ -37,7 +38,7 @@ class RunRow:
     rtf: float | None = None
     """Seconds of work per second of audio, on one thread."""
     synthetic: bool = False
-    perceptual: bool = False
+    trained_on: Losses = ()
     """Whether it was trained on a differentiable PESQ."""
     paper: str = ""
     """The paper's name for this model, when it is not ``name``."""
@@ -66,7 +67,7 @@ class RunRow:
             params=params,
             flops_paper=flops_paper,
             synthetic=bool(scores.metadata.get("synthetic", False)),
-            perceptual=bool(scores.metadata.get(PERCEPTUAL, False)),
+            trained_on=marked(scores.metadata),
             paper=paper,
         )
 
@@ -100,7 +101,7 @@ def run_table(
     if any(row.failures for row in rows):
         heads["failures"] = "Not scored"
     notes = [SYNTHETIC] if any(row.synthetic for row in rows) else []
-    notes += perceptual_notes(row.name for row in rows if row.perceptual) + printed_notes(printed)
+    notes += trained_notes((row.name, row.trained_on) for row in rows) + printed_notes(printed)
     return Table(heads, [_cells(row, looks, intervals, printed) for row in rows], notes, name="Table of results")
 
 

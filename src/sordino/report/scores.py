@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sordino.evaluation.pesq_trained import PERCEPTUAL, perceptual_notes
 from sordino.evaluation.score import Scores
+from sordino.evaluation.trained_on import marked
+from sordino.evaluation.trained_on import notes as trained_notes
 from sordino.metrics import columns, look_of
 from sordino.report.columns import figure_cell
 from sordino.report.table import Cell, Table
@@ -21,5 +22,5 @@ def score_table(scores: Scores) -> Table:
         cells |= {part: figure_cell(look, getattr(summary, part, None)) for part in ("mean", "std", "low", "high")}
         count = summary.n if summary else 0
         rows.append(cells | {"n": Cell(str(count)), "missing": Cell(str(len(scores.rows) - count))})
-    notes = perceptual_notes([scores.metadata["model"]] if scores.metadata.get(PERCEPTUAL) else [])
+    notes = trained_notes([(str(scores.metadata.get("model", "")), marked(scores.metadata))])
     return Table(_LABELS | _COUNTS, rows, notes, name="Scores", complete=True)

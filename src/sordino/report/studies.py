@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sordino.evaluation.pesq_trained import PERCEPTUAL
 from sordino.evaluation.score import Scores
 from sordino.evaluation.statistics import Difference, Spread, Summary, over_seeds, paired_seeds, summarise_seeds
+from sordino.evaluation.trained_on import Losses, marked, ordered
 from sordino.metrics import columns
 from sordino.report.paper import PaperRow
 from sordino.report.study_cells import NetworkSize, StudyCell
@@ -37,7 +37,7 @@ class StudyRow:
     size: NetworkSize | None = None
     printed: PaperRow | None = None
     """The row of the paper that it reproduces."""
-    perceptual: bool = False
+    trained_on: Losses = ()
     """Whether it was trained on a differentiable PESQ."""
 
 
@@ -61,9 +61,9 @@ def study_rows(
         if against and against != cell.method:
             reference = scores.get(StudyCell(cell.scenario, against))
         size, row = (sizes or {}).get(cell), (printed or {}).get(cell)
-        perceptual = any(run.metadata.get(PERCEPTUAL) for run in runs)
+        learnt = ordered(loss for run in runs for loss in marked(run.metadata))
         files = max(len(run.rows) for run in runs)
-        rows.append(StudyRow(cell, *_metrics(runs, reference), len(runs), files, size, row, perceptual))
+        rows.append(StudyRow(cell, *_metrics(runs, reference), len(runs), files, size, row, learnt))
     return rows
 
 

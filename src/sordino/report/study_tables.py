@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from sordino.errors import InputError
-from sordino.evaluation.pesq_trained import perceptual_notes
 from sordino.evaluation.statistics import OVER_BOTH, OVER_FILES
+from sordino.evaluation.trained_on import notes as trained_notes
 from sordino.metrics import Column, look_of
 from sordino.report.columns import INNER, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
 from sordino.report.studies import StudyRow
@@ -44,12 +44,12 @@ def study_tables(
 
 
 def _notes(rows: Sequence[StudyRow], against: str | None, note: str) -> list[str]:
-    """Say what a mean and a difference in the table are, which models were trained on PESQ, and ``note``."""
+    """Say what a mean and a difference in the table are, which models were trained on a metric, and ``note``."""
     seeds, files = max(row.seeds for row in rows), max(row.files for row in rows)
     notes = [f"Mean ± standard deviation over {seeds} seed(s), on {files} file(s)."]
     if any(row.differences for row in rows):
         notes.append(f"Δ: above {against} on the same files, with its {OVER_BOTH if seeds > 1 else OVER_FILES}.")
-    notes += perceptual_notes(row.cell.method for row in rows if row.perceptual)
+    notes += trained_notes((row.cell.method, row.trained_on) for row in rows)
     notes += [note] if note else []
     return notes + printed_notes({row.printed.name: row.printed for row in rows if row.printed})
 

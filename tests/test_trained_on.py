@@ -1,4 +1,4 @@
-"""A network trained on a differentiable PESQ is said to be so wherever its PESQ is shown."""
+"""A network trained on a differentiable PESQ or STOI is said to be so wherever these are shown."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from helpers.recipes import recipe
 from sordino import assets, models
 from sordino.cli.main import main
-from sordino.evaluation.pesq_trained import card_notes, pesq_trained, trains_on_pesq
 from sordino.evaluation.score import Scores
+from sordino.evaluation.trained_on import card_notes, recipe_trains_on, trained_on
 from sordino.experiments import compare
 from sordino.experiments import run as recipes
-from sordino.experiments.build import learns_from_pesq
+from sordino.experiments.build import learns_from
 from sordino.experiments.recipe import read
 from sordino.report.runs import RunRow, run_table
 from sordino.report.studies import study_rows
@@ -23,7 +23,13 @@ from sordino.report.study_cells import StudyCell
 from sordino.report.study_tables import study_tables
 
 pytestmark = pytest.mark.usefixtures("few_test_pairs")
+PESQ, STOI, BOTH = ("perceptual",), ("stoi",), ("perceptual", "stoi")
 SENTENCE = "trained on a differentiable PESQ; read ESTOI, SI-SDR and DNSMOS beside its PESQ."
+SENTENCES = {
+    PESQ: SENTENCE,
+    STOI: "trained on a differentiable STOI; read PESQ, SI-SDR and DNSMOS beside its STOI.",
+    BOTH: "trained on a differentiable PESQ and STOI; read SI-SDR and DNSMOS beside its PESQ and STOI.",
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,39 +53,43 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"loss": {"compressed": {}}}, False),
-        ({"loss": {"compressed": {}, "perceptual": {}}}, True),
-        ({"loss": {"perceptual": None}}, False),
-        ({"loss": {"perceptual": {}}, "weights": {"loss/perceptual": 0.0}}, False),
-        ({"loss": {"perceptual": {}}, "weights": {"loss/perceptual": 0.0}, "stages": [{}]}, False),
+        ({"loss": {"compressed": {}}}, ()),
+        ({"loss": {"compressed": {}, "perceptual": {}}}, PESQ),
+        ({"loss": {"stoi": {"extended": True}}}, STOI),
+        ({"loss": {"stoi": {}}, "distill": {"output": {"loss": {"l1": 1, "perceptual": 0.1}}}}, BOTH),
+        ({"loss": {"perceptual": None}}, ()),
+        ({"loss": {"perceptual": {}}, "weights": {"loss/perceptual": 0.0}}, ()),
+        ({"loss": {"perceptual": {}}, "weights": {"loss/perceptual": 0.0}, "stages": [{}]}, ()),
         (
             {
                 "loss": {"perceptual": {}},
                 "weights": {"loss/perceptual": 0.0},
                 "stages": [{}, {"weights": {"loss/perceptual": 0.01}}],
             },
-            True,
+            PESQ,
         ),
-        ({"loss": {}, "distill": {"output": {"loss": "perceptual"}}}, True),
-        ({"loss": {}, "distill": {"output": {"loss": "perceptual"}}, "weights": {"kd/output": 0.0}}, False),
-        ({"loss": {}, "distill": {"output": {"loss": {"compressed": 1.0, "perceptual": 0.01}}}}, True),
-        ({"loss": {}, "distill": {"output": {"loss": {"compressed": 1.0, "perceptual": 0.0}}}}, False),
-        ({"loss": {}, "distill": {"output": {"loss": "l1"}, "mvat": None}}, False),
+        ({"loss": {}, "distill": {"output": {"loss": "perceptual"}}}, PESQ),
+        ({"loss": {}, "distill": {"output": {"loss": "perceptual"}}, "weights": {"kd/output": 0.0}}, ()),
+        ({"loss": {}, "distill": {"output": {"loss": {"compressed": 1.0, "perceptual": 0.01}}}}, PESQ),
+        ({"loss": {}, "distill": {"output": {"loss": {"compressed": 1.0, "perceptual": 0.0}}}}, ()),
+        ({"loss": {}, "distill": {"output": {"loss": "l1"}, "mvat": None}}, ()),
     ],
 )
-def test_a_recipe_trains_on_pesq_if_the_loss_weighs_anything_in_it(values: dict[str, Any], expected: bool) -> None:
-    assert trains_on_pesq(values) is expected
+def test_a_recipe_trains_on_a_metric_if_its_loss_weighs_anything(values: dict[str, Any], expected: Any) -> None:
+    assert recipe_trains_on(values) == expected
 
 
 def test_a_checkpoint_says_so_and_whoever_learns_from_it(run: Path, tmp_path: Path) -> None:
     checkpoint = run / "best.safetensors"
     assert models.read_header(checkpoint)["about"]["perceptual"] is True
     plain = {"data": {"name": "synthetic"}, "model": {"name": "unet"}, "loss": {"l1": {}}}
-    assert learns_from_pesq(read({**plain, "model": {"checkpoint": str(checkpoint)}}))
-    assert learns_from_pesq(read({**plain, "teacher": {"checkpoint": str(checkpoint)}}))
-    assert not learns_from_pesq(read({**plain, "teacher": {"checkpoint": "unet-24"}}))
-    assert not pesq_trained({})
-    assert not pesq_trained({"about": "no JSON"})
+    assert models.read_header(checkpoint)["about"]["stoi"] is False
+    assert learns_from(read({**plain, "model": {"checkpoint": str(checkpoint)}})) == PESQ
+    assert learns_from(read({**plain, "teacher": {"checkpoint": str(checkpoint)}})) == PESQ
+    assert learns_from(read({**plain, "loss": {"stoi": {}}, "teacher": {"checkpoint": str(checkpoint)}})) == BOTH
+    assert learns_from(read({**plain, "teacher": {"checkpoint": "unet-24"}})) == ()
+    assert trained_on({}) == ()
+    assert trained_on({"about": "no JSON"}) == ()
 
 
 def test_its_scores_say_so_from_a_checkpoint_and_from_onnx(run: Path, tmp_path: Path) -> None:
@@ -95,15 +105,17 @@ def scores(**metadata: Any) -> Scores:
     return Scores([{"id": "a", "speaker": "s", "seconds": 1.0, "pesq_wb": 2.0}], ("pesq_wb",), [], metadata)
 
 
+@pytest.mark.parametrize("losses", SENTENCES)
 @pytest.mark.parametrize("style", ["text", "markdown", "latex"])
-def test_tables_name_it_and_nobody_else(style: Any) -> None:
-    rows = [RunRow.of(scores(model="plain")), RunRow.of(scores(model="tuned", perceptual=True))]
-    assert f"tuned: {SENTENCE}" in run_table(rows).write(style)
-    assert SENTENCE not in run_table(rows[:1]).write(style)
-    cells = {StudyCell("here", "plain"): [scores()], StudyCell("here", "tuned"): [scores(perceptual=True)]}
-    assert f"tuned: {SENTENCE}" in study_tables({"": study_rows(cells, None)})[0].write(style)
+def test_tables_name_it_and_nobody_else(style: Any, losses: tuple[str, ...]) -> None:
+    tuned = dict.fromkeys(losses, True)
+    rows = [RunRow.of(scores(model="plain")), RunRow.of(scores(model="tuned", **tuned))]
+    assert f"tuned: {SENTENCES[losses]}" in run_table(rows).write(style)
+    assert "trained on a" not in run_table(rows[:1]).write(style)
+    cells = {StudyCell("here", "plain"): [scores()], StudyCell("here", "tuned"): [scores(**tuned)]}
+    assert f"tuned: {SENTENCES[losses]}" in study_tables({"": study_rows(cells, None)})[0].write(style)
     plain = study_rows({StudyCell("here", "plain"): [scores()]}, None)
-    assert SENTENCE not in study_tables({"": plain})[0].write(style)
+    assert "trained on a" not in study_tables({"": plain})[0].write(style)
 
 
 def test_reports_and_the_command_that_scores_say_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +123,7 @@ def test_reports_and_the_command_that_scores_say_so(run: Path, capsys: pytest.Ca
     assert f"best: {SENTENCE}" in capsys.readouterr().out
     page = run / "report.html"
     rows, _ = compare.compare([run], page, examples=1)
-    assert [row.perceptual for row in rows] == [False, True]
+    assert [row.trained_on for row in rows] == [(), PESQ]
     assert SENTENCE in page.read_text("utf-8")
 
 
@@ -120,5 +132,7 @@ def test_cards_of_students_that_ship_say_so() -> None:
     before = card_notes(cards)
     name = next(iter(cards))
     cards[name]["training"]["recipe"]["loss"]["perceptual"] = {}
+    cards[name]["training"]["recipe"]["loss"].pop("stoi", None)
+    cards[name]["training"] |= {"perceptual": True, "stoi": False}
     assert f"{name}: {SENTENCE}" in card_notes({name: cards[name]})
-    assert [note for note in before if SENTENCE not in note] == []
+    assert [note for note in before if not note.endswith(tuple(SENTENCES.values()))] == []

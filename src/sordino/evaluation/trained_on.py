@@ -1,0 +1,100 @@
+"""The note below tables for networks that were trained on a metric which the table shows.
+
+A network trained on a differentiable PESQ or STOI has a higher PESQ or STOI than its quality deserves. Training writes
+into the header of the checkpoint whether that is so; ONNX files and scores take it over; and every table with such a
+network gets a sentence about it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+METRICS = {"perceptual": "PESQ", "stoi": "STOI"}
+"""Loss -> the metric that it computes. A header or a set of scores has the loss as a key that is true where it was part
+of the training."""
+BESIDE = {
+    ("perceptual",): "ESTOI, SI-SDR and DNSMOS",
+    ("stoi",): "PESQ, SI-SDR and DNSMOS",
+    ("perceptual", "stoi"): "SI-SDR and DNSMOS",
+}
+"""Losses of a training -> metrics to read beside theirs. ESTOI is too near STOI to tell something else."""
+
+Losses = tuple[str, ...]
+"""Names of losses in the order of ``METRICS``."""
+
+
+def notes(trained: Iterable[tuple[str, Losses]]) -> list[str]:
+    """Return the notes on models, given by name and losses that are metrics: one note for each set of losses."""
+    groups: dict[Losses, list[str]] = {}
+    for name, losses in trained:
+        if losses and name not in groups.setdefault(losses, []):
+            groups[losses].append(name)
+    sentences = []
+    for losses, names in groups.items():
+        metrics = " and ".join(METRICS[loss] for loss in losses)
+        listed = ", ".join(names)
+        sentences.append(
+            f"{listed}: trained on a differentiable {metrics}; read {BESIDE[losses]} beside its {metrics}."
+        )
+    return sentences
+
+
+def card_notes(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the notes on shipped models, by name and card."""
+    return notes((name, trained_on({"about": card["training"]})) for name, card in cards.items())
+
+
+def trained_on(metadata: Mapping[str, Any]) -> Losses:
+    """Return the losses of a model's training that are metrics.
+
+    Args:
+        metadata: of an ONNX file or a checkpoint's header. Facts about the training are in ``about``, in an ONNX file
+            as JSON. A file without them was not trained with this package, and nothing is known of it.
+    """
+    about = metadata.get("about", {})
+    try:
+        about = json.loads(about) if isinstance(about, str) else about
+        return ordered([*marked(about), *recipe_trains_on(about.get("recipe") or {})])
+    except (AttributeError, RecursionError, TypeError, ValueError):  # of another shape
+        return ()
+
+
+def marks(metadata: Mapping[str, Any]) -> dict[str, bool]:
+    """Return the entries in a model's scores for the metrics on which it was trained; empty where there is none."""
+    return dict.fromkeys(trained_on(metadata), True)
+
+
+def marked(entries: Mapping[str, Any]) -> Losses:
+    """Return the losses whose entries in a header or in the metadata of scores are true."""
+    return ordered(loss for loss in METRICS if entries.get(loss))
+
+
+def ordered(losses: Iterable[str]) -> Losses:
+    """Return each of the losses once, in the order of ``METRICS``."""
+    found = set(losses)
+    return tuple(loss for loss in METRICS if loss in found)
+
+
+def recipe_trains_on(recipe: Mapping[str, Any]) -> Losses:
+    """Return the losses that are metrics and weigh anything in a recipe, by themselves or inside of a method.
+
+    Args:
+        recipe: as headers and cards store it, of whatever version.
+    """
+    # Keys and not a typed recipe: a header may hold one that today's checks refuse, and nothing here may refuse a file.
+    terms = {loss: [] for loss in METRICS}
+    for name, arguments in (recipe.get("loss") or {}).items():
+        if name in METRICS and arguments is not None:
+            terms[name].append(f"loss/{name}")
+    for name, arguments in (recipe.get("distill") or {}).items():
+        used = (arguments or {}).get("loss")  # a name, or several with their weights
+        for loss in METRICS:
+            if used == loss or (isinstance(used, Mapping) and used.get(loss)):
+                terms[loss].append(f"kd/{name}")
+    whole = recipe.get("weights") or {}
+    stages = [whole | (stage.get("weights") or {}) for stage in recipe.get("stages") or [{}]]
+    return ordered(
+        loss for loss, names in terms.items() if any(stage.get(one, 1.0) != 0 for one in names for stage in stages)
+    )
