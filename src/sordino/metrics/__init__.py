@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sordino.audio.sound_files import resample
 from sordino.errors import InputError
 from sordino.metrics.composite import composite
 from sordino.metrics.dnsmos import dnsmos, fingerprint
 from sordino.metrics.entry import Column, Metric, entry_of, is_metric
 from sordino.metrics.pair import Align, MetricFailure, pair
-from sordino.metrics.perceptual import estoi, pesq_nb, pesq_wb, stoi
+from sordino.metrics.perceptual import PESQ_RATES, estoi, pesq_nb, pesq_wb, stoi
 from sordino.metrics.ratios import correlation, si_sdr_above_db, si_sdr_db, snr_db
 from sordino.plugins import catalogue
 
@@ -64,8 +65,8 @@ class Measurement(NamedTuple):
 
 
 METRICS: dict[str, Metric] = {
-    "pesq_wb": Metric(pesq_wb, {"pesq_wb": Column("PESQ")}, "pesq", "wb"),
-    "pesq_nb": Metric(pesq_nb, {"pesq_nb": Column("PESQ-nb")}, "pesq", "nb"),
+    "pesq_wb": Metric(pesq_wb, {"pesq_wb": Column("PESQ")}, "pesq", "wb", rates=PESQ_RATES["wb"]),
+    "pesq_nb": Metric(pesq_nb, {"pesq_nb": Column("PESQ-nb")}, "pesq", "nb", rates=PESQ_RATES["nb"]),
     "stoi": Metric(stoi, {"stoi": Column("STOI (%)", 1, 100)}, "pystoi"),
     "estoi": Metric(estoi, {"estoi": Column("ESTOI (%)", 1, 100)}, "pystoi", "extended"),
     "composite": Metric(
@@ -79,6 +80,7 @@ METRICS: dict[str, Metric] = {
             "segsnr_db": Column("segSNR (dB)"),
         },
         mode="16 kHz, PESQ-wb",
+        rates=(16000,),
     ),
     "si_sdr_db": Metric(lambda clean, estimate, _: si_sdr_db(clean, estimate), {"si_sdr_db": Column("SI-SDR (dB)")}),
     "si_sdr_120_db": Metric(si_sdr_above_db, {"si_sdr_120_db": Column("SI-SDR >120 Hz (dB)")}, mode="above 120 Hz"),
@@ -96,6 +98,7 @@ METRICS: dict[str, Metric] = {
         package="sig_bak_ovr.onnx",
         mode="P.835",
         needs_clean=False,
+        rates=(16000,),
         release=fingerprint,
     ),
 }
@@ -198,7 +201,8 @@ def measure(
     Args:
         clean: [T]; None if no metric needs it.
         estimate: [T].
-        sample_rate: in Hz.
+        sample_rate: in Hz. Where a metric is defined at a lower one, as PESQ is, it measures what lies below half of
+            that.
         metrics: names as ``metric`` takes them.
         align: ``"shorter"`` cuts both signals to the shorter one; ``"exact"`` refuses different lengths;
             ``"lag"`` shifts the estimate by its lag, found by sound, and then cuts. A metric that needs no clean signal
@@ -225,11 +229,13 @@ def measure(
         if name in failures:
             continue
         signals = (reference, judged) if metric(name).needs_clean else (clean, estimate)
+        rate = metric(name).rate(sample_rate)
+        signals = [None if signal is None else resample(signal, sample_rate, rate) for signal in signals]
         options: dict[str, Any] = {}
         if name == "composite" and "pesq_wb" in values:
             options["pesq"] = values["pesq_wb"]  # PESQ is slow and need not be computed twice
         try:
-            result = metric(name).function(*signals, sample_rate, **options)
+            result = metric(name).function(*signals, rate, **options)
         except MetricFailure as failure:
             failures[name] = str(failure)
         else:

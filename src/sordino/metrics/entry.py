@@ -38,8 +38,18 @@ class Metric(NamedTuple):
     mode: str = ""
     needs_clean: bool = True
     """False for a metric that uses the estimate alone."""
+    rates: tuple[int, ...] = ()
+    """Hz at which it is defined: signals at a higher rate are resampled for it. Empty for any rate."""
     release: Callable[[], str] | None = None
     """Returns the version, if that is not the package's. Raises InputError if the metric cannot be computed."""
+
+    def rate(self, sample_rate: int) -> int:
+        """Return the Hz at which signals of ``sample_rate`` are measured: the highest defined that is not above it."""
+        return max((rate for rate in self.rates if rate <= sample_rate), default=sample_rate)
+
+    def defined_at(self, sample_rate: int) -> bool:
+        """Return whether signals of ``sample_rate`` can be measured, as they are or resampled to a lower rate."""
+        return not self.rates or min(self.rates) <= sample_rate
 
 
 def is_metric(found: Any) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from sordino.errors import InputError
 from sordino.metrics.pair import MetricFailure, pair
 
-_PESQ_RATES = {"wb": (16000,), "nb": (8000, 16000)}
+PESQ_RATES = {"wb": (16000,), "nb": (8000, 16000)}
 LONGEST_S = 30
 """Seconds; a longer recording is scored in equal pieces of at most this length, and its PESQ is their mean.
 
@@ -81,8 +81,8 @@ def estoi(clean: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
 def _pesq(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, mode: Literal["wb", "nb"]) -> float:
     from pesq import PesqError, pesq
 
-    if sample_rate not in _PESQ_RATES[mode]:
-        rates = " or ".join(f"{rate} Hz" for rate in _PESQ_RATES[mode])
+    if sample_rate not in PESQ_RATES[mode]:
+        rates = " or ".join(f"{rate} Hz" for rate in PESQ_RATES[mode])
         raise InputError(f"pesq_{mode}", f"a sample rate of {sample_rate} Hz", rates, "resample both signals first")
     reference, judged = pair(clean, estimate)
     count = -(-len(reference) // (LONGEST_S * sample_rate))

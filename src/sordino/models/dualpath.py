@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from sordino.models.base import State, StreamingEnhancer
 from sordino.models.layers.bands import Bands
 from sordino.models.layers.fourier import compress, masked
-from sordino.models.layers.framing import StreamingStft
+from sordino.models.layers.framing import StreamingStft, frame
 from sordino.models.layers.onnx_ops import Gru
 from sordino.types import Tap
 
@@ -33,6 +33,8 @@ POWER_FLOOR = 1e-12
 """|X|^2 below which the compression is linear. It lies 40 dB below the rounding of 16 bits."""
 LEVEL_FLOOR = 1e-2
 """Least level by which a spectrum is divided: that of a magnitude of 2e-7."""
+WINDOW_S = 0.032
+"""Seconds of a frame."""
 LEVEL_S = 2.0
 """Seconds over which the level is averaged."""
 MASK_BOUND = 2.0
@@ -125,20 +127,31 @@ class DualPathNetwork(StreamingEnhancer):
         width: channels of every layer, an even number.
         blocks: number of dual-path blocks.
         bands: number of frequencies after merging, one more than a multiple of 4 because the encoder halves them twice.
-        window: samples of a frame, which is also the latency.
-        hop: samples between frames.
+        window: samples of a frame, which is also the latency; 32 ms when left out.
+        hop: samples between frames; half of the window when left out.
+        sample_rate: Hz.
 
     Raises:
         ValueError: arguments out of range.
     """
 
-    def __init__(self, width: int = 24, blocks: int = 2, bands: int = 97, window: int = 512, hop: int = 256) -> None:
+    def __init__(
+        self,
+        width: int = 24,
+        blocks: int = 2,
+        bands: int = 97,
+        window: int | None = None,
+        hop: int | None = None,
+        sample_rate: int = 16000,
+    ) -> None:
         super().__init__()
         if width < 2 or width % 2 or blocks < 1 or bands < 5 or bands % 4 != 1:
             found = f"width={width}, blocks={blocks}, bands={bands}"
             raise ValueError(f"width is even, blocks at least 1, and bands 4 k + 1, not {found}")
-        self.name = "dualpath"
+        window, hop = frame(sample_rate, WINDOW_S, window, hop)
+        self.name, self.sample_rate = "dualpath", sample_rate
         self.arguments = {"width": width, "blocks": blocks, "bands": bands, "window": window, "hop": hop}
+        self.arguments |= {"sample_rate": sample_rate}
         self.last = "decoder.1.conv"
         self.stft = StreamingStft(window, hop)
         self.hop, self.delay, self.window = hop, self.stft.delay, window

@@ -24,10 +24,12 @@ from sordino.models.base import State, StreamingEnhancer
 from sordino.models.layers.bottleneck import LinearBottleneck
 from sordino.models.layers.channels_last import Pointwise, channels_last, takes_channels_last
 from sordino.models.layers.fourier import compress, masked
-from sordino.models.layers.framing import StreamingStft
+from sordino.models.layers.framing import StreamingStft, frame
 from sordino.models.layers.unet_blocks import Down, GroupedGru, Up
 from sordino.types import Tap
 
+WINDOW_S = 0.02
+"""Seconds of a frame."""
 POWER_FLOOR = 1e-8
 """|X|^2 above which compression sets in: 80 dB below a window at full scale, so that silence stays silent."""
 MASK_BOUND = 2.0
@@ -42,8 +44,11 @@ class UNet(StreamingEnhancer):
         depth: number of encoder layers; each halves the number of frequencies, 161 for a window of 320 samples.
         groups: groups of the recurrent bottleneck; divides ``width``.
         bottleneck: expansion of a linear inverted bottleneck between the encoder and the recurrent layers; 0 is none.
-        window: samples of a frame, which is the latency. A long window resolves the harmonics of a voice.
-        hop: samples from frame to frame, half of the window or less; work is proportional to the number of frames.
+        window: samples of a frame, which is the latency; 20 ms when left out. A long one resolves the harmonics of a
+            voice.
+        hop: samples from frame to frame, half of the window (when left out) or less; work is proportional to the number
+            of frames.
+        sample_rate: Hz.
 
     Raises:
         ValueError: arguments out of range.
@@ -55,12 +60,14 @@ class UNet(StreamingEnhancer):
         depth: int = 5,
         groups: int = 4,
         bottleneck: int = 0,
-        window: int = 320,
-        hop: int = 160,
+        window: int | None = None,
+        hop: int | None = None,
+        sample_rate: int = 16000,
     ) -> None:
         super().__init__()
         if groups < 1 or width < groups or width % groups:
             raise ValueError(f"width is a multiple of groups, not width={width}, groups={groups}")
+        window, hop = frame(sample_rate, WINDOW_S, window, hop)
         stft = StreamingStft(window, hop)
         self.bins = [stft.bins]
         # A decoder layer makes 2 F - 1 frequencies of F, so only odd numbers can be halved and restored: 161 become
@@ -70,9 +77,9 @@ class UNet(StreamingEnhancer):
         if not 1 <= depth < len(self.bins):
             raise ValueError(f"depth is 1 to {len(self.bins) - 1}, not {depth}")
         del self.bins[depth + 1 :]
-        self.name = "unet"
+        self.name, self.sample_rate = "unet", sample_rate
         self.arguments = {"width": width, "depth": depth, "groups": groups, "bottleneck": bottleneck}
-        self.arguments |= {"window": window, "hop": hop}
+        self.arguments |= {"window": window, "hop": hop, "sample_rate": sample_rate}
         self.hop, self.delay, self.window = hop, stft.delay, window
         self.last = f"decoder.{depth - 1}.conv"
         channels = [3, *[width] * depth]

@@ -136,5 +136,5 @@ class Judge:
             InputError: this version does not have one of the measures.
         """
         demand_names(state["select"], self.folder)
-        self.selection = Selection(state["select"])
+        self.selection = Selection(state["select"], self.network.sample_rate)
         self.best = None if state["best"] is None else Best(*state["best"])

@@ -75,7 +75,7 @@ class Trainer:
             raise InputError("data", found, expected)
         self.student, self.objective, self.source = student, objective, source
         self.settings, self.folder, self.about = settings, folder, about or {}
-        selection = Selection(settings.select)
+        selection = Selection(settings.select, student.sample_rate)
         check_installed(settings.log)
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)

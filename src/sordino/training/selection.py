@@ -38,13 +38,19 @@ class Selection:
     Args:
         given: ``train.select`` of a recipe: a column, or weights of several; None is the default. A positive weight
             counts a column in the direction in which it is better, also where lower is better; 0 leaves it out.
+        sample_rate: of the validation recordings, in Hz. Where wide-band PESQ is not defined, narrow-band PESQ takes
+            its place in the default and in what is always computed.
 
     Raises:
-        InputError: a name that is no column, a weight below 0, or nothing to choose by.
+        InputError: a name that is no column, a weight below 0, nothing to choose by, or a measure that is not defined
+            at this sample rate.
     """
 
-    def __init__(self, given: str | Mapping[str, float] | None = None) -> None:
-        weights = DEFAULT if given is None else given
+    def __init__(self, given: str | Mapping[str, float] | None = None, sample_rate: int = 16000) -> None:
+        pesq = "pesq_wb" if METRICS["pesq_wb"].defined_at(sample_rate) else "pesq_nb"
+        self.always = [pesq if name == "pesq_wb" else name for name in ALWAYS]
+        default = {pesq if name == "pesq_wb" else name: weight for name, weight in DEFAULT.items()}
+        weights = default if given is None else given
         if isinstance(weights, str):
             weights = {weights: 1.0}
         for name, weight in weights.items():
@@ -56,13 +62,17 @@ class Selection:
         self.weights = {name: float(weight) for name, weight in weights.items() if weight}
         if not self.weights:
             raise InputError("train.select", "nothing to choose by", "a measure, or weights of several")
+        for name in self.metrics:
+            if not metric(name).defined_at(sample_rate):
+                expected = f"a measure that is defined at {sample_rate} Hz, the network's rate"
+                raise InputError("train.select", f"{name} is defined at {min(metric(name).rates)} Hz", expected)
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics to compute at a validation: those that are always logged, and those that choose."""
         choosing = [metric for metric, line in METRICS.items() if self.weights.keys() & line.columns.keys()]
         own = [name for name in self.weights if name not in COLUMNS]
-        return tuple(dict.fromkeys([*ALWAYS, *choosing, *own]))
+        return tuple(dict.fromkeys([*self.always, *choosing, *own]))
 
     def missing(self, means: Mapping[str, float]) -> list[str]:
         """Return the columns that choose and have no finite value in ``means``."""

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from sordino.models.layers.fourier import RealFourier
 
+LOWEST_RATE, HIGHEST_RATE = 8000, 48000
+"""Hz between which networks can be made."""
+
 
 class StreamingStft(nn.Module):
     """Analysis and synthesis of a stream, each with a memory of ``window - hop`` samples that starts with zeros.
@@ -87,6 +90,18 @@ class StreamingStft(nn.Module):
             new_tails.append(total[:, -1])
             total = part + torch.cat([old.unsqueeze(1), total[:, :-1]], dim=1)
         return total.flatten(1), _joined(new_tails[::-1])
+
+
+def frame(sample_rate: int, seconds: float, window: int | None, hop: int | None) -> tuple[int, int]:
+    """Return window and hop in samples: as given, or a window of ``seconds`` and a hop of half of it.
+
+    Raises:
+        ValueError: a sample rate at which speech cannot be enhanced.
+    """
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise ValueError(f"sample_rate is {LOWEST_RATE} to {HIGHEST_RATE} Hz, not {sample_rate}")
+    window = 2 * round(seconds * sample_rate / 2) if window is None else window
+    return window, window // 2 if hop is None else hop
 
 
 def _joined(hops: list[Tensor]) -> Tensor:
