@@ -17,35 +17,24 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import yaml
 
-from docs_pages import PAGES, ROOT, blocks_of, commands_of, first_example, read
+from docs_pages import PAGES, ROOT, STEPS, blocks_of, commands_of, first_example, read, shortened
+from helpers.corpora import RATE, write_spoken
 from sordino.app.site import npm
-from sordino.audio.mix import mix
 from sordino.cli.main import main
-from sordino.data.voices import KINDS, Voice, make_noise, speak
 
 WITHOUT_EXAMPLE = {"design.md", "security.md"}  # which explain
 RUN_ELSEWHERE = {"export.md", "int8.md"}  # tests/test_export.py and tests/test_int8.py run them: they take long
-RATE = 16000
 SIDES = ("noisy", "clean")
-STEPS = {"steps": 2, "batch_size": 2, "validate_items": 1, "accelerator": "cpu", "threads": 1, "workers": 0}
-
-
-def write_pair(noisy: Path, clean: Path, rng: np.random.Generator, seconds: float = 1.6) -> None:
-    speech = speak(rng, Voice.draw(rng), seconds, RATE)
-    noise = make_noise(rng, str(rng.choice(list(KINDS))), seconds, RATE)
-    for path, wave in zip((noisy, clean), mix(speech, np.resize(noise, len(speech)), 5.0), strict=False):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, wave, RATE)
+SEGMENT_S = {"losses.md": 1.0}
+"""Of pages whose losses need more than half a second."""
 
 
 @pytest.fixture(scope="module")
@@ -53,19 +42,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the recordings that the pages speak of."""
     home, rng = tmp_path_factory.mktemp("docs"), np.random.default_rng(0)
     for who in ("ann", "ben", "eve"):
-        write_pair(home / "my" / "noise" / f"{who}-street.wav", home / "my" / "speech" / who / "1.wav", rng)
-    write_pair(home / "noisy" / "one.wav", home / "clean" / "one.wav", rng)
+        write_spoken(home / "my" / "noise" / f"{who}-street.wav", home / "my" / "speech" / who / "1.wav", rng)
+    write_spoken(home / "noisy" / "one.wav", home / "clean" / "one.wav", rng)
     for copy in (home / "my" / "test", home / "my"):
         shutil.copytree(home / "noisy", copy / "noisy")
         shutil.copytree(home / "clean", copy / "clean")
-    write_pair(home / "my" / "noisy" / "two.wav", home / "my" / "clean" / "two.wav", rng)
+    write_spoken(home / "my" / "noisy" / "two.wav", home / "my" / "clean" / "two.wav", rng)
     for name in ("ann", "ben"):
-        write_pair(home / "recordings" / f"{name}_1.wav", home / "unused.wav", rng)
+        write_spoken(home / "recordings" / f"{name}_1.wav", home / "unused.wav", rng)
     shutil.copy(home / "noisy" / "one.wav", home / "noisy.wav")
     for split, speakers in (("trainset_28spk", ("p226", "p282", "p287")), ("testset", ("p232",))):
         for speaker in speakers:
             names = [home / "downloads" / "valentini" / f"{side}_{split}_wav" / f"{speaker}_1.wav" for side in SIDES]
-            write_pair(*names, rng)
+            write_spoken(*names, rng)
     for name, source in (("clean", "speech"), ("noise", "noise"), ("pairs", "test")):
         shutil.copytree(home / "my" / source, home / "data" / "corpus" / name)
     return home
@@ -111,23 +100,6 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(npm, "runtime", lambda: dict.fromkeys(npm.MEMBERS, b"made up"))
 
 
-def cut(recipe: Mapping[str, Any], segment_s: float) -> dict[str, Any]:
-    """A recipe, or the scenario of a study, whose runs take two steps."""
-    data = {**recipe["data"], "segment_s": segment_s}
-    if data["name"] == "mix":
-        data["valid_items"] = 1
-    return {**recipe, "data": data, "train": {**recipe.get("train", {}), **STEPS}}
-
-
-def written(text: str, page: str) -> str:
-    """What a file of a page holds here: a short run, or a study of one seed and a quick metric."""
-    values = yaml.safe_load(text)
-    if "methods" in values:
-        scenarios = {name: cut(changes, 0.5) for name, changes in values["scenarios"].items()}
-        return yaml.safe_dump({**values, "scenarios": scenarios, "seeds": [0], "metrics": ["si_sdr_db"]})
-    return yaml.safe_dump(cut(values, 1.0 if page == "losses.md" else 0.5), sort_keys=False)
-
-
 def serve(words: list[str]) -> None:
     """Run ``sordino serve`` until its page was read, and end it as a service is ended."""
     pytest.importorskip("gradio", reason="needs sordino[web]")
@@ -167,7 +139,8 @@ def run_command(words: list[str]) -> None:
 def run_example(page: str) -> None:
     for block in first_example(page):
         if block.title:
-            Path(block.title).write_text(block.text if block.language == "python" else written(block.text, page))
+            short = block.text if block.language == "python" else shortened(block.text, SEGMENT_S.get(page, 0.5))
+            Path(block.title).write_text(short)
         elif block.language == "sh":
             for words in commands_of([block]):
                 run_command(words)

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import sordino
-from docs_pages import blocks_of, commands_of, first_example, read
+from docs_pages import blocks_of, commands_of, first_example, read, section, shortened
 from helpers.corpora import write_pair
 from helpers.runs import interrupt_at, same_weights
 from sordino.audio import sound_files
@@ -26,12 +26,11 @@ from sordino.experiments import run
 from sordino.plugins import modules
 
 CODE = {"my_method.py": "your-own-method.md", "my_network.py": "your-own-network.md"}
-SHORT = {"steps": 2, "batch_size": 2, "validate_items": 1, "accelerator": "cpu", "threads": 1, "workers": 0}
 
 
 def road() -> str:
     """The part of the page that has the whole road."""
-    return read("extending.md").partition("## The whole road")[2].partition("\n## ")[0]
+    return section(read("extending.md"), "The whole road")
 
 
 @pytest.fixture
@@ -43,13 +42,12 @@ def home(own_code: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (own_code / name).write_text(block.text)
     for block in blocks_of(road()):
         if block.title:
-            values = yaml.safe_load(block.text)
+            values = yaml.safe_load(shortened(block.text))
             if "methods" in values:
                 del values["methods"]["contrast, half"]
-                values |= {"seeds": [0], "metrics": ["si_sdr_db"], "jobs": 2}
+                values["jobs"] = 2
             else:
-                values["data"] |= {"segment_s": 0.5, "valid_items": 1}
-                values["train"], values["model"]["hidden"] = SHORT, 8
+                values["model"]["hidden"] = 8
             (own_code / block.title).write_text(yaml.safe_dump(values))
     for who in ("ann", "ben", "eve"):
         write_pair(own_code / "made", f"{who}.wav", len(who) + ord(who[0]), 1.2)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers.noise import tone
+from helpers.videos import record
 from sordino.audio.sound_files import info, list_audio, read
 from sordino.cli.main import main
 from sordino.errors import InputError
@@ -22,25 +23,16 @@ def same(noisy: np.ndarray) -> np.ndarray:
     return noisy
 
 
-def record(path: Path, codec: str, rate: int, seconds: float = 1.0) -> None:
-    """Write a tone of 1 kHz as a phone would."""
-    av = pytest.importorskip("av")
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate, layout="mono")
-        frame = av.AudioFrame.from_ndarray(tone(seconds, rate, hertz=1000.0)[None], "fltp", "mono")
-        frame.sample_rate = rate
-        stream.codec_context.open()
-        resampler = av.AudioResampler(stream.codec_context.format, "mono", rate, stream.codec_context.frame_size)
-        for part in [*resampler.resample(frame), *resampler.resample(None)]:
-            container.mux(stream.encode(part))
-        container.mux(stream.encode(None))
+def record_tone(path: Path, codec: str, rate: int) -> None:
+    """Write a second of 1 kHz."""
+    record(path, codec, rate, tone(1.0, rate, hertz=1000.0)[None])
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_they_are_read_whole(tmp_path: Path, name: str) -> None:
     codec, rate = KINDS[name]
     path = tmp_path / name
-    record(path, codec, rate)
+    record_tone(path, codec, rate)
     about = info(path)
     assert (about.sample_rate, about.channels) == (rate, 1)
     assert about.seconds == pytest.approx(1.0, abs=0.15)  # encoders add whole frames
@@ -50,7 +42,7 @@ def test_they_are_read_whole(tmp_path: Path, name: str) -> None:
 
 
 def test_enhanced_they_become_wav_in_a_folder(tmp_path: Path) -> None:
-    record(tmp_path / "in.m4a", "aac", 44100)
+    record_tone(tmp_path / "in.m4a", "aac", 44100)
     (report,) = enhance_folder(tmp_path, tmp_path / "out", same)
     assert Path(report["output"]) == tmp_path / "out" / "in.m4a.wav"
     assert enhance_file(tmp_path / "in.m4a", tmp_path / "one.flac", same)["sample_rate"] == 44100

@@ -12,8 +12,11 @@ import pytest
 
 import sordino
 from helpers.fresh import ROOT, copy_sources, fresh_python, install
+from helpers.noise import hiss
 from helpers.shared import once
+from helpers.videos import record
 from sordino.assets import students
+from sordino.audio.sound_files import read
 
 pytestmark = pytest.mark.slow
 
@@ -73,3 +76,8 @@ def test_the_wheel_alone_enhances(wheel: Path, tmp_path: Path) -> None:
     run("-m", "sordino", "enhance", "noisy.wav", "-o", "again.wav", "--model", "student.onnx")
     assert (tmp_path / "again.wav").read_bytes() == (tmp_path / "clean.wav").read_bytes()
     assert run("-c", PROGRAM).strip() == sordino.__version__
+    install(python, f"{wheel}[media]")
+    record(tmp_path / "video.mp4", "aac", 48000, hiss(1.0, rate=48000)[None], pictures=5)
+    run("-m", "sordino", "enhance", "video.mp4", "-o", "video.wav")
+    (noisy, rate), (clean, same_rate) = (read(tmp_path / name) for name in ("video.mp4", "video.wav"))
+    assert (rate, noisy.shape) == (same_rate, clean.shape) == (48000, clean.shape)

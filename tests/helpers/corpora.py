@@ -8,8 +8,9 @@ import numpy as np
 
 from helpers.noise import hiss, white
 from sordino.audio import sound_files
+from sordino.audio.mix import mix
 from sordino.data.recordings import SYNTHETIC_MARK
-from sordino.data.voices import Voice, speak
+from sordino.data.voices import KINDS, Voice, make_noise, speak
 
 RATE = 16000
 FEW = 3
@@ -36,3 +37,16 @@ def write_pairs(folder: Path, speakers: int = 4, each: int = 2, seconds: float =
             sound_files.write(folder / "clean" / name, clean, RATE)
             sound_files.write(folder / "noisy" / name, clean + white(len(clean), seed=number, level=0.02), RATE)
     return str(folder / "noisy"), str(folder / "clean")
+
+
+def spoken(rng: np.random.Generator, seconds: float, rate: int = RATE) -> tuple[np.ndarray, np.ndarray]:
+    """A synthetic utterance with noise of any kind 5 dB below it, and without: [T] each."""
+    clean = speak(rng, Voice.draw(rng), seconds, rate)
+    noisy, clean, _ = mix(clean, make_noise(rng, str(rng.choice(list(KINDS))), seconds, rate), 5.0)
+    return noisy, clean
+
+
+def write_spoken(noisy: Path, clean: Path, rng: np.random.Generator, seconds: float = 1.6, rate: int = RATE) -> None:
+    """Write the two waves of ``spoken`` into two files."""
+    for path, wave in zip((noisy, clean), spoken(rng, seconds, rate), strict=True):
+        sound_files.write(path, wave, rate)

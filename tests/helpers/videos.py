@@ -1,0 +1,30 @@
+"""Recordings as phones make them, written with PyAV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def record(path: Path, codec: str, rate: int, audio: np.ndarray, pictures: int = 0) -> None:
+    """Write float ``[C,T]`` of one or two channels, with so many grey pictures before it; skips without PyAV."""
+    av = pytest.importorskip("av", reason="needs sordino[media]")
+    layout = ("mono", "stereo")[len(audio) - 1]
+    with av.open(str(path), "w") as container:
+        film = container.add_stream("mpeg4", rate=5, width=64, height=48, pix_fmt="yuv420p") if pictures else None
+        sound = container.add_stream(codec, rate=rate, layout=layout)
+        if film is not None:
+            for number in range(pictures):
+                grey = av.VideoFrame.from_ndarray(np.full((72, 64), 128, np.uint8), "yuv420p")
+                grey.pts = number
+                container.mux(film.encode(grey))
+            container.mux(film.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio, np.float32), "fltp", layout)
+        frame.sample_rate = rate
+        sound.codec_context.open()
+        resampler = av.AudioResampler(sound.codec_context.format, layout, rate, sound.codec_context.frame_size)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(sound.encode(part))
+        container.mux(sound.encode(None))
