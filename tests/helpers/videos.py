@@ -15,6 +15,7 @@ def record(path: Path, codec: str, rate: int, audio: np.ndarray, pictures: int =
     with av.open(str(path), "w") as container:
         film = container.add_stream("mpeg4", rate=5, width=64, height=48, pix_fmt="yuv420p") if pictures else None
         sound = container.add_stream(codec, rate=rate, layout=layout)
+        sound.codec_context.open()  # before the first packet, as its frame size is needed below
         if film is not None:
             for number in range(pictures):
                 grey = av.VideoFrame.from_ndarray(np.full((72, 64), 128, np.uint8), "yuv420p")
@@ -23,7 +24,6 @@ def record(path: Path, codec: str, rate: int, audio: np.ndarray, pictures: int =
             container.mux(film.encode(None))
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio, np.float32), "fltp", layout)
         frame.sample_rate = rate
-        sound.codec_context.open()
         resampler = av.AudioResampler(sound.codec_context.format, layout, rate, sound.codec_context.frame_size)
         for part in [*resampler.resample(frame), *resampler.resample(None)]:
             container.mux(sound.encode(part))
