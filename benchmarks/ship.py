@@ -18,6 +18,7 @@ from typing import Any
 
 import soundfile
 import yaml
+from grow import hours
 
 from sordino import models
 from sordino.assets import INT8
@@ -30,8 +31,6 @@ from sordino.experiments import run
 from sordino.experiments.export import export_int8
 from sordino.files import atomic, write_json, write_text
 from sordino.report.table import Table
-from sordino.training import read_log
-from sordino.training.log import LOG
 
 MODELS = Path(__file__).resolve().parents[1] / "src" / "sordino" / "assets" / "models"
 MAX_DROP = 0.02  # of PESQ; less than the interval of any figure on the cards
@@ -118,9 +117,8 @@ def left_alone(graph: Path, clean: str) -> dict[str, float]:
 def trained(checkpoint: Path) -> dict[str, Any]:
     """How the network of a run was trained, and before it the network that the run began with, if it did not anew."""
     about = models.read_header(checkpoint)["about"]
-    log = read_log(checkpoint.parent) if (checkpoint.parent / LOG).is_file() else []
-    seconds = max((record.get("seconds", 0.0) for record in log), default=0.0)
-    training = {"steps": about["step"], "hours": round(seconds / 3600, 2), "recipe": about["recipe"]}
+    training = {"steps": about["step"], **(hours(checkpoint.parent) or {"hours": about["hours"]})}
+    training["recipe"] = about["recipe"]
     learnt = trained_on({"about": about})
     training |= {loss: loss in learnt for loss in DIFFERENTIABLE}
     begun = about["recipe"]["model"].get("checkpoint")

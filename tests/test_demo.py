@@ -35,6 +35,7 @@ def ignore(_task: str, _done: int, _total: int, _numbers: Mapping[str, float]) -
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_test_pairs")
 def test_a_short_demo_trains_scores_exports_and_enhances_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "demo"

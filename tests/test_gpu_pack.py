@@ -126,6 +126,7 @@ def test_weights_come_back_whole_from_halves_and_pieces(script: Any, tmp_path: P
     assert not (tmp_path / "bad.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_networks_train_side_by_side_until_the_deadline(script: Any, tmp_path: Path) -> None:
     write_pairs(tmp_path / "pairs")
     for name, width in (("teacher", 6), ("student", 4)):

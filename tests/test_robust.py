@@ -45,6 +45,7 @@ def train(folder: Path) -> None:
     run.train(VALUES, out=folder, resume=(folder / RECIPE).exists())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     context, chance = copies(), random.Random(0)

@@ -131,6 +131,7 @@ def noise(path: Path, seconds: float, seed: int = 0, rate: int = 16000) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_twenty_uploads_at_once_are_all_enhanced_and_none_is_kept(server: Server, tmp_path: Path) -> None:
     sources = [noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(AT_ONCE)]
     answers, grown_mib = [], []
