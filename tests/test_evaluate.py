@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
 import multiprocessing
 
@@ -13,6 +12,7 @@ import pytest
 import sordino
 from sordino.audio import sound_files
 from sordino.errors import InputError
+from sordino.evaluation import measuring
 from sordino.evaluation.score import Scores, score
 from sordino.evaluation.statistics import over_seeds, paired, summarise
 from sordino.inference.model import Model
@@ -21,7 +21,6 @@ from sordino.report.scores import score_table
 from sordino.types import Item
 
 RATE = 16000
-SCORING = importlib.import_module("sordino.evaluation.score")  # whose name is that of its function, too
 
 
 def recording(name: str, seconds: float = 1.5, seed: int = 0) -> Item:
@@ -65,7 +64,7 @@ def test_the_pool_gives_what_one_process_gives(monkeypatch: pytest.MonkeyPatch):
     serial = score(attenuate, ITEMS, workers=0)
     assert pooled == serial
     assert done == [("scoring", one, 3, {}) for one in (1, 2, 3)]
-    monkeypatch.setattr(SCORING, "HERE_S", 1e-9)  # the first one here, two in the pool
+    monkeypatch.setattr(measuring, "HERE_S", 1e-9)  # the first one here, two in the pool
     assert score(attenuate, ITEMS) == serial
 
 
@@ -76,7 +75,7 @@ def test_few_recordings_need_no_pool(monkeypatch: pytest.MonkeyPatch):
         processes.append(len(multiprocessing.active_children()))
 
     before = len(multiprocessing.active_children())
-    monkeypatch.setattr(SCORING, "HERE_S", 600.0)
+    monkeypatch.setattr(measuring, "HERE_S", 600.0)
     assert len(score(None, ITEMS, ("si_sdr_db",), progress=look).rows) == 3
     assert max(processes) == before
     score(None, ITEMS, ("si_sdr_db",), workers=2, progress=look)

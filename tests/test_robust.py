@@ -107,8 +107,9 @@ def test_who_writes_a_file_alone_removes_what_a_killed_writer_left_of_it(tmp_pat
 
 
 def test_one_folder_holds_one_run_at_a_time_and_a_killed_one_lets_go(tmp_path: Path) -> None:
-    code = f"import time; from sordino.files import held\nwith held({str(tmp_path)!r}): print('held'); time.sleep(60)"
-    other = subprocess.Popen([sys.executable, "-uc", code], stdout=subprocess.PIPE, text=True)
+    code = "import sys, time; from pathlib import Path; from sordino.training.state import held\n"
+    code += "with held(Path(sys.argv[1])): print('held'); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-uc", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     with other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"

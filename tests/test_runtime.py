@@ -22,7 +22,8 @@ from sordino.assets import SPEECH, STREAM_SUFFIX, student_file, students
 from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.inference.engine import Engine, open_engine
-from sordino.inference.graphs.onnx_graph import StreamGraph, open_graph
+from sordino.inference.graphs.onnx_graph import open_graph
+from sordino.inference.graphs.stream_graph import StreamGraph
 from sordino.inference.model import open_model
 
 RATE = 16000

@@ -70,29 +70,6 @@ def sweep(folder: str | Path) -> None:
             path.unlink(missing_ok=True)
 
 
-@contextmanager
-def held(folder: str | Path) -> Iterator[None]:
-    """Context manager: no other process may hold the folder meanwhile. The lock ends with its process, however it ends.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    from filelock import FileLock, Timeout  # with torch, which needs it, for training alone
-
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(folder, "another run is at work there", hint="wait for it, or choose another --out") from error
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)  # still held: whoever opened it meanwhile sees that it is gone
-        lock.release()
-
-
 def identity(path: str | Path) -> tuple[int, ...]:
     """Return what differs when a file was replaced or rewritten, whatever its time stamp says; nothing is read.
 

@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import soundfile
 
-from sordino.errors import InputError
+from sordino.audio.pcm import limited
 
 HEAD = 2**16
 """Bytes in which the chunks before the sound are looked for."""
@@ -211,16 +211,6 @@ def _decoded(path: Path, start: int, most: float) -> BinaryIO:
 
 def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     while len(block := file.read(_CHUNK, dtype="float32", always_2d=True)):
-        yield block
-
-
-def limited(blocks: Iterable[np.ndarray], most: float) -> Iterator[np.ndarray]:
-    """Yield blocks; an InputError once they hold more than ``most`` samples of all channels."""
-    count = 0
-    for block in blocks:
-        count += block.size
-        if count > most:
-            raise InputError("sound", "is too long", f"{most:.0f} samples of all channels at most", "cut it")
         yield block
 
 

@@ -11,8 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from sordino.audio.headers import limited, temporary_sound
-from sordino.audio.pcm import check_shape
+from sordino.audio.headers import temporary_sound
+from sordino.audio.pcm import check_shape, limited
 from sordino.errors import InputError
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ Floats are float32 with full scale at +-1; an integer of n bits is the float tim
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,16 @@ def check_shape(where: object, sample_rate: int, channels: int) -> None:
         raise InputError(where, f"a sample rate of {sample_rate} Hz", f"{RATES[0]:,} to {RATES[1]:,} Hz")
     if not 1 <= channels <= MAX_CHANNELS:
         raise InputError(where, f"{channels} channels", f"1 to {MAX_CHANNELS}")
+
+
+def limited(blocks: Iterable[np.ndarray], most: float) -> Iterator[np.ndarray]:
+    """Yield blocks; an InputError once they hold more than ``most`` samples of all channels."""
+    count = 0
+    for block in blocks:
+        count += block.size
+        if count > most:
+            raise InputError("sound", "is too long", f"{most:.0f} samples of all channels at most", "cut it")
+        yield block
 
 
 def whole_rate(sample_rate: object, where: str = "sample_rate") -> int:

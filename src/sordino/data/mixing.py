@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -137,13 +138,24 @@ class Mixer:
         if epoch_size is not None and epoch_size < 1:
             raise InputError("epoch_size", f"{epoch_size}", "at least 1, or none for as many as all speech makes")
         count = epoch_size or max(1, math.ceil(self._ends[-1] / length))
-        return Segments(count, seed, _Drawing(self, length, count))
+        return Segments(count, seed, partial(self._segment, length=length, count=count))
 
     def valid(self, count: int) -> LazySequence:
         """Return ``count`` fixed mixtures of whole utterances, evenly distributed over utterances and ratios."""
         if count < 1:
             raise InputError("valid_items", f"{count}", "at least 1")
-        return LazySequence(count, _Fixed(self, count))
+        return LazySequence(count, partial(self._fixed, count))
+
+    def _segment(self, rng: np.random.Generator, index: int, length: int, count: int) -> Item:
+        """Draw training item ``index``; the ``count`` items of an epoch cover all speech evenly."""
+        return self.draw(rng, (index + rng.random()) / count, length)
+
+    def _fixed(self, count: int, index: int) -> Item:
+        """Mix validation item ``index`` of ``count``."""
+        utterance = index * len(self.speech) // count
+        snr_db, rng = evenly_spread(self.snr_db, index), valid_generator(index)
+        noise = None if self.mixing.augment is None else self.validation_noise(index)
+        return self.whole(rng, utterance, snr_db, noise)
 
     def draw(self, rng: np.random.Generator, share: float, length: int) -> Item:
         """Draw a mixture of ``length`` samples; ``share`` (0 to 1) is the position in all speech where it begins."""
@@ -228,29 +240,3 @@ def noise_of(item_id: str) -> str:
     """Return the name of the noise in the id of a mixture; empty for an item that is none."""
     names, at, _ = item_id.rpartition("@")
     return names.rpartition("+")[2] if at else ""
-
-
-@dataclass(frozen=True)
-class _Drawing:
-    """Makes the training item of an index; the items of an epoch cover all speech evenly."""
-
-    mixer: Mixer
-    length: int
-    count: int
-
-    def __call__(self, rng: np.random.Generator, index: int) -> Item:
-        return self.mixer.draw(rng, (index + rng.random()) / self.count, self.length)
-
-
-@dataclass(frozen=True)
-class _Fixed:
-    """Makes the validation item of an index."""
-
-    mixer: Mixer
-    count: int
-
-    def __call__(self, index: int) -> Item:
-        utterance = index * len(self.mixer.speech) // self.count
-        snr_db, rng = evenly_spread(self.mixer.snr_db, index), valid_generator(index)
-        noise = None if self.mixer.mixing.augment is None else self.mixer.validation_noise(index)
-        return self.mixer.whole(rng, utterance, snr_db, noise)

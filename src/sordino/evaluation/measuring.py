@@ -7,6 +7,8 @@ measured in the calling process, in which the model runs.
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -18,11 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sordino.distributed import init_worker
+from sordino.distributed import init_worker, launched
 from sordino.errors import InputError
 from sordino.metrics import Align, Measurement, measure
 from sordino.plugins.modules import Trusted, restore, trusted
 
+HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about as long
 _AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
 
 
@@ -34,6 +37,22 @@ class Job(NamedTuple):
     sample_rate: int
     metrics: tuple[str, ...]
     align: Align
+
+
+def workplaces(workers: int | None, items: int) -> tuple[int, float]:
+    """Return how many processes compute the metrics, and for how many seconds this one does before they start."""
+    if workers is None:
+        return min(_cores(), max(items, 1)), HERE_S
+    if workers < 0:
+        raise InputError("workers", str(workers), "0 or more")
+    return workers or 1, 0.0 if workers else math.inf
+
+
+def _cores() -> int:
+    """Count the cores for this process: those that it may use, but no more than its share of the machine's."""
+    cores = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    return max(min(usable, cores // launched().per_node), 1)
 
 
 def measured(

@@ -6,8 +6,6 @@ In a distributed run, each process takes its share of the recordings and all of 
 from __future__ import annotations
 
 import csv
-import math
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -18,9 +16,9 @@ from typing import Any, TypedDict, get_type_hints
 import numpy as np
 
 from sordino.audio.alignment import Alignment, alignment
-from sordino.distributed import all_gather, launched, rank, world_size
+from sordino.distributed import all_gather, rank, world_size
 from sordino.errors import InputError
-from sordino.evaluation.measuring import Job, measured
+from sordino.evaluation.measuring import Job, measured, workplaces
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, fits, read_json, spreadsheet, write_json
 from sordino.metrics import DEFAULT, Align, Measurement, check, columns, describe, metric
@@ -31,8 +29,6 @@ Enhance = Callable[[np.ndarray], np.ndarray]
 
 NOISY = "noisy"
 """What tables, scores and commands call the unprocessed input."""
-
-HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about as long
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,7 @@ def score(
         raise InputError("items", "there are no recordings to score", "one or more")
     compared = any(metric(name).needs_clean for name in metrics)
     mine = items[rank() :: world_size()]
-    workers, here_s = _workplaces(workers, len(mine))
+    workers, here_s = workplaces(workers, len(mine))
 
     def report(done: int) -> None:
         # Processes take their recordings in turn, so the count of the first one stands for all.
@@ -179,15 +175,6 @@ def score(
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     metadata |= _misaligned([part for *_, part in parts]) if check_references else {}
     return Scores(rows, metrics, failures, metadata)
-
-
-def _workplaces(workers: int | None, items: int) -> tuple[int, float]:
-    """Return how many processes compute the metrics, and for how many seconds this one does before they start."""
-    if workers is None:
-        return min(_cores(), max(items, 1)), HERE_S
-    if workers < 0:
-        raise InputError("workers", str(workers), "0 or more")
-    return workers or 1, 0.0 if workers else math.inf
 
 
 def _lost(errors: Sequence[InputError], metrics: Sequence[str], others: bool) -> list[Failure]:
@@ -256,10 +243,3 @@ def _enhanced(enhance: Enhance | None, item: Item, compared: bool) -> tuple[np.n
     noisy = item.noisy[: item.length]
     clean = None if item.clean is None else item.clean[: item.length]
     return clean, noisy if enhance is None else np.asarray(enhance(noisy))
-
-
-def _cores() -> int:
-    """Count the cores for this process: those that it may use, but no more than its share of the machine's."""
-    cores = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    return max(min(usable, cores // launched().per_node), 1)

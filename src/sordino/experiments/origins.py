@@ -1,15 +1,17 @@
-"""The checkpoints of other runs that a recipe begins with or is taught by, and how to get those that are missing."""
+"""Checkpoints and recipes: what a recipe begins with or is taught by, and the recipe that made a checkpoint."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from sordino import models
 from sordino.assets import RECIPES, recipes
 from sordino.errors import InputError
 from sordino.experiments.merge import parse_file
-from sordino.experiments.recipe import RECIPE, Recipe
-from sordino.experiments.schema import Pretrained
+from sordino.experiments.recipe import RECIPE, Recipe, read_data
+from sordino.experiments.schema import Component, Pretrained
 from sordino.inference.resolve import ModelSource, resolve
+from sordino.plugins.modules import demand_names
 
 
 def origins(recipe: Recipe) -> list[ModelSource]:
@@ -29,6 +31,21 @@ def demand_origins(recipe: Recipe) -> None:
         if source.kind == "checkpoint" and not source.file.is_file():
             hint = f"train it first: {_command(source.file.parent)}"
             raise InputError(source.file, "no such file", "a checkpoint", hint)
+
+
+def data_of(checkpoint: str | Path) -> Component:
+    """Return the data of the recipe that a checkpoint's header carries.
+
+    Raises:
+        InputError: no checkpoint, or one that was not trained from a recipe.
+    """
+    if resolve(checkpoint, otherwise="recipe").kind != "checkpoint":
+        raise InputError("data", "no recordings to score on", "--data NOISY CLEAN or --recipe RECIPE")
+    stored = models.read_about(checkpoint).get("recipe")
+    if stored is None:
+        raise InputError(checkpoint, "was not trained from a recipe", hint="give --data NOISY CLEAN or --recipe RECIPE")
+    demand_names(stored["data"], checkpoint)
+    return read_data({"data": stored["data"]})
 
 
 def _command(folder: Path) -> str:

@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sordino import models
 from sordino.distributed import broadcast, join, rank
-from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate as measure
 from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments.build import build_source, build_trainer
+from sordino.experiments.origins import data_of
 from sordino.experiments.recipe import RECIPE, RECOVERY, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
-from sordino.experiments.schema import Component
-from sordino.experiments.teacher import cache_plan, notes
+from sordino.experiments.teacher import cache_plan, idle, notes
 from sordino.experiments.teacher_cost import teacher_cost
-from sordino.files import held
 from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT, Align
-from sordino.plugins.modules import demand_names
 from sordino.training import Outcome
 from sordino.training.checks import pulls
 from sordino.training.divergence import return_to_good
-from sordino.training.state import CHECKPOINT, STATE, load_state
+from sordino.training.state import CHECKPOINT, STATE, held, load_state
 from sordino.types import Progress, Status, retitled
 
 if TYPE_CHECKING:
@@ -68,7 +65,7 @@ def train(
     trainer = build_trainer(checked, folder)
     title, planned = checked.title or checked.name, cache_plan(trainer)
     if status is not None and rank() == 0:
-        for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), *_idle(checked), planned]:
+        for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), *idle(checked), planned]:
             if line:
                 status(line)
     saved = broadcast(lambda: _prepare_folder(folder, checked, resume))
@@ -93,13 +90,6 @@ def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:
     if not saved and not resume:
         write_recipe(folder, recipe)
     return saved and resume
-
-
-def _idle(recipe: Recipe) -> list[str]:
-    """Return a line where a recipe has a teacher and no method that learns from it, as baselines in studies do."""
-    if recipe.teacher is None or recipe.methods:
-        return []
-    return ["teacher: it teaches nothing, as the recipe has no section distill"]
 
 
 @dataclass(frozen=True)
@@ -146,7 +136,7 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
         terms = whole.check()
         status("measuring what the teacher costs and how hard methods pull")
         cost = teacher_cost(whole, folder / "timed")
-        teacher = (*notes(whole.objective.teacher), *_idle(checked), *([cost.describe()] if cost else []))
+        teacher = (*notes(whole.objective.teacher), *idle(checked), *([cost.describe()] if cost else []))
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
         short = _shortened(checked)
         status("trying a few steps, a validation, a save and a resume")
@@ -199,7 +189,7 @@ def evaluate(
     join()
     source: Any = folders
     if source is None:
-        source = build_source(_data_of(model) if recipe is None else read_data(recipe))
+        source = build_source(data_of(model) if recipe is None else read_data(recipe))
     scores = measure(
         None if str(model) == NOISY else model,
         source,
@@ -246,14 +236,3 @@ def export(checkpoint: str | Path, out: str | Path, licence: str = "", status: S
     about = models.read_about(checkpoint)
     facts = about | ({"licence": licence} if licence else {})
     return to_onnx(models.load(checkpoint), out, about=facts, status=status)
-
-
-def _data_of(checkpoint: str | Path) -> Component:
-    """The data of the recipe that a checkpoint's header carries."""
-    if resolve(checkpoint, otherwise="recipe").kind != "checkpoint":
-        raise InputError("data", "no recordings to score on", "--data NOISY CLEAN or --recipe RECIPE")
-    stored = models.read_about(checkpoint).get("recipe")
-    if stored is None:
-        raise InputError(checkpoint, "was not trained from a recipe", hint="give --data NOISY CLEAN or --recipe RECIPE")
-    demand_names(stored["data"], checkpoint)
-    return read_data({"data": stored["data"]})

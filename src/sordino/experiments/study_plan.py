@@ -23,8 +23,7 @@ A study is YAML that says how its runs differ from one recipe::
       width 1/2/output: MANNER-S-1.5GF + MV-AT + KD
 
 What a method changes is laid over the scenario, and both over the recipe. Every run has a folder of its own below
-``out``, which any other command reads; a run that has its scores is not done again, and one that lacks those on a
-further test set gets these alone.
+``out``, which any other command reads.
 """
 
 from __future__ import annotations
@@ -150,7 +149,7 @@ def read_study(path: str | Path) -> tuple[Study, list[StudyRun]]:
 
 def _find(path: str | Path) -> Path:
     """The file of a study, at the path given or among those that ship."""
-    for candidate in (Path(path), Path(str(STUDIES / f"{path}.yaml"))):
+    for candidate in (Path(path), STUDIES / f"{path}.yaml"):
         if candidate.is_file():
             return candidate
     raise InputError(path, "no such study", f"a YAML file, or one of {', '.join(studies())}")
@@ -189,8 +188,7 @@ def _tests(sections: Any, errors: list[str]) -> dict[str, ScoredSet]:
             if test.paper is not None and str(test.paper) not in tables():
                 errors.append(f"tests.{name}.paper: {test.paper}; expected a table of the paper, {', '.join(tables())}")
     own = [name for name, test in tests.items() if test.noisy is None]
-    names = [slug(name) for name in tests]
-    if len(own) > 1 or len(names) > len(set(names)):
+    if len(own) > 1 or len(tests) > len({slug(name) for name in tests}):
         errors.append("tests: expected names that differ in letters or digits, and at most one without folders")
     return {name: tests.get(name, ScoredSet()) for name in own or [OWN]} | tests
 
@@ -245,8 +243,7 @@ def teachers(runs: Sequence[StudyRun]) -> dict[StudyCell, str]:
         # The folder of its run says more than "best"; a student that ships has its name alone.
         source = resolve(model, otherwise="checkpoint")
         name = Path(model).parent.name or model if source.kind == "checkpoint" else source.name
-        cell = StudyCell("", f"{name} (teacher)")
-        if cell in found:  # another teacher is in a folder of the same name
-            cell = StudyCell("", f"{Path(model).parent} (teacher)")
-        found[cell] = model
+        if StudyCell("", f"{name} (teacher)") in found:  # another teacher is in a folder of the same name
+            name = str(Path(model).parent)
+        found[StudyCell("", f"{name} (teacher)")] = model
     return found

@@ -106,6 +106,13 @@ def notes(teacher: teachers.AnyTeacher | None) -> list[str]:
     return [teacher.notes] if isinstance(teacher, teachers.ExternalTeacher) and teacher.notes else []
 
 
+def idle(recipe: Recipe) -> list[str]:
+    """Return a line where a recipe has a teacher and no method that learns from it, as baselines in studies do."""
+    if recipe.teacher is None or recipe.methods:
+        return []
+    return ["teacher: it teaches nothing, as the recipe has no section distill"]
+
+
 def _graph(section: Teacher) -> str | GraphSource:
     """What ``open_model`` takes: the file alone where nothing is said of it, as it may be one of sordino's own."""
     return section.onnx if section.onnx is not None and section.stft is None else section.graph()

@@ -25,7 +25,8 @@ from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.export.graphs import SHORTEST, step_graph, whole_graph
 from sordino.files import atomic
-from sordino.inference.graphs.onnx_graph import Graph, StreamGraph, check_name, stream_file
+from sordino.inference.graphs.onnx_graph import Graph, check_name, stream_file
+from sordino.inference.graphs.stream_graph import StreamGraph
 from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
 from sordino.types import Status

@@ -23,7 +23,8 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QDQQuantizer, QuantType, create_calibrator, quantize_dynamic
 from onnxruntime.quantization.calibrate import TensorsData
 
-from sordino.inference.graphs.onnx_graph import Graph, StreamGraph
+from sordino.inference.graphs.onnx_graph import Graph
+from sordino.inference.graphs.stream_graph import StreamGraph
 
 Feed = dict[str, np.ndarray]
 """Inputs of one call of a graph, by name."""

@@ -51,7 +51,8 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
 
 
 def _from_onnx(path: Path, threads: int, long_blocks: bool) -> Engine:
-    from sordino.inference.graphs.onnx_graph import StreamGraph, open_graph, stream_file
+    from sordino.inference.graphs.onnx_graph import open_graph, stream_file
+    from sordino.inference.graphs.stream_graph import StreamGraph
 
     file = stream_file(path)
     if file.is_file():

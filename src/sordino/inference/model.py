@@ -157,7 +157,8 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
 
 
 def _from_stream(path: Path) -> Model:
-    from sordino.inference.graphs.onnx_graph import StreamGraph, stream_file
+    from sordino.inference.graphs.onnx_graph import stream_file
+    from sordino.inference.graphs.stream_graph import StreamGraph
 
     graph = StreamGraph(stream_file(path), long_blocks=True)
     name = graph.about.get("name", path.stem)

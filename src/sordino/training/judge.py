@@ -1,4 +1,4 @@
-"""Judgement of a run: scores on the validation recordings, and the weights that score best."""
+"""Judgement of a run: scores on the validation recordings, the weights that score best, and signs of divergence."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from sordino import models
 from sordino.distill.teachers import AnyTeacher
@@ -18,6 +19,9 @@ from sordino.evaluation.score import Scores
 from sordino.metrics import columns
 from sordino.plugins.modules import demand_names
 from sordino.training.collectives import follow_first
+from sordino.training.divergence import FALLEN
+from sordino.training.log import Log
+from sordino.training.polarity import PolarityWatch
 from sordino.training.selection import Best, Selection
 from sordino.training.state import CHECKPOINT
 from sordino.training.validation import validate
@@ -138,3 +142,37 @@ class Judge:
         demand_names(state["select"], self.folder)
         self.selection = Selection(state["select"], self.network.sample_rate)
         self.best = None if state["best"] is None else Best(*state["best"])
+
+
+class Validation:
+    """Validates a run, and tells when it may have diverged.
+
+    Args:
+        judge: scores the network, and keeps its best weights.
+        watch: checks the polarity of the network.
+        warmup: steps during which a low score says nothing.
+        last: the step of the last validation; 0 before the first, or -1 to validate before the first step too.
+
+    Attributes:
+        last: the step of the last validation.
+        fallen: whether that was below the noisy input, and below the best before it.
+    """
+
+    def __init__(self, judge: Judge, watch: PolarityWatch, warmup: int, last: int) -> None:
+        self.judge, self.watch, self.warmup, self.last = judge, watch, warmup, last
+        self.fallen = False
+
+    def run(self, model: nn.Module, step: int, optimizer: Any, log: Log) -> None:
+        """Score the validation recordings, check the polarity of the network, and keep the weights if they are best."""
+        if self.judge.items:
+            follow_first(model)
+            scores = self.judge.scores()
+            if self.watch.fix(scores.get("correlation"), step, optimizer, log):
+                scores = self.judge.scores()
+            log.write(step, {f"valid/{name}": value for name, value in scores.items()})
+            before, best = self.fallen, self.judge.best
+            self.fallen = step > self.warmup and self.judge.is_below_noisy(scores)
+            if self.fallen and best is not None and not before:
+                self.watch.status(FALLEN.format(step=step, best=best.step))
+            self.judge.keep(step, scores)
+        self.last = step

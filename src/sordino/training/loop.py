@@ -18,14 +18,13 @@ from sordino import models
 from sordino.data.base import Segments, Source
 from sordino.distributed import broadcast, rank
 from sordino.errors import InputError
-from sordino.models import Enhancer
 from sordino.training.batches import Batches
 from sordino.training.checks import check
-from sordino.training.collectives import follow_first, mean
-from sordino.training.divergence import FALLEN, GOOD, back_to_good, keep_good
+from sordino.training.collectives import mean
+from sordino.training.divergence import GOOD, back_to_good, keep_good
 from sordino.training.fabric import open_fabric, wrap
 from sordino.training.interrupt import Interruptible
-from sordino.training.judge import Judge
+from sordino.training.judge import Judge, Validation
 from sordino.training.log import Log
 from sordino.training.objective import Objective
 from sordino.training.outcome import Outcome
@@ -85,13 +84,12 @@ class Trainer:
         per_epoch = self.batches.per_epoch
         self.steps = settings.steps if settings.steps is not None else settings.epochs * per_epoch
         plan = stage_ranges(stages, self.steps, per_epoch)
-        self.step, self.validated, self.seconds = 0, -1 if trained else 0, 0.0
+        self.step, self.seconds = 0, 0.0
         self.sums: dict[str, float] = {}
-        self.fallen = False
         self._prepare_networks()
         self.model = wrap(self.fabric, student, objective, settings)
         self.updater = Updater(self.fabric, student, objective, settings, plan)
-        self._prepare_validation(selection)
+        self._prepare_validation(selection, trained)
 
     def _prepare_networks(self) -> None:
         """Move the networks to their device, check the student's polarity, and size what the methods learn."""
@@ -104,13 +102,14 @@ class Trainer:
         fix_polarity(self.student, [batch.noisy for batch in first])
         self.objective.prepare(self.student, first[0])
 
-    def _prepare_validation(self, selection: Selection) -> None:
+    def _prepare_validation(self, selection: Selection, trained: bool) -> None:
         """Choose the validation recordings, and what judges and watches the network that will be used."""
         items = choose(self.source.valid(), self.settings.validate_items)
         teacher, averaged = self.objective.teacher, self.updater.average
-        average = None if averaged is None else cast(Enhancer, averaged.module)
+        average = None if averaged is None else cast(models.Enhancer, averaged.module)
         self.judge = Judge(average or self.student, items, selection, teacher, self.fabric, self.folder, self.about)
         self.watch = PolarityWatch(self.student, average, teacher, self.steps, str(self.folder))
+        self.validation = Validation(self.judge, self.watch, warmup_of(self.settings, self.steps), -1 if trained else 0)
 
     def first_batch(self) -> Batch:
         """Return the batch that the run begins with."""
@@ -146,11 +145,11 @@ class Trainer:
         first = rank() == 0
         if status is not None and first:
             self.watch.status = status
-        log = Log(self.folder if first else None, self.step, self.validated, self.settings.log, self.about)
+        log = Log(self.folder if first else None, self.step, self.validation.last, self.settings.log, self.about)
         with log, Interruptible() as signals, back_to_good(self.folder):
             self._run(log, signals, progress if first else None)
         if first:
-            if not self.fallen:
+            if not self.validation.fallen:
                 (self.folder / GOOD).unlink(missing_ok=True)
             models.save(self.judge.network, self.folder / LAST, step=self.step, **self.about)
         best = self.judge.best
@@ -164,7 +163,7 @@ class Trainer:
         self._validate_if_due(log)  # a run that was stopped between a step and its validation makes up for it
         for batch in self._loaded(signals):
             self.updater.enter(self.step)
-            values = self._train_step(batch)
+            values = self.updater.train_step(self.model, batch, self.step)
             self.step += 1
             self.seconds = time.monotonic() - started
             self._record(log, values)
@@ -190,18 +189,6 @@ class Trainer:
                 raise KeyboardInterrupt from error
             raise
 
-    def _train_step(self, batch: Batch) -> dict[str, float]:
-        """Take one step; return its terms, as means over all processes, and the weights that change from step to step.
-
-        The batch goes in as a function: see ``sordino.training.fabric.Learner``.
-        """
-        self.updater.optimizer.zero_grad()
-        total, terms = self.model(lambda: batch, self.step)
-        self.fabric.backward(total)
-        self.updater.update(self.model)
-        values = mean(torch.stack([total, *terms.values()])).tolist()
-        return dict(zip(("total", *terms), values, strict=True)) | self.objective.weighting.moving(self.step)
-
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.steps
 
@@ -221,28 +208,14 @@ class Trainer:
 
     def _unvalidated(self) -> bool:
         """Whether a validation is due that has not been done."""
-        return self.step > self.validated and self._due(self.settings.validate_every or self.batches.per_epoch)
+        return self.step > self.validation.last and self._due(self.settings.validate_every or self.batches.per_epoch)
 
     def _validate_if_due(self, log: Log) -> None:
-        """Score the validation recordings, check the polarity of the network, and keep the weights if they are best."""
-        if not self._unvalidated():
-            return
-        if self.judge.items:
-            follow_first(self.model)
-            scores = self.judge.scores()
-            if self.watch.fix(scores.get("correlation"), self.step, self.updater.optimizer, log):
-                scores = self.judge.scores()
-            log.write(self.step, {f"valid/{name}": value for name, value in scores.items()})
-            before, best = self.fallen, self.judge.best
-            warm = self.step > warmup_of(self.settings, self.steps)
-            self.fallen = warm and self.judge.is_below_noisy(scores)
-            if self.fallen and best is not None and not before:
-                self.watch.status(FALLEN.format(step=self.step, best=best.step))
-            self.judge.keep(self.step, scores)
-        self.validated = self.step
-        self._save()
-        if self.judge.items and not self.fallen and rank() == 0:
-            keep_good(self.folder)
+        if self._unvalidated():
+            self.validation.run(self.model, self.step, self.updater.optimizer, log)
+            self._save()
+            if self.judge.items and not self.validation.fallen and rank() == 0:
+                keep_good(self.folder)
 
     def _save(self) -> None:
         """Write all that a resumed run needs; what can be recomputed from the recipe is not part of it."""
@@ -251,7 +224,7 @@ class Trainer:
         state = {
             "step": self.step,
             "segments": len(self.segments),
-            "validated": self.validated,
+            "validated": self.validation.last,
             "precision": self.fabric.strategy.precision.state_dict(),
             "seconds": self.seconds,
             "judge": self.judge.state_dict(),
@@ -259,14 +232,14 @@ class Trainer:
             "student": self.student.state_dict(),
             "objective": self.objective.state_dict(),
             "random": torch.get_rng_state(),
-            "fallen": self.fallen,
+            "fallen": self.validation.fallen,
         }
         save_state(self.folder, state | self.updater.state_dict())
 
     def _restore(self, state: dict[str, Any]) -> None:
         same_data(state, len(self.segments))
-        self.step, self.validated, self.seconds = state["step"], state["validated"], state["seconds"]
-        self.sums, self.fallen = state["sums"], state.get("fallen", False)
+        self.step, self.seconds, self.sums = state["step"], state["seconds"], state["sums"]
+        self.validation.last, self.validation.fallen = state["validated"], state.get("fallen", False)
         self.judge.load_state_dict(state["judge"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.student.load_state_dict(state["student"])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from sordino.distributed import world_size
 from sordino.errors import InputError
@@ -43,6 +46,26 @@ def open_folder(folder: Path, resume: bool) -> dict[str, Any] | None:
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     return state
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Context manager: no other process may hold the folder meanwhile. The lock ends with its process, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(folder, "another run is at work there", hint="wait for it, or choose another --out") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # still held: whoever opened it meanwhile sees that it is gone
+        lock.release()
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

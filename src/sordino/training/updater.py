@@ -6,19 +6,22 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from sordino.models import Enhancer
 from sordino.training.average import average_of
+from sordino.training.collectives import mean
 from sordino.training.objective import Objective
 from sordino.training.optimizer import Stepper, optimizer_of
 from sordino.training.schedule import schedule
 from sordino.training.settings import Settings
 from sordino.training.stages import StageRange, optimizer_range, stage_index
+from sordino.types import Batch
 
 
 class Updater:
-    """Updates the weights of ``student`` and ``objective`` after each backward pass.
+    """Takes the steps of a run: the gradient of a batch, and the update of ``student`` and ``objective`` along it.
 
     Args:
         fabric: of the run.
@@ -52,6 +55,18 @@ class Updater:
             optimizer = optimizer_of([self.student, self.objective], self.settings)
             self.schedule = schedule(optimizer, self.settings, steps[1] - steps[0])
             self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
+
+    def train_step(self, model: nn.Module, batch: Batch, step: int) -> dict[str, float]:
+        """Take one step; return its terms, as means over all processes, and the weights that change from step to step.
+
+        The batch goes in as a function: see ``sordino.training.fabric.Learner``.
+        """
+        self.optimizer.zero_grad()
+        total, terms = model(lambda: batch, step)
+        self.fabric.backward(total)
+        self.update(model)
+        values = mean(torch.stack([total, *terms.values()])).tolist()
+        return dict(zip(("total", *terms), values, strict=True)) | self.objective.weighting.moving(step)
 
     def update(self, model: nn.Module) -> None:
         """Take one optimiser step along the gradients of ``model``, and move the average and the learning rate.

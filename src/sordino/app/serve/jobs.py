@@ -10,7 +10,8 @@ from typing import Any
 
 from sordino.audio import sound_files
 from sordino.audio.blocks import blocks_of, open_sound
-from sordino.audio.headers import ForwardFile, limited
+from sordino.audio.headers import ForwardFile
+from sordino.audio.pcm import limited
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores, score
 from sordino.inference.blend import Blend

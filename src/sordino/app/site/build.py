@@ -29,7 +29,8 @@ from sordino.app.site import npm
 from sordino.assets import ASSETS, PAGE
 from sordino.errors import InputError
 from sordino.files import atomic
-from sordino.inference.graphs.onnx_graph import Graph, StreamGraph, stream_file
+from sordino.inference.graphs.onnx_graph import Graph, stream_file
+from sordino.inference.graphs.stream_graph import StreamGraph
 from sordino.inference.model import MINIMUM
 from sordino.inference.resolve import resolve
 from sordino.inference.windows import CONTEXT_S, FADE_S, WINDOW_S

@@ -1,12 +1,7 @@
-"""Graphs in ONNX on onnxruntime: of whole recordings, and of a stream. No torch.
+"""Graphs in ONNX on onnxruntime, and the names of their files. No torch.
 
 For a network that streams, ``sordino export`` writes a pair of files: ``student.onnx`` takes a recording of any length;
 ``student.stream.onnx`` takes the next hops of one signal with the state, and returns their estimate and the new state.
-
-A stream's graph can be opened in two ways. Fixed to a single hop, all shapes are known in advance, and nothing has to
-be worked out or allocated anew from hop to hop: fast for a live stream. With the number of hops left open, it takes a
-whole second at once: fast for a file. Opening takes longer than enhancing a few seconds, so each is opened when it is
-needed.
 
 Whatever a file holds, opening or running it succeeds or raises an ``InputError``.
 """
@@ -14,7 +9,7 @@ Whatever a file holds, opening or running it succeeds or raises an ``InputError`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 
@@ -181,84 +176,9 @@ class Graph:
         return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
 
 
-class StreamGraph:
-    """A network that runs block by block, from the ONNX file of a stream: an ``Engine``.
-
-    Args:
-        path: of that file.
-        threads: that it computes with; one per core when 0.
-        long_blocks: blocks will be of many hops, as those of a file are: only the graph that takes any number of them
-            is opened. Otherwise the one fixed to a single hop is opened first, and the other when it is needed.
-
-    Attributes:
-        path: of the file.
-        about: its metadata.
-        memory: a shape and a type for each array of the state.
-
-    Raises:
-        InputError: another file.
-    """
-
-    def __init__(self, path: str | Path, threads: int = 1, long_blocks: bool = False) -> None:
-        self.path, self.name = str(path), Path(path).name.removesuffix(STREAM_SUFFIX)
-        self._threads, self._long_blocks = threads, long_blocks
-        graph = self._any if long_blocks else self._single
-        _check_stream(graph)
-        self.about = graph.about
-        self.sample_rate, self.delay = graph.sample_rate(), graph.number("delay")
-        self.hop = graph.inputs[0].shape[1]
-        self.memory = graph.memory
-
-    def start(self, channels: int) -> list[list[np.ndarray]]:
-        """Return the state before the first block, which is zeros, for each channel."""
-        return [silence(self.memory) for _ in range(channels)]
-
-    def step(self, block: np.ndarray, state: list[list[np.ndarray]]) -> tuple[np.ndarray, list[list[np.ndarray]]]:
-        """Enhance [C,k hop], channel by channel, all hops at once where the graph can; returns as many samples, and the
-        new state."""
-        hops = block.shape[1] // self.hop
-        at_once = hops if hops > 1 and self.takes_many else 1
-        graph = self._any if at_once > 1 or self._long_blocks else self._single
-        estimate, after = np.empty(block.shape, np.float32), list(state)
-        for channel, noisy in enumerate(block.reshape(len(block), hops, self.hop)):
-            output = estimate[channel].reshape(noisy.shape)  # a view, which fills the row of the channel
-            for start in range(0, hops, at_once):
-                part = slice(start, start + at_once)
-                output[part], *after[channel] = graph.run([noisy[part], *after[channel]])
-        return estimate, after
-
-    @property
-    def takes_many(self) -> bool:
-        """Whether the graph takes any number of hops at once."""
-        return isinstance(self._any.inputs[0].shape[0], str)
-
-    @cached_property
-    def _single(self) -> Graph:
-        """The graph fixed to a single hop."""
-        return open_graph(self.path, self._threads, hops=1)
-
-    @cached_property
-    def _any(self) -> Graph:
-        """The graph with the number of hops left open, if the file leaves it open."""
-        return open_graph(self.path, self._threads)
-
-
 def silence(memory: Memory) -> list[np.ndarray]:
     """Return the state before the first sample: zeros."""
     return [np.zeros(shape, kind) for shape, kind in memory]
-
-
-def _check_stream(graph: Graph) -> None:
-    """Refuse a graph that is not that of a stream: hops and state in, hops and state out, of the same shapes."""
-    source, *memory = graph.inputs
-    shapes = [one.shape for one in graph.inputs]
-    # All lengths are fixed, except perhaps the number of hops.
-    axes = [*source.shape[1:], *(axis for one in memory for axis in one.shape)]
-    fixed = all(isinstance(axis, int) for axis in axes) and (source.shape[:1] == [HOPS] or source.shape[:1] == [1])
-    paired = shapes == [one.shape for one in graph.outputs] and all(one.type in TYPES for one in graph.inputs)
-    if not (fixed and paired and len(source.shape) == 2 and source.type == "tensor(float)"):
-        found = f"is no graph of a stream: it takes {graph.describe()}"
-        raise InputError(graph.path, found, "hops [hops, samples] and the state, of fixed shapes, in and out")
 
 
 def open_graph(path: str | Path, threads: int = 0, hops: int | None = None) -> Graph:
