@@ -38,7 +38,7 @@ def network(**arguments: int) -> DualPathNetwork:
 
 @pytest.mark.parametrize(
     ("arguments", "parameters", "mmacs"),
-    [({}, 27_148, 40.1), ({"width": 32}, 45_412, 67.4), ({"hop": 128}, 27_148, 80.3)],
+    [({}, 27_148, 40.1), ({"width": 32}, 45_412, 67.4), ({"blocks": 3}, 37_084, 52.6), ({"hop": 128}, 27_148, 80.3)],
 )
 def test_size_and_cost_are_those_claimed(arguments: dict[str, int], parameters: int, mmacs: float) -> None:
     made = DualPathNetwork(**arguments)

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from helpers.browser import CHROMIUM, CONTRAST, LACKING, PHONE, WORDS, opened
-from sordino.assets import shipped
+from sordino.assets import DEFAULT_STUDENT, shipped
 from sordino.audio.mix import mix
 from sordino.cli.main import main
 from sordino.data.voices import Voice, make_noise, speak
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 RATE = 44100
 REPEATS = 8
+PARAMETERS = f"{shipped()[DEFAULT_STUDENT]['parameters']:,} parameters"
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def check_switch(page: Page, first: str, second: str) -> None:
 
 def test_a_file_is_dropped_enhanced_heard_and_downloaded(page: Page, address: str, talk: Path, tmp_path: Path) -> None:
     visit(page, address)
-    page.get_by_text("27,148 parameters").wait_for()
+    page.get_by_text(PARAMETERS).wait_for()
     drop(page, talk / "talk.wav")
     said(page, "2 channels.")
     assert page.locator(".timestamps time").first.evaluate(CONTRAST) >= 4.5
@@ -179,7 +180,7 @@ def test_the_page_fits_a_phone_and_can_be_read(page: Page, address: str, scheme:
     page.set_viewport_size(PHONE)
     page.emulate_media(color_scheme=scheme)
     visit(page, address)
-    page.get_by_text("27,148 parameters").wait_for()
+    page.get_by_text(PARAMETERS).wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert page.locator(".note").first.evaluate("(note) => note.clientWidth") > 0.85 * PHONE["width"]
     seen = [locator.evaluate(CONTRAST) for locator in (page.locator(".note").first, page.locator("h1"))]

@@ -9,8 +9,8 @@ arXiv 2107.05429).
 Differences from them: no depthwise convolution, which a CPU trains slowly; GRUs that are not grouped; and a spectrum
 that is divided by its own recent level, so that the estimate scales with the recording.
 
-Claims, each asserted by a test: 0.027 M parameters and 40 M multiply-accumulates per second. The network looks ahead by
-no more than one window, 32 ms by default.
+Claims, each asserted by a test: 0.027 M parameters and 40 M multiply-accumulates per second; with three blocks, as it
+ships, 0.037 M and 53 M. The network looks ahead by no more than one window, 32 ms by default.
 """
 
 from __future__ import annotations
