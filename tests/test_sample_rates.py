@@ -55,7 +55,14 @@ def test_rates_without_sense_are_refused(name: str, rate: int) -> None:
         network(name, rate)
 
 
-@pytest.mark.parametrize(("name", "rate"), [("unet", 48000), ("dualpath", 48000), ("dualpath", 8000)])
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("dualpath", 48000),
+        pytest.param("unet", 48000, marks=pytest.mark.slow),
+        pytest.param("dualpath", 8000, marks=pytest.mark.slow),
+    ],
+)
 def test_trained_exported_and_run_at_their_own_rate(name: str, rate: int, tmp_path: Path) -> None:
     recipe = {
         "out": str(tmp_path / "run"),
