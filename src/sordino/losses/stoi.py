@@ -6,8 +6,8 @@ modulated noise maskers", IEEE TASLP 2016. Frames in which the clean speech is s
 of estimate and clean speech in third-octave bands are correlated over segments of 384 ms. It agrees with the `pystoi`
 package to 0.002 on average over noisy speech (tests/test_losses_stoi.py).
 
-STOI ignores phase, level and whatever lies between words, so this is a term among others, never the only one. Wherever
-the STOI of a network that was trained on it is shown, a note says so.
+STOI ignores phase, level, whatever lies between words, and what is below 130 Hz or above 4.3 kHz, so this is a term
+among others, never the only one. Wherever the STOI of a network that was trained on it is shown, a note says so.
 
 Differences from the definition: signals are resampled to 10 kHz in the frequency domain; bands that are 60 dB quieter
 than the speech count little, because the correlation of next to nothing has a gradient without bound; and an item with
