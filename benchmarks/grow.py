@@ -31,7 +31,7 @@ def main() -> None:
     given = parser.parse_args()
     network = models.load(given.checkpoint)
     larger = grown(network, given.blocks)
-    about = models.read_header(given.checkpoint).get("about", {}) | hours(given.checkpoint.parent)
+    about = models.read_about(given.checkpoint) | hours(given.checkpoint.parent)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     models.save(larger, given.out, **about)
     print(f"{given.out}: {count_parameters(network):,} parameters became {count_parameters(larger):,}")

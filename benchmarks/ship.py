@@ -116,9 +116,9 @@ def left_alone(graph: Path, clean: str) -> dict[str, float]:
 
 def trained(checkpoint: Path) -> dict[str, Any]:
     """How the network of a run was trained, and before it the network that the run began with, if it did not anew."""
-    about = models.read_header(checkpoint)["about"]
-    training = {"steps": about["step"], **(hours(checkpoint.parent) or {"hours": about["hours"]})}
-    training["recipe"] = about["recipe"]
+    about = models.read_about(checkpoint)
+    taken = hours(checkpoint.parent) or {"hours": about["hours"]}
+    training = {"steps": about["step"], **taken, "recipe": about["recipe"]}
     learnt = trained_on({"about": about})
     training |= {loss: loss in learnt for loss in DIFFERENTIABLE}
     begun = about["recipe"]["model"].get("checkpoint")

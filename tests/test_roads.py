@@ -78,8 +78,8 @@ def test_a_person_with_a_noisy_video_gets_its_sound_cleaned_whole_and_with_its_h
     soundfile.write("noisy.wav", np.stack(spoken(rng, 1.0, 44100), axis=1), 44100)
     walk("Use a student")
 
-    told = capsys.readouterr().out
-    assert all(name in told for name in ("clean.wav", "video.wav", *students()))
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("clean.wav", "video.wav", *students()))
     assert (soundfile.info("clean.wav").samplerate, soundfile.info("clean.wav").frames) == (44100, 44100)
     (noisy, _), (clean, rate) = read("video.mp4"), read("video.wav")
     assert (rate, clean.shape) == (PHONE, noisy.shape)
@@ -100,11 +100,11 @@ def test_an_engineer_with_noises_of_her_own_trains_scores_exports_and_uses_a_stu
     write_spoken(home / "noisy.wav", home / "unused.wav", np.random.default_rng(2), rate=PHONE)
     walk("Your own noises")
 
-    told = capsys.readouterr().out
-    assert "sordino data prepare my my-16k" in told, "new names what the section does next"
-    assert "nothing that cannot be read" in told
+    printed = capsys.readouterr().out
+    assert "sordino data prepare my my-16k" in printed, "new names what the section does next"
+    assert "nothing that cannot be read" in printed
     for row in ("noisy", DEFAULT_STUDENT, "best"):
-        assert re.search(rf"^{row} .*\d", told, re.MULTILINE), told
+        assert re.search(rf"^{row} .*\d", printed, re.MULTILINE), printed
     assert yaml.safe_load(Path("runs/my/recipe.yaml").read_text())["data"]["noise"] == "my-16k/noise"
     before, after = (sordino.load(one).state_dict() for one in (QUICK, "runs/my/last.safetensors"))
     assert any(not torch.equal(before[name], after[name]) for name in before)

@@ -82,7 +82,7 @@ class Perceptual(nn.Module):
             found = f"{reference.shape[-1] / RATE:g} s, too short for the perceptual loss"
             raise InputError("segment", found, "at least 1 s", "lengthen data.segment_s")
         with torch.autocast(reference.device.type, enabled=False):
-            silent, clean, guess = self._bands(_full(reference), _full(estimate))
+            silent, clean, guess = self._bands(full_precision(reference), full_precision(estimate))
             symmetric, asymmetric = self._compare(clean, guess)
         return torch.where(silent, 0.0, symmetric), torch.where(silent, 0.0, asymmetric)
 
@@ -164,7 +164,7 @@ def mos(loss: Tensor) -> Tensor:
     return 0.999 + 4 / (1 + torch.exp(-1.3669 * (4.5 - loss) + 3.8224))
 
 
-def _full(wave: Tensor) -> Tensor:
+def full_precision(wave: Tensor) -> Tensor:
     """Convert ``wave`` to float32 at least: powers reach 1e10 and more, too much for half precision."""
     return wave if wave.dtype == torch.float64 else wave.float()
 

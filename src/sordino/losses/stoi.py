@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sordino.losses.perceptual import full_precision
 from sordino.losses.silence import is_silent
 
 RATE, OWN_RATE = 16000, 10000
@@ -60,7 +61,7 @@ class Stoi(nn.Module):
         """Compute the loss of ``estimate`` against ``reference``, [B,T] at 16 kHz; ``noisy`` is unused. Returns [B]."""
         with torch.autocast(reference.device.type, enabled=False):
             silent = is_silent(reference)
-            clean, guess = (_full(wave) for wave in (reference, estimate))
+            clean, guess = (full_precision(wave) for wave in (reference, estimate))
             # Dividing both by the level of the clean speech makes the floors below relative to it.
             level = torch.where(silent, 1.0, clean.detach().square().mean(-1).clamp(min=1e-30).sqrt()).unsqueeze(-1)
             clean, guess = self._frames(clean / level), self._frames(guess / level)
@@ -113,11 +114,6 @@ class Stoi(nn.Module):
         """Compute 1 - correlation of spectra, normalised over time and then over bands, for each segment, [B,M]."""
         x, y = (_normalised(_normalised(bands.unfold(-1, SEGMENT, 1), -1), 1) for bands in (x, y))
         return (x * (x - y)).sum(1).mean(-1)
-
-
-def _full(wave: Tensor) -> Tensor:
-    """Convert ``wave`` to float32 at least."""
-    return wave if wave.dtype == torch.float64 else wave.float()
 
 
 def _speech(clean: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ called with one too, or with None, and ignores it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 from sordino.audio.sound_files import resample
 from sordino.errors import InputError
 from sordino.metrics.composite import composite
+from sordino.metrics.dnsmos import SAMPLE_RATE as DNSMOS_RATE
 from sordino.metrics.dnsmos import dnsmos, fingerprint
 from sordino.metrics.entry import Column, Metric, entry_of, is_metric
 from sordino.metrics.pair import Align, MetricFailure, pair
@@ -80,7 +82,7 @@ METRICS: dict[str, Metric] = {
             "segsnr_db": Column("segSNR (dB)"),
         },
         mode="16 kHz, PESQ-wb",
-        rates=(16000,),
+        rates=PESQ_RATES["wb"],
     ),
     "si_sdr_db": Metric(lambda clean, estimate, _: si_sdr_db(clean, estimate), {"si_sdr_db": Column("SI-SDR (dB)")}),
     "si_sdr_120_db": Metric(si_sdr_above_db, {"si_sdr_120_db": Column("SI-SDR >120 Hz (dB)")}, mode="above 120 Hz"),
@@ -98,7 +100,7 @@ METRICS: dict[str, Metric] = {
         package="sig_bak_ovr.onnx",
         mode="P.835",
         needs_clean=False,
-        rates=(16000,),
+        rates=(DNSMOS_RATE,),
         release=fingerprint,
     ),
 }
@@ -225,19 +227,24 @@ def measure(
             reference, judged = pair(clean, estimate, align)
         except MetricFailure as failure:
             failures |= dict.fromkeys(comparing, str(failure))
+    signals = {True: (reference, judged), False: (clean, estimate)}
+    at_rate = cache(lambda compared, rate: [_resampled(one, sample_rate, rate) for one in signals[compared]])
     for name in metrics:
         if name in failures:
             continue
-        signals = (reference, judged) if metric(name).needs_clean else (clean, estimate)
-        rate = metric(name).rate(sample_rate)
-        signals = [None if signal is None else resample(signal, sample_rate, rate) for signal in signals]
+        entry = metric(name)
+        rate = entry.rate(sample_rate)
         options: dict[str, Any] = {}
         if name == "composite" and "pesq_wb" in values:
             options["pesq"] = values["pesq_wb"]  # PESQ is slow and need not be computed twice
         try:
-            result = metric(name).function(*signals, rate, **options)
+            result = entry.function(*at_rate(entry.needs_clean, rate), rate, **options)
         except MetricFailure as failure:
             failures[name] = str(failure)
         else:
             values |= result if isinstance(result, dict) else {name: result}
     return Measurement(values, failures)
+
+
+def _resampled(signal: np.ndarray | None, rate_in: int, rate_out: int) -> np.ndarray | None:
+    return None if signal is None else resample(signal, rate_in, rate_out)
