@@ -86,6 +86,7 @@ def test_a_recipe_states_what_it_changes_and_mistakes_are_named() -> None:
     [
         ({"rumble": 1.2}, r"augment\.rumble: 1\.2"),
         ({"rumble_db": (5, 1)}, r"augment\.rumble_db"),
+        ({"rumble_hz": (5, 100)}, r"augment\.rumble_hz: .*between 10 and 400"),
         ({"reference": "damp"}, r"augment\.reference.*dry, early, wet"),
         ({"clean": 0.6, "noise_only": 0.6}, "a sum of at most 1"),
         ({"clipping_db": (-3, 1)}, "0 or more dB"),
@@ -185,6 +186,15 @@ def test_rumble_and_hum_lie_over_the_noise_by_the_level_drawn() -> None:
             scaled = sounds().noise * (made.clean[0] / sounds().speech[0])
             assert rms_db(low) - rms_db(scaled) == pytest.approx(10, abs=0.1)
             assert share_below(low, 700) > 0.98
+
+
+def test_rumble_lies_below_the_limit_drawn() -> None:
+    for limit_hz in (15.0, 150.0):
+        chances = replace(NOTHING, rumble=1.0, rumble_db=(60.0, 60.0), rumble_hz=(limit_hz, limit_hz))
+        made = Degrader(chances, RATE)(np.random.default_rng(1), sounds(), more, None, None)
+        low = made.noisy - made.clean
+        assert share_below(low, 2 * limit_hz) > 0.95
+        assert share_below(low, limit_hz / 3) < 0.7
 
 
 def test_shaping_speech_shapes_its_reference_and_keeps_the_level() -> None:

@@ -23,7 +23,7 @@ FADE_S = 0.01
 
 # Extra samples at LOW_RATE on both sides, cut off at the end: filters settle in the first ones, and the resampling by
 # FFT treats the signal as periodic, so its two ends leak into each other.
-_MARGIN = 50
+_MARGIN = 200
 
 
 def rumble_samples(length: int, sample_rate: int) -> int:

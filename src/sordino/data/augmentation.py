@@ -29,8 +29,10 @@ class Augmentation:
         noises: probability that a second noise is added to the first, and then again for a third.
         bursts: probability that short sounds, cut from the loudest part of another noise, are added to the noise.
         bursts_db: their level relative to the noise in dB.
-        rumble: probability that low-frequency noise (below 200 Hz, of slowly changing level) is added to the noise.
+        rumble: probability that low-frequency noise of slowly changing level is added to the noise.
         rumble_db: its level relative to the noise in dB.
+        rumble_hz: its upper limit in Hz, drawn uniformly on a logarithmic scale. In field recordings most of the noise's
+            energy is often below 30 Hz, where nobody hears it.
         hum: probability that mains hum (harmonics of 50 or 60 Hz) is added to the noise.
         hum_db: its level relative to the noise in dB.
         clean: probability that there is no noise at all, so that a network learns to leave clean speech unchanged.
@@ -52,7 +54,8 @@ class Augmentation:
     bursts: float = 0.15
     bursts_db: tuple[float, float] = (0.0, 15.0)
     rumble: float = 0.5
-    rumble_db: tuple[float, float] = (-5.0, 15.0)
+    rumble_db: tuple[float, float] = (-5.0, 20.0)
+    rumble_hz: tuple[float, float] = (12.0, 200.0)
     hum: float = 0.1
     hum_db: tuple[float, float] = (-15.0, 10.0)
     clean: float = 0.04
@@ -80,6 +83,8 @@ class Augmentation:
                 raise InputError(where, f"{value}", "a probability between 0 and 1")
         if self.clean + self.noise_only > 1:
             raise InputError("augment", f"clean {self.clean} and noise_only {self.noise_only}", "a sum of at most 1")
+        if not 10 <= self.rumble_hz[0] <= self.rumble_hz[1] <= 400:
+            raise InputError("augment.rumble_hz", f"{list(self.rumble_hz)}", "between 10 and 400 Hz")
         if self.clipping_db[0] < 0:
             raise InputError("augment.clipping_db", f"{list(self.clipping_db)}", "0 or more dB below the peak")
 

@@ -165,7 +165,8 @@ class Degrader:
         base_db = rms_db(noise)
         if rng := stages.generator("rumble", chances.rumble):
             level_db = rng.uniform(*chances.rumble_db)
-            noise = _add(noise, draw_rumble(rng, length, self.sample_rate), level_db, base_db)
+            rumble = draw_rumble(rng, length, self.sample_rate, chances.rumble_hz)
+            noise = _add(noise, rumble, level_db, base_db)
         if rng := stages.generator("hum", chances.hum):
             level_db = rng.uniform(*chances.hum_db)
             noise = _add(noise, draw_hum(rng, length, self.sample_rate), level_db, base_db)

@@ -58,9 +58,12 @@ def draw_shape(rng: np.random.Generator, most_db: float, sample_rate: int) -> np
     return np.concatenate(chain)
 
 
-def draw_rumble(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndarray:
-    """Draw noise below a limit of 30 to 200 Hz, whose level varies by up to 8 dB up and down: float32 ``[T]``."""
-    band_hz = rng.uniform(8, 25), math.exp(rng.uniform(math.log(30), math.log(200)))
+def draw_rumble(
+    rng: np.random.Generator, length: int, sample_rate: int, limits_hz: tuple[float, float]
+) -> np.ndarray:
+    """Draw noise below a limit from ``limits_hz``, whose level varies by up to 8 dB up and down: float32 ``[T]``."""
+    lowest, highest = limits_hz
+    band_hz = rng.uniform(2, 10), math.exp(rng.uniform(math.log(lowest), math.log(highest)))
     # Two levels per second, and one at either end.
     swell_db = rng.uniform(0, 8) * rng.uniform(-1, 1, 2 + math.ceil(2 * length / sample_rate))
     white = rng.standard_normal(rumble_samples(length, sample_rate))
