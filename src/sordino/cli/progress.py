@@ -31,7 +31,8 @@ class Display:
 
     def __init__(self) -> None:
         self._tasks: dict[str, TaskID] = {}
-        self._printed: dict[str, tuple[float, float]] = {}  # task -> when it began, and when its last line was printed
+        # task -> when and at which step it began, and when its last line was printed
+        self._printed: dict[str, tuple[float, int, float]] = {}
 
     def __enter__(self) -> Display:
         return self
@@ -77,12 +78,12 @@ class Display:
 
     def _line(self, task: str, done: int, total: int, figures: str) -> None:
         now = time.monotonic()
-        started, printed = self._printed.setdefault(task, (now, now))
+        started, first, printed = self._printed.setdefault(task, (now, done, now))
         if now - printed < LINE_EVERY_S and done < total:
             return
-        # The first report comes after the first step, so the rate is that of the steps since.
-        left = (now - started) / max(done - 1, 1) * (total - done)
-        self._printed[task] = (started, now)
+        # The rate is that of the steps since the first report: a resumed run does not begin at 0.
+        left = (now - started) / max(done - first, 1) * (total - done)
+        self._printed[task] = (started, first, now)
         _print(self._console, f"{task}: {done}/{total}, {left:.0f} s left  {figures}")
 
 
