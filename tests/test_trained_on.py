@@ -1,4 +1,4 @@
-"""A network trained on a differentiable PESQ or STOI is said to be so wherever these are shown."""
+"""A network trained on a metric is said to be so wherever the metric is shown."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from sordino.report.study_cells import StudyCell
 from sordino.report.study_tables import study_tables
 
 pytestmark = pytest.mark.usefixtures("few_test_pairs")
-PESQ, STOI, BOTH = ("perceptual",), ("stoi",), ("perceptual", "stoi")
+PESQ, STOI, BOTH, LLR = ("perceptual",), ("stoi",), ("perceptual", "stoi"), ("llr",)
 SENTENCE = "trained on a differentiable PESQ; read ESTOI, SI-SDR and DNSMOS beside its PESQ."
 SENTENCES = {
     PESQ: SENTENCE,
     STOI: "trained on a differentiable STOI; read PESQ, SI-SDR and DNSMOS beside its STOI.",
     BOTH: "trained on a differentiable PESQ and STOI; read SI-SDR and DNSMOS beside its PESQ and STOI.",
+    LLR: "trained on a differentiable LLR; read PESQ, ESTOI, SI-SDR and DNSMOS beside its CSIG and COVL.",
 }
 
 
@@ -57,6 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"loss": {"compressed": {}, "perceptual": {}}}, PESQ),
         ({"loss": {"stoi": {"extended": True}}}, STOI),
         ({"loss": {"stoi": {}}, "distill": {"output": {"loss": {"l1": 1, "perceptual": 0.1}}}}, BOTH),
+        ({"loss": {"llr": {}}}, LLR),
         ({"loss": {"perceptual": None}}, ()),
         ({"loss": {"perceptual": {}}, "weights": {"loss/perceptual": 0.0}}, ()),
         ({"loss": {"perceptual": {}}, "weights": {"loss/perceptual": 0.0}, "stages": [{}]}, ()),

@@ -1,6 +1,6 @@
 """The note below tables for networks that were trained on a metric which the table shows.
 
-A network trained on a differentiable PESQ or STOI has a higher PESQ or STOI than its quality deserves. Training writes
+A network trained on a differentiable PESQ has a higher PESQ than its quality deserves, and so with other metrics. Training writes
 into the header of the checkpoint whether that is so; ONNX files and scores take it over; and every table with such a
 network gets a sentence about it.
 """
@@ -8,18 +8,17 @@ network gets a sentence about it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-METRICS = {"perceptual": "PESQ", "stoi": "STOI"}
+METRICS = {"perceptual": "PESQ", "stoi": "STOI", "llr": "LLR"}
 """Loss -> the metric that it computes. A header or a set of scores has the loss as a key that is true where it was part
 of the training."""
-BESIDE = {
-    ("perceptual",): "ESTOI, SI-SDR and DNSMOS",
-    ("stoi",): "PESQ, SI-SDR and DNSMOS",
-    ("perceptual", "stoi"): "SI-SDR and DNSMOS",
-}
-"""Losses of a training -> metrics to read beside theirs. ESTOI is too near STOI to tell something else."""
+SHOWN = {"perceptual": ("PESQ",), "stoi": ("STOI",), "llr": ("CSIG", "COVL")}
+"""Loss -> the columns of a table that its metric decides or is a part of."""
+BESIDE = {"PESQ": "perceptual", "ESTOI": "stoi", "SI-SDR": "", "DNSMOS": ""}
+"""Metrics to read beside those of a training -> the loss that excludes them. ESTOI is too near STOI to tell something
+else."""
 
 Losses = tuple[str, ...]
 """Names of losses in the order of ``METRICS``."""
@@ -33,11 +32,11 @@ def notes(trained: Iterable[tuple[str, Losses]]) -> list[str]:
             groups[losses].append(name)
     sentences = []
     for losses, names in groups.items():
-        metrics = " and ".join(METRICS[loss] for loss in losses)
+        metrics = _listed([METRICS[loss] for loss in losses])
+        columns = _listed([column for loss in losses for column in SHOWN[loss]])
+        beside = _listed([metric for metric, loss in BESIDE.items() if loss not in losses])
         listed = ", ".join(names)
-        sentences.append(
-            f"{listed}: trained on a differentiable {metrics}; read {BESIDE[losses]} beside its {metrics}."
-        )
+        sentences.append(f"{listed}: trained on a differentiable {metrics}; read {beside} beside its {columns}.")
     return sentences
 
 
@@ -98,3 +97,9 @@ def recipe_trains_on(recipe: Mapping[str, Any]) -> Losses:
     return ordered(
         loss for loss, names in terms.items() if any(stage.get(one, 1.0) != 0 for one in names for stage in stages)
     )
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Join words as a sentence does: ``a, b and c``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sordino.losses.compressed import Compressed
+from sordino.losses.llr import Llr
 from sordino.losses.perceptual import Perceptual
 from sordino.losses.si_sdr import SiSdr
 from sordino.losses.snr import Snr
@@ -33,6 +34,7 @@ LOSSES: dict[str, type[nn.Module]] = {
     "si_sdr": SiSdr,
     "snr": Snr,
     "stoi": Stoi,
+    "llr": Llr,
 }
 """Catalogue of losses: name -> class, whose constructor is the recipe's schema."""
 
@@ -40,6 +42,7 @@ __all__ = [
     "L1",
     "LOSSES",
     "Compressed",
+    "Llr",
     "MultiResolution",
     "Perceptual",
     "SiSdr",

@@ -1,0 +1,100 @@
+"""A differentiable log-likelihood ratio (LLR): the distance of spectral envelopes that CSIG and COVL contain.
+
+Itakura: "Minimum prediction residual principle applied to speech recognition", IEEE TASSP 1975; Quackenbush, Barnwell,
+Clements: "Objective Measures of Speech Quality", 1988. The envelope of a frame is that of a linear predictor of order
+16. With a_c and a_e the predictors of the clean and the estimated frame, and R_c the Toeplitz matrix of the clean
+frame's autocorrelation, the loss of a frame is log(a_e R_c a_e' / a_c R_c a_c'): how much worse the estimate's
+predictor does on clean speech than the clean frame's own.
+
+A predictor fits the shape of a spectrum on a logarithmic scale and ignores its level, so quiet frames and quiet
+frequencies count as much as loud ones. That is what losses on magnitudes lack: a network that takes out too much of the
+high frequencies, or of a recording's own background, costs them nothing. It sees neither phases nor levels, so it is a
+term among others, never the only one. Wherever CSIG and COVL of a network that was trained on it are shown, a note says
+so.
+
+It agrees with the metric (``sordino.metrics.composite``) to 0.02 on average over noisy speech
+(tests/test_losses_llr.py). Differences from it: every second frame counts, and white noise 80 dB below the clean speech
+is added to both spectra, because digital silence has no predictor. Where the reference is silent, loss and gradient are
+0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sordino.losses.silence import is_silent
+
+RATE = 16000
+FRAME, HOP, FFT, ORDER = 480, 240, 512, 16
+FLOOR = 1e-8  # power of the white noise that is added, relative to that of the clean speech
+ROUNDING = 1e-12  # the same relative to the frame's own power: for loud frames with steep spectra
+KEPT = 0.95  # share of the frames that count: the metric leaves out the worst, and so does the loss
+
+
+class Llr(nn.Module):
+    """Log-likelihood ratio, one value per item: 0 for a perfect estimate, 0.5 to 1 for noisy speech.
+
+    For 16 kHz only. It computes in float64, which predictors of steep spectra need.
+    """
+
+    sample_rate = RATE
+    window: Tensor
+    cosines: Tensor
+    lags: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        n = torch.arange(1, FRAME + 1, dtype=torch.float64)
+        self.register_buffer("window", 0.5 * (1 - torch.cos(2 * math.pi * n / (FRAME + 1))), persistent=False)
+        # The autocorrelation at a lag is a sum of the power spectrum times a cosine; all bins but two count twice.
+        bins, lags = torch.arange(FFT // 2 + 1, dtype=torch.float64), torch.arange(ORDER + 1)
+        twice = torch.full_like(bins, 2.0)
+        twice[[0, -1]] = 1.0
+        cosines = torch.cos(2 * math.pi / FFT * bins.unsqueeze(1) * lags) * (twice / FFT).unsqueeze(1)
+        self.register_buffer("cosines", cosines, persistent=False)
+        self.register_buffer("lags", (lags.unsqueeze(1) - lags).abs(), persistent=False)
+
+    def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
+        """Compute the loss of ``estimate`` against ``reference``, [B,T] at 16 kHz; ``noisy`` is unused. Returns [B]."""
+        with torch.autocast(reference.device.type, enabled=False):
+            silent = is_silent(reference)
+            level = torch.where(silent, 1.0, reference.detach().double().square().mean(-1)).sqrt().unsqueeze(-1)
+            of_clean = self._autocorrelation(reference.double() / level)
+            of_estimate = self._autocorrelation(estimate.double() / level)
+            toeplitz = of_clean[..., self.lags]
+            error, least = (_residual(_predictor(each), toeplitz) for each in (of_estimate, of_clean))
+            ratio = torch.log(error / least)
+            kept = ratio.detach() <= torch.quantile(ratio.detach(), KEPT, dim=-1, keepdim=True)
+            loss = torch.where(kept, ratio, 0.0).sum(-1) / kept.sum(-1)
+            return torch.where(silent, 0.0, loss).to(estimate.dtype)
+
+    def _autocorrelation(self, wave: Tensor) -> Tensor:
+        """Compute the autocorrelation of the frames of ``wave`` [B,T] at lags 0 to 16, [B,N,17], with the floor."""
+        frames = F.pad(wave, (0, max(0, FRAME - wave.shape[-1]))).unfold(-1, FRAME, HOP) * self.window.double()
+        spectrum = torch.fft.rfft(frames, FFT)
+        power = spectrum.real.square() + spectrum.imag.square()
+        correlation = power @ self.cosines.double()
+        energy = correlation[..., :1]
+        raised = energy * (1 + ROUNDING) + FLOOR * self.window.double().square().sum()
+        return torch.cat([raised, correlation[..., 1:]], dim=-1)
+
+
+def _predictor(correlation: Tensor) -> Tensor:
+    """Compute prediction error filters [B,N,17], with first tap 1, from autocorrelations by Levinson-Durbin."""
+    error = correlation[..., :1]
+    taps = torch.ones_like(error)
+    for order in range(1, ORDER + 1):
+        reflection = -(taps * correlation[..., 1 : order + 1].flip(-1)).sum(-1, keepdim=True) / error
+        longer = F.pad(taps, (0, 1))
+        taps = longer + reflection * longer.flip(-1)
+        error = error * (1 - reflection.square())
+    return taps
+
+
+def _residual(taps: Tensor, toeplitz: Tensor) -> Tensor:
+    """Compute the energy [B,N] that filters ``taps`` [B,N,17] leave of frames with matrices [B,N,17,17]."""
+    return ((taps.unsqueeze(-2) @ toeplitz).squeeze(-2) * taps).sum(-1)
