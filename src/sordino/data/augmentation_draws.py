@@ -58,9 +58,7 @@ def draw_shape(rng: np.random.Generator, most_db: float, sample_rate: int) -> np
     return np.concatenate(chain)
 
 
-def draw_rumble(
-    rng: np.random.Generator, length: int, sample_rate: int, limits_hz: tuple[float, float]
-) -> np.ndarray:
+def draw_rumble(rng: np.random.Generator, length: int, sample_rate: int, limits_hz: tuple[float, float]) -> np.ndarray:
     """Draw noise below a limit from ``limits_hz``, whose level varies by up to 8 dB up and down: float32 ``[T]``."""
     lowest, highest = limits_hz
     band_hz = rng.uniform(2, 10), math.exp(rng.uniform(math.log(lowest), math.log(highest)))
