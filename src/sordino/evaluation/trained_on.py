@@ -1,8 +1,8 @@
 """The note below tables for networks that were trained on a metric which the table shows.
 
 A network trained on a differentiable PESQ has a higher PESQ than its quality deserves, and so with other metrics.
-Training writes into the header of the checkpoint whether that is so; ONNX files and scores take it over; and every table
-with such a network gets a sentence about it.
+Training writes into the header of the checkpoint whether that is so; ONNX files and scores take it over; and every
+table with such a network gets a sentence about it.
 """
 
 from __future__ import annotations
