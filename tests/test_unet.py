@@ -209,11 +209,11 @@ class Both(models.Enhancer):
 
     def forward(self, noisy: Tensor) -> Tensor:
         frames = noisy[:, : noisy.shape[-1] // 32 * 32].unflatten(-1, (-1, 32))
-        spectrum = self.fourier(frames)
-        x, memory = self.gru(spectrum[..., 0], spectrum.new_ones(4, 1, 5))
+        real, imaginary = self.fourier(frames)
+        x, memory = self.gru(real, real.new_ones(4, 1, 5))
         x, (hidden, cell) = self.lstm(x.transpose(0, 1))
         mask = torch.nn.functional.pad(x.transpose(0, 1) + hidden.sum() + cell.sum() + memory.sum(), (0, 1))
-        return self.fourier.inverse(spectrum * mask.unsqueeze(-1)).flatten(1)
+        return self.fourier.inverse(real * mask, imaginary * mask).flatten(1)
 
 
 def test_recurrent_layers_and_transforms_are_exported_as_they_are(tmp_path: pytest.TempPathFactory) -> None:

@@ -106,18 +106,28 @@ class DualPath(nn.Module):
     def __init__(self, channels: int, bands: int) -> None:
         super().__init__()
         self.across = Gru(channels, channels // 2, batch_first=True, bidirectional=True)
-        self.along = Gru(channels, channels, batch_first=True)
+        self.along = Gru(channels, channels)
         self.linears = nn.ModuleList(nn.Linear(channels, channels) for _ in range(2))
         self.norms = nn.ModuleList(nn.LayerNorm([bands, channels]) for _ in range(2))
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Process ``x`` [B,N,F,C] with ``hidden`` [B,F,C], the state of the GRU over time; returns both, updated."""
-        batch, bands = x.shape[0], x.shape[2]
+        batch, _, bands, channels = x.shape
         y, _ = self.across(x.flatten(0, 1))
         x = x + self.norms[0](self.linears[0](y).unflatten(0, (batch, -1)))
-        y, memory = self.along(x.transpose(1, 2).flatten(0, 1), hidden.flatten(0, 1).unsqueeze(0))
-        y = self.linears[1](y).unflatten(0, (batch, bands)).transpose(1, 2)
-        return x + self.norms[1](y), memory.squeeze(0).unflatten(0, (batch, bands))
+        y, memory = self.along(_frames_first(x), hidden.reshape(1, -1, channels))
+        x = x + self.norms[1](_items_first(self.linears[1](y), batch))
+        return x, memory.reshape(batch, bands, channels)
+
+
+def _frames_first(x: Tensor) -> Tensor:
+    """Order [B,N,F,C] as a GRU over time takes it, [N,B F,C]: for one item, as in a stream, without a transposition."""
+    return x.flatten(0, 1) if len(x) == 1 else x.transpose(0, 1).flatten(1, 2)
+
+
+def _items_first(y: Tensor, batch: int) -> Tensor:
+    """Order [N,B F,C] as [B,N,F,C] again."""
+    return y.unsqueeze(0) if batch == 1 else y.unflatten(1, (batch, -1)).transpose(0, 1)
 
 
 class DualPathNetwork(StreamingEnhancer):
@@ -199,7 +209,7 @@ class DualPathNetwork(StreamingEnhancer):
         features = compress(spectrum, POWER_FLOOR, silent_zero=True)
         mean, level = self.level(features[:, 2:], level)
         mask, hidden = self._mask(self.bands.merge(features / mean), hidden)
-        estimate, tail = self.stft.synthesise(masked(spectrum, self.bands.split(mask)), tail)
+        estimate, tail = self.stft.synthesise(*masked(spectrum, self.bands.split(mask)), tail)
         return estimate, (past, tail, level, *hidden)
 
     def _mask(self, x: Tensor, hidden: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:

@@ -34,34 +34,31 @@ class RealFourier(nn.Module):
         self.sines: Tensor
         self.ends: Tensor
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Transform [...,window] -> [...,F,2]."""
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Transform [...,window]; returns real and imaginary part, [...,F] each."""
         if not torch.compiler.is_exporting():
-            return torch.view_as_real(torch.fft.rfft(frames))
+            spectrum = torch.fft.rfft(frames)
+            return spectrum.real, spectrum.imag
         # Samples n and window - n are multiplied by the same cosine and by opposite sines, so their sum and difference
         # need only half of each matrix.
         head = frames[..., : len(self.ends)]
         tail = torch.cat([frames[..., :1], frames.flip(-1)[..., : len(self.ends) - 1]], dim=-1)
-        real = ((head + tail) * self.ends) @ self.cosines
-        return torch.stack([real, (tail - head) @ self.sines], dim=-1)
+        return ((head + tail) * self.ends) @ self.cosines, (tail - head) @ self.sines
 
-    def inverse(self, spectrum: Tensor) -> Tensor:
-        """Transform back, [...,F,2] -> [...,window]."""
+    def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Transform back: real and imaginary part, [...,F] each -> [...,window]."""
         if not torch.compiler.is_exporting():
-            return torch.fft.irfft(torch.view_as_complex(spectrum.contiguous()), self.window)
-        even = (spectrum[..., 0] * self.ends) @ self.cosines
-        odd = spectrum[..., 1] @ self.sines
+            return torch.fft.irfft(torch.complex(real, imaginary), self.window)
+        even, odd = (real * self.ends) @ self.cosines, imaginary @ self.sines
         tail = (even + odd)[..., 1:-1].flip(-1)
         return torch.cat([even - odd, tail], dim=-1) * (2 / self.window)
 
 
-def masked(spectrum: Tensor, mask: Tensor) -> Tensor:
-    """Multiply a spectrum [B,2,N,F] by a complex mask [B,2,N,F]; returns [B,2,N,F]."""
+def masked(spectrum: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Multiply a spectrum by a complex mask, both [B,2,N,F]; returns real and imaginary part, [B,N,F] each."""
     real, imaginary = spectrum.unbind(1)
     mask_real, mask_imaginary = mask.unbind(1)
-    product_real = real * mask_real - imaginary * mask_imaginary
-    product_imaginary = real * mask_imaginary + imaginary * mask_real
-    return torch.stack([product_real, product_imaginary], dim=1)
+    return real * mask_real - imaginary * mask_imaginary, real * mask_imaginary + imaginary * mask_real
 
 
 def compress(spectrum: Tensor, power_floor: float, silent_zero: bool = False) -> Tensor:

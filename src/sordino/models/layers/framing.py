@@ -65,14 +65,15 @@ class StreamingStft(nn.Module):
             last = first - earlier
             parts.append(hops[:, first:last] if last else hops[:, first:])
         frames = torch.cat(parts, dim=-1)
-        spectrum = self.fourier(frames * self.weights).movedim(-1, 1)
+        spectrum = torch.stack(self.fourier(frames * self.weights), dim=1)
         return spectrum, _joined([hops[:, index] for index in range(-earlier, 0)])
 
-    def synthesise(self, spectrum: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+    def synthesise(self, real: Tensor, imaginary: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the samples that are complete with the frames of a spectrum.
 
         Args:
-            spectrum: [B,2,N,F].
+            real: part of the spectrum, [B,N,F].
+            imaginary: part of the spectrum, [B,N,F].
             tail: sum of the earlier frames over the next ``window - hop`` samples, [B,window-hop].
 
         Returns:
@@ -80,7 +81,7 @@ class StreamingStft(nn.Module):
         """
         # The squared weights of all frames that overlap sum to overlap / 2.
         weights = self.weights if self.overlap == 2 else self.weights * (2 / self.overlap)
-        *parts, total = (self.fourier.inverse(spectrum.movedim(1, -1)) * weights).split(self.hop, dim=-1)
+        *parts, total = (self.fourier.inverse(real, imaginary) * weights).split(self.hop, dim=-1)
         # A tensor that is a single hop is not split: the exported graph has no operator for it then.
         tails = tail.split(self.hop, dim=-1) if len(parts) > 1 else [tail]
         new_tails = []

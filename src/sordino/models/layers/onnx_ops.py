@@ -102,7 +102,7 @@ def _emit_layers(
             dtypes=[x.dtype] * len(shapes),
             shapes=shapes,
         )
-        x = y.transpose(1, 2).flatten(2)
+        x = y.squeeze(1) if directions == 1 else y.transpose(1, 2).flatten(2)
         for of_layers, of_layer in zip(last_states, last, strict=True):
             of_layers.append(of_layer)
     output = x.transpose(0, 1) if module.batch_first else x
