@@ -5,6 +5,7 @@ Floats are float32 with full scale at +-1; an integer of n bits is the float tim
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -88,11 +89,11 @@ def to_float(samples: np.ndarray, where: str) -> np.ndarray:
     """
     if samples.dtype == np.int16:
         return samples.astype(np.float32) / 2**15
-    if not np.issubdtype(samples.dtype, np.floating):
+    if samples.dtype.kind != "f":
         raise InputError(where, f"values of type {samples.dtype}", "floating point with full scale at 1, or int16")
-    if not np.isfinite(samples).all():
+    peak = float(np.abs(samples).max(initial=0.0))  # NaN if any sample is
+    if not math.isfinite(peak):
         raise InputError(where, "NaN or infinite samples", "finite samples", "repair the recording first")
-    peak = float(np.abs(samples).max(initial=0.0))
     if peak > LOUDEST:
         hint = "divide samples that were 16-bit integers by 32768"
         raise InputError(where, f"a peak of {peak:g}", "floating point with full scale at 1", hint)

@@ -31,9 +31,24 @@ class Unfinished(InputError):
 class _Pass:
     """A pass that is under way."""
 
-    def __init__(self, options: ort.RunOptions, limit_s: float) -> None:
-        self.options, self.limit_s, self.end = options, limit_s, time.monotonic() + limit_s
-        self.interrupted = False
+    def __init__(self, options: ort.RunOptions, named: Mapping[str, np.ndarray]) -> None:
+        self.options, self.interrupted = options, False
+        self._named, self._began = named, time.monotonic()
+
+    # Counted only when the thread looks, as a hop of a stream takes a fraction of a millisecond.
+    @property
+    def size(self) -> int:
+        """Values of the largest input."""
+        return max((array.size for array in self._named.values()), default=0)
+
+    @property
+    def limit_s(self) -> float:
+        """Seconds that the pass may take."""
+        return LIMIT_S + PER_VALUE_S * self.size
+
+    def too_long(self) -> bool:
+        """Whether it has taken longer than that."""
+        return time.monotonic() - self._began > self.limit_s
 
 
 _passes: set[_Pass] = set()
@@ -57,10 +72,9 @@ def run(
         Unfinished: it took too long.
         KeyboardInterrupt: Ctrl-C.
     """
-    if _watch is None or not _watch.is_alive():
+    if _watch is None:
         _start()
-    size = max((array.size for array in named.values()), default=0)
-    one = _Pass(options or ort.RunOptions(), LIMIT_S + PER_VALUE_S * size)
+    one = _Pass(options or ort.RunOptions(), named)
     _passes.add(one)
     try:
         return [np.asarray(array) for array in session.run(None, named, one.options)]
@@ -69,7 +83,7 @@ def run(
             raise
         if one.interrupted:
             raise KeyboardInterrupt from None
-        found = f"has not finished {size} values after {one.limit_s:.0f} s"
+        found = f"has not finished {one.size} values after {one.limit_s:.0f} s"
         raise Unfinished(
             path, found, hint="its graph may never end; try a shorter recording or another model"
         ) from None
@@ -81,7 +95,7 @@ def _start() -> None:
     """Start the thread that watches, once in each process."""
     global _watch, _wakes
     with _starting:
-        if _watch is not None and _watch.is_alive():
+        if _watch is not None:
             return
         own, (woken, _wakes) = _wakes, os.pipe()  # own is that of the process which this one is a copy of
         os.set_blocking(_wakes, False)
@@ -100,8 +114,17 @@ def _look(woken: int) -> None:
         numbers = os.read(woken, 4096) if ready else b""
         # Where somebody else handles the signal, he decides what ends.
         interrupted = signal.SIGINT in numbers and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        now = time.monotonic()
         for one in list(_passes):
-            if interrupted or now > one.end:
+            if interrupted or one.too_long():
                 one.interrupted = interrupted
                 one.options.terminate = True
+
+
+def _forget() -> None:
+    """Forget the thread and its passes in a copy of the process, which has neither."""
+    global _watch
+    _watch = None
+    _passes.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
