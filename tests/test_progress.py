@@ -24,13 +24,13 @@ def test_a_display_is_a_progress_and_tells_a_log_file_the_end_and_no_step_before
 def test_the_time_left_of_a_resumed_run_counts_its_own_steps_alone(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter([0.0, 40.0, 80.0])
+    now = iter([0.0, 40.0, 80.0, 120.0])
     monkeypatch.setattr("time.monotonic", lambda: next(now))
     with Display() as show:
-        for done in (1000, 1020, 1040):
+        for done in (1000, 1000, 1020, 1040):
             show("training", done, 1060, {})
     lines = [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()]
-    assert lines == ["training: 1020/1060, 80 s left", "training: 1040/1060, 40 s left"]
+    assert lines == ["training: 1000/1060", "training: 1020/1060, 160 s left", "training: 1040/1060, 60 s left"]
 
 
 def test_brackets_in_titles_and_paths_are_brackets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,10 +81,10 @@ class Display:
         started, first, printed = self._printed.setdefault(task, (now, done, now))
         if now - printed < LINE_EVERY_S and done < total:
             return
-        # The rate is that of the steps since the first report: a resumed run does not begin at 0.
-        left = (now - started) / max(done - first, 1) * (total - done)
         self._printed[task] = (started, first, now)
-        _print(self._console, f"{task}: {done}/{total}, {left:.0f} s left  {figures}")
+        # The rate is that of the steps since the first report: a resumed run does not begin at 0.
+        left = f", {(now - started) / (done - first) * (total - done):.0f} s left" if done > first else ""
+        _print(self._console, f"{task}: {done}/{total}{left}  {figures}")
 
 
 class Line:
