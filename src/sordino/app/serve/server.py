@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import threading
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from typing import Any
 
 from sordino.app.serve.folder import own_folder
@@ -74,6 +74,14 @@ def _launch(service: Service, host: str, port: int | None, names: Sequence[str])
     blocks = page.build(service)
     blocks.queue(default_concurrency_limit=1, max_size=QUEUE)
     largest = round(service.limits.megabytes * 1e6)
+
+    @asynccontextmanager
+    async def guarded(app: Any) -> AsyncGenerator[None, None]:
+        # Outermost: what Gradio adds itself, such as its answer to preflights of other origins, lies before its
+        # middleware. And before the port is open, so that no request comes first.
+        app.middleware_stack = Guard(app.middleware_stack, service.visitors.uploads, largest, host, names)
+        yield
+
     try:
         _, address, _ = blocks.launch(
             prevent_thread_lock=True,
@@ -86,6 +94,7 @@ def _launch(service: Service, host: str, port: int | None, names: Sequence[str])
             ssr_mode=False,
             pwa=False,
             footer_links=[],
+            app_kwargs={"lifespan": guarded},
             theme=page.theme(),
             css=page.STYLE,
             head=page.HEAD,
@@ -93,9 +102,9 @@ def _launch(service: Service, host: str, port: int | None, names: Sequence[str])
     except OSError as error:
         found = "none is free" if port is None else f"{port} is not free"
         raise InputError("port", found, hint="give another with --port") from error
-    # Outermost: what Gradio adds itself, such as its answer to preflights of other origins, lies before its middleware.
-    inner: Any = blocks.app.middleware_stack
-    blocks.app.middleware_stack = Guard(inner, service.visitors.uploads, largest, host, names)
+    if not isinstance(blocks.app.middleware_stack, Guard):
+        blocks.close(verbose=False)
+        raise RuntimeError("this version of gradio does not let the guard stand before it")
     return blocks, address
 
 
