@@ -41,12 +41,17 @@ def shared() -> Path:
 @pytest.fixture
 def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for code of the user's, of which nothing is known and nothing stays imported."""
-    monkeypatch.setattr(modules, "_folders", {})
     monkeypatch.setattr(metrics, "_found", {})
     yield tmp_path
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def no_named_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget which modules the tests before named: every process that a test starts would import all of them."""
+    monkeypatch.setattr(modules, "named_modules", {})
 
 
 @pytest.fixture(autouse=True)

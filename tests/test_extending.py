@@ -133,7 +133,7 @@ def test_check_tells_what_does_not_hold_and_exits_with_one(home: Path, capsys: p
 
 def test_a_run_of_another_person_imports_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run.train("student.yaml", out="theirs")
-    modules._folders.clear()
+    modules.named_modules.clear()
     (home / "my_network.py").write_text("raise AssertionError('imported')")
     shutil.copy("my_network.py", "theirs/my_network.py")
     del sys.modules["my_network"]

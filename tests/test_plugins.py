@@ -107,7 +107,7 @@ def test_what_a_file_names_needs_trust_and_functions_do_as_networks(folder: Path
     modules.trust(folder / "halves.py")
     network = models.create("halves:small", gain=0.75)
     models.save(network, tmp_path / "small.safetensors")
-    modules._folders.clear()
+    modules.named_modules.clear()
     with pytest.raises(InputError, match="add --trust halves"):
         models.load(tmp_path / "small.safetensors")
     loaded = models.load(tmp_path / "small.safetensors", trust=folder / "halves.py")

@@ -209,7 +209,7 @@ class DualPathNetwork(StreamingEnhancer):
         features = compress(spectrum, POWER_FLOOR, silent_zero=True)
         mean, level = self.level(features[:, 2:], level)
         mask, hidden = self._mask(self.bands.merge(features / mean), hidden)
-        estimate, tail = self.stft.synthesise(*masked(spectrum, self.bands.split(mask)), tail)
+        estimate, tail = self.stft.synthesise(masked(spectrum, self.bands.split(mask)), tail)
         return estimate, (past, tail, level, *hidden)
 
     def _mask(self, x: Tensor, hidden: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:

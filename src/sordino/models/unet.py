@@ -137,7 +137,7 @@ class UNet(StreamingEnhancer):
             # None stands for silence: a convolution then pads, and need not copy its input behind the last frame.
             caches = [None] * len(caches)
         mask, caches, hidden = self._mask(spectrum, caches, hidden)
-        estimate, unfinished = self.stft.synthesise(*masked(spectrum, mask), unfinished)
+        estimate, unfinished = self.stft.synthesise(masked(spectrum, mask), unfinished)
         return estimate, (past, unfinished, *caches, hidden)
 
     def _mask(

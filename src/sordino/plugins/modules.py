@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 from sordino.errors import InputError
 from sordino.plugins.import_string import is_name
 
-# Module that a person named -> folders in which it is looked for after the installed packages.
-_folders: dict[str, tuple[str, ...]] = {}
+named_modules: dict[str, tuple[str, ...]] = {}
+"""Module that a person named -> folders in which it is looked for after the installed packages."""
 
 
 class Trusted(NamedTuple):
@@ -68,7 +68,7 @@ def demand(name: str, where: object) -> None:
         InputError: the user has not named its module; the message says how to.
     """
     module = name.partition(":")[0]
-    if is_name(name) and not any(_within(module, one) for one in _folders):
+    if is_name(name) and not any(_within(module, one) for one in named_modules):
         found = f"names {name}, which is not part of sordino and was not imported"
         hint = f"if you trust that code, add --trust {module}, or the path of its file; in Python trust={module!r}"
         raise InputError(where, found, hint=hint)
@@ -82,7 +82,7 @@ def demand_names(values: Any, where: object) -> None:
 
 def trusted() -> Trusted:
     """Return the modules that a person named so far, for ``restore``."""
-    return Trusted(dict(_folders), tuple(name for name in _folders if name in sys.modules))
+    return Trusted(dict(named_modules), tuple(name for name in named_modules if name in sys.modules))
 
 
 def restore(state: Trusted, imports: bool = False) -> None:
@@ -92,7 +92,7 @@ def restore(state: Trusted, imports: bool = False) -> None:
         state: of the process that started this one.
         imports: whether to import what that one had imported, so that objects of its classes can be unpickled.
     """
-    _folders.update(state.folders)
+    named_modules.update(state.folders)
     for name in state.imported if imports else ():
         load(name)
 
@@ -149,12 +149,12 @@ def load(module: str) -> ModuleType:
 def _add(module: str, *folders: Path) -> None:
     """Trust a module; the folders that were named last are searched first."""
     places = [str(folder.resolve()) for folder in folders]
-    _folders[module] = tuple(dict.fromkeys([*places, *_folders.get(module, ())]))
+    named_modules[module] = tuple(dict.fromkeys([*places, *named_modules.get(module, ())]))
 
 
 def _folders_of(module: str) -> list[str]:
     found: list[str] = []
-    for name, folders in _folders.items():
+    for name, folders in named_modules.items():
         if _within(module, name):
             found += [folder for folder in folders if folder not in found]
     return found

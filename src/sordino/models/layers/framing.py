@@ -68,12 +68,11 @@ class StreamingStft(nn.Module):
         spectrum = torch.stack(self.fourier(frames * self.weights), dim=1)
         return spectrum, _joined([hops[:, index] for index in range(-earlier, 0)])
 
-    def synthesise(self, real: Tensor, imaginary: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+    def synthesise(self, spectrum: Tensor | tuple[Tensor, Tensor], tail: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the samples that are complete with the frames of a spectrum.
 
         Args:
-            real: part of the spectrum, [B,N,F].
-            imaginary: part of the spectrum, [B,N,F].
+            spectrum: [B,2,N,F], or its real and imaginary part, [B,N,F] each, which need not be stacked for it.
             tail: sum of the earlier frames over the next ``window - hop`` samples, [B,window-hop].
 
         Returns:
@@ -81,6 +80,7 @@ class StreamingStft(nn.Module):
         """
         # The squared weights of all frames that overlap sum to overlap / 2.
         weights = self.weights if self.overlap == 2 else self.weights * (2 / self.overlap)
+        real, imaginary = spectrum if isinstance(spectrum, tuple) else spectrum.unbind(1)
         *parts, total = (self.fourier.inverse(real, imaginary) * weights).split(self.hop, dim=-1)
         # A tensor that is a single hop is not split: the exported graph has no operator for it then.
         tails = tail.split(self.hop, dim=-1) if len(parts) > 1 else [tail]
