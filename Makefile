@@ -1,7 +1,8 @@
 # make demo     the whole road on synthetic data, in a few minutes
 # make test     the tests, in a few minutes on two cores
 # make test-slow  the tests that take long: the demo and its figures, which way up networks begin, by seed, the road of
-#               make results on synthetic data, the export of a student that ships, crowds of uploads, and the wheel
+#               make results on synthetic data, the export of a student that ships, the web page in a browser, the pack
+#               for a GPU, crowds of uploads, and the wheel
 # make check    linters and types
 # make docs     the documentation as a site in build/site; any warning is an error
 # make results  every result from the corpus in data/corpus, in hours; what is done stays done. On synthetic data, in

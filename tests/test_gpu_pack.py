@@ -48,6 +48,7 @@ def corpus(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CLONE, reason="packs what git knows")
 def test_the_pack_holds_code_and_corpus_and_is_small(script: Any, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "pack"
@@ -69,6 +70,7 @@ def test_the_pack_holds_code_and_corpus_and_is_small(script: Any, corpus: Path, 
     assert (out / "corpus" / pair.relative_to(corpus)).read_bytes() == pair.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_pack_above_its_limit_is_refused_and_so_is_half_a_corpus(script: Any, corpus: Path, tmp_path: Path) -> None:
     pack = script("gpu_pack")
     pack["pack_corpus"](corpus, tmp_path / "pack" / "corpus", 24.0, (), 1)
@@ -79,6 +81,7 @@ def test_a_pack_above_its_limit_is_refused_and_so_is_half_a_corpus(script: Any, 
         pack["pack_corpus"](tmp_path, tmp_path / "other", 24.0, (), 1)
 
 
+@pytest.mark.slow
 def test_sources_can_be_left_out(script: Any, corpus: Path, tmp_path: Path) -> None:
     left = next(path for path in (corpus / "noise").rglob("*") if path.is_file())
     (corpus / "noise" / "no").mkdir()
@@ -150,6 +153,7 @@ def test_networks_train_side_by_side_until_the_deadline(script: Any, tmp_path: P
         assert models.load(tmp_path / f"{name}.safetensors").arguments["width"] == width
 
 
+@pytest.mark.slow
 def test_what_is_late_is_stopped_before_the_deadline(script: Any, tmp_path: Path) -> None:
     """It is asked to stop, and ended where it does not."""
     write_pairs(tmp_path / "pairs")

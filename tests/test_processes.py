@@ -83,6 +83,7 @@ def save_gradients(rank: int, folder: Path) -> None:
     torch.save(gradients(), folder / f"{rank}.pt")
 
 
+@pytest.mark.slow
 def test_every_method_has_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
     started = begin(save_gradients, tmp_path)
     wanted = gradients()
@@ -202,6 +203,7 @@ def falls_silent(noisy: Any) -> Any:
     return 0.5 * noisy
 
 
+@pytest.mark.slow
 def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
     changes = ["teacher.callable=test_processes:falls_silent", "unlabelled=null", "stages=null", "weights=null"]
     changes += ["distill.similarity=null", "distill.fitnets=null"]

@@ -58,7 +58,7 @@ def test_rates_without_sense_are_refused(name: str, rate: int) -> None:
 @pytest.mark.parametrize(
     ("name", "rate"),
     [
-        ("dualpath", 48000),
+        pytest.param("dualpath", 48000, marks=pytest.mark.slow),
         pytest.param("unet", 48000, marks=pytest.mark.slow),
         pytest.param("dualpath", 8000, marks=pytest.mark.slow),
     ],

@@ -27,6 +27,7 @@ if CHROMIUM is None:
     pytest.skip(LACKING, allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 onnx = pytest.importorskip("onnx", reason="needs sordino[train]")
+pytestmark = pytest.mark.slow
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
