@@ -17,9 +17,9 @@ NEW = "new"
 LABEL_FREE_TEACHER = "unet-64"
 """The largest of the shipped networks that stream: it teaches where there is no clean speech and no other teacher."""
 
-LOSSES = {"compressed": {}, "perceptual": {}, "snr": {}, "stoi": {}}
-WEIGHTS = {"perceptual": 0.04, "snr": 0.003, "stoi": 0.5}
-"""Of the default student, see benchmarks/real/fresh-base.yaml."""
+LOSSES = {"compressed": {}, "perceptual": {}, "snr": {}, "stoi": {}, "llr": {}}
+WEIGHTS = {"perceptual": 0.06, "snr": 0.003, "stoi": 0.5, "llr": 0.15}
+"""Of the default student, see benchmarks/real/default.yaml."""
 TEST_ITEMS, TEST_FRACTION = 32, 0.1
 
 ROADS = {
