@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -113,3 +114,33 @@ def test_a_commit_is_told_of_our_own_source_alone(tmp_path: Path, monkeypatch: p
     assert commit() == git("rev-parse", "--short", "HEAD") + "-dirty"
     monkeypatch.setenv("PATH", "")
     assert commit() is None  # no git
+
+
+# The pictures of docs/results.md
+
+
+def test_pictures_hold_every_network_of_the_tables(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+
+    pictures = runpy.run_path(str(ROOT / "benchmarks" / "pictures.py"))
+    text = (ROOT / "benchmarks" / "results" / "published.md").read_text("utf-8")
+    figure = Figure()
+    pictures["draw_quality"](figure, text)
+    (speed,) = pictures["rows"](text, "## Speed")
+    for axis, heading in zip(figure.axes, ("## VoiceBank", "## VoiceBank", "## DNS"), strict=True):
+        named = {one.get_text() for one in axis.findobj(Annotation)}
+        scored = {row["Model"].partition(",")[0] for row in pictures["rows"](text, heading)}
+        assert named == scored & speed.keys()
+        assert "dualpath-24" in named
+
+
+def test_a_point_lies_at_the_lead_and_the_gain() -> None:
+    from matplotlib.figure import Figure
+
+    pictures = runpy.run_path(str(ROOT / "benchmarks" / "pictures.py"))
+    row = {"pair": "cosine", "test": "VB", "measure": "PESQ", "teacher": "2.5", "alone": "2.0", "taught": "2.1"}
+    figure = Figure()
+    pictures["draw_gains"](figure, [row])
+    (point,) = [line for line in figure.axes[0].lines if line.get_label() == "cosine"]
+    np.testing.assert_allclose(point.get_xydata(), [[0.5, 0.1]])
