@@ -12,7 +12,7 @@ from torch import Tensor
 
 from helpers.noise import precise
 from sordino.audio.filters import apply_filters, high_shelf
-from sordino.losses import Llr
+from sordino.losses import Llr, llr
 from sordino.metrics.composite import log_likelihood_ratio
 
 RATE = 16000
@@ -35,7 +35,7 @@ def test_it_agrees_with_the_metric_on_real_pairs(shared: Path) -> None:
     for folder in ("voicebank-demand-test", "dns2020-no-reverb"):
         for path in sorted((shared / "corpus" / "pairs" / folder / "noisy").iterdir())[:8]:
             file = next((path.parents[1] / "clean").glob(f"{path.stem}.*"))
-            clean, noisy = soundfile.read(file)[0], soundfile.read(path)[0]
+            clean, noisy = (np.asarray(soundfile.read(one)[0], np.float64) for one in (file, path))
             computed = loss(torch.from_numpy(clean)[None], torch.from_numpy(noisy)[None]).item()
             differences.append(computed - log_likelihood_ratio(clean, noisy))
     assert len(differences) == 12
@@ -60,11 +60,35 @@ def test_level_does_not_count_and_lost_high_frequencies_do() -> None:
     assert loss(clean, dull).item() > 0.2
 
 
+def test_a_value_without_gradient_first_does_not_hinder_training() -> None:
+    clean = speech_like()
+    llr.constants.cache_clear()
+    with torch.inference_mode():
+        loss(clean, clean + 0.1)
+    estimate = (clean + 0.1 * precise(1, clean.shape[-1], seed=2)).requires_grad_()
+    loss(clean, estimate).sum().backward()
+    assert estimate.grad is not None
+
+
 @pytest.mark.parametrize("samples", [100, 480, 1000])
 def test_short_sound_has_a_value(samples: int) -> None:
     clean = precise(1, samples)
     assert loss(clean, clean).item() == pytest.approx(0, abs=1e-9)
     assert loss(clean, clean + 0.5 * precise(1, samples, seed=2)).item() > 0
+
+
+@pytest.mark.parametrize("residual", [1e-1, 1e-3, 1e-5])
+def test_digital_silence_between_words_teaches_nothing(residual: float) -> None:
+    clean, pause = speech_like(), slice(8000, 20000)
+    clean[:, pause] = 0
+    estimate = (clean + residual * speech_like(seed=2)).requires_grad_()
+    value = loss(clean, estimate)
+    (gradient,) = torch.autograd.grad(value.sum(), estimate)
+    inner = slice(pause.start + 480, pause.stop - 480)
+    assert not gradient[:, inner].any()
+    assert gradient[:, : pause.start].any()
+    measured = log_likelihood_ratio(clean.squeeze(0).numpy(), estimate.detach().squeeze(0).numpy())
+    assert value.item() == pytest.approx(measured, rel=0.2, abs=0.01)
 
 
 def test_silence_in_the_reference_teaches_nothing_and_in_the_estimate_something_finite() -> None:

@@ -14,13 +14,15 @@ so.
 
 It agrees with the metric (``sordino.metrics.composite``) to 0.02 on average over noisy speech
 (tests/test_losses_llr.py). Differences from it: every second frame counts, and white noise 80 dB below the clean speech
-is added to both spectra, because digital silence has no predictor. Where the reference is silent, loss and gradient are
-0.
+is added to both spectra, because digital silence has no predictor. A frame whose clean speech is quieter than that
+counts as 0, and so does an item whose reference is silent: there is no envelope to learn.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,49 +40,68 @@ KEPT = 0.95  # share of the frames that count: the metric leaves out the worst, 
 class Llr(nn.Module):
     """Log-likelihood ratio, one value per item: 0 for a perfect estimate, 0.5 to 1 for noisy speech.
 
-    For 16 kHz only. It computes in float64, which predictors of steep spectra need.
+    For 16 kHz only. It computes in float64, which predictors of steep spectra need; on a processor that has none
+    (Apple's), on the CPU.
     """
 
     sample_rate = RATE
-    window: Tensor
-    cosines: Tensor
-    lags: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        n = torch.arange(1, FRAME + 1, dtype=torch.float64)
-        self.register_buffer("window", 0.5 * (1 - torch.cos(2 * math.pi * n / (FRAME + 1))), persistent=False)
-        # The autocorrelation at a lag is a sum of the power spectrum times a cosine; all bins but two count twice.
-        bins, lags = torch.arange(FFT // 2 + 1, dtype=torch.float64), torch.arange(ORDER + 1)
-        twice = torch.full_like(bins, 2.0)
-        twice[[0, -1]] = 1.0
-        cosines = torch.cos(2 * math.pi / FFT * bins.unsqueeze(1) * lags) * (twice / FFT).unsqueeze(1)
-        self.register_buffer("cosines", cosines, persistent=False)
-        self.register_buffer("lags", (lags.unsqueeze(1) - lags).abs(), persistent=False)
 
     def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
         """Compute the loss of ``estimate`` against ``reference``, [B,T] at 16 kHz; ``noisy`` is unused. Returns [B]."""
-        with torch.autocast(reference.device.type, enabled=False):
-            silent = is_silent(reference)
-            level = torch.where(silent, 1.0, reference.detach().double().square().mean(-1)).sqrt().unsqueeze(-1)
-            of_clean = self._autocorrelation(reference.double() / level)
-            of_estimate = self._autocorrelation(estimate.double() / level)
-            toeplitz = of_clean[..., self.lags]
-            error, least = (_residual(_predictor(each), toeplitz) for each in (of_estimate, of_clean))
-            ratio = torch.log(error / least)
-            kept = ratio.detach() <= torch.quantile(ratio.detach(), KEPT, dim=-1, keepdim=True)
-            loss = torch.where(kept, ratio, 0.0).sum(-1) / kept.sum(-1)
-            return torch.where(silent, 0.0, loss).to(estimate.dtype)
+        device = torch.device("cpu") if estimate.device.type == "mps" else estimate.device
+        with torch.autocast(device.type, enabled=False):
+            loss = _trimmed_ratio(reference.to(device).double(), estimate.to(device).double())
+            return loss.to(estimate.device, estimate.dtype)
 
-    def _autocorrelation(self, wave: Tensor) -> Tensor:
-        """Compute the autocorrelation of the frames of ``wave`` [B,T] at lags 0 to 16, [B,N,17], with the floor."""
-        frames = F.pad(wave, (0, max(0, FRAME - wave.shape[-1]))).unfold(-1, FRAME, HOP) * self.window.double()
-        spectrum = torch.fft.rfft(frames, FFT)
-        power = spectrum.real.square() + spectrum.imag.square()
-        correlation = power @ self.cosines.double()
-        energy = correlation[..., :1]
-        raised = energy * (1 + ROUNDING) + FLOOR * self.window.double().square().sum()
-        return torch.cat([raised, correlation[..., 1:]], dim=-1)
+
+def _trimmed_ratio(reference: Tensor, estimate: Tensor) -> Tensor:
+    """Compute the loss [B] of two float64 signals [B,T]."""
+    silent = is_silent(reference)
+    level = torch.where(silent, 1.0, reference.detach().square().mean(-1)).sqrt().unsqueeze(-1)
+    of_clean, of_estimate = (_autocorrelation(wave / level) for wave in (reference, estimate))
+    toeplitz = of_clean[..., constants(reference.device).lags]
+    error, least = (_residual(_predictor(each), toeplitz) for each in (of_estimate, of_clean))
+    spoken = of_clean[..., 0] > 2 * constants(reference.device).floor
+    ratio = torch.where(spoken, torch.log(error / least), 0.0)
+    kept = ratio.detach() <= torch.quantile(ratio.detach(), KEPT, dim=-1, keepdim=True)
+    loss = torch.where(kept, ratio, 0.0).sum(-1) / kept.sum(-1)
+    return torch.where(silent, 0.0, loss)
+
+
+def _autocorrelation(wave: Tensor) -> Tensor:
+    """Compute the autocorrelation of the frames of ``wave`` [B,T] at lags 0 to 16, [B,N,17], with the floor."""
+    fixed = constants(wave.device)
+    frames = F.pad(wave, (0, max(0, FRAME - wave.shape[-1]))).unfold(-1, FRAME, HOP) * fixed.window
+    spectrum = torch.fft.rfft(frames, FFT)
+    correlation = (spectrum.real.square() + spectrum.imag.square()) @ fixed.cosines
+    raised = correlation[..., :1] * (1 + ROUNDING) + fixed.floor
+    return torch.cat([raised, correlation[..., 1:]], dim=-1)
+
+
+class Constants(NamedTuple):
+    """Constants of the loss on one device."""
+
+    window: Tensor
+    """[480]."""
+    cosines: Tensor
+    """[257,17]: a power spectrum times this is an autocorrelation."""
+    lags: Tensor
+    """[17,17]: the lag at each place of a Toeplitz matrix."""
+    floor: Tensor
+    """Energy of the added noise in a frame of speech whose mean power is 1."""
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # tensors made in that mode could not take part in training later
+def constants(device: torch.device) -> Constants:
+    """Return the constants on a device, made once."""
+    window = 0.5 * (1 - torch.cos(2 * math.pi * torch.arange(1, FRAME + 1, dtype=torch.float64) / (FRAME + 1)))
+    bins, lags = torch.arange(FFT // 2 + 1, dtype=torch.float64), torch.arange(ORDER + 1)
+    twice = torch.full_like(bins, 2.0)  # all bins but the first and the last stand for two of the whole spectrum
+    twice[[0, -1]] = 1.0
+    cosines = torch.cos(2 * math.pi / FFT * bins.unsqueeze(1) * lags) * (twice / FFT).unsqueeze(1)
+    made = Constants(window, cosines, (lags.unsqueeze(1) - lags).abs(), FLOOR * window.square().sum())
+    return Constants(*(one.to(device) for one in made))
 
 
 def _predictor(correlation: Tensor) -> Tensor:

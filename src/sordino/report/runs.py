@@ -39,7 +39,7 @@ class RunRow:
     """Seconds of work per second of audio, on one thread."""
     synthetic: bool = False
     trained_on: Losses = ()
-    """Whether it was trained on a differentiable PESQ."""
+    """Losses of its training that are metrics."""
     paper: str = ""
     """The paper's name for this model, when it is not ``name``."""
 
