@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +97,26 @@ def test_shipped_studies_hold_recipes_without_errors(name: str) -> None:
 def test_all_methods_stand_in_the_study_of_methods() -> None:
     _, runs = read_study("methods")
     assert {name for one in runs for name in one.recipe.methods} == set(METHODS) - {"mvat"}
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_study_whose_other_runs_still_wait(tmp_path: Path) -> None:
+    path = write(tmp_path, jobs=1)
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "train": settings(100_000)}))
+    words = [sys.executable, "-m", "sordino", "study", str(path)]
+    log = tmp_path / "study" / "whole" / "none" / "seed-0" / "log.jsonl"
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not (log.is_file() and log.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        try:
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130, told
+    assert (log.parent / "state.pt").is_file()
+    assert [folder.name for folder in (tmp_path / "study" / "whole" / "none").iterdir()] == ["seed-0"]
 
 
 def test_a_study_trains_what_is_missing_and_sums_up_all(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def rumble(white: np.ndarray, swell_db: np.ndarray, band_hz: tuple[float, float]
     Args:
         white: normal random numbers ``[rumble_samples(T)]``.
         swell_db: levels in dB, evenly spaced over the length, ``[K]``; linear in between.
-        band_hz: lowest and highest frequency, below 400 Hz.
+        band_hz: lowest and highest frequency, up to 400 Hz.
         sample_rate: Hz of the result.
 
     Returns:

@@ -1,8 +1,8 @@
 """The note below tables for networks that were trained on a metric which the table shows.
 
-A network trained on a differentiable PESQ has a higher PESQ than its quality deserves, and so with other metrics.
-Training writes into the header of the checkpoint whether that is so; ONNX files and scores take it over; and every
-table with such a network gets a sentence about it.
+A network trained on a differentiable PESQ has a higher PESQ than its quality deserves, and the same holds for other
+metrics. Training writes into the header of the checkpoint whether that is so; ONNX files and scores take it over; and
+every table with such a network gets a sentence about it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ METRICS = {"perceptual": "PESQ", "stoi": "STOI", "llr": "LLR"}
 """Loss -> the metric that it computes. A header or a set of scores has the loss as a key that is true where it was part
 of the training."""
 SHOWN = {"perceptual": ("PESQ",), "stoi": ("STOI",), "llr": ("CSIG", "COVL")}
-"""Loss -> the columns of a table that its metric decides or is a part of."""
+"""Loss -> the columns of a table that it raises above what the network deserves."""
 BESIDE = {"PESQ": "perceptual", "ESTOI": "stoi", "SI-SDR": "", "DNSMOS": ""}
 """Metrics to read beside those of a training -> the loss that excludes them. ESTOI is too near STOI to tell something
 else."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,14 +83,14 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     failures: dict[Path, str] = {}
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(jobs, fresh_processes(), _start_worker, (trusted(),), max_tasks_per_child=1) as pool:
-        futures = {
-            pool.submit(_run, one, study.metrics, gpus[index % len(gpus)] if gpus else None, jobs): one
-            for index, one in enumerate(runs)
-        }
+
+        def begin(index: int) -> Future[None]:
+            gpu = gpus[index % len(gpus)] if gpus else None
+            return pool.submit(_run, runs[index], study.metrics, gpu, jobs)
+
         try:
-            _watch(futures, study, progress)
+            futures = _side_by_side(begin, runs, jobs, study.title or "study", progress)
         except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()  # a run that gets this signal finishes its step and saves
             raise
@@ -101,6 +101,29 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
             elif error is not None:
                 raise error
     return failures
+
+
+def _side_by_side(
+    begin: Callable[[int], Future[None]], runs: Sequence[StudyRun], jobs: int, title: str, progress: Progress | None
+) -> dict[Future[None], StudyRun]:
+    """Do all runs, ``jobs`` at a time; report how many are done, and the steps of the others by their logs.
+
+    A run is given to the pool only when a process is free for it. One that waited inside of the pool could not be taken
+    back at Ctrl-C, and the pool would wait for its end, for which no process is left.
+    """
+    futures: dict[Future[None], StudyRun] = {}
+    under_way: set[Future[None]] = set()
+    while len(futures) < len(runs) or under_way:
+        for index in range(len(futures), min(len(futures) + jobs - len(under_way), len(runs))):
+            future = begin(index)
+            futures[future] = runs[index]
+            under_way.add(future)
+        _, under_way = wait(under_way, POLL_S, FIRST_COMPLETED)
+        if progress is not None:
+            steps = sum(_steps(futures[future].folder) for future in under_way)
+            done = len(futures) - len(under_way)
+            progress(title, done, len(runs), {"steps in the runs under way": float(steps)})
+    return futures
 
 
 def _start_worker(state: Trusted) -> None:
@@ -115,18 +138,6 @@ def fresh_processes() -> ForkServerContext | SpawnContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["sordino.experiments.run", "lightning_fabric"])
     return context
-
-
-def _watch(futures: Mapping[Future[None], StudyRun], study: Study, progress: Progress | None) -> None:
-    """Wait for all runs; report how many are done, and the steps of the others by their logs."""
-    waiting = set(futures)
-    title = study.title or "study"
-    while waiting:
-        _, waiting = wait(waiting, POLL_S, FIRST_EXCEPTION)
-        if progress is not None:
-            done = len(futures) - len(waiting)
-            steps = sum(_steps(one.folder) for future, one in futures.items() if future in waiting)
-            progress(title, done, len(futures), {"steps in the runs under way": float(steps)})
 
 
 def _steps(folder: Path) -> int:

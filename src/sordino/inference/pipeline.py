@@ -39,15 +39,16 @@ class EngineProcess:
         """Take the next block [C,n], and return the estimate of all whole hops so far."""
         engine = self._engine
         self._fed += audio.shape[1]
-        waiting = np.concatenate([self._incomplete, audio], axis=1) if self._incomplete.size else audio
+        waiting = np.concatenate([self._incomplete, audio], axis=1) if self._incomplete.size else audio.copy()
         whole = waiting.shape[1] - waiting.shape[1] % engine.hop
         at_once = max(round(STEP_S * engine.sample_rate) // engine.hop, 1) * engine.hop
         parts = [waiting[:, :0]]
         for start in range(0, whole, at_once):
             part, self._state = engine.step(waiting[:, start : min(start + at_once, whole)], self._state)
             parts.append(part)
-        self._incomplete = waiting[:, whole:].copy()  # not a view of the block, which is the caller's
-        estimate = parts[-1] if len(parts) <= 2 else np.concatenate(parts, axis=1)
+        self._incomplete = waiting[:, whole:]
+        # Copied even where there is one part, which the engine may use again.
+        estimate = np.concatenate(parts, axis=1)
         # The first samples stand for the time before the signal.
         dropped = min(self._to_drop, estimate.shape[1])
         self._to_drop -= dropped

@@ -122,7 +122,7 @@ class DualPath(nn.Module):
 
 def _frames_first(x: Tensor) -> Tensor:
     """Order [B,N,F,C] as a GRU over time takes it, [N,B F,C]: for one item, as in a stream, without a transposition."""
-    return x.flatten(0, 1) if len(x) == 1 else x.transpose(0, 1).flatten(1, 2)
+    return x.flatten(0, 1) if x.shape[0] == 1 else x.transpose(0, 1).flatten(1, 2)
 
 
 def _items_first(y: Tensor, batch: int) -> Tensor:

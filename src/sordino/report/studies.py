@@ -38,7 +38,7 @@ class StudyRow:
     printed: PaperRow | None = None
     """The row of the paper that it reproduces."""
     trained_on: Losses = ()
-    """Whether it was trained on a differentiable PESQ."""
+    """Losses of its training that are metrics."""
 
 
 def study_rows(

@@ -78,8 +78,10 @@ def _launch(service: Service, host: str, port: int | None, names: Sequence[str])
     @asynccontextmanager
     async def guarded(app: Any) -> AsyncGenerator[None, None]:
         # Outermost: what Gradio adds itself, such as its answer to preflights of other origins, lies before its
-        # middleware. And before the port is open, so that no request comes first.
-        app.middleware_stack = Guard(app.middleware_stack, service.visitors.uploads, largest, host, names)
+        # middleware. And before the port is open, so that no request comes first. Once, as Gradio begins again where a
+        # port turns out to be taken.
+        if not isinstance(app.middleware_stack, Guard):
+            app.middleware_stack = Guard(app.middleware_stack, service.visitors.uploads, largest, host, names)
         yield
 
     try:

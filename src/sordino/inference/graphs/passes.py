@@ -35,7 +35,7 @@ class _Pass:
         self.options, self.interrupted = options, False
         self._named, self._began = named, time.monotonic()
 
-    # Counted only when the thread looks, as a hop of a stream takes a fraction of a millisecond.
+    # Computed only when the thread looks: a hop of a stream takes a fraction of a millisecond.
     @property
     def size(self) -> int:
         """Values of the largest input."""
@@ -99,12 +99,13 @@ def _start() -> None:
             return
         own, (woken, _wakes) = _wakes, os.pipe()  # own is that of the process which this one is a copy of
         os.set_blocking(_wakes, False)
-        _watch = threading.Thread(target=_look, args=(woken,), name="passes", daemon=True)
+        thread = threading.Thread(target=_look, args=(woken,), name="passes", daemon=True)
         if threading.current_thread() is threading.main_thread():
             before = signal.set_wakeup_fd(_wakes, warn_on_full_buffer=False)
             if before not in (-1, own):  # an event loop's, which needs it more
                 signal.set_wakeup_fd(before)
-        _watch.start()
+        thread.start()
+        _watch = thread
 
 
 def _look(woken: int) -> None:
@@ -121,10 +122,20 @@ def _look(woken: int) -> None:
 
 
 def _forget() -> None:
-    """Forget the thread and its passes in a copy of the process, which has neither."""
-    global _watch
-    _watch = None
+    """Forget the thread and its passes in a copy of the process, which has neither.
+
+    The copy also has the end of the pipe through which a signal would wake the thread of the other process.
+    """
+    global _watch, _starting, _wakes
+    _watch, _starting = None, threading.Lock()
     _passes.clear()
+    if _wakes >= 0:
+        before = signal.set_wakeup_fd(-1, warn_on_full_buffer=False)
+        if before not in (-1, _wakes):
+            signal.set_wakeup_fd(before)
+        os.close(_wakes)
+        _wakes = -1
 
 
-os.register_at_fork(after_in_child=_forget)
+if hasattr(os, "register_at_fork"):  # not on Windows, where no process is a copy of another
+    os.register_at_fork(after_in_child=_forget)

@@ -72,7 +72,7 @@ class StreamingStft(nn.Module):
         """Compute the samples that are complete with the frames of a spectrum.
 
         Args:
-            spectrum: [B,2,N,F], or its real and imaginary part, [B,N,F] each, which need not be stacked for it.
+            spectrum: [B,2,N,F], or a tuple (real, imaginary), [B,N,F] each.
             tail: sum of the earlier frames over the next ``window - hop`` samples, [B,window-hop].
 
         Returns:
