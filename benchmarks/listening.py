@@ -1,60 +1,121 @@
-"""Write the page on which the default student is heard: its scores on a test set, and three recordings of it.
+"""Write the page of the docs on which the default student is heard: three recordings of a test set.
 
-    python benchmarks/listening.py data/corpus/pairs/voicebank-demand-test docs/listen.html
+    python benchmarks/listening.py data/corpus/pairs/voicebank-demand-test docs
 
-The three are not picked by ear: those whose STOI the student raises most, by the median, and least.
+It writes listen.md, and sounds and spectrograms into listen/. The three are not picked by ear: the worst, the median
+and the best by how much STOI rises.
 """
 
 from __future__ import annotations
 
 import argparse
+from io import BytesIO
 from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import soundfile
+from PIL import Image
+from scipy.signal import spectrogram
 
 import sordino
 from sordino.assets import DEFAULT_STUDENT
 from sordino.audio.sound_files import read_mono
 from sordino.evaluation.score import Scores
-from sordino.report.pages.runs import Example, write_page
-from sordino.report.runs import RunRow
+from sordino.files import atomic, write_text
 
-RATE = 16000
-METRICS = ["pesq_wb", "stoi", "estoi", "si_sdr_db", "composite", "dnsmos"]
-CHOSEN = ("least", "by the median", "most")
-SOURCE = """<p>The recordings are pairs of VoiceBank-DEMAND (C. Valentini-Botinhao, University of Edinburgh 2017,
-<a href="https://doi.org/10.7488/ds/2117">doi 10.7488/ds/2117</a>, CC BY 4.0). They took no part in training, nor in any
-choice of a network.</p>"""
+RATE, MOST_S = 16000, 5.0
+PLACES = ("the worst", "the median", "the best")
+PAGE = """# Listen
+
+What the default student makes of noisy speech. Yours in its place:
+
+```sh
+sordino enhance noisy.wav -o clean.wav
+```
+
+Three of the {count} pairs of the [results](results.md): the worst, the median and the best by how much STOI rises.
+Nobody picked them by ear. [The page of `sordino serve`](serve.md) plays your own recordings in this way, and
+`sordino report` those of your runs.
+
+{examples}
+
+The recordings are from VoiceBank-DEMAND: C. Valentini-Botinhao, University of Edinburgh 2017,
+[doi 10.7488/ds/2117](https://doi.org/10.7488/ds/2117), CC BY 4.0. The student was not trained on them, nor chosen by
+them. Spectrograms: time across, frequency up to 8 kHz, the same colours in all. Written by `benchmarks/listening.py`.
+"""
 
 
 def main() -> None:
-    """Score, choose three recordings, and write the page."""
+    """Choose three recordings, and write the page with all that it plays."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", type=Path, help="a folder with noisy/ and clean/")
-    parser.add_argument("out", type=Path, help="the page, .html")
+    parser.add_argument("out", type=Path, help="the folder of the page")
     given = parser.parse_args()
-    folders = (given.pairs / "noisy", given.pairs / "clean")
-    noisy = sordino.evaluate(None, folders, metrics=METRICS, sample_rate=RATE)
-    student = sordino.evaluate(DEFAULT_STUDENT, folders, metrics=METRICS, sample_rate=RATE)
-    examples = [example(given.pairs, name, words) for name, words in chosen(noisy, student)]
-    rows = [RunRow.of(noisy), RunRow.of(student)]
-    write_page(given.out, f"Listen to {DEFAULT_STUDENT}", rows, examples=examples, closing={"Source": SOURCE})
+    (given.out / "listen").mkdir(parents=True, exist_ok=True)
+    examples = []
+    gains = ranked(given.pairs)
+    for (name, before, after), place in zip((gains[0], gains[len(gains) // 2], gains[-1]), PLACES, strict=True):
+        waves = versions(given.pairs, name)
+        draw(waves, given.out / "listen" / f"{name}.png")
+        for version, samples in waves.items():
+            with atomic(given.out / "listen" / f"{name}-{version}.mp3") as temporary:
+                soundfile.write(temporary, samples, RATE, format="MP3", subtype="MPEG_LAYER_III")
+        examples.append(section(name, list(waves), f"{place}: STOI {100 * before:.1f} to {100 * after:.1f} %"))
+    write_text(given.out / "listen.md", PAGE.format(count=len(gains), examples="\n\n".join(examples)))
 
 
-def chosen(noisy: Scores, student: Scores) -> list[tuple[str, str]]:
-    """Return the names of three recordings, and what is said of each."""
-    before = {row["id"]: row["stoi"] for row in noisy.rows}
-    gains = sorted((row["stoi"] - before[row["id"]], str(row["id"])) for row in student.rows)
-    three = gains[0], gains[len(gains) // 2], gains[-1]
-    return [
-        (name, f"{name}: STOI raised {words}, by {100 * gain:+.1f} %")
-        for (gain, name), words in zip(three, CHOSEN, strict=True)
-    ]
+def ranked(pairs: Path) -> list[tuple[str, float, float]]:
+    """Return the names of all recordings with their STOI before and after, those that gain least first."""
+    folders = (pairs / "noisy", pairs / "clean")
+    noisy, student = (
+        sordino.evaluate(model, folders, metrics=["stoi"], sample_rate=RATE) for model in (None, DEFAULT_STUDENT)
+    )
+    before, after = stoi(noisy), stoi(student)
+    order = sorted(before, key=lambda name: after[name] - before[name])
+    return [(name, before[name], after[name]) for name in order]
 
 
-def example(pairs: Path, name: str, words: str) -> Example:
-    """Return a recording as it was, as the student makes it, and clean."""
+def stoi(scores: Scores) -> dict[str, float]:
+    """Return the STOI of each recording."""
+    return {str(row["id"]): float(row["stoi"]) for row in scores.rows}
+
+
+def versions(pairs: Path, name: str) -> dict[str, np.ndarray]:
+    """Return the first seconds of a recording as it was, as the student makes it, and clean: float32 ``[T]`` each."""
     noisy, clean = (read_mono(next((pairs / side).glob(f"{name}.*")), RATE) for side in ("noisy", "clean"))
     waves = {"noisy": noisy, DEFAULT_STUDENT: sordino.enhance(noisy, RATE), "clean": clean}
-    return Example(id=words, sample_rate=RATE, waves=waves)
+    return {version: samples[: round(MOST_S * RATE)] for version, samples in waves.items()}
+
+
+def draw(waves: dict[str, np.ndarray], path: Path) -> None:
+    """Draw the spectrograms of all versions side by side, into one picture of few colours."""
+    figure, axes = plt.subplots(1, len(waves), figsize=(9, 2.3), sharey=True, layout="constrained")
+    for axis, (version, samples) in zip(axes, waves.items(), strict=True):
+        hz, seconds, power = spectrogram(samples, RATE, nperseg=512, noverlap=352)
+        decibels = 10 * np.log10(power + 1e-12)
+        axis.pcolormesh(seconds, hz / 1000, decibels, vmin=-100, vmax=-40, cmap="magma", rasterized=True)
+        axis.set_title(version, fontsize=9)
+        axis.set_xlabel("s")
+    axes[0].set_ylabel("kHz")
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=80)
+    plt.close(figure)
+    with atomic(path) as temporary:
+        Image.open(drawn).convert("RGB").quantize(20).save(temporary, "PNG", optimize=True)
+
+
+def section(name: str, listed: list[str], heading: str) -> str:
+    """Return the part of the page with one recording."""
+    players = "\n".join(
+        f'<p>{version}<br><audio controls preload="none" src="../listen/{name}-{version}.mp3"></audio></p>'
+        for version in listed
+    )
+    picture = f"![Spectrograms of {name}: {', '.join(listed)}](listen/{name}.png)"
+    return f"## {heading[0].upper()}{heading[1:]}\n\n{picture}\n\n{players}"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
+from helpers.corpora import write_pairs
+from sordino.audio.sound_files import info
 from sordino.errors import InputError
 from sordino.report.columns import SYNTHETIC
 from sordino.version import commit
@@ -143,4 +145,23 @@ def test_a_point_lies_at_the_lead_and_the_gain() -> None:
     figure = Figure()
     pictures["draw_gains"](figure, [row])
     (point,) = [line for line in figure.axes[0].lines if line.get_label() == "cosine"]
-    np.testing.assert_allclose(point.get_xydata(), [[0.5, 0.1]])
+    np.testing.assert_allclose(np.array(point.get_xydata()), [[0.5, 0.1]])
+
+
+# The page on which the default student is heard
+
+
+def test_the_page_plays_the_worst_the_median_and_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pairs(tmp_path / "pairs")
+    monkeypatch.setattr("sys.argv", ["listening.py", str(tmp_path / "pairs"), str(tmp_path / "docs")])
+    listening = runpy.run_path(str(ROOT / "benchmarks" / "listening.py"))
+    listening["main"]()
+    page = (tmp_path / "docs" / "listen.md").read_text("utf-8")
+    gains = listening["ranked"](tmp_path / "pairs")
+    named = [gains[0], gains[len(gains) // 2], gains[-1]]
+    assert re.findall(r"Spectrograms of (\w+)", page) == [name for name, _, _ in named]
+    for name, _, _ in named:
+        assert (tmp_path / "docs" / "listen" / f"{name}.png").is_file()
+        for version in ("noisy", "dualpath-24", "clean"):
+            assert f'src="../listen/{name}-{version}.mp3"' in page
+            assert info(tmp_path / "docs" / "listen" / f"{name}-{version}.mp3").seconds > 1
