@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -97,6 +98,23 @@ def test_shipped_studies_hold_recipes_without_errors(name: str) -> None:
 def test_all_methods_stand_in_the_study_of_methods() -> None:
     _, runs = read_study("methods")
     assert {name for one in runs for name in one.recipe.methods} == set(METHODS) - {"mvat"}
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_is_killed_fails_alone(tmp_path: Path) -> None:
+    methods = {"killed": {"train": {"steps": 100_000}}, "none": {}}
+    path = write(tmp_path, jobs=1, seeds=[0], methods=methods)
+    before = set(multiprocessing.active_children())
+
+    def kill(_task: str, done: int, _total: int, _numbers: object) -> None:
+        if done == 0:
+            for process in set(multiprocessing.active_children()) - before:
+                process.kill()
+
+    with pytest.raises(InputError, match=r"killed/seed-0: 1 of 2 runs failed; this one with: its process was killed"):
+        study.run(path, kill)
+    assert (tmp_path / "study" / "whole" / "none" / "seed-0" / "scores.json").is_file()
+    assert not set(multiprocessing.active_children()) - before
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 POLL_S = 2.0
+KILLED = "its process was killed, perhaps as memory ran out; run the study again, with fewer jobs: what is done is kept"
 
 
 def run(path: str | Path, progress: Progress | None = None) -> tuple[Lines, str]:
@@ -80,37 +82,41 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
     """Train and score ``runs``, several side by side; returns what went wrong, by folder."""
     gpus = _gpus()
     jobs = study.jobs or len(gpus) or os.cpu_count() or 1
-    failures: dict[Path, str] = {}
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(jobs, fresh_processes(), _start_worker, (trusted(),), max_tasks_per_child=1) as pool:
 
-        def begin(index: int) -> Future[None]:
-            gpu = gpus[index % len(gpus)] if gpus else None
-            return pool.submit(_run, runs[index], study.metrics, gpu, jobs)
+    def begin(index: int) -> Future[None]:
+        # A pool for each run: where a process is killed, that run alone fails.
+        pool = ProcessPoolExecutor(1, fresh_processes(), _start_worker, (trusted(),))
+        gpu = gpus[index % len(gpus)] if gpus else None
+        future = pool.submit(_run, runs[index], study.metrics, gpu, jobs)
+        pool.shutdown(wait=False)  # it ends with its run
+        return future
 
-        try:
-            futures = _side_by_side(begin, runs, jobs, study.title or "study", progress)
-        except KeyboardInterrupt:
-            for process in set(multiprocessing.active_children()) - others:
-                process.terminate()  # a run that gets this signal finishes its step and saves
-            raise
-        for future, one in futures.items():
-            error = future.exception()
-            if isinstance(error, InputError):
-                failures[one.folder] = str(error)
-            elif error is not None:
-                raise error
+    try:
+        futures = _side_by_side(begin, runs, jobs, study.title or "study", progress)
+    except KeyboardInterrupt:
+        processes = set(multiprocessing.active_children()) - others
+        for process in processes:
+            process.terminate()  # a run that gets this signal finishes its step and saves
+        for process in processes:
+            process.join()
+        raise
+    failures: dict[Path, str] = {}
+    for future, one in futures.items():
+        error = future.exception()
+        if isinstance(error, InputError):
+            failures[one.folder] = str(error)
+        elif isinstance(error, BrokenProcessPool):
+            failures[one.folder] = KILLED
+        elif error is not None:
+            raise error
     return failures
 
 
 def _side_by_side(
     begin: Callable[[int], Future[None]], runs: Sequence[StudyRun], jobs: int, title: str, progress: Progress | None
 ) -> dict[Future[None], StudyRun]:
-    """Do all runs, ``jobs`` at a time; report how many are done, and the steps of the others by their logs.
-
-    A run is given to the pool only when a process is free for it. One that waited inside of the pool could not be taken
-    back at Ctrl-C, and the pool would wait for its end, for which no process is left.
-    """
+    """Do all runs, ``jobs`` at a time; report how many are done, and the steps of the others by their logs."""
     futures: dict[Future[None], StudyRun] = {}
     under_way: set[Future[None]] = set()
     while len(futures) < len(runs) or under_way:
