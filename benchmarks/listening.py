@@ -1,8 +1,8 @@
 """Write the page of the docs on which the default student is heard: three recordings of a test set.
 
-    python benchmarks/listening.py data/corpus/pairs/voicebank-demand-test docs
+    python benchmarks/listening.py data/corpus/pairs/voicebank-demand-test docs/listen
 
-It writes listen.md, and sounds and spectrograms into listen/. The three are not picked by ear: the worst, the median
+It writes index.md, and the sounds and spectrograms beside it. The three are not picked by ear: the worst, the median
 and the best by how much STOI rises.
 """
 
@@ -37,8 +37,8 @@ What the default student makes of noisy speech. Yours in its place:
 sordino enhance noisy.wav -o clean.wav
 ```
 
-Three of the {count} pairs of the [results](results.md): the worst, the median and the best by how much STOI rises.
-Nobody picked them by ear. [The page of `sordino serve`](serve.md) plays your own recordings in this way, and
+Three of the {count} pairs of the [results](../results.md): the worst, the median and the best by how much STOI rises.
+Nobody picked them by ear. [The page of `sordino serve`](../serve.md) plays your own recordings in this way, and
 `sordino report` those of your runs.
 
 {examples}
@@ -55,17 +55,17 @@ def main() -> None:
     parser.add_argument("pairs", type=Path, help="a folder with noisy/ and clean/")
     parser.add_argument("out", type=Path, help="the folder of the page")
     given = parser.parse_args()
-    (given.out / "listen").mkdir(parents=True, exist_ok=True)
+    given.out.mkdir(parents=True, exist_ok=True)
     examples = []
     gains = ranked(given.pairs)
     for (name, before, after), place in zip((gains[0], gains[len(gains) // 2], gains[-1]), PLACES, strict=True):
         waves = versions(given.pairs, name)
-        draw(waves, given.out / "listen" / f"{name}.png")
+        draw(waves, given.out / f"{name}.png")
         for version, samples in waves.items():
-            with atomic(given.out / "listen" / f"{name}-{version}.mp3") as temporary:
+            with atomic(given.out / f"{name}-{version}.mp3") as temporary:
                 soundfile.write(temporary, samples, RATE, format="MP3", subtype="MPEG_LAYER_III")
         examples.append(section(name, list(waves), f"{place}: STOI {100 * before:.1f} to {100 * after:.1f} %"))
-    write_text(given.out / "listen.md", PAGE.format(count=len(gains), examples="\n\n".join(examples)))
+    write_text(given.out / "index.md", PAGE.format(count=len(gains), examples="\n\n".join(examples)))
 
 
 def ranked(pairs: Path) -> list[tuple[str, float, float]]:
@@ -111,10 +111,9 @@ def draw(waves: dict[str, np.ndarray], path: Path) -> None:
 def section(name: str, listed: list[str], heading: str) -> str:
     """Return the part of the page with one recording."""
     players = "\n".join(
-        f'<p>{version}<br><audio controls preload="none" src="../listen/{name}-{version}.mp3"></audio></p>'
-        for version in listed
+        f'<p>{version}<br><audio controls preload="none" src="{name}-{version}.mp3"></audio></p>' for version in listed
     )
-    picture = f"![Spectrograms of {name}: {', '.join(listed)}](listen/{name}.png)"
+    picture = f"![Spectrograms of {name}: {', '.join(listed)}]({name}.png)"
     return f"## {heading[0].upper()}{heading[1:]}\n\n{picture}\n\n{players}"
 
 

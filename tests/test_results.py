@@ -156,12 +156,12 @@ def test_the_page_plays_the_worst_the_median_and_the_best(tmp_path: Path, monkey
     monkeypatch.setattr("sys.argv", ["listening.py", str(tmp_path / "pairs"), str(tmp_path / "docs")])
     listening = runpy.run_path(str(ROOT / "benchmarks" / "listening.py"))
     listening["main"]()
-    page = (tmp_path / "docs" / "listen.md").read_text("utf-8")
+    page = (tmp_path / "docs" / "index.md").read_text("utf-8")
     gains = listening["ranked"](tmp_path / "pairs")
     named = [gains[0], gains[len(gains) // 2], gains[-1]]
     assert re.findall(r"Spectrograms of (\w+)", page) == [name for name, _, _ in named]
     for name, _, _ in named:
-        assert (tmp_path / "docs" / "listen" / f"{name}.png").is_file()
+        assert (tmp_path / "docs" / f"{name}.png").is_file()
         for version in ("noisy", "dualpath-24", "clean"):
-            assert f'src="../listen/{name}-{version}.mp3"' in page
-            assert info(tmp_path / "docs" / "listen" / f"{name}-{version}.mp3").seconds > 1
+            assert f'src="{name}-{version}.mp3"' in page
+            assert info(tmp_path / "docs" / f"{name}-{version}.mp3").seconds > 1
