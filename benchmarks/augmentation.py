@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
+import few_colours
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image
 from scipy.signal import spectrogram
 
 from sordino.assets import SPEECH
@@ -25,7 +24,6 @@ from sordino.audio.sound_files import read_mono
 from sordino.data.augmentation import NOTHING, Augmentation
 from sordino.data.augmentation_apply import Degrader, MixtureParts
 from sordino.data.voices import KINDS, make_noise
-from sordino.files import atomic
 
 RATE, SECONDS, SNR_DB, LEVEL_DB, SEED = 16000, 3.0, 20.0, -25.0, 2
 PANELS: dict[str, Augmentation] = {
@@ -56,10 +54,7 @@ def main() -> None:
         axis.set_ylabel("kHz")
     for axis in axes[-1]:
         axis.set_xlabel("s")
-    drawn = BytesIO()
-    figure.savefig(drawn, dpi=80)
-    with atomic(out) as temporary:
-        Image.open(drawn).convert("RGB").quantize(20).save(temporary, "PNG", optimize=True)
+    few_colours.save(figure, out)
 
 
 def _degraded(chances: Augmentation) -> np.ndarray:

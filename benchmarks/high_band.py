@@ -14,23 +14,22 @@ import argparse
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import few_colours
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from paired import alternate, machine
-from PIL import Image
 
 from sordino import Streamer
 from sordino.audio.sound_files import list_audio, read_mono
-from sordino.files import atomic, write_text
+from sordino.files import write_text
 from sordino.inference import high_band
 from sordino.inference.engine import open_engine
 from sordino.inference.enhance import enhance
@@ -212,10 +211,7 @@ def draw(waves: Mapping[str, np.ndarray], out: Path) -> None:
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("s")
     axes[0].set_ylabel("kHz")
-    drawn = BytesIO()
-    figure.savefig(drawn, dpi=80)
-    with atomic(out) as temporary:
-        Image.open(drawn).convert("RGB").quantize(20).save(temporary, "PNG", optimize=True)
+    few_colours.save(figure, out)
 
 
 if __name__ == "__main__":

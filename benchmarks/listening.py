@@ -1,4 +1,4 @@
-"""Write the page of the docs on which the default student is heard: three recordings of a test set.
+"""Write the page of the docs that plays what the default student makes of three recordings.
 
     python benchmarks/listening.py data/corpus/pairs/voicebank-demand-test docs/listen
 
@@ -9,16 +9,15 @@ and the best by how much STOI rises.
 from __future__ import annotations
 
 import argparse
-from io import BytesIO
 from pathlib import Path
 
+import few_colours
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import soundfile
-from PIL import Image
 from scipy.signal import spectrogram
 
 import sordino
@@ -101,11 +100,8 @@ def draw(waves: dict[str, np.ndarray], path: Path) -> None:
         axis.set_title(version, fontsize=9)
         axis.set_xlabel("s")
     axes[0].set_ylabel("kHz")
-    drawn = BytesIO()
-    figure.savefig(drawn, dpi=80)
+    few_colours.save(figure, path)
     plt.close(figure)
-    with atomic(path) as temporary:
-        Image.open(drawn).convert("RGB").quantize(20).save(temporary, "PNG", optimize=True)
 
 
 def section(name: str, listed: list[str], heading: str) -> str:

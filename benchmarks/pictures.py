@@ -89,10 +89,10 @@ def draw_quality(figure: Figure, text: str) -> None:
 
 
 def _point(axis: Axes, x: float, y: float, name: str, hollow: bool) -> None:
-    ours = name.startswith(("dualpath", "unet"))
-    colour = OURS if ours else OTHERS
+    shipped = name.startswith(("dualpath", "unet"))
+    colour = OURS if shipped else OTHERS
     axis.plot(x, y, "o", color=colour, markerfacecolor="white" if hollow else colour)
-    weight = "bold" if ours else "normal"
+    weight = "bold" if shipped else "normal"
     # Beside the point, on the side where there is room.
     shift, side = (5, "left") if x < MIDDLE else (-5, "right")
     place = (shift, 0)

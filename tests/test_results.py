@@ -148,12 +148,13 @@ def test_a_point_lies_at_the_lead_and_the_gain() -> None:
     np.testing.assert_allclose(np.array(point.get_xydata()), [[0.5, 0.1]])
 
 
-# The page on which the default student is heard
+# The page that plays the default student
 
 
 def test_the_page_plays_the_worst_the_median_and_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pairs(tmp_path / "pairs")
     monkeypatch.setattr("sys.argv", ["listening.py", str(tmp_path / "pairs"), str(tmp_path / "docs")])
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     listening = runpy.run_path(str(ROOT / "benchmarks" / "listening.py"))
     listening["main"]()
     page = (tmp_path / "docs" / "index.md").read_text("utf-8")

@@ -129,10 +129,10 @@ def test_ctrl_c_ends_a_study_whose_other_runs_still_wait(tmp_path: Path) -> None
             time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         try:
-            _, told = process.communicate(timeout=60)
+            _, message = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert process.returncode == 130, told
+    assert process.returncode == 130, message
     assert (log.parent / "state.pt").is_file()
     assert [folder.name for folder in (tmp_path / "study" / "whole" / "none").iterdir()] == ["seed-0"]
 

@@ -32,7 +32,7 @@ class Augmentation:
         rumble: probability that low-frequency noise of slowly changing level is added to the noise.
         rumble_db: its level relative to the noise in dB.
         rumble_hz: its upper limit in Hz, drawn uniformly on a logarithmic scale. In field recordings most of the energy
-            of the noise is often below 30 Hz, where nobody hears it.
+            of the noise is often below 30 Hz, which is inaudible.
         hum: probability that mains hum (harmonics of 50 or 60 Hz) is added to the noise.
         hum_db: its level relative to the noise in dB.
         clean: probability that there is no noise at all, so that a network learns to leave clean speech unchanged.

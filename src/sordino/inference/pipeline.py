@@ -39,7 +39,7 @@ class EngineProcess:
         """Take the next block [C,n], and return the estimate of all whole hops so far."""
         engine = self._engine
         self._fed += audio.shape[1]
-        waiting = np.concatenate([self._incomplete, audio], axis=1) if self._incomplete.size else audio.copy()
+        waiting = np.concatenate([self._incomplete, audio], axis=1)
         whole = waiting.shape[1] - waiting.shape[1] % engine.hop
         at_once = max(round(STEP_S * engine.sample_rate) // engine.hop, 1) * engine.hop
         parts = [waiting[:, :0]]
