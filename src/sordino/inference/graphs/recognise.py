@@ -118,6 +118,8 @@ def _stream(source: Port, target: Port) -> Signature | None:
     # An open axis is that of signals or frames, of which one goes in; axes of one say nothing.
     ranks = {len(source.shape), len(target.shape)}
     sizes, given = ([axis for axis in one.shape if isinstance(axis, int) and axis != 1] for one in (source, target))
+    if min([*sizes, *given], default=0) < 2:
+        return None
     if len(sizes) == 2 and sizes == given and 2 in sizes and ranks in ({3}, {4}):
         return Signature("spectrum stream", bins=max(sizes), axes="F2" if sizes[1] == 2 else "2F")
     if len(sizes) == len(given) == 1 and sizes[0] >= given[0] and max(ranks) <= 3:
