@@ -229,6 +229,7 @@ def test_a_card_says_how_to_run_a_graph(tmp_path: Path) -> None:
         ('{"onnx": "x.onnx", "sft": {}}', r"sft: no such key; .*did you mean stft\?"),
         ('{"onnx": "x.onnx", "stft": {"n_fft": 512}}', r"stft\.hop: missing"),
         ('{"onnx": "x.onnx", "stft": {"n_fft": "512", "hop": 1}}', r"stft\.n_fft: '512'; expected a number of samples"),
+        ('{"onnx": "x.onnx", "stft": {"n_fft": 512, "hop": true}}', r"stft\.hop: True; expected a number of samples"),
         ('{"onnx": "x.onnx", "sample_rate": "8k"}', "sample_rate: '8k' Hz"),
         ('{"preset": "gtcrm", "file": "x.onnx"}', r"preset: no network 'gtcrm'.*did you mean gtcrn\?"),
         ('{"preset": "gtcrn", "file": "x.onnx"}', r"x\.onnx: no such file"),

@@ -43,7 +43,7 @@ class Stft:
 
     def __post_init__(self) -> None:
         for name in ("n_fft", "hop"):
-            if not isinstance(getattr(self, name), int):
+            if type(getattr(self, name)) is not int:  # True is an int by its class
                 raise InputError(f"stft.{name}", repr(getattr(self, name)), "a number of samples")
         if self.n_fft > LONGEST:
             raise InputError("stft.n_fft", f"{self.n_fft}", f"{LONGEST} samples or fewer")
