@@ -27,6 +27,8 @@ ROOM, GROWTH = 2 << 30, 256 << 20
 """Bytes of addresses that reading may take, and of memory that one file may."""
 LONGEST = 4000
 """Characters of a message."""
+FORGET_PEAK = Path("/proc/self/clear_refs")
+"""What sets the most memory that this process has had to what it has now."""
 NOT_MADE = "not made"
 """What a process says before it tells of an error of the fuzzer's own."""
 
@@ -108,6 +110,7 @@ def _ring(*_: object) -> None:
 def _outcome(kind: Kind, path: Path, content: bytes) -> str:
     """Read one file; returns what is wrong, or an empty text."""
     path.write_bytes(content)
+    FORGET_PEAK.write_text("5")  # so that a large file does not hide the next one
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     signal.setitimer(signal.ITIMER_PROF, HANG_S)
     try:
