@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from sordino.inference.graphs import passes
 from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.model import open_model
 from sordino.models.checkpoint import read_pickled
-from sordino.models.claims import AsLargeAs
+from sordino.models.claims import AsLargeAs, count
 
 TRIED = {"published checkpoint": 30, "model card": 40, "recipe": 50, "study": 50, "ONNX, of spectra": 30}
 """Damaged files of each kind that takes long; of others a hundred."""
@@ -71,6 +72,28 @@ def test_sizes_beyond_the_file_are_refused_before_memory_is_taken(tmp_path: Path
     with pytest.raises(ValueError, match="larger than the file"), AsLargeAs(0):
         torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(10**6)))
     assert models.rebuild("unet", {"width": 4, "depth": 2, "groups": 1}, path).name == "unet"
+
+
+@pytest.mark.parametrize(
+    ("factory", "args", "kwargs"),
+    [
+        (torch.arange, (7,), {}),
+        (torch.arange, (2, 9), {"dtype": torch.float64}),
+        (torch.arange, (), {"start": 1, "end": 8.5, "step": 0.5}),
+        (torch.arange, (5, 1, -1), {}),
+        (torch.linspace, (0, 1, 5), {}),
+        (torch.logspace, (0, 1), {"steps": 5}),
+        (torch.hann_window, (8, False), {}),
+        (torch.kaiser_window, (), {"window_length": 9}),
+        (torch.eye, (3,), {}),
+        (torch.eye, (3, 5), {}),
+        (torch.randn, (2, 3), {"dtype": torch.float64}),
+        (torch.full, ((2, 3), 1.0), {}),
+        (torch.zeros, (2, 3), {"device": "cpu"}),
+    ],
+)
+def test_what_a_network_creates_is_counted_to_the_value(factory: Any, args: Any, kwargs: Any) -> None:
+    assert count(factory, args, kwargs) == factory(*args, **kwargs).numel()
 
 
 def test_a_compressed_checkpoint_is_refused(tmp_path: Path) -> None:

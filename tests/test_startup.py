@@ -60,3 +60,15 @@ def test_a_stream_opens_its_graph_alone(noisy: Path) -> None:
     found = run("enhance", "--stream", stdin=noisy)
     # Once fixed to a single hop, and once for the blocks that hold several.
     assert found == {"sessions": [str(student_file(suffix=".stream.onnx"))] * 2, "cards": [], "rich": False}
+
+
+def test_a_checkpoint_is_read_without_the_compiler_of_torch() -> None:
+    code = """
+import sys
+from sordino import models
+models.load(sys.argv[1])
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+    path = str(student_file(suffix=".safetensors"))
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n", "either takes a second of a processor"

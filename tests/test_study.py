@@ -380,9 +380,16 @@ def test_what_stops_every_run_is_told_once_and_a_dry_run_lists_it(
     ]
     assert not (tmp_path / "study").exists()
 
+    main(["study", str(path), "--try", "--json"])
+    tried = json.loads(capsys.readouterr().out)["runs"]
+    for one in tried:
+        assert one["hours"] == pytest.approx(one["seconds_per_step"] * 2 / 3600), "each run has two steps"
+    assert [one["hours"] for one in tried[::2]] == [one["hours"] for one in tried[1::2]], "one seed stands for all"
+    assert not (tmp_path / "study").exists()
+
     (tmp_path / "teacher" / "best.safetensors").unlink()
     with pytest.raises(SystemExit) as left:
-        main(["study", str(path), "--dry-run"])
+        main(["study", str(path), "--try"])
     assert left.value.code == 1
     told = capsys.readouterr().out
     assert told.count("no such file") == 1

@@ -71,12 +71,14 @@ def study(given: Namespace) -> Answer:
     from sordino.experiments.study_plan import read_study
 
     plan, runs = read_study(given.study)  # before torch is imported, so that a mistake is reported at once
-    if given.dry_run:
-        from sordino.experiments.study_check import planned
+    if given.dry_run or given.try_each:
+        from sordino.experiments.study_check import planned, tried
 
         with Display() as show:
             show.status(f"{given.study}: {len(runs)} runs; looking for their recordings and checkpoints")
             found = planned(plan, runs)
+            if given.try_each:
+                found = tried(runs, found, show.status)
         return {"runs": [one._asdict() for one in found], "ok": not any(one.obstacle for one in found)}, _planned(found)
     from sordino.experiments.study import run_all
 
@@ -94,6 +96,12 @@ def _planned(found: Sequence[Planned]) -> str:
     notes = [f"{count} of {len(found)} runs would fail: {obstacle}" for obstacle, count in hindered.items()]
     states = Counter("done" if one.state == "done" else "to do" for one in found)
     notes.append(", ".join(f"{count} {state}" for state, count in states.items()))
+    timed = {one[:2]: one for one in found if one.hours is not None}
+    for one in timed.values():
+        notes.append(f"{'/'.join(one[:2])}: {one.seconds_per_step:.2g} s a step, {one.hours:.2g} hours a run")
+    if timed:
+        hours = sum(one.hours or 0.0 for one in found)
+        notes.append(f"{hours:.2g} hours for all that are to do, from their start and one after another")
     return Table.of(["scenario", "method", "seed", "state", "folder"], rows, notes).to_text().rstrip()
 
 
@@ -124,13 +132,19 @@ STUDY = Command(
     (
         flag("study", help="a YAML file, or the name of a study that ships"),
         flag("--dry-run", action="store_true", help="list the runs and what stands in their way; train nothing"),
+        flag(
+            "--try",
+            dest="try_each",
+            action="store_true",
+            help="like --dry-run, and try a few steps of every method: what a step and the study take here",
+        ),
         TRUST,
     ),
     "Train every run of a study that is missing, several side by side, and write its tables. A run that has its\n"
     "scores is not done again, and a stopped one goes on where it was.",
     lambda: (
-        "examples:\n  sordino study mismatch --dry-run\n  sordino study mismatch\n\nStudies that ship with sordino:\n  "
-        + "\n  ".join(studies())
+        "examples:\n  sordino study mismatch --dry-run\n  sordino study mismatch --try\n  sordino study mismatch\n\n"
+        "Studies that ship with sordino:\n  " + "\n  ".join(studies())
     ),
 )
 

@@ -8,10 +8,13 @@ from typing import NamedTuple
 from sordino.errors import InputError
 from sordino.experiments.build import build_source
 from sordino.experiments.origins import demand_origins
+from sordino.experiments.run import DryRun, dry_run
 from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_results import scored
+from sordino.report.study_cells import StudyCell
 from sordino.training.log import read_log
 from sordino.training.state import STATE
+from sordino.types import Status
 
 
 class Planned(NamedTuple):
@@ -25,6 +28,10 @@ class Planned(NamedTuple):
     """``done``, ``at step N`` of a run that was stopped, or ``to train``."""
     obstacle: str
     """Why it would fail; empty if nothing is known to stand in its way."""
+    seconds_per_step: float | None = None
+    """Of a run that was tried, by :func:`tried`; those of the method's other seeds take as long."""
+    hours: float | None = None
+    """That the whole run takes at this rate."""
 
 
 def planned(study: Study, runs: Sequence[StudyRun]) -> list[Planned]:
@@ -39,6 +46,42 @@ def planned(study: Study, runs: Sequence[StudyRun]) -> list[Planned]:
             state = f"at step {int(log[-1]['step']) if log else 0}"
         found.append(Planned(*one.cell, one.seed, str(one.folder), state, "" if done else obstacle))
     return found
+
+
+def tried(runs: Sequence[StudyRun], found: Sequence[Planned], status: Status) -> list[Planned]:
+    """Try one run of every method in every scenario, as ``sordino train --dry-run`` does, where nothing hinders it.
+
+    Args:
+        runs: of the study.
+        found: the same runs as :func:`planned` returns them.
+        status: called with a line before each part that takes long.
+
+    Returns:
+        The runs with the time that they take, or with what stopped the one that was tried.
+    """
+    outcomes: dict[StudyCell, DryRun | str] = {}
+    for one, plan in zip(runs, found, strict=True):
+        if plan.state != "done" and not plan.obstacle and one.cell not in outcomes:
+            outcomes[one.cell] = _outcome(one, status)
+    return [_with_outcome(plan, outcomes.get(one.cell)) for one, plan in zip(runs, found, strict=True)]
+
+
+def _outcome(one: StudyRun, status: Status) -> DryRun | str:
+    """Return what a few steps of a run tell, or why there are none."""
+    name = "/".join(one.cell)
+    try:
+        return dry_run(one.recipe, status=lambda line: status(f"{name}: {line}"))
+    except InputError as error:
+        return str(error)
+
+
+def _with_outcome(plan: Planned, outcome: DryRun | str | None) -> Planned:
+    if outcome is None or plan.state == "done" or plan.obstacle:
+        return plan
+    if isinstance(outcome, str):
+        return plan._replace(obstacle=outcome)
+    hours = outcome.seconds_per_step * outcome.steps / 3600
+    return plan._replace(seconds_per_step=outcome.seconds_per_step, hours=hours)
 
 
 def obstacles(runs: Sequence[StudyRun]) -> list[str]:

@@ -6,20 +6,60 @@ file has bytes, with room for tables such as windows; each tensor is counted bef
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 ROOM, TENSORS = 1 << 23, 2_000
 """Values and tensors that a network may create beside its weights."""
 _BYTES_OF_A_TENSOR = 16
 """The least that a file needs for the name and the shape of one."""
-_FACTORIES: set[Callable[..., Any]] = {
-    *(torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye),
-    *(torch.arange, torch.linspace, torch.logspace, torch.hann_window, torch.hamming_window, torch.kaiser_window),
+
+
+def _of_shape(factory: Callable[..., Tensor]) -> Callable[..., int]:
+    return lambda *args, **kwargs: factory(*args, **{**kwargs, "device": "meta"}).numel()  # takes no memory
+
+
+def _of_range(*given: float, start: float = 0, end: float = 0, step: float = 1, **_: Any) -> int:
+    if len(given) == 1:
+        end = given[0]
+    else:
+        start, end, step = (*given, *(start, end, step)[len(given) :])
+    return max(0, math.ceil((end - start) / step))
+
+
+def _of_steps(start: float, end: float, steps: int, **_: Any) -> int:
+    return steps
+
+
+def _of_window(window_length: int, *_: Any, **__: Any) -> int:
+    return window_length
+
+
+def _of_eye(n: int, m: int | None = None, **_: Any) -> int:
+    return n * (n if m is None else m)
+
+
+# Functions that create tensors -> how many values they would create. Tensors without memory would do for all of them,
+# but for some of them torch imports its compiler and sympy: 1.5 s of a processor.
+_COUNTS: dict[Callable[..., Any], Callable[..., int]] = {
+    **{factory: _of_shape(factory) for factory in (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand)},
+    torch.randn: _of_shape(torch.rand),
+    torch.arange: _of_range,
+    **dict.fromkeys((torch.linspace, torch.logspace), _of_steps),
+    **dict.fromkeys((torch.hann_window, torch.hamming_window, torch.kaiser_window), _of_window),
+    torch.eye: _of_eye,
+    torch.Tensor.outer: lambda first, second: first.numel() * second.numel(),
 }
+
+
+def count(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | None:
+    """Return how many values a call of torch's would create; None of functions that are not counted."""
+    return _COUNTS[func](*args, **kwargs) if func in _COUNTS else None
 
 
 class AsLargeAs(TorchFunctionMode):
@@ -35,10 +75,9 @@ class AsLargeAs(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in _FACTORIES:
-            self._count(func(*args, **{**kwargs, "device": "meta"}).numel())  # of a tensor without memory
-        elif func is torch.Tensor.outer:
-            self._count(args[0].numel() * args[1].numel())
+        values = count(func, args, kwargs)
+        if values is not None:
+            self._count(values)
         return func(*args, **kwargs)
 
     def _count(self, values: int) -> None:
