@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,10 @@ PATIENCE_S = 60.0
 """Seconds in all, after which a process that does not listen to Python's signals is ended."""
 ROOM, GROWTH = 2 << 30, 256 << 20
 """Bytes of addresses that reading may take, and of memory that one file may."""
+TICK_S = 0.05
+"""Seconds that answers may wait for, so that the reader is not woken up by each of them."""
+MEMORY = "/dev/shm"
+"""A folder in memory: on a disk, writing a file anew takes longer than reading it."""
 LONGEST = 4000
 """Characters of a message."""
 FORGET_PEAK = Path("/proc/self/clear_refs")
@@ -66,6 +71,8 @@ def _in_a_process(kind: Kind, numbers: list[int]) -> Iterator[Escape]:
     listens = True
     for number in numbers:
         try:
+            if not here.poll():
+                time.sleep(TICK_S)
             listens = here.poll(PATIENCE_S)
             reason = here.recv() if listens else "hangs"
         except EOFError:
@@ -86,7 +93,7 @@ def _read_all(which: str | Kind, numbers: list[int], answers: Connection) -> Non
     warnings.simplefilter("ignore")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as name:
         folder = Path(name)
         os.chdir(folder)
         try:

@@ -23,6 +23,7 @@ from sordino.experiments.side_by_side import measured, played
 from sordino.experiments.side_by_side import titles as titles_of
 from sordino.inference.resolve import resolve
 from sordino.plugins.modules import demand_names
+from sordino.report.pages.parts import check_page
 from sordino.report.pages.runs import write_page
 from sordino.report.paper import PaperRow, results
 from sordino.report.runs import RunRow
@@ -56,8 +57,11 @@ def compare(
         closing: sections at the end of the page, heading to HTML.
 
     Raises:
-        InputError: a folder without a finished run, no run among them, or runs on different test sets.
+        InputError: a folder without a finished run, no run among them, runs on different test sets, or another's file
+            in the place of the page.
     """
+    if page is not None:
+        check_page(page)
     words = [str(run) for run in runs if _is_model(run)]
     folders = [Path(run) for run in runs if str(run) not in words]
     recipes = [None if _only_scores(folder) else _recipe(folder) for folder in folders]

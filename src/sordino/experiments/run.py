@@ -18,6 +18,7 @@ from sordino.experiments.origins import data_of
 from sordino.experiments.recipe import RECIPE, RECOVERY, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
 from sordino.experiments.teacher import cache_plan, idle, notes
 from sordino.experiments.teacher_cost import teacher_cost
+from sordino.files import demand_own
 from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.training import Outcome
@@ -29,7 +30,7 @@ from sordino.types import Progress, Status, retitled
 if TYPE_CHECKING:
     from sordino.export import Parity
 
-SCORES = "scores.json"
+SCORES, SCORES_CSV = "scores.json", "scores.csv"
 
 
 def train(
@@ -185,8 +186,14 @@ def evaluate(
         workers: processes that compute the metrics.
         progress: called after every file, in the first of the processes that a launcher started; these share the files.
         align, sample_rate, model_rate: see ``sordino.evaluate``.
+
+    Raises:
+        InputError: what cannot be scored, or another's files in the place of the scores.
     """
     join()
+    if out:
+        demand_own(Path(out) / SCORES, b'"failures": ', "table of scores")
+        demand_own(Path(out) / SCORES_CSV, b"id,speaker,seconds,", "table of scores")
     source: Any = folders
     if source is None:
         source = build_source(data_of(model) if recipe is None else read_data(recipe))
@@ -212,7 +219,7 @@ def evaluate(
         folder = Path(model).parent
     if folder is not None and rank() == 0:
         scores.to_json(folder / SCORES)
-        scores.to_csv(folder / "scores.csv")
+        scores.to_csv(folder / SCORES_CSV)
     return scores
 
 
