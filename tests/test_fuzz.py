@@ -26,6 +26,7 @@ from sordino.errors import InputError
 from sordino.experiments.merge import parse
 from sordino.files import fits, read_json
 from sordino.inference.graphs import passes
+from sordino.inference.graphs.declared import largest_axis
 from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.model import open_model
 from sordino.models.checkpoint import read_pickled
@@ -164,6 +165,31 @@ def test_a_graph_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     (tmp_path / "a.data").unlink()
     with pytest.raises(InputError, match=r"does not exist.*its weights lie in another file, which belongs"):
         open_model(path)
+
+
+def test_an_axis_that_overflows_is_refused_before_onnxruntime_sees_it(tmp_path: Path) -> None:
+    """Padded by a hundred samples, the largest axis that there is becomes negative, and the process would end."""
+    path, nodes = tmp_path / "a.onnx", [("Pad", ["x", "pads"], ["long"]), ("Slice", ["long", "from", "to"], ["y"])]
+    constants = {"pads": [0, 100, 0, 0], "from": [0, 0], "to": [1, -100]}
+    values = {name: np.array(value) for name, value in constants.items()}
+    for axis, refused in ((2**63 - 1, True), (-1, False), (16_000, False)):
+        graph_file(path, nodes, [("x", [1, axis])], [("y", [1, "T"])], values)
+        assert largest_axis(str(path)) == (axis if axis > 0 else 1)
+        if refused:
+            with pytest.raises(InputError, match="has an axis of 9,223,372,036,854,775,807; expected at most"):
+                open_model(path)
+    for content in (b"", b"\x80" * 100, b"\x3a\xff\xff\x7f", b"\x3b"):
+        path.write_bytes(content)
+        assert largest_axis(str(path)) == 0
+        with pytest.raises(InputError):
+            open_model(path)
+
+
+def test_a_graph_that_gives_another_shape_than_it_declares_is_refused(tmp_path: Path) -> None:
+    hop, nodes = [1, 4000], [("Identity", ["memory"], ["out"]), ("Identity", ["hop"], ["after"])]
+    path = graph_file(tmp_path / "a.onnx", nodes, [("hop", hop), ("memory", [0, 4000])], [("out", hop), ("after", hop)])
+    with pytest.raises(InputError, match="gives 0 samples for a hop; expected 4000"):
+        open_model(path, sample_rate=16_000)(np.zeros(16_000, np.float32))
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "a.pt"])

@@ -29,6 +29,7 @@ from sordino.audio.pcm import check_shape
 from sordino.errors import InputError
 from sordino.files import demand_own, identity
 from sordino.inference.graphs import passes
+from sordino.inference.graphs.declared import largest_axis
 from sordino.inference.graphs.failures import unopened
 
 HOPS = "hops"
@@ -88,6 +89,8 @@ class Graph:
         ort.set_default_logger_severity(4)  # an error is raised, and need not be printed too
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
+        if (largest := largest_axis(path)) > MOST_VALUES:
+            raise InputError(path, f"has an axis of {largest:,}", f"at most {MOST_VALUES:,}")
         if hops is not None:
             options.add_free_dimension_override_by_name(HOPS, hops)
         try:
