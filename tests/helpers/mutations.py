@@ -99,7 +99,8 @@ def _change(chance: Random, holder: Any, key: Any, values: Sequence[Any]) -> Non
         case 2:
             holder.insert(key, _copied(before))
         case 3 if isinstance(before, int | float):
-            holder[key] = before * chance.choice((-1, 0, 1.5, 1000, 10**12))
+            factor = chance.choice((-1, 0, 1.5, 1000, 10**12))
+            holder[key] = before * factor if abs(before) < 1e100 else -before  # no float holds the largest of them
         case 3 if isinstance(before, str):
             holder[key] = of_bytes(chance, before.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogateescape")
         case 4:
