@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from helpers.recipes import SOUND, UNET, settings
 from sordino.assets import student_file
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run
 from sordino.experiments.compare import compare
+from sordino.experiments.recipe import RECIPE, read, write_recipe
 from sordino.experiments.side_by_side import side_by_side
 from sordino.experiments.study import run_all
 from sordino.experiments.study_plan import Study
@@ -70,6 +73,22 @@ def test_an_output_replaces_an_older_one_and_nothing_else(tmp_path: Path, name: 
     assert "would be lost" not in refusal(WRITERS[name], path)
     write_own(path)
     assert "would be lost" not in refusal(WRITERS[name], path)
+
+
+def test_a_recipe_in_the_folder_of_its_run_is_not_written_over(tmp_path: Path) -> None:
+    path, words = tmp_path / RECIPE, "# what I found out\n"
+    good = {"data": SOUND, "model": UNET, "train": settings(1)}
+    path.write_text(words + yaml.safe_dump(good))
+    checked = read(path)
+    with pytest.raises(InputError, match="is the recipe itself, which would be written over"):
+        write_recipe(tmp_path, checked, path)
+    assert path.read_text().startswith(words)
+    write_recipe(tmp_path / "run", checked, path)
+    before = (tmp_path / "run" / RECIPE).read_text()
+    write_recipe(tmp_path / "run", read(tmp_path / "run" / RECIPE), tmp_path / "run" / RECIPE)
+    assert (tmp_path / "run" / RECIPE).read_text() == before, "its own words stay"
+    write_recipe(tmp_path / "run", read(path, ["train.steps=2"]), path)
+    assert (tmp_path / "run" / RECIPE).read_text() != before
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such things on Windows")

@@ -69,19 +69,19 @@ def train(
         for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), *idle(checked), planned]:
             if line:
                 status(line)
-    saved = broadcast(lambda: _prepare_folder(folder, checked, resume))
+    saved = broadcast(lambda: _prepare_folder(folder, checked, resume, recipe))
     with ExitStack() as stack:
         broadcast(lambda: stack.enter_context(held(folder)))  # one process stands for all of a run
         return trainer.fit(saved, retitled(progress, title), status)
 
 
-def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:
+def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, given: RecipeLike) -> bool:
     """Write the recipe into the folder of its run; returns whether there is a state to go on from.
 
     A run that was killed before it first saved starts anew.
 
     Raises:
-        InputError: the run that is to be resumed has another recipe.
+        InputError: the run that is to be resumed has another recipe, or the file of the recipe would be written over.
     """
     if resume and same_recipe(folder, recipe, RECOVERY):
         if (folder / STATE).exists() and load_state(folder).get("fallen"):
@@ -89,7 +89,7 @@ def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:
         write_recipe(folder, recipe)
     saved = (folder / STATE).exists()
     if not saved and not resume:
-        write_recipe(folder, recipe)
+        write_recipe(folder, recipe, given)
     return saved and resume
 
 
