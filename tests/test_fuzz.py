@@ -70,6 +70,9 @@ def test_sizes_beyond_the_file_are_refused_before_memory_is_taken(tmp_path: Path
     for arguments in ({"width": 40_000, "groups": 1}, {"window": 2_000_000, "hop": 1_000_000}):
         with pytest.raises(InputError, match=r"a\.safetensors.*larger than the file"):
             models.rebuild("unet", arguments, path)
+    for name in ("demucs", "manner-s", "manner-b"):  # whose widths alone would fill the memory
+        with pytest.raises(InputError, match=r"a\.safetensors.*depth=1000000000000"):
+            models.rebuild(name, {"depth": 10**12}, path)
     with pytest.raises(ValueError, match="larger than the file"), AsLargeAs(0):
         torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(10**6)))
     assert models.rebuild("unet", {"width": 4, "depth": 2, "groups": 1}, path).name == "unet"
