@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 
 from helpers.fuzzing import fuzz
 from helpers.graphs import graph_file, onnx
-from helpers.mutations import LAUGHS
+from helpers.mutations import LAUGHS, of_json
 from helpers.strangers import KINDS, Kind
 from sordino import models
 from sordino.errors import InputError
@@ -62,6 +63,13 @@ def test_the_fuzzer_finds_what_escapes() -> None:
     assert escapes[1].startswith("KeyError")
     assert escapes[2].startswith("takes 2")
     assert escapes[3] == "ends the process with -9"
+
+
+def test_each_file_is_drawn_from_its_number_alone() -> None:
+    tree, numbers = {"a": [1, {"b": 2.5}], "c": "x", "d": [], "e": {}}, range(400)
+    drawn = {number: of_json(Random(number), tree) for number in numbers}
+    assert drawn == {number: of_json(Random(number), tree) for number in reversed(numbers)}
+    assert len(set(drawn.values())) > 200
 
 
 def test_sizes_beyond_the_file_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
