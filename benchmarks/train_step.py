@@ -5,6 +5,8 @@ checked first, the same gradients. They run in turn, so that whatever else the m
 the time on the clock stands that of the process, which does not count the time that others had the core. The memory is
 the rise of a fresh process's resident set over that of the network and Adam's state.
 
+``--mixing`` also times the mixing of such batches, with the default augmentation, from two folders of recordings.
+
 ``--attention`` compares with MANNER's attention as one would write it first (see eager_manner.py), torch's own
 operators included.
 
@@ -29,6 +31,7 @@ from paired import MEGA, alternate, machine
 from torch import Tensor
 
 from sordino import models
+from sordino.data import sources
 from sordino.evaluation.speed import peak_of
 from sordino.files import write_json, write_text
 from sordino.losses import LOSSES
@@ -37,6 +40,8 @@ from sordino.placement import plain_operators
 from sordino.report.table import Table
 
 TOLERANCE = 1e-9
+MIXED, MIXING_CASE = 400, "U-Net 24"
+"""Items that are mixed to be timed, and the case whose batches they fill; codecs are rare and cost most."""
 HEADER = [
     *("Network", "Batch", "Before, clock", "After", "Faster"),
     *("Before, core", "After", "Faster", "Before, peak", "After"),
@@ -138,6 +143,20 @@ def measure(name: str, repeats: int, eager_attention: bool) -> Row:
     return Row(name, batch, ours, plain, float(faster), ours_cpu, plain_cpu, float(less_work), ours_mb, plain_mb)
 
 
+def mixing(clean: str, noise: str, row: Row) -> str:
+    """What the mixing of a batch costs, in words: processor time, and its share of the step of the same batch."""
+    case = CASES[row.case]
+    segments = sources.create("mix", clean=clean, noise=noise, segment_s=case.seconds, epoch_size=MIXED).train(0)
+    started = 0.0
+    for epoch in range(3):  # the first ones decode recordings, which stay in memory
+        started = time.process_time()
+        for index in range(MIXED):
+            _ = segments[epoch, index]
+    batch_s = (time.process_time() - started) / MIXED * case.batch
+    share = 100 * batch_s / row.ours_cpu_s
+    return f"Mixing {row.batch} with all augmentation: {1000 * batch_s:.0f} ms of a core, {share:.0f} % of that step."
+
+
 def entries(row: Row) -> list[str]:
     """The entries of a row of the table."""
     wall = [f"{1000 * row.plain_s:.0f} ms", f"{1000 * row.ours_s:.0f} ms", f"{row.faster:.2f} x"]
@@ -151,6 +170,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="which; all by default")
     parser.add_argument("--repeats", type=int, default=9, help="pairs of measurements (default 9)")
     parser.add_argument("--attention", action="store_true", help="compare with plain attention as well")
+    parser.add_argument("--mixing", nargs=2, metavar=("CLEAN", "NOISE"), help="folders, for a batch of the U-Net")
     parser.add_argument("--out", type=Path, nargs="+", default=[], help="write the report there: .md or .json, or both")
     given = parser.parse_args()
     print(*HEADER, sep="  ", flush=True)
@@ -159,6 +179,9 @@ def main() -> None:
         rows.append(measure(name, given.repeats, given.attention))
         print(*entries(rows[-1]), sep="  ", flush=True)
     title, facts = (__doc__ or "").partition("\n")[0], f"{machine(1)} Medians of {given.repeats} pairs."
+    if given.mixing:
+        clean, noise = given.mixing
+        facts += "".join(f" {mixing(clean, noise, row)}" for row in rows if row.case == MIXING_CASE)
     text = f"# {title}\n\n{Table.of(HEADER, [entries(row) for row in rows], [facts]).to_markdown()}"
     print(f"\n{facts}")
     for path in given.out:

@@ -290,3 +290,17 @@ def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
     assert told.splitlines()[-1] == "sordino: stopped"
     assert (here / "run" / "state.pt").is_file()
     assert not list((here / "run").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("said", "turns"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "x"}, None)]
+)
+def test_threads_that_wait_soon_sleep_unless_the_user_says_how(
+    said: dict[str, str], turns: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, said.get(name, ""))
+        if name not in said:
+            monkeypatch.delenv(name)
+    main(["models"])
+    assert os.environ.get("GOMP_SPINCOUNT") == turns

@@ -23,6 +23,7 @@ from sordino.audio import sound_files
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.experiments import run
+from sordino.experiments.check import check
 from sordino.plugins import modules
 
 CODE = {"my_method.py": "your-own-method.md", "my_network.py": "your-own-network.md"}
@@ -129,6 +130,11 @@ def test_check_tells_what_does_not_hold_and_exits_with_one(home: Path, capsys: p
     assert "1 of 5 fail" in said
     main(["check", "fitnets"])
     assert "zero_when_equal is False" in capsys.readouterr().out
+
+
+def test_a_name_of_two_kinds_needs_one_of_them() -> None:
+    with pytest.raises(InputError, match=r"^stoi: is loss and metric; expected --kind loss or metric beside it$"):
+        check("stoi")
 
 
 def test_a_run_of_another_person_imports_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

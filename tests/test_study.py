@@ -401,6 +401,15 @@ def test_what_stops_every_run_is_told_once_and_a_dry_run_lists_it(
     assert not (tmp_path / "study").exists(), "none began"
 
 
+def test_a_weight_of_a_term_that_a_method_took_away_is_told_before_the_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, methods={"none": {"weights": {"kd/output": 0.5}}, "also none": {}})
+    with pytest.raises(SystemExit):
+        main(["study", str(path), "--dry-run"])
+    assert "2 of 4 runs would fail: weights.kd/output: no such term" in capsys.readouterr().out
+
+
 def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"seeds": [3], "methods": {"none": {}}, "metrics": ["si_sdr_db", "stoi"]}
     study.run(write(tmp_path, **changes))

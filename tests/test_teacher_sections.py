@@ -22,6 +22,7 @@ from sordino.experiments import run
 from sordino.experiments.bench import bench
 from sordino.experiments.recipe import read
 from sordino.experiments.teacher import build_teacher
+from sordino.experiments.teacher_cost import TeacherCost
 from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
 from sordino.inference.model import open_model
 from sordino.inference.resolve import resolve
@@ -228,6 +229,7 @@ def test_a_card_says_how_to_run_a_graph(tmp_path: Path) -> None:
         ('{"onnx": "x.onnx", "sft": {}}', r"sft: no such key; .*did you mean stft\?"),
         ('{"onnx": "x.onnx", "stft": {"n_fft": 512}}', r"stft\.hop: missing"),
         ('{"onnx": "x.onnx", "stft": {"n_fft": "512", "hop": 1}}', r"stft\.n_fft: '512'; expected a number of samples"),
+        ('{"onnx": "x.onnx", "stft": {"n_fft": 512, "hop": true}}', r"stft\.hop: True; expected a number of samples"),
         ('{"onnx": "x.onnx", "sample_rate": "8k"}', "sample_rate: '8k' Hz"),
         ('{"preset": "gtcrm", "file": "x.onnx"}', r"preset: no network 'gtcrm'.*did you mean gtcrn\?"),
         ('{"preset": "gtcrn", "file": "x.onnx"}', r"x\.onnx: no such file"),
@@ -248,6 +250,11 @@ def test_a_dry_run_tells_what_an_epoch_costs(tmp_path: Path) -> None:
     assert each >= 0.05
     assert live == pytest.approx(each * int(found.group(2)), rel=0.1)
     assert cached < live
+
+
+def test_costs_are_told_in_whole_numbers_and_two_digits() -> None:
+    words = "teacher: 500 ms for a segment; an epoch of 110,000 costs 15 h live, 4.4 min once its answers are cached"
+    assert TeacherCost(110_000, 0.5, 0.0024).describe() == words
 
 
 def seconds(words: str) -> float:

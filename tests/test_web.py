@@ -260,15 +260,18 @@ def test_votes_are_counted_once_and_ties_told() -> None:
 
 
 def test_offers_say_size_cost_and_latency(tmp_path: Path) -> None:
+    from helpers.graphs import held_back  # which needs onnx; all else here does not
+
     run = tmp_path / "mine"
     run.mkdir()
     (run / "best.onnx").write_bytes(student_file("unet-24").read_bytes())
-    found = offers([str(run / "best.onnx")])
+    found = offers([str(run / "best.onnx"), str(held_back(tmp_path / "theirs.onnx", 256))])
     assert next(iter(found)) == DEFAULT_STUDENT
     assert "43,560 parameters" in str(found["unet-24"])
     assert "latency 20 ms" in str(found["unet-24"])
     assert "needs the whole recording" in str(found["manner-s-1.5gf"])
     assert "43,560 parameters" in str(found["mine"])
+    assert "latency 32 ms" in str(found["theirs"])  # a hop, and the hop by which it is late
     with pytest.raises(InputError, match="no such model"):
         offers(["there-is-none.onnx"])
 

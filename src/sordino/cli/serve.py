@@ -27,7 +27,11 @@ def serve(given: Namespace) -> Answer:
 SERVE = Command(
     serve,
     (
-        flag("models", nargs="*", help="checkpoints, ONNX files or module:function beside the students that ship"),
+        flag(
+            "models",
+            nargs="*",
+            help="checkpoints, ONNX files, PRESET:FILE or module:function beside the students that ship",
+        ),
         flag("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine alone)"),
         flag("--name", action="append", default=[], help="name under which a proxy shows the page; may be repeated"),
         flag("--port", type=int, help="port to listen on; the first free one from 7860 by default"),

@@ -83,9 +83,10 @@ def _kind(name: str) -> Kind:
     found: list[Kind] = [kind for kind in KINDS if is_known(kind, name, OWN[kind])]
     if len(found) == 1:
         return found[0]
+    if found:
+        raise InputError(name, f"is {' and '.join(found)}", f"--kind {' or '.join(found)} beside it")
     known = [own for kind in KINDS for own in OWN[kind]]
-    problem = f"is {' and '.join(found)}" if found else "no such method, network, loss, metric or source"
-    raise InputError(name, problem, "--kind beside it" if found else "", did_you_mean(name, known))
+    raise InputError(name, "no such method, network, loss, metric or source", hint=did_you_mean(name, known))
 
 
 def _kind_of(name: str, found: Any) -> Kind:

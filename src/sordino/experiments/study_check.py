@@ -8,11 +8,13 @@ from typing import NamedTuple
 from sordino.errors import InputError
 from sordino.experiments.build import build_source
 from sordino.experiments.origins import demand_origins
+from sordino.experiments.recipe import Recipe
 from sordino.experiments.run import DryRun, dry_run
 from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_results import scored
 from sordino.report.study_cells import StudyCell
 from sordino.training.log import read_log
+from sordino.training.loss_weights import Weighting
 from sordino.training.state import STATE
 from sordino.types import Status
 
@@ -85,7 +87,8 @@ def _with_outcome(plan: Planned, outcome: DryRun | str | None) -> Planned:
 
 
 def obstacles(runs: Sequence[StudyRun]) -> list[str]:
-    """Say for each run why it would fail: a checkpoint that is missing, or recordings; empty where nothing is known.
+    """Say for each run why it would fail: a missing checkpoint, missing recordings, or a weight for no term of its own;
+    empty where nothing is known.
 
     Recordings are looked for once for all runs that read the same ones.
     """
@@ -95,8 +98,14 @@ def obstacles(runs: Sequence[StudyRun]) -> list[str]:
         key = repr(one.recipe.data)
         if key not in data:
             data[key] = _reason(lambda one=one: build_source(one.recipe.data).train(0))
-        found.append(_reason(lambda one=one: demand_origins(one.recipe)) or data[key])
+        own = [lambda one=one: demand_origins(one.recipe), lambda one=one: _weigh(one.recipe)]
+        found.append(next(filter(None, map(_reason, own)), data[key]))
     return found
+
+
+def _weigh(recipe: Recipe) -> None:
+    terms = [*(f"loss/{name}" for name in recipe.losses), *(f"kd/{name}" for name in recipe.methods)]
+    Weighting(terms, recipe.weights, [stage.weights for stage in recipe.stages])
 
 
 def _reason(attempt: Callable[[], object]) -> str:

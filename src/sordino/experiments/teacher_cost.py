@@ -11,6 +11,7 @@ from sordino.evaluation.speed import timed
 from sordino.training import Trainer
 
 PASSES = 2
+UNITS = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,7 @@ def _fastest(work: Callable[[], object]) -> float:
 
 
 def _words(seconds: float) -> str:
-    if seconds < 1:
-        return f"{1000 * seconds:.2g} ms"
-    if seconds < 60:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.2g} min" if seconds < 3600 else f"{seconds / 3600:.2g} h"
+    """Return a duration in the largest unit of which it is one or more, in two digits or whole units."""
+    unit = next((unit for unit, size in UNITS.items() if seconds >= size), "ms")
+    value = seconds / UNITS[unit]
+    return f"{value:.0f} {unit}" if value >= 10 else f"{value:.2g} {unit}"

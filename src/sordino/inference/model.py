@@ -22,7 +22,7 @@ from sordino.inference.engine import open_engine
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.pipeline import EngineProcess
 from sordino.inference.resolve import ModelSource, resolve
-from sordino.inference.windows import WINDOW_S, Windows
+from sordino.inference.windows import CONTEXT_S, WINDOW_S, Windows
 from sordino.plugins.catalogue import function
 
 SAMPLE_RATE = 16000
@@ -31,8 +31,8 @@ NETWORK = "arguments"
 """Among the metadata of every graph that sordino wrote, and of no other."""
 
 MINIMUM = 256
-LEAST_WINDOW_S = 2.0
-"""Of a model that takes a fixed number of samples: in shorter windows too little lies between the contexts."""
+CONTEXT = 0.25
+"""Of a window, the most that is context on either side: short windows of a fixed length have less than others."""
 LOST_S = 0.1
 """Seconds that a model which works in whole frames may leave out at the end; ``enhance`` fills them with silence."""
 
@@ -73,15 +73,16 @@ class Model:
                 yield EngineProcess(self.engine, channels)
             else:
                 batch = None if self.run_batch is None else self._whole_batch
-                yield Windows(self._whole, self.sample_rate, channels, self._window_s, run_batch=batch, name=self.name)
+                window = self._window_s
+                context = min(CONTEXT_S, CONTEXT * window)
+                yield Windows(self._whole, self.sample_rate, channels, window, context, run_batch=batch, name=self.name)
         finally:
             self.finish()
 
     @property
     def _window_s(self) -> float:
-        """Seconds of a window: the model's own length, unless that leaves too little between the contexts."""
-        own = WINDOW_S if self.longest is None else self.longest / self.sample_rate
-        return own if LEAST_WINDOW_S <= own < WINDOW_S else WINDOW_S
+        """Seconds of a window: the model's own length where that is shorter."""
+        return WINDOW_S if self.longest is None else min(WINDOW_S, self.longest / self.sample_rate)
 
     def _whole(self, noisy: np.ndarray) -> np.ndarray:
         """Run a signal [T] as a whole: padded to the shortest input, checked, and cut to its length again."""

@@ -12,7 +12,7 @@ from typing import Any
 from sordino.assets import shipped, student_file
 from sordino.evaluation.speed import real_time_factor
 from sordino.inference.model import Model, open_model
-from sordino.inference.resolve import ModelSource, resolve
+from sordino.inference.resolve import resolve
 
 BEST = "best"
 """The checkpoint of every run is called so, and is named by the run's folder."""
@@ -92,19 +92,18 @@ def _other(model: str, name: str) -> Offer:
     """Describe a model by its file or function; without torch only the size of the file is known."""
     source, opened = resolve(model), open_model(model)
     if importlib.util.find_spec("torch") is None:
-        return Offer(name, opened, file_bytes=sum(file.stat().st_size for file in source.files) or None)
+        size = sum(file.stat().st_size for file in source.files) or None
+        return Offer(name, opened, file_bytes=size, latency_s=_latency_s(opened))
     from sordino.experiments.bench import bench
 
     cost = bench(model, clocked=False)
-    return Offer(name, opened, "", cost.parameters, cost.flops_paper, cost.file_bytes, _latency_s(source))
+    return Offer(name, opened, "", cost.parameters, cost.flops_paper, cost.file_bytes, _latency_s(opened))
 
 
-def _latency_s(source: ModelSource) -> float | None:
-    if source.kind != "checkpoint":
-        return None
-    from sordino.models import load
-
-    return load(source.checkpoint).latency_s
+def _latency_s(opened: Model) -> float | None:
+    """Return the latency of a model that runs block by block; None of one that needs the whole recording."""
+    engine = opened.engine
+    return None if engine is None else (engine.hop + engine.delay) / engine.sample_rate
 
 
 def _name(model: str) -> str:

@@ -17,8 +17,9 @@ from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.inference.graphs.passes import Unfinished
 
-STRETCH_S, REACH_S = 0.5, 0.15
-"""Length of a stretch, and the longest delay that is looked for."""
+STRETCH_S, REACH_S, EARLY_S = 0.5, 0.15, 0.05
+"""Length of a stretch, the longest delay that is looked for, and by how much an estimate may be early instead: that of
+a network that leaves out the samples for which it has no past."""
 SURE = 0.5
 """Stretches that correlate less with their input say nothing of the delay."""
 TOLERANCE = 1
@@ -29,7 +30,7 @@ QUIETEST_DB, LOUDEST_DB = -10.0, 6.0
 
 @dataclass(frozen=True)
 class Delay:
-    """What the probe found: the delay in samples, and the gain of the speech in dB."""
+    """What the probe found: the delay in samples, below 0 if the estimate is early, and the gain in dB on speech."""
 
     samples: int
     gain_db: float
@@ -51,24 +52,27 @@ def measure_delay(
             down, much louder or quieter, or has no constant delay.
     """
     speech = sound_files.read_mono(str(SPEECH), sample_rate)[-longest if longest else 0 :]
-    stretch, reach = round(STRETCH_S * sample_rate), round(REACH_S * sample_rate)
+    stretch, reach, early = (round(seconds * sample_rate) for seconds in (STRETCH_S, REACH_S, EARLY_S))
     delays, signs, gains = [], [], []
     if len(speech) < stretch + reach:
         found = f"takes {longest} samples at once and keeps no state"
         raise InputError(name, found, f"a state, or {stretch + reach} samples and more")
     speech, estimate = _estimated(run, speech)
+    estimate = np.pad(estimate, (early, 0))
     for start in range(0, len(speech) - stretch - reach + 1, stretch):
         part = speech[start : start + stretch].astype(float)
-        later = estimate[start : start + stretch + reach]
-        if len(later) < stretch + reach:
+        later = estimate[start : start + early + stretch + reach]
+        if len(later) < early + stretch + reach:
             break
         lag, correlation, gain = _lag(part, later)
         if abs(correlation) >= SURE:
-            delays.append(lag)
+            delays.append(lag - early)
             signs.append(np.sign(correlation))
             gains.append(abs(gain))
     if not delays:
-        raise InputError(name, "its estimate of clean speech does not resemble that speech", "a network that enhances")
+        found = "its estimate of clean speech does not resemble that speech"
+        hint = f"a delay of more than {1000 * REACH_S:g} ms is not looked for"
+        raise InputError(name, found, "a network that enhances", hint)
     delay = int(np.median(delays))
     if np.max(np.abs(np.asarray(delays) - delay)) > TOLERANCE:
         found = f"its estimate lags by {min(delays)} to {max(delays)} samples"

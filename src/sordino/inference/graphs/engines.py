@@ -93,14 +93,14 @@ class WaveEngine(HopEngine):
         assert signature.hop is not None
         assert signature.length is not None
         super().__init__(signature.hop, name, sample_rate, workers)
-        self._graph, self._length = graph, signature.length
+        self._graph, self._length, self._shape = graph, signature.length, _shape(graph)
 
     def _begin(self) -> Channel:
         return Channel(silence(self._graph.memory), np.zeros(self._length, np.float32))
 
     def _enhance(self, channel: Channel, samples: np.ndarray) -> np.ndarray:
         channel.around = np.concatenate([channel.around[self.hop :], samples])
-        ready, *channel.state = self._graph.run([channel.around[None], *channel.state])
+        ready, *channel.state = self._graph.run([channel.around.reshape(self._shape), *channel.state])
         return ready.reshape(-1)
 
 
@@ -109,25 +109,33 @@ class SpectrumEngine(HopEngine):
 
     Args:
         graph: the opened file.
+        signature: what was recognised.
         stft: the transform that the network was trained with.
         name, sample_rate: for people, and in Hz.
         workers: threads for several channels.
     """
 
-    def __init__(self, graph: Graph, stft: Stft, name: str, sample_rate: int, workers: int = 1) -> None:
+    def __init__(
+        self, graph: Graph, signature: Signature, stft: Stft, name: str, sample_rate: int, workers: int = 1
+    ) -> None:
         super().__init__(stft.hop, name, sample_rate, workers)
-        self._graph, self._stft = graph, stft
-        self._shape = [axis if isinstance(axis, int) else 1 for axis in graph.inputs[0].shape]
+        self._graph, self._stft, self._shape = graph, stft, _shape(graph)
+        self._axis = signature.axes.index("2")
 
     def _begin(self) -> Channel:
         return Channel(_first_state(self._graph), Frames(self._stft))
 
     def _enhance(self, channel: Channel, samples: np.ndarray) -> np.ndarray:
         spectrum = channel.around.analyse(samples)
-        parts = np.stack([np.real(spectrum), np.imag(spectrum)], axis=-1).astype(np.float32)
+        parts = np.stack([np.real(spectrum), np.imag(spectrum)], axis=self._axis).astype(np.float32)
         ready, *channel.state = self._graph.run([parts.reshape(self._shape), *channel.state])
-        ready = ready.reshape(-1, 2)
-        return channel.around.synthesise(ready[:, 0] + 1j * ready[:, 1])
+        real, imaginary = np.moveaxis(ready.reshape(parts.shape), self._axis, 0)
+        return channel.around.synthesise(real + 1j * imaginary)
+
+
+def _shape(graph: Graph) -> list[int]:
+    """Return the shape of a graph's first input, with one signal and one frame."""
+    return [axis if isinstance(axis, int) else 1 for axis in graph.inputs[0].shape]
 
 
 def _first_state(graph: Graph) -> list[np.ndarray]:

@@ -132,11 +132,14 @@ def _compensated(opened: External, source: GraphSource) -> External:
     delay = measure_delay(opened.run, opened.sample_rate, str(source.path), opened.longest)
     run, batch, longest = opened.run, opened.run_batch, opened.longest
     if opened.engine is not None:
+        if delay.samples < 0:
+            found = f"its estimate is {-delay.samples} samples early"
+            raise InputError(str(source.path), found, "a stream that is on time or late")
         opened.engine.delay = delay.samples
     elif delay.samples:
         run = partial(_shifted, run, delay.samples)
         batch = None if batch is None else partial(_shifted, batch, delay.samples)
-        longest = None if longest is None else longest - delay.samples
+        longest = None if longest is None else longest - abs(delay.samples)
     found = f"delay {delay.samples} samples, gain {delay.gain_db:+.1f} dB on speech"
     notes = f"{source.path}: {opened.notes}; {found}"
     return replace(opened, run=run, run_batch=batch, longest=longest, delay=delay, notes=notes)
@@ -160,7 +163,7 @@ def _engine(
         return WaveEngine(graph, signature, name, rate, workers)
     if signature.kind == "spectrum stream":
         assert stft is not None
-        return SpectrumEngine(graph, stft, name, rate, workers)
+        return SpectrumEngine(graph, signature, stft, name, rate, workers)
     return None
 
 
@@ -182,5 +185,8 @@ def _stepped(engine: HopEngine, noisy: np.ndarray) -> np.ndarray:
 
 
 def _shifted(run: Run, delay: int, noisy: np.ndarray) -> np.ndarray:
-    """Push the end of the estimate out by silence, and leave the delay off; [T] or [B,T]."""
-    return run(np.concatenate([noisy, np.zeros_like(noisy[..., :1]).repeat(delay, -1)], axis=-1))[..., delay:]
+    """Take the delay off an estimate, [T] or [B,T]: silence behind pushes out its end, silence before an early one."""
+    silence = np.zeros_like(noisy[..., :1]).repeat(abs(delay), -1)
+    if delay < 0:
+        return run(np.concatenate([silence, noisy], axis=-1))[..., : noisy.shape[-1]]
+    return run(np.concatenate([noisy, silence], axis=-1))[..., delay:]

@@ -5,8 +5,9 @@ Five kinds can be told apart. B is 1 and T is the number of samples, fixed or op
 * **wave**: one input [T], [B,T] or [B,1,T], and an output of the same shape;
 * **wave stream**: samples of a fixed number and the state, each array of which comes out again in its own shape. Where
   more samples go in than come out, the input is a window that moves on by the length of the output;
-* **spectrum**: one input [B,F,N,2] or [B,2,N,F] with an open number of frames N: real and imaginary part;
-* **spectrum stream**: one frame [B,F,1,2] or [B,1,F,2] and the state;
+* **spectrum**: one input [B,F,N,2], [B,N,F,2], [B,2,F,N] or [B,2,N,F] with an open number of frames N: real and
+  imaginary part;
+* **spectrum stream**: one frame in any of these orders, with or without the axis of frames, and the state;
 * **gains**: features [B,N,F] in, a gain for every bin out. What the features are no graph says: only a preset does.
 """
 
@@ -22,8 +23,8 @@ from sordino.inference.graphs.onnx_graph import TYPES, Graph
 Kind = Literal["wave", "wave stream", "spectrum", "spectrum stream", "gains"]
 
 FITTING = (
-    "samples [1,T] in and out; samples of a fixed number and a state; frames [1,F,N,2] or [1,2,N,F]; or one frame "
-    "[1,F,1,2] or [1,1,F,2] and a state"
+    "samples [1,T] in and out; samples of a fixed number and a state; frames [1,F,N,2], [1,N,F,2], [1,2,F,N] or "
+    "[1,2,N,F] with an open number N; or one frame, such as [1,F,1,2], and a state"
 )
 
 
@@ -49,7 +50,7 @@ class Signature:
         length: samples of a wave's input; None where any number may go in.
         hop: samples that a wave stream gives at once.
         bins: frequency bins F of a spectrum.
-        axes: order of a spectrum's axes: ``BFN2``, ``B2NF``, or ``BNF2`` of a stream.
+        axes: order of a spectrum's axes: ``FN2``, ``NF2``, ``2FN`` or ``2NF``; of one frame ``F2`` or ``2F``.
         rank: axes of a wave.
         batches: whether a wave's graph takes several signals at once.
     """
@@ -114,32 +115,37 @@ def _returns_state(state: Sequence[Port], after: Sequence[Port]) -> bool:
 
 
 def _stream(source: Port, target: Port) -> Signature | None:
-    # An open axis is that of signals or frames, of which one goes in.
-    sizes, given = ([axis if isinstance(axis, int) else 1 for axis in one.shape] for one in (source, target))
-    if len(sizes) == 4 and sizes == given and sizes[0] == 1 and sizes[3] == 2:
-        if sizes[2] == 1:
-            return Signature("spectrum stream", bins=sizes[1], axes="BFN2")
-        return Signature("spectrum stream", bins=sizes[2], axes="BNF2") if sizes[1] == 1 else None
-    if len(sizes) == 2 and len(given) == 2 and sizes[0] == 1 and sizes[1] >= given[1] > 1:
-        return Signature("wave stream", length=sizes[1], hop=given[1])
+    # An open axis is that of signals or frames, of which one goes in; axes of one say nothing.
+    ranks = {len(source.shape), len(target.shape)}
+    sizes, given = ([axis for axis in one.shape if isinstance(axis, int) and axis != 1] for one in (source, target))
+    if min([*sizes, *given], default=0) < 2:
+        return None
+    if len(sizes) == 2 and sizes == given and 2 in sizes and ranks in ({3}, {4}):
+        return Signature("spectrum stream", bins=max(sizes), axes="F2" if sizes[1] == 2 else "2F")
+    if len(sizes) == len(given) == 1 and sizes[0] >= given[0] and max(ranks) <= 3:
+        return Signature("wave stream", length=sizes[0], hop=given[0])
+    return None
+
+
+def _spectrum(shape: Sequence[int | str | None]) -> Signature | None:
+    """Recognise all frames of a spectrum, [B,...]: two parts, bins of a fixed number, and any number of frames."""
+    for axes in ("FN2", "NF2", "2FN", "2NF"):
+        sizes = dict(zip(axes, shape[1:], strict=True))
+        if sizes["2"] == 2 and isinstance(sizes["F"], int) and not isinstance(sizes["N"], int):
+            return Signature("spectrum", bins=sizes["F"], axes=axes)
     return None
 
 
 def _whole(source: Port, target: Port) -> Signature | None:
     shape = list(source.shape)
     if len(shape) == 4 and len(target.shape) == 4:
-        # The axis of two is that of real and imaginary part.
-        if shape[3] == 2 and isinstance(shape[1], int):
-            return Signature("spectrum", bins=shape[1], axes="BFN2")
-        if shape[1] == 2 and isinstance(shape[3], int):
-            return Signature("spectrum", bins=shape[3], axes="B2NF")
-        return None
+        return _spectrum(shape)
     if len(shape) not in (1, 2, 3) or len(target.shape) != len(shape):
         return None
-    if len(shape) == 3 and isinstance(shape[1], str) and isinstance(shape[2], int):
-        return Signature("gains", bins=shape[2])
     if any(isinstance(axis, int) and axis != 1 for axis in shape[:-1]):
         return None
+    if len(shape) == 3 and not isinstance(shape[1], int) and isinstance(shape[2], int):
+        return Signature("gains", bins=shape[2])
     length = shape[-1]
     batches = len(shape) > 1 and not isinstance(shape[0], int)
     return Signature("wave", length=length if isinstance(length, int) else None, rank=len(shape), batches=batches)

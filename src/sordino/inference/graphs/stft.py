@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sordino.errors import InputError, did_you_mean
-from sordino.files import fits
 
 if TYPE_CHECKING:  # a recipe is read without numpy
     import numpy as np
@@ -44,7 +43,7 @@ class Stft:
 
     def __post_init__(self) -> None:
         for name in ("n_fft", "hop"):
-            if not fits(getattr(self, name), int):
+            if type(getattr(self, name)) is not int:  # True is an int by its class
                 raise InputError(f"stft.{name}", repr(getattr(self, name)), "a number of samples")
         if self.n_fft > LONGEST:
             raise InputError("stft.n_fft", f"{self.n_fft}", f"{LONGEST} samples or fewer")

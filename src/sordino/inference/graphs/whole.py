@@ -41,10 +41,10 @@ def run_batch(graph: Graph, signature: Signature, noisy: np.ndarray) -> np.ndarr
 def run_spectrum(graph: Graph, signature: Signature, stft: Stft, noisy: np.ndarray) -> np.ndarray:
     """Run noisy float32 [T] through a graph of spectra, all frames at once; returns the estimate [T]."""
     spectra = analyse(noisy, stft)
-    parts = np.stack([np.real(spectra), np.imag(spectra)], axis=-1).astype(np.float32)  # [N,F,2]
-    frames = parts.transpose(1, 0, 2) if signature.axes == "BFN2" else parts.transpose(2, 0, 1)
-    (found,) = graph.run([frames[None]])
-    back = found[0].transpose(1, 0, 2) if signature.axes == "BFN2" else found[0].transpose(1, 2, 0)
+    parts = np.stack([np.real(spectra), np.imag(spectra)], axis=-1).astype(np.float32)
+    order = ["NF2".index(axis) for axis in signature.axes]
+    (found,) = graph.run([parts.transpose(order)[None]])
+    back = found[0].transpose(np.argsort(order))  # [N,F,2]
     return synthesise(back[..., 0] + 1j * back[..., 1], stft, len(noisy))
 
 
