@@ -57,11 +57,9 @@ def compare(
         closing: sections at the end of the page, heading to HTML.
 
     Raises:
-        InputError: a folder without a finished run, no run among them, runs on different test sets, or another's file
-            in the place of the page.
+        InputError: a folder without a finished run, no run among them, different test sets, or another's page.
     """
-    if page is not None:
-        check_page(page)
+    check_page(page)
     words = [str(run) for run in runs if _is_model(run)]
     folders = [Path(run) for run in runs if str(run) not in words]
     recipes = [None if _only_scores(folder) else _recipe(folder) for folder in folders]
@@ -85,8 +83,7 @@ def compare(
         name = "" if recipe.paper is None else recipe.paper.row
         if paper and recipe.paper is not None:
             published += [row for row in results(recipe.paper.table) if row.name == name]
-        size = float(models.count_parameters(network))
-        rows.append(RunRow.of(one, title, size, paper_flops(network), name))
+        rows.append(RunRow.of(one, title, float(models.count_parameters(network)), paper_flops(network), name))
     others = dict(zip(titles_of(words), words, strict=True))
     for name, word in others.items():
         own = evaluate(word, recipe=trained[0] / RECIPE, metrics=scores[0].metrics, progress=progress)

@@ -186,9 +186,6 @@ def evaluate(
         workers: processes that compute the metrics.
         progress: called after every file, in the first of the processes that a launcher started; these share the files.
         align, sample_rate, model_rate: see ``sordino.evaluate``.
-
-    Raises:
-        InputError: what cannot be scored, or another's files in the place of the scores.
     """
     join()
     if out:

@@ -55,8 +55,7 @@ def side_by_side(
     Raises:
         InputError: no recordings, no such model, one that is named twice, or another's file in the place of the page.
     """
-    if page is not None:
-        check_page(page)
+    check_page(page)
     if folders is None and recipe is None:
         raise InputError("data", "no recordings to compare on", "--data NOISY CLEAN or --recipe RECIPE")
     names = titles(models)

@@ -36,13 +36,14 @@ PARTS = (PAGE / "parts.css").read_text("utf-8")
 STYLE = (PAGE / "page.css").read_text("utf-8") + PARTS
 
 
-def check_page(path: str | Path) -> None:
-    """Refuse to write over a page, or anything else, that is not of this kind.
+def check_page(path: str | Path | None) -> None:
+    """Refuse to write over a page, or anything else, that is not of this kind; of None nothing is said.
 
     Raises:
         InputError: it is not.
     """
-    demand_own(path, _OWN, "page")
+    if path is not None:
+        demand_own(path, _OWN, "page")
 
 
 def page(title: str, sections: Mapping[str, str], synthetic: bool, script: str = "") -> str:
