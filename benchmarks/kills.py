@@ -1,13 +1,14 @@
 """Kill what takes long, again and again at random moments, resume it, and look whether anything was lost.
 
-    python benchmarks/kills.py --minutes 12                    # of wall-clock time, shared by the kinds of work
+    python benchmarks/kills.py --kills 100 --minutes 60        # of wall-clock time, shared by the kinds of work
     python benchmarks/kills.py --minutes 4 --signal TERM
 
 Each kind of work is done once without interruption. Then it is begun, killed after a random share of that time, and
-begun again in the same folder, until it ends; and all of that anew until its minutes are over. After every kill all
-processes that it had started must end, and every file with a final name must be readable. After SIGTERM there may be
-no file that is half written; after SIGKILL the next start removes it. What ends must equal the uninterrupted work: the
-weights bit for bit, the files of corpora byte for byte.
+begun again in the same folder, until it ends; and all of that anew until its kills or its minutes are over. Nothing may
+be lost: after every kill all processes that it had started must end, and every file with a final name must be readable.
+After SIGTERM there may be no file that is half written; after SIGKILL the next start removes it. What ends must equal
+the uninterrupted work: the weights bit for bit, graphs and the files of corpora byte for byte. A kill or an end for
+which any of this does not hold counts as a loss.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ import tarfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import onnx
@@ -41,6 +45,8 @@ from sordino.data.tools.shard import shard
 from sordino.distributed import stop_on
 from sordino.experiments import run, study
 from sordino.experiments.recipe import RECIPE
+from sordino.experiments.study_plan import read_study
+from sordino.export import onnx_files
 from sordino.report.table import Cell, Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -75,13 +81,27 @@ def cached(out: Path) -> None:
     train(out, teacher=TEACHER | {"cache": str(out / "cache"), "draws": 2}, distill=METHOD)
 
 
+def exported(out: Path) -> None:
+    """Export the teacher.
+
+    To translate it takes most of the time and writes nothing. So that is done once, and kills come while files are
+    written and compared.
+    """
+    graphs = {name: partial(_kept, name, getattr(onnx_files, name)) for name in ("whole_graph", "step_graph")}
+    with patch.multiple(onnx_files, **graphs):
+        run.export("teacher.safetensors", out / "student.onnx")
+
+
+def _kept(name: str, translate: Callable[..., onnx.ModelProto], *arguments: Any) -> onnx.ModelProto:
+    if not Path(name).exists():
+        onnx.save(translate(*arguments), name)
+    return onnx.load(name)
+
+
 def studied(out: Path) -> None:
-    values = {"recipe": "recipe.yaml", "out": str(out / "study"), "seeds": [0], "jobs": 2, "metrics": ["si_sdr_db"]}
-    values |= {"scenarios": {"all": {"teacher": TEACHER}}, "methods": {"none": {}, "output": {"distill": METHOD}}}
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "study.yaml").write_text(yaml.safe_dump(values))
-    (out / "recipe.yaml").write_text(Path("recipe.yaml").read_text())
-    study.run(out / "study.yaml")
+    plan, runs = read_study("study.yaml")
+    runs = [replace(one, folder=out / one.folder) for one in runs]
+    study.run_all(replace(plan, out=str(out)), runs)
 
 
 WORK: dict[str, Callable[[Path], object]] = {
@@ -89,7 +109,7 @@ WORK: dict[str, Callable[[Path], object]] = {
     "caching": cached,
     "rendering": lambda out: render(Mix("clean", "noise", segment_s=0.5, valid_items=4), out, 60 / 3600, workers=1),
     "sharding": lambda out: shard(Pairs("noisy", "clean"), out, per_shard=3, workers=1),
-    "export": lambda out: run.export("teacher.safetensors", out / "student.onnx"),
+    "export": exported,
     "study": studied,
 }
 
@@ -104,8 +124,14 @@ def prepare(folder: Path) -> None:
     torch.manual_seed(1)
     models.save(models.create("unet", width=6, depth=2, groups=1), folder / "teacher.safetensors")
     pairs = {"name": "pairs", "noisy": str(folder / "noisy"), "clean": str(folder / "clean"), "segment_s": 0.5}
+    for kind in ("noisy", "clean"):
+        write(folder / "test" / kind / "s9.wav", read(folder / kind / "s0_0.wav")[0], RATE)
+        pairs[f"test_{kind}"] = str(folder / "test" / kind)
     recipe = {"data": pairs, "model": UNET, "train": TRAIN | {"workers": 0, "steps": 4, "validate_every": 4}}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    values = {"recipe": "recipe.yaml", "out": "study", "seeds": [0], "jobs": 2, "metrics": ["si_sdr_db"]}
+    values |= {"scenarios": {"all": {"teacher": TEACHER}}, "methods": {"none": {}, "output": {"distill": METHOD}}}
+    for name, content in (("recipe", recipe), ("study", values)):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
 
 
 def work(kind: str, corpus: Path, out: Path) -> None:
@@ -158,8 +184,12 @@ def differs(out: Path, whole: Path) -> list[str]:
     return sorted(odd)
 
 
-def trial(kind: str, corpus: Path, folder: Path, seconds: float, number: int, chance: random.Random) -> Counter[str]:
-    """Kill and resume one kind of work for so many seconds; return how often it was killed and ended, and losses."""
+def trial(
+    kind: str, corpus: Path, folder: Path, kills: int, seconds: float, number: int, chance: random.Random
+) -> Counter[str]:
+    """Kill and resume one kind of work so often, or for so many seconds; return how often it was killed and ended, and
+    losses.
+    """
     context = multiprocessing.get_context("forkserver")
     whole, counts, lives = folder / "whole", Counter(), 0
 
@@ -176,7 +206,7 @@ def trial(kind: str, corpus: Path, folder: Path, seconds: float, number: int, ch
     assert first.exitcode == 0, kind
     length, until = time.monotonic() - began, time.monotonic() + seconds
     out = folder / "life-0"
-    while time.monotonic() < until:
+    while counts["kills"] < kills and time.monotonic() < until:
         process = begin(out)
         process.join(chance.uniform(0, 1.1 * length))
         if process.exitcode is None:
@@ -196,13 +226,14 @@ def trial(kind: str, corpus: Path, folder: Path, seconds: float, number: int, ch
             out = folder / f"life-{lives}"
         counts["losses"] += bool(wrong)
         for line in wrong:
-            print(f"{kind}: {line}")
+            print(f"{kind}, kill {counts['kills']}: {line}", flush=True)
     return counts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=12.0)
+    parser.add_argument("--kills", type=int, default=100, help="of each kind of work, at most")
     parser.add_argument("--signal", choices=("KILL", "TERM"), default="KILL")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", choices=list(WORK), default=list(WORK))
@@ -215,7 +246,8 @@ def main() -> None:
         prepare(corpus)
         for kind in given.only:
             folder = Path(name) / kind
-            counts = trial(kind, corpus, folder, 60 * given.minutes / len(given.only), number, chance)
+            seconds = 60 * given.minutes / len(given.only)
+            counts = trial(kind, corpus, folder, given.kills, seconds, number, chance)
             rows.append({"work": Cell(kind)} | {key: Cell(str(counts[key])) for key in ("kills", "ends", "losses")})
             print(f"{kind}: {dict(counts)}", flush=True)
     heads = {"work": "work", "kills": "kills", "ends": "ended, and compared", "losses": "losses"}

@@ -98,6 +98,58 @@ def test_a_number_out_of_range_is_one_line(
     assert sorted(path.name for path in Path().rglob("*")) == ["a.wav", "in"]
 
 
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["enhance", LONG, "-o", "b.wav"],
+        ["enhance", "a.wav", "-o", f"{LONG}.wav"],
+        ["enhance", "a.wav", "-o", "b.wav", "--model", LONG],
+        ["enhance", "a.wav", "-o", "b.wav", "--model", f"{LONG}.onnx"],
+        ["train", LONG],
+        ["study", LONG],
+        ["evaluate", LONG, "--data", "in", "in"],
+        ["data", "check", LONG],
+    ],
+    ids=lambda words: f"{words[0]} {words.index(next(word for word in words if LONG in word))}",
+)
+def test_a_name_that_is_too_long_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: Sequence[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("a.wav", tone(0.5), RATE)
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("sordino: ")
+    assert [path.name for path in Path().iterdir()] == ["a.wav"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full and a shell")
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("models > /dev/full", 2, "sordino: standard output: the disk is full; free some space and run again\n"),
+        ("models >&-", 0, ""),
+        ("enhance --stream <&-", 2, "sordino: standard input: is closed; expected sound; "),
+        ("enhance --stream >&-", 2, "sordino: standard output: is closed; expected sound; "),
+    ],
+)
+def test_streams_that_are_full_or_closed(words: str, code: int, said: str) -> None:
+    done = subprocess.run(f"{sys.executable} -m sordino {words}", shell=True, capture_output=True, input="", text=True)
+    assert (done.returncode, done.stderr[: len(said)]) == (code, said)
+    assert len(done.stderr.splitlines()) <= 1
+
+
+def test_a_removed_working_folder_is_no_obstacle(tmp_path: Path) -> None:
+    code = f"cd {tmp_path} && rmdir {tmp_path} && {sys.executable} -m sordino models"
+    done = subprocess.run(code, shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 AWKWARD = ["\x1b]0;title\x07\x1b[2J", "\u202egpj", "=1+1", "a\x07b", "\udcff\udcfe"]  # the last is no UTF-8
 
 

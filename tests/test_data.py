@@ -394,6 +394,14 @@ def test_segments_are_four_seconds_every_second_as_published(valentini):
     assert [item.id for item in source.test()] == ["p232_001", "p257_001"]
 
 
+def test_no_segment_lies_behind_the_end_of_a_recording(valentini):
+    """Segments of 0.5 s every 2 s: recordings of 2 s and 4 s have none at 2 s and 4 s, that of 4.5 s a third."""
+    train = sources.Valentini(str(valentini), segment_s=0.5, stride_s=2.0).train(0)
+    items = [train[0, index] for index in range(len(train))]
+    assert [item.id[-8:] for item in items] == [*["p226_001"], *["p226_002"] * 2, *["p227_001"] * 3, *["p228_003"] * 4]
+    assert [item.length for item in items] == [8000] * 9 + [3200]
+
+
 @pytest.mark.parametrize("tempo", [0.9, 1.1])
 def test_tempo_changes_the_speech_and_keeps_the_noise(valentini, tempo):
     train = sources.Valentini(str(valentini), tempo=(tempo, tempo)).train(0)

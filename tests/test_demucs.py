@@ -244,6 +244,8 @@ def test_files_of_before_torch_1_6_open_when_they_hold_tensors_alone(tmp_path: P
         ({"chin": 2}, "chin=2, where only 1 can be built"),
         ({"glu": False}, "glu=False"),
         ({"hidden": 16}, "hidden=16 beside tensors of a network with hidden=8"),
+        ({"hidden": torch.zeros(2)}, "hidden is a Tensor"),
+        ({"glu": torch.ones(2)}, "where only True can be built"),
         ({"causal": False}, "causal=False beside tensors of a network with causal=True"),
         ({"kernel_size": 6}, "kernel_size=6 beside"),
         ({"depth": 4}, "depth=4 beside"),

@@ -177,7 +177,7 @@ def test_a_folder_goes_on_past_a_broken_file(tmp_path: Path) -> None:
     assert [Path(report["input"]).name for report in reports if "error" in report] == ["b.wav"]
     written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
     assert written == ["a.wav", "deep/c.flac"]
-    with pytest.raises(InputError, match="same folder"):
+    with pytest.raises(InputError, match="holds the recordings themselves"):
         next(enhance_folder(tmp_path / "in", tmp_path / "in", same))
 
 

@@ -260,6 +260,34 @@ def test_in_a_folder_a_recording_keeps_its_name(tmp_path: Path) -> None:
     assert enhance_file(tmp_path / "a.wav", tmp_path / "out", same)["output"] == str(tmp_path / "out" / "a.wav")
 
 
+def test_two_recordings_with_one_output_do_not_replace_each_other(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.m4a").write_bytes(b"sound of a phone becomes a.m4a.wav")
+    soundfile.write(tmp_path / "in" / "a.m4a.wav", tone(0.1), RATE)
+    phone, other = sorted(enhance_folder(tmp_path / "in", tmp_path / "out", same), key=lambda one: one["input"])
+    assert phone["error"] == f"{phone['input']}: has the same output as {other['input']}; rename one of them"
+    assert other["output"] == str(tmp_path / "out" / "a.m4a.wav")
+
+
+@pytest.mark.parametrize("output", ["in", "in/..", "link"])
+def test_an_output_folder_that_holds_the_recordings_is_refused(
+    tmp_path: Path, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    soundfile.write(tmp_path / "in" / "a.wav", tone(0.1), RATE)
+    with pytest.raises(SystemExit):
+        main(["enhance", str(tmp_path / "in"), "-o", str(tmp_path / output)])
+    assert f"{tmp_path / output}: holds the recordings themselves" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.wav", "in", "link"]
+
+
+def test_a_model_that_gives_complex_numbers_is_told(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(0.1), RATE)
+    with pytest.raises(InputError, match="gave complex numbers; expected samples"):
+        enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", lambda noisy: noisy + 0j)
+
+
 def test_links_are_followed_and_the_output_is_no_input(tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()

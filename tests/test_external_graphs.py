@@ -234,6 +234,8 @@ def test_transforms_that_lose_samples_are_refused() -> None:
         Stft(512, 600)
     with pytest.raises(InputError, match="that leave gaps"):
         Stft(512, 512, "hann")
+    with pytest.raises(InputError, match="hop: True; expected a number of samples"):
+        Stft(512, True)
 
 
 def test_bands_of_deepfilternet_hold_all_bins() -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,14 @@ import torch
 
 from helpers.fuzzing import fuzz
 from helpers.graphs import graph_file, onnx
-from helpers.mutations import LAUGHS
+from helpers.mutations import LAUGHS, of_json
 from helpers.strangers import KINDS, Kind
 from sordino import models
 from sordino.errors import InputError
 from sordino.experiments.merge import parse
 from sordino.files import fits, read_json
 from sordino.inference.graphs import passes
+from sordino.inference.graphs.declared import largest_axis
 from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.model import open_model
 from sordino.models.checkpoint import read_pickled
@@ -63,12 +65,22 @@ def test_the_fuzzer_finds_what_escapes() -> None:
     assert escapes[3] == "ends the process with -9"
 
 
+def test_each_file_is_drawn_from_its_number_alone() -> None:
+    tree, numbers = {"a": [1, {"b": 2.5}], "c": "x", "d": [], "e": {}}, range(400)
+    drawn = {number: of_json(Random(number), tree) for number in numbers}
+    assert drawn == {number: of_json(Random(number), tree) for number in reversed(numbers)}
+    assert len(set(drawn.values())) > 200
+
+
 def test_sizes_beyond_the_file_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(bytes(1000))
     for arguments in ({"width": 40_000, "groups": 1}, {"window": 2_000_000, "hop": 1_000_000}):
         with pytest.raises(InputError, match=r"a\.safetensors.*larger than the file"):
             models.rebuild("unet", arguments, path)
+    for name in ("demucs", "manner-s", "manner-b"):  # whose widths alone would fill the memory
+        with pytest.raises(InputError, match=r"a\.safetensors.*depth=1000000000000"):
+            models.rebuild(name, {"depth": 10**12}, path)
     with pytest.raises(ValueError, match="larger than the file"), AsLargeAs(0):
         torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(10**6)))
     assert models.rebuild("unet", {"width": 4, "depth": 2, "groups": 1}, path).name == "unet"
@@ -164,6 +176,31 @@ def test_a_graph_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     (tmp_path / "a.data").unlink()
     with pytest.raises(InputError, match=r"does not exist.*its weights lie in another file, which belongs"):
         open_model(path)
+
+
+def test_an_axis_that_overflows_is_refused_before_onnxruntime_sees_it(tmp_path: Path) -> None:
+    """Padded by a hundred samples, the largest axis that there is becomes negative, and the process would end."""
+    path, nodes = tmp_path / "a.onnx", [("Pad", ["x", "pads"], ["long"]), ("Slice", ["long", "from", "to"], ["y"])]
+    constants = {"pads": [0, 100, 0, 0], "from": [0, 0], "to": [1, -100]}
+    values = {name: np.array(value) for name, value in constants.items()}
+    for axis, refused in ((2**63 - 1, True), (-1, False), (16_000, False)):
+        graph_file(path, nodes, [("x", [1, axis])], [("y", [1, "T"])], values)
+        assert largest_axis(str(path)) == (axis if axis > 0 else 1)
+        if refused:
+            with pytest.raises(InputError, match="has an axis of 9,223,372,036,854,775,807; expected at most"):
+                open_model(path)
+    for content in (b"", b"\x80" * 100, b"\x3a\xff\xff\x7f", b"\x3b"):
+        path.write_bytes(content)
+        assert largest_axis(str(path)) == 0
+        with pytest.raises(InputError):
+            open_model(path)
+
+
+def test_a_graph_that_gives_another_shape_than_it_declares_is_refused(tmp_path: Path) -> None:
+    hop, nodes = [1, 4000], [("Identity", ["memory"], ["out"]), ("Identity", ["hop"], ["after"])]
+    path = graph_file(tmp_path / "a.onnx", nodes, [("hop", hop), ("memory", [0, 4000])], [("out", hop), ("after", hop)])
+    with pytest.raises(InputError, match="gives 0 samples for a hop; expected 4000"):
+        open_model(path, sample_rate=16_000)(np.zeros(16_000, np.float32))
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "a.pt"])

@@ -146,3 +146,23 @@ def test_rates_and_channels_of_no_recording_are_refused_at_once(tmp_path: Path, 
     for reading in (info, read, read_segment, lambda path: next(read_blocks(path, 100))):
         with pytest.raises(InputError, match=r"a sample rate of|65 channels"):
             reading(path)
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".opus"])
+def test_recordings_that_were_joined_are_read_to_the_end(tmp_path: Path, suffix: str) -> None:
+    """As ``cat`` joins them, and radio streams in Ogg; libsndfile alone reads the first."""
+    parts, kind = [], {".opus": ("OGG", "OPUS")}.get(suffix, (None, None))
+    for number, length in enumerate((16_000, 24_000)):
+        wave = 0.1 * np.random.default_rng(number).standard_normal(length)
+        soundfile.write(tmp_path / f"part{number}{suffix}", wave, 16_000, kind[1], format=kind[0])
+        parts.append((tmp_path / f"part{number}{suffix}").read_bytes())
+    tags = {".mp3": (b"TAG" + bytes(125), b"ID3\3\0\0\0\0\0\x0a" + bytes(10))}.get(suffix, (b"", b""))
+    (tmp_path / f"all{suffix}").write_bytes(parts[0] + tags[0] + tags[1] + parts[1] + tags[0])
+    found = read(tmp_path / f"all{suffix}")[0]
+    alone = [read(tmp_path / f"part{number}{suffix}")[0] for number in (0, 1)]
+    assert [one.shape[1] for one in alone] == [16_000, 24_000]
+    np.testing.assert_array_equal(found, np.concatenate(alone, axis=1))
+    soundfile.write(tmp_path / f"other{suffix}", np.zeros((24_000, 2)), 24_000, kind[1], format=kind[0])
+    (tmp_path / f"all{suffix}").write_bytes(parts[0] + (tmp_path / f"other{suffix}").read_bytes())
+    with pytest.raises(InputError, match="several recordings, of 16000 Hz with 1 channels and of 24000 Hz with 2"):
+        read(tmp_path / f"all{suffix}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import os
 import re
 import tempfile
@@ -36,9 +37,11 @@ def atomic(path: str | Path, alone: bool = False) -> Iterator[Path]:
         alone: nobody else is writing it, so that what a killed writer left of it can be removed first.
 
     Raises:
-        InputError: the folder cannot be written, or the disk is full.
+        InputError: the folder cannot be written, the disk is full, or ``path`` is a device, a pipe or an open stream.
     """
     path = Path(path)
+    if _is_special(path):
+        raise InputError(path, "is a device, a pipe or a stream", "a file")  # renaming over it would remove it
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +64,28 @@ def atomic(path: str | Path, alone: bool = False) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def demand_own(path: str | Path, mark: bytes, kind: str) -> None:
+    """Refuse to write over a file that something else has written; one that is empty is not worth a word.
+
+    Args:
+        path: that will be written, whether it exists or not.
+        mark: what all files of the kind hold.
+        kind: its name, without an article.
+
+    Raises:
+        InputError: there is a file without the mark, or one that cannot be read.
+    """
+    try:
+        if not os.path.isfile(path) or not os.path.getsize(path):
+            return
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            own = content.find(mark) >= 0
+    except OSError as error:
+        raise unwritable(path, error) from error
+    if not own:
+        raise InputError(path, f"is no {kind} of sordino, and would be lost", "a new name", "choose another")
 
 
 def sweep(folder: str | Path) -> None:
@@ -217,6 +242,13 @@ def _is_deep(value: Any) -> bool:
         holders = [one for one in level if isinstance(one, dict | list)]
         level = [one for holder in holders for one in (holder.values() if isinstance(holder, dict) else holder)]
     return any(isinstance(one, dict | list) for one in level)
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether something is there that is neither a file nor a folder; ``/dev/stdout`` is a link to a stream."""
+    if path.is_symlink() and os.readlink(path).startswith("/proc/"):
+        return True
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def _flush(path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
@@ -25,8 +26,14 @@ PATIENCE_S = 60.0
 """Seconds in all, after which a process that does not listen to Python's signals is ended."""
 ROOM, GROWTH = 2 << 30, 256 << 20
 """Bytes of addresses that reading may take, and of memory that one file may."""
+TICK_S = 0.05
+"""Seconds that answers may wait for, so that the reader is not woken up by each of them."""
+MEMORY = "/dev/shm"
+"""A folder in memory: on a disk, writing a file anew takes longer than reading it."""
 LONGEST = 4000
 """Characters of a message."""
+FORGET_PEAK = Path("/proc/self/clear_refs")
+"""What sets the most memory that this process has had to what it has now."""
 NOT_MADE = "not made"
 """What a process says before it tells of an error of the fuzzer's own."""
 
@@ -64,6 +71,8 @@ def _in_a_process(kind: Kind, numbers: list[int]) -> Iterator[Escape]:
     listens = True
     for number in numbers:
         try:
+            if not here.poll():
+                time.sleep(TICK_S)
             listens = here.poll(PATIENCE_S)
             reason = here.recv() if listens else "hangs"
         except EOFError:
@@ -84,7 +93,7 @@ def _read_all(which: str | Kind, numbers: list[int], answers: Connection) -> Non
     warnings.simplefilter("ignore")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as name:
         folder = Path(name)
         os.chdir(folder)
         try:
@@ -108,6 +117,7 @@ def _ring(*_: object) -> None:
 def _outcome(kind: Kind, path: Path, content: bytes) -> str:
     """Read one file; returns what is wrong, or an empty text."""
     path.write_bytes(content)
+    FORGET_PEAK.write_text("5")  # so that a large file does not hide the next one
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     signal.setitimer(signal.ITIMER_PROF, HANG_S)
     try:

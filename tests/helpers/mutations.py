@@ -80,31 +80,33 @@ def of_tree(chance: Random, tree: Any, values: Sequence[Any] = VALUES) -> Any:
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         places = list(_places(tree))
         if not places or not chance.randrange(40):
-            return chance.choice(values)
+            return _copied(chance.choice(values))
         holder, key = chance.choice(places)
         _change(chance, holder, key, values)
     return tree
 
 
 def _change(chance: Random, holder: Any, key: Any, values: Sequence[Any]) -> None:
-    before = holder[key]
+    # The copies keep what is put in from being changed later, in the next file too.
+    before, new = holder[key], _copied(chance.choice(values))
     match chance.randrange(9):
         case 0:
             del holder[key]
         case 1:
             holder[key] = [before]
         case 2 if isinstance(holder, dict):
-            holder[chance.choice(("", "x", "name", "\0", *map(str, holder)))] = chance.choice(values)
+            holder[chance.choice(("", "x", "name", "\0", *map(str, holder)))] = new
         case 2:
-            holder.insert(key, before)
+            holder.insert(key, _copied(before))
         case 3 if isinstance(before, int | float):
-            holder[key] = before * chance.choice((-1, 0, 1.5, 1000, 10**12))
+            factor = chance.choice((-1, 0, 1.5, 1000, 10**12))
+            holder[key] = before * factor if abs(before) < 1e100 else -before  # no float holds the largest of them
         case 3 if isinstance(before, str):
             holder[key] = of_bytes(chance, before.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogateescape")
         case 4:
             holder[key] = _copied(chance.choice(list(holder.values() if isinstance(holder, dict) else holder)))
         case _:
-            holder[key] = chance.choice(values)
+            holder[key] = new
 
 
 def _places(tree: Any) -> Iterator[tuple[Any, Any]]:

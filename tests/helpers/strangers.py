@@ -58,7 +58,8 @@ class Kind:
 def _checkpoints(folder: Path) -> Mutate:
     torch.manual_seed(0)
     samples = []
-    for arguments in (UNET, {"name": "demucs", "hidden": 2, "depth": 2}, {"name": "dualpath", "width": 4, "blocks": 1}):
+    small = {"name": "demucs", "hidden": 2, "depth": 2}, {"name": "dualpath", "width": 4, "blocks": 1}
+    for arguments in (UNET, *small, {"name": "manner-s", "hidden": 3, "depth": 2}):
         models.save(models.create(**arguments), folder / "good.safetensors", recipe={"model": UNET}, step=7)
         samples.append((folder / "good.safetensors").read_bytes())
     return lambda chance: _safetensors(chance, chance.choice(samples))
@@ -68,7 +69,7 @@ def _safetensors(chance: Random, content: bytes) -> bytes:
     """Damage the header of a safetensors file, a text in JSON in it, or its bytes."""
     (size,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + size])
-    about = header.get("__metadata__", {})
+    about = dict(sorted(header.get("__metadata__", {}).items()))  # safetensors writes them in any order
     inner = [key for key in about if about[key].startswith("{")]
     way = chance.randrange(6)
     if way == 0:

@@ -17,6 +17,7 @@ import soundfile
 
 from sordino.audio import media
 from sordino.audio.headers import OPEN_64, ForwardFile, completed
+from sordino.audio.joined import joined
 from sordino.audio.pcm import check_shape
 from sordino.audio.wav import PLACEHOLDER
 from sordino.errors import InputError
@@ -77,7 +78,7 @@ def open_sound(
     else:
         try:
             # As bytes, since a name need not be UTF-8; soundfile's hint does not name them.
-            file = kind(completed(path, most) or os.fsencode(path))  # pyright: ignore[reportArgumentType]
+            file = kind(completed(path, most) or joined(path, most) or os.fsencode(path))  # pyright: ignore[reportArgumentType]
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless format, which needs a rate
             raise InputError(path, "cannot be read as audio", READABLE) from error
     check_shape(path, file.samplerate, file.channels)

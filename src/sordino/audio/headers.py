@@ -100,8 +100,8 @@ def completed(path: Path, most: float = math.inf) -> BinaryIO | None:
         head = file.read(HEAD)
     size = path.stat().st_size
     if head[:3] == b"ID3" or (head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE6 == 0xE2):
-        start = _first_frame(head)
-        return None if _states_length(path, start) else _decoded(path, start, most)
+        start = first_frame(head)
+        return None if _states_length(path, start) else decoded_mp3(path, start, most)
     changes: dict[int, bytes] = {}
     if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
         changes = _wave_changes(head, size)
@@ -175,11 +175,11 @@ def _flac_length(head: bytes) -> int:
 def _flac_changes(path: Path, head: bytes, most: float) -> dict[int, bytes]:
     """FLAC of unknown length: it is decoded once to be counted."""
     with ForwardFile(path) as file:
-        length = sum(len(block) for block in limited(_blocks(file), most))
+        length = sum(len(block) for block in limited(blocks_to_end(file), most))
     return {21: bytes([head[21] & 0xF0 | length >> 32]) + (length & 0xFFFFFFFF).to_bytes(4, "big")}
 
 
-def _first_frame(head: bytes) -> int:
+def first_frame(head: bytes) -> int:
     """Return the offset of the first frame of an MP3, behind its ID3 tag."""
     if head[:3] != b"ID3" or len(head) < 10:
         return 0
@@ -194,22 +194,23 @@ def _states_length(path: Path, start: int) -> bool:
     return any(tag in first for tag in _MP3_TAGS)
 
 
-def _decoded(path: Path, start: int, most: float) -> BinaryIO:
-    """Decode an MP3, from the offset of its first frame on, into a temporary file of floats.
+def decoded_mp3(path: Path, start: int, most: float, end: int | None = None) -> BinaryIO:
+    """Decode an MP3, from the offset of its first frame on to ``end``, into a temporary file of floats.
 
     libsndfile reads an MP3 that it can seek in up to the length that it guessed. Through a pipe it reads to the end.
     """
     source, sink = os.pipe()
-    feeder = threading.Thread(target=_pour, args=(path, start, sink), daemon=True)
+    feeder = threading.Thread(target=_pour, args=(path, start, end, sink), daemon=True)
     feeder.start()
     try:
         with ForwardFile(source, closefd=True) as file:
-            return temporary_sound(file.samplerate, file.channels, limited(_blocks(file), most))
+            return temporary_sound(file.samplerate, file.channels, limited(blocks_to_end(file), most))
     finally:
         feeder.join()
 
 
-def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+def blocks_to_end(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """Yield the rest of a sound in blocks, float32 [n,C]."""
     while len(block := file.read(_CHUNK, dtype="float32", always_2d=True)):
         yield block
 
@@ -232,11 +233,11 @@ def temporary_sound(sample_rate: int, channels: int, blocks: Iterable[np.ndarray
     return target
 
 
-def _pour(path: Path, start: int, sink: int) -> None:
+def _pour(path: Path, start: int, end: int | None, sink: int) -> None:
     with open(path, "rb") as file, open(sink, "wb") as pipe:
         file.seek(start)
         try:
-            while data := file.read(_CHUNK):
+            while data := file.read(_CHUNK if end is None else min(_CHUNK, end - file.tell())):
                 pipe.write(data)
         except BrokenPipeError:
             return  # the decoder has seen enough

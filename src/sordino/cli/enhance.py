@@ -82,6 +82,8 @@ def _stream(given: Namespace) -> Answer:
         if name not in (None, "-"):
             raise InputError(name, "is a name", "a stream", "write sordino enhance --stream < noisy.wav > clean.wav")
     for file, name in ((sys.stdin, "standard input"), (sys.stdout, "standard output")):
+        if file is None:
+            raise InputError(name, "is closed", "sound", "write < noisy.wav > clean.wav, or use a pipe")
         if file.isatty():
             raise InputError(name, "is a terminal", "sound", "write < noisy.wav > clean.wav, or use a pipe")
     with (

@@ -6,6 +6,7 @@ Nothing here imports torch before a command needs it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -15,11 +16,12 @@ import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, Entry
 from sordino.distributed import rank, stop_on
 from sordino.errors import InputError, printable
+from sordino.files import unwritable
 from sordino.plugins.modules import trust, trust_names
 from sordino.version import __version__
 
@@ -58,20 +60,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Where standard output carries sound, the answer goes beside it.
         answer = sys.stderr if getattr(given, "stream", False) else sys.stdout
         if rank() == 0:
-            print(json.dumps(value, indent=2) if given.json else printable(text), file=answer)
-        sys.stdout.flush()
+            _print(json.dumps(value, indent=2) if given.json else printable(text), answer)
     except InputError as error:
         print(f"sordino: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("sordino: stopped", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of the pipe has left; what is still buffered must not raise once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of the pipe has left
+        _drop_output()
         sys.exit(0)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        name = str(error.filename)
+        print(f"sordino: {printable(name[:80])}...: a name of {len(name)} characters is too long", file=sys.stderr)
+        sys.exit(2)
     if isinstance(value, dict) and value.get("ok") is False:
         sys.exit(1)
+
+
+def _print(text: str, file: TextIO | None) -> None:
+    """Print an answer at once; where standard output is closed, nowhere."""
+    try:
+        print(text, file=file, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop_output()
+        raise unwritable("standard output", error) from error
+
+
+def _drop_output() -> None:
+    """Let what is still buffered not raise once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _formatted(message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None) -> str:

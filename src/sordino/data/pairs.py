@@ -102,6 +102,7 @@ class PairSet:
         starts = []
         for index, total in enumerate(self.noisy.lengths):
             count = max(0, math.ceil((total - length) / stride)) + 1
+            count = min(count, math.ceil(total / stride))  # a stride that is longer than a segment may leave nothing
             starts += [(index, step * stride) for step in range(count)]
         return Segments(len(starts), seed, _Cutting(self, starts, length, mixing))
 

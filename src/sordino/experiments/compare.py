@@ -23,6 +23,7 @@ from sordino.experiments.side_by_side import measured, played
 from sordino.experiments.side_by_side import titles as titles_of
 from sordino.inference.resolve import resolve
 from sordino.plugins.modules import demand_names
+from sordino.report.pages.parts import check_page
 from sordino.report.pages.runs import write_page
 from sordino.report.paper import PaperRow, results
 from sordino.report.runs import RunRow
@@ -56,8 +57,9 @@ def compare(
         closing: sections at the end of the page, heading to HTML.
 
     Raises:
-        InputError: a folder without a finished run, no run among them, or runs on different test sets.
+        InputError: a folder without a finished run, no run among them, different test sets, or another's page.
     """
+    check_page(page)
     words = [str(run) for run in runs if _is_model(run)]
     folders = [Path(run) for run in runs if str(run) not in words]
     recipes = [None if _only_scores(folder) else _recipe(folder) for folder in folders]
@@ -81,8 +83,7 @@ def compare(
         name = "" if recipe.paper is None else recipe.paper.row
         if paper and recipe.paper is not None:
             published += [row for row in results(recipe.paper.table) if row.name == name]
-        size = float(models.count_parameters(network))
-        rows.append(RunRow.of(one, title, size, paper_flops(network), name))
+        rows.append(RunRow.of(one, title, float(models.count_parameters(network)), paper_flops(network), name))
     others = dict(zip(titles_of(words), words, strict=True))
     for name, word in others.items():
         own = evaluate(word, recipe=trained[0] / RECIPE, metrics=scores[0].metrics, progress=progress)

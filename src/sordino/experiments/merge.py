@@ -7,6 +7,7 @@ and ``paper``, which say whose run it is, are never inherited.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -63,7 +64,7 @@ def _find(recipe: str | Path, beside: Path) -> Path:
     name = str(recipe)
     candidates = [beside / name, Path(name), Path(str(RECIPES / name)), Path(str(RECIPES / f"{name}.yaml"))]
     for candidate in candidates:
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # which says no to a name that is too long
             return candidate
     hint = did_you_mean(name, recipes(), cutoff=0.4) or "sordino train --help lists those that ship"
     raise InputError(recipe, "no such recipe", "a YAML file or the name of a shipped recipe", hint)

@@ -23,6 +23,7 @@ imported to read one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -209,9 +210,18 @@ def plain(value: Any) -> Any:
     return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def write_recipe(folder: Path, recipe: Recipe) -> None:
-    """Write a recipe into the folder of its run."""
-    write_text(folder / RECIPE, yaml.safe_dump(recipe.to_mapping(), sort_keys=False))
+def write_recipe(folder: Path, recipe: Recipe, given: RecipeLike = "") -> None:
+    """Write a recipe into the folder of its run.
+
+    Raises:
+        InputError: that would replace the file ``given``, which it was read from, by other words.
+    """
+    path, text = folder / RECIPE, yaml.safe_dump(recipe.to_mapping(), sort_keys=False)
+    if isinstance(given, str | Path) and path.is_file() and os.path.exists(given) and path.samefile(given):
+        if path.read_text("utf-8") != text:
+            raise InputError(path, "is the recipe itself, which would be written over", hint="choose another folder")
+        return
+    write_text(path, text)
 
 
 def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] = ()) -> bool:

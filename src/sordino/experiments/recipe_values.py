@@ -71,7 +71,7 @@ def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:
     A group of values whose type is a dataclass stays a mapping, which a recipe can be written with.
     """
     kinds = (kind, *get_args(kind))
-    if given is None and type(None) in kinds:
+    if given is None and (type(None) in kinds or kind is Any):
         return None
     group = next((part for part in kinds if inspect.isclass(part) and is_dataclass(part)), None)
     if group is not None and isinstance(given, Mapping):
@@ -79,10 +79,12 @@ def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:
     if int in kinds and not {float, str} & set(kinds) and isinstance(given, float | str):
         given = _whole(given)
     try:
-        return _parser(kind).parse_object({"value": given}).value
-    except ArgumentError:
-        errors.append(f"{key}: {given!r} is no {_name(kind)}")
-        return None
+        if given is not None:  # which the parser takes for left out
+            return _parser(kind).parse_object({"value": given}).value
+    except (ArgumentError, OverflowError):  # the latter for a whole number that no float holds
+        pass
+    errors.append(f"{key}: {given!r} is no {_name(kind)}")
+    return None
 
 
 def _whole(given: float | str) -> Any:

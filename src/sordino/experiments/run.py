@@ -18,6 +18,7 @@ from sordino.experiments.origins import data_of
 from sordino.experiments.recipe import RECIPE, RECOVERY, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
 from sordino.experiments.teacher import cache_plan, idle, notes
 from sordino.experiments.teacher_cost import teacher_cost
+from sordino.files import demand_own
 from sordino.inference.resolve import resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.training import Outcome
@@ -29,7 +30,7 @@ from sordino.types import Progress, Status, retitled
 if TYPE_CHECKING:
     from sordino.export import Parity
 
-SCORES = "scores.json"
+SCORES, SCORES_CSV = "scores.json", "scores.csv"
 
 
 def train(
@@ -68,19 +69,19 @@ def train(
         for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), *idle(checked), planned]:
             if line:
                 status(line)
-    saved = broadcast(lambda: _prepare_folder(folder, checked, resume))
+    saved = broadcast(lambda: _prepare_folder(folder, checked, resume, recipe))
     with ExitStack() as stack:
         broadcast(lambda: stack.enter_context(held(folder)))  # one process stands for all of a run
         return trainer.fit(saved, retitled(progress, title), status)
 
 
-def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:
+def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, given: RecipeLike) -> bool:
     """Write the recipe into the folder of its run; returns whether there is a state to go on from.
 
     A run that was killed before it first saved starts anew.
 
     Raises:
-        InputError: the run that is to be resumed has another recipe.
+        InputError: the run that is to be resumed has another recipe, or the file of the recipe would be written over.
     """
     if resume and same_recipe(folder, recipe, RECOVERY):
         if (folder / STATE).exists() and load_state(folder).get("fallen"):
@@ -88,7 +89,7 @@ def _prepare_folder(folder: Path, recipe: Recipe, resume: bool) -> bool:
         write_recipe(folder, recipe)
     saved = (folder / STATE).exists()
     if not saved and not resume:
-        write_recipe(folder, recipe)
+        write_recipe(folder, recipe, given)
     return saved and resume
 
 
@@ -187,6 +188,9 @@ def evaluate(
         align, sample_rate, model_rate: see ``sordino.evaluate``.
     """
     join()
+    if out:
+        demand_own(Path(out) / SCORES, b'"failures": ', "table of scores")
+        demand_own(Path(out) / SCORES_CSV, b"id,speaker,seconds,", "table of scores")
     source: Any = folders
     if source is None:
         source = build_source(data_of(model) if recipe is None else read_data(recipe))
@@ -212,7 +216,7 @@ def evaluate(
         folder = Path(model).parent
     if folder is not None and rank() == 0:
         scores.to_json(folder / SCORES)
-        scores.to_csv(folder / "scores.csv")
+        scores.to_csv(folder / SCORES_CSV)
     return scores
 
 

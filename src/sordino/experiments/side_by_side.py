@@ -22,6 +22,7 @@ from sordino.files import slug
 from sordino.inference.enhance import enhance
 from sordino.inference.model import SAMPLE_RATE, open_model
 from sordino.inference.resolve import resolve
+from sordino.report.pages.parts import check_page
 from sordino.report.pages.runs import Example, write_page
 from sordino.report.runs import RunRow
 from sordino.types import Item, Progress
@@ -52,8 +53,9 @@ def side_by_side(
         options: further arguments of that function.
 
     Raises:
-        InputError: no recordings, no such model, or one that is named twice.
+        InputError: no recordings, no such model, one that is named twice, or another's file in the place of the page.
     """
+    check_page(page)
     if folders is None and recipe is None:
         raise InputError("data", "no recordings to compare on", "--data NOISY CLEAN or --recipe RECIPE")
     names = titles(models)

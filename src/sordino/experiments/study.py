@@ -25,6 +25,7 @@ from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_results import Lines, scored, summary
 from sordino.metrics import check
 from sordino.plugins.modules import Trusted, restore, trusted
+from sordino.report.pages.parts import check_page
 from sordino.training.log import read_log
 from sordino.training.state import STATE
 from sordino.types import Progress
@@ -61,8 +62,9 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
 
     Raises:
         InputError: runs that failed; the message names the first, and the others are done. Where the same stands in the
-            way of all, none begins.
+            way of all, none begins. Another's ``study.html`` in its folder.
     """
+    check_page(Path(study.out) / "study.html")
     if study.metrics is not None:
         check(study.metrics)
     missing = [one for one in runs if not _finished(one, study)]

@@ -28,6 +28,7 @@ What a method changes is laid over the scenario, and both over the recipe. Every
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -133,7 +134,7 @@ def read_study(path: str | Path) -> tuple[Study, list[StudyRun]]:
     path = _find(path)
     study = _study(path)
     beside = path.parent / study.recipe
-    base = str(beside) if beside.is_file() else study.recipe
+    base = str(beside) if os.path.isfile(beside) else study.recipe
     runs = []
     for scenario in study.scenarios:
         for method in study.methods:
@@ -150,7 +151,7 @@ def read_study(path: str | Path) -> tuple[Study, list[StudyRun]]:
 def _find(path: str | Path) -> Path:
     """The file of a study, at the path given or among those that ship."""
     for candidate in (Path(path), STUDIES / f"{path}.yaml"):
-        if candidate.is_file():
+        if os.path.isfile(candidate):
             return candidate
     raise InputError(path, "no such study", f"a YAML file, or one of {', '.join(studies())}")
 

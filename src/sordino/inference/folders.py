@@ -20,9 +20,11 @@ def recordings_of(source: Path, target: Path) -> list[Path]:
     """Return the recordings below a folder, without those in the output folder where it lies below the other.
 
     Raises:
-        InputError: no such folder.
+        InputError: no such folder, or it is the output folder or lies in it, where recordings could be lost.
     """
     output = target.resolve()
+    if output in (source.resolve(), *source.resolve().parents):
+        raise InputError(target, "holds the recordings themselves, which could be lost", hint="choose another output")
     return [path for path in sound_files.list_audio(source) if output not in path.resolve().parents]
 
 
@@ -52,14 +54,15 @@ def enhance_folder(
         ``input`` and ``error``. The others are still processed.
 
     Raises:
-        InputError: no such folder, one folder for both, or no such model.
+        InputError: no such folder, an output folder that holds the other, or no such model.
     """
     source, target = Path(source), Path(target)
     if workers is not None and workers < 1:
         raise InputError("workers", str(workers), "1 or more")
-    if target.resolve() == source.resolve():
-        raise InputError(target, "output and input are the same folder", hint="choose another output")
     files, cores = recordings_of(source, target), os.cpu_count() or 1
+    places = {path: target / path.relative_to(source).with_name(writable_name(path.name)) for path in files}
+    # Of two recordings with one output, that which keeps its name has it.
+    owners = {place: path for path, place in sorted(places.items(), key=lambda one: one[0].name == one[1].name)}
     ready = open_model(model, threads=max(cores // max(len(files), 1), 1))
     stopped = threading.Event()
 
@@ -70,9 +73,9 @@ def enhance_folder(
     def one(path: Path) -> dict[str, Any]:
         check()
         try:
-            return enhance_file(
-                path, target / path.relative_to(source).with_name(writable_name(path.name)), ready, blend, check
-            )
+            if (owner := owners[places[path]]) != path:
+                raise InputError(path, f"has the same output as {owner}", hint="rename one of them")
+            return enhance_file(path, places[path], ready, blend, check)
         except InputError as error:
             return {"input": str(path), "error": str(error)}
 

@@ -99,6 +99,8 @@ class Model:
         return np.concatenate([noisy, missing], axis=-1).astype(np.float32, copy=False)
 
     def _checked(self, estimate: np.ndarray, noisy: np.ndarray) -> np.ndarray:
+        if np.iscomplexobj(estimate):
+            raise InputError(self.name, "gave complex numbers", "samples")
         length = noisy.shape[-1]
         lost = length - estimate.shape[-1] if estimate.ndim else 0
         if estimate.shape[:-1] != noisy.shape[:-1] or estimate.ndim != noisy.ndim or lost > LOST_S * self.sample_rate:

@@ -27,7 +27,15 @@ from sordino.models.base import State, StreamingEnhancer
 from sordino.models.layers.demucs_blocks import DecoderLayer, EncoderLayer, Recurrence
 from sordino.models.layers.resample import AROUND_DOUBLE, AROUND_HALVE, double, halve, sinc_kernel
 from sordino.models.layers.streaming import StreamState, layer_delays
-from sordino.models.layers.strided import SCALE_FLOOR, deviation, frames_behind, rescale, running_scale, valid_length
+from sordino.models.layers.strided import (
+    DEEPEST,
+    SCALE_FLOOR,
+    deviation,
+    frames_behind,
+    rescale,
+    running_scale,
+    valid_length,
+)
 from sordino.types import Tap
 
 Normalisation = Literal["item", "running"]
@@ -69,9 +77,13 @@ class Demucs(StreamingEnhancer):
         normalisation: Normalisation = "item",
     ) -> None:
         super().__init__()
-        if min(hidden, depth, stride, growth) < 1 or kernel < stride or resample < 1 or resample & (resample - 1):
+        least = min(hidden, depth, stride, growth)
+        if least < 1 or depth > DEEPEST or kernel < stride or resample < 1 or resample & (resample - 1):
             sizes = f"hidden={hidden}, depth={depth}, kernel={kernel}, stride={stride}, growth={growth}"
-            raise ValueError(f"no DEMUCS with {sizes}, resample={resample}: kernel >= stride, resample a power of 2")
+            raise ValueError(
+                f"no DEMUCS with {sizes}, resample={resample}: "
+                f"depth <= {DEEPEST}, kernel >= stride, resample a power of 2"
+            )
         if normalisation not in get_args(Normalisation) or (normalisation == "running" and not causal):
             raise ValueError(
                 f"no DEMUCS with normalisation={normalisation!r}, causal={causal}: item, or running if causal"

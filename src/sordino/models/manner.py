@@ -21,7 +21,7 @@ from sordino.models.base import Enhancer
 from sordino.models.layers.depthwise import Depthwise
 from sordino.models.layers.gate import GatedConv
 from sordino.models.layers.multi_view import DEPTHWISE, VIEWS, MultiViewAttention, conv_norm
-from sordino.models.layers.strided import SCALE_FLOOR, Frames, deviation, frames_behind, rescale, valid_length
+from sordino.models.layers.strided import DEEPEST, SCALE_FLOOR, Frames, deviation, frames_behind, rescale, valid_length
 from sordino.types import Tap
 
 KERNEL, STRIDE = 8, 4
@@ -92,14 +92,14 @@ class Manner(Enhancer):
             mirror (small).
 
     Raises:
-        ValueError: hidden below 2, depth below 1, a width too small for three views, or an unknown ``attention``.
+        ValueError: hidden below 2, depth not 1 to 32, a width too small for three views, or an unknown ``attention``.
     """
 
     last = "out_conv"
 
     def __init__(self, hidden: int = 60, depth: int = 4, attention: str = "every") -> None:
         super().__init__()
-        if hidden < 2 or depth < 1 or attention not in ("every", "deepest"):
+        if hidden < 2 or not 1 <= depth <= DEEPEST or attention not in ("every", "deepest"):
             raise ValueError(f"no MANNER with hidden={hidden}, depth={depth}, attention={attention!r}")
         layers = range(1, depth + 1)
         attended = [attention == "every" or layer == depth for layer in layers]

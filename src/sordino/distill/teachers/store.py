@@ -128,7 +128,7 @@ class Store:
         except SafetensorError as error:
             raise _damaged(path, str(error)) from error
         header = _header_of(content)
-        stored = header.get("__metadata__", {}).get(_CHECKSUM)
+        stored = (header.get("__metadata__") or {}).get(_CHECKSUM)
         if stored not in (None, _checksum(content, header, key)):
             raise _damaged(path, "its checksum is another")
         return outputs

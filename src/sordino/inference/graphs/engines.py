@@ -64,7 +64,10 @@ class HopEngine(ABC):
         estimate = np.empty_like(samples)
         for start in range(0, len(samples), self.hop):
             place = slice(start, start + self.hop)
-            estimate[place] = self._enhance(channel, samples[place])
+            ready = self._enhance(channel, samples[place])
+            if ready.shape != (self.hop,):  # where the file declares another shape than it gives
+                raise InputError(self.name, f"gives {ready.size} samples for a hop", f"{self.hop}")
+            estimate[place] = ready
         return estimate
 
     @abstractmethod

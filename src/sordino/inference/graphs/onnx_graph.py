@@ -27,8 +27,9 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from sordino.assets import STREAM_SUFFIX
 from sordino.audio.pcm import check_shape
 from sordino.errors import InputError
-from sordino.files import identity
+from sordino.files import demand_own, identity
 from sordino.inference.graphs import passes
+from sordino.inference.graphs.declared import largest_axis
 from sordino.inference.graphs.failures import unopened
 
 HOPS = "hops"
@@ -56,11 +57,13 @@ def check_name(path: str | Path) -> Path:
     """Return the path of an exported network, if it is a valid one.
 
     Raises:
-        InputError: it does not end in ``.onnx``, or it ends like that of a stream's graph.
+        InputError: it does not end in ``.onnx``, it ends like that of a stream's graph, or another's file is there.
     """
     path = Path(path)
     if path.suffix != ".onnx" or stream_file(path) == path:
         raise InputError(path, "is no name for an exported network", "one that ends in .onnx, and not in .stream.onnx")
+    for one in (path, stream_file(path)):
+        demand_own(one, b"arguments", "graph")  # a key of their metadata
     return path
 
 
@@ -86,6 +89,8 @@ class Graph:
         ort.set_default_logger_severity(4)  # an error is raised, and need not be printed too
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
+        if (largest := largest_axis(path)) > MOST_VALUES:
+            raise InputError(path, f"has an axis of {largest:,}", f"at most {MOST_VALUES:,}")
         if hops is not None:
             options.add_free_dimension_override_by_name(HOPS, hops)
         try:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 SCALE_FLOOR = 1e-3
 """Added to the scale that a waveform is divided by, so that silence stays finite."""
+DEEPEST = 32
+"""Layers of an encoder. A file that states more would keep the constructor busy before any weight is made."""
 
 
 def deviation(noisy: Tensor) -> Tensor:

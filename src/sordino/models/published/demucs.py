@@ -50,7 +50,8 @@ def arguments(state: State, stated: Mapping[str, Any]) -> tuple[str, dict[str, A
     for name, value in stated.items():
         if name not in (*_PARAMETERS, *_FIXED, *_IGNORED):
             raise ValueError(f"an unknown argument, {name}={value!r}")
-        if name in _FIXED and value != _FIXED[name]:
+        # A tensor is compared value by value.
+        if name in _FIXED and not (isinstance(value, int | float) and value == _FIXED[name]):
             raise ValueError(f"{name}={value!r}, where only {_FIXED[name]!r} can be built")
     hidden, _, kernel = state["encoder.0.0.weight"].shape
     depth = count_layers(state, "encoder")
@@ -69,6 +70,8 @@ def arguments(state: State, stated: Mapping[str, Any]) -> tuple[str, dict[str, A
         if key not in stated:
             continue
         arguments[name] = stated[key]
+        if not isinstance(stated[key], int):
+            raise ValueError(f"{key} is a {type(stated[key]).__name__}")
         if name in inferred and stated[key] != inferred[name]:
             raise ValueError(f"{key}={stated[key]!r} beside tensors of a network with {key}={inferred[name]!r}")
     return "demucs", arguments | inferred

@@ -8,8 +8,10 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 
 from sordino.assets import PAGE
+from sordino.files import demand_own
 from sordino.report.columns import SYNTHETIC
 
 _PAGE = """<!DOCTYPE html>
@@ -28,8 +30,20 @@ _PAGE = """<!DOCTYPE html>
 </html>
 """
 
+_OWN = b'<main class="sordino">'
+
 PARTS = (PAGE / "parts.css").read_text("utf-8")
 STYLE = (PAGE / "page.css").read_text("utf-8") + PARTS
+
+
+def check_page(path: str | Path | None) -> None:
+    """Refuse to write over a page, or anything else, that is not of this kind; of None nothing is said.
+
+    Raises:
+        InputError: it is not.
+    """
+    if path is not None:
+        demand_own(path, _OWN, "page")
 
 
 def page(title: str, sections: Mapping[str, str], synthetic: bool, script: str = "") -> str:
