@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import yaml
 
+from sordino.assets import DEFAULT_STUDENT
 from sordino.cli.main import main
 from sordino.data.tools.survey import survey
 from sordino.errors import InputError
@@ -71,9 +72,12 @@ def test_noisy_recordings_at_another_rate_are_taught_and_prepared(
     main(["new", "calls", "--student", "new", "-o", "recipe.yaml", "--json"])
     values = json.loads(capsys.readouterr().out)["values"]
     assert values == yaml.safe_load((here / "recipe.yaml").read_text())
-    assert values["teacher"] == {"checkpoint": "unet-64"}
+    assert values["teacher"] == {"checkpoint": DEFAULT_STUDENT}
     assert values["model"]["name"] == "dualpath"
     assert values["data"]["noisy"] == "calls-16k"
+    assert draft(survey("calls"))["model"] == {"checkpoint": "unet-24"}, "the default student cannot teach itself"
+    with pytest.raises(InputError, match=r"calls: has dualpath-24 to teach dualpath-24; .*--teacher PRESET:FILE"):
+        draft(survey("calls"), DEFAULT_STUDENT)
     main(["new", "calls", "-o", "again.yaml"])
     told = capsys.readouterr().out
     (line,) = [line.strip() for line in told.splitlines() if "data prepare" in line]

@@ -14,8 +14,8 @@ from sordino.experiments.teacher_section import of_word
 RATE = 16000
 """Hz of the networks that ship; other recordings are resampled first."""
 NEW = "new"
-LABEL_FREE_TEACHER = "unet-64"
-"""The largest of the shipped networks that stream: it teaches where there is no clean speech and no other teacher."""
+SMALLER_STUDENT = "unet-24"
+"""What goes on under the default student where there is no clean speech: no network that ships can teach that one."""
 
 LOSSES = {"compressed": {}, "perceptual": {}, "snr": {}, "stoi": {}, "llr": {}}
 WEIGHTS = {"perceptual": 0.06, "snr": 0.003, "stoi": 0.5, "llr": 0.15}
@@ -31,18 +31,28 @@ ROADS = {
 }
 
 
-def draft(found: Survey, student: str = DEFAULT_STUDENT, teacher: str | None = None) -> dict[str, Any]:
+def draft(found: Survey, student: str | None = None, teacher: str | None = None) -> dict[str, Any]:
     """Return the values of a recipe for recordings.
 
     Args:
         found: what is there.
-        student: name of a shipped student that goes on, or ``new`` for one that begins.
-        teacher: name of a shipped student, a checkpoint, or ``PRESET:FILE``; none trains on clean speech alone.
+        student: name of a shipped student that goes on, or ``new`` for one that begins; the default one when left out,
+            or a smaller one where the default one has to teach.
+        teacher: name of a shipped student, a checkpoint, or ``PRESET:FILE``; none trains on clean speech alone. Noisy
+            recordings need one: the default student when left out.
 
     Raises:
-        InputError: there is too little to train on, the student does not ship, or the corpus has recipes of its own.
+        InputError: there is too little to train on, the student does not ship, the corpus has recipes of its own, or
+            the student would teach itself.
     """
     data, root = _data(found), found.layout.root
+    noisy_alone = found.layout.kind == "noisy"
+    if noisy_alone and teacher is None:
+        teacher, student = DEFAULT_STUDENT, student or SMALLER_STUDENT
+    student = student or DEFAULT_STUDENT
+    if student == teacher:
+        hint = "--teacher PRESET:FILE, a published network (docs/teachers.md), or another --student"
+        raise InputError(root, f"has {student} to teach {student}", "another teacher", hint)
     recipe: dict[str, Any] = {
         "title": f"a student for {root.resolve().name}",
         "out": f"runs/{root.resolve().name}",
@@ -51,9 +61,8 @@ def draft(found: Survey, student: str = DEFAULT_STUDENT, teacher: str | None = N
         "loss": dict(LOSSES),
         "weights": {f"loss/{name}": weight for name, weight in WEIGHTS.items()},
     }
-    if found.layout.kind == "noisy":
+    if noisy_alone:
         recipe |= {"loss": {}, "weights": {}}
-        teacher = teacher or LABEL_FREE_TEACHER
     if teacher is not None:
         recipe["teacher"] = _teacher(teacher)
         recipe["distill"] = {"output": {"loss": {"compressed": 1, **WEIGHTS}}}
