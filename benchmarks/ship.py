@@ -121,6 +121,8 @@ def trained(checkpoint: Path) -> dict[str, Any]:
     training = {"steps": about["step"], **taken, "recipe": about["recipe"]}
     learnt = trained_on({"about": about})
     training |= {loss: loss in learnt for loss in DIFFERENTIABLE}
+    if "before" in about:  # a checkpoint that shipped, whose runs are gone: what its card told is in its header
+        return training | {"before": about["before"]}
     begun = about["recipe"]["model"].get("checkpoint")
     return training | ({"before": trained(Path(begun))} if begun else {})
 
