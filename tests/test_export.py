@@ -113,7 +113,7 @@ def test_files_are_what_runtimes_read_and_tell_what_they_hold(exported: Case) ->
 
 @pytest.mark.parametrize("graph", ["whole", "step"])
 def test_what_differs_is_not_kept(graph: str, tmp_path: Path) -> None:
-    before = {"student.onnx": b"what was there before", "student.stream.onnx": b"and beside it"}
+    before = {"student.onnx": b"the arguments of an older graph", "student.stream.onnx": b"and arguments beside it"}
     for name, content in before.items():
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=r"onnx: .* differs from the network by .* at most 0\.0001; nothing was"):
@@ -122,7 +122,7 @@ def test_what_differs_is_not_kept(graph: str, tmp_path: Path) -> None:
 
 
 def test_no_stream_of_another_network_stays_beside_an_export(tmp_path: Path) -> None:
-    (tmp_path / "student.stream.onnx").write_bytes(b"of a network that was here before")
+    (tmp_path / "student.stream.onnx").write_bytes(b"arguments of a network that was here before")
     to_onnx(Half(streams=False), tmp_path / "student.onnx", [white(300)])
     assert [path.name for path in tmp_path.iterdir()] == ["student.onnx"]
     for name in ("student.pt", "student.stream.onnx", "student"):

@@ -91,7 +91,7 @@ def test_a_checkpoint_says_so_and_whoever_learns_from_it(run: Path, tmp_path: Pa
     assert learns_from(read({**plain, "model": {"checkpoint": str(checkpoint)}})) == PESQ
     assert learns_from(read({**plain, "teacher": {"checkpoint": str(checkpoint)}})) == PESQ
     assert learns_from(read({**plain, "loss": {"stoi": {}}, "teacher": {"checkpoint": str(checkpoint)}})) == BOTH
-    assert learns_from(read({**plain, "teacher": {"checkpoint": "unet-24"}})) == ()
+    assert learns_from(read({**plain, "teacher": {"checkpoint": "manner-s-1.5gf"}})) == ()
     assert trained_on({}) == ()
     assert trained_on({"about": "no JSON"}) == ()
 
