@@ -31,8 +31,10 @@ from sordino.metrics import METRICS, measure
 from sordino.report.table import Table, write_tables
 
 SPEECH = ("usr/share/klettres/*/*", "usr/share/ktuberling/sounds/*")
-NOISE = ("usr/share/unknown-horizons/content/audio/sounds", "usr/share/unknown-horizons/content/audio/music")
-NOISE = (*NOISE, "usr/share/games/colobot/sounds", "usr/share/games/colobot/music")
+NOISE = (
+    *("usr/share/unknown-horizons/content/audio/sounds", "usr/share/unknown-horizons/content/audio/music"),
+    *("usr/share/games/colobot/sounds", "usr/share/games/colobot/music"),
+)
 HELD_OUT = {"en", "en_GB", "de", "lt", "uk", "el"} | {"warehouse", "main_square", "tavern", "windmill"}
 """Languages and files that high_band.py measures on."""
 FULL_BAND_HZ = 44100

@@ -4,8 +4,8 @@
     python benchmarks/kills.py --minutes 4 --signal TERM
 
 Each kind of work is done once without interruption. Then it is begun, killed after a random share of that time, and
-begun again in the same folder, until it ends; and all of that anew until its kills or its minutes are over. Nothing may
-be lost: after every kill all processes that it had started must end, and every file with a final name must be readable.
+begun again in the same folder, until it ends. This is repeated for the given number of kills or minutes. Nothing may be
+lost: after every kill all processes that it had started must end, and every file with a final name must be readable.
 After SIGTERM there may be no file that is half written; after SIGKILL the next start removes it. What ends must equal
 the uninterrupted work: the weights bit for bit, graphs and the files of corpora byte for byte. A kill or an end for
 which any of this does not hold counts as a loss.

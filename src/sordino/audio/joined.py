@@ -42,7 +42,10 @@ def joined(path: Path, most: float) -> BinaryIO | None:
         InputError: they differ in rate or channels, or hold more than ``most`` samples.
     """
     with open(path, "rb") as file:
-        ogg = file.read(4) == b"OggS"
+        begins = file.read(4)
+    ogg = begins == b"OggS"
+    if not ogg and begins[:1] != b"\xff" and begins[:3] not in (b"ID3", b"TAG"):
+        return None  # no MP3 either: most files are opened often, and need not be looked at further
     starts = _ogg_starts(path) if ogg else _mp3_starts(path)
     if len(starts) < 2:
         return None
