@@ -67,7 +67,7 @@ def atomic(path: str | Path, alone: bool = False) -> Iterator[Path]:
 
 
 def demand_own(path: str | Path, mark: bytes, kind: str) -> None:
-    """Refuse to write over a file that something else has written; one that is empty is not worth a word.
+    """Refuse to write over a file that something else has written; an empty file may be replaced.
 
     Args:
         path: that will be written, whether it exists or not.
