@@ -1,0 +1,58 @@
+"""The second tier in an environment of its own, with the newest versions of what it needs and with the oldest."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from helpers.fresh import ROOT, copy_sources, fresh_python, pip
+
+# torch without CUDA is 0.7 GB, and with it 5.
+pytestmark = pytest.mark.slow
+
+RECIPE = """
+out: run
+data: {name: synthetic, segment_s: 1.0, valid_items: 2, epoch_size: 8}
+model: {name: unet, width: 8, depth: 3, groups: 2}
+teacher: {checkpoint: dualpath-24, cache: cache}
+loss: {compressed: {}, perceptual: {}}
+distill: {output: {loss: compressed}}
+train: {steps: 4, batch_size: 2, accelerator: cpu, validate_every: 2, log: [tensorboard]}
+"""
+ROAD = [
+    "train recipe.yaml --dry-run",
+    "train recipe.yaml",
+    "export run/best.safetensors -o student.onnx",
+    "evaluate run/best.safetensors student.onnx --recipe recipe.yaml --split valid --metrics pesq_wb stoi si_sdr_db",
+    "report run --out report",
+]
+
+
+def oldest() -> str:
+    """Constraints to the oldest versions that the two tiers allow."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return "\n".join(
+        line.replace(">=", "==") for line in project["dependencies"] + project["optional-dependencies"]["train"]
+    )
+
+
+@pytest.mark.parametrize("versions", ["newest", "oldest"])
+def test_a_student_is_trained_exported_and_scored(versions: str, tmp_path: Path) -> None:
+    python = fresh_python(tmp_path)
+    copy_sources(tmp_path)
+    (tmp_path / "oldest.txt").write_text(oldest() if versions == "oldest" else "")
+    # pesq and pystoi have no wheels.
+    failed = pip(python, "install", f"{tmp_path}[train]", "--constraint", str(tmp_path / "oldest.txt"))
+    if "No matching distribution" in failed:
+        pytest.skip(f"the versions have no wheels for this Python: {failed.splitlines()[-1]}")
+    assert not failed, failed
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    for command in ROAD:
+        words = [str(python), "-I", "-m", "sordino", *command.split()]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        print(done.stdout)
+    assert (tmp_path / "report").exists()
