@@ -34,9 +34,8 @@ ROAD = [
 def oldest() -> str:
     """Constraints to the oldest versions that the two tiers allow."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return "\n".join(
-        line.replace(">=", "==") for line in project["dependencies"] + project["optional-dependencies"]["train"]
-    )
+    stated = project["dependencies"] + project["optional-dependencies"]["train"]
+    return "\n".join(line.replace(">=", "==") for line in stated)
 
 
 @pytest.mark.parametrize("versions", ["newest", "oldest"])
@@ -44,7 +43,6 @@ def test_a_student_is_trained_exported_and_scored(versions: str, tmp_path: Path)
     python = fresh_python(tmp_path)
     copy_sources(tmp_path)
     (tmp_path / "oldest.txt").write_text(oldest() if versions == "oldest" else "")
-    # pesq and pystoi have no wheels.
     failed = pip(python, "install", f"{tmp_path}[train]", "--constraint", str(tmp_path / "oldest.txt"))
     if "No matching distribution" in failed:
         pytest.skip(f"the versions have no wheels for this Python: {failed.splitlines()[-1]}")
