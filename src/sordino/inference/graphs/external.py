@@ -114,6 +114,7 @@ def _single(source: GraphSource, rate: int | None, threads: int | None) -> Exter
     signature = recognise(graph)
     if signature.streams and threads is None:
         graph = open_graph(path, 1)  # several threads make a pass over one hop slower
+    graph = graph.led_by(signature.source, signature.target)
     if signature.bins is not None:
         stft = _checked(path, stft, signature)
     if signature.kind == "gains" and source.kind != "nsnet2":
