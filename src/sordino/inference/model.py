@@ -19,11 +19,11 @@ from sordino.assets import STREAM_SUFFIX
 from sordino.errors import InputError
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import open_engine
+from sordino.inference.functions import as_long, open_function
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.pipeline import EngineProcess
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.inference.windows import CONTEXT_S, WINDOW_S, Windows
-from sordino.plugins.catalogue import function
 
 SAMPLE_RATE = 16000
 """Hz, of a model that does not say."""
@@ -33,8 +33,6 @@ NETWORK = "arguments"
 MINIMUM = 256
 CONTEXT = 0.25
 """Of a window, the most that is context on either side: short windows of a fixed length have less than others."""
-LOST_S = 0.1
-"""Seconds that a model which works in whole frames may leave out at the end; ``enhance`` fills them with silence."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +97,7 @@ class Model:
         return np.concatenate([noisy, missing], axis=-1).astype(np.float32, copy=False)
 
     def _checked(self, estimate: np.ndarray, noisy: np.ndarray) -> np.ndarray:
-        if np.iscomplexobj(estimate):
-            raise InputError(self.name, "gave complex numbers", "samples")
-        length = noisy.shape[-1]
-        lost = length - estimate.shape[-1] if estimate.ndim else 0
-        if estimate.shape[:-1] != noisy.shape[:-1] or estimate.ndim != noisy.ndim or lost > LOST_S * self.sample_rate:
-            found = f"gave an array of shape {estimate.shape} for {max(length, self.minimum)} samples"
-            raise InputError(self.name, found, "as many samples, [T]")
-        estimate = estimate[..., :length].astype(np.float32)
-        return np.concatenate([estimate, np.zeros((*estimate.shape[:-1], max(lost, 0)), np.float32)], axis=-1)
+        return as_long(estimate, noisy, self.name, self.sample_rate, self.minimum)
 
 
 def open_model(model: Any = None, threads: int | None = None, sample_rate: int | None = None) -> Model:
@@ -117,7 +107,7 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
         model: None for the default student; the name of a shipped one; a path to ONNX or to a checkpoint (which needs
             ``sordino[train]``); a published network, ``"PRESET:FILE"`` or a ``GraphSource``; a network in torch; an
             ``Engine``; or a function from noisy [T] to estimate [T], float32, as it is or by its name,
-            ``"package.module:function"``.
+            ``"package.module:function"``, its delay then taken off.
         threads: that a model in ONNX computes with; one per core when left out. Torch has a setting of its own.
         sample_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
 
@@ -152,7 +142,8 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
     if source.kind == "network":
         return _from_network(source.value, source.name)
     if source.kind == "import":
-        return Model(source.name, sample_rate or SAMPLE_RATE, function(source.name))
+        run, notes = open_function(source.name, sample_rate or SAMPLE_RATE)
+        return Model(source.name, sample_rate or SAMPLE_RATE, run, about={"external": notes})
     if source.kind == "function":
         return Model(source.name, sample_rate or SAMPLE_RATE, cast("Callable[[np.ndarray], np.ndarray]", source.value))
     engine = source.value
