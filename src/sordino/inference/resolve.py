@@ -7,21 +7,24 @@ that a word names, and needs neither torch nor onnxruntime.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_file, students, weights
 from sordino.errors import InputError, did_you_mean
 from sordino.inference.contracts import Engine, OpenModel
-from sordino.inference.graphs.card import is_card, read_card
+from sordino.inference.graphs.card import MeanSource, graph_of, is_card, mean_of, named_by, read_card
 from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
 from sordino.plugins.import_string import is_name
+from sordino.plugins.modules import demand
 
 Kind = Literal[
     "shipped",  # a student of the package, by its name: a graph in ONNX and mostly a checkpoint
     "onnx",  # a graph of whole recordings
     "external",  # a published network with its preset, or a graph with its transform
+    "mean",  # several models, whose estimates are averaged
     "stream",  # the graph of a stream, which an export writes beside the former
     "checkpoint",  # .safetensors of sordino's own, or a published one
     "recipe",  # a network with fresh weights, where a function takes one
@@ -41,13 +44,16 @@ class ModelSource:
         kind: what it is.
         name: for people: that of the student, of the file without its suffix, of the function or network.
         path: its file, if it has one; of a student that ships the graph in ONNX.
-        value: the object that was given, if it was no word and no path; the ``GraphSource`` of an external one.
+        value: the object that was given, if it was no word and no path; the ``GraphSource`` of an external one; a
+            ``ModelSource`` for each member of a mean.
+        sample_rate: Hz at which a function works, where a card says so.
     """
 
     kind: Kind
     name: str
     path: Path | None = None
     value: Any = None
+    sample_rate: int | None = None
 
     @property
     def is_graph(self) -> bool:
@@ -63,6 +69,8 @@ class ModelSource:
         """
         if self.kind == "external":
             return self.value.files
+        if self.kind == "mean":
+            return list(dict.fromkeys(file for one in self.value for file in one.files))
         return [] if self.path is None or self.kind == "recipe" else [self.path]
 
     @property
@@ -96,8 +104,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
     Args:
         model: None for the default student; the name of one that ships; a path to ONNX or to a checkpoint; a published
             network, ``PRESET:FILE``, or the folder of its files; a model card; the name of a function,
-            ``package.module:function``; a network; a function; a ``GraphSource``; or what ``open_model`` or
-            ``open_engine`` returned.
+            ``package.module:function``; a network; a function; a ``GraphSource``; what ``open_model`` or
+            ``open_engine`` returned; or what this function did.
         otherwise: what a word is that is none of those. With it, nobody checks here that a file exists: what reads
             the file knows better what to say.
 
@@ -108,6 +116,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
         model = DEFAULT_STUDENT
     if isinstance(model, (str, Path)):
         return _word(model, otherwise)
+    if isinstance(model, ModelSource):
+        return model
     if isinstance(model, GraphSource):
         return ModelSource("external", model.name, model.path, model)
     if isinstance(model, OpenModel):
@@ -123,6 +133,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
 
 def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) -> ModelSource:
     word, path = str(model), Path(model)
+    if is_card(path):
+        return _card(path, ())
     external = _external(model)
     if external is not None:
         return resolve(external)
@@ -137,10 +149,39 @@ def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) 
     return ModelSource(kind, name, path)
 
 
+def _card(path: Path, within: tuple[Path, ...]) -> ModelSource:
+    """Return what a card says, which other cards may name: those are ``within``."""
+    if path.resolve() in within:
+        raise InputError(path, "is a mean of itself", "other models")
+    source = read_card(path)
+    if isinstance(source, GraphSource):
+        return resolve(source)
+    return _mean(path, source, (*within, path.resolve()))
+
+
+def _mean(path: Path, mean: MeanSource, within: tuple[Path, ...]) -> ModelSource:
+    return ModelSource("mean", mean.title, path, tuple(_member(path, one, within) for one in mean.members))
+
+
+def _member(path: Path, given: str | Mapping[str, Any], within: tuple[Path, ...]) -> ModelSource:
+    """Return a member of the mean that the card at ``path`` describes."""
+    if isinstance(given, Mapping):
+        if "mean" in given:
+            return _mean(path, mean_of(path, given, "the mean"), within)
+        if "onnx" in given or "preset" in given:
+            return resolve(graph_of(path, given))
+        word = named_by(path, given)
+        return replace(_member(path, word, within), sample_rate=given.get("sample_rate"))
+    if is_card(given):
+        return _card(Path(given), within)
+    source = resolve(given)
+    if source.kind == "import":
+        demand(given, path)
+    return source
+
+
 def _external(model: str | Path) -> GraphSource | None:
-    """Return the network that ``PRESET:FILE``, a preset with a package, a model card or a folder of parts names."""
-    if is_card(model):
-        return read_card(model)
+    """Return the network that ``PRESET:FILE``, a preset with a package or a folder of parts names."""
     preset, colon, file = str(model).partition(":")
     if model in PRESETS and PRESETS[str(model)].package:
         return GraphSource(None, str(model))
@@ -167,4 +208,4 @@ def _no_model(model: str | Path) -> InputError:
 
 
 def _expected() -> str:
-    return f"a .onnx file, a checkpoint, or one of {', '.join(students())}, or PRESET:FILE"
+    return f"a .onnx file, a checkpoint, or one of {', '.join(students())}, PRESET:FILE or a model card"
