@@ -148,6 +148,7 @@ def test_files_lie_beside_the_card(tmp_path: Path, both: str, monkeypatch: pytes
         ({"mean": ["late.onnx", {"onnx": "late.onnx", "sft": 1}]}, r"sft: no such key; .*did you mean stft\?"),
         ({"mean": ["late.onnx", {"callable": "half"}]}, r"callable is 'half'; expected package\.module:function"),
         ({"mean": ["late.onnx", {"callable": "a:b", "sample_rate": True}]}, r"sample_rate is True; expected a whole"),
+        ({"mean": ["late.onnx", 5000 * "x"]}, r"x{200}"),
         ({"mean": ["late.onnx", {"checkpoint": 3}]}, r"checkpoint is 3; expected a text"),
         ({"mean": ["late.onnx", "late.onnx"], "sample_rate": 8000}, r"sample_rate: no such key; expected one of mean"),
         ({"mean": ["late.onnx", "wrong.json"]}, r"wrong\.json: is a mean of itself; expected other models"),

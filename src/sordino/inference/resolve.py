@@ -7,6 +7,7 @@ that a word names, and needs neither torch nor onnxruntime.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,7 +144,7 @@ def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) 
     if word in students():
         return ModelSource("shipped", word, student_file(word))
     kind = _kind_of_file(path) or otherwise
-    if kind is None or not (otherwise or path.is_file()):
+    if kind is None or not (otherwise or os.path.isfile(path)):
         raise _no_model(model)
     name = path.name[: -len(STREAM_SUFFIX)] if kind == "stream" else path.stem
     return ModelSource(kind, name, path)
@@ -186,11 +187,11 @@ def _external(model: str | Path) -> GraphSource | None:
     if model in PRESETS and PRESETS[str(model)].package:
         return GraphSource(None, str(model))
     # A module of the user's may be called as a preset is; a function has no path.
-    if colon and preset in PRESETS and (Path(file).suffix == ".onnx" or Path(file).exists()):
+    if colon and preset in PRESETS and (Path(file).suffix == ".onnx" or os.path.exists(file)):
         return GraphSource(file, preset)
     if len(preset) > 1 and preset.isidentifier() and Path(file).suffix == ".onnx":  # no drive, and no function
         raise InputError(model, f"no preset {preset!r}", f"one of {', '.join(PRESETS)}", did_you_mean(preset, PRESETS))
-    return GraphSource(model) if Path(model).is_dir() and preset_of(Path(model)) else None
+    return GraphSource(model) if os.path.isdir(model) and preset_of(Path(model)) else None
 
 
 def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
@@ -203,7 +204,7 @@ def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
 
 
 def _no_model(model: str | Path) -> InputError:
-    found = "not a model" if Path(model).exists() else "no such model"
+    found = "not a model" if os.path.exists(model) else "no such model"
     return InputError(model, found, _expected(), did_you_mean(str(model), students()))
 
 

@@ -8,6 +8,7 @@ A card holds the keys that ``teacher`` has in a recipe for such a network. Files
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -47,7 +48,7 @@ class MeanSource:
 
 def is_card(model: str | Path) -> bool:
     """Tell whether a file that exists is called as cards are."""
-    return Path(model).suffix.lower() == SUFFIX and Path(model).is_file()
+    return Path(model).suffix.lower() == SUFFIX and os.path.isfile(model)  # False of a name that is too long, too
 
 
 def read_card(path: str | Path) -> GraphSource | MeanSource:
@@ -147,11 +148,11 @@ def _word(word: str, folder: Path) -> str:
     """Return the word for a model, its file in the folder; what ships, a preset and a function have none."""
     preset, colon, file = word.partition(":")
     graph = Path(file).suffix == ".onnx" and len(preset) > 1 and preset.replace("-", "_").isidentifier()  # no drive
-    if colon and (graph or (preset in PRESETS and (folder / file).exists())):
+    if colon and (graph or (preset in PRESETS and os.path.exists(folder / file))):
         return f"{preset}:{folder / file}"
     if is_name(word) or word in students() or word in PRESETS:
         return word
-    of_file = Path(word).suffix.lower() in (".onnx", SUFFIX, *CHECKPOINTS) or (folder / word).exists()
+    of_file = Path(word).suffix.lower() in (".onnx", SUFFIX, *CHECKPOINTS) or os.path.exists(folder / word)
     return str(folder / word) if of_file else word
 
 
