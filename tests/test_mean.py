@@ -168,6 +168,13 @@ def test_a_card_that_is_no_mean_is_told_in_one_line(
         assert "\n" not in str(caught.value)
 
 
+def test_few_cards_do_not_become_billions_of_models(tmp_path: Path, both: str) -> None:
+    for number in range(40):
+        card(tmp_path, [f"{number - 1}.json" if number else "both.json"] * 2, str(number))
+    with pytest.raises(InputError, match=r"/5\.json: is a mean of too many models; expected at most 64"):
+        resolve(tmp_path / "39.json")
+
+
 def test_a_card_runs_no_code_that_nobody_else_named(tmp_path: Path, both: str) -> None:
     (tmp_path / "strange.py").write_text("raise RuntimeError('imported')\n")
     mean = card(tmp_path, ["late.onnx", "strange:enhance"])

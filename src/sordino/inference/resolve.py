@@ -36,6 +36,9 @@ Kind = Literal[
     "engine",  # opened already, block by block
 ]
 
+MOST = 64
+"""Models of a mean."""
+
 
 @dataclass(frozen=True)
 class ModelSource:
@@ -161,7 +164,15 @@ def _card(path: Path, within: tuple[Path, ...]) -> ModelSource:
 
 
 def _mean(path: Path, mean: MeanSource, within: tuple[Path, ...]) -> ModelSource:
-    return ModelSource("mean", mean.title, path, tuple(_member(path, one, within) for one in mean.members))
+    source = ModelSource("mean", mean.title, path, tuple(_member(path, one, within) for one in mean.members))
+    if _count(source) > MOST:  # few cards that name each other twice are billions
+        raise InputError(path, "is a mean of too many models", f"at most {MOST}")
+    return source
+
+
+def _count(source: ModelSource) -> int:
+    """Return the number of models that are run: of a mean, and of means among its members, all of them."""
+    return sum(map(_count, source.value)) if source.kind == "mean" else 1
 
 
 def _member(path: Path, given: str | Mapping[str, Any], within: tuple[Path, ...]) -> ModelSource:
