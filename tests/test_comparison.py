@@ -92,6 +92,19 @@ def test_a_model_is_a_row_with_size_speed_and_sound(runs: list[Path], tmp_path: 
     assert (tmp_path / "report.html").read_text("utf-8").count("<audio") == 4
 
 
+def test_the_mean_that_teaches_is_a_row(runs: list[Path], tmp_path: Path) -> None:
+    held_back(tmp_path / "late.onnx", 256)
+    mean = tmp_path / "teacher.json"
+    mean.write_text('{"mean": ["late.onnx", "late.onnx"]}')
+    rows, _ = compare([runs[0], str(mean)], tmp_path / "report.html", examples=1)
+    assert [row.name for row in rows] == ["noisy", "a student", "teacher"]
+    assert rows[2].means["si_sdr_db"] == pytest.approx(rows[0].means["si_sdr_db"], abs=1e-3)
+    assert (tmp_path / "report.html").read_text("utf-8").count("<audio") == 4
+    mean.write_text('{"mean": ["late.onnx"]}')
+    with pytest.raises(InputError, match=r"teacher\.json: mean is .*; expected a list of two or more models"):
+        compare([runs[0], str(mean)])
+
+
 def test_a_scored_model_from_elsewhere_is_a_row(runs: list[Path], tmp_path: Path) -> None:
     scored, model = tmp_path / "theirs", f"{__name__}:as_it_is"
     run.evaluate(model, recipe=runs[0] / "recipe.yaml", out=scored, workers=0)

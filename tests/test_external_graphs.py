@@ -229,6 +229,57 @@ def test_frames_by_frames_are_those_of_the_whole(length: int) -> None:
     np.testing.assert_allclose(whole.synthesise(spectra, stft, length), samples, atol=1e-6)
 
 
+HOP, FRAME = [1, 160], [1, 257, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "places"),
+    [
+        ([("a", [1, 4, 8]), ("b", HOP)], [("p", [1, 4, 8]), ("d", HOP)], (1, 1)),  # by the shapes alone
+        ([("a", [1, 4, 8]), ("b", FRAME)], [("d", FRAME), ("p", [1, 4, 8])], (1, 0)),
+        ([("h", [1, 1, 64]), ("x", HOP)], [("hn", [1, 1, 64]), ("y", HOP)], (1, 1)),  # by the names
+        ([("h0", [2, 1, 64]), ("c0", [2, 1, 64]), ("x", FRAME)], [("y", FRAME), ("h1", [2, 1, 64]), ("c1", [2, 1, 64])],
+         (2, 0)),
+        ([("cache", HOP), ("x", HOP)], [("y", HOP), ("cache_out", HOP)], (1, 0)),
+        ([("cache", HOP), ("x", HOP)], [("after", HOP), ("y", HOP)], (1, 1)),  # as in, so out
+        ([("x", HOP), ("more", [1, 64])], [("y", HOP), ("after", [1, 64])], (0, 0)),  # either: the first
+        ([("chunk", HOP), ("buffer", HOP)], [("y", HOP), ("buffer_out", HOP)], (0, 0)),
+    ],
+)  # fmt: skip
+def test_the_state_may_come_before_the_sound(tmp_path: Path, inputs, outputs, places: tuple[int, int]) -> None:
+    """Every output is what has its shape, so that all of it runs."""
+    left = list(inputs)
+    nodes = []
+    for name, shape in outputs:
+        source = next(one for one in left if one[1] == shape)
+        left.remove(source)
+        nodes.append(("Identity", [source[0]], [name]))
+    signature = recognise(Graph(str(graph_file(tmp_path / "stream.onnx", nodes, inputs, outputs))))
+    assert signature.streams
+    assert (signature.source, signature.target) == places
+
+
+def test_a_stream_whose_state_comes_first_carries_it_on(tmp_path: Path) -> None:
+    """The estimate is the hop before, which only the state knows."""
+    speech, ports = read_mono(SPEECH, RATE), ([("cache", HOP), ("x", HOP)], [("after", HOP), ("y", HOP)])
+    nodes = [("Identity", ["cache"], ["y"]), ("Identity", ["x"], ["after"])]
+    path = graph_file(tmp_path / "late.onnx", nodes, *ports)
+    opened = open_external(path)
+    assert opened.delay.samples == 160
+    np.testing.assert_allclose(enhanced(path), speech, atol=1e-6)
+    np.testing.assert_allclose(sordino.enhance(speech, RATE, path), speech, atol=1e-6)
+
+
+def test_a_stream_whose_sound_cannot_be_told_is_refused(tmp_path: Path) -> None:
+    ports = [("a", HOP), ("b", [1, 64])], [("p", [1, 64]), ("d", HOP)]
+    nodes = [("Identity", ["a"], ["d"]), ("Identity", ["b"], ["p"])]
+    path = graph_file(tmp_path / "twins.onnx", nodes, *ports)
+    with pytest.raises(
+        InputError, match=r"Each state comes out again.*export it with the sound .* first, as more than"
+    ):
+        recognise(Graph(str(path)))
+
+
 def test_transforms_that_lose_samples_are_refused() -> None:
     with pytest.raises(InputError, match="a hop of 600 with n_fft 512"):
         Stft(512, 600)

@@ -28,7 +28,8 @@ from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.build import build_trainer
 from sordino.experiments.recipe import read
-from sordino.inference.model import LOST_S, Model, open_model
+from sordino.inference.functions import LOST_S
+from sordino.inference.model import Model, open_model
 from sordino.losses import LOSSES
 from sordino.plugins.catalogue import function
 from sordino.plugins.import_string import is_name

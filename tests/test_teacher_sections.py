@@ -21,8 +21,9 @@ from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.bench import bench
 from sordino.experiments.recipe import read
-from sordino.experiments.teacher import build_teacher
+from sordino.experiments.teacher import build_teacher, notes
 from sordino.experiments.teacher_cost import TeacherCost
+from sordino.inference.enhance import enhance
 from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
 from sordino.inference.model import open_model
 from sordino.inference.resolve import resolve
@@ -63,6 +64,30 @@ def slow(noisy: np.ndarray) -> np.ndarray:
     return noisy
 
 
+def late(noisy: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros(100, np.float32), noisy])[: len(noisy)]
+
+
+def early(noisy: np.ndarray) -> np.ndarray:
+    return noisy[50:]
+
+
+def drifting(noisy: np.ndarray) -> np.ndarray:
+    return np.concatenate([noisy[:12000], np.zeros(700, np.float32), noisy[12000:]])[: len(noisy)]
+
+
+def upside_down(noisy: np.ndarray) -> np.ndarray:
+    return -noisy
+
+
+def faint(noisy: np.ndarray) -> np.ndarray:
+    return 0.1 * noisy
+
+
+def broken(noisy: np.ndarray) -> np.ndarray:
+    return noisy * np.nan
+
+
 def facts(teacher: dict[str, Any], folder: Path) -> dict[str, Any]:
     cached = built(teacher | {"cache": str(folder)})
     assert isinstance(cached, CachedTeacher)
@@ -92,6 +117,43 @@ def test_the_mean_is_of_estimates_at_the_same_samples(tmp_path: Path) -> None:
     teacher, batch = built({"mean": [late, {"callable": f"{__name__}:half"}, f"{__name__}:as_is"]}), batch_of()
     assert isinstance(teacher, SeveralTeachers)
     torch.testing.assert_close(teacher(batch).wave, batch.noisy * 2.5 / 3, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "delay"), [("late", 100), ("early", -50)])
+def test_the_delay_of_a_function_is_measured_and_taken_off(name: str, delay: int) -> None:
+    teacher, batch = built({"callable": f"{__name__}:{name}"}), batch_of()
+    torch.testing.assert_close(teacher(batch).wave, batch.noisy, atol=1e-6, rtol=0)
+    line = f"{__name__}:{name}: a function at 16000 Hz; delay {delay} samples, gain +0.0 dB on speech"
+    assert notes(teacher) == [line]
+    fast = built({"callable": f"{__name__}:{name}", "sample_rate": 48000})
+    assert f"at 48000 Hz; delay {delay} samples" in notes(fast)[0]
+    # One that is scored is the one that teaches.
+    np.testing.assert_allclose(enhance(batch.noisy[0].numpy(), RATE, f"{__name__}:{name}"), batch.noisy[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("drifting", r"its estimate lags by 0 to 700 samples; expected a constant delay"),
+        ("upside_down", r"its estimate is upside down"),
+        ("faint", r"changes the level of clean speech by -20\.0 dB"),
+        ("broken", r"gives NaN or infinite samples for clean speech"),
+    ],
+)
+def test_a_function_that_cannot_be_compensated_is_refused(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=rf"test_teacher_sections:{name}: {message}"):
+        built({"callable": f"{__name__}:{name}"})
+
+
+def test_a_function_is_measured_once_on_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = []
+    monkeypatch.setitem(globals(), "counted", lambda noisy: (lengths.append(len(noisy)), noisy)[1])
+    for _ in range(3):
+        open_model(f"{__name__}:counted")
+    assert lengths == [2 * RATE]
+    monkeypatch.setitem(globals(), "counted", upside_down)
+    with pytest.raises(InputError, match="upside down"):  # another function of the same name
+        open_model(f"{__name__}:counted")
 
 
 def test_the_best_is_chosen_by_the_measure() -> None:
@@ -242,7 +304,8 @@ def test_a_card_that_is_none_is_told(tmp_path: Path, text: str, message: str) ->
 
 def test_a_dry_run_tells_what_an_epoch_costs(tmp_path: Path) -> None:
     """Every answer of the teacher takes 0.05 s and more, read from a cache next to nothing."""
-    (line,) = run.dry_run(recipe({"callable": f"{__name__}:slow"})).teacher
+    found, line = run.dry_run(recipe({"callable": f"{__name__}:slow"})).teacher
+    assert found == f"{__name__}:slow: a function at 16000 Hz; delay 0 samples, gain +0.0 dB on speech"
     words = r"teacher: (.+) for a segment; an epoch of (\d+) costs (.+) live, (.+) once its answers are cached"
     found = re.fullmatch(words, line)
     assert found is not None, line

@@ -143,7 +143,8 @@ ENHANCE = Command(
         flag("-o", "--output", help="the file or folder to write"),
         flag(
             "--model",
-            help="a shipped model, an ONNX file, a checkpoint or PRESET:FILE; the best small one by default",
+            help="a shipped model, an ONNX file, a checkpoint, PRESET:FILE or a model card; the best small "
+            "one by default",
         ),
         *BLEND,
         flag(

@@ -175,7 +175,8 @@ BENCH = Command(
         flag(
             "model",
             nargs="?",
-            help="a recipe, a checkpoint, an ONNX file, a shipped model's name, PRESET:FILE, module:function",
+            help="a recipe, a checkpoint, an ONNX file, a shipped model's name, PRESET:FILE, a model card, "
+            "module:function",
         ),
         flag("--all", action="store_true", help="every network of the recipes that ship, as a table"),
         flag("--counts", action="store_true", help="count only, without speed and memory"),

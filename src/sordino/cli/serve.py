@@ -30,7 +30,7 @@ SERVE = Command(
         flag(
             "models",
             nargs="*",
-            help="checkpoints, ONNX files, PRESET:FILE or module:function beside the students that ship",
+            help="checkpoints, ONNX files, PRESET:FILE, model cards or module:function beside the students that ship",
         ),
         flag("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine alone)"),
         flag("--name", action="append", default=[], help="name under which a proxy shows the page; may be repeated"),

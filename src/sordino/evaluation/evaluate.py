@@ -17,7 +17,7 @@ from sordino.distributed import rank
 from sordino.evaluation.score import NOISY, Enhance, Scores, score
 from sordino.evaluation.trained_on import marks
 from sordino.inference.enhance import enhance
-from sordino.inference.model import SAMPLE_RATE, open_model
+from sordino.inference.model import SAMPLE_RATE, Model, open_model
 from sordino.metrics import DEFAULT, Align
 from sordino.types import Item, Progress
 
@@ -63,7 +63,7 @@ def evaluate(
             check_shape(name, given, channels=1)
     run = None if model is None else open_model(model, sample_rate=model_rate)
     rate = sample_rate or SAMPLE_RATE
-    about: dict[str, Any] = {"model": run.name if run else NOISY} | marks(run.about if run else {})
+    about: dict[str, Any] = {"model": run.name, **_marks(run)} if run else {"model": NOISY}
     if isinstance(data, Source):
         items = {"test": data.test, "valid": data.valid}[split]()
         rate = data.sample_rate
@@ -82,6 +82,11 @@ def evaluate(
     scores.metadata |= about
     _warn(misalignments(scores))
     return scores
+
+
+def _marks(model: Model) -> dict[str, bool]:
+    """Return the entries for the metrics on which a model, or one of those whose mean it is, was trained."""
+    return {metric: True for part in model.parts for metric in marks(part.about)}
 
 
 def _warn(lines: list[str]) -> None:

@@ -44,8 +44,8 @@ def bench(
 
     Args:
         model: a checkpoint, a recipe, whose network is measured with fresh weights, an ONNX file, the name of a
-            shipped model, or of a function (``package.module:function``). What is not known of a model that is no
-            network of sordino's is None.
+            shipped model, or of a function (``package.module:function``), or a model card. What is not known of a model
+            that is no network of sordino's is None.
         seconds: of audio in one pass.
         repeats: timed passes, after one that is not.
         threads: of arithmetic.
@@ -61,11 +61,11 @@ def bench(
         if value < 1:
             raise InputError(name, str(value), "1 or more")
     source = resolve(model, otherwise="recipe")
-    if source.is_graph or source.kind in ("import", "external"):
-        cost, runner = _outside(str(model), source, seconds, model_rate), str(model)
+    if source.is_graph or source.kind in ("import", "external", "mean"):
+        cost, runner = _of_source(source, seconds, model_rate), str(model)
     elif source.kind == "checkpoint":
         runner = models.load(source.checkpoint)
-        cost = replace(count(runner, seconds), file_bytes=source.checkpoint.stat().st_size)
+        cost = _of_checkpoint(source, runner, seconds)
     else:
         runner = build_network(read(model).model)
         cost = count(runner, seconds)
@@ -125,13 +125,38 @@ def _identity(model: Component) -> str:
     return json.dumps([model.name, bound.arguments], sort_keys=True)
 
 
-def _outside(model: str, source: ModelSource, seconds: float, model_rate: int | None) -> Cost:
+def _of_source(source: ModelSource, seconds: float, model_rate: int | None) -> Cost:
+    """What is known of a file, a function, or several as one: the sums, where something is known of all of them."""
+    if source.kind == "checkpoint":
+        return _of_checkpoint(source, models.load(source.checkpoint), seconds)
+    if source.kind != "mean":
+        return _outside(source, seconds, model_rate)
+    costs = [_of_source(one, seconds, one.sample_rate) for one in source.value]
+
+    def total(name: str) -> Any:
+        values = [getattr(cost, name) for cost in costs]
+        return None if None in values else sum(values)
+
+    return Cost(
+        source.name,
+        parameters=total("parameters"),
+        flops_paper=total("flops_paper"),
+        macs_per_second=total("macs_per_second"),
+        file_bytes=total("file_bytes"),
+    )
+
+
+def _of_checkpoint(source: ModelSource, network: models.Enhancer, seconds: float) -> Cost:
+    return replace(count(network, seconds), file_bytes=source.checkpoint.stat().st_size)
+
+
+def _outside(source: ModelSource, seconds: float, model_rate: int | None) -> Cost:
     """What is known of an ONNX file or a function; all of it where sordino wrote the file."""
-    opened = open_model(model, sample_rate=model_rate)
+    opened = open_model(source, sample_rate=model_rate)
     files = source.files
     size = sum(file.stat().st_size for file in files) if files else None
     if opened.about.get("name") in models.MODELS and "arguments" in opened.about:
-        arguments = parse_json(model, opened.about["arguments"], "arguments of a network")
+        arguments = parse_json(source.file, opened.about["arguments"], "arguments of a network")
         network = models.rebuild(opened.about["name"], arguments, source.file)
         return replace(count(network, seconds), file_bytes=size)
     # A library, as of RNNoise, says nothing of its weights.

@@ -21,6 +21,7 @@ from sordino.experiments.recipe import RECIPE, Recipe, read_run
 from sordino.experiments.run import NOISY, SCORES, evaluate
 from sordino.experiments.side_by_side import measured, played
 from sordino.experiments.side_by_side import titles as titles_of
+from sordino.inference.graphs.card import is_card
 from sordino.inference.resolve import resolve
 from sordino.plugins.modules import demand_names
 from sordino.report.pages.parts import check_page
@@ -120,6 +121,8 @@ def _is_model(run: str | Path) -> bool:
     """Whether a word names a model, and no folder of a run or of scores."""
     if Path(run).is_dir() and any((Path(run) / name).exists() for name in (RECIPE, SCORES)):
         return False
+    if is_card(run):
+        return True
     try:
         resolve(run)
     except InputError:

@@ -166,7 +166,8 @@ def _identity(section: Teacher) -> str | None:
 
 
 def _is_card(section: Teacher) -> bool:
-    return section.onnx is not None and is_card(section.onnx)
+    """Tell whether a card says how to run its one network."""
+    return section.onnx is not None and is_card(section.onnx) and not section.members()
 
 
 def _hash(paths: Sequence[Path]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from sordino.errors import InputError, did_you_mean
 from sordino.experiments.recipe_values import construct
 from sordino.inference.graphs.card import SUFFIX as CARD
-from sordino.inference.graphs.card import is_card, read_card
+from sordino.inference.graphs.card import MeanSource, is_card, read_card
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.graphs.stft import Stft
 from sordino.inference.resolve import resolve
@@ -32,7 +32,8 @@ class Teacher:
     Args:
         checkpoint: a network that sordino trained (.safetensors, or the name of a student that ships) or a published
             one; methods can read its features. All other kinds teach by their estimate alone.
-        onnx: a graph in ONNX, whoever wrote it; or a model card, which says how to run one.
+        onnx: a graph in ONNX, whoever wrote it; or a model card, which says how to run one, or names several whose mean
+            estimate is taught.
         stft: the transform around an ONNX file that takes spectra: ``n_fft``, ``hop`` and ``window``, see
             ``sordino.inference.graphs.stft.Stft``.
         preset: the name of a published network, whose transform and rate are then known; see
@@ -134,7 +135,10 @@ class Teacher:
             if errors:
                 raise InputError("teacher", "; ".join(errors))
         if self.onnx is not None and is_card(self.onnx):
-            return read_card(self.onnx)
+            card = read_card(self.onnx)
+            if isinstance(card, MeanSource):
+                raise InputError("teacher", f"the mean in {self.onnx} has no transform of its own", "onnx: alone")
+            return card
         try:
             return GraphSource(self.onnx or self.file, self.preset, stft, self.sample_rate)
         except InputError as error:
@@ -152,7 +156,20 @@ class Teacher:
                 if isinstance(given, str) or not isinstance(given, Sequence) or len(given) < 2:
                     raise InputError(f"teacher.{kind}", f"{given!r}", "a list of two or more teachers")
                 return _sections({f"{kind}.{place}": one for place, one in enumerate(given)})
-        return []
+        return [] if self.onnx is None else self._members_of_card(self.onnx)
+
+    def _members_of_card(self, onnx: str) -> list[Teacher]:
+        """Return the sections that the card of a mean stands for; none for another file."""
+        try:
+            # Refuses a mean of itself, and code that nobody but the card names.
+            card = read_card(onnx) if is_card(onnx) and resolve(onnx).kind == "mean" else None
+        except InputError as error:
+            raise InputError("teacher.onnx", f"{error.where}: {error.found}", error.expected, error.hint) from error
+        if not isinstance(card, MeanSource):
+            return []
+        if self.sample_rate is not None:
+            raise InputError("teacher.sample_rate", f"the mean in {onnx} knows its own", "none")
+        return _sections({f"{onnx}: mean.{place}": one for place, one in enumerate(card.members)})
 
     def estimating(self) -> Teacher | None:
         """Return the section of ``estimate``; None without one.

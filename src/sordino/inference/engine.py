@@ -10,7 +10,8 @@ import numpy as np
 from sordino.errors import InputError
 from sordino.inference.contracts import Engine
 from sordino.inference.graphs.presets import GraphSource
-from sordino.inference.resolve import resolve
+from sordino.inference.mean import MeanEngine
+from sordino.inference.resolve import ModelSource, resolve
 
 if TYPE_CHECKING:
     from sordino.models.base import StreamingEnhancer
@@ -23,8 +24,8 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
 
     Args:
         model: None for the default student; the name of a shipped one; a path to ONNX, of the graph of recordings or
-            that of the stream beside it, or to a checkpoint; a network that streams; an engine, or an open model with
-            one.
+            that of the stream beside it, or to a checkpoint; the card of a mean whose members stream together; a
+            network that streams; an engine, or an open model with one.
         threads: of the arithmetic. In ONNX 1 when None; in torch those of all the process, left alone when None.
         long_blocks: whether blocks will be of many hops; see ``StreamGraph``.
 
@@ -38,6 +39,8 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
         return source.value.engine
     if source.kind == "external":
         return _from_external(source.value, source.name, threads or 1)
+    if source.kind == "mean":
+        return _from_members(source, threads, long_blocks)
     if source.path is not None and source.is_graph:
         return _from_onnx(source.path, threads or 1, long_blocks)
     network = source.value
@@ -70,6 +73,14 @@ def _from_external(source: GraphSource, name: str, threads: int) -> Engine:
     if engine is None:
         raise InputError(name, "takes a whole recording and cannot run block by block", STREAMING)
     return engine
+
+
+def _from_members(source: ModelSource, threads: int | None, long_blocks: bool) -> Engine:
+    try:
+        engines = [open_engine(one, threads, long_blocks) for one in source.value]
+    except InputError as error:
+        raise InputError(f"{source.name}: {error.where}", error.found, error.expected, error.hint) from error
+    return MeanEngine(source.name, engines)
 
 
 class _TorchEngine:

@@ -1,4 +1,4 @@
-"""Models ready to run: a student that ships, an ONNX file, a checkpoint, a network or a function.
+"""Models ready to run: a student that ships, an ONNX file, a checkpoint, a network, a function, or a mean of several.
 
 Torch is imported only when a checkpoint or a network is asked for.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,12 @@ from sordino.assets import STREAM_SUFFIX
 from sordino.errors import InputError
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import open_engine
+from sordino.inference.functions import as_long, open_function
 from sordino.inference.graphs.presets import GraphSource
+from sordino.inference.mean import MeanEngine, MeanProcess, apart
 from sordino.inference.pipeline import EngineProcess
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.inference.windows import CONTEXT_S, WINDOW_S, Windows
-from sordino.plugins.catalogue import function
 
 SAMPLE_RATE = 16000
 """Hz, of a model that does not say."""
@@ -33,8 +34,6 @@ NETWORK = "arguments"
 MINIMUM = 256
 CONTEXT = 0.25
 """Of a window, the most that is context on either side: short windows of a fixed length have less than others."""
-LOST_S = 0.1
-"""Seconds that a model which works in whole frames may leave out at the end; ``enhance`` fills them with silence."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,8 @@ class Model:
     """[C,T] -> [C,T], where the model takes several signals at once."""
     longest: int | None = None
     """The most samples that it takes at once; None where any number."""
+    members: tuple[Model, ...] = ()
+    """The models whose mean it is."""
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
         """Enhance one channel of any length, [T] -> [T]."""
@@ -68,6 +69,11 @@ class Model:
     @contextmanager
     def open(self, channels: int) -> Iterator[Process]:
         """Context manager that enhances one signal of ``channels`` channels and frees its resources on exit."""
+        if self.members:
+            with ExitStack() as stack:
+                processes = [stack.enter_context(member.open(channels)) for member in self.members]
+                yield MeanProcess(self.name, self.sample_rate, channels, processes)
+            return
         try:
             if self.engine is not None:
                 yield EngineProcess(self.engine, channels)
@@ -78,6 +84,11 @@ class Model:
                 yield Windows(self._whole, self.sample_rate, channels, window, context, run_batch=batch, name=self.name)
         finally:
             self.finish()
+
+    @property
+    def parts(self) -> list[Model]:
+        """The models that it is made of: all members of a mean, and of means among them; of any other itself."""
+        return [part for member in self.members for part in member.parts] or [self]
 
     @property
     def _window_s(self) -> float:
@@ -99,15 +110,7 @@ class Model:
         return np.concatenate([noisy, missing], axis=-1).astype(np.float32, copy=False)
 
     def _checked(self, estimate: np.ndarray, noisy: np.ndarray) -> np.ndarray:
-        if np.iscomplexobj(estimate):
-            raise InputError(self.name, "gave complex numbers", "samples")
-        length = noisy.shape[-1]
-        lost = length - estimate.shape[-1] if estimate.ndim else 0
-        if estimate.shape[:-1] != noisy.shape[:-1] or estimate.ndim != noisy.ndim or lost > LOST_S * self.sample_rate:
-            found = f"gave an array of shape {estimate.shape} for {max(length, self.minimum)} samples"
-            raise InputError(self.name, found, "as many samples, [T]")
-        estimate = estimate[..., :length].astype(np.float32)
-        return np.concatenate([estimate, np.zeros((*estimate.shape[:-1], max(lost, 0)), np.float32)], axis=-1)
+        return as_long(estimate, noisy, self.name, self.sample_rate, self.minimum)
 
 
 def open_model(model: Any = None, threads: int | None = None, sample_rate: int | None = None) -> Model:
@@ -115,9 +118,9 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
 
     Args:
         model: None for the default student; the name of a shipped one; a path to ONNX or to a checkpoint (which needs
-            ``sordino[train]``); a published network, ``"PRESET:FILE"`` or a ``GraphSource``; a network in torch; an
-            ``Engine``; or a function from noisy [T] to estimate [T], float32, as it is or by its name,
-            ``"package.module:function"``.
+            ``sordino[train]``); a published network, ``"PRESET:FILE"`` or a ``GraphSource``; a model card, also that of
+            a mean; a network in torch; an ``Engine``; or a function from noisy [T] to estimate [T], float32, as it is
+            or by its name, ``"package.module:function"``, its delay then taken off.
         threads: that a model in ONNX computes with; one per core when left out. Torch has a setting of its own.
         sample_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
 
@@ -137,6 +140,8 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
     """Open what is not open yet; ``sample_rate`` is for models that do not say theirs."""
     if source.kind == "external":
         return _from_external(source.value, threads, sample_rate)
+    if source.kind == "mean":
+        return _from_members(source, threads)
     if source.path is not None and source.is_graph:
         from sordino.inference.graphs.onnx_graph import stream_file
 
@@ -152,7 +157,8 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
     if source.kind == "network":
         return _from_network(source.value, source.name)
     if source.kind == "import":
-        return Model(source.name, sample_rate or SAMPLE_RATE, function(source.name))
+        run, notes = open_function(source.name, sample_rate or SAMPLE_RATE)
+        return Model(source.name, sample_rate or SAMPLE_RATE, run, about={"external": notes})
     if source.kind == "function":
         return Model(source.name, sample_rate or SAMPLE_RATE, cast("Callable[[np.ndarray], np.ndarray]", source.value))
     engine = source.value
@@ -208,6 +214,20 @@ def _from_external(source: GraphSource, threads: int | None, sample_rate: int | 
         finish=opened.finish,
         run_batch=opened.run_batch,
         longest=opened.longest,
+    )
+
+
+def _from_members(source: ModelSource, threads: int | None) -> Model:
+    """Open the mean of several models; block by block it runs where all of them can, together."""
+    members = tuple(open_model(one, threads, one.sample_rate) for one in source.value)
+    engines = [member.engine for member in members]
+    return Model(
+        source.name,
+        min(member.sample_rate for member in members),
+        None,
+        engine=None if apart(engines) else MeanEngine(source.name, [engine for engine in engines if engine]),
+        shareable=all(member.shareable for member in members),
+        members=members,
     )
 
 

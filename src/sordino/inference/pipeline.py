@@ -177,6 +177,10 @@ class SampleQueue:
     def __init__(self, channels: int) -> None:
         self._samples = np.zeros((channels, 0), np.float32)
 
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return self._samples.shape[1]
+
     def put(self, audio: np.ndarray) -> None:
         """Append ``audio``, [C,n]."""
         self._samples = np.concatenate([self._samples, audio], axis=1)

@@ -7,21 +7,25 @@ that a word names, and needs neither torch nor onnxruntime.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_file, students, weights
 from sordino.errors import InputError, did_you_mean
 from sordino.inference.contracts import Engine, OpenModel
-from sordino.inference.graphs.card import is_card, read_card
+from sordino.inference.graphs.card import MeanSource, graph_of, is_card, mean_of, named_by, read_card
 from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
 from sordino.plugins.import_string import is_name
+from sordino.plugins.modules import demand
 
 Kind = Literal[
     "shipped",  # a student of the package, by its name: a graph in ONNX and mostly a checkpoint
     "onnx",  # a graph of whole recordings
     "external",  # a published network with its preset, or a graph with its transform
+    "mean",  # several models, whose estimates are averaged
     "stream",  # the graph of a stream, which an export writes beside the former
     "checkpoint",  # .safetensors of sordino's own, or a published one
     "recipe",  # a network with fresh weights, where a function takes one
@@ -32,6 +36,9 @@ Kind = Literal[
     "engine",  # opened already, block by block
 ]
 
+MOST = 64
+"""Models of a mean."""
+
 
 @dataclass(frozen=True)
 class ModelSource:
@@ -41,13 +48,16 @@ class ModelSource:
         kind: what it is.
         name: for people: that of the student, of the file without its suffix, of the function or network.
         path: its file, if it has one; of a student that ships the graph in ONNX.
-        value: the object that was given, if it was no word and no path; the ``GraphSource`` of an external one.
+        value: the object that was given, if it was no word and no path; the ``GraphSource`` of an external one; a
+            ``ModelSource`` for each member of a mean.
+        sample_rate: Hz at which a function works, where a card says so.
     """
 
     kind: Kind
     name: str
     path: Path | None = None
     value: Any = None
+    sample_rate: int | None = None
 
     @property
     def is_graph(self) -> bool:
@@ -63,6 +73,8 @@ class ModelSource:
         """
         if self.kind == "external":
             return self.value.files
+        if self.kind == "mean":
+            return list(dict.fromkeys(file for one in self.value for file in one.files))
         return [] if self.path is None or self.kind == "recipe" else [self.path]
 
     @property
@@ -96,8 +108,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
     Args:
         model: None for the default student; the name of one that ships; a path to ONNX or to a checkpoint; a published
             network, ``PRESET:FILE``, or the folder of its files; a model card; the name of a function,
-            ``package.module:function``; a network; a function; a ``GraphSource``; or what ``open_model`` or
-            ``open_engine`` returned.
+            ``package.module:function``; a network; a function; a ``GraphSource``; what ``open_model`` or
+            ``open_engine`` returned; or what this function did.
         otherwise: what a word is that is none of those. With it, nobody checks here that a file exists: what reads
             the file knows better what to say.
 
@@ -108,6 +120,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
         model = DEFAULT_STUDENT
     if isinstance(model, (str, Path)):
         return _word(model, otherwise)
+    if isinstance(model, ModelSource):
+        return model
     if isinstance(model, GraphSource):
         return ModelSource("external", model.name, model.path, model)
     if isinstance(model, OpenModel):
@@ -123,6 +137,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
 
 def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) -> ModelSource:
     word, path = str(model), Path(model)
+    if is_card(path):
+        return _card(path, ())
     external = _external(model)
     if external is not None:
         return resolve(external)
@@ -131,25 +147,62 @@ def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) 
     if word in students():
         return ModelSource("shipped", word, student_file(word))
     kind = _kind_of_file(path) or otherwise
-    if kind is None or not (otherwise or path.is_file()):
+    if kind is None or not (otherwise or os.path.isfile(path)):
         raise _no_model(model)
     name = path.name[: -len(STREAM_SUFFIX)] if kind == "stream" else path.stem
     return ModelSource(kind, name, path)
 
 
+def _card(path: Path, within: tuple[Path, ...]) -> ModelSource:
+    """Return what a card says, which other cards may name: those are ``within``."""
+    if path.resolve() in within:
+        raise InputError(path, "is a mean of itself", "other models")
+    source = read_card(path)
+    if isinstance(source, GraphSource):
+        return resolve(source)
+    return _mean(path, source, (*within, path.resolve()))
+
+
+def _mean(path: Path, mean: MeanSource, within: tuple[Path, ...]) -> ModelSource:
+    source = ModelSource("mean", mean.title, path, tuple(_member(path, one, within) for one in mean.members))
+    if _count(source) > MOST:  # few cards that name each other twice are billions
+        raise InputError(path, "is a mean of too many models", f"at most {MOST}")
+    return source
+
+
+def _count(source: ModelSource) -> int:
+    """Return the number of models that are run: of a mean, and of means among its members, all of them."""
+    return sum(map(_count, source.value)) if source.kind == "mean" else 1
+
+
+def _member(path: Path, given: str | Mapping[str, Any], within: tuple[Path, ...]) -> ModelSource:
+    """Return a member of the mean that the card at ``path`` describes."""
+    if isinstance(given, Mapping):
+        if "mean" in given:
+            return _mean(path, mean_of(path, given, "the mean"), within)
+        if "onnx" in given or "preset" in given:
+            return resolve(graph_of(path, given))
+        word = named_by(path, given)
+        return replace(_member(path, word, within), sample_rate=given.get("sample_rate"))
+    if is_card(given):
+        return _card(Path(given), within)
+    source = resolve(given)
+    if source.kind == "import":
+        demand(given, path)
+    return source
+
+
 def _external(model: str | Path) -> GraphSource | None:
-    """Return the network that ``PRESET:FILE``, a preset with a package, a model card or a folder of parts names."""
-    if is_card(model):
-        return read_card(model)
+    """Return the network that ``PRESET:FILE``, a preset with a package or a folder of parts names."""
     preset, colon, file = str(model).partition(":")
     if model in PRESETS and PRESETS[str(model)].package:
         return GraphSource(None, str(model))
     # A module of the user's may be called as a preset is; a function has no path.
-    if colon and preset in PRESETS and (Path(file).suffix == ".onnx" or Path(file).exists()):
+    if colon and preset in PRESETS and (Path(file).suffix == ".onnx" or os.path.exists(file)):
         return GraphSource(file, preset)
     if len(preset) > 1 and preset.isidentifier() and Path(file).suffix == ".onnx":  # no drive, and no function
         raise InputError(model, f"no preset {preset!r}", f"one of {', '.join(PRESETS)}", did_you_mean(preset, PRESETS))
-    return GraphSource(model) if Path(model).is_dir() and preset_of(Path(model)) else None
+    return GraphSource(model) if os.path.isdir(model) and preset_of(Path(model)) else None
 
 
 def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
@@ -162,9 +215,9 @@ def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
 
 
 def _no_model(model: str | Path) -> InputError:
-    found = "not a model" if Path(model).exists() else "no such model"
+    found = "not a model" if os.path.exists(model) else "no such model"
     return InputError(model, found, _expected(), did_you_mean(str(model), students()))
 
 
 def _expected() -> str:
-    return f"a .onnx file, a checkpoint, or one of {', '.join(students())}, or PRESET:FILE"
+    return f"a .onnx file, a checkpoint, or one of {', '.join(students())}, PRESET:FILE or a model card"

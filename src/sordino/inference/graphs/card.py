@@ -1,32 +1,57 @@
-"""Model cards: small JSON files that say how to run a network of another project, for which one word is too little.
+"""Model cards: small JSON files that say how to run a network of another project, or which models are one together.
 
     {"onnx": "theirs.onnx", "stft": {"n_fft": 512, "hop": 256, "window": "hann"}, "sample_rate": 16000}
+    {"mean": ["theirs.json", "runs/ours/best.safetensors", {"preset": "gtcrn", "file": "renamed.onnx"}]}
 
 A card holds the keys that ``teacher`` has in a recipe for such a network. Files are looked for beside the card.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from sordino.assets import CHECKPOINTS, students
 from sordino.errors import InputError, did_you_mean
 from sordino.files import read_json
-from sordino.inference.graphs.presets import GraphSource
+from sordino.inference.graphs.presets import PRESETS, GraphSource
 from sordino.inference.graphs.stft import Stft
+from sordino.plugins.import_string import FORM, is_name
 
 SUFFIX = ".json"
 KEYS = ("onnx", "preset", "file", "stft", "sample_rate")
+KINDS = ("onnx", "preset", "mean")
+MEMBERS = (*KINDS, "checkpoint", "callable")
+"""Kinds of a card, and those of a member of a mean besides, of which each names one."""
+_FORMS = "onnx: FILE, or preset: NAME and file: FILE, or mean: [MODEL, MODEL]"
+_MEMBER = "member"
+_FILES, _WORDS = ("onnx", "file"), ("checkpoint", _MEMBER)
+"""Keys whose text is a file, and those whose text may name one."""
+
+
+@dataclass(frozen=True)
+class MeanSource:
+    """The mean of the estimates of several models.
+
+    Attributes:
+        title: for people.
+        members: two or more, as a recipe's ``teacher.mean`` has them: words for models, or mappings. Their files are
+            those beside the card.
+    """
+
+    title: str
+    members: tuple[str | Mapping[str, Any], ...]
 
 
 def is_card(model: str | Path) -> bool:
     """Tell whether a file that exists is called as cards are."""
-    return Path(model).suffix.lower() == SUFFIX and Path(model).is_file()
+    return Path(model).suffix.lower() == SUFFIX and os.path.isfile(model)  # False of a name that is too long, too
 
 
-def read_card(path: str | Path) -> GraphSource:
+def read_card(path: str | Path) -> GraphSource | MeanSource:
     """Read a card.
 
     Raises:
@@ -34,11 +59,37 @@ def read_card(path: str | Path) -> GraphSource:
     """
     path = Path(path)
     try:
-        values = read_json(path, object, "model card")
+        values: Any = read_json(path, object, "model card")
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "a model card") from error
-    if not isinstance(values, dict) or ("onnx" in values) == ("preset" in values):
-        raise InputError(path, "no model card", "onnx: FILE, or preset: NAME and file: FILE")
+    kind = _kind(path, values, KINDS)
+    if kind != "mean":
+        return graph_of(path, _beside(values, path.parent), path.stem)
+    _known(path, values, ("mean",))
+    return mean_of(path, _beside(values, path.parent), path.stem)
+
+
+def mean_of(path: Path, values: Mapping[str, Any], title: str) -> MeanSource:
+    """Return the mean that ``values`` name, which a card or a member of a card holds.
+
+    Raises:
+        InputError: fewer than two members, or one that is none.
+    """
+    members = values["mean"]
+    if not isinstance(members, list) or len(members) < 2:
+        raise InputError(path, f"mean is {members!r}", "a list of two or more models")
+    for member in members:
+        if not isinstance(member, str):
+            _kind(path, member, MEMBERS)
+    return MeanSource(title, tuple(members))
+
+
+def graph_of(path: Path, values: Mapping[str, Any], title: str = "") -> GraphSource:
+    """Return the network of another project that ``values`` name; arguments as above.
+
+    Raises:
+        InputError: unknown keys, or values that are none.
+    """
     _known(path, values, KEYS)
     stft = values.get("stft")
     file, preset = values.get("onnx", values.get("file")), values.get("preset")
@@ -46,15 +97,63 @@ def read_card(path: str | Path) -> GraphSource:
         if not isinstance(value, str | None):
             raise InputError(path, f"{key} is {value!r}", "a text")
     try:
-        return GraphSource(
-            None if file is None else path.parent / file,
-            preset,
-            None if stft is None else _transform(path, stft),
-            values.get("sample_rate"),
-            path.stem,
-        )
+        transform = None if stft is None else _transform(path, stft)
+        return GraphSource(file and Path(file), preset, transform, values.get("sample_rate"), title)
     except InputError as error:
         raise InputError(f"{path}: {error.where}", error.found, error.expected, error.hint) from error
+
+
+def named_by(path: Path, values: Mapping[str, Any]) -> str:
+    """Return the word for the checkpoint or the function that a member of a card names.
+
+    Raises:
+        InputError: unknown keys, or values that are none.
+    """
+    kind = _kind(path, values, MEMBERS)
+    _known(path, values, (kind, "sample_rate") if kind == "callable" else (kind,))
+    word, rate = values[kind], values.get("sample_rate")
+    if not isinstance(word, str) or (kind == "callable" and not is_name(word)):
+        raise InputError(path, f"{kind} is {word!r}", FORM if kind == "callable" else "a text")
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int) or rate <= 0):
+        raise InputError(path, f"sample_rate is {rate!r}", "a whole number of Hz above 0")
+    return word
+
+
+def _kind(path: Path, values: Any, kinds: tuple[str, ...]) -> str:
+    """Return which of ``kinds`` the values are of."""
+    if isinstance(values, Mapping) and "best" in values:
+        found = "best chooses by the clean speech, or by DNSMOS, and a model that enhances has neither"
+        hint = "to see how good the best can be, score its members side by side: sordino evaluate MODEL MODEL"
+        raise InputError(path, found, "mean: [MODEL, MODEL]", hint)
+    named = [kind for kind in kinds if isinstance(values, Mapping) and kind in values]
+    if len(named) != 1:
+        if kinds is MEMBERS:
+            raise InputError(path, f"mean: {values!r} is no model", f"one word, or one of {', '.join(MEMBERS)}")
+        raise InputError(path, "no model card", _FORMS)
+    return named[0]
+
+
+def _beside(values: Any, folder: Path, key: str = "") -> Any:
+    """Return what a card holds with its files in its folder; ``key`` is that of the values, ``_MEMBER`` in a list."""
+    if isinstance(values, Mapping):
+        return {name: _beside(value, folder, name) for name, value in values.items()}
+    if isinstance(values, list):
+        return [_beside(value, folder, _MEMBER) for value in values]
+    if not isinstance(values, str) or key not in (*_FILES, *_WORDS):
+        return values
+    return str(folder / values) if key in _FILES else _word(values, folder)
+
+
+def _word(word: str, folder: Path) -> str:
+    """Return the word for a model, its file in the folder; what ships, a preset and a function have none."""
+    preset, colon, file = word.partition(":")
+    graph = Path(file).suffix == ".onnx" and len(preset) > 1 and preset.replace("-", "_").isidentifier()  # no drive
+    if colon and (graph or (preset in PRESETS and os.path.exists(folder / file))):
+        return f"{preset}:{folder / file}"
+    if is_name(word) or word in students() or word in PRESETS:
+        return word
+    of_file = Path(word).suffix.lower() in (".onnx", SUFFIX, *CHECKPOINTS) or os.path.exists(folder / word)
+    return str(folder / word) if of_file else word
 
 
 def _transform(path: Path, values: Any) -> Stft:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -27,6 +28,9 @@ TOLERANCE = 1
 QUIETEST_DB, LOUDEST_DB = -10.0, 6.0
 """Gain of the estimate on clean speech, beyond which a network is not one that only takes noise out."""
 
+Run = Callable[[np.ndarray], np.ndarray]
+"""Noisy float32 [T], or several [B,T], to the estimate of that shape."""
+
 
 @dataclass(frozen=True)
 class Delay:
@@ -35,21 +39,27 @@ class Delay:
     samples: int
     gain_db: float
 
+    def __str__(self) -> str:
+        """Return what was found, in words."""
+        return f"delay {self.samples} samples, gain {self.gain_db:+.1f} dB on speech"
 
-def measure_delay(
-    run: Callable[[np.ndarray], np.ndarray], sample_rate: int, name: str, longest: int | None = None
-) -> Delay:
+    def taken_off(self, run: Run) -> Run:
+        """Return ``run`` with the delay compensated."""
+        return partial(_shifted, run, self.samples) if self.samples else run
+
+
+def measure_delay(run: Run, sample_rate: int, name: str, longest: int | None = None) -> Delay:
     """Run the probe through a network.
 
     Args:
         run: noisy float32 [T] to estimate [T], nothing compensated.
         sample_rate: Hz.
         name: for messages.
-        longest: samples that the network takes; any number where left out.
+        longest: samples that the network takes, or as many as shall be enough; any number where left out.
 
     Raises:
         InputError: ``longest`` is too short to measure with; or the estimate does not resemble the speech, is upside
-            down, much louder or quieter, or has no constant delay.
+            down, much louder or quieter, not finite, or has no constant delay.
     """
     speech = sound_files.read_mono(str(SPEECH), sample_rate)[-longest if longest else 0 :]
     stretch, reach, early = (round(seconds * sample_rate) for seconds in (STRETCH_S, REACH_S, EARLY_S))
@@ -58,6 +68,8 @@ def measure_delay(
         found = f"takes {longest} samples at once and keeps no state"
         raise InputError(name, found, f"a state, or {stretch + reach} samples and more")
     speech, estimate = _estimated(run, speech)
+    if not np.isfinite(estimate).all():
+        raise InputError(name, "gives NaN or infinite samples for clean speech", "a finite estimate")
     estimate = np.pad(estimate, (early, 0))
     for start in range(0, len(speech) - stretch - reach + 1, stretch):
         part = speech[start : start + stretch].astype(float)
@@ -86,7 +98,7 @@ def measure_delay(
     return Delay(delay, float(gain_db))
 
 
-def _estimated(run: Callable[[np.ndarray], np.ndarray], speech: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _estimated(run: Run, speech: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the speech and its estimate; some graphs take whole frames alone, so a power of two is tried as well."""
     try:
         return speech, np.asarray(run(speech.astype(np.float32)), dtype=float)
@@ -109,3 +121,11 @@ def _lag(part: np.ndarray, later: np.ndarray) -> tuple[int, float, float]:
     correlations = products / scale
     lag = int(np.argmax(np.abs(correlations)))
     return lag, float(correlations[lag]), float(products[lag] / max(np.sum(part**2), 1e-20))
+
+
+def _shifted(run: Run, delay: int, noisy: np.ndarray) -> np.ndarray:
+    """Take the delay off an estimate, [T] or [B,T]: silence behind pushes out its end, silence before an early one."""
+    silence = np.zeros_like(noisy[..., :1]).repeat(abs(delay), -1)
+    if delay < 0:
+        return run(np.concatenate([silence, noisy], axis=-1))[..., : noisy.shape[-1]]
+    return run(np.concatenate([noisy, silence], axis=-1))[..., delay:]

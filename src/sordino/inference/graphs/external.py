@@ -15,7 +15,7 @@ from sordino.errors import InputError
 from sordino.files import identity
 from sordino.inference.graphs import whole
 from sordino.inference.graphs.deepfilternet import DeepFilterNet3
-from sordino.inference.graphs.delay import Delay, measure_delay
+from sordino.inference.graphs.delay import Delay, Run, measure_delay
 from sordino.inference.graphs.dtln import DtlnEngine
 from sordino.inference.graphs.engines import HopEngine, SpectrumEngine, WaveEngine
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
@@ -29,8 +29,6 @@ SAMPLE_RATE = 16000
 
 UNKNOWN = Delay(0, 0.0)
 """Until it is measured."""
-
-Run = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -114,6 +112,7 @@ def _single(source: GraphSource, rate: int | None, threads: int | None) -> Exter
     signature = recognise(graph)
     if signature.streams and threads is None:
         graph = open_graph(path, 1)  # several threads make a pass over one hop slower
+    graph = graph.led_by(signature.source, signature.target)
     if signature.bins is not None:
         stft = _checked(path, stft, signature)
     if signature.kind == "gains" and source.kind != "nsnet2":
@@ -137,11 +136,10 @@ def _compensated(opened: External, source: GraphSource) -> External:
             raise InputError(str(source.path), found, "a stream that is on time or late")
         opened.engine.delay = delay.samples
     elif delay.samples:
-        run = partial(_shifted, run, delay.samples)
-        batch = None if batch is None else partial(_shifted, batch, delay.samples)
+        run = delay.taken_off(run)
+        batch = None if batch is None else delay.taken_off(batch)
         longest = None if longest is None else longest - abs(delay.samples)
-    found = f"delay {delay.samples} samples, gain {delay.gain_db:+.1f} dB on speech"
-    notes = f"{source.path}: {opened.notes}; {found}"
+    notes = f"{source.path}: {opened.notes}; {delay}"
     return replace(opened, run=run, run_batch=batch, longest=longest, delay=delay, notes=notes)
 
 
@@ -182,11 +180,3 @@ def _stepped(engine: HopEngine, noisy: np.ndarray) -> np.ndarray:
     padded = np.pad(noisy, (0, delay + -(length + delay) % engine.hop)).astype(np.float32)
     estimate, _ = engine.step(padded[None], engine.start(1))
     return estimate[0, delay : delay + length]
-
-
-def _shifted(run: Run, delay: int, noisy: np.ndarray) -> np.ndarray:
-    """Take the delay off an estimate, [T] or [B,T]: silence behind pushes out its end, silence before an early one."""
-    silence = np.zeros_like(noisy[..., :1]).repeat(abs(delay), -1)
-    if delay < 0:
-        return run(np.concatenate([silence, noisy], axis=-1))[..., : noisy.shape[-1]]
-    return run(np.concatenate([noisy, silence], axis=-1))[..., delay:]

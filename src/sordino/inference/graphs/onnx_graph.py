@@ -9,6 +9,7 @@ Whatever a file holds, opening or running it succeeds or raises an ``InputError`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -118,6 +119,15 @@ class Graph:
         """
         return self._run(arrays, None)
 
+    def led_by(self, source: int, target: int) -> Graph:
+        """Return the same graph with another input and output in the first place: in ``run``, and of ``memory``."""
+        led = copy(self)
+        led.inputs, led.outputs = (
+            [ports[place], *ports[:place], *ports[place + 1 :]]
+            for ports, place in ((self.inputs, source), (self.outputs, target))
+        )
+        return led
+
     def give_back(self, arrays: Sequence[np.ndarray]) -> None:
         """Return the memory of long passes to the system.
 
@@ -144,7 +154,7 @@ class Graph:
         named = {one.name: array for one, array in zip(self.inputs, arrays, strict=True)}
         self._longest = max(self._longest, arrays[0].size)
         try:
-            return passes.run(self._session, named, self.path, options)
+            return passes.run(self._session, named, [one.name for one in self.outputs], self.path, options)
         except _FAILURES as error:
             reason = str(error).partition("\n")[0]
             found = f"failed on {arrays[0].shape[-1]} samples ({reason})"

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from select import select
 
 import numpy as np
@@ -58,13 +58,18 @@ _starting = threading.Lock()
 
 
 def run(
-    session: ort.InferenceSession, named: Mapping[str, np.ndarray], path: str, options: ort.RunOptions | None = None
+    session: ort.InferenceSession,
+    named: Mapping[str, np.ndarray],
+    outputs: Sequence[str],
+    path: str,
+    options: ort.RunOptions | None = None,
 ) -> list[np.ndarray]:
     """Return the outputs of a pass.
 
     Args:
         session: that runs it.
         named: inputs by name.
+        outputs: names of those to return.
         path: of the file, for messages.
         options: of the pass.
 
@@ -77,7 +82,7 @@ def run(
     one = _Pass(options or ort.RunOptions(), named)
     _passes.add(one)
     try:
-        return [np.asarray(array) for array in session.run(None, named, one.options)]
+        return [np.asarray(array) for array in session.run(outputs, named, one.options)]
     except Exception:
         if not one.options.terminate:
             raise

@@ -9,23 +9,34 @@ Five kinds can be told apart. B is 1 and T is the number of samples, fixed or op
   imaginary part;
 * **spectrum stream**: one frame in any of these orders, with or without the axis of frames, and the state;
 * **gains**: features [B,N,F] in, a gain for every bin out. What the features are no graph says: only a preset does.
+
+In a stream the sound and its estimate mostly go first. They may go last: shapes tell which they are, or names, as what
+is called a state, a cache or a memory is no sound. Where neither tells, the first is taken.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal, Protocol
 
 from sordino.errors import InputError
 from sordino.inference.graphs.onnx_graph import TYPES, Graph
 
+FLOAT = "tensor(float)"
 Kind = Literal["wave", "wave stream", "spectrum", "spectrum stream", "gains"]
 
 FITTING = (
     "samples [1,T] in and out; samples of a fixed number and a state; frames [1,F,N,2], [1,N,F,2], [1,2,F,N] or "
-    "[1,2,N,F] with an open number N; or one frame, such as [1,F,1,2], and a state"
+    "[1,2,N,F] with an open number N; or one frame, such as [1,F,1,2], and a state. Each state comes out again in its "
+    "own shape, and in the order in which it went in"
 )
+_STATE = re.compile(
+    r"(?i)state|cache|hidden|mem|buf|past|prev|carry|context|ctx|gru|lstm|rnn|(?<![a-z])[hc][nx]?\d*(?![a-z])"
+)
+"""What is found in the name of a state, and not in that of a sound."""
 
 
 class Port(Protocol):
@@ -53,6 +64,7 @@ class Signature:
         axes: order of a spectrum's axes: ``FN2``, ``NF2``, ``2FN`` or ``2NF``; of one frame ``F2`` or ``2F``.
         rank: axes of a wave.
         batches: whether a wave's graph takes several signals at once.
+        source, target: places of the sound among the inputs, and of its estimate among the outputs.
     """
 
     kind: Kind
@@ -62,6 +74,8 @@ class Signature:
     axes: str = ""
     rank: int = 2
     batches: bool = False
+    source: int = 0
+    target: int = 0
 
     @property
     def streams(self) -> bool:
@@ -87,19 +101,46 @@ def recognise(graph: Graph) -> Signature:
     Raises:
         InputError: it fits none; the message says what it takes and what would fit.
     """
-    source, *state = graph.inputs
-    target, *after = graph.outputs
-    signature = None
-    if source.type == target.type == "tensor(float)":
-        if state:
-            signature = _stream(source, target) if _returns_state(state, after) else None
-        elif not after:
-            signature = _whole(source, target)
+    inputs, outputs = graph.inputs, graph.outputs
+    hint = ""
+    if len(inputs) > 1:
+        fitting = _streams(inputs, outputs)
+        signature = _led(fitting, inputs, outputs)
+        hint = "export it with the sound and its estimate first, as more than one input could be it" if fitting else ""
+    elif len(outputs) > 1:
+        signature, hint = None, "export it with the estimate as its only output"
+    else:
+        signature = _whole(inputs[0], outputs[0]) if inputs[0].type == outputs[0].type == FLOAT else None
     if signature is None:
-        outputs = ", ".join(f"{one.name} {one.shape}" for one in graph.outputs[:3])
-        hint = "export it with the estimate as its only output" if after and not state else ""
-        raise InputError(graph.path, f"takes {graph.describe()} and gives {outputs}", FITTING, hint)
+        given = ", ".join(f"{one.name} {one.shape}" for one in outputs[:3])
+        raise InputError(graph.path, f"takes {graph.describe()} and gives {given}", FITTING, hint)
     return signature
+
+
+def _streams(inputs: Sequence[Port], outputs: Sequence[Port]) -> list[Signature]:
+    """Return what the graph may be: the sound and its estimate are the first or the last, and the rest is the state."""
+    found = []
+    for place, other in product({0, len(inputs) - 1}, {0, len(outputs) - 1}):
+        source, target = inputs[place], outputs[other]
+        state, after = ([*ports[:at], *ports[at + 1 :]] for ports, at in ((inputs, place), (outputs, other)))
+        signature = _stream(source, target) if source.type == target.type == FLOAT else None
+        if signature is not None and _returns_state(state, after):
+            found.append(replace(signature, source=place, target=other))
+    return found
+
+
+def _led(found: Sequence[Signature], inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature | None:
+    """Choose between sounds that all fit by their shapes; None where nothing tells which it is."""
+    names = [(inputs[one.source].name, outputs[one.target].name) for one in found]
+    sounds = [one for one, ports in zip(found, names, strict=True) if not any(map(_STATE.search, ports))]
+    left = sounds or list(found)
+    first = [one for one in left if one.source == one.target == 0]
+    # A graph that gives the state before the estimate mostly takes it before the sound, too.
+    paired = [one for one in left if one.source == one.target]
+    for likely in (first, left, paired):
+        if len(likely) == 1:
+            return likely[0]
+    return None
 
 
 def _returns_state(state: Sequence[Port], after: Sequence[Port]) -> bool:

@@ -1,0 +1,74 @@
+"""Functions of the user's that a word names: their delay is measured as that of a graph is, and taken off.
+
+A function may call any program or network, so it lags, or answers upside down, as easily as a graph does. It may also
+be slow: it is given two seconds of speech, once in a process.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from sordino.audio.pcm import check_shape
+from sordino.errors import InputError
+from sordino.inference.graphs.delay import Delay, Run, measure_delay
+from sordino.plugins.catalogue import function
+
+PROBE_S = 2.0
+"""Seconds of speech on which the delay is measured."""
+LOST_S = 0.1
+"""Seconds that a model which works in whole frames may leave out at the end; they are filled with silence."""
+
+
+def open_function(word: str, sample_rate: int) -> tuple[Run, str]:
+    """Import a function from noisy [T] to estimate [T], and take its delay off.
+
+    Args:
+        word: ``package.module:function``.
+        sample_rate: Hz at which it works.
+
+    Returns:
+        The function on time, and one line for the log: its delay and its gain.
+
+    Raises:
+        InputError: no such function, or one that does not enhance; see ``measure_delay``.
+    """
+    check_shape(word, sample_rate, 1)
+    run = function(word)
+    delay = _delay(word, sample_rate, id(run))
+    return delay.taken_off(run), f"{word}: a function at {sample_rate} Hz; {delay}"
+
+
+@lru_cache(64)
+def _delay(word: str, sample_rate: int, _identity: int) -> Delay:
+    run = function(word)
+
+    def checked(noisy: np.ndarray) -> np.ndarray:
+        return as_long(np.asarray(run(noisy)), noisy, word, sample_rate)
+
+    return measure_delay(checked, sample_rate, word, round(PROBE_S * sample_rate))
+
+
+def as_long(estimate: np.ndarray, noisy: np.ndarray, name: str, sample_rate: int, least: int = 0) -> np.ndarray:
+    """Return an estimate, float32, that is as long as its input: cut, or filled with silence up to ``LOST_S``.
+
+    Args:
+        estimate: what a model gave.
+        noisy: [T] or [C,T], what it was to enhance.
+        name: of the model, in messages.
+        sample_rate: Hz.
+        least: samples to which silence was added for the model, where there were fewer.
+
+    Raises:
+        InputError: no samples, of another shape, or too few.
+    """
+    if np.iscomplexobj(estimate):
+        raise InputError(name, "gave complex numbers", "samples")
+    length = noisy.shape[-1]
+    lost = length - estimate.shape[-1] if estimate.ndim else 0
+    if estimate.shape[:-1] != noisy.shape[:-1] or estimate.ndim != noisy.ndim or lost > LOST_S * sample_rate:
+        found = f"gave an array of shape {estimate.shape} for {max(length, least)} samples"
+        raise InputError(name, found, "as many samples, [T]")
+    estimate = estimate[..., :length].astype(np.float32)
+    return np.concatenate([estimate, np.zeros((*estimate.shape[:-1], max(lost, 0)), np.float32)], axis=-1)
