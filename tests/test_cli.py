@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -17,6 +18,7 @@ import pytest
 import soundfile
 
 from helpers.noise import tone
+from helpers.ranks import copies
 from sordino import models
 from sordino.assets import shipped, student_file
 from sordino.cli.base import Command
@@ -272,21 +274,27 @@ def test_a_corpus_with_problems_leaves_with_1(here: Path, capsys: pytest.Capture
     assert "missing partner" in capsys.readouterr().out
 
 
+def run_telling(file: Path, *words: str) -> None:
+    """Run a command in this process; what it tells goes into a file."""
+    with file.open("w") as told, contextlib.redirect_stderr(told):
+        main(words)
+
+
 def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
     (here / "r.yaml").write_text(
         "data: {name: synthetic, segment_s: 0.5}\nmodel: {name: manner-s, hidden: 2, depth: 3}\n"
         "train: {steps: 100000, batch_size: 1, accelerator: cpu, workers: 0, threads: 1, log_every: 1}\n"
     )
-    words = [sys.executable, "-m", "sordino", "train", "r.yaml", "--out", "run"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        log = here / "run" / "log.jsonl"
-        deadline = time.monotonic() + 120
-        while not (log.is_file() and log.stat().st_size) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
+    process = copies().Process(target=run_telling, args=(here / "told", "train", "r.yaml", "--out", "run"))
+    process.start()
+    log = here / "run" / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.is_file() and log.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.kill(process.pid or 0, signal.SIGINT)
+    process.join(60)
+    told = (here / "told").read_text()
+    assert process.exitcode == 130, told
     assert told.splitlines()[-1] == "sordino: stopped"
     assert (here / "run" / "state.pt").is_file()
     assert not list((here / "run").glob(".*"))

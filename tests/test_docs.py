@@ -27,6 +27,7 @@ import yaml
 
 from docs_pages import PAGES, ROOT, STEPS, blocks_of, commands_of, first_example, read, shortened
 from helpers.corpora import RATE, write_spoken
+from helpers.ranks import copies
 from sordino.app.site import npm
 from sordino.cli.main import main
 
@@ -150,7 +151,9 @@ def run_example(page: str) -> None:
 
 
 def set_up(page: str) -> None:
-    """Make what the reader of a page has beside the recordings."""
+    """Make what the reader of a page has beside the recordings, and the process that a study's runs are copies of."""
+    if page == "studies.md":
+        copies()
     if page == "recipes.md":
         shutil.copytree("downloads/valentini", "data/valentini")
     if page == "report.md":

@@ -83,19 +83,21 @@ def slow_wss_weights(energy: np.ndarray) -> np.ndarray:
     return np.array(weights)
 
 
+def slow_wss_gains(centre: float, bandwidth: float) -> np.ndarray:
+    f0, bw = centre / 8000 * 512, bandwidth / 8000 * 512
+    gains = np.exp([-11 * ((j - np.floor(f0)) / bw) ** 2 + np.log(70 / bandwidth) for j in range(512)])
+    gains[gains <= np.exp(-30 / (2 * 2.303))] = 0
+    return gains
+
+
 def slow_wss(clean: np.ndarray, estimate: np.ndarray) -> float:
+    gains = [slow_wss_gains(*band) for band in zip(CENTRES, BANDWIDTHS, strict=True)]
     values = []
     for pair in zip(slow_frames(clean), slow_frames(estimate), strict=True):
         energies = []
         for frame in pair:
             power = np.abs(np.fft.fft(frame, 1024)[:512]) ** 2
-            bands = []
-            for centre, bandwidth in zip(CENTRES, BANDWIDTHS, strict=True):
-                f0, bw = centre / 8000 * 512, bandwidth / 8000 * 512
-                gains = np.exp([-11 * ((j - np.floor(f0)) / bw) ** 2 + np.log(70 / bandwidth) for j in range(512)])
-                gains[gains <= np.exp(-30 / (2 * 2.303))] = 0
-                bands.append(10 * np.log10(max(gains @ power, 1e-10)))
-            energies.append(np.array(bands))
+            energies.append(np.array([10 * np.log10(max(band @ power, 1e-10)) for band in gains]))
         weights = (slow_wss_weights(energies[0]) + slow_wss_weights(energies[1])) / 2
         difference = np.diff(energies[0]) - np.diff(energies[1])
         values.append(float(weights @ difference**2 / weights.sum()))

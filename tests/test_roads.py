@@ -18,6 +18,7 @@ import sordino
 from docs_pages import README, blocks_of, commands_of, section, shortened
 from helpers.corpora import spoken, write_spoken
 from helpers.noise import hiss
+from helpers.ranks import copies
 from helpers.videos import record
 from sordino.assets import DEFAULT_STUDENT, students
 from sordino.audio.sound_files import read
@@ -119,6 +120,7 @@ def test_an_engineer_with_noises_of_her_own_trains_scores_exports_and_uses_a_stu
 def test_a_researcher_with_a_method_of_his_own_trains_with_it_and_finds_it_in_the_table(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    copies()  # of which a study makes its runs
     collect(home, rate=16000)
     walk("Your own method")
 

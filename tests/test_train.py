@@ -243,14 +243,15 @@ def test_teacher_stays_as_it_was(tmp_path: Path, teacher: str) -> None:
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
-    run.train(recipe(), out=tmp_path / "run")
+    values = recipe(model=UNET)
+    run.train(values, out=tmp_path / "run")
     with pytest.raises(InputError, match="holds a run already"):
-        run.train(recipe(), out=tmp_path / "run")
-    with pytest.raises(InputError, match=r"model\.hidden is 4, but the run began with 3"):
-        run.train(recipe(), ["model.hidden=4"], out=tmp_path / "run", resume=True)
+        run.train(values, out=tmp_path / "run")
+    with pytest.raises(InputError, match=r"model\.width is 6, but the run began with 4"):
+        run.train(values, ["model.width=6"], out=tmp_path / "run", resume=True)
     with pytest.raises(InputError, match="no run to resume"):
-        run.train(recipe(), out=tmp_path / "other", resume=True)
-    again = run.train(recipe(), ["train.threads=2"], out=tmp_path / "run", resume=True)
+        run.train(values, out=tmp_path / "other", resume=True)
+    again = run.train(values, ["train.threads=2"], out=tmp_path / "run", resume=True)
     assert again.steps == 4
     state = load_state(tmp_path / "run")
     same_data(state, state["segments"])

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def fresh_python(folder: Path) -> Path:
-    """The interpreter of a new environment below ``folder`` with pip and nothing else; skips without an index."""
-    venv.create(folder / "venv", with_pip=True)
+    """The interpreter of a new environment below ``folder`` with nothing in it; skips without an index."""
+    venv.create(folder / "venv")
     python = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     if pip(python, "download", "--no-deps", "--retries", "0", "--timeout", "10", "--dest", str(folder), "soxr"):
         pytest.skip("pip reaches no package index")
@@ -29,8 +29,12 @@ def install(python: Path, *words: str) -> None:
 
 
 def pip(python: Path, command: str, *words: str) -> str:
-    """Run a command of pip; returns what it says where it fails."""
-    start = [str(python), "-I", "-m", "pip", "--disable-pip-version-check", command, "--quiet"]
+    """Run a command of pip; returns what it says where it fails.
+
+    It is the pip of this environment: to put one into each new environment takes as long as what is installed there.
+    """
+    start = [sys.executable, "-I", "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
+    start += [command, "--quiet"]
     start += ["--no-compile"] if command == "install" else []
     done = subprocess.run([*start, *words], capture_output=True, text=True)
     return done.stderr or "failed" if done.returncode else ""

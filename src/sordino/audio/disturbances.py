@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.signal import resample, sosfilt
 
 from sordino.audio.filters import high_pass, low_pass
 
@@ -43,6 +42,8 @@ def rumble(white: np.ndarray, swell_db: np.ndarray, band_hz: tuple[float, float]
     Returns:
         float32, at least ``T`` samples, at an arbitrary level.
     """
+    from scipy.signal import resample, sosfilt  # here, as in sordino.audio.filters
+
     cut = low_pass(band_hz[1], LOW_RATE)
     # The low-pass is applied twice, which makes 24 dB per octave.
     low = sosfilt(np.concatenate([high_pass(band_hz[0], LOW_RATE), cut, cut]), white)

@@ -4,7 +4,8 @@ Shelves, peaks, high-pass and low-pass are those of R. Bristow-Johnson, "Cookboo
 filter coefficients" (W3C Note, 2021). The random section is that of J.-M. Valin, "A hybrid DSP/deep learning approach
 to real-time full-band speech enhancement" (RNNoise), MMSP 2018, section V. All sections have their poles inside the
 unit circle. A filter is a float64 array ``[K,6]`` of K sections ``[b0, b1, b2, 1, a1, a2]``, as in scipy. Parameters
-are drawn at random in ``data``.
+are drawn at random in ``data``. ``scipy.signal`` is imported where it is used: that takes a second of a processor, and
+most runs filter nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.signal import butter, cheby2, sosfilt
 
 BUTTERWORTH_Q = math.sqrt(0.5)
 
@@ -76,11 +76,15 @@ def tilt(slope_db: float, sample_rate: int) -> np.ndarray:
 
 def telephone(low_hz: float, high_hz: float, sample_rate: int) -> np.ndarray:
     """Build a Butterworth band-pass, such as the telephone's of 300 to 3400 Hz (ITU-T G.712)."""
+    from scipy.signal import butter
+
     return np.asarray(butter(LINE_ORDER, (low_hz, high_hz), "bandpass", output="sos", fs=sample_rate))
 
 
 def steep_low_pass(hz: float, sample_rate: int) -> np.ndarray:
     """Build a steep low-pass, as encoders at low bit rates apply: Chebyshev II, flat below the cut at ``hz``."""
+    from scipy.signal import cheby2
+
     return np.asarray(cheby2(10, LINE_STOP_DB, hz, "lowpass", output="sos", fs=sample_rate))
 
 
@@ -92,6 +96,8 @@ def response(sections: np.ndarray, hz: np.ndarray, sample_rate: int) -> np.ndarr
 
 def apply_filters(audio: np.ndarray, sections: np.ndarray) -> np.ndarray:
     """Filter float ``[T]`` by a chain of sections, all starting from silence; returns float32 ``[T]``."""
+    from scipy.signal import sosfilt
+
     return np.asarray(sosfilt(sections, audio.astype(np.float64))).astype(np.float32)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.signal import fftconvolve
 
 SOUND_M_S = 343.0
 """Speed of sound in metres per second."""
@@ -127,6 +126,8 @@ def reverberate(
         ``reverberant, reference``, float32 ``[T]`` each: speech with all of the room, at the level of ``speech``, and
         speech with ``part`` of it, at the same gain. The reverberation after the last sample is cut.
     """
+    from scipy.signal import fftconvolve  # here, as in sordino.audio.filters
+
     response = direct_first(response)
     speech = speech.astype(np.float64)
     reverberant = fftconvolve(speech, response)[: len(speech)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -80,8 +79,7 @@ def equal(make: Make) -> None:
 
 def differences(make: Make) -> None:
     """Gradients are those of finite differences, in double precision."""
-    method, pair = connected(make, None)
-    student, teacher = pair.build()
+    method, _, (student, teacher) = connected(make, None)
     student, teacher = student.double().eval(), teacher.double()
     batch = batch_of(1100, torch.float64)
     with torch.no_grad():
@@ -141,8 +139,10 @@ def batch_of(samples: int = 1600, dtype: torch.dtype = torch.float32) -> Batch:
     return Batch(noisy, clean, torch.full((2,), samples), ("first", "second"))
 
 
-def connected(make: Make, pair: Pair | None, pairs: Sequence[Pair] = PAIRS) -> tuple[Method, Pair]:
-    """Return a method that has chosen its taps, and the pair of networks: the first one that it can read.
+def connected(
+    make: Make, pair: Pair | None, pairs: Sequence[Pair] = PAIRS
+) -> tuple[Method, Pair, tuple[Enhancer, Enhancer]]:
+    """Return a method that has chosen its taps, the pair that it can read, of several the first, and its networks.
 
     Raises:
         InputError: the method can compare nothing of any.
@@ -156,7 +156,7 @@ def connected(make: Make, pair: Pair | None, pairs: Sequence[Pair] = PAIRS) -> t
             if pair or one is pairs[-1]:
                 raise
             continue
-        return method, one
+        return method, one, (student, teacher)
     raise AssertionError("there are no pairs")
 
 
@@ -164,18 +164,23 @@ class _Case:
     """A method that knows the taps and the sizes of two networks, and a batch."""
 
     def __init__(self, make: Make, pair: Pair | None, same: bool = False, seed: int = 7) -> None:
-        self.method, pair = connected(make, pair)
-        self.student, self.teacher = pair.build()
+        self.method, pair, (self.student, self.teacher) = connected(make, pair)
         self.batch = batch_of()
         if same:
-            self.student = self.teacher.eval()
-            self.teacher = copy.deepcopy(self.student)
+            self.student, (_, self.teacher) = self.teacher.eval(), pair.build()
             self.method.connect(self.student.taps, self.teacher.taps)
-        both = (self.student, self.method.student_taps), (self.teacher, self.method.teacher_taps)
         torch.manual_seed(seed)
+        self.method.prepare(
+            self._seen(self.student, self.method.student_taps), self._seen(self.teacher, self.method.teacher_taps)
+        )
+
+    def _seen(self, network: Enhancer, taps: Sequence[str]) -> View:
+        """What a method is shown before the first step: in eval mode, so that no statistics move."""
+        training = network.training
         with torch.no_grad():
-            views = [observe(copy.deepcopy(one).eval(), self.batch.noisy, taps) for one, taps in both]
-        self.method.prepare(*views)
+            view = observe(network.eval(), self.batch.noisy, taps)
+        network.train(training)
+        return view
 
     def target(self, clean: bool = True) -> View:
         """The teacher's View; its estimate is the clean speech if the method asks which network is closer to that."""

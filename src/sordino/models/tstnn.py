@@ -17,6 +17,8 @@ Frames: the last one is padded with zeros, so that T samples make N = ceil((T - 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -177,8 +179,8 @@ def frames(wave: Tensor, size: int) -> Tensor:
     """
     half = size // 2
     further = (wave.shape[-1] - 1) // half - 1  # frames after the first
-    # max(further, 0) as arithmetic: Python's max would fix the length of an exported graph to that of the example.
-    halves = (further + abs(further)) // 2 + 2
+    # Python's max would fix the length of an exported graph to that of the example.
+    halves = cast(int, torch.sym_max(further, 0)) + 2
     wave = F.pad(wave, (0, halves * half - wave.shape[-1])).view(-1, halves, half)
     return torch.cat([wave[:, :-1], wave[:, 1:]], dim=-1)
 

@@ -6,7 +6,7 @@ DEMUCS (Defossez et al., Interspeech 2020) and MANNER (Park et al., ICASSP 2022)
 from __future__ import annotations
 
 import math
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,8 +48,8 @@ def valid_length(length: int, kernel: int, stride: int, depth: int) -> int:
     for _ in range(depth):
         shortest = (shortest - 1) * stride + kernel
     steps = (length - shortest + step - 1) // step
-    # max(steps, 0) as arithmetic: Python's max would fix the length of an exported graph to that of the example.
-    return shortest + (steps + abs(steps)) // 2 * step
+    # Python's max would fix the length of an exported graph to that of the example.
+    return shortest + cast(int, torch.sym_max(steps, 0)) * step
 
 
 class Frames(TypedDict):
