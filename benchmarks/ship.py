@@ -154,6 +154,12 @@ def quantise(checkpoint: Path, graph: Path, recipe: dict[str, Any]) -> str:
     return f"{done.attempts[-1]}, judged on the {len(items)} mixtures of the validation ({done.score:.3f} in float)"
 
 
+def _recipe(leg: dict[str, Any]) -> str:
+    """The title of a run, and its folder where its recipe names one: that of a study's run does not."""
+    out = leg["recipe"].get("out")
+    return leg["recipe"]["title"] + (f" ({out})" if out else "")
+
+
 def page(card: dict) -> str:
     """The card for people."""
     scores = card["scores"]
@@ -174,9 +180,7 @@ def page(card: dict) -> str:
     while "before" in legs[-1]:
         legs.append(legs[-1]["before"])
     hours = sum(leg["hours"] for leg in legs)
-    earlier = "".join(
-        f"\n  Before it: {leg['steps']} steps, {leg['recipe']['title']} ({leg['recipe']['out']})." for leg in legs[1:]
-    )
+    earlier = "".join(f"\n  Before it: {leg['steps']} steps, {_recipe(leg)}." for leg in legs[1:])
     learnt = "".join(f"\n\n{note}" for note in card_notes({card["name"]: card}))
     return f"""# {card["name"]}
 
