@@ -31,7 +31,7 @@ PANELS = (
     (VB, "COVL", "VoiceBank-DEMAND: COVL"),
     (DNS, "PESQ", "DNS: PESQ"),
 )
-SHARES, MIDDLE = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2), 0.03
+SHARES, MIDDLE = (0.002, 0.005, 0.01, 0.02, 0.05), 0.012
 TRAINED_THERE = "FastEnhancer"
 """Networks trained on the training half of VoiceBank-DEMAND: drawn hollow on it."""
 
@@ -75,12 +75,12 @@ def draw_quality(figure: Figure, text: str) -> None:
             name, value = row["Model"].partition(",")[0], float(row[column])
             if name == "noisy":
                 axis.axhline(value, color="grey", linestyle=":")
-                axis.text(0.24, value, "noisy input", ha="right", va="bottom", fontsize=7)
+                axis.text(0.075, value, "noisy input", ha="right", va="bottom", fontsize=7)
             elif name in speed:
                 hollow = name.startswith(TRAINED_THERE) and heading == VB
                 _point(axis, float(speed[name]), value, name, hollow)
         axis.set_xscale("log")
-        axis.set_xlim(0.004, 0.25)
+        axis.set_xlim(0.0014, 0.08)
         axis.set_xticks(SHARES, [f"{share:g}" for share in SHARES])
         axis.set_xticks([], minor=True)
         axis.set_title(title, fontsize=9)
