@@ -34,6 +34,13 @@ def test_nothing_and_a_name_are_students_that_ship() -> None:
             assert source.checkpoint.is_file()
 
 
+@pytest.mark.parametrize("name", students())
+def test_an_open_model_is_called_as_it_was_named(name: str) -> None:
+    """Not as the class of its network, which scores, tables and messages would then show."""
+    assert open_model(name).name == name
+    assert open_model(resolve(name).file).name == name
+
+
 @pytest.mark.parametrize(
     ("file", "kind", "name"),
     [

@@ -147,8 +147,8 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
 
         # Of a pair of graphs that of the stream alone: a file of any length passes through it in blocks.
         if source.kind != "stream" and stream_file(source.path).is_file():
-            return _from_stream(source.path)
-        return _from_onnx(source.path, threads, sample_rate)
+            return _from_stream(source.path, source.name)
+        return _from_onnx(source.path, source.name, threads, sample_rate)
     if source.kind == "checkpoint":
         from sordino.models import load, read_about
 
@@ -165,16 +165,15 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
     return Model(engine.name, engine.sample_rate, None, engine=engine)
 
 
-def _from_stream(path: Path) -> Model:
+def _from_stream(path: Path, name: str) -> Model:
     from sordino.inference.graphs.onnx_graph import stream_file
     from sordino.inference.graphs.stream_graph import StreamGraph
 
     graph = StreamGraph(stream_file(path), long_blocks=True)
-    name = graph.about.get("name", path.stem)
     return Model(name, graph.sample_rate, None, about=graph.about, engine=graph, shareable=True)
 
 
-def _from_onnx(path: Path, threads: int | None, sample_rate: int | None) -> Model:
+def _from_onnx(path: Path, name: str, threads: int | None, sample_rate: int | None) -> Model:
     from sordino.inference.graphs.onnx_graph import open_graph
 
     graph = open_graph(path, threads or 0)
@@ -193,7 +192,6 @@ def _from_onnx(path: Path, threads: int | None, sample_rate: int | None) -> Mode
 
     rate, minimum = graph.sample_rate(sample_rate or SAMPLE_RATE), graph.number("minimum_samples", MINIMUM)
     finish = partial(graph.give_back, [np.zeros((1, minimum), np.float32)])
-    name = graph.about.get("name", path.stem)
     return Model(name, rate, run, minimum, graph.about, shareable=True, finish=finish)
 
 
