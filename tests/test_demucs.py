@@ -269,6 +269,7 @@ def test_wrong_states_are_refused(tmp_path: Path) -> None:
         ({**state, "encoder.0.7.weight": torch.zeros(1)}, "unknown name"),
         ({name: value for name, value in state.items() if name != "decoder.4.2.bias"}, "lacks decoder.4.up.bias"),
         ({**state, first: torch.zeros(3)}, "a DEMUCS with"),
+        ({**state, "lstm.lstm.weight_hh_l0": torch.zeros(())}, "a tensor of a shape that no DEMUCS has"),
         ({**state, first: "text"}, "no checkpoint of a network"),
     ):
         torch.save(wrong, path)

@@ -72,11 +72,15 @@ def read(
     Warns if an argument is neither stated in the file ``where`` nor visible in its tensors.
 
     Raises:
-        ValueError: arguments that sordino's network does not support, or that contradict the tensors.
+        ValueError: arguments that sordino's network does not support, or that contradict the tensors; tensors of
+            other shapes than such networks have.
         KeyError: a tensor of an unknown name.
     """
     stated = _stated(form, package) if form.signature else {}
-    name, arguments = form.arguments(state, stated)
+    try:
+        name, arguments = form.arguments(state, stated)
+    except (ArithmeticError, IndexError) as error:  # a scalar where a matrix belongs, or one of no rows
+        raise ValueError(f"a tensor of a shape that no {form.network} has") from error
     unknown = [key for key in form.not_in_tensors if key not in stated]
     # A package that names its class without arguments has the class's defaults, which are also assumed here.
     if unknown and "class" not in package:
