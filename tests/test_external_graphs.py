@@ -219,6 +219,16 @@ def test_a_whole_spectrum_comes_back_as_samples(tmp_path: Path, axes: list[int |
     np.testing.assert_allclose(estimate, speech, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("n_fft", "hop", "window"), [(512, 160, "sqrt_hann"), (320, 200, "hamming"), (500, 499, "hamming")]
+)
+def test_a_frame_need_not_be_a_whole_number_of_hops(n_fft: int, hop: int, window: str) -> None:
+    stft = Stft(n_fft, hop, window)
+    for length in (1, hop, hop + 1, 4000):
+        samples = np.random.default_rng(3).standard_normal(length)
+        np.testing.assert_allclose(whole.synthesise(whole.analyse(samples, stft), stft, length), samples, atol=1e-6)
+
+
 @pytest.mark.parametrize("length", [1, 255, 4000, 16001])
 def test_frames_by_frames_are_those_of_the_whole(length: int) -> None:
     stft, samples = Stft(512, 256, "hamming"), np.random.default_rng(1).standard_normal(length)
@@ -280,6 +290,17 @@ def test_a_stream_whose_sound_cannot_be_told_is_refused(tmp_path: Path) -> None:
         recognise(Graph(str(path)))
 
 
+@pytest.mark.parametrize(("n_fft", "hop", "length"), [(1024, 480, 960), (512, 128, 401)])
+def test_a_window_shorter_than_the_frame_lies_in_its_middle_as_that_of_torch(n_fft: int, hop: int, length: int) -> None:
+    stft, samples = Stft(n_fft, hop, "hann", length), np.random.default_rng(2).standard_normal(10 * hop)
+    spectra = whole.analyse(samples, stft)
+    before = torch.nn.functional.pad(torch.from_numpy(samples), (n_fft - hop, n_fft))
+    window = torch.hann_window(length, dtype=torch.float64)
+    theirs = torch.stft(before, n_fft, hop, length, window, center=False, return_complex=True).T.numpy()
+    np.testing.assert_allclose(spectra, theirs[: len(spectra)], atol=1e-9)
+    np.testing.assert_allclose(whole.synthesise(spectra, stft, len(samples)), samples, atol=1e-6)
+
+
 def test_transforms_that_lose_samples_are_refused() -> None:
     with pytest.raises(InputError, match="a hop of 600 with n_fft 512"):
         Stft(512, 600)
@@ -287,6 +308,10 @@ def test_transforms_that_lose_samples_are_refused() -> None:
         Stft(512, 512, "hann")
     with pytest.raises(InputError, match="hop: True; expected a number of samples"):
         Stft(512, True)
+    with pytest.raises(InputError, match="win_length: 513 with n_fft 512; expected 1 to n_fft samples"):
+        Stft(512, 128, win_length=513)
+    with pytest.raises(InputError, match="that leave gaps"):
+        Stft(512, 256, "hann", 256)
 
 
 def test_bands_of_deepfilternet_hold_all_bins() -> None:

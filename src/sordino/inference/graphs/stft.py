@@ -31,24 +31,28 @@ class Stft:
         n_fft: samples of a frame.
         hop: samples from one frame to the next.
         window: ``hann`` and ``hamming`` are periodic; ``sqrt_hann`` is the square root of ``hann``; ``vorbis`` is
-            sin(pi/2 sin^2(pi (n + 1/2) / n_fft)).
+            sin(pi/2 sin^2(pi (n + 1/2) / win_length)).
+        win_length: samples of the window, with zeros on both sides of it, as ``torch.stft`` has it; n_fft when None.
 
     Raises:
-        InputError: a frame that is too long, a hop that leaves gaps, or an unknown window.
+        InputError: a frame or a window that is too long, a hop that leaves gaps, or an unknown window.
     """
 
     n_fft: int
     hop: int
     window: str = "hann"
+    win_length: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n_fft", "hop"):
+        for name in ("n_fft", "hop", *(["win_length"] if self.win_length is not None else [])):
             if type(getattr(self, name)) is not int:  # True is an int by its class
                 raise InputError(f"stft.{name}", repr(getattr(self, name)), "a number of samples")
         if self.n_fft > LONGEST:
             raise InputError("stft.n_fft", f"{self.n_fft}", f"{LONGEST} samples or fewer")
         if not 0 < self.hop <= self.n_fft:
             raise InputError("stft", f"a hop of {self.hop} with n_fft {self.n_fft}", "a hop from 1 to n_fft")
+        if not 0 < self._length <= self.n_fft:
+            raise InputError("stft.win_length", f"{self.win_length} with n_fft {self.n_fft}", "1 to n_fft samples")
         if self.window not in WINDOWS:
             hint = did_you_mean(str(self.window), WINDOWS)
             raise InputError("stft.window", repr(self.window), f"one of {', '.join(WINDOWS)}", hint)
@@ -74,11 +78,17 @@ class Stft:
 
         return np.array(self._overlap())
 
+    @property
+    def _length(self) -> int:
+        return self.n_fft if self.win_length is None else self.win_length
+
     def _weights(self) -> list[float]:
-        return [self._weight(place) for place in range(self.n_fft)]
+        before = (self.n_fft - self._length) // 2
+        after = self.n_fft - self._length - before
+        return [0.0] * before + [self._weight(place) for place in range(self._length)] + [0.0] * after
 
     def _weight(self, place: int) -> float:
-        cosine = math.cos(2 * math.pi * place / self.n_fft)
+        cosine = math.cos(2 * math.pi * place / self._length)
         if self.window == "hann":
             return 0.5 - 0.5 * cosine
         if self.window == "sqrt_hann":
@@ -86,7 +96,7 @@ class Stft:
         if self.window == "hamming":
             return 0.54 - 0.46 * cosine
         if self.window == "vorbis":
-            return math.sin(0.5 * math.pi * math.sin(math.pi * (place + 0.5) / self.n_fft) ** 2)
+            return math.sin(0.5 * math.pi * math.sin(math.pi * (place + 0.5) / self._length) ** 2)
         return 1.0
 
     def _overlap(self) -> list[float]:

@@ -63,8 +63,9 @@ def analyse(samples: np.ndarray, stft: Stft) -> np.ndarray:
     as any other.
     """
     before = stft.n_fft - stft.hop
-    behind = before + -len(samples) % stft.hop
-    padded = np.pad(samples, (before, behind))
+    frames_each = -(-stft.n_fft // stft.hop)
+    last = (-(-len(samples) // stft.hop) + frames_each - 2) * stft.hop
+    padded = np.pad(samples, (before, last + stft.n_fft - before - len(samples)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, stft.n_fft)[:: stft.hop]
     return np.fft.rfft(frames * stft.weights, axis=1)
 
@@ -76,5 +77,6 @@ def synthesise(spectra: np.ndarray, stft: Stft, length: int) -> np.ndarray:
     for number, frame in enumerate(frames):
         total[number * stft.hop : number * stft.hop + stft.n_fft] += frame
     before = stft.n_fft - stft.hop
-    hops = total[before : before + -(-length // stft.hop) * stft.hop].reshape(-1, stft.hop)
-    return (hops / stft.overlap).reshape(-1)[:length].astype(np.float32)
+    # Frames begin at multiples of the hop, and the first sample need not lie at one.
+    places = np.arange(before, before + length)
+    return (total[places] / stft.overlap[places % stft.hop]).astype(np.float32)
