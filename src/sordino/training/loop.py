@@ -208,7 +208,8 @@ class Trainer:
 
     def _unvalidated(self) -> bool:
         """Whether a validation is due that has not been done."""
-        return self.step > self.validation.last and self._due(self.settings.validate_every or self.batches.per_epoch)
+        every = self.settings.validation_steps(self.batches.per_epoch)
+        return self.step > self.validation.last and self._due(every)
 
     def _validate_if_due(self, log: Log) -> None:
         if self._unvalidated():

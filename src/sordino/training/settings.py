@@ -7,6 +7,9 @@ from typing import Literal
 
 from sordino.errors import InputError
 
+VALIDATIONS = 20
+"""Most validations of a run of a given number of steps, unless ``validate_every`` says otherwise."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -34,7 +37,8 @@ class Settings:
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         workers: processes that prepare batches ahead of the training step.
         threads: threads of a CPU's arithmetic; all cores when left out.
-        validate_every: steps between validations; an epoch when left out.
+        validate_every: steps between validations. When left out an epoch; where ``steps`` is given, a twentieth of the
+            run if that is more, as a folder of a few recordings has epochs of a few steps.
         validate_items: validation recordings used, evenly spread over all; all when left out.
         log: where the numbers of the log are shown, beside ``log.jsonl``: ``tensorboard``, ``mlflow`` and ``wandb``.
         log_every: steps between two log records, which hold means over these steps.
@@ -89,3 +93,9 @@ class Settings:
             if self.optimizer != "adamw":
                 hint = "set train.optimizer=adamw"
                 raise InputError("train.weight_decay", f"{self.optimizer} does not decay weights", "none", hint)
+
+    def validation_steps(self, per_epoch: int) -> int:
+        """Return the steps between validations, of a source with so many steps in an epoch."""
+        if self.validate_every is not None:
+            return self.validate_every
+        return per_epoch if self.steps is None else max(per_epoch, self.steps // VALIDATIONS)
