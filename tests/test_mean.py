@@ -15,7 +15,7 @@ import sordino
 from helpers.graphs import held_back, lagging, spectral
 from helpers.networks import batch_of
 from helpers.noise import white
-from helpers.recipes import UNET, settings
+from helpers.recipes import taught_by
 from sordino.app.serve.models import offers
 from sordino.audio import sound_files
 from sordino.cli.main import main
@@ -162,7 +162,7 @@ def test_a_card_that_is_no_mean_is_told_in_one_line(
 ) -> None:
     path = tmp_path / "wrong.json"
     path.write_text(json.dumps(values))
-    for do in (resolve, lambda path: read(recipe({"onnx": str(path)}))):
+    for do in (resolve, lambda path: read(taught_by({"onnx": str(path)}))):
         with pytest.raises(InputError, match=message) as caught:
             do(path)
         assert "\n" not in str(caught.value)
@@ -178,27 +178,16 @@ def test_few_cards_do_not_become_billions_of_models(tmp_path: Path, both: str) -
 def test_a_card_runs_no_code_that_nobody_else_named(tmp_path: Path, both: str) -> None:
     (tmp_path / "strange.py").write_text("raise RuntimeError('imported')\n")
     mean = card(tmp_path, ["late.onnx", "strange:enhance"])
-    for do in (resolve, open_model, lambda path: read(recipe({"onnx": path}))):
+    for do in (resolve, open_model, lambda path: read(taught_by({"onnx": path}))):
         with pytest.raises(InputError, match=r"both\.json: names strange:enhance, which .*--trust strange"):
             do(mean)
-
-
-def recipe(teacher: dict[str, Any], out: Path | None = None) -> dict[str, Any]:
-    return {
-        "data": {"name": "synthetic", "segment_s": 0.3},
-        "model": UNET,
-        "loss": {"l1": {}},
-        "teacher": teacher,
-        "distill": {"output": {}},
-        "train": settings(2),
-    } | ({} if out is None else {"out": str(out)})
 
 
 def test_it_teaches_what_the_same_members_teach_in_a_recipe(tmp_path: Path, both: str) -> None:
     late, frames = str(tmp_path / "late.onnx"), {"onnx": str(tmp_path / "frames.onnx"), "stft": STFT}
     inline = {"mean": [late, frames, HALF]}
     by_card = {"onnx": card(tmp_path, ["late.onnx", {"onnx": "frames.onnx", "stft": STFT}, HALF], "three")}
-    taught, batch = [build_teacher(read(recipe(section)), RATE) for section in (inline, by_card)], batch_of()
+    taught, batch = [build_teacher(read(taught_by(section)), RATE) for section in (inline, by_card)], batch_of()
     for teacher in taught:
         assert isinstance(teacher, SeveralTeachers)
         torch.testing.assert_close(teacher(batch).wave, batch.noisy * 2.5 / 3, atol=1e-5, rtol=0)
@@ -206,17 +195,17 @@ def test_it_teaches_what_the_same_members_teach_in_a_recipe(tmp_path: Path, both
     assert ["delay 256 samples" in line for line in notes(taught[1])] == [True, True, False]
     noisy = batch.noisy[0].numpy()
     np.testing.assert_allclose(sordino.enhance(noisy, RATE, by_card["onnx"]), taught[1](batch).wave[0], atol=1e-5)  # type: ignore[misc]
-    cached = [build_teacher(read(recipe(one | {"cache": str(tmp_path / "c")})), RATE) for one in (inline, by_card)]
+    cached = [build_teacher(read(taught_by(one | {"cache": str(tmp_path / "c")})), RATE) for one in (inline, by_card)]
     facts = [one.facts for one in cached if isinstance(one, CachedTeacher)]
     assert facts[0] == facts[1]
     # Its words are the mean and its members, each of which a study scores.
-    section = read(recipe(by_card)).teacher
+    section = read(taught_by(by_card)).teacher
     assert section is not None
     assert section.models()[0] == by_card["onnx"]
     assert resolve(section.models()[0]).kind == "mean"
     for wrong in ({"sample_rate": 8000}, {"stft": STFT}):
         with pytest.raises(InputError, match=r"the mean in .*three\.json"):
-            read(recipe(by_card | wrong))
+            read(taught_by(by_card | wrong))
 
 
 def test_its_costs_are_the_sums(tmp_path: Path, both: str) -> None:

@@ -15,7 +15,7 @@ import torch
 from helpers.graphs import held_back, spectral
 from helpers.networks import batch_of
 from helpers.noise import white
-from helpers.recipes import UNET, settings
+from helpers.recipes import taught_by
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, SeveralTeachers
 from sordino.errors import InputError
 from sordino.experiments import run
@@ -33,20 +33,8 @@ from sordino.types import Batch
 RATE = 16000
 
 
-def recipe(teacher: dict[str, Any], **sections: Any) -> dict[str, Any]:
-    return {
-        "data": {"name": "synthetic", "segment_s": 0.3},
-        "model": UNET,
-        "loss": {"l1": {}},
-        "teacher": teacher,
-        "distill": {"output": {}},
-        "train": settings(2),
-        **sections,
-    }
-
-
 def built(teacher: dict[str, Any]) -> AnyTeacher:
-    found = build_teacher(read(recipe(teacher)), RATE)
+    found = build_teacher(read(taught_by(teacher)), RATE)
     assert found is not None
     return found
 
@@ -178,7 +166,7 @@ def test_dnsmos_chooses_where_there_is_no_clean_speech(monkeypatch: pytest.Monke
         figures = [dnsmos(one[item, :length].numpy(), RATE)["dnsmos_ovrl"] for one in estimates]
         torch.testing.assert_close(wave[item], estimates[int(np.argmax(figures))][item])
     monkeypatch.setenv("SORDINO_DNSMOS", str(tmp_path / "missing.onnx"))
-    unlabelled = recipe({"best": [f"{__name__}:half", f"{__name__}:as_is"]}, unlabelled={"noisy": "recordings"})
+    unlabelled = taught_by({"best": [f"{__name__}:half", f"{__name__}:as_is"]}, unlabelled={"noisy": "recordings"})
     with pytest.raises(InputError, match="no such file"):
         build_teacher(read(unlabelled), RATE)
 
@@ -188,16 +176,16 @@ def test_they_train_from_a_cache_that_knows_them_again(tmp_path: Path) -> None:
     frames = {"onnx": str(spectral(tmp_path / "frames.onnx")), "stft": {"n_fft": 512, "hop": 256}}
     teacher = {"mean": [late, frames], "cache": str(tmp_path / "answers"), "draws": 1}
     said: list[str] = []
-    run.train(recipe(teacher), out=tmp_path / "first", status=said.append)
+    run.train(taught_by(teacher), out=tmp_path / "first", status=said.append)
     assert [line for line in said if "delay 256 samples" in line and "frames.onnx: spectra of 257 bins" in line]
     assert [line for line in said if "late.onnx: a stream of 256 samples at once" in line]
     kept = sorted((tmp_path / "answers").glob("??/*"))
     assert kept
-    run.train(recipe(teacher), out=tmp_path / "second")
+    run.train(taught_by(teacher), out=tmp_path / "second")
     assert sorted((tmp_path / "answers").glob("??/*")) == kept
     other = teacher | {"mean": [late, frames | {"stft": {"n_fft": 512, "hop": 128}}]}
     with pytest.raises(InputError, match=r"teacher\.1\.stft was .*hop=256.* and is .*hop=128"):
-        build_teacher(read(recipe(other)), RATE)
+        build_teacher(read(taught_by(other)), RATE)
 
 
 def test_a_cache_tells_content_preset_and_measure_apart(tmp_path: Path) -> None:
@@ -240,7 +228,7 @@ def test_a_cache_tells_content_preset_and_measure_apart(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line(section: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        read(recipe(section))
+        read(taught_by(section))
     assert "\n" not in str(caught.value)
 
 
@@ -248,7 +236,7 @@ def test_one_word_names_a_published_network_everywhere(tmp_path: Path) -> None:
     path = spectral(tmp_path / "renamed.onnx")
     source = resolve(f"gtcrn:{path}")
     assert (source.kind, source.name, source.value) == ("external", "renamed", GraphSource(str(path), "gtcrn"))
-    assert read(recipe({"mean": [f"gtcrn:{path}", "unet-24"]})).teacher is not None
+    assert read(taught_by({"mean": [f"gtcrn:{path}", "unet-24"]})).teacher is not None
     # A function of a module that is called as a preset is stays one.
     assert resolve("gtcrn:enhance").kind == "import"
     folder = tmp_path / "export"
@@ -275,7 +263,7 @@ def test_a_card_says_how_to_run_a_graph(tmp_path: Path) -> None:
     speech = white(9000)
     np.testing.assert_allclose(model(speech), speech, atol=1e-5)
     teacher = {"mean": [card(tmp_path, text), f"{__name__}:as_is"]}
-    assert read(recipe(teacher)).teacher.models() == [card(tmp_path, text), f"{__name__}:as_is"]  # type: ignore[union-attr]
+    assert read(taught_by(teacher)).teacher.models() == [card(tmp_path, text), f"{__name__}:as_is"]  # type: ignore[union-attr]
     first = facts(teacher, tmp_path / "answers")
     card(tmp_path, text.replace("128", "256"))
     second = facts(teacher, tmp_path / "answers")
@@ -304,7 +292,7 @@ def test_a_card_that_is_none_is_told(tmp_path: Path, text: str, message: str) ->
 
 def test_a_dry_run_tells_what_an_epoch_costs(tmp_path: Path) -> None:
     """Every answer of the teacher takes 0.05 s and more, read from a cache next to nothing."""
-    found, line = run.dry_run(recipe({"callable": f"{__name__}:slow"})).teacher
+    found, line = run.dry_run(taught_by({"callable": f"{__name__}:slow"})).teacher
     assert found == f"{__name__}:slow: a function at 16000 Hz; delay 0 samples, gain +0.0 dB on speech"
     words = r"teacher: (.+) for a segment; an epoch of (\d+) costs (.+) live, (.+) once its answers are cached"
     found = re.fullmatch(words, line)

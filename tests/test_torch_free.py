@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from helpers.fresh import ROOT, copy_sources, fresh_python, install, pip
+from helpers.fresh import copy_sources, fresh_python, install, install_oldest
 from sordino.assets import SPEECH, student_file
 from sordino.audio import sound_files
 
@@ -35,12 +34,6 @@ print(json.dumps({
 """
 
 
-def lowest() -> str:
-    """Constraints to the oldest versions that the first tier allows."""
-    stated = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
-    return "\n".join(line.replace(">=", "==") for line in stated)
-
-
 @pytest.fixture(scope="module", params=["newest", pytest.param("lowest", marks=pytest.mark.slow)])
 def python(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """The interpreter of a fresh environment into which nothing but ``pip install .`` has put anything.
@@ -52,12 +45,8 @@ def python(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     copy_sources(folder)
     if request.param == "newest":
         install(python, str(folder))
-        return python
-    (folder / "lowest.txt").write_text(lowest())
-    failed = pip(python, "install", str(folder), "--only-binary=:all:", "--constraint", str(folder / "lowest.txt"))
-    if "No matching distribution" in failed:
-        pytest.skip(f"the oldest versions have no wheels for this Python: {failed.splitlines()[-1]}")
-    assert not failed, failed
+    else:
+        install_oldest(python, folder)
     return python
 
 

