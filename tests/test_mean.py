@@ -198,11 +198,11 @@ def test_it_teaches_what_the_same_members_teach_in_a_recipe(tmp_path: Path, both
     cached = [build_teacher(read(taught_by(one | {"cache": str(tmp_path / "c")})), RATE) for one in (inline, by_card)]
     facts = [one.facts for one in cached if isinstance(one, CachedTeacher)]
     assert facts[0] == facts[1]
-    # Its words are the mean and its members, each of which a study scores.
+    # Its models are the mean and its members, each of which a study scores.
     section = read(taught_by(by_card)).teacher
     assert section is not None
-    assert section.models()[0] == by_card["onnx"]
-    assert resolve(section.models()[0]).kind == "mean"
+    whole = resolve(by_card["onnx"])
+    assert [(one.kind, one.name) for one in section.models()] == [(one.kind, one.name) for one in (whole, *whole.value)]
     for wrong in ({"sample_rate": 8000}, {"stft": STFT}):
         with pytest.raises(InputError, match=r"the mean in .*three\.json"):
             read(taught_by(by_card | wrong))

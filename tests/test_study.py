@@ -29,6 +29,7 @@ from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run, study, study_results
 from sordino.experiments.study_plan import OWN, ScoredSet, read_study
+from sordino.inference.resolve import ModelSource
 from sordino.report.paper import results
 from sordino.report.studies import StudyRow, study_rows
 from sordino.report.study_cells import NetworkSize, StudyCell
@@ -187,8 +188,8 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> No
 
 
 def test_each_teacher_keeps_its_own_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def evaluate(model: str | Path, *_: Any, **__: Any) -> Scores:
-        return fake(float(len(str(model))))
+    def evaluate(model: str | ModelSource, *_: Any, **__: Any) -> Scores:
+        return fake(float(len(model if isinstance(model, str) else str(model.path))))
 
     monkeypatch.setattr(run, "evaluate", evaluate)
     # Two teachers in folders of one name, of which one is known when the second joins before it.
@@ -205,6 +206,20 @@ def test_each_teacher_keeps_its_own_scores(tmp_path: Path, monkeypatch: pytest.M
         "teacher (teacher)": [len(teachers[0]) + 1],
         "here/teacher (teacher)": [len(teachers[1]) + 1],
     }
+
+
+def test_the_mean_of_teachers_has_a_row_above_those_of_its_members(tmp_path: Path) -> None:
+    (tmp_path / "softer.py").write_text("def halve(noisy):\n    return 0.5 * noisy\n")
+    mean = {"mean": ["unet-24", {"callable": "softer:halve", "sample_rate": 8000}]}
+    path = write(tmp_path, seeds=[0], scenarios={"all": {"teacher": mean}}, methods={"none": {}}, metrics=["pesq_wb"])
+    plan, runs = read_study(path)
+    fake(1.0).to_json(runs[0].folder / "scores.json")
+    [found] = study_results.summary(plan, runs)[0].values()
+    shown = {line.cell.method: line.by_seed["pesq_wb"] for line in found if not line.cell.scenario}
+    names = ("mean of unet-24 and softer:halve", "unet-24", "softer:halve")
+    assert list(shown) == ["noisy", *(f"{name} (teacher)" for name in names)]
+    # The function gets no band above 4 kHz, and the mean has the upper half of its other member.
+    assert len({tuple(values) for values in shown.values()}) == 4
 
 
 TELLER = """import os

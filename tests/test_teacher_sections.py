@@ -263,7 +263,9 @@ def test_a_card_says_how_to_run_a_graph(tmp_path: Path) -> None:
     speech = white(9000)
     np.testing.assert_allclose(model(speech), speech, atol=1e-5)
     teacher = {"mean": [card(tmp_path, text), f"{__name__}:as_is"]}
-    assert read(taught_by(teacher)).teacher.models() == [card(tmp_path, text), f"{__name__}:as_is"]  # type: ignore[union-attr]
+    whole, *members = read(taught_by(teacher)).teacher.models()  # type: ignore[union-attr]
+    assert whole.name == f"mean of theirs and {__name__}:as_is"
+    assert [one.name for one in members] == ["theirs", f"{__name__}:as_is"]
     first = facts(teacher, tmp_path / "answers")
     card(tmp_path, text.replace("128", "256"))
     second = facts(teacher, tmp_path / "answers")

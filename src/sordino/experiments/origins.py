@@ -16,9 +16,9 @@ from sordino.plugins.modules import demand_names
 
 def origins(recipe: Recipe) -> list[ModelSource]:
     """Return the models that a recipe names: the student that goes on, if one does, and the teachers."""
-    words = [recipe.model.checkpoint] if isinstance(recipe.model, Pretrained) else []
-    words += [] if recipe.teacher is None else recipe.teacher.models()
-    return [resolve(word, otherwise="checkpoint") for word in words]
+    student = [recipe.model.checkpoint] if isinstance(recipe.model, Pretrained) else []
+    teachers = [] if recipe.teacher is None else recipe.teacher.models()
+    return [*(resolve(word, otherwise="checkpoint") for word in student), *teachers]
 
 
 def demand_origins(recipe: Recipe) -> None:
@@ -33,18 +33,20 @@ def demand_origins(recipe: Recipe) -> None:
             raise InputError(source.file, "no such file", "a checkpoint", hint)
 
 
-def data_of(checkpoint: str | Path) -> Component:
+def data_of(checkpoint: str | Path | ModelSource) -> Component:
     """Return the data of the recipe that a checkpoint's header carries.
 
     Raises:
         InputError: no checkpoint, or one that was not trained from a recipe.
     """
-    if resolve(checkpoint, otherwise="recipe").kind != "checkpoint":
+    source = resolve(checkpoint, otherwise="recipe")
+    if source.kind != "checkpoint":
         raise InputError("data", "no recordings to score on", "--data NOISY CLEAN or --recipe RECIPE")
-    stored = models.read_about(checkpoint).get("recipe")
+    path = source.file
+    stored = models.read_about(path).get("recipe")
     if stored is None:
-        raise InputError(checkpoint, "was not trained from a recipe", hint="give --data NOISY CLEAN or --recipe RECIPE")
-    demand_names(stored["data"], checkpoint)
+        raise InputError(path, "was not trained from a recipe", hint="give --data NOISY CLEAN or --recipe RECIPE")
+    demand_names(stored["data"], path)
     return read_data({"data": stored["data"]})
 
 

@@ -19,7 +19,7 @@ from sordino.experiments.recipe import RECIPE, RECOVERY, Recipe, RecipeLike, rea
 from sordino.experiments.teacher import cache_plan, idle, notes
 from sordino.experiments.teacher_cost import teacher_cost
 from sordino.files import demand_own
-from sordino.inference.resolve import resolve
+from sordino.inference.resolve import ModelSource, resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.training import Outcome
 from sordino.training.checks import pulls
@@ -159,7 +159,7 @@ def _shortened(recipe: Recipe) -> Recipe:
 
 
 def evaluate(
-    model: str | Path,
+    model: str | Path | ModelSource,
     folders: tuple[str, str] | str | None = None,
     recipe: RecipeLike | None = None,
     split: Literal["test", "valid"] = "test",
@@ -175,7 +175,7 @@ def evaluate(
 
     Args:
         model: a checkpoint, an ONNX file, the name of a shipped model or of a function (``package.module:function``),
-            or ``noisy`` for the input itself.
+            what ``sordino.inference.resolve`` made of one, or ``noisy`` for the input itself.
         folders: (noisy, clean), files paired by name; or a folder of noisy recordings.
         recipe: whose data to use instead; a checkpoint's own when both are left out.
         split: of a recipe's data.
@@ -191,29 +191,30 @@ def evaluate(
     if out:
         demand_own(Path(out) / SCORES, b'"failures": ', "table of scores")
         demand_own(Path(out) / SCORES_CSV, b"id,speaker,seconds,", "table of scores")
-    source: Any = folders
-    if source is None:
-        source = build_source(data_of(model) if recipe is None else read_data(recipe))
+    source = None if str(model) == NOISY else resolve(model, otherwise="checkpoint")
+    data: Any = folders
+    if data is None:
+        data = build_source(data_of(model) if recipe is None else read_data(recipe))
     scores = measure(
-        None if str(model) == NOISY else model,
         source,
+        data,
         metrics=tuple(metrics or DEFAULT),
         split=split,
         workers=workers,
-        progress=retitled(progress, f"scoring {model}"),
+        progress=retitled(progress, f"scoring {model.name if isinstance(model, ModelSource) else model}"),
         align=align,
         sample_rate=sample_rate,
         model_rate=model_rate,
     )
-    if str(model) != NOISY and resolve(model).kind == "checkpoint":
-        scores.metadata["step"] = models.read_about(model).get("step")
+    checkpoint = source.file if source is not None and source.kind == "checkpoint" else None
+    if checkpoint is not None:
+        scores.metadata["step"] = models.read_about(checkpoint).get("step")
     # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
     complete = set(DEFAULT) <= set(metrics or DEFAULT)
     usual = folders is None and recipe is None and split == "test" and complete and align == "exact"
-    own = usual and Path(model).name == CHECKPOINT and (Path(model).parent / RECIPE).is_file()
     folder = Path(out) if out else None
-    if folder is None and own:
-        folder = Path(model).parent
+    if folder is None and usual and checkpoint is not None and checkpoint.name == CHECKPOINT:
+        folder = checkpoint.parent if (checkpoint.parent / RECIPE).is_file() else None
     if folder is not None and rank() == 0:
         scores.to_json(folder / SCORES)
         scores.to_csv(folder / SCORES_CSV)

@@ -41,7 +41,7 @@ from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.recipe_values import construct
 from sordino.files import slug
-from sordino.inference.resolve import resolve
+from sordino.inference.resolve import ModelSource
 from sordino.plugins.modules import trust_names
 from sordino.report.paper import results, tables
 from sordino.report.study_cells import StudyCell
@@ -233,18 +233,17 @@ def _check_paper(study: Study, runs: Sequence[StudyRun], path: Path) -> None:
             raise InputError(path, found, f"one of {', '.join(sorted(rows))}" if rows else "tests: {NAME: {paper: 1}}")
 
 
-def teachers(runs: Sequence[StudyRun]) -> dict[StudyCell, str]:
-    """Name the teachers of the runs as the tables do: cell -> its file, its function, or its name if it ships."""
-    models: dict[str, None] = {}  # each once, in the order of the runs
+def teachers(runs: Sequence[StudyRun]) -> dict[StudyCell, ModelSource]:
+    """Name the teachers of the runs as the tables do: the row of each model, and of several as one and each of them."""
+    found: dict[StudyCell, ModelSource] = {}
     for one in runs:
-        if one.recipe.teacher is not None:
-            models |= dict.fromkeys(one.recipe.teacher.models())
-    found: dict[StudyCell, str] = {}
-    for model in models:
-        # The folder of its run says more than "best"; a student that ships has its name alone.
-        source = resolve(model, otherwise="checkpoint")
-        name = Path(model).parent.name or model if source.kind == "checkpoint" else source.name
-        if StudyCell("", f"{name} (teacher)") in found:  # another teacher is in a folder of the same name
-            name = str(Path(model).parent)
-        found[StudyCell("", f"{name} (teacher)")] = model
+        for source in [] if one.recipe.teacher is None else one.recipe.teacher.models():
+            if source in found.values():
+                continue
+            name = source.name
+            if source.kind == "checkpoint":  # the folder of its run says more than "best"
+                name = source.file.parent.name or str(source.file)
+            if StudyCell("", f"{name} (teacher)") in found:  # another teacher has the same name
+                name = str(source.path and source.path.parent)
+            found[StudyCell("", f"{name} (teacher)")] = source
     return found

@@ -20,7 +20,7 @@ from sordino.experiments.recipe import Recipe
 from sordino.experiments.run import NOISY, SCORES
 from sordino.experiments.study_plan import ScoredSet, Study, StudyRun, teachers
 from sordino.files import slug, write_json, write_text
-from sordino.inference.resolve import resolve
+from sordino.inference.resolve import ModelSource
 from sordino.metrics import DEFAULT
 from sordino.report.pages.study import write_study
 from sordino.report.paper import PaperRow, results
@@ -47,7 +47,7 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     """
     out, known, recipe = Path(study.out), teachers(runs), runs[0].recipe
     places = [(StudyCell("", NOISY), NOISY), *known.items()]
-    judged = [(cell, model, out / "references" / slug(model)) for cell, model in places]
+    judged = [(cell, model, out / "references" / slug(_whole_name(model))) for cell, model in places]
     judged += [(one.cell, chosen(one.folder), one.folder) for one in runs]
     sizes, found, synthetic = _sizes(runs, known), {}, False
     for name, test in study.tests.items():
@@ -93,7 +93,7 @@ def printed(rows: Mapping[str, str], test: ScoredSet, cells: Iterable[StudyCell]
 
 
 def _score(
-    study: Study, name: str, model: str | Path, recipe: Recipe, folder: Path, progress: Progress | None
+    study: Study, name: str, model: str | Path | ModelSource, recipe: Recipe, folder: Path, progress: Progress | None
 ) -> Scores:
     """The scores of a model on the test set called ``name``, measured if ``folder`` lacks them."""
     known = scored(study, name, folder)
@@ -110,11 +110,20 @@ def _score(
     return scores
 
 
+def _whole_name(model: str | ModelSource) -> str:
+    """Return what tells a model from all others; the name of its row changes when a teacher of that name joins."""
+    if isinstance(model, str):
+        return model
+    if model.kind == "mean" and model.path is None:
+        return " ".join(map(_whole_name, model.value))
+    return model.name if model.path is None or model.kind == "shipped" else str(model.path)
+
+
 def _file(study: Study, name: str) -> str:
     return SCORES if study.tests[name].noisy is None else f"scores-{slug(name)}.json"
 
 
-def _sizes(runs: Sequence[StudyRun], teachers: Mapping[StudyCell, str]) -> dict[StudyCell, NetworkSize]:
+def _sizes(runs: Sequence[StudyRun], teachers: Mapping[StudyCell, ModelSource]) -> dict[StudyCell, NetworkSize]:
     """Of the runs' networks, each counted once, and of the teachers whose files are still there."""
     counted: dict[str, NetworkSize] = {}
     for one in runs:
@@ -122,8 +131,7 @@ def _sizes(runs: Sequence[StudyRun], teachers: Mapping[StudyCell, str]) -> dict[
         if network not in counted:
             counted[network] = _size(build_network(one.recipe.model))
     sizes = {}
-    for cell, name in teachers.items():
-        source = resolve(name, otherwise="checkpoint")
+    for cell, source in teachers.items():
         if source.kind in ("shipped", "checkpoint") and source.checkpoint.is_file():
             sizes[cell] = _size(models.load(source.checkpoint))
     return sizes | {one.cell: counted[repr(one.recipe.model)] for one in runs}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sordino.errors import InputError, did_you_mean
@@ -12,7 +12,7 @@ from sordino.inference.graphs.card import SUFFIX as CARD
 from sordino.inference.graphs.card import MeanSource, is_card, read_card
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.graphs.stft import Stft
-from sordino.inference.resolve import resolve
+from sordino.inference.resolve import ModelSource, resolve
 from sordino.plugins.import_string import FORM, is_name
 
 SEVERAL = ("mean", "best")
@@ -107,14 +107,29 @@ class Teacher:
             return None
         return DRAWS if self.draws is None else self.draws
 
-    def models(self) -> list[str]:
-        """Return the words for its networks, as ``resolve`` takes them; none of a graph with a transform of its own."""
-        own = self.checkpoint or self.callable
-        if self.preset is not None:
-            own = self.preset if self.file is None else f"{self.preset}:{self.file}"
-        elif self.onnx is not None and self.stft is None:
-            own = self.onnx
-        return ([] if own is None else [own]) + [word for one in self.inner() for word in one.models()]
+    def models(self) -> list[ModelSource]:
+        """Return the models that it names: the one that estimates as it does, if there is one, and those inside it."""
+        own = self.model()
+        inner = [source for one in self.inner() for source in one.models()]
+        return inner if own is None else [own, *inner]
+
+    def model(self) -> ModelSource | None:
+        """Return the model that estimates as this teacher does; None of the best of several.
+
+        Which of them is best depends on the clean speech, which a model never has.
+        """
+        if self.best is not None:
+            return None
+        if self.mean is not None:
+            members = [one.model() for one in self.members()]
+            if None in members:
+                return None
+            known = tuple(filter(None, members))
+            return ModelSource("mean", f"mean of {' and '.join(one.name for one in known)}", value=known)
+        if self.preset is not None or self.stft is not None:
+            return resolve(self.graph())
+        source = resolve(self.checkpoint or self.onnx or self.callable, otherwise="checkpoint")
+        return replace(source, sample_rate=self.sample_rate)
 
     def inner(self) -> list[Teacher]:
         """Return the sections inside this one."""

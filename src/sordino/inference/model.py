@@ -130,6 +130,7 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
     if sample_rate is not None and sample_rate <= 0:
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
     source = resolve(model)
+    sample_rate = sample_rate or source.sample_rate
     ready = source.value if source.kind == "model" else _opened(source, threads, sample_rate)
     if sample_rate not in (None, ready.sample_rate):
         raise InputError("sample_rate", f"{sample_rate} Hz, but {ready.name} works at {ready.sample_rate} Hz")
@@ -217,7 +218,7 @@ def _from_external(source: GraphSource, threads: int | None, sample_rate: int | 
 
 def _from_members(source: ModelSource, threads: int | None) -> Model:
     """Open the mean of several models; block by block it runs where all of them can, together."""
-    members = tuple(open_model(one, threads, one.sample_rate) for one in source.value)
+    members = tuple(open_model(one, threads) for one in source.value)
     engines = [member.engine for member in members]
     return Model(
         source.name,

@@ -50,7 +50,7 @@ class ModelSource:
         path: its file, if it has one; of a student that ships the graph in ONNX.
         value: the object that was given, if it was no word and no path; the ``GraphSource`` of an external one; a
             ``ModelSource`` for each member of a mean.
-        sample_rate: Hz at which a function works, where a card says so.
+        sample_rate: Hz at which a function works, or a file that does not declare it, where a card or a recipe says so.
     """
 
     kind: Kind
