@@ -212,13 +212,18 @@ def evaluate(
     # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
     complete = set(DEFAULT) <= set(metrics or DEFAULT)
     usual = folders is None and recipe is None and split == "test" and complete and align == "exact"
-    folder = Path(out) if out else None
-    if folder is None and usual and checkpoint is not None and checkpoint.name == CHECKPOINT:
-        folder = checkpoint.parent if (checkpoint.parent / RECIPE).is_file() else None
+    folder = Path(out) if out else _run_of(checkpoint) if usual else None
     if folder is not None and rank() == 0:
         scores.to_json(folder / SCORES)
         scores.to_csv(folder / SCORES_CSV)
     return scores
+
+
+def _run_of(checkpoint: Path | None) -> Path | None:
+    """Return the folder of the run whose best weights a checkpoint has; None of any other."""
+    if checkpoint is None or checkpoint.name != CHECKPOINT or not (checkpoint.parent / RECIPE).is_file():
+        return None
+    return checkpoint.parent
 
 
 def export(checkpoint: str | Path, out: str | Path, licence: str = "", status: Status = lambda _: None) -> Parity:
