@@ -115,7 +115,7 @@ def test_a_gradient_that_is_not_finite_is_passed_over_and_many_in_a_row_end_the_
 
 
 def test_few_recordings_are_not_validated_every_few_steps() -> None:
-    assert Settings(steps=2000).validation_steps(per_epoch=5) == 100
+    assert Settings(steps=2000).validation_steps(per_epoch=5) == 200
     assert Settings(steps=2000).validation_steps(per_epoch=700) == 700
     assert Settings(steps=10).validation_steps(per_epoch=1) == 1
     assert Settings(epochs=350).validation_steps(per_epoch=5) == 5

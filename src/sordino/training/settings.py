@@ -7,7 +7,7 @@ from typing import Literal
 
 from sordino.errors import InputError
 
-VALIDATIONS = 20
+VALIDATIONS = 10
 """Most validations of a run of a given number of steps, unless ``validate_every`` says otherwise."""
 
 
