@@ -37,7 +37,7 @@ class Settings:
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         workers: processes that prepare batches ahead of the training step.
         threads: threads of a CPU's arithmetic; all cores when left out.
-        validate_every: steps between validations. When left out an epoch; where ``steps`` is given, a twentieth of the
+        validate_every: steps between validations. When left out an epoch; where ``steps`` is given, a tenth of the
             run if that is more, as a folder of a few recordings has epochs of a few steps.
         validate_items: validation recordings used, evenly spread over all; all when left out.
         log: where the numbers of the log are shown, beside ``log.jsonl``: ``tensorboard``, ``mlflow`` and ``wandb``.
