@@ -17,7 +17,7 @@ from sordino.assets import recipes, shipped, studies
 from sordino.data.augmentation import Augmentation
 from sordino.data.sources import SOURCES
 from sordino.distill.methods import METHODS
-from sordino.experiments.schema import KEYS, Teacher
+from sordino.experiments.schema import KEYS, TeacherSection
 from sordino.experiments.study_plan import Study
 from sordino.losses import LOSSES
 from sordino.metrics import COLUMNS, METRICS
@@ -83,7 +83,7 @@ def plain(default: Any) -> Any:
         ("metrics.md", "What is measured", METRICS),
         ("data.md", "Sources", SOURCES),
         ("recipe.md", "Sections", ("base", *KEYS)),
-        ("recipe.md", "`teacher`", [field.name for field in fields(Teacher)]),
+        ("recipe.md", "`teacher`", [field.name for field in fields(TeacherSection)]),
         ("settings.md", "All settings", [field.name for field in fields(Settings)]),
         ("studies.md", "The file", [field.name for field in fields(Study)]),
         ("studies.md", "Studies that ship", studies()),

@@ -131,7 +131,7 @@ def test_every_block_heard_is_followed_by_one_played_as_late_as_told(fake: Fake,
 
 def test_gaps_are_counted_and_the_end_is_an_answer(fake: Fake) -> None:
     fake.lost, fake.late, fake.ends_after = {3, 4}, {7}, 0.5
-    told: list[room.Status] = []
+    told: list[room.LiveStatus] = []
     report = live(Halve(), on_status=told.append)
     assert (report["overflows"], report["underflows"]) == (2, 1)
     assert report["seconds"] == pytest.approx(0.5)

@@ -23,7 +23,7 @@ from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.experiments.build import build_network
 from sordino.experiments.recipe import RECIPE, Recipe, read, same_recipe
-from sordino.experiments.schema import Component, Pretrained, Teacher
+from sordino.experiments.schema import Component, Pretrained, TeacherSection
 from sordino.experiments.signatures import catalogue, inspected, signature
 from sordino.report import paper
 from sordino.training import Balance, Objective, Ramp, Settings, Stage
@@ -218,10 +218,10 @@ def test_a_network_that_has_learnt_takes_the_place_of_a_fresh_one_and_the_other_
 
 def test_a_teacher_of_another_kind_takes_the_place_of_the_one_before() -> None:
     taught = read(DISTILLED, ["teacher.callable=their.package:enhance", "teacher.sample_rate=8000"])
-    assert taught.teacher == Teacher(callable="their.package:enhance", sample_rate=8000)
+    assert taught.teacher == TeacherSection(callable="their.package:enhance", sample_rate=8000)
     assert read(taught, ["teacher.sample_rate=48000"]).teacher == replace(taught.teacher, sample_rate=48000)
-    assert read(taught, ["teacher.onnx=theirs.onnx"]).teacher == Teacher(onnx="theirs.onnx")
-    assert read(DISTILLED, ["teacher.checkpoint=other.pt"]).teacher == Teacher(checkpoint="other.pt")
+    assert read(taught, ["teacher.onnx=theirs.onnx"]).teacher == TeacherSection(onnx="theirs.onnx")
+    assert read(DISTILLED, ["teacher.checkpoint=other.pt"]).teacher == TeacherSection(checkpoint="other.pt")
 
 
 def test_overrides_are_read_as_yaml_and_converted() -> None:
@@ -410,7 +410,7 @@ def test_a_recipe_of_an_older_version_is_read_and_written_as_it_was(tmp_path: Pa
     assert first == Stage(0.5, weights={"loss/l1": 0.0, "kd/output": Ramp("linear", 3, end=2.0)})
     assert second == Stage(reset=True)
     assert recipe.train == Settings(steps=10, max_lr=1.0, select={"estoi": 2.0})
-    assert recipe.teacher == Teacher("t.safetensors", estimate="a:b", cache="c", draws=2)
+    assert recipe.teacher == TeacherSection("t.safetensors", estimate="a:b", cache="c", draws=2)
     assert yaml.safe_dump(recipe.to_mapping(), sort_keys=False) == WRITTEN
     assert pickle.loads(pickle.dumps(recipe)) == recipe
     same_recipe(tmp_path, read(recipe, ["train.workers=3", "title=another"]))

@@ -25,7 +25,7 @@ def live(given: Namespace) -> Answer:
         return devices, "\n".join(form.format(**device) for device in devices) or "there are no sound devices"
     with Line() as show:
 
-        def report_status(status: streams.Status) -> None:
+        def report_status(status: streams.LiveStatus) -> None:
             state = _state(status.latency_s, status.overflows, status.underflows)
             show(f"{status.seconds:.0f} s, {state}; Ctrl-C ends")
 

@@ -43,7 +43,7 @@ from sordino.experiments.schema import (
     Unlabelled,
     check,
 )
-from sordino.experiments.teacher_section import Teacher
+from sordino.experiments.teacher_section import TeacherSection
 from sordino.files import write_text
 from sordino.plugins.modules import demand_names, trust_names
 from sordino.training import Settings, Stage, Weight
@@ -92,7 +92,7 @@ class Recipe:
     methods: Mapping[str, Arguments]
     weights: Mapping[str, Weight]
     stages: tuple[Stage, ...]
-    teacher: Teacher | None
+    teacher: TeacherSection | None
     unlabelled: Unlabelled | None
     paper: Paper | None
     title: str

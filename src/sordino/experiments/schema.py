@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sordino.errors import InputError
 from sordino.experiments.recipe_values import arguments, construct, unknown, value
 from sordino.experiments.signatures import CATALOGUES, Signature, catalogue, named
-from sordino.experiments.teacher_section import Teacher
+from sordino.experiments.teacher_section import TeacherSection
 from sordino.plugins.catalogue import Kind
 from sordino.training import Balance, Ramp, Settings, Stage, Weight
 
@@ -71,7 +71,7 @@ NAMED: dict[str, Kind] = {"model": "network", "data": "source"}
 PARTS: dict[str, Kind] = {"loss": "loss", "distill": "method"}
 PLAIN: dict[str, Callable[..., Any]] = {
     "train": Settings,
-    "teacher": Teacher,
+    "teacher": TeacherSection,
     "unlabelled": Unlabelled,
     "paper": Paper,
 }
