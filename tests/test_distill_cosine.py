@@ -54,11 +54,11 @@ def connected(tap: str = "latent", **arguments: Any) -> CosineAlignment:
 def test_the_distance_is_its_slow_version(mode: Mode) -> None:
     student, teacher = precise(3, 5, 7, seed=1), precise(3, 5, 7, seed=2)
     cosines = []
-    for ours, theirs in zip(student.numpy(), teacher.numpy(), strict=True):
+    for student_feature, teacher_feature in zip(student.numpy(), teacher.numpy(), strict=True):
         rows = {
-            "frame": [(ours[:, n], theirs[:, n]) for n in range(7)],
-            "utterance": [(ours.ravel(), theirs.ravel())],
-            "channel": [(ours[c], theirs[c]) for c in range(5)],
+            "frame": [(student_feature[:, n], teacher_feature[:, n]) for n in range(7)],
+            "utterance": [(student_feature.ravel(), teacher_feature.ravel())],
+            "channel": [(student_feature[c], teacher_feature[c]) for c in range(5)],
         }[mode]
         cosines += [np.dot(a, b) / math.sqrt(np.dot(a, a) * np.dot(b, b)) for a, b in rows]
     assert cosine_distance(student, teacher, mode).item() == pytest.approx(1 - np.mean(cosines), abs=1e-12)
@@ -117,17 +117,20 @@ def test_the_equation_on_latents_of_any_shape(shapes: tuple[tuple[int, ...], ...
     method.prepare(*views(student, teacher)[:2])
     method.double()
     widen, narrow = (parameter.detach().numpy()[:, :, 0, 0] for parameter in method.parameters())
-    ours, theirs = _folded(student), _folded(teacher)
-    assert widen.shape == (3 * ours.shape[1], ours.shape[1])
-    assert narrow.shape == (theirs.shape[1], 3 * ours.shape[1])
-    length = min(ours.shape[-1], theirs.shape[-1])
-    ours, theirs = _averaged(np.einsum("dc,bcn->bdn", narrow @ widen, ours), length), _averaged(theirs, length)
+    student_feature, teacher_feature = _folded(student), _folded(teacher)
+    assert widen.shape == (3 * student_feature.shape[1], student_feature.shape[1])
+    assert narrow.shape == (teacher_feature.shape[1], 3 * student_feature.shape[1])
+    length = min(student_feature.shape[-1], teacher_feature.shape[-1])
+    student_feature, teacher_feature = (
+        _averaged(np.einsum("dc,bcn->bdn", narrow @ widen, student_feature), length),
+        _averaged(teacher_feature, length),
+    )
     if method.distance == "mse":
-        expected = np.mean((ours - theirs) ** 2)
+        expected = np.mean((student_feature - teacher_feature) ** 2)
     else:
         axis = {"frame": (1,), "utterance": (1, 2), "channel": (2,)}[method.mode]
-        norms = np.sqrt((ours**2).sum(axis) * (theirs**2).sum(axis))
-        expected = 1 - ((ours * theirs).sum(axis) / norms).mean()
+        norms = np.sqrt((student_feature**2).sum(axis) * (teacher_feature**2).sum(axis))
+        expected = 1 - ((student_feature * teacher_feature).sum(axis) / norms).mean()
     assert method(*views(student, teacher)).item() == pytest.approx(expected, abs=1e-12)
 
 
@@ -235,7 +238,7 @@ def test_the_teacher_s_bottleneck_is_the_one_that_it_was_trained_with() -> None:
 
 
 @pytest.mark.parametrize("side", ["teacher", "both"])
-def test_a_teacher_without_a_bottleneck_is_told_how_to_get_one(side: str) -> None:
+def test_a_teacher_without_a_bottleneck_is_refused_with_advice(side: str) -> None:
     for teacher in (unet(), models.create("manner-b", hidden=12, depth=2)):
         with pytest.raises(InputError, match=r"no bottleneck on the teacher's side.*model\.bottleneck=2"):
             objective(unet(), teacher, side=side)
@@ -252,7 +255,7 @@ def test_networks_without_a_latent_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"side": "left"}, "'left'; there are student, teacher, both, none"),
         ({"distance": "l1"}, "'l1'; there are cosine, mse"),
@@ -261,6 +264,6 @@ def test_networks_without_a_latent_are_refused() -> None:
         ({"expansion": 0}, "at least 1, not 0"),
     ],
 )
-def test_wrong_arguments_are_refused(wrong: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_wrong_arguments_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         CosineAlignment(**wrong)

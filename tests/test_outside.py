@@ -99,7 +99,7 @@ def test_other_words_name_no_function(word: str) -> None:
         (f"{HERE}:NO_FUNCTION", "is a int"),
     ],
 )
-def test_a_function_that_is_not_there_is_told(name: str, message: str) -> None:
+def test_a_function_that_is_not_there_is_reported(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_model(name)
 
@@ -107,7 +107,7 @@ def test_a_function_that_is_not_there_is_told(name: str, message: str) -> None:
 # Opened
 
 
-def test_a_foreign_graph_and_a_function_run_at_the_rate_that_is_told(tmp_path: Path) -> None:
+def test_a_foreign_graph_and_a_function_run_at_the_rate_that_is_given(tmp_path: Path) -> None:
     path, noisy = foreign(tmp_path / "theirs.onnx"), white(1000)
     for model in (path, str(path), halve, f"{HERE}:halve", f"{HERE}:HALVER.enhance"):
         opened = open_model(model)
@@ -136,13 +136,13 @@ def test_a_rate_that_contradicts_the_model_is_refused() -> None:
         ({"axes": 3}, r"gives out \[1, 1, 'time'\]; expected samples \[1,T\] in and out"),
     ],
 )
-def test_a_graph_that_does_not_fit_is_told(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+def test_a_graph_that_does_not_fit_is_reported(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
     path = foreign(tmp_path / "theirs.onnx", **wrong)
     with pytest.raises(InputError, match=message):
         open_model(path)(white(400))
 
 
-def test_a_graph_that_fails_on_some_length_is_told(tmp_path: Path) -> None:
+def test_a_graph_that_fails_on_some_length_is_reported(tmp_path: Path) -> None:
     reshape = helper.make_node("Reshape", ["audio", "frames"], ["out"])
     graph = helper.make_graph(
         [reshape],
@@ -202,8 +202,8 @@ def test_a_model_from_elsewhere_on_the_command_line(
         json.loads((tmp_path / "scored" / "scores.json").read_text())["metadata"]["model"] == "their_denoiser:enhance"
     )
     main(["evaluate", "theirs.onnx", *words, "--model-rate", "48000", "--sample-rate", "8000"])
-    told = json.loads(capsys.readouterr().out)["metadata"]
-    assert (told["model_rate"], told["sample_rate"]) == (48000, 8000)
+    metadata = json.loads(capsys.readouterr().out)["metadata"]
+    assert (metadata["model_rate"], metadata["sample_rate"]) == (48000, 8000)
 
 
 # A teacher
@@ -262,7 +262,7 @@ def test_the_function_computes_as_it_would_anywhere_else() -> None:
         (lambda noisy: noisy[None], r"shape \(1, 4000\)"),
     ],
 )
-def test_a_target_that_is_none_is_told(run: Any, message: str) -> None:
+def test_a_target_that_is_none_is_reported(run: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         ExternalTeacher(run, "theirs", RATE)(batch_of())
 

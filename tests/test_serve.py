@@ -73,8 +73,8 @@ def start(folder: Path, *words: str) -> Server:
     environment = {**os.environ, "TMPDIR": str(folder)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
-    told = process.stderr.readline()
-    assert f"sordino listens on http://127.0.0.1:{port}/" in told, told + process.stderr.read()
+    message = process.stderr.readline()
+    assert f"sordino listens on http://127.0.0.1:{port}/" in message, message + process.stderr.read()
     return Server(f"http://127.0.0.1:{port}", process, folder)
 
 
@@ -83,10 +83,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = start(tmp_path_factory.mktemp("server"))
     yield server
     server.process.send_signal(signal.SIGTERM)
-    out, told = server.process.communicate(timeout=PATIENCE_S)
-    assert server.process.returncode == 0, told
+    out, message = server.process.communicate(timeout=PATIENCE_S)
+    assert server.process.returncode == 0, message
     assert "no recording is kept" in out
-    assert "Traceback" not in told
+    assert "Traceback" not in message
     assert list(server.folder.iterdir()) == []
 
 
@@ -162,7 +162,7 @@ def test_a_recording_of_two_hours_is_refused_before_it_is_read(server: Server, t
     assert server.answers()
 
 
-def test_a_text_file_named_wav_is_told_in_one_sentence(server: Server, tmp_path: Path) -> None:
+def test_a_text_file_named_wav_is_reported_in_one_sentence(server: Server, tmp_path: Path) -> None:
     (tmp_path / "notes.wav").write_text("no sound at all\n" * 100)
     answer, _ = enhanced(server.address, tmp_path / "notes.wav")
     assert answer.startswith('<p class="banner" role="alert">notes.wav: cannot be read as audio')
@@ -227,7 +227,7 @@ def test_the_server_fetches_nothing_from_elsewhere(server: Server) -> None:
 
 def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture[str], server: Server) -> None:
     port = server.address.rpartition(":")[2]
-    for words, told in {
+    for words, message in {
         ("--port", port): f"sordino: port: {port} is not free",
         ("--minutes", "0"): "sordino: minutes: 0.0; expected a number above 0",
         ("none.onnx",): "sordino: none.onnx: no such model",
@@ -235,4 +235,4 @@ def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture[str]
         with pytest.raises(SystemExit) as left:
             main(["serve", *words])
         assert left.value.code == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err
