@@ -124,7 +124,7 @@ def check_switch(page: Page, first: str, second: str) -> None:
     at = position(page)
     player.get_by_label(first, exact=True).check()
     assert abs(position(page) - at) < 0.02
-    assert player.locator("figure.heard figcaption").inner_text() == first
+    assert player.locator("figure.playing figcaption").inner_text() == first
 
 
 def test_a_file_is_dropped_enhanced_heard_and_downloaded(page: Page, address: str, talk: Path, tmp_path: Path) -> None:

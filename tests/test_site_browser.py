@@ -246,7 +246,7 @@ def test_the_page_fits_a_phone_can_be_read_and_needs_no_mouse(
         )
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")
-    assert page.locator("figure.heard figcaption").inner_text() == "enhanced"
+    assert page.locator("figure.playing figcaption").inner_text() == "enhanced"
 
 
 def sounds(page: Page, index: int) -> np.ndarray:

@@ -110,7 +110,7 @@ def test_the_service_enhances_and_keeps_only_the_last_result(service: Service) -
     assert np.allclose(soundfile.read(link)[0], expected, atol=1e-4)
     sounds = re.findall(r'src="gradio_api/file=([^"]*)"', answers[1])
     assert [soundfile.info(sound).subtype for sound in sounds] == ["PCM_16", "PCM_16"]
-    assert sorted(files(service)) == ["heard-0.wav", "heard-1.wav", "talk-enhanced.wav", "talk.wav"]
+    assert sorted(files(service)) == ["talk-enhanced.wav", "talk.wav", "version-0.wav", "version-1.wav"]
     service.visitors.leave("one")
     assert files(service) == []
     with pytest.raises(InputError, match="no longer here"):

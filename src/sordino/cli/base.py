@@ -1,4 +1,4 @@
-"""What a command is made of: its words, its help, and the function that answers.
+"""Parts of a command: its words, its help, and the function that runs it.
 
 An answer is given twice, as a value for ``--json`` and as text.
 """

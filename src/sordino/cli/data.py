@@ -110,7 +110,7 @@ def shard(given: Namespace) -> Answer:
 
 
 def _written(given: Namespace, result: Written, what: str, missing: str) -> Answer:
-    """Answer with what a tool has written, and a line for each failure."""
+    """Return the answer of a tool that writes files: their number, and a line for each failure."""
     counts = f"{result.written} {what} written, {result.present} there before, {len(result.failed)} {missing}"
     lines = [f"{given.out}: {counts}", *(f"{name}: {reason}" for name, reason in result.failed)]
     return asdict(result) | {"ok": not result.failed}, "\n".join(lines)

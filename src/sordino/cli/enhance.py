@@ -103,7 +103,7 @@ def _stream(given: Namespace) -> Answer:
 
 
 def _if_long(progress: Progress) -> Progress:
-    """Report only on recordings that take long enough for someone to wonder."""
+    """Return a progress that reports on recordings of ``LONG_S`` or more alone."""
 
     def report(task: str, done: int, total: int, numbers: Mapping[str, float]) -> None:
         if total >= LONG_S:

@@ -56,7 +56,7 @@ def evaluate(given: Namespace) -> Answer:
 
 
 def _side_by_side(given: Namespace, folders: tuple[str, str] | str | None) -> Answer:
-    """Several models on the same recordings, as one table."""
+    """Score several models on the same recordings, as one table."""
     from sordino.experiments.side_by_side import side_by_side
     from sordino.report.runs import run_table
 
@@ -98,7 +98,7 @@ def bench(given: Namespace) -> Answer:
 
 
 def _costs(cost: Cost) -> str:
-    """What one model costs, one figure per line: unknown ones say so, those not measured are left out."""
+    """Write the costs of one model, one figure per line: unknown ones say so, those not measured are left out."""
 
     def show(value: float | None, unit: float, form: str) -> str:
         return "unknown" if value is None else form.format(value / unit)

@@ -56,7 +56,7 @@ def commands(found: Survey, recipe: Path, values: Mapping[str, Any]) -> list[str
 
 
 def _line(folder: Folder) -> str:
-    """What a folder holds, in one line."""
+    """Describe the content of a folder in one line."""
     rates = ", ".join(f"{rate} Hz" for rate in sorted(folder.rates)) or "nothing that can be read"
     whose = "recordings" if folder.content == "noise" else "speakers"
     counts = f"{folder.files:6} files {folder.seconds / 60:8.1f} min  {folder.sources} {whose}, {rates}"
@@ -64,7 +64,7 @@ def _line(folder: Folder) -> str:
 
 
 def _advice(found: Survey) -> list[str]:
-    """What a user should know before training."""
+    """List the warnings that matter before training."""
     advice = [f"cannot be read: {reason}" for folder in found.folders for reason in folder.unreadable]
     for folder in found.folders:
         if folder.content == "clean" and folder.split in ("speech", "train") and folder.seconds < LITTLE_SPEECH_S:

@@ -77,7 +77,7 @@ def check(name: str, kind: Kind | None = None, overrides: Sequence[str] = ()) ->
 
 
 def _kind(name: str) -> Kind:
-    """What a name stands for."""
+    """Kind of the object that a name stands for."""
     if is_name(name):
         return _kind_of(name, attribute(name))
     found: list[Kind] = [kind for kind in KINDS if is_known(kind, name, OWN[kind])]
@@ -90,7 +90,7 @@ def _kind(name: str) -> Kind:
 
 
 def _kind_of(name: str, found: Any) -> Kind:
-    """What a class or a function of the user's is."""
+    """Kind of a class or a function of the user's."""
     if isinstance(found, metrics.Metric):
         return "metric"
     if inspect.isclass(found):

@@ -149,7 +149,7 @@ def _named(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
 
 
 def _taken(kind: Kind, name: str, key: str, errors: list[str]) -> Signature | None:
-    """What a member of a catalogue takes; None if there is none of that name, which joins ``errors``."""
+    """Arguments of a member of a catalogue; None if there is none of that name, which is added to ``errors``."""
     try:
         return named(kind, name)
     except InputError as error:

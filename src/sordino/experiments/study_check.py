@@ -1,4 +1,4 @@
-"""What a study would do, and what stands in its way, before any of its runs begins."""
+"""Check of a study before its runs begin: what each run would do, and why it would fail."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Planned(NamedTuple):
 
 
 def planned(study: Study, runs: Sequence[StudyRun]) -> list[Planned]:
-    """Look at every run of a study; nothing is trained or written."""
+    """Check every run of a study; nothing is trained or written."""
     hindered = obstacles(runs)
     found = []
     for one, obstacle in zip(runs, hindered, strict=True):
@@ -51,7 +51,7 @@ def planned(study: Study, runs: Sequence[StudyRun]) -> list[Planned]:
 
 
 def tried(runs: Sequence[StudyRun], found: Sequence[Planned], status: Status) -> list[Planned]:
-    """Try one run of every method in every scenario, as ``sordino train --dry-run`` does, where nothing hinders it.
+    """Try one run of every method in every scenario, as ``sordino train --dry-run`` does, unless it is known to fail.
 
     Args:
         runs: of the study.

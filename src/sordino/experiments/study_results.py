@@ -115,7 +115,7 @@ def _file(study: Study, name: str) -> str:
 
 
 def _sizes(runs: Sequence[StudyRun], teachers: Mapping[StudyCell, str]) -> dict[StudyCell, NetworkSize]:
-    """Of the runs' networks, each counted once, and of the teachers whose files are still there."""
+    """Count the sizes of the runs' networks, each once, and of the teachers whose files still exist."""
     counted: dict[str, NetworkSize] = {}
     for one in runs:
         network = repr(one.recipe.model)

@@ -114,7 +114,7 @@ def idle(recipe: Recipe) -> list[str]:
 
 
 def _graph(section: TeacherSection) -> str | GraphSource:
-    """What ``open_model`` takes: the file alone where nothing is said of it, as it may be one of sordino's own."""
+    """Return the argument for ``open_model``: without facts the file alone, as it may be one that sordino wrote."""
     return section.onnx if section.onnx is not None and section.stft is None else section.graph()
 
 
@@ -140,7 +140,7 @@ def _names(section: TeacherSection, kind: str) -> bool:
 
 
 def _facts(key: str, section: TeacherSection) -> dict[str, Any]:
-    """What identifies the teacher, by dotted key: files by a hash of their content, wherever they lie."""
+    """Facts that identify the teacher, by dotted key: files by a hash of their content, wherever they lie."""
     estimating = section.estimating()
     facts: dict[str, Any] = {key: _identity(section)}
     if section.sample_rate is not None:

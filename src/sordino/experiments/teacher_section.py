@@ -27,7 +27,7 @@ DRAWS = 4
 
 @dataclass(frozen=True)
 class TeacherSection:
-    """Where the teacher comes from: one of a checkpoint, an ONNX file, a published network, a function, and several.
+    """Source of the teacher: one of a checkpoint, an ONNX file, a published network, a function, and several.
 
     Args:
         checkpoint: a network that sordino trained (.safetensors, or the name of a student that ships) or a published
@@ -102,7 +102,7 @@ class TeacherSection:
 
     @property
     def variants(self) -> int | None:
-        """How many variants there are of each training item; None without a cache: there are ever new ones."""
+        """Number of variants of each training item; None without a cache, where every epoch has new ones."""
         if self.cache is None:
             return None
         return DRAWS if self.draws is None else self.draws

@@ -1,4 +1,4 @@
-"""What is this model? The one place that answers, for every function and every command.
+"""Resolution of a model's name, path or object into what it is: for every function and every command.
 
 A user names a model in many ways: not at all, by a word, by a file, or by an object of Python. ``resolve`` looks at
 what was given and says which of these it is and where it lies. It opens no file but a model card, imports no module
@@ -42,7 +42,7 @@ MOST = 64
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model comes from.
+    """Source of a model: its kind, name and place.
 
     Attributes:
         kind: what it is.

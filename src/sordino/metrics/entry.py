@@ -1,4 +1,4 @@
-"""What stands in the catalogue of metrics: a function, and how its values are shown."""
+"""Entry of the catalogue of metrics: a function, and how its values are shown."""
 
 from __future__ import annotations
 

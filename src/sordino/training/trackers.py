@@ -1,4 +1,4 @@
-"""Where the numbers of a run are shown: TensorBoard, MLflow, and Weights & Biases, by name in ``train.log``.
+"""Trackers that show the numbers of a run: TensorBoard, MLflow, and Weights & Biases, by name in ``train.log``.
 
 MLflow and Weights & Biases are optional. Address, project and key come from their own environment variables, such as
 ``MLFLOW_TRACKING_URI`` and ``WANDB_PROJECT``. Each numbers its runs itself; ``trackers.json`` in the folder of the run
@@ -28,7 +28,7 @@ class Tracker(Protocol):
 
     @property
     def id(self) -> str | None:
-        """Its name at the server of the tracker; None where there is no server."""
+        """Identifier of the run at the tracker's server; None where there is no server."""
         ...
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

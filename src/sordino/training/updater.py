@@ -98,7 +98,7 @@ class Updater:
         }
 
     def load_state_dict(self, state: dict[str, Any], step: int) -> None:
-        """Go on from what ``state_dict`` returned after ``step`` steps, at the ``max_lr`` of the settings."""
+        """Restore what ``state_dict`` returned after ``step`` steps, at the ``max_lr`` of the settings."""
         state = state | _rescaled(state["optimizer"], state["schedule"], self.settings.max_lr)
         self.stepper.load_state_dict(state["stepper"])
         if self.average is not None:

@@ -57,7 +57,7 @@ def theme() -> Base:
 
 
 def build(service: Service) -> gr.Blocks:
-    """Put the page together."""
+    """Build the page from its tabs."""
 
     def leave(request: gr.Request) -> None:
         service.visitors.leave(_session(request))
@@ -134,7 +134,7 @@ def _compare_tab(service: Service) -> None:
 
 
 def _recording(label: str, service: Service) -> gr.Audio:
-    """Where a file is dropped or recorded, and below it its description, or what is wrong with it."""
+    """Build the input for a dropped or recorded file, and below it the line for its description or its problem."""
 
     def admit(upload: str | None, request: gr.Request) -> str:
         return _answer(lambda: service.admit(_session(request), upload))

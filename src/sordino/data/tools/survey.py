@@ -1,4 +1,4 @@
-"""Look at a folder of recordings before anything is trained: what is there, how long, at which rates, of whom."""
+"""Survey of a folder of recordings before training: its parts, their durations, rates and speakers."""
 
 from __future__ import annotations
 

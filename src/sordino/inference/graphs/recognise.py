@@ -54,7 +54,7 @@ class Port(Protocol):
 
 @dataclass(frozen=True)
 class Signature:
-    """What a graph takes.
+    """Inputs and outputs of a graph, by the kind that was recognised.
 
     Attributes:
         kind: see the module.
