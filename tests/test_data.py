@@ -560,7 +560,7 @@ def test_the_shared_corpus_is_split_as_its_readme_says():
     source = sources.Mix(
         str(CORPUS / "clean"), str(CORPUS / "noise"), exclude=("esc50-cc0",), segment_s=2.0, valid_items=8
     )
-    speech, noise = source._split
+    speech, noise = source.files
     assert not any("esc50-cc0" in path.parts for path, _ in noise)
     for path, split in speech:
         assert (split == "valid") == (zlib.crc32(path.parent.name.encode()) % 20 == 0)

@@ -28,7 +28,7 @@ from sordino.experiments import run, study
 from sordino.experiments.recipe import RECIPE
 from sordino.files import atomic
 from sordino.report.pages.drawing import standalone
-from sordino.training import read_log
+from sordino.training import judge, read_log
 from sordino.training.divergence import GOOD, Diverged
 from sordino.training.judge import Judge
 from sordino.training.state import STATE, load_state
@@ -44,7 +44,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     coming: list[float] = []
     noisy = Scores([{"id": "a", "si_sdr_db": 0.0}], ("si_sdr_db",))
     monkeypatch.setattr(Judge, "scores", lambda _: dict.fromkeys(("si_sdr_db", "score"), coming.pop(0)))
-    monkeypatch.setattr(Judge, "_validate", lambda *_: noisy)
+    monkeypatch.setattr(judge, "validate", lambda *_: noisy)
     return coming
 
 

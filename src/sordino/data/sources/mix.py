@@ -106,7 +106,7 @@ class Mix:
 
     def _mixer(self, split: Split) -> Mixer:
         """Return the mixer of the files of a split; only that of training has tempo, babble and recorded rooms."""
-        speech, noise = ([path for path, owner in part if owner == split] for part in self._split)
+        speech, noise = ([path for path, owner in part if owner == split] for part in self.files)
         training = split == "train"
         mixing = self.mixing if training else self.mixing.for_validation() or self.mixing
         rooms = audio_below(self.impulse_responses) if training and self.impulse_responses is not None else []
@@ -123,8 +123,8 @@ class Mix:
         )
 
     @cached_property
-    def _split(self) -> tuple[list[tuple[Path, Split]], list[tuple[Path, Split]]]:
-        """Files of speech and of noise, each with the split that it belongs to."""
+    def files(self) -> tuple[list[tuple[Path, Split]], list[tuple[Path, Split]]]:
+        """Files of speech and of noise, each with the split that it belongs to; found once."""
         speech = audio_below(self.clean, self.exclude, self.manifest)
         groups = [speaker_of(path, self.clean) for path in speech]
         test = bool(self.test_items)

@@ -225,3 +225,17 @@ def preset_of(path: Path) -> str | None:
         if path.name in preset.files or (preset.parts and all(os.path.isfile(path / part) for part in preset.parts)):
             return name
     return None
+
+
+def preset_and_file(word: str, folder: Path = Path()) -> tuple[str, str] | None:
+    """Return both parts of ``PRESET:FILE``, of which the preset may be misspelt; None for a word of another form.
+
+    Args:
+        word: that a user wrote.
+        folder: in which the file lies where the word gives no whole path.
+    """
+    preset, _, file = word.partition(":")
+    # One letter is a drive of Windows, a dotted name the module of a function; a function has no path.
+    spelt = len(preset) > 1 and preset.replace("-", "_").isidentifier()
+    is_graph = spelt and Path(file).suffix == ".onnx"
+    return (preset, file) if is_graph or (preset in PRESETS and file and os.path.exists(folder / file)) else None
