@@ -154,7 +154,7 @@ ENHANCE = Command(
             help="write at the rate of the input, which is the default, or at the model's (--no-keep-rate)",
         ),
         flag("--workers", type=int, help="files of a folder at once (default: one per core with a model in ONNX)"),
-        flag("--stream", action="store_true", help="standard input to standard output, as it comes"),
+        flag("--stream", action="store_true", help="enhance standard input block by block, to standard output"),
         *STREAM,
         TRUST,
     ),

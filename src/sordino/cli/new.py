@@ -83,13 +83,13 @@ NEW = Command(
         flag("-o", "--output", help="the recipe to write (default: the folder's name with .yaml)"),
         flag(
             "--student",
-            help=f"a student that ships and goes on, or new for one that begins (default {DEFAULT_STUDENT}; unet-24,\n"
-            f"taught by {DEFAULT_STUDENT}, where there are noisy recordings alone and no --teacher)",
+            help=f"a shipped student to train further, or new for an untrained one (default {DEFAULT_STUDENT}; "
+            f"unet-24, taught by {DEFAULT_STUDENT}, where there are noisy recordings alone and no --teacher)",
         ),
         flag("--teacher", help="a student that ships, a checkpoint, or PRESET:FILE, such as gtcrn:gtcrn_simple.onnx"),
     ),
-    "Look at a folder of recordings and write a recipe that works at once: a shipped student goes on with them, or a\n"
-    "new one begins. Some speakers and noises are kept apart for validation, and others for a test.",
+    "Look at a folder of recordings and write a recipe that works at once: it trains a shipped student further, or a\n"
+    "new one. Some speakers and noises are kept apart for validation, and others for a test.",
     lambda: (
         "examples:\n  sordino new my/recordings\n  sordino new my/recordings --student new --teacher dualpath-24\n"
         "  sordino new phone-calls    # noisy alone: dualpath-24 teaches unet-24"

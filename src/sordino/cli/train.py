@@ -118,12 +118,12 @@ TRAIN = Command(
     (
         flag("recipe", help="a YAML file, or the name of a shipped recipe"),
         flag("--out", help="folder of the run; the recipe's own by default"),
-        flag("--resume", action="store_true", help="go on with the run in that folder"),
+        flag("--resume", action="store_true", help="continue the run in that folder"),
         flag("--dry-run", action="store_true", help="check everything, try a few steps, and leave no trace"),
         TRUST,
     ),
     "Train what a recipe describes. Behind it, key=value or --key value change the recipe, such as\n"
-    "train.steps=1000. Ctrl-C saves the run; --resume goes on with it exactly.",
+    "train.steps=1000. Ctrl-C saves the run; --resume continues it, with the same result.",
     _shipped_recipes,
 )
 
@@ -131,17 +131,17 @@ STUDY = Command(
     study,
     (
         flag("study", help="a YAML file, or the name of a study that ships"),
-        flag("--dry-run", action="store_true", help="list the runs and what stands in their way; train nothing"),
+        flag("--dry-run", action="store_true", help="list the runs, and why any of them would fail; train nothing"),
         flag(
             "--try",
             dest="try_each",
             action="store_true",
-            help="like --dry-run, and try a few steps of every method: what a step and the study take here",
+            help="like --dry-run, but also run a few steps of every method, and say how long the study would take",
         ),
         TRUST,
     ),
     "Train every run of a study that is missing, several side by side, and write its tables. A run that has its\n"
-    "scores is not done again, and a stopped one goes on where it was.",
+    "scores is not done again, and a stopped one continues.",
     lambda: (
         "examples:\n  sordino study mismatch --dry-run\n  sordino study mismatch --try\n  sordino study mismatch\n\n"
         "Studies that ship with sordino:\n  " + "\n  ".join(studies())
