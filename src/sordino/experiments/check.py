@@ -104,4 +104,4 @@ def _kind_of(name: str, found: Any) -> Kind:
         first = next(iter(inspect.signature(found).parameters), "")
         if first in ("reference", "clean"):
             return "loss" if first == "reference" else "metric"
-    raise InputError(name, "it cannot be seen what this is", f"--kind {', '.join(KINDS)}")
+    raise InputError(name, "its kind is not clear from its base class or its signature", f"--kind {', '.join(KINDS)}")

@@ -10,7 +10,7 @@ from typing import Any
 from sordino.data.augmentation import DEFAULT, Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixer, Mixing
-from sordino.data.pairs import Split, test_items
+from sordino.data.pairs import Split, split_of, test_items
 from sordino.data.recordings import Recordings, Responses, audio_below, held_out, is_synthetic, recording_of, speaker_of
 from sordino.errors import InputError
 from sordino.types import Item
@@ -149,7 +149,4 @@ def _hold_out(
         )
     valid = held_out(groups, modulo)
     tested = held_out(groups, modulo, valid) if test else set[str]()
-    return [
-        (path, "valid" if group in valid else "test" if group in tested else "train")
-        for path, group in zip(paths, groups, strict=True)
-    ]
+    return [(path, split_of(group, valid, tested)) for path, group in zip(paths, groups, strict=True)]
