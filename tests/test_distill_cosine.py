@@ -12,6 +12,7 @@ from torch import Tensor
 
 from helpers.noise import precise
 from helpers.taps import anywhere, place
+from helpers.views import batch_of
 from sordino import models
 from sordino.distill.methods import METHODS
 from sordino.distill.methods.cosine import CosineAlignment, Mode, cosine_distance
@@ -26,18 +27,13 @@ MODES: list[Mode] = ["frame", "utterance", "channel"]
 every_mode = pytest.mark.parametrize("mode", MODES)
 
 
-def batch_of(items: int = 2, samples: int = 2000) -> Batch:
-    clean = 0.1 * precise(items, samples, seed=1).float()
-    return Batch(clean + 0.05 * precise(items, samples, seed=2).float(), clean, torch.full((items,), samples))
-
-
 def unet(**arguments: int) -> Enhancer:
     torch.manual_seed(0)
     return models.create("unet", **{"width": 8, "depth": 3, "groups": 2, **arguments})
 
 
 def views(student: Tensor, teacher: Tensor, tap: str = "latent") -> tuple[View, View, Batch]:
-    batch = batch_of(len(student))
+    batch = batch_of(len(student), 2000)
     return View(batch.noisy, {"latent": student}), View(batch.noisy, {tap: teacher}), batch
 
 
@@ -210,7 +206,7 @@ def objective(student: Enhancer, teacher: Enhancer, **arguments: Any) -> Objecti
     made = Objective(
         {"l1": LOSSES["l1"]()}, {"cosine": METHODS["cosine"](**arguments)}, student, Teacher(teacher), None
     )
-    made.prepare(student, batch_of())
+    made.prepare(student, batch_of(2, 2000))
     return made
 
 
@@ -222,14 +218,14 @@ def test_the_student_s_bottleneck_trains_apart_from_the_student() -> None:
         (12 * 21, 4 * 8 * 21, 1, 1),
         (4 * 8 * 21, 8 * 21, 1, 1),
     ]
-    made(student, batch_of())[0].backward()
+    made(student, batch_of(2, 2000))[0].backward()
     assert all(one.grad is not None and one.grad.abs().max() > 0 for one in made.parameters())
     assert all(one.grad is None for one in teacher.parameters())
     assert list(student.state_dict()) == names
 
 
 def test_the_teacher_s_bottleneck_is_the_one_that_it_was_trained_with() -> None:
-    student, teacher, batch = unet(), unet(bottleneck=2).eval(), batch_of()
+    student, teacher, batch = unet(), unet(bottleneck=2).eval(), batch_of(2, 2000)
     method = objective(student, teacher, side="teacher").methods["cosine"]
     assert (method.student_taps, method.teacher_taps) == (("latent",), ("latent.bottleneck",))
     shown = Teacher(teacher)(batch, ["latent", "latent.bottleneck"])

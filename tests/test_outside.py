@@ -22,6 +22,7 @@ from helpers.runs import interrupt_at, same_weights
 from sordino import models
 from sordino.audio import sound_files
 from sordino.cli.main import main
+from sordino.conformance.methods import batch_of
 from sordino.distill.methods import METHODS
 from sordino.distill.teachers import ExternalTeacher
 from sordino.errors import InputError
@@ -34,7 +35,6 @@ from sordino.losses import LOSSES
 from sordino.plugins.catalogue import function
 from sordino.plugins.import_string import is_name
 from sordino.training import Objective, read_log
-from sordino.types import Batch
 
 RATE = 16000
 HERE = __name__
@@ -209,12 +209,6 @@ def test_a_model_from_elsewhere_on_the_command_line(
 # A teacher
 
 
-def batch_of(samples: int = 4000) -> Batch:
-    clean = torch.from_numpy(white(2, samples, seed=1))
-    noisy = clean + torch.from_numpy(white(2, samples, seed=2))
-    return Batch(noisy, clean, torch.full((2,), samples), ("first", "second"))
-
-
 def recipe(teacher: dict[str, Any], **changes: Any) -> dict[str, Any]:
     values: dict[str, Any] = {
         "data": SOUND,
@@ -228,7 +222,7 @@ def recipe(teacher: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def test_the_target_is_what_the_function_says() -> None:
-    batch = batch_of()
+    batch = batch_of(4000)
     before = batch.noisy.clone()
 
     def meddle(noisy: np.ndarray) -> np.ndarray:
@@ -250,7 +244,7 @@ def test_the_function_computes_as_it_would_anywhere_else() -> None:
         return noisy
 
     with torch.autocast("cpu", torch.bfloat16):
-        ExternalTeacher(run, "theirs", RATE)(batch_of())
+        ExternalTeacher(run, "theirs", RATE)(batch_of(4000))
     assert seen == [(False, False)] * 2
 
 
@@ -264,7 +258,7 @@ def test_the_function_computes_as_it_would_anywhere_else() -> None:
 )
 def test_a_target_that_is_none_is_reported(run: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        ExternalTeacher(run, "theirs", RATE)(batch_of())
+        ExternalTeacher(run, "theirs", RATE)(batch_of(4000))
 
 
 @pytest.mark.parametrize("kind", ["onnx", "callable"])
@@ -272,7 +266,7 @@ def test_a_model_from_elsewhere_teaches(tmp_path: Path, kind: str) -> None:
     model = str(foreign(tmp_path / "theirs.onnx")) if kind == "onnx" else f"{HERE}:halve"
     values = recipe({kind: model})
     objective = build_trainer(read(values), tmp_path / "built").objective
-    student, batch = models.create("manner-s", hidden=2, depth=3), batch_of()
+    student, batch = models.create("manner-s", hidden=2, depth=3), batch_of(4000)
     total, terms = objective(student, batch)
     expected = LOSSES["l1"]()(0.5 * batch.noisy, student(batch.noisy), batch.noisy).mean()
     assert terms.keys() == {"kd/output"}
@@ -318,7 +312,7 @@ def test_methods_on_features_refuse_before_training_starts(tmp_path: Path, metho
     assert not (tmp_path / "run").exists()
     teacher = ExternalTeacher(halve, "theirs", RATE)
     with pytest.raises(InputError, match="tap latent: theirs has no such tap"):
-        teacher(batch_of(), ["latent"])
+        teacher(batch_of(4000), ["latent"])
     with pytest.raises(InputError, match="works at 8000 Hz; expected 16000 Hz"):
         Objective(
             {}, {"output": METHODS["output"]()}, models.create("manner-s"), ExternalTeacher(halve, "theirs", 8000)

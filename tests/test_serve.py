@@ -21,6 +21,7 @@ import pytest
 import soundfile
 
 from helpers.attacks import ATTACKS, attack
+from helpers.noise import hiss
 from sordino.assets import DEFAULT_STUDENT
 from sordino.cli.main import main
 from sordino.inference.files import enhance_file
@@ -126,14 +127,14 @@ def enhanced(address: str, source: Path) -> tuple[str, bytes]:
         client.close()
 
 
-def noise(path: Path, seconds: float, seed: int = 0, rate: int = 16000) -> Path:
-    soundfile.write(path, 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * rate)), rate)
+def write_noise(path: Path, seconds: float, seed: int = 0) -> Path:
+    soundfile.write(path, hiss(seconds, seed=seed, level=0.1), 16000)
     return path
 
 
 @pytest.mark.slow
 def test_twenty_uploads_at_once_are_all_enhanced_and_none_is_kept(server: Server, tmp_path: Path) -> None:
-    sources = [noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(AT_ONCE)]
+    sources = [write_noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(AT_ONCE)]
     answers, grown_mib = [], []
     # Allocators grow for some rounds, on one machine longer than on another; kept uploads grow with every round.
     while not grown_mib or (min(grown_mib) >= KEPT_MIB_EACH * AT_ONCE and len(grown_mib) < ROUNDS):
@@ -173,14 +174,14 @@ def test_a_text_file_named_wav_is_reported_in_one_sentence(server: Server, tmp_p
 def test_a_tab_closed_in_the_middle_stops_the_work_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
     before = server.resident_mib()
     client = visit(server.address)
-    recording = dropped(noise(tmp_path / "long.flac", 500))
+    recording = dropped(write_noise(tmp_path / "long.flac", 500))
     client.predict(recording, api_name="/admit")
     job = client.submit(recording, "manner-s-1.5gf", WITHOUT_LIMIT_DB, api_name="/enhance")
     wait_until(lambda: job.status().code.name in ("PROCESSING", "PROGRESS"))
     assert server.left()
     client.close()
     wait_until(lambda: not server.left())
-    answer, content = enhanced(server.address, noise(tmp_path / "next.wav", 1))  # whose turn has come
+    answer, content = enhanced(server.address, write_noise(tmp_path / "next.wav", 1))  # whose turn has come
     assert content, answer
     wait_until(lambda: not server.left())
     wait_until(lambda: server.resident_mib() < before + SPARE_MIB)
@@ -199,7 +200,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(server: Server) -> None:
 
 
 def test_twenty_attackers_are_refused_beside_five_users_who_are_all_answered(server: Server, tmp_path: Path) -> None:
-    sources = [noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(5)]
+    sources = [write_noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(5)]
     before, names = server.resident_mib(), list(ATTACKS)
     with ThreadPoolExecutor(len(names) + len(sources)) as pool:
         attacks = [pool.submit(attack, server.address, name) for name in names]

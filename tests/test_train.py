@@ -15,13 +15,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 import sordino
-from helpers.recipes import MANNER, SOUND, UNET, settings
+from helpers.recipes import MANNER, SOUND, UNET, batch_of, settings
 from helpers.recipes import recipe as of_unets
 from helpers.runs import interrupt_at, same_weights, timeless
 from sordino import models
 from sordino.data.base import Segments
-from sordino.data.loader import loader
-from sordino.data.sources import Synthetic
 from sordino.distill.methods import METHODS
 from sordino.distill.teachers import Teacher
 from sordino.errors import InputError
@@ -344,10 +342,6 @@ def test_too_little_data_is_reported(tmp_path: Path) -> None:
 def test_unfinished_last_line_of_a_log_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text(json.dumps({"step": 1, "total": 2.0}) + '\n{"step": 2, "to')
     assert read_log(tmp_path) == [{"step": 1, "total": 2.0}]
-
-
-def batch_of(seconds: float = 0.5) -> Batch:
-    return next(iter(loader(Synthetic(segment_s=seconds).train(0), 2, 0, 0)))
 
 
 def test_total_is_the_weighted_sum() -> None:
