@@ -27,23 +27,23 @@ def new(given: Namespace) -> Answer:
     if out.exists():
         raise InputError(out, "is there already", hint="name another file with -o")
     with Display() as show:
-        found = survey(given.folder, show)
-    recipe = draft(found, given.student, given.teacher)
+        surveyed = survey(given.folder, show)
+    recipe = draft(surveyed, given.student, given.teacher)
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-    write_text(out, f"# {ROADS[found.layout.kind]}. docs/settings.md explains every line.\n{text}")
-    lines = [f"{given.folder}: {ROADS[found.layout.kind]}", *map(_line, found.folders), *_advice(found)]
-    lines += [f"\n{out} is written. Next:", *(f"  {command}" for command in commands(found, out, recipe))]
-    return {"recipe": str(out), "kind": found.layout.kind, "values": recipe}, "\n".join(lines)
+    write_text(out, f"# {ROADS[surveyed.layout.kind]}. docs/settings.md explains every line.\n{text}")
+    lines = [f"{given.folder}: {ROADS[surveyed.layout.kind]}", *map(_line, surveyed.folders), *_advice(surveyed)]
+    lines += [f"\n{out} is written. Next:", *(f"  {command}" for command in commands(surveyed, out, recipe))]
+    return {"recipe": str(out), "kind": surveyed.layout.kind, "values": recipe}, "\n".join(lines)
 
 
-def commands(found: Survey, recipe: Path, values: Mapping[str, Any]) -> list[str]:
+def commands(surveyed: Survey, recipe: Path, values: Mapping[str, Any]) -> list[str]:
     """The commands that lead from the folder to an enhanced recording."""
     from sordino.experiments.draft import prepared
 
-    root = found.layout.root
-    home, best = prepared(root, found), f"{values['out']}/best.safetensors"
+    root = surveyed.layout.root
+    home, best = prepared(root, surveyed), f"{values['out']}/best.safetensors"
     first = [f"sordino data prepare {root} {home}"] if home != root else []
-    scored = [] if found.layout.kind == "noisy" else [f"sordino evaluate {best}"]
+    scored = [] if surveyed.layout.kind == "noisy" else [f"sordino evaluate {best}"]
     return [
         *first,
         f"sordino data check {home}",
@@ -63,10 +63,10 @@ def _line(folder: Folder) -> str:
     return f"  {folder.split:6} {folder.content:6} {counts}"
 
 
-def _advice(found: Survey) -> list[str]:
+def _advice(surveyed: Survey) -> list[str]:
     """List the warnings that matter before training."""
-    advice = [f"cannot be read: {reason}" for folder in found.folders for reason in folder.unreadable]
-    for folder in found.folders:
+    advice = [f"cannot be read: {reason}" for folder in surveyed.folders for reason in folder.unreadable]
+    for folder in surveyed.folders:
         if folder.content == "clean" and folder.split in ("speech", "train") and folder.seconds < LITTLE_SPEECH_S:
             advice.append("little speech: less than ten minutes. docs/data.md names public corpora to put beside it")
         if folder.content == "noise" and 0 < folder.sources < 8:

@@ -76,10 +76,13 @@ def study(given: Namespace) -> Answer:
 
         with Display() as show:
             show.status(f"{given.study}: {len(runs)} runs; looking for their recordings and checkpoints")
-            found = planned(plan, runs)
+            planned_runs = planned(plan, runs)
             if given.try_each:
-                found = tried(runs, found, show.status)
-        return {"runs": [one._asdict() for one in found], "ok": not any(one.obstacle for one in found)}, _planned(found)
+                planned_runs = tried(runs, planned_runs, show.status)
+        return {
+            "runs": [one._asdict() for one in planned_runs],
+            "ok": not any(one.obstacle for one in planned_runs),
+        }, _planned(planned_runs)
     from sordino.experiments.study import run_all
 
     with Display() as show:
@@ -87,20 +90,20 @@ def study(given: Namespace) -> Answer:
     return {name: [asdict(row) for row in rows] for name, rows in tables.items()}, text
 
 
-def _planned(found: Sequence[Planned]) -> str:
+def _planned(planned_runs: Sequence[Planned]) -> str:
     """The runs of a study as text, and each obstacle once, with the number of runs that it stops."""
     from sordino.report.table import Table
 
-    rows = [[one.scenario, one.method, str(one.seed), one.state, one.folder] for one in found]
-    hindered = Counter(one.obstacle for one in found if one.obstacle)
-    notes = [f"{count} of {len(found)} runs would fail: {obstacle}" for obstacle, count in hindered.items()]
-    states = Counter("done" if one.state == "done" else "to do" for one in found)
+    rows = [[one.scenario, one.method, str(one.seed), one.state, one.folder] for one in planned_runs]
+    hindered = Counter(one.obstacle for one in planned_runs if one.obstacle)
+    notes = [f"{count} of {len(planned_runs)} runs would fail: {obstacle}" for obstacle, count in hindered.items()]
+    states = Counter("done" if one.state == "done" else "to do" for one in planned_runs)
     notes.append(", ".join(f"{count} {state}" for state, count in states.items()))
-    timed = {one[:2]: one for one in found if one.hours is not None}
+    timed = {one[:2]: one for one in planned_runs if one.hours is not None}
     for one in timed.values():
         notes.append(f"{'/'.join(one[:2])}: {one.seconds_per_step:.2g} s a step, {one.hours:.2g} hours a run")
     if timed:
-        hours = sum(one.hours or 0.0 for one in found)
+        hours = sum(one.hours or 0.0 for one in planned_runs)
         notes.append(f"{hours:.2g} hours for all that are to do, from their start and one after another")
     return Table.of(["scenario", "method", "seed", "state", "folder"], rows, notes).to_text().rstrip()
 

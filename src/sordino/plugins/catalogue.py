@@ -71,10 +71,10 @@ def find(kind: Kind, name: str, known: Mapping[str, Any], suits: Callable[[Any],
     word = target(kind, name, known)
     if word is None:
         return known[name]
-    found = attribute(word)
-    if not suits(found):
-        raise InputError(f"{kind} {name}", f"is {_described(found)}", expected)
-    return found
+    member = attribute(word)
+    if not suits(member):
+        raise InputError(f"{kind} {name}", f"is {_described(member)}", expected)
+    return member
 
 
 def is_known(kind: Kind, name: str, known: Collection[str]) -> bool:
@@ -119,10 +119,10 @@ def function(word: str) -> Callable[..., Any]:
     Raises:
         InputError: as ``attribute`` does, or nothing that can be called.
     """
-    found = attribute(word)
-    if not callable(found):
-        raise InputError(word, f"is a {type(found).__name__}", "something that can be called")
-    return found
+    member = attribute(word)
+    if not callable(member):
+        raise InputError(word, f"is a {type(member).__name__}", "something that can be called")
+    return member
 
 
 @cache
@@ -132,6 +132,6 @@ def added_names() -> dict[Kind, dict[str, EntryPoint]]:
     return {kind: {one.name: one for one in every.select(group=group)} for kind, group in KINDS.items()}
 
 
-def _described(found: Any) -> str:
-    kind = "a class" if isinstance(found, type) else f"a {type(found).__name__}"
-    return f"{kind} {getattr(found, '__qualname__', '')}".rstrip()
+def _described(member: Any) -> str:
+    kind = "a class" if isinstance(member, type) else f"a {type(member).__name__}"
+    return f"{kind} {getattr(member, '__qualname__', '')}".rstrip()

@@ -138,19 +138,19 @@ def open_trackers(names: Sequence[str], folder: Path, step: int, recipe: Mapping
     known: dict[str, str] = {}
     if step and path.is_file():
         known = read_json(path, dict[str, str], "record of trackers", "remove the file, to begin new records")
-    found: dict[str, Tracker] = {}
+    trackers_by_name: dict[str, Tracker] = {}
     try:
         for name in names:
-            if name not in found:
-                found[name] = TRACKERS[name](folder, step, known.get(name), recipe)
+            if name not in trackers_by_name:
+                trackers_by_name[name] = TRACKERS[name](folder, step, known.get(name), recipe)
     except InputError as error:
-        for tracker in found.values():
+        for tracker in trackers_by_name.values():
             tracker.close(error)
         raise
-    ids = known | {name: tracker.id for name, tracker in found.items() if tracker.id is not None}
+    ids = known | {name: tracker.id for name, tracker in trackers_by_name.items() if tracker.id is not None}
     if ids:
         write_json(path, ids)
-    return list(found.values())
+    return list(trackers_by_name.values())
 
 
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

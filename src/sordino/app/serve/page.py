@@ -113,11 +113,11 @@ def _compare_tab(service: Service) -> None:
 
     def compare(one, other, names, blind, before, request: gr.Request, progress=gr.Progress()):  # noqa: B008
         try:
-            found, after = service.compare(_session(request), (one, other), names, blind, before, _steps(progress))
+            result, after = service.compare(_session(request), (one, other), names, blind, before, _steps(progress))
         except (InputError, Left) as error:
             return _shown(error), before, gr.skip(), gr.skip(), ""
         choices = [*list(LETTERS)[: len(names)], NEITHER]
-        return found, after, gr.update(choices=choices, value=None), gr.update(visible=blind), ""
+        return result, after, gr.update(choices=choices, value=None), gr.update(visible=blind), ""
 
     def count(letter: str | None, before: BlindTest) -> tuple[BlindTest, str]:
         try:
@@ -140,8 +140,8 @@ def _recording(label: str, service: Service) -> gr.Audio:
         return _answer(lambda: service.admit(_session(request), upload))
 
     recording = gr.Audio(sources=["upload", "microphone"], type="filepath", label=label, editable=False, buttons=[])
-    found = _html()
-    recording.change(admit, recording, found, concurrency_limit=None, show_progress="hidden")
+    result = _html()
+    recording.change(admit, recording, result, concurrency_limit=None, show_progress="hidden")
     return recording
 
 
