@@ -156,8 +156,8 @@ def figures(clean: np.ndarray, noisy: np.ndarray, output: np.ndarray) -> tuple[f
         energy in frames with speech over that of clean, and the ratio of clean to what differs from it.
     """
     whole, wanted, before, after = power(clean), in_band(clean), in_band(noisy), in_band(output)
-    heard = whole.sum(axis=1)
-    speech, pauses = heard > 1e-4 * heard.max(), heard == 0
+    energy = whole.sum(axis=1)
+    speech, pauses = energy > 1e-4 * energy.max(), energy == 0
     distance = decibels(wanted[speech]) - decibels(after[speech])
     lsd = np.sqrt(np.square(distance).mean(axis=1)).mean()
     wrong = in_band(output - clean).sum()

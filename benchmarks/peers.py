@@ -180,9 +180,9 @@ def _prepare(name: str, way: str, path: str, noisy: np.ndarray) -> Ready:
 
 def _of_file(path: Path, network: Enhancer, sound: Sequence[np.ndarray]) -> tuple[str, str, str]:
     """Size, seconds from the words typed to the file enhanced, and the slow end of a stream's blocks."""
-    noisy, heard = path.parent / "noisy.wav", path.parent / "enhanced.wav"
+    noisy, enhanced = path.parent / "noisy.wav", path.parent / "enhanced.wav"
     sound_files.write(noisy, np.resize(sound[0], 3 * network.sample_rate), network.sample_rate)
-    words = [sys.executable, "-m", "sordino", "enhance", str(noisy), "-o", str(heard), "--model", str(path)]
+    words = [sys.executable, "-m", "sordino", "enhance", str(noisy), "-o", str(enhanced), "--model", str(path)]
     taken = []
     for _ in range(STARTS):
         started = time.perf_counter()

@@ -121,7 +121,7 @@ def trained(checkpoint: Path) -> dict[str, Any]:
     training = {"steps": about["step"], **taken, "recipe": about["recipe"]}
     learnt = trained_on({"about": about})
     training |= {loss: loss in learnt for loss in DIFFERENTIABLE}
-    if "before" in about:  # a checkpoint that shipped, whose runs are gone: what its card told is in its header
+    if "before" in about:  # a checkpoint that shipped, whose runs are gone: what its card reported is in its header
         return training | {"before": about["before"]}
     begun = about["recipe"]["model"].get("checkpoint")
     return training | ({"before": trained(Path(begun))} if begun else {})
@@ -154,10 +154,10 @@ def quantise(checkpoint: Path, graph: Path, recipe: dict[str, Any]) -> str:
     return f"{done.attempts[-1]}, judged on the {len(items)} mixtures of the validation ({done.score:.3f} in float)"
 
 
-def _recipe(leg: dict[str, Any]) -> str:
+def _recipe(run: dict[str, Any]) -> str:
     """The title of a run, and its folder where its recipe names one: that of a study's run does not."""
-    out = leg["recipe"].get("out")
-    return leg["recipe"]["title"] + (f" ({out})" if out else "")
+    out = run["recipe"].get("out")
+    return run["recipe"]["title"] + (f" ({out})" if out else "")
 
 
 def page(card: dict) -> str:
@@ -176,11 +176,11 @@ def page(card: dict) -> str:
     )
     eight_bits = f"* **8 bits:** {card['int8']}.\n" if card["int8"] else ""
     recipe = yaml.safe_dump(json.loads(json.dumps(card["training"]["recipe"])), sort_keys=False)
-    legs = [card["training"]]
-    while "before" in legs[-1]:
-        legs.append(legs[-1]["before"])
-    hours = sum(leg["hours"] for leg in legs)
-    earlier = "".join(f"\n  Before it: {leg['steps']} steps, {_recipe(leg)}." for leg in legs[1:])
+    runs = [card["training"]]
+    while "before" in runs[-1]:
+        runs.append(runs[-1]["before"])
+    hours = sum(run["hours"] for run in runs)
+    earlier = "".join(f"\n  Before it: {run['steps']} steps, {_recipe(run)}." for run in runs[1:])
     learnt = "".join(f"\n\n{note}" for note in card_notes({card["name"]: card}))
     return f"""# {card["name"]}
 

@@ -48,7 +48,7 @@ def main() -> None:
 
 def measure(streamers: dict[str, sordino.Streamer], noisy: np.ndarray, hop: int) -> dict[str, np.ndarray]:
     """Feed all streamers in turn; seconds of processor time of each block, once their outputs were found to agree."""
-    said: dict[str, list[np.ndarray]] = {name: [] for name in streamers}
+    outputs: dict[str, list[np.ndarray]] = {name: [] for name in streamers}
     spent: dict[str, list[float]] = {name: [] for name in streamers}
     blocks = np.split(noisy, range(hop, len(noisy), hop))
     # In turn, but not block by block: each would find the processor's caches full of the other.
@@ -56,9 +56,9 @@ def measure(streamers: dict[str, sordino.Streamer], noisy: np.ndarray, hop: int)
         for name, streamer in streamers.items():
             for block in turn:
                 began = time.thread_time()
-                said[name].append(streamer.feed(block))
+                outputs[name].append(streamer.feed(block))
                 spent[name].append(time.thread_time() - began)
-    first, *others = (np.concatenate(blocks) for blocks in said.values())
+    first, *others = (np.concatenate(blocks) for blocks in outputs.values())
     difference = max(float(np.abs(first - other).max()) for other in others)
     if difference > TOLERANCE:
         raise SystemExit(f"the outputs differ by {difference:.2g}")

@@ -41,7 +41,7 @@ def shared() -> Path:
 @pytest.fixture
 def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for code of the user's, of which nothing is known and nothing stays imported."""
-    monkeypatch.setattr(metrics, "_found", {})
+    monkeypatch.setattr(metrics, "imported", {})
     yield tmp_path
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):

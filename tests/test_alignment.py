@@ -79,16 +79,16 @@ def test_evaluate_tells_of_both_in_a_line_each_and_measures_with_the_lag_taken_o
         write(tmp_path / "noisy" / f"{number}.wav", mixed(clean, 15), RATE)
         write(tmp_path / "clean" / f"{number}.wav", reference, RATE)
     folders, how = (tmp_path / "noisy", tmp_path / "clean"), {"metrics": ("si_sdr_db",), "workers": 0}
-    with pytest.warns(UserWarning, match="references") as told:
+    with pytest.warns(UserWarning, match="references") as warned:
         late = sordino.evaluate(None, folders, **how).values("si_sdr_db")
-    lines = [str(one.message) for one in told]
+    lines = [str(one.message) for one in warned]
     assert len(lines) == 2
     assert "2 of 4 references are late or early" in lines[0]
     assert "1.00 ms (16 samples) too late; --align lag" in lines[0]
     assert "1 of 4 references seem to belong to another recording, 3 first" in lines[1]
-    with pytest.warns(UserWarning, match="references") as told:
+    with pytest.warns(UserWarning, match="references") as warned:
         scores = sordino.evaluate(None, folders, align="lag", **how)
-    assert ["another recording" in str(one.message) for one in told] == [True]
+    assert ["another recording" in str(one.message) for one in warned] == [True]
     assert scores.metadata["lags"] == {"1": -16, "2": -16}
     shifted = scores.values("si_sdr_db")
     assert late["0"] == shifted["0"] == pytest.approx(15, abs=0.5)

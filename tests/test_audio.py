@@ -1,4 +1,4 @@
-"""Sound in and out, mixing and tempo: closed forms, round trips, and what is said of files that are no use."""
+"""Sound in and out, mixing and tempo: closed forms, round trips, and the messages about files of no use."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_compact_reading_is_exact(tmp_path):
         np.testing.assert_array_equal(read_compact(tmp_path / name), read_segment(tmp_path / name))
 
 
-def test_too_loud_sound_is_turned_down_and_told(tmp_path):
+def test_too_loud_sound_is_turned_down_and_reported(tmp_path):
     loud = tone(level=2.0)
     gain_db = write(tmp_path / "a.wav", loud, 16000)
     assert gain_db == pytest.approx(-20 * math.log10(np.abs(loud).max()))
@@ -123,13 +123,13 @@ def test_listing_is_sorted_recursive_and_skips_the_rest(tmp_path):
 # ---- files that are no use
 
 
-def test_bad_files_are_told_in_one_line_each(tmp_path):
+def test_bad_files_are_reported_in_one_line_each(tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "text.wav").write_text("this is not a recording\n" * 20)
     (tmp_path / "folder.wav").mkdir()
     soundfile.write(tmp_path / "none.wav", np.zeros(0, dtype=np.float32), 16000)
     soundfile.write(tmp_path / "nan.wav", np.array([0, np.nan, 0], dtype=np.float32), 16000, "FLOAT")
-    told = {
+    expected = {
         "absent.wav": "no such file",
         "empty.wav": "0 bytes",
         "text.wav": "cannot be read as audio",
@@ -137,7 +137,7 @@ def test_bad_files_are_told_in_one_line_each(tmp_path):
         "none.wav": "0 frames",
         "nan.wav": "NaN or infinite",
     }
-    for name, words in told.items():
+    for name, words in expected.items():
         with pytest.raises(InputError, match=words) as caught:
             read(tmp_path / name)
         assert str(caught.value).startswith(str(tmp_path / name))
@@ -154,7 +154,7 @@ def test_a_cut_flac_is_damaged_not_silently_shorter(tmp_path):
         read(tmp_path / "a.flac")
 
 
-def test_what_cannot_be_written_is_told(tmp_path):
+def test_what_cannot_be_written_is_reported(tmp_path):
     audio = tone()
     with pytest.raises(InputError, match="unknown suffix"):
         write(tmp_path / "a.xyz", audio, 16000)

@@ -226,8 +226,8 @@ def test_recorded_rooms_obey_the_reference_too(folders: Path, tmp_path: Path) ->
     assert dry.clean is not None
     scale = np.abs(dry.noisy).max() / np.abs(wet.noisy).max()
     np.testing.assert_allclose(dry.noisy, wet.noisy * scale, atol=1e-4)
-    heard, _ = reverberate(dry.clean, response / 10)
-    assert np.corrcoef(heard, wet.noisy)[0, 1] > 0.999
+    reverberant, _ = reverberate(dry.clean, response / 10)
+    assert np.corrcoef(reverberant, wet.noisy)[0, 1] > 0.999
 
 
 @settings(max_examples=40, deadline=None)

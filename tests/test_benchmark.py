@@ -1,4 +1,4 @@
-"""What models cost, beside the paper: every network once, and nothing told that is not known."""
+"""What models cost, beside the paper: every network once, and nothing that is not known."""
 
 from __future__ import annotations
 
@@ -176,9 +176,9 @@ def test_bench_on_the_command_line(
     assert printed.startswith("| Model")
     assert "FLOPs, paper (G), printed" in printed
     main(["bench", "--all", "--counts", "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert [line["title"] for line in told["models"]] == [row.title for row in counted]
-    assert told["models"][0]["printed"]["name"] == "MANNER-B-Teacher"
+    answer = json.loads(capsys.readouterr().out)
+    assert [line["title"] for line in answer["models"]] == [row.title for row in counted]
+    assert answer["models"][0]["printed"]["name"] == "MANNER-B-Teacher"
     main(["bench", f"{__name__}:unchanged", "--counts"])
     assert "parameters               unknown\n" in capsys.readouterr().out
     for words in (["bench"], ["bench", "valentini/manner-s-1.5gf", "--all"]):

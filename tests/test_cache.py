@@ -159,7 +159,7 @@ def test_an_estimate_that_nobody_declared_to_read_is_not_a_number(tmp_path: Path
     method = ready("mvat", student, teacher, batch)
     cached = kept(tmp_path, teacher, method, batch=batch)
     assert cached(batch, method.teacher_taps).wave.isnan().all()
-    # Asked for nothing else, it comes from the teacher; so does all that is said of speech of another length.
+    # Asked for nothing else, it comes from the teacher; so does the answer to speech of another length.
     assert torch.equal(cached(batch).wave, teacher(batch).wave)
     assert torch.equal(cached(other, method.teacher_taps[:1]).wave, teacher(other).wave)
     assert len(answers(tmp_path)) == len(batch.ids)
@@ -232,7 +232,7 @@ def test_a_function_that_answers_otherwise_is_found_out(tmp_path: Path) -> None:
         kept(tmp_path, times(0.6), method, batch=batch, verify=True)
 
 
-def test_a_damaged_answer_is_told(tmp_path: Path) -> None:
+def test_a_damaged_answer_is_reported(tmp_path: Path) -> None:
     teacher, batch, method = pair()[1], batch_of(), METHODS["output"]()
     cached = kept(tmp_path, teacher, method, batch=batch)
     cached(batch)

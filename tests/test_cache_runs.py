@@ -103,10 +103,10 @@ def test_a_run_with_a_cache_is_the_live_run_and_the_next_one_needs_no_teacher(
     run.train(recipe(checkpoint, None), out=tmp_path / "live")
     # Two epochs are the same but for half precision, which each step of Adam carries on; from then on, the live run has
     # new draws.
-    for step, (ours, theirs) in enumerate(
+    for step, (cached, live) in enumerate(
         zip(timeless(tmp_path / "first")[:4], timeless(tmp_path / "live"), strict=False)
     ):
-        assert ours == pytest.approx(theirs, rel=3e-4 if step == 0 else 1e-3)
+        assert cached == pytest.approx(live, rel=3e-4 if step == 0 else 1e-3)
     monkeypatch.setattr(models, "load", never)
     run.train(recipe(checkpoint, cache), out=tmp_path / "second")
     assert same_weights(tmp_path / "first", tmp_path / "second")
@@ -124,8 +124,8 @@ def test_partly_labelled_data_are_cached_too(tmp_path: Path) -> None:
         values = recipe(checkpoint, cache, **changes)
         values["train"] |= {"steps": 4, "validate_every": 100}
         run.train(values, out=tmp_path / name)
-    for ours, theirs in zip(timeless(tmp_path / "cached"), timeless(tmp_path / "live"), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-3)
+    for cached, live in zip(timeless(tmp_path / "cached"), timeless(tmp_path / "live"), strict=True):
+        assert cached == pytest.approx(live, rel=1e-3)
 
 
 def test_a_dry_run_with_a_cache_tells_its_size_and_leaves_no_trace(tmp_path: Path, checkpoint: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_dry_run_with_a_cache_tells_its_size_and_leaves_no_trace(tmp_path: Pat
         ({"checkpoint": "nowhere.safetensors", "cache": "somewhere"}, "no such file"),
     ],
 )
-def test_mistakes_are_told(section: dict[str, Any], message: str, tmp_path: Path, checkpoint: Path) -> None:
+def test_mistakes_are_reported(section: dict[str, Any], message: str, tmp_path: Path, checkpoint: Path) -> None:
     values = recipe(checkpoint, None)
     values["teacher"] |= section
     with pytest.raises(InputError, match=message):

@@ -130,7 +130,7 @@ def test_a_name_that_is_too_long_is_one_line(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full and a shell")
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         ("models > /dev/full", 2, "sordino: standard output: the disk is full; free some space and run again\n"),
         ("models >&-", 0, ""),
@@ -138,9 +138,9 @@ def test_a_name_that_is_too_long_is_one_line(
         ("enhance --stream >&-", 2, "sordino: standard output: is closed; expected sound; "),
     ],
 )
-def test_streams_that_are_full_or_closed(words: str, code: int, said: str) -> None:
+def test_streams_that_are_full_or_closed(words: str, code: int, message: str) -> None:
     done = subprocess.run(f"{sys.executable} -m sordino {words}", shell=True, capture_output=True, input="", text=True)
-    assert (done.returncode, done.stderr[: len(said)]) == (code, said)
+    assert (done.returncode, done.stderr[: len(message)]) == (code, message)
     assert len(done.stderr.splitlines()) <= 1
 
 

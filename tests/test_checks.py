@@ -78,7 +78,10 @@ class Stretching(AttentionTransfer):
     """Brings one map to the length of the other, whatever samples their frames stand for."""
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        pairs = [attention_distance(student.feats[ours], teacher.feats[theirs]) for ours, theirs in self.pairs]
+        pairs = [
+            attention_distance(student.feats[student_tap], teacher.feats[teacher_tap])
+            for student_tap, teacher_tap in self.pairs
+        ]
         return torch.stack(pairs).sum()
 
 

@@ -69,7 +69,7 @@ def test_a_checkpoint_whose_header_lies_is_one_line(tmp_path: Path, key: str, va
     assert len(str(caught.value)) < 500
 
 
-def test_a_section_that_stands_twice_is_told(tmp_path: Path) -> None:
+def test_a_section_that_stands_twice_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("data: {name: synthetic}\nmodel: {name: unet}\ntrain: {steps: 7}\ntrain: {max_lr: 0.1}\n")
     with pytest.raises(InputError, match="line 4 has train again, which line 3 has already"):

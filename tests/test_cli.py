@@ -117,7 +117,7 @@ def test_missing_partner(here: Path, refused: Refused) -> None:
     assert "partner" in line
 
 
-def test_misspelt_keys_are_told_at_once(here: Path, refused: Refused) -> None:
+def test_misspelt_keys_are_reported_at_once(here: Path, refused: Refused) -> None:
     (here / "r.yaml").write_text(RECIPE.replace("hidden", "hiden").replace("batch_size", "batchsize"))
     line = refused("train", "r.yaml", "--train.stps", "3")
     assert "model.hiden: no such key; did you mean hidden?" in line
@@ -207,38 +207,38 @@ def test_json_is_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["models", "--json"])
     assert json.loads(capsys.readouterr().out)
     main(["bench", "valentini/manner-s-1.5gf", "--seconds", "0.5", "--repeats", "1", "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert told["parameters"] == 257785
-    assert told["flops_paper"] / 1e9 == pytest.approx(1.46, rel=0.01)
-    assert told["speed"]["median"] > 0
+    output = json.loads(capsys.readouterr().out)
+    assert output["parameters"] == 257785
+    assert output["flops_paper"] / 1e9 == pytest.approx(1.46, rel=0.01)
+    assert output["speed"]["median"] > 0
 
 
-def test_the_students_that_ship_are_told_with_their_figures(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_students_that_ship_are_reported_with_their_figures(capsys: pytest.CaptureFixture[str]) -> None:
     main(["models"])
     head, *rows = capsys.readouterr().out.splitlines()
-    told = {row.split("  ")[0]: row for row in rows}
+    output = {row.split("  ")[0]: row for row in rows}
     column = slice(head.index("PESQ-wb"), head.index("PESQ-wb") + len("PESQ-wb"))
     for name, card in shipped().items():
-        assert f"{card['parameters']:,}" in told[name]
-        assert float(told[name][column]) == round(card["scores"]["model"]["pesq_wb"], 3)
-        assert float(told["noisy input"][column]) == round(card["scores"]["noisy"]["pesq_wb"], 3)
+        assert f"{card['parameters']:,}" in output[name]
+        assert float(output[name][column]) == round(card["scores"]["model"]["pesq_wb"], 3)
+        assert float(output["noisy input"][column]) == round(card["scores"]["noisy"]["pesq_wb"], 3)
 
 
 @pytest.mark.parametrize("name", shipped())
 def test_a_student_shows_its_card(name: str, capsys: pytest.CaptureFixture[str], refused: Refused) -> None:
     main(["models", name])
-    told, card = capsys.readouterr().out, shipped()[name]
+    output, card = capsys.readouterr().out, shipped()[name]
     means, noisy = (card["scores"][whose] for whose in ("model", "noisy"))
     for figure in (f"{card['parameters']:,}", card["data"], card["licence"], f"{means['pesq_wb']:.3f}"):
-        assert figure in told
-    (worse,) = [line for line in told.splitlines() if line.startswith("Worse than the noisy input on average: ")]
+        assert figure in output
+    (worse,) = [line for line in output.splitlines() if line.startswith("Worse than the noisy input on average: ")]
     assert ("STOI" in worse) == (means["stoi"] < noisy["stoi"]) or "none of" in worse
     main(["models", name, "--json"])
     assert json.loads(capsys.readouterr().out) == card
     assert f"{name}x: does not ship; expected one of" in refused("models", f"{name}x")
 
 
-def test_a_folder_is_told_file_by_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_is_reported_file_by_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "in" / "deep").mkdir(parents=True)
     soundfile.write("in/a.wav", tone(0.5), RATE)
     soundfile.write("in/deep/b.flac", tone(0.25), RATE)
@@ -256,8 +256,8 @@ def test_a_folder_is_told_file_by_file(here: Path, capsys: pytest.CaptureFixture
 def test_a_student_that_ships_is_copied(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, suffixes in (("unet-24", (".onnx", ".stream.onnx")), ("manner-s-1.5gf-int8", (".onnx",))):
         main(["export", name, "-o", "student.onnx", "--json"])
-        told = json.loads(capsys.readouterr().out)
-        assert (told["copied"], told["stream_output"]) == (name, "student.stream.onnx" if suffixes[1:] else None)
+        output = json.loads(capsys.readouterr().out)
+        assert (output["copied"], output["stream_output"]) == (name, "student.stream.onnx" if suffixes[1:] else None)
         for suffix in suffixes:
             assert (here / f"student{suffix}").read_bytes() == student_file(name, suffix).read_bytes()
         nothing_written(here, *(f"student{suffix}" for suffix in suffixes))
@@ -276,7 +276,7 @@ def test_a_corpus_with_problems_leaves_with_1(here: Path, capsys: pytest.Capture
 
 def run_telling(file: Path, *words: str) -> None:
     """Run a command in this process; what it tells goes into a file."""
-    with file.open("w") as told, contextlib.redirect_stderr(told):
+    with file.open("w") as output, contextlib.redirect_stderr(output):
         main(words)
 
 
@@ -285,7 +285,7 @@ def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
         "data: {name: synthetic, segment_s: 0.5}\nmodel: {name: manner-s, hidden: 2, depth: 3}\n"
         "train: {steps: 100000, batch_size: 1, accelerator: cpu, workers: 0, threads: 1, log_every: 1}\n"
     )
-    process = copies().Process(target=run_telling, args=(here / "told", "train", "r.yaml", "--out", "run"))
+    process = copies().Process(target=run_telling, args=(here / "output", "train", "r.yaml", "--out", "run"))
     process.start()
     log = here / "run" / "log.jsonl"
     deadline = time.monotonic() + 120
@@ -293,22 +293,22 @@ def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
         time.sleep(0.2)
     os.kill(process.pid or 0, signal.SIGINT)
     process.join(60)
-    told = (here / "told").read_text()
-    assert process.exitcode == 130, told
-    assert told.splitlines()[-1] == "sordino: stopped"
+    output = (here / "output").read_text()
+    assert process.exitcode == 130, output
+    assert output.splitlines()[-1] == "sordino: stopped"
     assert (here / "run" / "state.pt").is_file()
     assert not list((here / "run").glob(".*"))
 
 
 @pytest.mark.parametrize(
-    ("said", "turns"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "x"}, None)]
+    ("variables", "turns"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "x"}, None)]
 )
 def test_threads_that_wait_soon_sleep_unless_the_user_says_how(
-    said: dict[str, str], turns: str | None, monkeypatch: pytest.MonkeyPatch
+    variables: dict[str, str], turns: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-        monkeypatch.setenv(name, said.get(name, ""))
-        if name not in said:
+        monkeypatch.setenv(name, variables.get(name, ""))
+        if name not in variables:
             monkeypatch.delenv(name)
     main(["models"])
     assert os.environ.get("GOMP_SPINCOUNT") == turns

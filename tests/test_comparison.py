@@ -46,7 +46,7 @@ def test_only_the_usual_evaluation_becomes_a_runs_scores(runs: list[Path]) -> No
     assert (runs[0] / SCORES).is_file()
 
 
-def test_runs_of_one_title_are_told_apart_and_the_noisy_input_comes_first(runs: list[Path], tmp_path: Path) -> None:
+def test_runs_of_one_title_are_kept_apart_and_the_noisy_input_comes_first(runs: list[Path], tmp_path: Path) -> None:
     rows, published = compare(runs, tmp_path / "report.html", examples=1)
     assert [row.name for row in rows] == ["noisy", f"a student ({runs[0]})", f"a student ({runs[1]})"]
     assert all(row.synthetic for row in rows[1:])

@@ -203,7 +203,7 @@ def broken_recording(_rng: np.random.Generator, index: int) -> Item:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_broken_recording_is_told_from_a_worker_too(workers: int) -> None:
+def test_a_broken_recording_is_reported_from_a_worker_too(workers: int) -> None:
     with pytest.raises(InputError, match=r"^take\d\.wav: holds NaN samples$"):
         next(loader(Segments(4, 0, broken_recording), 2, 0, 0, workers=workers))
 
@@ -228,10 +228,10 @@ def test_mixtures_hold_their_ratio_and_level(folders):
 def test_an_epoch_sweeps_over_all_speech(folders):
     source = sources.Mix(f"{folders}/clean", f"{folders}/noise", segment_s=1.0, augment=None)
     train = source.train(0)
-    heard = {train[0, index].id.partition("+")[0] for index in range(len(train))}
+    drawn = {train[0, index].id.partition("+")[0] for index in range(len(train))}
     held = {item.speaker for item in source.valid()}
     expected = {path.stem for path in audio_below(f"{folders}/clean") if path.parent.name not in held}
-    assert heard == expected
+    assert drawn == expected
     assert len(sources.Mix(f"{folders}/clean", f"{folders}/noise", epoch_size=7).train(0)) == 7
 
 
@@ -271,8 +271,8 @@ def test_one_voice_is_split_by_utterance_and_one_noise_is_refused(tmp_path):
     write(tmp_path / "noise" / "rain.wav", hiss(1, seed=52), 16000)
     source = sources.Mix(f"{tmp_path}/clean", f"{tmp_path}/noise", segment_s=0.5)
     train = source.train(0)
-    heard = {train[0, index].id.partition("+")[0] for index in range(len(train))}
-    assert heard.isdisjoint({item.id.partition("+")[0] for item in source.valid()})
+    drawn = {train[0, index].id.partition("+")[0] for index in range(len(train))}
+    assert drawn.isdisjoint({item.id.partition("+")[0] for item in source.valid()})
 
 
 def test_a_test_of_ones_own_noise_has_what_neither_training_nor_validation_has(tmp_path):
@@ -358,12 +358,12 @@ def test_excluded_names_and_unlisted_files_are_left_out(folders, tmp_path):
         ({"babble": 1.5}, "babble"),
     ],
 )
-def test_ranges_that_make_no_sense_are_told_at_once(arguments, words):
+def test_ranges_that_make_no_sense_are_reported_at_once(arguments, words):
     with pytest.raises(InputError, match=words):
         sources.Mix("clean", "noise", **arguments)
 
 
-def test_other_rates_and_missing_folders_are_told(folders, tmp_path):
+def test_other_rates_and_missing_folders_are_reported(folders, tmp_path):
     write(tmp_path / "a_1.wav", np.stack([hiss(1), hiss(1)]), 8000)
     with pytest.raises(InputError, match=r"8000 Hz; expected 16000 Hz; .*sordino data prepare"):
         Recordings([tmp_path / "a_1.wav"], 16000)
@@ -432,7 +432,7 @@ def test_leaks_between_the_sets_are_errors(valentini):
         sources.Valentini(str(valentini), speakers=30)
 
 
-def test_a_missing_partner_and_unequal_lengths_are_told(valentini):
+def test_a_missing_partner_and_unequal_lengths_are_reported(valentini):
     orphan = valentini / "noisy_trainset_28spk_wav" / "p226_001.wav"
     (valentini / "clean_trainset_28spk_wav" / "p226_001.wav").unlink()
     with pytest.raises(InputError, match=r"no partner.*1 of 6") as caught:
@@ -504,11 +504,11 @@ def test_dns_reads_its_layout(tmp_path, home):
 def test_the_embedded_corpus_says_what_it_is_and_shares_no_voice(embedded):
     assert embedded.synthetic
     train = embedded.train(0)
-    heard = {train[0, index].speaker for index in range(len(train))}
+    drawn = {train[0, index].speaker for index in range(len(train))}
     validated, tested = ({item.speaker for item in part()} for part in (embedded.valid, embedded.test))
-    assert heard.isdisjoint(validated)
-    assert (heard | validated).isdisjoint(tested)
-    assert len(heard) == 10
+    assert drawn.isdisjoint(validated)
+    assert (drawn | validated).isdisjoint(tested)
+    assert len(drawn) == 10
     assert not same(embedded.test()[0], sources.Synthetic(seed=1).test()[0])
 
 
@@ -560,7 +560,7 @@ def test_the_shared_corpus_is_split_as_its_readme_says():
     source = sources.Mix(
         str(CORPUS / "clean"), str(CORPUS / "noise"), exclude=("esc50-cc0",), segment_s=2.0, valid_items=8
     )
-    speech, noise = source._split
+    speech, noise = source.files
     assert not any("esc50-cc0" in path.parts for path, _ in noise)
     for path, split in speech:
         assert (split == "valid") == (zlib.crc32(path.parent.name.encode()) % 20 == 0)

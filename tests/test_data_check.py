@@ -37,7 +37,7 @@ def corpus(tmp_path) -> Path:
     return root
 
 
-def told(report: dict) -> set[tuple[str, str]]:
+def problems_of(report: dict) -> set[tuple[str, str]]:
     return {(problem["kind"], Path(problem["path"]).name) for problem in report["problems"]}
 
 
@@ -72,7 +72,7 @@ def test_every_fault_is_found_and_only_where_it_is(corpus, tmp_path):
     write(corpus / "clean" / "s6_b.flac", hiss(0.5, seed=66), 16000)
     write_pair(corpus / "test", "s7_b.wav", 77)
     report = check(corpus, fix=tmp_path / "fixed.csv")
-    assert told(report) == {
+    assert problems_of(report) == {
         ("unreadable", "s0_a.wav"),
         ("missing partner", "s1_a.wav"),
         ("length mismatch", "s2_a.wav"),
@@ -92,7 +92,7 @@ def test_every_fault_is_found_and_only_where_it_is(corpus, tmp_path):
 def test_a_noisy_file_that_is_its_clean_partner_is_a_duplicate(corpus):
     write(corpus / "noisy" / "s1_a.wav", read(corpus / "clean" / "s1_a.wav")[0], 16000)
     report = check(corpus)
-    assert told(report) == {("duplicate", "s1_a.wav")}
+    assert problems_of(report) == {("duplicate", "s1_a.wav")}
     assert "its clean partner" in report["problems"][0]["detail"]
 
 
@@ -109,7 +109,7 @@ def test_rendered_mixtures_of_one_part_are_no_faults(tmp_path):
 
 def test_two_files_of_one_name_are_both_seen(corpus):
     write(corpus / "noisy" / "s1_a.flac", hiss(0.5, seed=300), 16000)
-    assert ("missing partner", "s1_a.wav") in told(check(corpus))
+    assert ("missing partner", "s1_a.wav") in problems_of(check(corpus))
 
 
 def test_nan_and_empty_files_are_unreadable(corpus):
@@ -123,7 +123,7 @@ def test_nan_and_empty_files_are_unreadable(corpus):
 
 
 @pytest.mark.parametrize("empty", [("clean", "noise"), ("noise",)])
-def test_a_folder_without_recordings_is_told(tmp_path, empty):
+def test_a_folder_without_recordings_is_reported(tmp_path, empty):
     for name in ("clean", "noise"):
         (tmp_path / name).mkdir()
         if name not in empty:
@@ -140,8 +140,8 @@ def test_training_reads_the_fixed_manifest(corpus, tmp_path):
     check(corpus, fix=tmp_path / "fixed.csv")
     source = sources.Pairs(*folders, segment_s=0.5, manifest=str(tmp_path / "fixed.csv"))
     train = source.train(0)
-    heard = {train[0, index].id for index in range(len(train))} | {item.id for item in source.valid()}
-    assert heard == {f"s{number}_a" for number in range(8) if number != 1}
+    drawn = {train[0, index].id for index in range(len(train))} | {item.id for item in source.valid()}
+    assert drawn == {f"s{number}_a" for number in range(8) if number != 1}
 
 
 def test_flat_tops_are_clipping_and_sines_are_not():
@@ -181,7 +181,7 @@ def test_measured_figures_are_held_against_the_published(tmp_path):
     assert "1.97" in far["off"][0]
 
 
-def test_a_reference_that_is_late_or_of_another_recording_is_heard(tmp_path):
+def test_a_reference_that_is_late_or_of_another_recording_is_detected(tmp_path):
     for name, shift in (("a_0.wav", 16), ("b_0.wav", -400), ("c_0.wav", 0), ("d_0.wav", 0)):
         clean = speech(seed=ord(name[0]))
         write(tmp_path / "noisy" / name, clean + hiss(2.0, seed=ord(name[0])), 16000)
@@ -224,7 +224,7 @@ def test_a_valentini_test_set_that_is_off_is_not_ok(tmp_path):
 # ---- layouts and manifests
 
 
-def test_layouts_are_told_by_their_folders(tmp_path, corpus):
+def test_layouts_are_recognised_by_their_folders(tmp_path, corpus):
     def made(name: str, *folders: str) -> Path:
         for folder in folders:
             write(tmp_path / name / folder / "a.wav", hiss(0.1), 16000)
@@ -322,7 +322,7 @@ def test_bad_files_are_reported_and_the_rest_goes_on(raw, tmp_path):
         prepare(raw, tmp_path / "other", workers=2, damaged="refuse")
 
 
-def test_a_file_that_passes_full_scale_is_turned_down_and_told(raw, tmp_path):
+def test_a_file_that_passes_full_scale_is_turned_down_and_reported(raw, tmp_path):
     square = np.sign(hiss(0.3, rate=48000))
     write(raw / "loud.wav", square, 48000)
     result = prepare(raw, tmp_path / "out", workers=1)
@@ -349,7 +349,7 @@ def test_the_two_files_of_a_pair_are_turned_down_together(tmp_path):
     assert {path: path.read_bytes() for path in list_audio(out)} == before
 
 
-def test_a_file_that_is_cut_short_is_told_and_not_prepared(raw, tmp_path):
+def test_a_file_that_is_cut_short_is_reported_and_not_prepared(raw, tmp_path):
     whole = (raw / "deep" / "0.wav").read_bytes()
     (raw / "deep" / "0.wav").write_bytes(whole[: len(whole) // 2])
     result = prepare(raw, tmp_path / "out", workers=1)
@@ -392,7 +392,7 @@ def test_an_error_in_a_worker_process_arrives_whole(raw, tmp_path):
 # ---- recipes
 
 
-def test_a_recipe_is_told_over_whom_its_validation_and_test_are_spread(tmp_path, capsys):
+def test_a_check_of_a_recipe_reports_over_whom_its_validation_and_test_are_spread(tmp_path, capsys):
     for number in range(12):
         write(tmp_path / "clean" / f"s{number}" / "a.wav", hiss(0.5, seed=number), 16000)
     for number in range(9):
@@ -416,9 +416,9 @@ def test_a_recipe_is_told_over_whom_its_validation_and_test_are_spread(tmp_path,
     # One noise for all, and no test.
     exclude = ", ".join(f"n{number}.wav" for number in range(2, 9))
     main(["data", "check", str(recipe), f"data.exclude=[{exclude}]"])
-    told = capsys.readouterr().out
-    assert "warning: there is no test set: give test_noisy" in told
-    assert re.search(r"warning: valid: one noise recording, n[01], carries all 6 items", told)
+    output = capsys.readouterr().out
+    assert "warning: there is no test set: give test_noisy" in output
+    assert re.search(r"warning: valid: one noise recording, n[01], carries all 6 items", output)
 
     # A file that breaks behind its header is a problem; the others are still read.
     (tmp_path / "test" / "noisy").mkdir(parents=True)

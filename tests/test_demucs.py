@@ -181,19 +181,19 @@ def test_a_bare_state_is_read_off_its_shapes(case: str, tmp_path: Path) -> None:
 
 
 def test_every_argument_but_stride_and_rate_is_read_off_the_shapes(tmp_path: Path) -> None:
-    ours = Demucs(hidden=3, depth=4, kernel=6, growth=3)
+    network = Demucs(hidden=3, depth=4, kernel=6, growth=3)
     state = {
         name.replace("latent.", "lstm.")
         .replace(".down.", ".0.")
         .replace(".mix.", ".2." if name.startswith("encoder") else ".0.")
         .replace(".up.", ".2."): value
-        for name, value in ours.state_dict().items()
+        for name, value in network.state_dict().items()
     }
     torch.save({"model": {"state": state}, "optimizer": {}}, tmp_path / "wrapped.th")
     with pytest.warns(UserWarning, match="does not state"):
         loaded = models.load(tmp_path / "wrapped.th")
-    assert loaded.arguments == ours.arguments
-    assert torch.equal(loaded(noise(1, 900, seed=1)), ours(noise(1, 900, seed=1)))
+    assert loaded.arguments == network.arguments
+    assert torch.equal(loaded(noise(1, 900, seed=1)), network(noise(1, 900, seed=1)))
 
 
 @pytest.mark.parametrize("inside", [False, True])
@@ -211,7 +211,7 @@ def test_arguments_stated_without_a_class_are_followed(inside: bool, tmp_path: P
     assert torch.allclose(sampled, torch.tensor(REFERENCE[S2]["output"]), rtol=0, atol=1e-5)
 
 
-def test_what_is_assumed_of_a_state_that_says_nothing_is_told(tmp_path: Path) -> None:
+def test_what_is_assumed_of_a_state_that_says_nothing_is_reported(tmp_path: Path) -> None:
     state = package(S2)["state"]
     torch.save(state, tmp_path / "bare.th")
     with pytest.warns(UserWarning, match="does not state stride and resample.*taken for stride=4, resample=4"):
@@ -366,15 +366,15 @@ def test_a_stream_in_double_precision() -> None:
 
 
 @pytest.mark.parametrize("arguments", STREAMS[:3], ids=str)
-def test_nothing_beyond_the_latency_is_heard(arguments: dict[str, Any]) -> None:
+def test_nothing_beyond_the_latency_is_used(arguments: dict[str, Any]) -> None:
     network = strong(**arguments).double()
     noisy = noise(1, 2 * network.latency + 600, seed=1).double().requires_grad_()
     at = network.latency // network.hop * network.hop + 300
     # The last sample that a block completes: of all samples, it waits least for its block to end.
     for sample in (at, at // network.hop * network.hop - network.delay % network.hop - 1):
-        (heard,) = torch.autograd.grad(network(noisy)[0, sample], noisy)
-        assert heard[0, sample + network.latency :].abs().max() == 0
-        assert heard[0, :sample].abs().max() > 0
+        (influence,) = torch.autograd.grad(network(noisy)[0, sample], noisy)
+        assert influence[0, sample + network.latency :].abs().max() == 0
+        assert influence[0, :sample].abs().max() > 0
 
 
 def test_running_scale_is_the_root_mean_square_so_far() -> None:

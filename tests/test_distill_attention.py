@@ -53,15 +53,15 @@ def test_frequencies_become_channels_where_a_layer_has_none() -> None:
         (2, 30, 9),
         (2, 4, 11),
     ]
-    ours, theirs = same_size(*both)
-    assert (ours.shape, theirs.shape) == ((2, 3, 7, 4), (2, 5, 7, 4))
+    student_feature, teacher_feature = same_size(*both)
+    assert (student_feature.shape, teacher_feature.shape) == ((2, 3, 7, 4), (2, 5, 7, 4))
     assert [one.shape for one in shorten([*both, precise(2, 4, 11, level=0.5)], 8, 5)] == [
         (2, 3, 7, 4),
         (2, 5, 8, 5),
         (2, 4, 8),
     ]
-    ours, theirs = same_size(both[0], precise(2, 4, 11, level=0.5))
-    assert (ours.shape, theirs.shape) == ((2, 12, 7, 1), (2, 4, 7, 1))
+    student_feature, teacher_feature = same_size(both[0], precise(2, 4, 11, level=0.5))
+    assert (student_feature.shape, teacher_feature.shape) == ((2, 12, 7, 1), (2, 4, 7, 1))
 
 
 # ABC-KD
@@ -80,9 +80,9 @@ def test_abc_is_its_slow_version(shapes: str, values: Any) -> None:
     weights = softmax((np.einsum("bsd,btd->bst", queries, keys) + places) / np.sqrt(8))
     flat = all(one.ndim == 3 for one in teacher)
     total = 0.0
-    for s, ours in enumerate(student):
+    for s, student_feature in enumerate(student):
         for b in range(3):
-            own = slow_energy(ours[b].numpy())
+            own = slow_energy(student_feature[b].numpy())
             size = len(own), 1 if flat else own.shape[1]
             maps = [slow_resize(slow_energy(one[b].numpy()), *size) for one in teacher]
             maps = [unit(one) if values == "normalised" else one for one in maps]
@@ -101,11 +101,11 @@ def test_abc_on_projected_features_is_its_slow_version(shapes: str) -> None:
     assert isinstance(scheme, Compression)
     weights = scheme.weights(student, teacher).detach().numpy()
     total = 0.0
-    for s, ours in enumerate(student):
-        for t, theirs in enumerate(teacher):
+    for s, student_feature in enumerate(student):
+        for t, teacher_feature in enumerate(teacher):
             matrix = value(scheme, f"projections.{s * len(teacher) + t}.weight")[:, :, 0, 0]
             bias = value(scheme, f"projections.{s * len(teacher) + t}.bias")
-            one, other = (grid.numpy() for grid in same_size(ours, theirs))
+            one, other = (grid.numpy() for grid in same_size(student_feature, teacher_feature))
             for b in range(3):
                 projected = np.einsum("dc,cnf->dnf", matrix, one[b]) + bias[:, None, None]
                 total += weights[b, s, t] * np.sum((unit(projected) - unit(other[b])) ** 2)
@@ -178,13 +178,13 @@ def test_afd_is_its_slow_version(shapes: str, reduction: Any) -> None:
     logits = np.einsum("bstd,btd->bts", keys.reshape(3, 2, 3, 8), queries)
     weights = softmax((logits + value(scheme, "teacher_positions") @ value(scheme, "student_positions").T) / np.sqrt(8))
     flat, total = all(one.ndim == 3 for one in student), 0.0
-    for t, theirs in enumerate(teacher):
+    for t, teacher_feature in enumerate(teacher):
         for b in range(3):
-            goal = slow_energy(theirs[b].numpy())
+            goal = slow_energy(teacher_feature[b].numpy())
             widest = max(slow_planes(one).shape[3] for one in student)
             size = len(goal), 1 if flat else min(goal.shape[1], widest)
-            for s, ours in enumerate(student):
-                own = unit(slow_resize(slow_energy(ours[b].numpy()), *size))
+            for s, student_feature in enumerate(student):
+                own = unit(slow_resize(slow_energy(student_feature[b].numpy()), *size))
                 squares = (unit(slow_resize(goal, *size)) - own) ** 2
                 total += weights[b, t, s] * (squares.mean() if reduction == "mean" else squares.sum()) / 3
     assert method(*views(student, teacher), batch()).item() == pytest.approx(total, abs=1e-10)
@@ -223,9 +223,9 @@ def test_semckd_is_its_slow_version(shapes: str) -> None:
 
     weights = softmax(np.einsum("bsd,btd->bst", embed("queries", student), embed("keys", teacher)))
     total = 0.0
-    for s, ours in enumerate(student):
-        for t, theirs in enumerate(teacher):
-            one, other = same_size(*shorten([ours, theirs], 7, 3))
+    for s, student_feature in enumerate(student):
+        for t, teacher_feature in enumerate(teacher):
+            one, other = same_size(*shorten([student_feature, teacher_feature], 7, 3))
             assert max(one.shape[2] - 7, one.shape[3] - 3) <= 0
             projected = scheme.projections[s * len(teacher) + t](one).detach().numpy()
             for b in range(3):
@@ -262,16 +262,16 @@ def test_alp_is_its_slow_version(shapes: str) -> None:
     scheme = method.weighing
     assert isinstance(scheme, LayerProjection)
     every = [slow_planes(one) for one in same_axes(shorten([*student, *teacher], 7, 3))]
-    ours, theirs = every[:2], every[2:]
+    student_feature, teacher_feature = every[:2], every[2:]
     total, weights = 0.0, np.zeros((3, 2, 3))
-    for s, feature in enumerate(ours):
+    for s, feature in enumerate(student_feature):
         size = min(feature.shape[2], 7), min(feature.shape[3], 3)
         matrix, bias = value(scheme, f"maps.{s}.weight")[:, :, 0, 0], value(scheme, f"maps.{s}.bias")
         for b in range(3):
             small = np.stack([slow_resize(channel, *size) for channel in feature[b]])
             own = np.einsum("dc,cnf->dnf", matrix, small) + bias[:, None, None]
             states = []
-            for one in theirs:
+            for one in teacher_feature:
                 small = np.stack([slow_resize(channel, *size) for channel in one[b]])
                 states.append(np.einsum("dc,cnf->dnf", value(scheme, f"fixed_{one.shape[1]}"), small))
             products = [np.mean(np.sum(own * state, axis=0)) for state in states]

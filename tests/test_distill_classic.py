@@ -32,9 +32,11 @@ LEARNING = ("clskd", *PAIRED)
 # What holds for all that compare pairs of layers
 
 
-@pytest.mark.parametrize(("ours", "theirs"), list(itertools.product(SIZES, SIZES)))
-def test_features_come_onto_the_student_s_grid(ours: str, theirs: str) -> None:
-    for one, other in zip(view_of(ours, 1).feats.values(), view_of(theirs, 20).feats.values(), strict=True):
+@pytest.mark.parametrize(("student_shape", "teacher_shape"), list(itertools.product(SIZES, SIZES)))
+def test_features_come_onto_the_student_s_grid(student_shape: str, teacher_shape: str) -> None:
+    for one, other in zip(
+        view_of(student_shape, 1).feats.values(), view_of(teacher_shape, 20).feats.values(), strict=True
+    ):
         student, teacher = aligned(one, other)
         assert student.shape[2:] == teacher.shape[2:]
         assert student.numel() == one.numel()
@@ -42,9 +44,9 @@ def test_features_come_onto_the_student_s_grid(ours: str, theirs: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAIRED)
-@pytest.mark.parametrize(("ours", "theirs"), list(itertools.product(SIZES, SIZES)))
-def test_sizes_and_axes_may_differ_in_any_way(name: str, ours: str, theirs: str) -> None:
-    student, teacher = view_of(ours, 1), view_of(theirs, 20)
+@pytest.mark.parametrize(("student_shape", "teacher_shape"), list(itertools.product(SIZES, SIZES)))
+def test_sizes_and_axes_may_differ_in_any_way(name: str, student_shape: str, teacher_shape: str) -> None:
+    student, teacher = view_of(student_shape, 1), view_of(teacher_shape, 20)
     for feature in student.feats.values():
         feature.requires_grad_()
     method = ready(METHODS[name](), student, teacher)
@@ -246,6 +248,6 @@ def test_variances_begin_as_asked_and_settle_where_the_student_cannot_tell() -> 
         ).backward()
         optimizer.step()
     assert isinstance(method, Variational)
-    told, noisy = torch.nn.functional.softplus(method.gaussians[0].get_parameter("alpha")).tolist()
-    assert told < 0.3
+    informative, noisy = torch.nn.functional.softplus(method.gaussians[0].get_parameter("alpha")).tolist()
+    assert informative < 0.3
     assert 7 < noisy < 11

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from helpers.noise import precise
 from helpers.taps import anywhere, place
+from helpers.views import batch_of
 from sordino import models
 from sordino.distill.methods import METHODS
 from sordino.distill.methods.cosine import CosineAlignment, Mode, cosine_distance
@@ -26,18 +27,13 @@ MODES: list[Mode] = ["frame", "utterance", "channel"]
 every_mode = pytest.mark.parametrize("mode", MODES)
 
 
-def batch_of(items: int = 2, samples: int = 2000) -> Batch:
-    clean = 0.1 * precise(items, samples, seed=1).float()
-    return Batch(clean + 0.05 * precise(items, samples, seed=2).float(), clean, torch.full((items,), samples))
-
-
 def unet(**arguments: int) -> Enhancer:
     torch.manual_seed(0)
     return models.create("unet", **{"width": 8, "depth": 3, "groups": 2, **arguments})
 
 
 def views(student: Tensor, teacher: Tensor, tap: str = "latent") -> tuple[View, View, Batch]:
-    batch = batch_of(len(student))
+    batch = batch_of(len(student), 2000)
     return View(batch.noisy, {"latent": student}), View(batch.noisy, {tap: teacher}), batch
 
 
@@ -54,11 +50,11 @@ def connected(tap: str = "latent", **arguments: Any) -> CosineAlignment:
 def test_the_distance_is_its_slow_version(mode: Mode) -> None:
     student, teacher = precise(3, 5, 7, seed=1), precise(3, 5, 7, seed=2)
     cosines = []
-    for ours, theirs in zip(student.numpy(), teacher.numpy(), strict=True):
+    for student_feature, teacher_feature in zip(student.numpy(), teacher.numpy(), strict=True):
         rows = {
-            "frame": [(ours[:, n], theirs[:, n]) for n in range(7)],
-            "utterance": [(ours.ravel(), theirs.ravel())],
-            "channel": [(ours[c], theirs[c]) for c in range(5)],
+            "frame": [(student_feature[:, n], teacher_feature[:, n]) for n in range(7)],
+            "utterance": [(student_feature.ravel(), teacher_feature.ravel())],
+            "channel": [(student_feature[c], teacher_feature[c]) for c in range(5)],
         }[mode]
         cosines += [np.dot(a, b) / math.sqrt(np.dot(a, a) * np.dot(b, b)) for a, b in rows]
     assert cosine_distance(student, teacher, mode).item() == pytest.approx(1 - np.mean(cosines), abs=1e-12)
@@ -117,17 +113,20 @@ def test_the_equation_on_latents_of_any_shape(shapes: tuple[tuple[int, ...], ...
     method.prepare(*views(student, teacher)[:2])
     method.double()
     widen, narrow = (parameter.detach().numpy()[:, :, 0, 0] for parameter in method.parameters())
-    ours, theirs = _folded(student), _folded(teacher)
-    assert widen.shape == (3 * ours.shape[1], ours.shape[1])
-    assert narrow.shape == (theirs.shape[1], 3 * ours.shape[1])
-    length = min(ours.shape[-1], theirs.shape[-1])
-    ours, theirs = _averaged(np.einsum("dc,bcn->bdn", narrow @ widen, ours), length), _averaged(theirs, length)
+    student_feature, teacher_feature = _folded(student), _folded(teacher)
+    assert widen.shape == (3 * student_feature.shape[1], student_feature.shape[1])
+    assert narrow.shape == (teacher_feature.shape[1], 3 * student_feature.shape[1])
+    length = min(student_feature.shape[-1], teacher_feature.shape[-1])
+    student_feature, teacher_feature = (
+        _averaged(np.einsum("dc,bcn->bdn", narrow @ widen, student_feature), length),
+        _averaged(teacher_feature, length),
+    )
     if method.distance == "mse":
-        expected = np.mean((ours - theirs) ** 2)
+        expected = np.mean((student_feature - teacher_feature) ** 2)
     else:
         axis = {"frame": (1,), "utterance": (1, 2), "channel": (2,)}[method.mode]
-        norms = np.sqrt((ours**2).sum(axis) * (theirs**2).sum(axis))
-        expected = 1 - ((ours * theirs).sum(axis) / norms).mean()
+        norms = np.sqrt((student_feature**2).sum(axis) * (teacher_feature**2).sum(axis))
+        expected = 1 - ((student_feature * teacher_feature).sum(axis) / norms).mean()
     assert method(*views(student, teacher)).item() == pytest.approx(expected, abs=1e-12)
 
 
@@ -207,7 +206,7 @@ def objective(student: Enhancer, teacher: Enhancer, **arguments: Any) -> Objecti
     made = Objective(
         {"l1": LOSSES["l1"]()}, {"cosine": METHODS["cosine"](**arguments)}, student, Teacher(teacher), None
     )
-    made.prepare(student, batch_of())
+    made.prepare(student, batch_of(2, 2000))
     return made
 
 
@@ -219,14 +218,14 @@ def test_the_student_s_bottleneck_trains_apart_from_the_student() -> None:
         (12 * 21, 4 * 8 * 21, 1, 1),
         (4 * 8 * 21, 8 * 21, 1, 1),
     ]
-    made(student, batch_of())[0].backward()
+    made(student, batch_of(2, 2000))[0].backward()
     assert all(one.grad is not None and one.grad.abs().max() > 0 for one in made.parameters())
     assert all(one.grad is None for one in teacher.parameters())
     assert list(student.state_dict()) == names
 
 
 def test_the_teacher_s_bottleneck_is_the_one_that_it_was_trained_with() -> None:
-    student, teacher, batch = unet(), unet(bottleneck=2).eval(), batch_of()
+    student, teacher, batch = unet(), unet(bottleneck=2).eval(), batch_of(2, 2000)
     method = objective(student, teacher, side="teacher").methods["cosine"]
     assert (method.student_taps, method.teacher_taps) == (("latent",), ("latent.bottleneck",))
     shown = Teacher(teacher)(batch, ["latent", "latent.bottleneck"])
@@ -235,7 +234,7 @@ def test_the_teacher_s_bottleneck_is_the_one_that_it_was_trained_with() -> None:
 
 
 @pytest.mark.parametrize("side", ["teacher", "both"])
-def test_a_teacher_without_a_bottleneck_is_told_how_to_get_one(side: str) -> None:
+def test_a_teacher_without_a_bottleneck_is_refused_with_advice(side: str) -> None:
     for teacher in (unet(), models.create("manner-b", hidden=12, depth=2)):
         with pytest.raises(InputError, match=r"no bottleneck on the teacher's side.*model\.bottleneck=2"):
             objective(unet(), teacher, side=side)
@@ -252,7 +251,7 @@ def test_networks_without_a_latent_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"side": "left"}, "'left'; there are student, teacher, both, none"),
         ({"distance": "l1"}, "'l1'; there are cosine, mse"),
@@ -261,6 +260,6 @@ def test_networks_without_a_latent_are_refused() -> None:
         ({"expansion": 0}, "at least 1, not 0"),
     ],
 )
-def test_wrong_arguments_are_refused(wrong: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_wrong_arguments_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         CosineAlignment(**wrong)

@@ -62,12 +62,12 @@ def test_frames_may_be_shuffled_alike_in_both_layers() -> None:
 
 
 def test_factors_are_compared_at_unit_length() -> None:
-    ours, theirs = noise(3, 2, 5, seed=1, level=1.0), noise(3, 2, 5, seed=2, level=1.0)
+    student_feature, teacher_feature = noise(3, 2, 5, seed=1, level=1.0), noise(3, 2, 5, seed=2, level=1.0)
     slow = []
-    for a, b in zip(ours.numpy(), theirs.numpy(), strict=True):
+    for a, b in zip(student_feature.numpy(), teacher_feature.numpy(), strict=True):
         slow.append(np.sum(np.abs(a / np.sqrt(np.sum(a**2)) - b / np.sqrt(np.sum(b**2)))) / math.sqrt(a.size))
-    assert factor_distance(ours, theirs).item() == pytest.approx(np.mean(slow), rel=1e-5)
-    assert factor_distance(5 * ours, ours) < 1e-6
+    assert factor_distance(student_feature, teacher_feature).item() == pytest.approx(np.mean(slow), rel=1e-5)
+    assert factor_distance(5 * student_feature, student_feature) < 1e-6
     assert factor_distance(torch.ones(1, 4, 25), -torch.ones(1, 4, 25)).item() == pytest.approx(2)
 
 
@@ -80,10 +80,10 @@ def test_the_paraphraser_learns_from_its_own_reconstruction_alone() -> None:
     ] == [2, 2]
     transfer, lost = factors(student.feats["encoder.1"], noise(3, 4, 11, seed=4, level=1.0))
     own = [*factors.paraphraser.parameters(), *factors.restore.parameters()]
-    theirs = list(factors.translator.parameters())
+    teacher_feature = list(factors.translator.parameters())
     assert all(one is None for one in torch.autograd.grad(transfer, own, allow_unused=True, retain_graph=True))
-    assert all(one is not None for one in torch.autograd.grad(transfer, theirs, retain_graph=True))
-    assert all(one is None for one in torch.autograd.grad(lost, theirs, allow_unused=True, retain_graph=True))
+    assert all(one is not None for one in torch.autograd.grad(transfer, teacher_feature, retain_graph=True))
+    assert all(one is None for one in torch.autograd.grad(lost, teacher_feature, allow_unused=True, retain_graph=True))
     assert all(one is not None for one in torch.autograd.grad(lost, own))
 
 
@@ -108,14 +108,14 @@ def test_energies_in_time_and_channels_are_their_slow_versions() -> None:
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_divergence_is_its_slow_version(temperature: float) -> None:
-    ours, theirs = noise(3, 6, seed=1, level=1.0).square(), noise(3, 6, seed=2, level=1.0).square()
+    student_feature, teacher_feature = noise(3, 6, seed=1, level=1.0).square(), noise(3, 6, seed=2, level=1.0).square()
     slow = []
-    for a, b in zip(ours.numpy(), theirs.numpy(), strict=True):
+    for a, b in zip(student_feature.numpy(), teacher_feature.numpy(), strict=True):
         p, q = (np.exp(each / each.mean() / temperature) for each in (b, a))
         p, q = p / p.sum(), q / q.sum()
         slow.append(np.sum(p * np.log(p / q)))
-    assert divergence(ours, theirs, temperature).item() == pytest.approx(np.mean(slow), rel=1e-4)
-    assert divergence(ours, 7 * ours).item() == pytest.approx(0, abs=1e-6)
+    assert divergence(student_feature, teacher_feature, temperature).item() == pytest.approx(np.mean(slow), rel=1e-4)
+    assert divergence(student_feature, 7 * student_feature).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_channels_count_for_time_only_together() -> None:
@@ -171,8 +171,8 @@ def spectrum(wave: Tensor) -> np.ndarray:
 def test_dispatch_is_its_slow_version() -> None:
     batch = batch_of(2, 1500)
     assert batch.clean is not None
-    ours, theirs = batch.noisy, batch.clean + 0.08 * noise(2, 1500, seed=7, level=1.0)
-    student, teacher, clean = (spectrum(wave) for wave in (ours, theirs, batch.clean))
+    student_feature, teacher_feature = batch.noisy, batch.clean + 0.08 * noise(2, 1500, seed=7, level=1.0)
+    student, teacher, clean = (spectrum(wave) for wave in (student_feature, teacher_feature, batch.clean))
     edges = [*range(0, 257, 20), 257]
     total, chosen_patches = 0.0, 0
     for b in range(2):
@@ -186,7 +186,7 @@ def test_dispatch_is_its_slow_version() -> None:
         total += sum(costs[i] for i in chosen) / (0.6 * len(gaps)) / 2
         chosen_patches += len(chosen)
     method = Dispatch(fraction=0.6)
-    assert method(View(ours), View(theirs), batch).item() == pytest.approx(total, rel=1e-4)
+    assert method(View(student_feature), View(teacher_feature), batch).item() == pytest.approx(total, rel=1e-4)
     share = method.figures()["patches"]
     assert share.shape == (len(method.rows), 1)
     assert share.mean().item() == pytest.approx(chosen_patches / len(gaps) / 2)

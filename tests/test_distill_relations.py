@@ -88,8 +88,11 @@ def test_relational_loss_by_hand() -> None:
         gap = abs(one - other)
         return gap**2 / 2 if gap < 1 else gap - 0.5
 
-    ours, theirs = {(0, 1): 3 / 4, (0, 2): 4 / 4, (1, 2): 5 / 4}, {(0, 1): 3 / 4, (0, 2): 6 / 4, (1, 2): 3 / 4}
-    of_distances = 2 * sum(huber(ours[pair], theirs[pair]) for pair in ours) / 9
+    student_feature, teacher_feature = (
+        {(0, 1): 3 / 4, (0, 2): 4 / 4, (1, 2): 5 / 4},
+        {(0, 1): 3 / 4, (0, 2): 6 / 4, (1, 2): 3 / 4},
+    )
+    of_distances = 2 * sum(huber(student_feature[pair], teacher_feature[pair]) for pair in student_feature) / 9
     # cosines at points 0, 1 and 2, each for two orders of the other two; i = k gives 1 for both.
     of_angles = 2 * (huber(0, 1) + huber(3 / 5, -1) + huber(4 / 5, 1)) / 27
     for weights, expected in (

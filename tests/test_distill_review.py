@@ -27,20 +27,20 @@ from sordino.distill.methods.reviewkd import KnowledgeReview, context_distance
 
 @pytest.mark.parametrize("shape", [(3, 12, 10), (3, 12, 1), (3, 3, 2), (3, 1, 6), (3, 4, 4)])
 def test_context_distance_is_its_slow_version(shape: tuple[int, int, int]) -> None:
-    ours, theirs = precise(2, *shape, seed=1, level=0.5), precise(2, *shape, seed=2, level=0.5)
-    total, weights, weight = np.mean((ours.numpy() - theirs.numpy()) ** 2), 1.0, 1.0
+    student_feature, teacher_feature = precise(2, *shape, seed=1, level=0.5), precise(2, *shape, seed=2, level=0.5)
+    total, weights, weight = np.mean((student_feature.numpy() - teacher_feature.numpy()) ** 2), 1.0, 1.0
     for level in (4, 2, 1):
         if level >= shape[1]:
             continue
         weight, size = weight / 2, (level, min(level, shape[2]))
         coarse = [
             np.array([[slow_resize(channel, *size) for channel in item] for item in one.numpy()])
-            for one in (ours, theirs)
+            for one in (student_feature, teacher_feature)
         ]
         total, weights = total + weight * np.mean((coarse[0] - coarse[1]) ** 2), weights + weight
-    assert context_distance(ours, theirs).item() == pytest.approx(total / weights, abs=1e-12)
-    assert context_distance(ours, ours) == 0
-    assert context_distance(ours, ours + 1).item() == pytest.approx(1)
+    assert context_distance(student_feature, teacher_feature).item() == pytest.approx(total / weights, abs=1e-12)
+    assert context_distance(student_feature, student_feature) == 0
+    assert context_distance(student_feature, student_feature + 1).item() == pytest.approx(1)
 
 
 def slow_convolution(feature: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -102,12 +102,14 @@ def test_reviewkd_is_the_sum_over_its_pairs(shapes: str) -> None:
     student, teacher = networks(shapes)
     method = made(KnowledgeReview(frames=20), student, teacher)
     assert isinstance(method, KnowledgeReview)
-    assert [theirs for _, theirs in method.pairs] == ["encoder.1", "encoder.2", "encoder.3"]
+    assert [teacher_feature for _, teacher_feature in method.pairs] == ["encoder.1", "encoder.2", "encoder.3"]
     shown = views(student, teacher)
-    ours, theirs = zip(*method.features(*shown), strict=True)
-    assert max(one.shape[2] for one in (*ours, *theirs)) == min(20, max(one.shape[2] for one in (*student, *teacher)))
-    fused, gates = method.fusion(ours, [(one.shape[2], one.shape[3]) for one in theirs])
-    by_hand = sum(context_distance(one, target).item() for one, target in zip(fused, theirs, strict=True))
+    student_feature, teacher_feature = zip(*method.features(*shown), strict=True)
+    assert max(one.shape[2] for one in (*student_feature, *teacher_feature)) == min(
+        20, max(one.shape[2] for one in (*student, *teacher))
+    )
+    fused, gates = method.fusion(student_feature, [(one.shape[2], one.shape[3]) for one in teacher_feature])
+    by_hand = sum(context_distance(one, target).item() for one, target in zip(fused, teacher_feature, strict=True))
     assert method(*shown, batch()).item() == pytest.approx(by_hand, abs=1e-10)
     assert torch.equal(method.figures()["gates"], gates)
     assert method.rows == ["encoder.1 for encoder.1", "encoder.2 for encoder.2"]
@@ -117,7 +119,7 @@ def test_reviewkd_is_the_sum_over_its_pairs(shapes: str) -> None:
 def test_review_follows_the_signal_and_the_depths() -> None:
     method = KnowledgeReview("both")
     method.connect(taps(2), taps(3))
-    assert [f"{ours} {theirs}" for ours, theirs in method.pairs] == [
+    assert [f"{student_feature} {teacher_feature}" for student_feature, teacher_feature in method.pairs] == [
         *("encoder.1 encoder.1", "encoder.2 encoder.2", "encoder.2 encoder.3"),
         *("decoder.2 decoder.3", "decoder.2 decoder.2", "decoder.1 decoder.1"),
     ]
@@ -126,7 +128,7 @@ def test_review_follows_the_signal_and_the_depths() -> None:
     assert method.pairs == [("decoder.2", "decoder.2"), ("decoder.1", "decoder.1")]
 
 
-def test_what_is_passed_on_is_as_wide_as_the_widest_layer_or_as_told() -> None:
+def test_what_is_passed_on_is_as_wide_as_the_widest_layer_or_as_asked() -> None:
     for width, expected in ((512, 6), (5, 5)):
         method = made(KnowledgeReview(width=width), *networks("waveform"))
         assert method.get_parameter("fusion.stages.0.narrow.0.weight").shape == (expected, 4, 1, 1)

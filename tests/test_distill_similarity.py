@@ -46,12 +46,14 @@ def slow_rows(feature: np.ndarray, axis: Axis) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("axis", ["batch", "frame_batch", "intra_time", "intra_frequency"])
 def test_the_loss_is_its_slow_version_along_every_axis(axis: Axis) -> None:
-    ours, theirs = precise(3, 2, 7, 5, seed=1), precise(3, 4, 7, 5, seed=2)
+    student_feature, teacher_feature = precise(3, 2, 7, 5, seed=1), precise(3, 4, 7, 5, seed=2)
     terms = []
-    for student, teacher in zip(slow_rows(ours.numpy(), axis), slow_rows(theirs.numpy(), axis), strict=True):
+    for student, teacher in zip(
+        slow_rows(student_feature.numpy(), axis), slow_rows(teacher_feature.numpy(), axis), strict=True
+    ):
         difference = slow_similarity(teacher) - slow_similarity(student)
         terms.append(np.sum(difference**2) / len(student) ** 2)
-    assert similarity_distance(ours, theirs, axis).item() == pytest.approx(np.mean(terms), rel=1e-9)
+    assert similarity_distance(student_feature, teacher_feature, axis).item() == pytest.approx(np.mean(terms), rel=1e-9)
 
 
 def test_similarity_by_hand() -> None:
@@ -104,13 +106,17 @@ def test_frequencies_are_brought_to_the_lower_count() -> None:
 
 
 def test_over_the_batch_the_loss_is_bound_to_it_and_within_items_it_is_not() -> None:
-    ours, theirs = precise(4, 2, 6, 5, seed=1), precise(4, 3, 6, 5, seed=2)
+    student_feature, teacher_feature = precise(4, 2, 6, 5, seed=1), precise(4, 3, 6, 5, seed=2)
     within: tuple[Axis, ...] = ("intra_time", "intra_frequency")
     for axis in within:
-        single = [similarity_distance(ours[i : i + 1], theirs[i : i + 1], axis) for i in range(4)]
-        assert similarity_distance(ours, theirs, axis).item() == pytest.approx(torch.stack(single).mean().item())
-    assert similarity_distance(ours[:1], theirs[:1], "batch") == 0
-    assert similarity_distance(ours[:2], theirs[:2], "batch") != similarity_distance(ours[:3], theirs[:3], "batch")
+        single = [similarity_distance(student_feature[i : i + 1], teacher_feature[i : i + 1], axis) for i in range(4)]
+        assert similarity_distance(student_feature, teacher_feature, axis).item() == pytest.approx(
+            torch.stack(single).mean().item()
+        )
+    assert similarity_distance(student_feature[:1], teacher_feature[:1], "batch") == 0
+    assert similarity_distance(student_feature[:2], teacher_feature[:2], "batch") != similarity_distance(
+        student_feature[:3], teacher_feature[:3], "batch"
+    )
 
 
 # Which layers, which axes
@@ -141,7 +147,7 @@ def test_deeper_layers_of_the_teacher_can_teach_too() -> None:
     assert ("encoder.2", "encoder.3") in method.pairs
     single = Similarity()
     single.connect(TAPS, deeper)
-    assert all(ours == theirs for ours, theirs in single.pairs)
+    assert all(student_feature == teacher_feature for student_feature, teacher_feature in single.pairs)
     with pytest.raises(InputError, match="share no encoder"):
         Similarity(side="encoder").connect({"decoder.1": anywhere("c")}, TAPS)
 
@@ -150,9 +156,9 @@ def test_deeper_layers_of_the_teacher_can_teach_too() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("ours", "theirs"), list(itertools.product(SIZES, SIZES)))
-def test_sizes_and_axes_may_differ_in_any_way(name: str, ours: str, theirs: str) -> None:
-    student, teacher = precise_view(ours, 1), precise_view(theirs, 20)
+@pytest.mark.parametrize(("student_shape", "teacher_shape"), list(itertools.product(SIZES, SIZES)))
+def test_sizes_and_axes_may_differ_in_any_way(name: str, student_shape: str, teacher_shape: str) -> None:
+    student, teacher = precise_view(student_shape, 1), precise_view(teacher_shape, 20)
     for feature in student.feats.values():
         feature.requires_grad_()
     method = ready(METHODS[name](), student, teacher)

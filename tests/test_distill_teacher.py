@@ -99,7 +99,7 @@ def test_a_wrapped_network_shows_the_same_view(how: str) -> None:
     assert not hooks_on(unwrap(wrapped))
 
 
-def test_what_wraps_no_network_is_told() -> None:
+def test_what_wraps_no_network_is_reported() -> None:
     with pytest.raises(TypeError, match="Linear wraps no Enhancer"):
         unwrap(Compiled(nn.Linear(1, 1)))
 

@@ -122,7 +122,7 @@ def has_views(layer: int, depth: int, attention: str) -> bool:
 @pytest.mark.parametrize("dual_depth", [True, False])
 @pytest.mark.parametrize("attentions", [(s, t) for s in ("every", "deepest") for t in ("every", "deepest")])
 def test_every_combination_of_depths_is_paired(attentions: tuple[str, str], dual_depth: bool) -> None:
-    ours, theirs = attentions
+    student_feature, teacher_feature = attentions
     for shallow in range(1, 5):
         for deep in range(1, 5):
             layers = {
@@ -131,7 +131,11 @@ def test_every_combination_of_depths_is_paired(attentions: tuple[str, str], dual
                 for k in range(1, deep + 1)
                 if j == k or (dual_depth and j == shallow and k > shallow)
             }
-            attended = {(j, k) for j, k in layers if has_views(j, shallow, ours) and has_views(k, deep, theirs)}
+            attended = {
+                (j, k)
+                for j, k in layers
+                if has_views(j, shallow, student_feature) and has_views(k, deep, teacher_feature)
+            }
             for method, pairs, kinds in (
                 (AttentionTransfer(dual_depth=dual_depth), layers, ("",)),
                 (MultiViewAttentionTransfer(dual_depth=dual_depth), attended, tuple(f".{view}" for view in VIEWS)),
@@ -142,7 +146,7 @@ def test_every_combination_of_depths_is_paired(attentions: tuple[str, str], dual
                     for j, k in pairs
                     for kind in kinds
                 }
-                student, teacher = declared(shallow, ours), declared(deep, theirs)
+                student, teacher = declared(shallow, student_feature), declared(deep, teacher_feature)
                 if not expected:
                     with pytest.raises(InputError, match="share no channel or global or local features"):
                         method.connect(student, teacher)
@@ -175,14 +179,14 @@ def test_the_loss_is_the_sum_over_pairs() -> None:
     student, teacher, batch = network(depth=1), network("manner-b", seed=1), batch_of()
     method = MultiViewAttentionTransfer("l2", reduction="mean")
     method.connect(student.taps, teacher.taps)
-    ours = observe(student, batch.noisy, method.student_taps)
-    theirs = Teacher(teacher)(batch, method.teacher_taps)
+    student_feature = observe(student, batch.noisy, method.student_taps)
+    teacher_feature = Teacher(teacher)(batch, method.teacher_taps)
     by_hand = []
     for s, t in method.pairs:
-        pair = match((ours.feats[s], theirs.feats[t]), (student.taps[s], teacher.taps[t]))
+        pair = match((student_feature.feats[s], teacher_feature.feats[t]), (student.taps[s], teacher.taps[t]))
         by_hand.append(attention_distance(*pair, "l2", "mean"))
     assert len(by_hand) == 12
-    assert method(ours, theirs, batch).item() == pytest.approx(sum(term.item() for term in by_hand))
+    assert method(student_feature, teacher_feature, batch).item() == pytest.approx(sum(term.item() for term in by_hand))
 
 
 # Output distillation

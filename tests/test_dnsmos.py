@@ -73,9 +73,9 @@ def published(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("seconds", [2.3, 9.02, 10.99, 12.0])
 def test_figures_equal_the_published_package(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(FILE, raising=False)
-    found, theirs = dnsmos(sound(seconds), RATE), published(monkeypatch)(sound(seconds), RATE)
+    found, published_figures = dnsmos(sound(seconds), RATE), published(monkeypatch)(sound(seconds), RATE)
     for name in NAMES:
-        assert found[name] == pytest.approx(theirs[f"{name.removeprefix('dnsmos_')}_mos"], abs=1e-4)
+        assert found[name] == pytest.approx(published_figures[f"{name.removeprefix('dnsmos_')}_mos"], abs=1e-4)
 
 
 @installed

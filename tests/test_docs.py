@@ -104,17 +104,17 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> None:
 def serve(words: list[str]) -> None:
     """Run ``sordino serve`` until its page was read, and end it as a service is ended."""
     pytest.importorskip("gradio", reason="needs sordino[web]")
-    said = io.StringIO()
+    output = io.StringIO()
     pages: list[str] = []
 
     def visit() -> None:
-        while (address := re.search(r"http://127\S+", said.getvalue())) is None:
+        while (address := re.search(r"http://127\S+", output.getvalue())) is None:
             time.sleep(0.1)
         pages.append(urllib.request.urlopen(address.group()).read().decode())
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=visit, daemon=True).start()
-    with contextlib.redirect_stderr(said):
+    with contextlib.redirect_stderr(output):
         main(words)
     assert "<html" in pages[0]
 
@@ -216,10 +216,10 @@ def test_commands_of_all_pages_have_the_options_that_they_are_given() -> None:
             words = words[words.index("sordino") + 1 :]
             name = tuple(words[: 2 if words[0] == "data" else 1])
             if name not in helps:
-                with contextlib.redirect_stdout(io.StringIO()) as told, pytest.raises(SystemExit) as left:
+                with contextlib.redirect_stdout(io.StringIO()) as output, pytest.raises(SystemExit) as left:
                     main([*name, "--help"])
                 assert left.value.code == 0, (page, words)
-                helps[name] = told.getvalue()
+                helps[name] = output.getvalue()
             options = {word for word in words if re.match(r"--?[a-z]", word)}
             assert {option for option in options if not re.search(rf"{option}\b", helps[name])} == set(), (page, words)
     assert len(helps) > 10

@@ -17,7 +17,7 @@ from sordino.assets import recipes, shipped, studies
 from sordino.data.augmentation import Augmentation
 from sordino.data.sources import SOURCES
 from sordino.distill.methods import METHODS
-from sordino.experiments.schema import KEYS, Teacher
+from sordino.experiments.schema import KEYS, TeacherSection
 from sordino.experiments.study_plan import Study
 from sordino.losses import LOSSES
 from sordino.metrics import COLUMNS, METRICS
@@ -83,7 +83,7 @@ def plain(default: Any) -> Any:
         ("metrics.md", "What is measured", METRICS),
         ("data.md", "Sources", SOURCES),
         ("recipe.md", "Sections", ("base", *KEYS)),
-        ("recipe.md", "`teacher`", [field.name for field in fields(Teacher)]),
+        ("recipe.md", "`teacher`", [field.name for field in fields(TeacherSection)]),
         ("settings.md", "All settings", [field.name for field in fields(Settings)]),
         ("studies.md", "The file", [field.name for field in fields(Study)]),
         ("studies.md", "Studies that ship", studies()),
@@ -112,9 +112,9 @@ def test_shipped_students_can_be_continued() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_arguments_of_a_method_have_the_defaults_that_the_page_says(name: str) -> None:
-    (said,) = [row[1].strip("`") for row in table("methods.md", "Arguments") if codes(row[0]) == [name]]
+    (written,) = [row[1].strip("`") for row in table("methods.md", "Arguments") if codes(row[0]) == [name]]
     defaults = {key: one.default for key, one in inspect.signature(METHODS[name]).parameters.items()}
-    assert yaml.safe_load(said) == {key: plain(one) for key, one in defaults.items()}
+    assert yaml.safe_load(written) == {key: plain(one) for key, one in defaults.items()}
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_arguments_of_a_method_have_the_defaults_that_the_page_says(name: str) -
     ids=["settings", "augmentation"],
 )
 def test_defaults_are_those_that_the_page_says(page: str, heading: str, settings: Any) -> None:
-    for names, said, *_ in table(page, heading):
+    for names, written, *_ in table(page, heading):
         values = [plain(getattr(settings, name)) for name in codes(names)]
-        assert (yaml.safe_load(f"[{said}]") if len(values) > 1 else [value(said)]) == values, names
+        assert (yaml.safe_load(f"[{written}]") if len(values) > 1 else [value(written)]) == values, names
 
 
 def identifiers() -> list[str]:

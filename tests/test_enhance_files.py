@@ -1,4 +1,4 @@
-"""Files and folders on their way through a model: constant memory, nothing half written, bad ones told."""
+"""Files and folders on their way through a model: constant memory, nothing half written, bad ones reported."""
 
 from __future__ import annotations
 
@@ -73,24 +73,24 @@ def test_ten_minutes_need_no_more_memory_than_one(tmp_path: Path) -> None:
 def test_long_files_come_out_whole(tmp_path: Path, suffix: str) -> None:
     noisy = np.stack([tone(70, 22050), tone(70, 22050, hertz=300)])
     sound_files.write(tmp_path / f"in{suffix}", noisy, 22050)
-    told: list[tuple[object, ...]] = []
-    enhance_file(tmp_path / f"in{suffix}", tmp_path / "out.wav", same, progress=lambda *now: told.append(now))
+    steps: list[tuple[object, ...]] = []
+    enhance_file(tmp_path / f"in{suffix}", tmp_path / "out.wav", same, progress=lambda *now: steps.append(now))
     audio, _ = sound_files.read(tmp_path / "out.wav")
     assert audio.shape == noisy.shape
     assert np.abs(audio - noisy)[:, 1000:-1000].max() < (0.005 if suffix in (".wav", ".flac") else 0.1)
-    assert len(told) == 70
-    assert told[-1] == ("enhancing, seconds", 70, 70, {})
+    assert len(steps) == 70
+    assert steps[-1] == ("enhancing, seconds", 70, 70, {})
 
 
 def test_what_does_not_fit_is_turned_down_as_a_whole(tmp_path: Path) -> None:
     noisy = np.concatenate([tone(3), 0.1 * tone(3)])
     sound_files.write(tmp_path / "in.wav", noisy, RATE)
-    report = enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", lambda heard: 4 * heard)
+    report = enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", lambda wave: 4 * wave)
     audio, _ = sound_files.read(tmp_path / "out.wav")
     np.testing.assert_allclose(audio[0], 2 * noisy, atol=1e-4)
     assert report["gain_db"] == pytest.approx(-20 * np.log10(2), abs=1e-3)
     sound_files.write(tmp_path / "in.wav", noisy, RATE, "FLOAT")
-    assert enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", lambda heard: 4 * heard)["gain_db"] == 0
+    assert enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", lambda wave: 4 * wave)["gain_db"] == 0
     np.testing.assert_allclose(sound_files.read(tmp_path / "out.wav")[0][0], 4 * noisy, atol=1e-6)
 
 
@@ -120,7 +120,7 @@ def test_work_is_done_ahead_and_its_errors_come_out() -> None:
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF", "AU", "W64", "RF64", "MP3", "CAF"])
-def test_files_that_were_cut_short_are_told(tmp_path: Path, kind: str) -> None:
+def test_files_that_were_cut_short_are_reported(tmp_path: Path, kind: str) -> None:
     whole = encoded(kind)
     path = tmp_path / f"cut.{kind.lower()}"
     path.write_bytes(whole[: len(whole) // 3])
@@ -282,7 +282,7 @@ def test_an_output_folder_that_holds_the_recordings_is_refused(
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.wav", "in", "link"]
 
 
-def test_a_model_that_gives_complex_numbers_is_told(tmp_path: Path) -> None:
+def test_a_model_that_gives_complex_numbers_is_reported(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(0.1), RATE)
     with pytest.raises(InputError, match="gave complex numbers; expected samples"):
         enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", lambda noisy: noisy + 0j)
@@ -332,7 +332,7 @@ def test_a_name_of_255_bytes_is_a_name(tmp_path: Path) -> None:
     assert Path(enhance_file(tmp_path / name, tmp_path / "out" / name, same)["output"]).is_file()
 
 
-def test_a_pipe_is_told_from_an_empty_file(tmp_path: Path) -> None:
+def test_a_pipe_is_no_empty_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     with pytest.raises(InputError, match=r"is a pipe.*--stream"):
         enhance_file(tmp_path / "pipe.wav", tmp_path / "out.wav", same)

@@ -43,14 +43,14 @@ def attenuate(noisy: np.ndarray) -> np.ndarray:
 
 
 def test_every_file_is_a_row_without_its_padding():
-    heard: list[int] = []
-    scores = score(lambda noisy: (heard.append(len(noisy)), noisy)[1], ITEMS, ("si_sdr_db", "composite"), workers=0)
+    lengths: list[int] = []
+    scores = score(lambda noisy: (lengths.append(len(noisy)), noisy)[1], ITEMS, ("si_sdr_db", "composite"), workers=0)
     assert [(row["id"], row["speaker"], row["seconds"]) for row in scores.rows] == [
         ("a_1", "a", 1.5),
         ("a_2", "a", 2.0),
         ("b_1", "b", 1.5),
     ]
-    assert heard == [item.length for item in ITEMS]
+    assert lengths == [item.length for item in ITEMS]
     assert not scores.failures
     assert set(scores.means()) == {"si_sdr_db", "csig", "cbak", "covl", "llr", "wss", "segsnr_db"}
     assert scores.means()["csig"] == pytest.approx(np.mean([row["csig"] for row in scores.rows]))
@@ -211,14 +211,14 @@ def test_the_verb_scores_a_split_of_a_source():
 
 
 def test_a_model_at_another_rate_hears_the_data_resampled(folders):
-    heard: list[int] = []
+    lengths: list[int] = []
 
     def spy(noisy: np.ndarray) -> np.ndarray:
-        heard.append(len(noisy))
+        lengths.append(len(noisy))
         return noisy
 
     scores = sordino.evaluate(spy, Tiny(), metrics=("si_sdr_db",), workers=0, model_rate=8000)
-    assert heard == [item.length // 2 for item in ITEMS[:2]]
+    assert lengths == [item.length // 2 for item in ITEMS[:2]]
     assert (scores.metadata["model_rate"], scores.metadata["sample_rate"]) == (8000, RATE)
     both_ways = [
         sordino.enhance(item.noisy[: item.length], RATE, Model("", 8000, lambda noisy: noisy)) for item in ITEMS[:2]

@@ -55,7 +55,7 @@ def test_every_network_is_walked() -> None:
     assert {kind for kind, _ in NETWORKS.values()} == MODELS.keys() - {"manner-b", "manner-l"}
 
 
-def test_parity_is_told_and_true(exported: Case) -> None:
+def test_parity_is_reported_and_true(exported: Case) -> None:
     assert 0 <= exported.parity.largest_difference < exported.close
     assert (exported.parity.stream_difference is not None) == exported.streams == exported.network.streams
     assert stream_file(exported.path).is_file() == exported.streams
@@ -152,6 +152,6 @@ def test_the_answer_for_people_names_each_file(tmp_path: Path, capsys: pytest.Ca
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(run, "export", lambda *_, name=name: parity[name])
             main(["export", "best.safetensors", "-o", "student.onnx"])
-        told = capsys.readouterr().out.splitlines()
-        assert told[0] == "student.onnx: differs from the network by at most 2.0e-07 on speech"
-        assert told[1:] == ["student.stream.onnx: block by block, by at most 3.0e-07"][: lines - 1]
+        output = capsys.readouterr().out.splitlines()
+        assert output[0] == "student.onnx: differs from the network by at most 2.0e-07 on speech"
+        assert output[1:] == ["student.stream.onnx: block by block, by at most 3.0e-07"][: lines - 1]

@@ -90,7 +90,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(home: Path) -> None:
     assert same_weights(home / "whole", home / "halted")
 
 
-def test_mistakes_are_told_at_once_with_the_nearest_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_reported_at_once_with_the_nearest_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for override, message in (
         ("model.hiden=3", "model.hiden: no such key; did you mean hidden?"),
         ("model.hidden=many", "model.hidden: 'many' is no int"),
@@ -101,10 +101,10 @@ def test_mistakes_are_told_at_once_with_the_nearest_name(home: Path, capsys: pyt
     ):
         with pytest.raises(SystemExit) as left:
             main(["train", "student.yaml", override, "--out", "wrong"])
-        said = capsys.readouterr().err
+        output = capsys.readouterr().err
         assert left.value.code == 2
-        assert message in said
-        assert said.count("\n") == 1
+        assert message in output
+        assert output.count("\n") == 1
     assert not (home / "wrong").exists()
 
 
@@ -124,10 +124,10 @@ def test_check_tells_what_does_not_hold_and_exits_with_one(home: Path, capsys: p
     with pytest.raises(SystemExit) as left:
         main(["check", "my_broken:Detached"])
     assert left.value.code == 1
-    said = capsys.readouterr().out
-    assert re.search(r"gradient to the student alone +fails +no gradient reaches the student's", said)
-    assert re.search(r"zero when equal +holds", said)
-    assert "1 of 5 fail" in said
+    output = capsys.readouterr().out
+    assert re.search(r"gradient to the student alone +fails +no gradient reaches the student's", output)
+    assert re.search(r"zero when equal +holds", output)
+    assert "1 of 5 fail" in output
     main(["check", "fitnets"])
     assert "zero_when_equal is False" in capsys.readouterr().out
 

@@ -176,7 +176,7 @@ def test_spectra_need_their_transform(tmp_path: Path) -> None:
         ([("x", [1, "N", 161])], [("y", [1, "N", 161])], "gains"),
     ],
 )
-def test_kinds_are_told_apart(tmp_path: Path, inputs, outputs, kind: str) -> None:
+def test_kinds_are_kept_apart(tmp_path: Path, inputs, outputs, kind: str) -> None:
     path = graph_file(tmp_path / "whole.onnx", [("Identity", ["x"], ["y"])], inputs, outputs)
     assert recognise(Graph(str(path))).kind == kind
 
@@ -280,7 +280,7 @@ def test_a_stream_whose_state_comes_first_carries_it_on(tmp_path: Path) -> None:
     np.testing.assert_allclose(sordino.enhance(speech, RATE, path), speech, atol=1e-6)
 
 
-def test_a_stream_whose_sound_cannot_be_told_is_refused(tmp_path: Path) -> None:
+def test_a_stream_whose_sound_cannot_be_recognised_is_refused(tmp_path: Path) -> None:
     ports = [("a", HOP), ("b", [1, 64])], [("p", [1, 64]), ("d", HOP)]
     nodes = [("Identity", ["a"], ["d"]), ("Identity", ["b"], ["p"])]
     path = graph_file(tmp_path / "twins.onnx", nodes, *ports)
@@ -296,8 +296,8 @@ def test_a_window_shorter_than_the_frame_lies_in_its_middle_as_that_of_torch(n_f
     spectra = whole.analyse(samples, stft)
     before = torch.nn.functional.pad(torch.from_numpy(samples), (n_fft - hop, n_fft))
     window = torch.hann_window(length, dtype=torch.float64)
-    theirs = torch.stft(before, n_fft, hop, length, window, center=False, return_complex=True).T.numpy()
-    np.testing.assert_allclose(spectra, theirs[: len(spectra)], atol=1e-9)
+    expected = torch.stft(before, n_fft, hop, length, window, center=False, return_complex=True).T.numpy()
+    np.testing.assert_allclose(spectra, expected[: len(spectra)], atol=1e-9)
     np.testing.assert_allclose(whole.synthesise(spectra, stft, len(samples)), samples, atol=1e-6)
 
 

@@ -123,17 +123,17 @@ def test_references_keep_all_of_a_room_or_its_first_50_ms_or_its_direct_path() -
     rng = np.random.default_rng(0)
     speech = rng.standard_normal(RATE).astype(np.float32)
     response = synthetic_response(ROOM, rng.standard_normal(RATE // 2), RATE)
-    heard, wet = reverberate(speech, response, "wet", RATE)
+    reverberant, wet = reverberate(speech, response, "wet", RATE)
     same, early = reverberate(speech, response, "early", RATE)
     again, dry = reverberate(speech, response, "dry", RATE)
-    np.testing.assert_array_equal(heard, wet)
-    np.testing.assert_array_equal(heard, same)
-    np.testing.assert_array_equal(heard, again)
-    assert rms_db(heard) == pytest.approx(rms_db(speech), abs=0.01)
+    np.testing.assert_array_equal(reverberant, wet)
+    np.testing.assert_array_equal(reverberant, same)
+    np.testing.assert_array_equal(reverberant, again)
+    assert rms_db(reverberant) == pytest.approx(rms_db(speech), abs=0.01)
     scale = float(dry @ speech / (speech @ speech))
     np.testing.assert_allclose(dry, scale * speech, atol=1e-5)
     np.testing.assert_allclose(early, scale * np.convolve(speech, response[: round(EARLY_S * RATE)])[:RATE], atol=1e-4)
-    assert rms_db(heard - dry) > rms_db(heard - early)
+    assert rms_db(reverberant - dry) > rms_db(reverberant - early)
 
 
 def test_clipping_cuts_at_a_level_below_the_peak() -> None:

@@ -1,4 +1,4 @@
-"""int8: weights are integers, streams go along, what loses too much is not kept, and each attempt is told."""
+"""int8: weights are integers, streams go along, what loses too much is not kept, and each attempt is reported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def exported(request: pytest.FixtureRequest, kept: Path) -> Path:
     return export(request.param, kept).path
 
 
-def test_weights_are_integers_and_the_loss_is_told(exported: Path, tmp_path: Path) -> None:
+def test_weights_are_integers_and_the_loss_is_reported(exported: Path, tmp_path: Path) -> None:
     path, lines = tmp_path / "student.onnx", []
     done = to_int8(exported, path, SIGNALS, nearness(exported), 1.0, lines.append)
     assert lines == [str(attempt) for attempt in done.attempts]
@@ -116,11 +116,11 @@ def test_a_checkpoint_is_quantised_by_the_command(tmp_path: Path, capsys: pytest
     folders = [str(tmp_path / side) for side in ("noisy", "clean")]
     words = ["export", str(checkpoint), "-o", str(student)]
     main([*words, "--int8", "--data", *folders, "--max-drop", "3", "--json"])
-    told = capsys.readouterr()
-    answer = json.loads(told.out)
+    output = capsys.readouterr()
+    answer = json.loads(output.out)
     assert answer["stream_output"] == str(stream_file(student))
     assert abs(answer["attempts"][0]["drop"]) < 1
-    assert told.err.startswith("static, every part: ")
+    assert output.err.startswith("static, every part: ")
     sordino.enhance(clean, 16000, student)
     for wrong in (["--int8"], ["--data", *folders], ["--max-drop", "1"]):
         with pytest.raises(SystemExit) as left:

@@ -88,10 +88,10 @@ def test_intervals_of_means_over_files_and_seeds_err_on_the_wide_side(
 def test_a_difference_of_unlike_numbers_of_seeds_holds_the_truth() -> None:
     files, trials, draw = 30, 5000, shapes(0)
     file = draw["skewed"](trials, 1, files)
-    ours, theirs = (
+    first, second = (
         file + 0.3 * draw["normal"](trials, seeds, 1) + 0.3 * draw["normal"](trials, seeds, files) for seeds in (3, 1)
     )
-    assert 0.93 < coverage(of_difference(ours, theirs)) < 0.975
+    assert 0.93 < coverage(of_difference(first, second)) < 0.975
 
 
 def test_without_seeds_or_skewness_they_are_what_textbooks_have() -> None:

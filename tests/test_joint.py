@@ -52,14 +52,14 @@ def recipe(teacher: dict[str, Any]) -> dict[str, Any]:
 
 def test_it_shows_features_of_the_one_and_the_estimate_of_the_other(places: dict[str, str]) -> None:
     batch = batch_of()
-    ours, theirs = (Teacher(models.load(path)) for path in places.values())
+    first, second = (Teacher(models.load(path)) for path in places.values())
     joint = build_teacher(read(recipe({"checkpoint": places["manner-b"], "estimate": places["manner-s"]})), 16000)
     assert isinstance(joint, JointTeacher)
     assert joint.name == "manner-b with the estimate of manner-s"
-    assert joint.taps == ours.taps
+    assert joint.taps == first.taps
     taps = ("encoder.2.global", "latent")
-    view, wanted = joint(batch, taps), ours(batch, taps)
-    torch.testing.assert_close(view.wave, theirs(batch).wave, rtol=0, atol=0)
+    view, wanted = joint(batch, taps), first(batch, taps)
+    torch.testing.assert_close(view.wave, second(batch).wave, rtol=0, atol=0)
     assert all(torch.equal(view.feats[tap], wanted.feats[tap]) for tap in taps)
     assert not joint(batch).feats
 
@@ -87,7 +87,7 @@ def test_it_teaches_live_and_from_a_cache(tmp_path: Path, places: dict[str, str]
         build_teacher(read(recipe(cached | {"estimate": places["manner-b"]})), 16000)
 
 
-def test_mistakes_are_told(places: dict[str, str]) -> None:
+def test_mistakes_are_reported(places: dict[str, str]) -> None:
     with pytest.raises(InputError, match=r"teacher\.estimate: onnx shows nothing but its own; expected teacher\.che"):
         read(recipe({"onnx": "theirs.onnx", "estimate": places["manner-s"]}))
     with pytest.raises(InputError, match=r"teacher\.estimate: works at 8000 Hz; expected 16000 Hz"):

@@ -82,8 +82,8 @@ def test_strength_is_an_attenuation_limit(rate: int, strength_db: float) -> None
     noisy = white(2, rate)
     estimate = sordino.enhance(noisy, rate, silent, strength_db=strength_db)
     np.testing.assert_allclose(estimate, noisy * 10 ** (-strength_db / 20), atol=1e-7)
-    halved = sordino.enhance(noisy, rate, lambda heard: heard / 2)
-    limited = sordino.enhance(noisy, rate, lambda heard: heard / 2, strength_db=strength_db)
+    halved = sordino.enhance(noisy, rate, lambda wave: wave / 2)
+    limited = sordino.enhance(noisy, rate, lambda wave: wave / 2, strength_db=strength_db)
     left_in = 10 ** (-strength_db / 20)
     np.testing.assert_allclose(limited, halved + left_in * (noisy - halved), atol=1e-6)
 
@@ -107,11 +107,11 @@ def test_the_high_band_follows_what_is_taken_out_below_it() -> None:
     noisy = white(2, 48000)
     np.testing.assert_allclose(sordino.enhance(noisy, 48000, same), noisy, atol=1e-6)
     np.testing.assert_allclose(sordino.enhance(noisy, 48000, silent), 0 * noisy, atol=1e-6)
-    np.testing.assert_allclose(sordino.enhance(noisy, 48000, lambda heard: heard / 2), noisy / 2, atol=1e-6)
+    np.testing.assert_allclose(sordino.enhance(noisy, 48000, lambda wave: wave / 2), noisy / 2, atol=1e-6)
     # What a model adds to the octave raises nothing above it.
     high = tone(1, 48000, hertz=15000)
-    louder = sordino.enhance(high + noisy[0], 48000, lambda heard: 2 * heard)
-    dropped = sordino.enhance(high + noisy[0], 48000, lambda heard: 2 * heard, high_band="drop")
+    louder = sordino.enhance(high + noisy[0], 48000, lambda wave: 2 * wave)
+    dropped = sordino.enhance(high + noisy[0], 48000, lambda wave: 2 * wave, high_band="drop")
     np.testing.assert_allclose(louder - dropped, high + noisy[0] - dropped / 2, atol=1e-5)
 
 
@@ -120,7 +120,7 @@ def test_the_high_band_follows_in_time_and_to_the_limit() -> None:
     noisy, middle = white(96000), 48000
     opened = np.repeat(np.float32([0, 1]), RATE)
     for strength_db, left_in in ((None, 0.0), (20.0, 0.1)):
-        estimate = sordino.enhance(noisy, 48000, lambda heard: heard * opened, strength_db=strength_db)
+        estimate = sordino.enhance(noisy, 48000, lambda wave: wave * opened, strength_db=strength_db)
         np.testing.assert_allclose(estimate[: middle - 480], left_in * noisy[: middle - 480], atol=2e-3)
         np.testing.assert_allclose(estimate[middle + 1440 :], noisy[middle + 1440 :], atol=2e-3)
 

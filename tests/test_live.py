@@ -1,4 +1,4 @@
-"""Microphone to speaker, on devices that are made up: what is played, how late, and what is said of gaps."""
+"""Microphone to speaker, on devices that are made up: what is played, how late, and how gaps are reported."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Halve:
         return np.zeros((channels, self.delay), np.float32)
 
     def step(self, block: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        heard = np.concatenate([state, block], axis=1)
-        return heard[:, : block.shape[1]] / 2, heard[:, block.shape[1] :]
+        recorded = np.concatenate([state, block], axis=1)
+        return recorded[:, : block.shape[1]] / 2, recorded[:, block.shape[1] :]
 
 
 class Fake:
@@ -43,7 +43,7 @@ class Fake:
 
     def __init__(self, rates: tuple[int, ...] = (16000, 44100, 48000), ends_after: float = math.inf) -> None:
         self.rates, self.ends_after = rates, ends_after
-        self.heard, self.played = 0, []
+        self.recorded, self.played = 0, []
         self.opened: SimpleNamespace | None = None
         self.lost, self.late = set[int](), set[int]()
 
@@ -82,10 +82,10 @@ class Fake:
 
     def read(self, frames: int) -> tuple[np.ndarray, bool]:
         assert self.opened is not None
-        if self.heard >= self.ends_after * self.opened.rate:
+        if self.recorded >= self.ends_after * self.opened.rate:
             raise KeyboardInterrupt
-        time = np.arange(self.heard, self.heard + frames) / self.opened.rate
-        self.heard += frames
+        time = np.arange(self.recorded, self.recorded + frames) / self.opened.rate
+        self.recorded += frames
         return sine(time)[:, None], len(self.played) in self.lost
 
     def write(self, data: np.ndarray) -> bool:
@@ -100,7 +100,7 @@ def sine(time: np.ndarray) -> np.ndarray:
 
 
 def lateness(report: dict[str, Any], fake: Fake) -> int:
-    """Samples by which what is played lags what is heard, by what was told, up to the rounding of latencies."""
+    """Samples by which the output lags the input, by the reported latency, up to the rounding of latencies."""
     own_s = report["latency_s"] - report["block_s"] - sum(fake.latency)
     return round(own_s * report["sample_rate"]) + room.ROUNDING
 
@@ -114,12 +114,14 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000])
 @pytest.mark.parametrize("block_s", [0.0031, 0.01, 0.05])
-def test_every_block_heard_is_followed_by_one_played_as_late_as_told(fake: Fake, rate: int, block_s: float) -> None:
+def test_every_block_recorded_is_followed_by_one_played_as_late_as_reported(
+    fake: Fake, rate: int, block_s: float
+) -> None:
     report = live(Halve(), sample_rate=rate, block_s=block_s, limit_s=1.0)
     block = round(block_s * rate)
     assert {len(part) for part in fake.played} == {block}
     played = np.concatenate(fake.played)[:, 0]
-    assert len(played) == fake.heard >= rate
+    assert len(played) == fake.recorded >= rate
     late = lateness(report, fake)
     time = np.arange(len(played) - late) / rate
     begun = rate // 50  # the resampler rings where the sine begins
@@ -131,17 +133,17 @@ def test_every_block_heard_is_followed_by_one_played_as_late_as_told(fake: Fake,
 
 def test_gaps_are_counted_and_the_end_is_an_answer(fake: Fake) -> None:
     fake.lost, fake.late, fake.ends_after = {3, 4}, {7}, 0.5
-    told: list[room.Status] = []
-    report = live(Halve(), on_status=told.append)
+    statuses: list[room.LiveStatus] = []
+    report = live(Halve(), on_status=statuses.append)
     assert (report["overflows"], report["underflows"]) == (2, 1)
     assert report["seconds"] == pytest.approx(0.5)
     assert (report["microphone"], report["speaker"]) == ("USB Mic", "Headphones")
-    assert [status.seconds for status in told] == pytest.approx(np.arange(1, 51) / 100)
+    assert [status.seconds for status in statuses] == pytest.approx(np.arange(1, 51) / 100)
     assert report["latency_s"] == pytest.approx((160 + 37) / 16000 + 0.01 + 0.02)
     assert report["timing"]["blocks"] == 50
 
 
-def test_strength_zero_plays_what_is_heard_and_nothing_beyond_full_scale(fake: Fake) -> None:
+def test_strength_zero_plays_what_is_recorded_and_nothing_beyond_full_scale(fake: Fake) -> None:
     report = live(Halve(), strength_db=0.0, limit_s=0.2)
     late = lateness(report, fake)
     played = np.concatenate(fake.played)[:, 0]
@@ -176,7 +178,7 @@ def test_what_cannot_be(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in ({"block_s": 0.0}, {"limit_s": -1.0}, {"strength_db": -1.0}, {"high_band": "half"}):
         with pytest.raises(InputError, match=r"0 s|-1 s|-1 dB|half"):
             live(Halve(), **wrong)
-    assert fake.heard == 0
+    assert fake.recorded == 0
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(InputError, match=r"pip install 'sordino\[live\]'"):
         devices()

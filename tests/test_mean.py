@@ -157,7 +157,7 @@ def test_files_lie_beside_the_card(tmp_path: Path, both: str, monkeypatch: pytes
         ({"mean": ["late.onnx", {"best": ["late.onnx"] * 2}]}, r"best chooses by .* DNSMOS.*expected mean: \[MODEL"),
     ],
 )  # fmt: skip
-def test_a_card_that_is_no_mean_is_told_in_one_line(
+def test_a_card_that_is_no_mean_is_reported_in_one_line(
     tmp_path: Path, both: str, values: Mapping[str, Any], message: str
 ) -> None:
     path = tmp_path / "wrong.json"
@@ -212,10 +212,10 @@ def test_its_costs_are_the_sums(tmp_path: Path, both: str) -> None:
     size = sum((tmp_path / name).stat().st_size for name in ("late.onnx", "frames.onnx"))
     cost = bench(both, clocked=False)
     assert (cost.name, cost.parameters, cost.file_bytes, cost.flops_paper) == ("both", 0, size, None)
-    ours = bench(card(tmp_path, ["dualpath-24", {"mean": ["unet-24", "dualpath-24"]}], "ours"), clocked=False)
+    nested = bench(card(tmp_path, ["dualpath-24", {"mean": ["unet-24", "dualpath-24"]}], "ours"), clocked=False)
     small, large = bench("dualpath-24", clocked=False), bench("unet-24", clocked=False)
-    assert ours.parameters == 2 * small.parameters + large.parameters  # type: ignore[operator]
-    assert ours.flops_paper == pytest.approx(2 * small.flops_paper + large.flops_paper)  # type: ignore[operator]
+    assert nested.parameters == 2 * small.parameters + large.parameters  # type: ignore[operator]
+    assert nested.flops_paper == pytest.approx(2 * small.flops_paper + large.flops_paper)  # type: ignore[operator]
     assert bench(card(tmp_path, ["late.onnx", HALF]), clocked=False).parameters is None
 
 

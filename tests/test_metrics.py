@@ -279,7 +279,7 @@ def test_different_lengths_are_refused_unless_asked_for():
         measure(clean[None], clean[None], RATE)
 
 
-def test_a_wrong_name_is_told_with_the_right_one():
+def test_a_wrong_name_is_reported_with_the_right_one():
     with pytest.raises(InputError, match="did you mean pesq_wb"):
         metrics.check(["pesq-wb"])
     with pytest.raises(InputError, match="'composite'"):

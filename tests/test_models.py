@@ -34,6 +34,7 @@ from sordino.models.layers.strided import valid_length
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "manner.json").read_text())
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
+STREAMING = ("unet", "dualpath")
 every_network = pytest.mark.parametrize("name", MODELS)
 
 
@@ -53,7 +54,8 @@ def same_state(one: nn.Module, other: nn.Module) -> bool:
 @every_network
 @pytest.mark.parametrize("check", [name for name in NETWORKS if "ONNX" not in name])  # tests/test_export.py
 def test_every_network_holds_what_it_owes(name: str, check: str) -> None:
-    with contextlib.suppress(NotClaimed):
+    unclaimed = check == "stream equals whole" and name not in STREAMING
+    with pytest.raises(NotClaimed) if unclaimed else contextlib.nullcontext():
         NETWORKS[check](lambda: small(name))
 
 

@@ -28,7 +28,7 @@ from sordino.experiments import run, study
 from sordino.experiments.recipe import RECIPE
 from sordino.files import atomic
 from sordino.report.pages.drawing import standalone
-from sordino.training import read_log
+from sordino.training import judge, read_log
 from sordino.training.divergence import GOOD, Diverged
 from sordino.training.judge import Judge
 from sordino.training.state import STATE, load_state
@@ -44,7 +44,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     coming: list[float] = []
     noisy = Scores([{"id": "a", "si_sdr_db": 0.0}], ("si_sdr_db",))
     monkeypatch.setattr(Judge, "scores", lambda _: dict.fromkeys(("si_sdr_db", "score"), coming.pop(0)))
-    monkeypatch.setattr(Judge, "_validate", lambda *_: noisy)
+    monkeypatch.setattr(judge, "validate", lambda *_: noisy)
     return coming
 
 
@@ -135,20 +135,22 @@ def test_a_run_that_diverges_goes_back_to_its_last_good_state_and_on_as_advised(
     assert not (tmp_path / GOOD).exists()
 
 
-def test_a_validation_below_the_noisy_input_is_told_and_can_be_left_behind(tmp_path: Path, scores: list[float]) -> None:
-    values, told = recipe(8, validate_every=2), []
+def test_a_validation_below_the_noisy_input_is_reported_and_can_be_left_behind(
+    tmp_path: Path, scores: list[float]
+) -> None:
+    values, messages = recipe(8, validate_every=2), []
     scores += [3.0, -9.0, -1.0, -2.0]  # at steps 2, 4, 6 and 8, of which 2 warm up
-    run.train(values, out=tmp_path, status=told.append)
-    told = [line for line in told if "below the noisy input" in line]
-    assert len(told) == 1
-    assert "validation at step 4 is below the noisy input, and below that at step 2" in told[0]
+    run.train(values, out=tmp_path, status=messages.append)
+    messages = [line for line in messages if "below the noisy input" in line]
+    assert len(messages) == 1
+    assert "validation at step 4 is below the noisy input, and below that at step 2" in messages[0]
     assert load_state(tmp_path)["step"] == 8
     scores += [1.0, 2.0, 3.0]
     assert run.train(values, ["train.max_lr=1e-4"], out=tmp_path, resume=True).steps == 8
     assert scores == []  # it went on from step 2, and was validated three times
 
 
-def test_a_wrong_metric_is_told_before_the_runs_of_a_study(tmp_path: Path) -> None:
+def test_a_wrong_metric_is_reported_before_the_runs_of_a_study(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe(2)))
     plan = {"recipe": "recipe.yaml", "out": str(tmp_path / "out"), "methods": {"none": {}}, "metrics": ["pesq_vb"]}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(plan))

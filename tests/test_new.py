@@ -36,11 +36,11 @@ def test_speech_and_noise_become_a_recipe_that_trains(here: Path, capsys: pytest
     record(here / "mine" / "speech", 12)
     record(here / "mine" / "noise", 9)
     main(["new", "mine"])
-    told = capsys.readouterr().out
-    assert "mine: clean speech and noise" in told
-    assert "speech clean      12 files      0.2 min  12 speakers, 16000 Hz" in told
-    assert "less than ten minutes" in told
-    assert "sordino data prepare" not in told, "the rate is right"
+    output = capsys.readouterr().out
+    assert "mine: clean speech and noise" in output
+    assert "speech clean      12 files      0.2 min  12 speakers, 16000 Hz" in output
+    assert "less than ten minutes" in output
+    assert "sordino data prepare" not in output, "the rate is right"
     recipe = read("mine.yaml")
     assert (recipe.out, recipe.teacher) == ("runs/mine", None)
     source = build_source(recipe.data)
@@ -79,8 +79,8 @@ def test_noisy_recordings_at_another_rate_are_taught_and_prepared(
     with pytest.raises(InputError, match=r"calls: has dualpath-24 to teach dualpath-24; .*--teacher PRESET:FILE"):
         draft(survey("calls"), DEFAULT_STUDENT)
     main(["new", "calls", "-o", "again.yaml"])
-    told = capsys.readouterr().out
-    (line,) = [line.strip() for line in told.splitlines() if "data prepare" in line]
+    output = capsys.readouterr().out
+    (line,) = [line.strip() for line in output.splitlines() if "data prepare" in line]
     assert line == "sordino data prepare calls calls-16k"
     main(line.split()[1:])
     assert build_source(read("recipe.yaml").data).labels == "none"

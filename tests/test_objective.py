@@ -164,7 +164,7 @@ def test_a_term_of_weight_zero_is_not_computed_and_its_teacher_not_asked() -> No
         ({"weights": {"kd/output": Balance(1.0), "loss/l1": 0.0}}, "every term is balanced"),
     ],
 )
-def test_weights_that_make_no_sense_are_told(options: dict[str, Any], message: str) -> None:
+def test_weights_that_make_no_sense_are_reported(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         objective_of(**options)
 

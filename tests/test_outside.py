@@ -22,6 +22,7 @@ from helpers.runs import interrupt_at, same_weights
 from sordino import models
 from sordino.audio import sound_files
 from sordino.cli.main import main
+from sordino.conformance.methods import batch_of
 from sordino.distill.methods import METHODS
 from sordino.distill.teachers import ExternalTeacher
 from sordino.errors import InputError
@@ -34,7 +35,6 @@ from sordino.losses import LOSSES
 from sordino.plugins.catalogue import function
 from sordino.plugins.import_string import is_name
 from sordino.training import Objective, read_log
-from sordino.types import Batch
 
 RATE = 16000
 HERE = __name__
@@ -99,7 +99,7 @@ def test_other_words_name_no_function(word: str) -> None:
         (f"{HERE}:NO_FUNCTION", "is a int"),
     ],
 )
-def test_a_function_that_is_not_there_is_told(name: str, message: str) -> None:
+def test_a_function_that_is_not_there_is_reported(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_model(name)
 
@@ -107,7 +107,7 @@ def test_a_function_that_is_not_there_is_told(name: str, message: str) -> None:
 # Opened
 
 
-def test_a_foreign_graph_and_a_function_run_at_the_rate_that_is_told(tmp_path: Path) -> None:
+def test_a_foreign_graph_and_a_function_run_at_the_rate_that_is_given(tmp_path: Path) -> None:
     path, noisy = foreign(tmp_path / "theirs.onnx"), white(1000)
     for model in (path, str(path), halve, f"{HERE}:halve", f"{HERE}:HALVER.enhance"):
         opened = open_model(model)
@@ -136,13 +136,13 @@ def test_a_rate_that_contradicts_the_model_is_refused() -> None:
         ({"axes": 3}, r"gives out \[1, 1, 'time'\]; expected samples \[1,T\] in and out"),
     ],
 )
-def test_a_graph_that_does_not_fit_is_told(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+def test_a_graph_that_does_not_fit_is_reported(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
     path = foreign(tmp_path / "theirs.onnx", **wrong)
     with pytest.raises(InputError, match=message):
         open_model(path)(white(400))
 
 
-def test_a_graph_that_fails_on_some_length_is_told(tmp_path: Path) -> None:
+def test_a_graph_that_fails_on_some_length_is_reported(tmp_path: Path) -> None:
     reshape = helper.make_node("Reshape", ["audio", "frames"], ["out"])
     graph = helper.make_graph(
         [reshape],
@@ -202,17 +202,11 @@ def test_a_model_from_elsewhere_on_the_command_line(
         json.loads((tmp_path / "scored" / "scores.json").read_text())["metadata"]["model"] == "their_denoiser:enhance"
     )
     main(["evaluate", "theirs.onnx", *words, "--model-rate", "48000", "--sample-rate", "8000"])
-    told = json.loads(capsys.readouterr().out)["metadata"]
-    assert (told["model_rate"], told["sample_rate"]) == (48000, 8000)
+    metadata = json.loads(capsys.readouterr().out)["metadata"]
+    assert (metadata["model_rate"], metadata["sample_rate"]) == (48000, 8000)
 
 
 # A teacher
-
-
-def batch_of(samples: int = 4000) -> Batch:
-    clean = torch.from_numpy(white(2, samples, seed=1))
-    noisy = clean + torch.from_numpy(white(2, samples, seed=2))
-    return Batch(noisy, clean, torch.full((2,), samples), ("first", "second"))
 
 
 def recipe(teacher: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -228,7 +222,7 @@ def recipe(teacher: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def test_the_target_is_what_the_function_says() -> None:
-    batch = batch_of()
+    batch = batch_of(4000)
     before = batch.noisy.clone()
 
     def meddle(noisy: np.ndarray) -> np.ndarray:
@@ -250,7 +244,7 @@ def test_the_function_computes_as_it_would_anywhere_else() -> None:
         return noisy
 
     with torch.autocast("cpu", torch.bfloat16):
-        ExternalTeacher(run, "theirs", RATE)(batch_of())
+        ExternalTeacher(run, "theirs", RATE)(batch_of(4000))
     assert seen == [(False, False)] * 2
 
 
@@ -262,9 +256,9 @@ def test_the_function_computes_as_it_would_anywhere_else() -> None:
         (lambda noisy: noisy[None], r"shape \(1, 4000\)"),
     ],
 )
-def test_a_target_that_is_none_is_told(run: Any, message: str) -> None:
+def test_a_target_that_is_none_is_reported(run: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        ExternalTeacher(run, "theirs", RATE)(batch_of())
+        ExternalTeacher(run, "theirs", RATE)(batch_of(4000))
 
 
 @pytest.mark.parametrize("kind", ["onnx", "callable"])
@@ -272,7 +266,7 @@ def test_a_model_from_elsewhere_teaches(tmp_path: Path, kind: str) -> None:
     model = str(foreign(tmp_path / "theirs.onnx")) if kind == "onnx" else f"{HERE}:halve"
     values = recipe({kind: model})
     objective = build_trainer(read(values), tmp_path / "built").objective
-    student, batch = models.create("manner-s", hidden=2, depth=3), batch_of()
+    student, batch = models.create("manner-s", hidden=2, depth=3), batch_of(4000)
     total, terms = objective(student, batch)
     expected = LOSSES["l1"]()(0.5 * batch.noisy, student(batch.noisy), batch.noisy).mean()
     assert terms.keys() == {"kd/output"}
@@ -318,7 +312,7 @@ def test_methods_on_features_refuse_before_training_starts(tmp_path: Path, metho
     assert not (tmp_path / "run").exists()
     teacher = ExternalTeacher(halve, "theirs", RATE)
     with pytest.raises(InputError, match="tap latent: theirs has no such tap"):
-        teacher(batch_of(), ["latent"])
+        teacher(batch_of(4000), ["latent"])
     with pytest.raises(InputError, match="works at 8000 Hz; expected 16000 Hz"):
         Objective(
             {}, {"output": METHODS["output"]()}, models.create("manner-s"), ExternalTeacher(halve, "theirs", 8000)

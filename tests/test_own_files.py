@@ -51,7 +51,7 @@ def write_own(path: Path) -> None:
 
 
 def refusal(write: Callable[[Path], object], path: Path) -> str:
-    """Return what is said of a path; empty if it may be written."""
+    """Return the message about a path; empty if it may be written."""
     try:
         write(path)
     except InputError as error:
@@ -65,9 +65,9 @@ def test_an_output_replaces_an_older_one_and_nothing_else(tmp_path: Path, name: 
     assert "would be lost" not in refusal(WRITERS[name], path)
     for content in (b"\x93NUMPY", b"<!DOCTYPE html><main>mine</main>", b'{"a": 1}', b"id,path\n1,a.wav\n"):
         path.write_bytes(content)
-        said = refusal(WRITERS[name], path)
-        assert said.startswith(f"{path}: is no ")
-        assert "of sordino, and would be lost" in said
+        message = refusal(WRITERS[name], path)
+        assert message.startswith(f"{path}: is no ")
+        assert "of sordino, and would be lost" in message
         assert path.read_bytes() == content
     path.write_bytes(b"")
     assert "would be lost" not in refusal(WRITERS[name], path)

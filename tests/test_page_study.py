@@ -66,7 +66,7 @@ def test_a_plot_shows_means_deviations_and_seeds(study: list[StudyRow]) -> None:
             assert [x for x, _ in bars[0].get_segments()[0]] == pytest.approx(ends) if spread.n > 1 else not bars
     seeds = [[x for x, _ in points(one)] for one in wide.lines if one.get_marker() == "."]
     assert seeds == [pytest.approx([15, 17]), pytest.approx([18, 20, 25])]
-    # The noisy input is near and a line in both panels; the teacher is far off, and told.
+    # The noisy input is near and a line in both panels; the teacher is far off, and a note says so.
     for axes in (wide, narrow):
         (noisy,) = [one for one in axes.lines if one.get_linestyle() == ":" and points(one)]
         assert points(noisy)[0][0] == pytest.approx(10)

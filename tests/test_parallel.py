@@ -30,7 +30,7 @@ def test_an_error_arrives_as_it_was(workers: int) -> None:
         list(run_jobs(info, ["absent.wav"] * 3, workers))
 
 
-def test_a_process_that_dies_is_told() -> None:
+def test_a_process_that_dies_is_reported() -> None:
     with pytest.raises(InputError, match="ended early"):
         list(run_jobs(os._exit, [3, 3], 2))
 

@@ -146,12 +146,12 @@ def test_unknown_chunks_are_passed_over_before_and_after() -> None:
         (b"fLaC\0\0\0\x22", "is FLAC.*decode it first"),
     ],
 )
-def test_headers_that_cannot_be_read_are_told(data: bytes, message: str) -> None:
+def test_headers_that_cannot_be_read_are_reported(data: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Reader(io.BytesIO(data))
 
 
-def test_options_that_a_header_denies_are_told() -> None:
+def test_options_that_a_header_denies_are_reported() -> None:
     data = chunks(FMT, (b"data", bytes(8)))
     assert Reader(io.BytesIO(data), 8000, 1).sample_rate == 8000
     with pytest.raises(InputError, match="says 8000 Hz, not 16000"):
@@ -192,7 +192,7 @@ def test_raw_and_wav_come_out_as_they_went_in() -> None:
     assert soundfile.info(io.BytesIO(wav)).frames == 5001
 
 
-def test_streams_that_end_within_a_sample_or_too_soon_are_written_and_told() -> None:
+def test_streams_that_end_within_a_sample_or_too_soon_are_written_and_reported() -> None:
     raw = encode(white(1, 1000, level=0.2), "s16le")
     target = io.BytesIO()
     with pytest.raises(InputError, match=r"ends with 1 byte\(s\)"):
@@ -259,9 +259,9 @@ def test_command_raw_and_wav(checkpoint: Path, tmp_path: Path) -> None:
     words = command(checkpoint, "-", "-o", "-", "--format", "f32le", "--json", "--block-ms", "13")
     done = subprocess.run(words, input=raw, capture_output=True, timeout=120, check=True)
     np.testing.assert_allclose(np.frombuffer(done.stdout, "<f4"), expected, atol=1e-5)
-    told = json.loads(done.stderr)
-    assert told["latency_s"] == 0.02
-    assert told["timing"]["blocks"] == -(-8001 // 208)
+    report = json.loads(done.stderr)
+    assert report["latency_s"] == 0.02
+    assert report["timing"]["blocks"] == -(-8001 // 208)
     with open(tmp_path / "in.wav", "rb") as source, open(tmp_path / "out.wav", "wb") as target:
         done = subprocess.run(command(STUDENT), stdin=source, stdout=target, stderr=subprocess.PIPE, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -61,8 +61,8 @@ def differ(found: Tensor, wanted: Tensor) -> float:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_training_step_is_that_of_torchs_own_operators(name: str) -> None:
-    ours, plain = twins(name, torch.float64)
-    found, wanted = step(ours, False, torch.float64), step(plain, True, torch.float64)
+    fast, plain = twins(name, torch.float64)
+    found, wanted = step(fast, False, torch.float64), step(plain, True, torch.float64)
     largest = max(float(one.abs().max()) for one in wanted.values())
     for key, value in wanted.items():
         # A bias before a norm has a gradient of zero but for rounding.
@@ -72,25 +72,25 @@ def test_a_training_step_is_that_of_torchs_own_operators(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_in_single_precision_it_is_as_near_to_the_truth(name: str) -> None:
     exact = step(twins(name, torch.float64)[0], True, torch.float64)
-    ours, plain = twins(name, torch.float32)
-    found, wanted = step(ours, False, torch.float32), step(plain, True, torch.float32)
+    fast, plain = twins(name, torch.float32)
+    found, wanted = step(fast, False, torch.float32), step(plain, True, torch.float32)
     assert differ(found["estimate"], wanted["estimate"]) < 1e-5
-    keys = [key for key, _ in ours.named_parameters()]
-    of_ours, of_plain = (
+    keys = [key for key, _ in fast.named_parameters()]
+    of_fast, of_plain = (
         sum(float((one[key] - exact[key]).square().sum()) for key in keys) ** 0.5 for one in (found, wanted)
     )
-    assert of_ours < 2 * of_plain
+    assert of_fast < 2 * of_plain
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_in_use_it_is_that_of_torchs_own_operators(name: str) -> None:
-    ours, _ = twins(name, torch.float32)
-    step(ours, False, torch.float32)
+    fast, _ = twins(name, torch.float32)
+    step(fast, False, torch.float32)
     noisy = 0.1 * noise(2, 4001, level=1.0)
     with torch.no_grad(), plain_operators():
-        wanted = ours.eval()(noisy)
+        wanted = fast.eval()(noisy)
     with torch.no_grad():
-        assert torch.allclose(ours(noisy), wanted, atol=1e-6)
+        assert torch.allclose(fast(noisy), wanted, atol=1e-6)
 
 
 def test_the_weights_are_those_of_torchs_own_modules() -> None:
@@ -99,9 +99,9 @@ def test_the_weights_are_those_of_torchs_own_modules() -> None:
         (Pointwise(3, 5), nn.Conv2d(3, 5, 1)),
         (Depthwise(3, 31), nn.Conv1d(3, 3, 31, padding=15, groups=3, bias=False)),
     ]
-    for ours, plain in pairs:
-        ours.load_state_dict(plain.state_dict())
-        assert {key: one.shape for key, one in ours.state_dict().items()} == {
+    for fast, plain in pairs:
+        fast.load_state_dict(plain.state_dict())
+        assert {key: one.shape for key, one in fast.state_dict().items()} == {
             key: one.shape for key, one in plain.state_dict().items()
         }
 
@@ -109,17 +109,17 @@ def test_the_weights_are_those_of_torchs_own_modules() -> None:
 @pytest.mark.parametrize("block", [1, 50, 1 << 17])
 def test_norm_and_prelu_are_those_of_torch_and_read_a_part(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     monkeypatch.setattr(norm_prelu, "BLOCK", block)
-    ours, plain = NormPRelu(3).double(), nn.Sequential(nn.BatchNorm2d(3), nn.PReLU(3)).double()
+    fast, plain = NormPRelu(3).double(), nn.Sequential(nn.BatchNorm2d(3), nn.PReLU(3)).double()
     with torch.no_grad():
-        for index, one in enumerate(ours.parameters()):
+        for index, one in enumerate(fast.parameters()):
             one.copy_(precise(3, seed=index))  # a slope above 1 and a negative scale among them
-    plain.load_state_dict(ours.state_dict())
+    plain.load_state_dict(fast.state_dict())
     # Far from zero: a variance from plain sums of squares would lose its digits.
     x = (channels_last(precise(2, 3, 5, 8)) + 1e3).requires_grad_()
     gradient = precise(2, 3, 4, 7, seed=9)
-    found, wanted = ours(x, 4, 7), plain(x[:, :, :4, :7])
+    found, wanted = fast(x, 4, 7), plain(x[:, :, :4, :7])
     for one, other in zip(
-        (found, *torch.autograd.grad(found, [x, *ours.parameters()], gradient), *ours.buffers()),
+        (found, *torch.autograd.grad(found, [x, *fast.parameters()], gradient), *fast.buffers()),
         (wanted, *torch.autograd.grad(wanted, [x, *plain.parameters()], gradient), *plain.buffers()),
         strict=True,
     ):

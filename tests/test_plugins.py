@@ -196,9 +196,9 @@ def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     points = "[sordino.models]\nhalf = halves:Half\nunet = halves:Half\n"
     (about / "entry_points.txt").write_text(points)
     monkeypatch.syspath_prepend(folder)
-    catalogue._entry_points.cache_clear()
+    catalogue.added_names.cache_clear()
     yield
-    catalogue._entry_points.cache_clear()
+    catalogue.added_names.cache_clear()
 
 
 @pytest.mark.usefixtures("installed")

@@ -116,7 +116,7 @@ def test_a_network_that_is_turned_over_goes_on_as_its_mirror_image() -> None:
 
 
 def upside_down(tmp_path: Path, **train: object) -> tuple[Trainer, list[str]]:
-    """A trainer whose network has been turned the wrong way after it was set upright."""
+    """A trainer whose network has been turned the wrong way after its polarity was fixed."""
     values = recipe(tmp_path, stages=[], distill={})
     del values["teacher"]
     values["train"] |= {"steps": 4, "ema": 0.9, "max_lr": 1e-5, "validate_every": 1, "validate_items": 2, **train}
@@ -141,7 +141,7 @@ def test_a_run_turns_its_network_over_early_and_says_so(tmp_path: Path, seen_by:
     assert line.endswith("its last layer was negated")
 
 
-def test_later_it_is_told_and_logged_and_left(tmp_path: Path) -> None:
+def test_later_it_is_reported_and_logged_and_left(tmp_path: Path) -> None:
     trainer, lines = upside_down(tmp_path, validate_every=2)
     trainer.watch.steps, trainer.watch.early = set(), 1
     trainer.fit(status=lines.append)

@@ -71,8 +71,8 @@ def test_frames_behind_strided_convolutions_lie_at_the_middle_of_what_they_hear(
         x = F.conv1d(x, ones, stride=stride)
         place = strided.frames_behind(layers, kernel, stride, rate)
         (gradient,) = torch.autograd.grad(x[0, 0, 2], wave, retain_graph=True)
-        heard = gradient[0, 0].nonzero().double().mean().item() / rate
-        assert heard == pytest.approx(place["offset"] + 2 * place["stride"])
+        centre = gradient[0, 0].nonzero().double().mean().item() / rate
+        assert centre == pytest.approx(place["offset"] + 2 * place["stride"])
         # A transposed convolution answers around the middle of the frames of the layer before.
         up = F.conv_transpose1d(F.one_hot(torch.tensor([[[2]]]), x.shape[-1])[0].float(), ones, stride=stride)
         before = strided.frames_behind(layers - 1, kernel, stride, rate)
@@ -153,9 +153,9 @@ def test_the_common_span_by_hand(lengths: tuple[int, int], taps: tuple[Tap, Tap]
 def test_frames_of_any_two_networks_meet_within_half_a_frame(here: str, there: str) -> None:
     with torch.no_grad():
         shown = [observe(one, noise(1, 8000), one.taps) for one in (network(here), network(there))]
-    for ours, place in network(here).taps.items():
-        for theirs, other in network(there).taps.items():
-            features = shown[0].feats[ours], shown[1].feats[theirs]
+    for tap_here, place in network(here).taps.items():
+        for tap_there, other in network(there).taps.items():
+            features = shown[0].feats[tap_here], shown[1].feats[tap_there]
             frames = common_frames([one.shape[2] for one in features], (place, other))
             edges = [
                 (p.offset + (f.start - 0.5) * p.stride, p.offset + (f.stop - 0.5) * p.stride)
@@ -172,11 +172,11 @@ def test_frames_of_any_two_networks_meet_within_half_a_frame(here: str, there: s
 def test_a_ramp_seen_at_two_strides_is_the_same_ramp() -> None:
     """Values that are each frame's position: interpolated or averaged, they stay where they were."""
     fine, coarse = tap(64, 73.5), tap(256, 297.5)
-    ours, theirs = ((p.offset + p.stride * torch.arange(n)).view(1, 1, n) for p, n in ((fine, 37), (coarse, 9)))
-    ours, theirs = match((ours, theirs), (fine, coarse))
-    assert torch.allclose(resample_time(ours, theirs.shape[-1]), theirs)
+    student, teacher = ((p.offset + p.stride * torch.arange(n)).view(1, 1, n) for p, n in ((fine, 37), (coarse, 9)))
+    student, teacher = match((student, teacher), (fine, coarse))
+    assert torch.allclose(resample_time(student, teacher.shape[-1]), teacher)
     inner = slice(2, -2)  # before the first frame's centre and behind the last there is nothing between which to go
-    assert torch.allclose(resample_time(theirs, ours.shape[-1])[..., inner], ours[..., inner])
+    assert torch.allclose(resample_time(teacher, student.shape[-1])[..., inner], student[..., inner])
 
 
 def test_features_without_a_common_frame_are_refused() -> None:
@@ -203,8 +203,8 @@ def compared(one: Enhancer) -> dict[str, Method]:
 
 def beside(here: View, there: View, places: Mapping[str, Tap], tap: str) -> float:
     """The distance of the attention maps at one tap."""
-    ours, theirs = match((here.feats[tap], there.feats[tap]), (places[tap], places[tap]))
-    return attention_distance(ours, theirs).item()
+    student, teacher = match((here.feats[tap], there.feats[tap]), (places[tap], places[tap]))
+    return attention_distance(student, teacher).item()
 
 
 def doubled(view: View) -> View:

@@ -139,7 +139,7 @@ def torchrun(*words: object) -> subprocess.Popen[str]:
     )
 
 
-def told(running: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+def ended(running: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     """What a run wrote, which must leave with ``code``."""
     try:
         out, err = running.communicate(timeout=PATIENCE_S)
@@ -171,12 +171,14 @@ def test_two_processes_train_to_the_weights_of_one_with_twice_the_batch(tmp_path
             # Sums in another order differ by rounding, which Adam magnifies: 2 % of the highest learning rate.
             torch.testing.assert_close(two[part][name], wanted, rtol=1e-3, atol=2e-5, msg=f"{part} {name}")
     assert one["student"].keys() == begun.keys()
-    for mine, theirs in zip(read_log(tmp_path / "one"), read_log(tmp_path / "two"), strict=True):
-        assert mine.keys() == theirs.keys()
-        figures = [name for name in mine if name != "seconds"]
-        assert [theirs[name] for name in figures] == pytest.approx([mine[name] for name in figures], rel=1e-3, abs=1e-4)
+    for first, second in zip(read_log(tmp_path / "one"), read_log(tmp_path / "two"), strict=True):
+        assert first.keys() == second.keys()
+        figures = [name for name in first if name != "seconds"]
+        assert [second[name] for name in figures] == pytest.approx(
+            [first[name] for name in figures], rel=1e-3, abs=1e-4
+        )
 
-    # Stopped at some step by a signal to one of the two, and resumed: the same bits, and the answer is said once.
+    # Stopped at some step by a signal to one of the two, and resumed: the same bits, and the answer is printed once.
     words = ("train", str(path), "--out", str(tmp_path / "cut"), "--json")
     cut = begin(say, tmp_path, *words)
     until = time.monotonic() + PATIENCE_S
@@ -208,7 +210,7 @@ def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
     changes = ["teacher.callable=test_processes:falls_silent", "unlabelled=null", "stages=null", "weights=null"]
     changes += ["distill.similarity=null", "distill.fitnets=null"]
     running = torchrun("train", recipe(tmp_path), *changes, "--out", tmp_path / "run")
-    _, err = told(running, code=1)
+    _, err = ended(running, code=1)
     assert "sordino: teacher: has failed in the second process" in err
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
@@ -220,13 +222,13 @@ def say(rank: int, folder: Path, *words: str) -> None:
 
 
 def test_a_dry_run_tries_all_processes(tmp_path: Path) -> None:
-    said = tmp_path.with_name(f"{tmp_path.name}-said")
-    said.mkdir()
+    dry_run = tmp_path.with_name(f"{tmp_path.name}-dry-run")
+    dry_run.mkdir()
     path = recipe(tmp_path)
     before = {one.name for one in tmp_path.iterdir()}
-    finish(begin(say, said, "train", str(path), "--dry-run", "--json"))
-    assert json.loads((said / "0.out").read_text())["steps"] == 6
-    assert (said / "1.out").read_text() == ""
+    finish(begin(say, dry_run, "train", str(path), "--dry-run", "--json"))
+    assert json.loads((dry_run / "0.out").read_text())["steps"] == 6
+    assert (dry_run / "1.out").read_text() == ""
     assert {one.name for one in tmp_path.iterdir()} == before
 
 

@@ -77,6 +77,10 @@ def test_a_package_is_named_by_its_preset_alone() -> None:
         GraphSource("x.onnx", "rnnoise")
     with pytest.raises(InputError, match=r"gtcrm:x\.onnx: no preset 'gtcrm'; expected one of .*did you mean gtcrn\?"):
         resolve("gtcrm:x.onnx")
+    with pytest.raises(InputError, match=r"no preset 'ul-unaz'.*did you mean ul-unas\?"):
+        resolve("ul-unaz:x.onnx")
+    with pytest.raises(InputError, match="gtcrn:: no such model"):
+        resolve("gtcrn:")
     if find_spec("pyrnnoise") is None:
         with pytest.raises(InputError, match="rnnoise: is not installed; expected the package pyrnnoise: pip install"):
             open_model("rnnoise")

@@ -153,7 +153,7 @@ def damage(corpus: Path) -> str:
     return path.name
 
 
-def test_a_damaged_recording_is_refused_or_skipped_and_told(corpus: Path, tmp_path: Path) -> None:
+def test_a_damaged_recording_is_refused_or_skipped_and_reported(corpus: Path, tmp_path: Path) -> None:
     name = damage(corpus)
     with pytest.raises(InputError, match=name):
         render(dns(corpus), tmp_path / "out", 20 / 3600, workers=1)

@@ -80,7 +80,7 @@ def test_one_command_redoes_all_and_the_next_one_nothing(results: dict[str, Any]
         ({"title": "a", "out": "b", "steps": [{"train": "x.yaml", "study": "y.yaml"}]}, "no step"),
     ],
 )
-def test_mistakes_in_a_list_are_told(results: dict[str, Any], values: dict[str, Any], message: str) -> None:
+def test_mistakes_in_a_list_are_reported(results: dict[str, Any], values: dict[str, Any], message: str) -> None:
     Path("list.yaml").write_text(yaml.safe_dump(values))
     with pytest.raises(InputError) as caught:
         results["read"](Path("list.yaml"))
@@ -96,7 +96,7 @@ def test_the_lists_name_what_exists(results: dict[str, Any]) -> None:
         assert {verb for verb, _ in steps} >= {"train", "study"}
 
 
-def test_a_commit_is_told_of_our_own_source_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_is_reported_of_our_own_source_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def git(*words: str) -> str:
         who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
         done = subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True, text=True)

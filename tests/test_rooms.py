@@ -28,10 +28,10 @@ def test_speech_in_a_room_is_a_convolution_from_the_direct_path_on(length: int) 
     speech, response = hiss(length / RATE, seed=1), room(2)
     expected = np.convolve(speech.astype(float), response[40:])[:length]
     expected *= np.sqrt(np.mean(speech.astype(float) ** 2) / np.mean(expected**2))
-    heard, reference = reverberate(speech, response)
-    assert heard.dtype == np.float32
-    np.testing.assert_allclose(heard, expected, atol=1e-6)
-    np.testing.assert_array_equal(reference, heard)
+    reverberant, reference = reverberate(speech, response)
+    assert reverberant.dtype == np.float32
+    np.testing.assert_allclose(reverberant, expected, atol=1e-6)
+    np.testing.assert_array_equal(reference, reverberant)
 
 
 def test_a_single_path_changes_nothing_and_silence_stays_silent() -> None:

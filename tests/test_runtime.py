@@ -1,4 +1,4 @@
-"""ONNX files on onnxruntime: whatever a file holds, it runs or is told in one line; and the student streams."""
+"""ONNX files on onnxruntime: whatever a file holds, it runs or is refused in one line; and the student streams."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def graph(path: Path, inputs: dict[str, list[int | str]], outputs: list[str]) ->
 def test_the_default_student_streams_as_it_enhances() -> None:
     noisy = speech()
     for rate, channels in ((RATE, 1), (48000, 2)):
-        heard = np.stack([sound_files.resample(noisy, RATE, rate)] * channels)
+        resampled = np.stack([sound_files.resample(noisy, RATE, rate)] * channels)
         streamer = sordino.Streamer(sample_rate=rate, channels=channels, low_delay=False)
-        parts = [streamer.feed(block) for block in np.array_split(heard, 97, axis=1)]
+        parts = [streamer.feed(block) for block in np.array_split(resampled, 97, axis=1)]
         found = np.concatenate([*parts, streamer.flush()], axis=1)
-        np.testing.assert_allclose(found, sordino.enhance(heard, rate), atol=1e-5)
+        np.testing.assert_allclose(found, sordino.enhance(resampled, rate), atol=1e-5)
     assert sordino.Streamer().latency_s == 0.032
 
 
@@ -113,8 +113,8 @@ def test_many_hops_at_once_say_what_they_say_one_by_one() -> None:
     noisy, state, parts = np.stack([speech_60, speech_60[::-1]]), engine.start(2), []
     at_once, after = engine.step(np.asfortranarray(noisy), state)
     for block in np.split(noisy, 60, axis=1):
-        said, state = engine.step(block, state)
-        parts.append(said)
+        estimate, state = engine.step(block, state)
+        parts.append(estimate)
     np.testing.assert_allclose(at_once, np.concatenate(parts, axis=1), atol=1e-5)
     for channel, other in zip(after, state, strict=True):
         assert all(np.allclose(one, two, atol=1e-4) for one, two in zip(channel, other, strict=True))
@@ -127,8 +127,8 @@ def test_a_stream_runs_by_its_own_description_alone(name: str) -> None:
     about, words = session.get_modelmeta().custom_metadata_map, session.get_modelmeta().description
     hop, delay, rate = (int(about[key]) for key in ("hop", "delay", "sample_rate"))
     assert int(about["window"]) == delay + hop == int(about["latency_samples"])
-    for told in (f"[hops,{hop}]", f"{delay} samples late", f"feed {delay} zeros", f"{rate} Hz"):
-        assert told in words
+    for phrase in (f"[hops,{hop}]", f"{delay} samples late", f"feed {delay} zeros", f"{rate} Hz"):
+        assert phrase in words
     returned: dict[str, str] = json.loads(about["state"])
     assert about["initial_state"] == "zeros"
     assert all(port in words for ports in returned.items() for port in ports)
@@ -168,7 +168,7 @@ print(resident())
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
-def test_half_a_file_is_told(tmp_path: Path, share: float) -> None:
+def test_half_a_file_is_reported(tmp_path: Path, share: float) -> None:
     for suffix, run in ((".onnx", open_model), (".stream.onnx", open_engine)):
         content = student_file().with_suffix(suffix).read_bytes()
         path = tmp_path / f"student{suffix}"
@@ -194,7 +194,7 @@ def test_a_file_that_was_replaced_is_opened_anew_whatever_its_time_stamp(tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"these are words\n", b"\x00" * 5000, b"RIFF\x24\x00\x00\x00WAVEfmt "])
-def test_another_file_under_the_name_of_one_is_told_by_the_command(tmp_path: Path, content: bytes) -> None:
+def test_another_file_under_the_name_of_one_is_reported_by_the_command(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "student.onnx").write_bytes(content)
     sound_files.write(tmp_path / "noisy.wav", speech(RATE)[None], RATE)
     words = ["enhance", str(tmp_path / "noisy.wav"), "-o", str(tmp_path / "clean.wav")]
@@ -226,7 +226,7 @@ def test_the_two_graphs_are_not_taken_for_each_other(tmp_path: Path) -> None:
         ({"x": [160], "state": [1, 3]}, ["y", "next"]),
     ],
 )
-def test_foreign_graphs_of_streams_are_told(
+def test_foreign_graphs_of_streams_are_reported(
     tmp_path: Path, inputs: dict[str, list[int | str]], outputs: list[str]
 ) -> None:
     path = graph(tmp_path / "theirs.stream.onnx", inputs, outputs)
@@ -234,7 +234,7 @@ def test_foreign_graphs_of_streams_are_told(
         StreamGraph(path)
 
 
-def test_a_graph_without_inputs_is_told(tmp_path: Path) -> None:
+def test_a_graph_without_inputs_is_reported(tmp_path: Path) -> None:
     value = helper.make_node("Constant", [], ["y"], value=helper.make_tensor("y", TensorProto.FLOAT, [1], [0.0]))
     made = helper.make_graph([value], "none", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])])
     model = helper.make_model(made, ir_version=9, opset_imports=[helper.make_opsetid("", 18)])
@@ -244,7 +244,7 @@ def test_a_graph_without_inputs_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "0", "-16000", "16 kHz", "16000.0"])
-def test_facts_that_are_none_are_told(tmp_path: Path, value: str) -> None:
+def test_facts_that_are_none_are_reported(tmp_path: Path, value: str) -> None:
     path = edited(student_file(), tmp_path / "odd.onnx", say("sample_rate", value))
     with pytest.raises(InputError, match=r"odd\.onnx: says sample_rate = .*a whole number from 1"):
         open_model(path)

@@ -1,4 +1,4 @@
-"""Recipes: those that ship, how a base and overrides merge, and what a mistake is told."""
+"""Recipes: those that ship, how a base and overrides merge, and the messages about mistakes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.experiments.build import build_network
 from sordino.experiments.recipe import RECIPE, Recipe, read, same_recipe
-from sordino.experiments.schema import Component, Pretrained, Teacher
+from sordino.experiments.schema import Component, Pretrained, TeacherSection
 from sordino.experiments.signatures import catalogue, inspected, signature
 from sordino.report import paper
 from sordino.training import Balance, Objective, Ramp, Settings, Stage
@@ -45,7 +45,7 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def told(recipe: str | Path | Mapping[str, Any], *overrides: str) -> str:
+def message_of(recipe: str | Path | Mapping[str, Any], *overrides: str) -> str:
     with pytest.raises(InputError) as caught:
         read(recipe, overrides)
     assert "\n" not in str(caught.value)
@@ -218,10 +218,10 @@ def test_a_network_that_has_learnt_takes_the_place_of_a_fresh_one_and_the_other_
 
 def test_a_teacher_of_another_kind_takes_the_place_of_the_one_before() -> None:
     taught = read(DISTILLED, ["teacher.callable=their.package:enhance", "teacher.sample_rate=8000"])
-    assert taught.teacher == Teacher(callable="their.package:enhance", sample_rate=8000)
+    assert taught.teacher == TeacherSection(callable="their.package:enhance", sample_rate=8000)
     assert read(taught, ["teacher.sample_rate=48000"]).teacher == replace(taught.teacher, sample_rate=48000)
-    assert read(taught, ["teacher.onnx=theirs.onnx"]).teacher == Teacher(onnx="theirs.onnx")
-    assert read(DISTILLED, ["teacher.checkpoint=other.pt"]).teacher == Teacher(checkpoint="other.pt")
+    assert read(taught, ["teacher.onnx=theirs.onnx"]).teacher == TeacherSection(onnx="theirs.onnx")
+    assert read(DISTILLED, ["teacher.checkpoint=other.pt"]).teacher == TeacherSection(checkpoint="other.pt")
 
 
 def test_overrides_are_read_as_yaml_and_converted() -> None:
@@ -236,7 +236,7 @@ def test_overrides_are_read_as_yaml_and_converted() -> None:
 
 @pytest.mark.parametrize("override", ["train.steps", "=3", "train.=3"])
 def test_override_that_is_none(override: str) -> None:
-    assert "key=value" in told(PLAIN, override)
+    assert "key=value" in message_of(PLAIN, override)
 
 
 def test_what_is_read_can_be_read_again() -> None:
@@ -250,7 +250,7 @@ def test_what_is_read_can_be_read_again() -> None:
 def test_bases_in_a_circle(tmp_path: Path) -> None:
     write(tmp_path, "a.yaml", "base: b.yaml\n")
     path = write(tmp_path, "b.yaml", "base: a.yaml\n")
-    assert "leads back to itself" in told(path)
+    assert "leads back to itself" in message_of(path)
 
 
 @pytest.mark.parametrize(("given", "steps"), [("1e3", 1000), ("1.5e3", 1500), ("2.0", 2), ("'1_000'", 1000)])
@@ -301,11 +301,11 @@ def test_a_whole_number_may_be_written_in_any_way(tmp_path: Path, given: str, st
     ],
 )
 def test_mistake_is_named_with_what_would_be_right(changes: dict[Any, Any], message: str) -> None:
-    assert message in told({**PLAIN, **changes})
+    assert message in message_of({**PLAIN, **changes})
 
 
-def test_all_mistakes_are_told_at_once() -> None:
-    message = told({"data": {"name": "mix", "clean": "clean"}, "modle": {}, "train": {"epochs": "x", "sed": 1}})
+def test_all_mistakes_are_reported_at_once() -> None:
+    message = message_of({"data": {"name": "mix", "clean": "clean"}, "modle": {}, "train": {"epochs": "x", "sed": 1}})
     for part in ("data.noise: missing", "modle: no such key", "model: missing", "train.epochs: 'x'", "train.sed"):
         assert part in message
 
@@ -315,8 +315,8 @@ def test_loss_without_arguments() -> None:
 
 
 @pytest.mark.parametrize("misspelt", ["valentini/maner-s-1.5gf-mvat", "valentini/manner-s-1.5gf-mvatt"])
-def test_misspelt_recipe_is_told_the_nearest_name(misspelt: str) -> None:
-    assert "did you mean valentini/manner-s-1.5gf-mvat?" in told(misspelt)
+def test_misspelt_recipe_gets_the_nearest_name(misspelt: str) -> None:
+    assert "did you mean valentini/manner-s-1.5gf-mvat?" in message_of(misspelt)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_misspelt_recipe_is_told_the_nearest_name(misspelt: str) -> None:
 def test_file_that_is_no_recipe(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_bytes(content)
-    assert message in told(path)
+    assert message in message_of(path)
 
 
 # What is written and read back
@@ -410,7 +410,7 @@ def test_a_recipe_of_an_older_version_is_read_and_written_as_it_was(tmp_path: Pa
     assert first == Stage(0.5, weights={"loss/l1": 0.0, "kd/output": Ramp("linear", 3, end=2.0)})
     assert second == Stage(reset=True)
     assert recipe.train == Settings(steps=10, max_lr=1.0, select={"estoi": 2.0})
-    assert recipe.teacher == Teacher("t.safetensors", estimate="a:b", cache="c", draws=2)
+    assert recipe.teacher == TeacherSection("t.safetensors", estimate="a:b", cache="c", draws=2)
     assert yaml.safe_dump(recipe.to_mapping(), sort_keys=False) == WRITTEN
     assert pickle.loads(pickle.dumps(recipe)) == recipe
     same_recipe(tmp_path, read(recipe, ["train.workers=3", "title=another"]))
@@ -430,8 +430,8 @@ def test_a_recipe_cannot_be_changed() -> None:
         recipe.title = "another"  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_settings_out_of_range_are_told_with_the_other_mistakes() -> None:
-    message = told({**PLAIN, "train": {"steps": 0}, "modle": {}, "unlabelled": {"noisy": "r", "shar": 1}})
+def test_settings_out_of_range_are_reported_with_the_other_mistakes() -> None:
+    message = message_of({**PLAIN, "train": {"steps": 0}, "modle": {}, "unlabelled": {"noisy": "r", "shar": 1}})
     for part in ("train.steps: 0; expected at least 1", "modle: no such key", "unlabelled.shar: no such key"):
         assert part in message
 

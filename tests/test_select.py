@@ -53,7 +53,7 @@ def test_one_measure_or_a_weighted_sum_each_in_its_better_direction() -> None:
         ({}, "nothing to choose by"),
     ],
 )
-def test_what_cannot_choose_is_told_before_anything_starts(tmp_path: Path, given: Any, message: str) -> None:
+def test_what_cannot_choose_is_reported_before_anything_starts(tmp_path: Path, given: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         run.train(plain(tmp_path, select=given), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

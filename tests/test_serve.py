@@ -21,6 +21,7 @@ import pytest
 import soundfile
 
 from helpers.attacks import ATTACKS, attack
+from helpers.noise import hiss
 from sordino.assets import DEFAULT_STUDENT
 from sordino.cli.main import main
 from sordino.inference.files import enhance_file
@@ -73,8 +74,8 @@ def start(folder: Path, *words: str) -> Server:
     environment = {**os.environ, "TMPDIR": str(folder)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
-    told = process.stderr.readline()
-    assert f"sordino listens on http://127.0.0.1:{port}/" in told, told + process.stderr.read()
+    message = process.stderr.readline()
+    assert f"sordino listens on http://127.0.0.1:{port}/" in message, message + process.stderr.read()
     return Server(f"http://127.0.0.1:{port}", process, folder)
 
 
@@ -83,10 +84,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = start(tmp_path_factory.mktemp("server"))
     yield server
     server.process.send_signal(signal.SIGTERM)
-    out, told = server.process.communicate(timeout=PATIENCE_S)
-    assert server.process.returncode == 0, told
+    out, message = server.process.communicate(timeout=PATIENCE_S)
+    assert server.process.returncode == 0, message
     assert "no recording is kept" in out
-    assert "Traceback" not in told
+    assert "Traceback" not in message
     assert list(server.folder.iterdir()) == []
 
 
@@ -126,14 +127,14 @@ def enhanced(address: str, source: Path) -> tuple[str, bytes]:
         client.close()
 
 
-def noise(path: Path, seconds: float, seed: int = 0, rate: int = 16000) -> Path:
-    soundfile.write(path, 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * rate)), rate)
+def write_noise(path: Path, seconds: float, seed: int = 0) -> Path:
+    soundfile.write(path, hiss(seconds, seed=seed, level=0.1), 16000)
     return path
 
 
 @pytest.mark.slow
 def test_twenty_uploads_at_once_are_all_enhanced_and_none_is_kept(server: Server, tmp_path: Path) -> None:
-    sources = [noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(AT_ONCE)]
+    sources = [write_noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(AT_ONCE)]
     answers, grown_mib = [], []
     # Allocators grow for some rounds, on one machine longer than on another; kept uploads grow with every round.
     while not grown_mib or (min(grown_mib) >= KEPT_MIB_EACH * AT_ONCE and len(grown_mib) < ROUNDS):
@@ -162,7 +163,7 @@ def test_a_recording_of_two_hours_is_refused_before_it_is_read(server: Server, t
     assert server.answers()
 
 
-def test_a_text_file_named_wav_is_told_in_one_sentence(server: Server, tmp_path: Path) -> None:
+def test_a_text_file_named_wav_is_reported_in_one_sentence(server: Server, tmp_path: Path) -> None:
     (tmp_path / "notes.wav").write_text("no sound at all\n" * 100)
     answer, _ = enhanced(server.address, tmp_path / "notes.wav")
     assert answer.startswith('<p class="banner" role="alert">notes.wav: cannot be read as audio')
@@ -173,14 +174,14 @@ def test_a_text_file_named_wav_is_told_in_one_sentence(server: Server, tmp_path:
 def test_a_tab_closed_in_the_middle_stops_the_work_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
     before = server.resident_mib()
     client = visit(server.address)
-    recording = dropped(noise(tmp_path / "long.flac", 500))
+    recording = dropped(write_noise(tmp_path / "long.flac", 500))
     client.predict(recording, api_name="/admit")
     job = client.submit(recording, "manner-s-1.5gf", WITHOUT_LIMIT_DB, api_name="/enhance")
     wait_until(lambda: job.status().code.name in ("PROCESSING", "PROGRESS"))
     assert server.left()
     client.close()
     wait_until(lambda: not server.left())
-    answer, content = enhanced(server.address, noise(tmp_path / "next.wav", 1))  # whose turn has come
+    answer, content = enhanced(server.address, write_noise(tmp_path / "next.wav", 1))  # whose turn has come
     assert content, answer
     wait_until(lambda: not server.left())
     wait_until(lambda: server.resident_mib() < before + SPARE_MIB)
@@ -199,7 +200,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(server: Server) -> None:
 
 
 def test_twenty_attackers_are_refused_beside_five_users_who_are_all_answered(server: Server, tmp_path: Path) -> None:
-    sources = [noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(5)]
+    sources = [write_noise(tmp_path / f"{seed}.wav", 1, seed) for seed in range(5)]
     before, names = server.resident_mib(), list(ATTACKS)
     with ThreadPoolExecutor(len(names) + len(sources)) as pool:
         attacks = [pool.submit(attack, server.address, name) for name in names]
@@ -227,7 +228,7 @@ def test_the_server_fetches_nothing_from_elsewhere(server: Server) -> None:
 
 def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture[str], server: Server) -> None:
     port = server.address.rpartition(":")[2]
-    for words, told in {
+    for words, message in {
         ("--port", port): f"sordino: port: {port} is not free",
         ("--minutes", "0"): "sordino: minutes: 0.0; expected a number above 0",
         ("none.onnx",): "sordino: none.onnx: no such model",
@@ -235,4 +236,4 @@ def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture[str]
         with pytest.raises(SystemExit) as left:
             main(["serve", *words])
         assert left.value.code == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err

@@ -87,8 +87,8 @@ def drop(page: Page, path: Path) -> None:
     page.get_by_role("tabpanel").locator("input[type=file]").first.set_input_files(path)
 
 
-def said(page: Page, text: str) -> None:
-    """Wait until it is told, on the tab that is open, what was found in a recording."""
+def wait_for_description(page: Page, text: str) -> None:
+    """Wait until the open tab shows the description of a recording."""
     page.get_by_role("tabpanel").get_by_text(text).wait_for()
 
 
@@ -124,14 +124,14 @@ def check_switch(page: Page, first: str, second: str) -> None:
     at = position(page)
     player.get_by_label(first, exact=True).check()
     assert abs(position(page) - at) < 0.02
-    assert player.locator("figure.heard figcaption").inner_text() == first
+    assert player.locator("figure.playing figcaption").inner_text() == first
 
 
 def test_a_file_is_dropped_enhanced_heard_and_downloaded(page: Page, address: str, talk: Path, tmp_path: Path) -> None:
     visit(page, address)
     page.get_by_text(PARAMETERS).wait_for()
     drop(page, talk / "talk.wav")
-    said(page, "2 channels.")
+    wait_for_description(page, "2 channels.")
     assert page.locator(".timestamps time").first.evaluate(CONTRAST) >= 4.5
     page.get_by_role("button", name="Enhance", exact=True).click()
     with page.expect_download() as saved:
@@ -145,9 +145,9 @@ def test_a_file_is_dropped_enhanced_heard_and_downloaded(page: Page, address: st
 def test_a_blind_comparison_goes_to_its_tally(page: Page, address: str, talk: Path) -> None:
     visit(page, address, "Compare")
     drop(page, talk / "noisy.wav")
-    said(page, "2 channels.")
+    wait_for_description(page, "2 channels.")
     drop(page, talk / "clean.wav")
-    said(page, "1 channel.")
+    wait_for_description(page, "1 channel.")
     page.get_by_role("button", name="Compare", exact=True).click()
     ballot = (
         page.get_by_role("radiogroup")
@@ -195,14 +195,14 @@ def test_mistakes_are_one_sentence_on_the_page(page: Page, address: str, tmp_pat
     (tmp_path / "notes.wav").write_text("no sound at all\n" * 100)
     soundfile.write(tmp_path / "long.flac", np.zeros(61 * 8000, np.int16), 8000)
     soundfile.write(tmp_path / "large.wav", np.zeros(3_000_000, np.int16), 48000)
-    for name, told in (
+    for name, message in (
         ("notes.wav", "notes.wav: cannot be read as audio"),
         ("long.flac", "long.flac: lasts 1.0 minutes; expected 1 at most"),
         ("large.wav", "exceed the maximum allowed size"),
     ):
         visit(page, address)
         drop(page, tmp_path / name)
-        page.get_by_text(told).first.wait_for()
+        page.get_by_text(message).first.wait_for()
     visit(page, address)
     page.get_by_role("button", name="Enhance", exact=True).click()
     page.get_by_role("alert").get_by_text("noisy recording: there is none; drop a file, or record one").wait_for()
@@ -220,7 +220,7 @@ def test_the_microphone_records_or_says_why_not(page: Page, address: str) -> Non
     record()
     page.wait_for_timeout(1000)
     page.get_by_role("button", name="Stop", exact=True).first.click()
-    said(page, "1 channel.")
+    wait_for_description(page, "1 channel.")
     page.get_by_role("button", name="Enhance", exact=True).click()
     page.get_by_role("link", name="Download").wait_for()
 

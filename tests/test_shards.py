@@ -162,7 +162,7 @@ def test_a_recording_that_cannot_be_read_is_refused_or_left_out(corpus: Path, tm
     broken.noisy.write_text("not a recording")
     with pytest.raises(InputError, match=broken.noisy.name):
         shard(pairs(corpus), tmp_path / "out", 10, workers=1)
-    for _ in range(2):  # what was left out is told again by a later run
+    for _ in range(2):  # what was left out is reported again by a later run
         result = shard(pairs(corpus), tmp_path / "out", 10, workers=2, damaged="skip")
         assert [id for id, _ in result.failed] == [broken.id]
     train = shards(tmp_path / "out").train(0)
@@ -205,7 +205,7 @@ def test_a_damaged_shard_is_refused_or_skipped_with_a_warning(corpus: Path, tmp_
     read_all(shards(tmp_path / "out"))
 
 
-def test_an_index_that_is_none_is_told(corpus: Path, tmp_path: Path) -> None:
+def test_an_index_that_is_none_is_reported(corpus: Path, tmp_path: Path) -> None:
     shard(pairs(corpus), tmp_path / "out", 50, workers=1)
     (index,) = (tmp_path / "out").glob("train-*.json")
     index.write_text("{}")
@@ -218,7 +218,7 @@ def test_an_index_that_is_none_is_told(corpus: Path, tmp_path: Path) -> None:
     read_all(shards(tmp_path / "out"))
 
 
-def test_missing_folders_and_other_rates_are_told(corpus: Path, tmp_path: Path) -> None:
+def test_missing_folders_and_other_rates_are_reported(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         shards(tmp_path / "absent").train(0)
     with pytest.raises(InputError, match="no shards of the train set"):
@@ -233,8 +233,8 @@ def test_the_command(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"data": section}))
     words = ["data", "shard", f"{tmp_path}/mine.yaml", f"{tmp_path}/out", "--workers", "1", "--json"]
     main([*words, f"data.noisy={corpus}/noisy", "--per-shard", "9"])
-    told = json.loads(capsys.readouterr().out)
-    assert told["ok"]
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"]
     assert (
-        told["written"] == len(list((tmp_path / "out").glob("*.tar"))) == len(list((tmp_path / "out").glob("*.json")))
+        answer["written"] == len(list((tmp_path / "out").glob("*.tar"))) == len(list((tmp_path / "out").glob("*.json")))
     )

@@ -132,8 +132,8 @@ def test_what_cannot_become_a_page_is_refused_and_nothing_is_written(registry: P
             main(["export", "no-such-checkpoint", "--web", str(tmp_path / "other")])
         assert read(tmp_path / "other") == before
     streams = str(STUDENTS / "unet-24.stream.onnx")
-    for model, told in (("unet-25", "no such model"), (streams, r"takes noisy \['hops', 160\]")):
-        with pytest.raises(InputError, match=told):
+    for model, message in (("unet-25", "no such model"), (streams, r"takes noisy \['hops', 160\]")):
+        with pytest.raises(InputError, match=message):
             write_site(model, tmp_path / "page")
     registry.unlink()
     with pytest.raises(InputError, match="cannot be fetched"):
@@ -154,7 +154,7 @@ def test_the_command_takes_checkpoints_and_says_how_to_look(
 
     monkeypatch.setattr(run, "export", export)
     checkpoint, page, student = tmp_path / "best.safetensors", tmp_path / "page", tmp_path / "student.onnx"
-    checkpoint.write_bytes(b"as told, its export is the student that ships")
+    checkpoint.write_bytes(b"its export is the student that ships")
     main(["export", str(checkpoint), "--web", str(page), "--licence", "CC0"])
     assert json.loads(Graph(str(page / "student.onnx")).about["about"]) == {"licence": "CC0"}
     assert f"python -m http.server --bind 127.0.0.1 --directory {page}" in capsys.readouterr().out

@@ -81,10 +81,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory, talk: np.ndarray) -> Iterator[Browser]:
     """A browser whose microphone hears noisy speech."""
-    heard = tmp_path_factory.mktemp("microphone") / "talk.wav"
-    soundfile.write(heard, talk, RATE)
+    recording = tmp_path_factory.mktemp("microphone") / "talk.wav"
+    soundfile.write(recording, talk, RATE)
     with sync_api.sync_playwright() as playwright:
-        words = [*WORDS, f"--use-file-for-fake-audio-capture={heard}"]
+        words = [*WORDS, f"--use-file-for-fake-audio-capture={recording}"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=words)
         yield browser
         browser.close()
@@ -207,14 +207,14 @@ def test_mistakes_are_one_sentence_on_the_page(page: Page, site: Server, tmp_pat
     soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.int16), RATE)
     soundfile.write(tmp_path / "broken.wav", np.array([0.0, np.nan] * 500), RATE, "FLOAT")
     visit(page, site)
-    for name, told in (
+    for name, message in (
         ("notes.wav", "notes.wav: cannot be read as audio by this browser."),
         ("long.wav", "long.wav: lasts 10.1 minutes; the page takes 10.0 at most."),
         ("empty.wav", "empty.wav: holds no sound."),
         ("broken.wav", "broken.wav: holds samples that are no numbers."),
     ):
         page.locator("#file").set_input_files(tmp_path / name)
-        page.get_by_role("alert").get_by_text(told, exact=True).wait_for()
+        page.get_by_role("alert").get_by_text(message, exact=True).wait_for()
     dropped = page.evaluate_handle(
         "() => { const all = new DataTransfer(); all.items.add(new File(['no sound'], 'dropped.mp3')); return all; }"
     )
@@ -246,7 +246,7 @@ def test_the_page_fits_a_phone_can_be_read_and_needs_no_mouse(
         )
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")
-    assert page.locator("figure.heard figcaption").inner_text() == "enhanced"
+    assert page.locator("figure.playing figcaption").inner_text() == "enhanced"
 
 
 def sounds(page: Page, index: int) -> np.ndarray:

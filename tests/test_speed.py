@@ -114,7 +114,7 @@ def test_memory_of_a_network_grows_with_the_signal() -> None:
     assert 0 < peak_memory(network(), 1.0) < peak_memory(network(), 6.0)
 
 
-def test_what_cannot_be_measured_is_told() -> None:
+def test_what_cannot_be_measured_is_reported() -> None:
     with pytest.raises(InputError, match="cannot be sent to a new process"):
         peak_memory(lambda noisy: noisy)
     with pytest.raises(InputError, match="no such model"):

@@ -1,4 +1,4 @@
-"""Sound as it comes: block by block equals the whole, for any blocks, rates and types, and as late as told."""
+"""Sound as it comes: block by block equals the whole, for any blocks, rates and types, and as late as it reports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RATE = 16000
 
 
 class Smoother(StreamingEnhancer):
-    """y[t] = a x[t] + b x[t - 1] + c x[t - 2], said ``delay`` samples late in whole hops of 24."""
+    """y[t] = a x[t] + b x[t - 1] + c x[t - 2], ``delay`` samples late in whole hops of 24."""
 
     hop, delay = 24, 37
 
@@ -44,10 +44,10 @@ class Smoother(StreamingEnhancer):
         assert block.shape[-1] % self.hop == 0
         assert torch.is_inference_mode_enabled()
         self.seen.append(tuple(block.shape))
-        heard = torch.cat([state[0], block], dim=-1)
-        delayed = heard[:, : 2 + block.shape[-1]].unsqueeze(1)
+        extended = torch.cat([state[0], block], dim=-1)
+        delayed = extended[:, : 2 + block.shape[-1]].unsqueeze(1)
         estimate = torch.nn.functional.conv1d(delayed, self.kernel).squeeze(1)
-        return estimate, (heard[:, block.shape[-1] :],)
+        return estimate, (extended[:, block.shape[-1] :],)
 
 
 class Identity:
@@ -62,8 +62,8 @@ class Identity:
         return np.zeros((channels, self.delay), np.float32)
 
     def step(self, block: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        heard = np.concatenate([state, block], axis=1)
-        return heard[:, : block.shape[1]], heard[:, block.shape[1] :]
+        extended = np.concatenate([state, block], axis=1)
+        return extended[:, : block.shape[1]], extended[:, block.shape[1] :]
 
 
 def partition(length: int, seed: int, longest: int) -> list[slice]:
@@ -223,20 +223,20 @@ def test_latency_at_the_models_rate_is_to_the_sample(hop: int, delay: int) -> No
     noisy = np.zeros(20 * (hop + delay), np.float32)
     impulse = 4 * hop + -delay % hop
     noisy[impulse] = 1
-    said = 0
+    position = 0
     for fed in range(hop, len(noisy), hop):
         ready = streamer.feed(noisy[fed - hop : fed])
         if ready.any():
-            assert said + int(ready.argmax()) == impulse
+            assert position + int(ready.argmax()) == impulse
             assert fed - impulse == hop + delay
             return
-        said += len(ready)
+        position += len(ready)
     pytest.fail("the impulse never came out")
 
 
 @pytest.mark.parametrize("low_delay", [False, True])
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
-def test_latency_of_resampled_streams_is_no_better_than_told(rate: int, low_delay: bool) -> None:
+def test_latency_of_resampled_streams_is_no_better_than_reported(rate: int, low_delay: bool) -> None:
     streamer = Streamer(Identity(), rate, low_delay=low_delay)
     returned, late = 0, 0
     for fed in range(1, rate, 7):

@@ -225,8 +225,8 @@ def test_the_mean_of_teachers_has_a_row_above_those_of_its_members(tmp_path: Pat
 TELLER = """import os
 
 def halve(noisy):
-    with open({file!r}, "a") as told:
-        told.write(f"{{os.getpid()}} {{os.environ.get('CUDA_VISIBLE_DEVICES')}}\\n")
+    with open({file!r}, "a") as log:
+        log.write(f"{{os.getpid()}} {{os.environ.get('CUDA_VISIBLE_DEVICES')}}\\n")
     return 0.5 * noisy
 """
 """A teacher that notes which GPUs its process was given."""
@@ -240,13 +240,13 @@ def test_runs_keep_to_the_gpus_that_the_study_was_given(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if allowed is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
-    told = tmp_path / "told"
-    (tmp_path / f"teller_{name}.py").write_text(TELLER.format(file=str(told)))
+    log = tmp_path / "log"
+    (tmp_path / f"teller_{name}.py").write_text(TELLER.format(file=str(log)))
     monkeypatch.syspath_prepend(str(tmp_path))
     taught = {"teacher": {"callable": f"teller_{name}:halve"}, "distill": {"output": {"loss": "l1"}}}
     path = write(tmp_path, scenarios={"whole": {}}, methods={"taught": taught}, against=None, metrics=["si_sdr_db"])
     study.run(path)
-    lines = [line.split() for line in told.read_text().splitlines()]
+    lines = [line.split() for line in log.read_text().splitlines()]
     assert {gpu for process, gpu in lines if int(process) != os.getpid()} == given
 
 
@@ -271,7 +271,7 @@ def test_runs_keep_to_the_gpus_that_the_study_was_given(
         ({"paper": {"none": "BEST"}, "tests": {"own": {"paper": 1}}}, "no row 'BEST'"),
     ],
 )
-def test_mistakes_in_a_study_are_told(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_mistakes_in_a_study_are_reported(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as caught:
         read_study(write(tmp_path, **changes))
     assert message in str(caught.value)
@@ -316,9 +316,9 @@ def test_lines_by_hand() -> None:
 def test_a_table_for_each_test_set_with_the_papers_figures_beside_ours() -> None:
     (row,) = (row for row in results(1) if row.name == BASELINE)
     cell = StudyCell("a", "none")
-    ours = study_rows({cell: [fake(1.0)]}, None, {cell: NetworkSize(1500.0, 2e9)}, {cell: row})
-    theirs = study_rows({cell: [fake(3.0, files=2)]}, None)
-    found = {"first": ours, "second": theirs}
+    first = study_rows({cell: [fake(1.0)]}, None, {cell: NetworkSize(1500.0, 2e9)}, {cell: row})
+    second = study_rows({cell: [fake(3.0, files=2)]}, None)
+    found = {"first": first, "second": second}
     one, two = table(found, "markdown").split("**second**")
     assert one.startswith("**first**")
     header, _, figures = (line.strip("|").split("|") for line in one.splitlines()[2:5])
@@ -383,7 +383,7 @@ def test_results_are_those_that_evaluate_gives(tmp_path: Path) -> None:
     assert (folder / "best.safetensors").stat().st_mtime_ns == before
 
 
-def test_what_stops_every_run_is_told_once_and_a_dry_run_lists_it(
+def test_what_stops_every_run_is_reported_once_and_a_dry_run_lists_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path)
@@ -406,9 +406,9 @@ def test_what_stops_every_run_is_told_once_and_a_dry_run_lists_it(
     with pytest.raises(SystemExit) as left:
         main(["study", str(path), "--try"])
     assert left.value.code == 1
-    told = capsys.readouterr().out
-    assert told.count("no such file") == 1
-    assert "4 of 4 runs would fail: " in told
+    log = capsys.readouterr().out
+    assert log.count("no such file") == 1
+    assert "4 of 4 runs would fail: " in log
     with pytest.raises(
         InputError, match=r"4 of 4 runs failed; all with: .*best\.safetensors: no such file.*train it first"
     ):
@@ -416,7 +416,7 @@ def test_what_stops_every_run_is_told_once_and_a_dry_run_lists_it(
     assert not (tmp_path / "study").exists(), "none began"
 
 
-def test_a_weight_of_a_term_that_a_method_took_away_is_told_before_the_runs(
+def test_a_weight_of_a_term_that_a_method_took_away_is_reported_before_the_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path, methods={"none": {"weights": {"kd/output": 0.5}}, "also none": {}})

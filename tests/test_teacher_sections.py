@@ -175,10 +175,10 @@ def test_they_train_from_a_cache_that_knows_them_again(tmp_path: Path) -> None:
     late = str(held_back(tmp_path / "late.onnx", 256))
     frames = {"onnx": str(spectral(tmp_path / "frames.onnx")), "stft": {"n_fft": 512, "hop": 256}}
     teacher = {"mean": [late, frames], "cache": str(tmp_path / "answers"), "draws": 1}
-    said: list[str] = []
-    run.train(taught_by(teacher), out=tmp_path / "first", status=said.append)
-    assert [line for line in said if "delay 256 samples" in line and "frames.onnx: spectra of 257 bins" in line]
-    assert [line for line in said if "late.onnx: a stream of 256 samples at once" in line]
+    messages: list[str] = []
+    run.train(taught_by(teacher), out=tmp_path / "first", status=messages.append)
+    assert [line for line in messages if "delay 256 samples" in line and "frames.onnx: spectra of 257 bins" in line]
+    assert [line for line in messages if "late.onnx: a stream of 256 samples at once" in line]
     kept = sorted((tmp_path / "answers").glob("??/*"))
     assert kept
     run.train(taught_by(teacher), out=tmp_path / "second")
@@ -226,7 +226,7 @@ def test_a_cache_tells_content_preset_and_measure_apart(tmp_path: Path) -> None:
         ({"checkpoint": "unet-24", "estimate": {"best": []}}, r"teacher: estimate: \[\]; expected a list of two"),
     ],
 )  # fmt: skip
-def test_mistakes_are_told_in_one_line(section: dict[str, Any], message: str) -> None:
+def test_mistakes_are_reported_in_one_line(section: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         read(taught_by(section))
     assert "\n" not in str(caught.value)
@@ -287,7 +287,7 @@ def test_a_card_says_how_to_run_a_graph(tmp_path: Path) -> None:
         ('{"preset": "gtcrn", "file": "x.onnx"}', r"x\.onnx: no such file"),
     ],
 )
-def test_a_card_that_is_none_is_told(tmp_path: Path, text: str, message: str) -> None:
+def test_a_card_that_is_none_is_reported(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_model(card(tmp_path, text))
 
@@ -305,7 +305,7 @@ def test_a_dry_run_tells_what_an_epoch_costs(tmp_path: Path) -> None:
     assert cached < live
 
 
-def test_costs_are_told_in_whole_numbers_and_two_digits() -> None:
+def test_costs_are_reported_in_whole_numbers_and_two_digits() -> None:
     words = "teacher: 500 ms for a segment; an epoch of 110,000 costs 15 h live, 4.4 min once its answers are cached"
     assert TeacherCost(110_000, 0.5, 0.0024).describe() == words
 

@@ -79,11 +79,11 @@ def test_files_and_streams_are_enhanced_without_torch(python: Path, noisy: Path)
 def test_the_same_in_python(python: Path, noisy: Path) -> None:
     words = [str(python), "-I", "-c", PROGRAM]
     done = subprocess.run(words, cwd=noisy.parent, capture_output=True, text=True, check=True)
-    told = json.loads(done.stdout)
-    assert not told["torch"]
-    assert not told["onnx"]
-    assert str(python.parents[1]) in told["place"]
-    assert told["apart"] < 1e-5 < 1e-2 < told["changed"]
+    answer = json.loads(done.stdout)
+    assert not answer["torch"]
+    assert not answer["onnx"]
+    assert str(python.parents[1]) in answer["place"]
+    assert answer["apart"] < 1e-5 < 1e-2 < answer["changed"]
 
 
 def test_a_student_that_ships_is_shown_and_exported(python: Path, tmp_path: Path) -> None:

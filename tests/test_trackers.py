@@ -134,7 +134,7 @@ def test_a_trial_leaves_no_record(library: Library) -> None:
     assert library.calls == []
 
 
-def test_what_a_server_refuses_is_told(library: Library, tmp_path: Path) -> None:
+def test_what_a_server_refuses_is_reported(library: Library, tmp_path: Path) -> None:
     library.refuses = library.failure("no route to host\nand much more")
     with pytest.raises(InputError, match=r"^train\.log: mlflow: no route to host.*--resume$"):
         run.train(recipe(log=["mlflow"]), out=tmp_path / "mlflow")
@@ -145,7 +145,7 @@ def test_what_a_server_refuses_is_told(library: Library, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_one_that_is_not_installed_is_told_before_anything_starts(name: str, tmp_path: Path) -> None:
+def test_one_that_is_not_installed_is_reported_before_anything_starts(name: str, tmp_path: Path) -> None:
     if find_spec(name) is not None:
         pytest.skip(f"{name} is installed")
     with pytest.raises(InputError, match=rf"^train\.log: {name} is not installed; run pip install {name}$"):

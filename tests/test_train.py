@@ -15,13 +15,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 import sordino
-from helpers.recipes import MANNER, SOUND, UNET, settings
+from helpers.recipes import MANNER, SOUND, UNET, batch_of, settings
 from helpers.recipes import recipe as of_unets
 from helpers.runs import interrupt_at, same_weights, timeless
 from sordino import models
 from sordino.data.base import Segments
-from sordino.data.loader import loader
-from sordino.data.sources import Synthetic
 from sordino.distill.methods import METHODS
 from sordino.distill.teachers import Teacher
 from sordino.errors import InputError
@@ -259,14 +257,14 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
         same_data(state, state["segments"] + 1)
 
 
-def test_a_teacher_without_a_method_is_told(tmp_path: Path, teacher: str) -> None:
+def test_a_teacher_without_a_method_is_reported(tmp_path: Path, teacher: str) -> None:
     lines: list[str] = []
     values = recipe(train=settings(steps=1))
     run.train({**values, "teacher": {"checkpoint": teacher}}, out=tmp_path / "run", status=lines.append)
     assert "teacher: it teaches nothing, as the recipe has no section distill" in lines
 
 
-def _on_a_full_disk(folder: Path, said: Queue[str]) -> None:
+def _on_a_full_disk(folder: Path, messages: Queue[str]) -> None:
     """Save state, weights and log where writes beyond a few bytes fail, as they do on a full disk."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
@@ -279,20 +277,20 @@ def _on_a_full_disk(folder: Path, said: Queue[str]) -> None:
     for work in (lambda: save_state(folder, {"step": 2}), lambda: models.save(network, folder / "best.safetensors")):
         with pytest.raises(InputError) as caught:
             work()
-        said.put(str(caught.value))
-    said.put(", ".join(path.name for path in folder.iterdir()))
+        messages.put(str(caught.value))
+    messages.put(", ".join(path.name for path in folder.iterdir()))
     with pytest.raises(InputError) as caught:
         log()
-    said.put(str(caught.value))
+    messages.put(str(caught.value))
 
 
 def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     # In a process of its own: the limit would end whoever writes the output of the tests into a file.
     context = get_context("fork")
-    said = context.Queue()
-    process = context.Process(target=_on_a_full_disk, args=(tmp_path, said))
+    messages = context.Queue()
+    process = context.Process(target=_on_a_full_disk, args=(tmp_path, messages))
     process.start()
-    state, weights, left, log = (said.get(timeout=60) for _ in range(4))
+    state, weights, left, log = (messages.get(timeout=60) for _ in range(4))
     process.join(60)
     assert process.exitcode == 0
     assert "state.pt: cannot be written" in state
@@ -302,7 +300,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 100
 
 
-def test_a_state_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_state_that_is_none_is_reported(tmp_path: Path) -> None:
     (tmp_path / STATE).write_bytes(b"half a file")
     with pytest.raises(InputError, match="cannot be opened as weights alone"):
         load_state(tmp_path)
@@ -324,17 +322,17 @@ def test_a_state_that_is_none_is_told(tmp_path: Path) -> None:
         ("min_lr", -1e-5),
     ],
 )
-def test_settings_out_of_range_are_told(key: str, value: float) -> None:
+def test_settings_out_of_range_are_reported(key: str, value: float) -> None:
     with pytest.raises(InputError, match=rf"train\.{key}: {value}"):
         run.train(recipe(train={key: value}))
 
 
-def test_a_schedule_that_is_none_is_told() -> None:
+def test_a_schedule_that_is_none_is_reported() -> None:
     with pytest.raises(InputError, match=r"train\.schedule: cosin; expected one_cycle, cosine, constant or tran"):
         rates(Settings(schedule="cosin"), 1)  # pyright: ignore[reportArgumentType]
 
 
-def test_too_little_data_is_told(tmp_path: Path) -> None:
+def test_too_little_data_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="fewer than one batch of 64"):
         run.train(recipe(data={"name": "synthetic", "epoch_size": 3}, train={"batch_size": 64}), out=tmp_path / "r")
     with pytest.raises(InputError, match=r"lengthen data\.segment_s"):
@@ -344,10 +342,6 @@ def test_too_little_data_is_told(tmp_path: Path) -> None:
 def test_unfinished_last_line_of_a_log_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text(json.dumps({"step": 1, "total": 2.0}) + '\n{"step": 2, "to')
     assert read_log(tmp_path) == [{"step": 1, "total": 2.0}]
-
-
-def batch_of(seconds: float = 0.5) -> Batch:
-    return next(iter(loader(Synthetic(segment_s=seconds).train(0), 2, 0, 0)))
 
 
 def test_total_is_the_weighted_sum() -> None:

@@ -49,8 +49,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for section in ("teacher", "distill"):
         values.pop(section)
-    recipes.train(values, out=folder / "heard")
-    return folder / "heard"
+    recipes.train(values, out=folder / "tuned")
+    return folder / "tuned"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_published_weights_give_the_published_output(wrapper: str | None, tmp_pa
     assert torch.equal(estimate, whole[:, :16000])
 
 
-def test_a_published_tensor_of_an_unknown_name_is_told(tmp_path: Path) -> None:
+def test_a_published_tensor_of_an_unknown_name_is_reported(tmp_path: Path) -> None:
     state = reference.state(FIGURES["keys"])
     torch.save({**state, "dual_transformer.row_trans.0.conv.weight": torch.zeros(1)}, tmp_path / "wrong.pth")
     with pytest.raises(InputError, match="unknown name, 'dual_transformer"):
@@ -74,7 +74,7 @@ def test_a_published_tensor_of_an_unknown_name_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"channels": 0}, {"channels": 7}, {"blocks": 0}, {"heads": 3}, {"frame": 0}, {"frame": 63}]
 )
-def test_arguments_that_make_no_network_are_told(wrong: dict[str, int]) -> None:
+def test_arguments_that_make_no_network_are_reported(wrong: dict[str, int]) -> None:
     name, value = next(iter(wrong.items()))
     with pytest.raises(InputError, match=f"model tstnn: no TSTNN with .*{name}={value}"):
         models.create("tstnn", **{"channels": 8, "heads": 2, **wrong})

@@ -191,7 +191,7 @@ def test_compression_keeps_phases_and_bends_magnitudes() -> None:
         {"window": 0, "hop": 0},
     ],
 )
-def test_arguments_out_of_range_are_told(arguments: dict[str, int]) -> None:
+def test_arguments_out_of_range_are_reported(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"width|depth|expansion|window"):
         UNet(**arguments)
 

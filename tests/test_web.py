@@ -44,35 +44,35 @@ def silent(*_: object) -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Service:
+def service(tmp_path: Path) -> Service:
     return Service({"half": HALF, "quarter": QUARTER}, jobs.Limits(minutes=0.1), Sessions(tmp_path))
 
 
-def drop(desk: Service, session: str, name: str = "talk.wav", **form: Any) -> str:
-    folder = desk.visitors.uploads / name
+def drop(service: Service, session: str, name: str = "talk.wav", **form: Any) -> str:
+    folder = service.visitors.uploads / name
     folder.mkdir(exist_ok=True)
     upload = str(write(folder / name, **form))
-    desk.admit(session, upload)
+    service.admit(session, upload)
     return upload
 
 
-def files(desk: Service) -> list[str]:
-    folders = (desk.visitors.uploads, desk.visitors.work)
+def files(service: Service) -> list[str]:
+    folders = (service.visitors.uploads, service.visitors.work)
     return [path.name for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
 def test_an_enhanced_file_is_the_one_that_the_command_line_makes(tmp_path: Path) -> None:
     source = write(tmp_path / "noisy.wav", 1.3, 44100, 2)
-    heard: list[float] = []
+    shares: list[float] = []
 
     def listen(_task: str, done: int, total: int, _numbers: Mapping[str, float]) -> None:
-        heard.append(done / total)
+        shares.append(done / total)
 
     jobs.enhanced(source, tmp_path / "page.wav", open_model(), None, listen)
     enhance_file(source, tmp_path / "line.wav")
     assert (tmp_path / "page.wav").read_bytes() == (tmp_path / "line.wav").read_bytes()
-    assert heard == sorted(heard)
-    assert heard[0] < heard[-1] <= 1
+    assert shares == sorted(shares)
+    assert shares[0] < shares[-1] <= 1
 
 
 @pytest.mark.parametrize("limit_db", [0.0, 6.0, 20.0])
@@ -84,7 +84,7 @@ def test_a_limit_lowers_noise_by_no_more_than_it_says(tmp_path: Path, limit_db: 
     assert np.allclose(limited, noisy * 10 ** (-limit_db / 20), atol=1e-4)
 
 
-def test_a_recording_over_the_limits_or_none_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_recording_over_the_limits_or_none_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("not sound\n" * 50)
     with pytest.raises(InputError, match=r"^text.wav: cannot be read as audio"):
         jobs.look(tmp_path / "text.wav", jobs.Limits())
@@ -100,9 +100,9 @@ def test_a_recording_over_the_limits_or_none_is_told_in_one_sentence(tmp_path: P
         jobs.Limits(minutes=0)
 
 
-def test_the_desk_enhances_and_keeps_only_the_last_result(desk: Service) -> None:
-    upload = drop(desk, "one", rate=48000, channels=2)
-    answers = [desk.enhance("one", upload, "half", WITHOUT_LIMIT_DB, silent) for _ in range(2)]
+def test_the_service_enhances_and_keeps_only_the_last_result(service: Service) -> None:
+    upload = drop(service, "one", rate=48000, channels=2)
+    answers = [service.enhance("one", upload, "half", WITHOUT_LIMIT_DB, silent) for _ in range(2)]
     (link,) = re.findall(r'href="gradio_api/file=([^"]*)"', answers[1])
     assert soundfile.info(link).samplerate == 48000
     assert soundfile.info(link).channels == 2
@@ -110,50 +110,50 @@ def test_the_desk_enhances_and_keeps_only_the_last_result(desk: Service) -> None
     assert np.allclose(soundfile.read(link)[0], expected, atol=1e-4)
     sounds = re.findall(r'src="gradio_api/file=([^"]*)"', answers[1])
     assert [soundfile.info(sound).subtype for sound in sounds] == ["PCM_16", "PCM_16"]
-    assert sorted(files(desk)) == ["heard-0.wav", "heard-1.wav", "talk-enhanced.wav", "talk.wav"]
-    desk.visitors.leave("one")
-    assert files(desk) == []
+    assert sorted(files(service)) == ["talk-enhanced.wav", "talk.wav", "version-0.wav", "version-1.wav"]
+    service.visitors.leave("one")
+    assert files(service) == []
     with pytest.raises(InputError, match="no longer here"):
-        desk.enhance("one", upload, "half", WITHOUT_LIMIT_DB, silent)
+        service.enhance("one", upload, "half", WITHOUT_LIMIT_DB, silent)
     with pytest.raises(InputError, match="there is none"):
-        desk.enhance("one", None, "half", WITHOUT_LIMIT_DB, silent)
+        service.enhance("one", None, "half", WITHOUT_LIMIT_DB, silent)
 
 
-def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(desk: Service) -> None:
-    desk.limits = jobs.Limits()
-    upload, calls = drop(desk, "one", seconds=70), []
+def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(service: Service) -> None:
+    service.limits = jobs.Limits()
+    upload, calls = drop(service, "one", seconds=70), []
 
     def run(noisy: np.ndarray) -> np.ndarray:
         calls.append(len(noisy))
-        desk.visitors.leave("one")
+        service.visitors.leave("one")
         return noisy
 
-    desk.offers = {"leaving": replace(HALF, model=Model("leaving", RATE, run))}
+    service.offers = {"leaving": replace(HALF, model=Model("leaving", RATE, run))}
     with pytest.raises(Left):
-        desk.enhance("one", upload, "leaving", WITHOUT_LIMIT_DB, silent)
+        service.enhance("one", upload, "leaving", WITHOUT_LIMIT_DB, silent)
     assert len(calls) == 1  # of three windows
-    assert files(desk) == []
-    assert list(desk.visitors.work.iterdir()) == []
+    assert files(service) == []
+    assert list(service.visitors.work.iterdir()) == []
 
 
-def test_one_thread_makes_all_answers_whoever_asks(desk: Service) -> None:
-    upload, workers = drop(desk, "one"), set()
+def test_one_thread_makes_all_answers_whoever_asks(service: Service) -> None:
+    upload, workers = drop(service, "one"), set()
 
     def progress(task: str, *_: object) -> None:
         if task == "drawing":  # a file is enhanced in threads of its own
             workers.add(threading.current_thread())
 
     with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(desk.enhance, "one", upload, "half", WITHOUT_LIMIT_DB, progress) for _ in range(4)]
+        asked = [pool.submit(service.enhance, "one", upload, "half", WITHOUT_LIMIT_DB, progress) for _ in range(4)]
     assert all("Download talk-enhanced.wav" in one.result() for one in asked)
     (worker,) = workers
-    desk.close()
+    service.close()
     assert not worker.is_alive()
 
 
-def test_a_desk_that_closes_stops_its_work(desk: Service) -> None:
-    desk.limits = jobs.Limits()
-    upload, calls = drop(desk, "one", seconds=70), []
+def test_a_service_that_closes_stops_its_work(service: Service) -> None:
+    service.limits = jobs.Limits()
+    upload, calls = drop(service, "one", seconds=70), []
     begun, gone = threading.Event(), threading.Event()
 
     def run(noisy: np.ndarray) -> np.ndarray:
@@ -162,67 +162,67 @@ def test_a_desk_that_closes_stops_its_work(desk: Service) -> None:
         gone.wait(60)
         return noisy
 
-    desk.offers = {"slow": replace(HALF, model=Model("slow", RATE, run))}
+    service.offers = {"slow": replace(HALF, model=Model("slow", RATE, run))}
     with ThreadPoolExecutor(2) as pool:
-        asked = pool.submit(desk.enhance, "one", upload, "slow", WITHOUT_LIMIT_DB, silent)
+        asked = pool.submit(service.enhance, "one", upload, "slow", WITHOUT_LIMIT_DB, silent)
         assert begun.wait(60)
-        closed = pool.submit(desk.close)
-        while "one" in desk.visitors:
+        closed = pool.submit(service.close)
+        while "one" in service.visitors:
             time.sleep(0.01)
         gone.set()
         closed.result()
     with pytest.raises(Left):
         asked.result()
     assert len(calls) == 1  # of three windows
-    assert files(desk) == []
+    assert files(service) == []
 
 
-def test_an_upload_of_two_visitors_goes_with_the_second(desk: Service) -> None:
-    upload = drop(desk, "one")
-    desk.admit("two", upload)
-    desk.visitors.leave("one")
-    assert desk.visitors.has("two", Path(upload))
-    desk.visitors.leave("two")
-    assert files(desk) == []
+def test_an_upload_of_two_visitors_goes_with_the_second(service: Service) -> None:
+    upload = drop(service, "one")
+    service.admit("two", upload)
+    service.visitors.leave("one")
+    assert service.visitors.has("two", Path(upload))
+    service.visitors.leave("two")
+    assert files(service) == []
 
 
 def test_a_sweep_takes_what_nobody_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Service({"half": HALF}, jobs.Limits(), Sessions(tmp_path, keep_s=3600, stray_s=60))
-    drop(desk, "one", "claimed.wav")
+    service = Service({"half": HALF}, jobs.Limits(), Sessions(tmp_path, keep_s=3600, stray_s=60))
+    drop(service, "one", "claimed.wav")
     began = time.monotonic()
     for name, age_s in (("old", 0), ("new", 61)):
-        (desk.visitors.uploads / name).write_bytes(b"half an upload")
+        (service.visitors.uploads / name).write_bytes(b"half an upload")
         monkeypatch.setattr(time, "monotonic", lambda now=began + age_s: now)
-        desk.visitors.sweep()
+        service.visitors.sweep()
     monkeypatch.undo()
-    assert sorted(files(desk)) == ["claimed.wav", "new"]
+    assert sorted(files(service)) == ["claimed.wav", "new"]
     (tmp_path / "other").mkdir()
     impatient = Sessions(tmp_path / "other", keep_s=-1)
-    impatient.came("one", Path(desk.visitors.uploads / "claimed.wav" / "claimed.wav"))
+    impatient.came("one", Path(service.visitors.uploads / "claimed.wav" / "claimed.wav"))
     impatient.sweep()
     assert "one" not in impatient
-    assert files(desk) == ["new"]
+    assert files(service) == ["new"]
 
 
-def test_an_open_comparison_scores_every_version(desk: Service) -> None:
-    uploads = drop(desk, "one"), drop(desk, "one", "clean.wav", seed=1)
-    answer, trial = desk.compare("one", uploads, ["half", "quarter"], False, BlindTest(), silent)
+def test_an_open_comparison_scores_every_version(service: Service) -> None:
+    uploads = drop(service, "one"), drop(service, "one", "clean.wav", seed=1)
+    answer, trial = service.compare("one", uploads, ["half", "quarter"], False, BlindTest(), silent)
     assert trial == BlindTest()
     shown = re.findall(r"<figcaption>(.*?)</figcaption>", answer)
     assert shown == ["noisy", "half", "quarter", "clean"]
     assert re.findall(r'<th scope="row">(.*?)</th>', answer) == ["noisy", "half", "quarter"]
     assert all(label in answer for label in ("PESQ", "STOI", "CSIG", "CBAK", "COVL", "SI-SDR"))
-    short = drop(desk, "one", "short.wav", seconds=1)
+    short = drop(service, "one", "short.wav", seconds=1)
     with pytest.raises(InputError, match=r"clean reference: lasts 1.00 s; expected 0.50 s"):
-        desk.compare("one", (uploads[0], short), ["half"], False, BlindTest(), silent)
+        service.compare("one", (uploads[0], short), ["half"], False, BlindTest(), silent)
     with pytest.raises(InputError, match="models: 0 are chosen; expected 1 to 4"):
-        desk.compare("one", (uploads[0], None), [], False, BlindTest(), silent)
+        service.compare("one", (uploads[0], None), [], False, BlindTest(), silent)
 
 
-def test_a_blind_comparison_tells_no_names_before_its_tally(desk: Service) -> None:
-    upload, orders, trial = drop(desk, "one"), set(), BlindTest()
+def test_a_blind_comparison_tells_no_names_before_its_tally(service: Service) -> None:
+    upload, orders, trial = drop(service, "one"), set(), BlindTest()
     for _ in range(12):
-        answer, trial = desk.compare("one", (upload, None), ["half", "quarter"], True, trial, silent)
+        answer, trial = service.compare("one", (upload, None), ["half", "quarter"], True, trial, silent)
         assert "half" not in answer
         assert "quarter" not in answer
         assert re.findall(r"<figcaption>(.*?)</figcaption>", answer) == ["noisy", "A", "B"]
@@ -233,7 +233,7 @@ def test_a_blind_comparison_tells_no_names_before_its_tally(desk: Service) -> No
         assert trial.letters[quieter] == "quarter"
         trial = trial.vote(quieter)
     assert orders == {("half", "quarter"), ("quarter", "half")}
-    table = desk.tally(trial)
+    table = service.tally(trial)
     assert re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td>', table) == [
         ("quarter", "12 of 12", "–", "3.00"),
         ("half", "0 of 12", "1.00", "–"),
@@ -241,7 +241,7 @@ def test_a_blind_comparison_tells_no_names_before_its_tally(desk: Service) -> No
     assert "from the cards, on ours" in table
 
 
-def test_votes_are_counted_once_and_ties_told() -> None:
+def test_votes_are_counted_once_and_ties_reported() -> None:
     generator = np.random.default_rng(0)
     trial = BlindTest().begin(["half", "quarter"], generator)
     with pytest.raises(InputError, match="nothing is chosen; expected one of A, B, no preference"):

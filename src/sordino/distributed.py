@@ -112,7 +112,7 @@ def init_worker() -> None:
 
 
 def stop_on(signals: Iterable[int], error: BaseException | type[BaseException] = KeyboardInterrupt) -> None:
-    """Let signals that would end this process at once raise ``error``, so that all is cleaned up that is to be.
+    """Make signals that would end this process raise ``error`` instead, so that temporary files are removed.
 
     One that somebody has chosen to ignore, as ``nohup`` does, or to handle stays as it is.
     """

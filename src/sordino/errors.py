@@ -21,7 +21,7 @@ LONGEST = 2000
 
 
 class InputError(ValueError):
-    """An input of the user that cannot be used as it is.
+    """Error about an input of the user: a file, an option or a recipe that cannot be used as it is.
 
     Args:
         where: the file, folder, recipe key or argument that is wrong.

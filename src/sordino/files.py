@@ -236,7 +236,7 @@ def _no_number(name: str) -> Any:
 
 
 def _is_deep(value: Any) -> bool:
-    """Tell whether lists and mappings lie in more of them than ``DEEPEST``."""
+    """Return whether lists and mappings are nested deeper than ``DEEPEST``."""
     level = [value]
     for _ in range(DEEPEST):
         holders = [one for one in level if isinstance(one, dict | list)]

@@ -35,8 +35,8 @@ def layers(shapes: Sequence[tuple[int, ...]], seed: int, items: int = 3) -> list
 
 
 def networks(shapes: str, items: int = 3) -> tuple[list[Tensor], list[Tensor]]:
-    ours, theirs = SHAPES[shapes]
-    return layers(ours, 10, items), layers(theirs, 20, items)
+    student, teacher = SHAPES[shapes]
+    return layers(student, 10, items), layers(teacher, 20, items)
 
 
 def taps(depth: int) -> dict[str, Tap]:
@@ -44,9 +44,11 @@ def taps(depth: int) -> dict[str, Tap]:
 
 
 def views(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> tuple[View, View]:
-    ours, theirs = ({f"encoder.{i}": one for i, one in enumerate(side, 1)} for side in (student, teacher))
+    student_feats, teacher_feats = (
+        {f"encoder.{i}": one for i, one in enumerate(side, 1)} for side in (student, teacher)
+    )
     wave = student[0].new_zeros(len(student[0]), 100)
-    return View(wave, ours), View(wave, theirs)
+    return View(wave, student_feats), View(wave, teacher_feats)
 
 
 def batch(items: int = 3) -> Batch:

@@ -68,8 +68,8 @@ def export(name: str, folder: Path) -> Exported:
         (half / "parity.json").write_text(json.dumps(asdict(parity)))
 
     kept = once(folder / name, make)
-    told = json.loads((kept / "parity.json").read_text())
-    parity = Parity(**{**told, "lengths": tuple(told["lengths"])})
+    stored = json.loads((kept / "parity.json").read_text())
+    parity = Parity(**{**stored, "lengths": tuple(stored["lengths"])})
     return Exported(network.eval(), kept / "student.onnx", parity)
 
 

@@ -39,9 +39,9 @@ def free_port() -> int:
 
 def torchrun_says(rank: int, ranks: int, port: int) -> dict[str, str]:
     """What ``torchrun`` puts into the environment of a process."""
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "MASTER_PORT": port}
+    variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "MASTER_PORT": port}
     return {
-        **{name: str(value) for name, value in told.items()},
+        **{name: str(value) for name, value in variables.items()},
         "TORCHELASTIC_RUN_ID": "test",
         "MASTER_ADDR": "127.0.0.1",
     }
@@ -49,9 +49,9 @@ def torchrun_says(rank: int, ranks: int, port: int) -> dict[str, str]:
 
 def srun_says(rank: int, ranks: int, port: int) -> dict[str, str]:
     """What ``srun`` of SLURM puts into the environment of a process, on one machine."""
-    told = {"NTASKS": ranks, "STEP_NUM_TASKS": ranks, "STEP_NUM_NODES": 1, "NNODES": 1, "NTASKS_PER_NODE": ranks}
-    told |= {"NODEID": 0, "PROCID": rank, "LOCALID": rank}
-    return {**{f"SLURM_{name}": str(value) for name, value in told.items()}, "MASTER_PORT": str(port)}
+    variables = {"NTASKS": ranks, "STEP_NUM_TASKS": ranks, "STEP_NUM_NODES": 1, "NNODES": 1, "NTASKS_PER_NODE": ranks}
+    variables |= {"NODEID": 0, "PROCID": rank, "LOCALID": rank}
+    return {**{f"SLURM_{name}": str(value) for name, value in variables.items()}, "MASTER_PORT": str(port)}
 
 
 def begin(

@@ -20,8 +20,8 @@ def timeless(folder: Path) -> list[dict[str, float]]:
 
 def same_weights(one: Path, other: Path, name: str = "last.safetensors") -> bool:
     """Whether the checkpoints of two runs hold the same tensors, bit for bit."""
-    mine, theirs = load_file(one / name), load_file(other / name)
-    return mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
+    first, second = load_file(one / name), load_file(other / name)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
 def interrupt_at(step: int) -> Progress:

@@ -100,8 +100,8 @@ def _published(_folder: Path) -> Mutate:
         (FORMATS[1], "demucs", "demucs/H8-U4-S4-causal", {"name": "demucs", "hidden": 1, "depth": 5}),
         (FORMATS[2], "tstnn", None, {"name": "tstnn", "channels": 8, "blocks": 4, "frame": 512}),
     ):
-        told = json.loads((data / f"{file}.json").read_text("utf-8"))
-        keys = (told if case is None else told[case])["keys"]
+        reference = json.loads((data / f"{file}.json").read_text("utf-8"))
+        keys = (reference if case is None else reference[case])["keys"]
         own = models.create(**arguments).state_dict()
         # The names of the authors, each with the tensor that has its place in a small network.
         new = form.translate({name: torch.zeros(()) for name in keys})

@@ -1,1 +1,1 @@
-"""What people use without writing code: the demo, the page that ``sordino serve`` opens, and pages for browsers."""
+"""Programs for people who write no code: the demo, the page that ``sordino serve`` opens, and pages for browsers."""

@@ -1,4 +1,4 @@
-"""Every step in a few minutes: corpus, teacher, three students, scores, report, and an enhanced file.
+"""Demonstration of every step in a few minutes: corpus, teacher, three students, scores, report, and an enhanced file.
 
 Everything is real but the recordings, which are synthesised; every table and page says so.
 """
@@ -112,7 +112,7 @@ def _train_side_by_side(
 
 
 def _end(process: BaseProcess) -> None:
-    """Wait for a process that has no more to report."""
+    """Wait for a process that has finished its work."""
     process.join()
     if process.exitcode:
         found = f"its process ended early, with code {process.exitcode}"

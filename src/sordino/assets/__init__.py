@@ -1,4 +1,4 @@
-"""What ships inside the package: recipes, students, and a few seconds of speech."""
+"""Files that ship inside the package: recipes, students, and a few seconds of speech."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ FOREIGN_PEAK, FOREIGN_CORRELATION = 10.0, 0.2
 
 
 class Alignment(NamedTuple):
-    """How two recordings lie to each other."""
+    """Lag of one recording behind another, and whether they have nothing in common."""
 
     lag: int | None
     """Samples by which the second is late, below 0 if it is early; None where no lag is certain."""
@@ -59,7 +59,7 @@ def aligned(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def describe_reference(lag: int, sample_rate: int) -> str:
-    """Say how late or early a reference is beside a recording that is ``lag`` samples late for it."""
+    """Describe in words how late or early a reference is, from the recording's lag in samples."""
     side = "early" if lag > 0 else "late"
     return f"{1000 * abs(lag) / sample_rate:.2f} ms ({abs(lag)} samples) too {side}"
 

@@ -115,5 +115,7 @@ def _stated_bytes(frame: bytes) -> int:
     if tag < 0 or len(frame) < tag + 16:
         return 0
     flags, first, second = struct.unpack_from(">3I", frame, tag + 4)
-    size = (second if flags & 1 else first) if flags & 2 else 0
+    if not flags & 2:  # it has no size
+        return 0
+    size = second if flags & 1 else first  # the number of frames, where it is there, comes before the size
     return size if size >= _SHORTEST else 0

@@ -192,7 +192,7 @@ def list_audio(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(folder, "there is no such folder", hint="check the path")
-    found, seen = [], set()
+    recordings, seen = [], set()
     for root, folders, names in os.walk(folder, followlinks=True):
         place = os.path.realpath(root)
         if place in seen:  # a link to a folder above would go on for ever
@@ -200,8 +200,8 @@ def list_audio(folder: str | Path) -> list[Path]:
             continue
         seen.add(place)
         paths = (Path(root, name) for name in names if not name.startswith("."))
-        found += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
-    return sorted(found)
+        recordings += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return sorted(recordings)
 
 
 def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | None) -> np.ndarray:

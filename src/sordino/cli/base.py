@@ -1,4 +1,4 @@
-"""What a command is made of: its words, its help, and the function that answers.
+"""Parts of a command: its words, its help, and the function that runs it.
 
 An answer is given twice, as a value for ``--json`` and as text.
 """
@@ -38,7 +38,7 @@ TRUST = flag(
     action="append",
     default=[],
     metavar="MODULE",
-    help="let files name code of yours: a module that is installed or in this folder, or the path of one",
+    help="allow files to use this module of yours: an installed one, one in this folder, or a path; may be repeated",
 )
 
 

@@ -31,7 +31,7 @@ COMMANDS = {
     "enhance": Entry("take the noise out of a file, a folder or a stream", "enhance", "ENHANCE"),
     "live": Entry("take the noise out of what a microphone records, live", "live", "LIVE"),
     "models": Entry("list the students that ship with sordino, or show the card of one", "models", "MODELS"),
-    "serve": Entry("a page on this machine, to hear what models do", "serve", "SERVE"),
+    "serve": Entry("open a page on this machine to hear what models do", "serve", "SERVE"),
     "new": Entry("look at a folder of recordings and write a recipe for it", "new", "NEW"),
     "train": Entry("train a teacher, a baseline or a distilled student", "train", "TRAIN"),
     "evaluate": Entry("score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR, DNSMOS", "measure", "EVALUATE"),
@@ -40,7 +40,7 @@ COMMANDS = {
     "check": Entry("check a method, network, loss, metric or source of yours", "check", "CHECK"),
     "report": Entry("put runs side by side, and beside the paper", "measure", "REPORT"),
     "export": Entry("write a checkpoint as ONNX, or a page for browsers", "export", "EXPORT"),
-    "demo": Entry("the whole road in a few minutes, on synthetic data", "train", "DEMO"),
+    "demo": Entry("run every step in a few minutes, on synthetic data", "train", "DEMO"),
 }
 
 DATA = "data"

@@ -110,7 +110,7 @@ def shard(given: Namespace) -> Answer:
 
 
 def _written(given: Namespace, result: Written, what: str, missing: str) -> Answer:
-    """Answer with what a tool has written, and a line for each failure."""
+    """Return the answer of a tool that writes files: their number, and a line for each failure."""
     counts = f"{result.written} {what} written, {result.present} there before, {len(result.failed)} {missing}"
     lines = [f"{given.out}: {counts}", *(f"{name}: {reason}" for name, reason in result.failed)]
     return asdict(result) | {"ok": not result.failed}, "\n".join(lines)
@@ -123,7 +123,7 @@ def _damaged(default: str) -> Flag:
 
 RECIPE = flag("recipe", help="a YAML file with a section data, or the name of a shipped recipe")
 OUT = flag("out", help="the folder to write to")
-WORKERS = flag("--workers", type=int, help="processes; one per core by default")
+WORKERS = flag("--workers", type=int, help="number of processes; one per core by default")
 
 CHECK = Command(
     check,
@@ -133,9 +133,9 @@ CHECK = Command(
         flag("--measure", type=int, default=50, help="test pairs to measure PESQ and STOI on (default 50; 0: none)"),
         flag("--fix", metavar="CSV", help="write a manifest without the faulty entries; audio is never touched"),
     ),
-    "Look at every file: unreadable, no partner, other length or rate, silent, clipped, twice, leaking speakers.\n"
-    "Of a recipe: open its data as a run does, read its validation and test, and tell over how many speakers and\n"
-    "noises these are spread; key=value change it.",
+    "Check every file: unreadable, without partner, of another length or rate, silent, clipped, duplicate; and test\n"
+    "speakers in training. With a recipe: open its data as a run does, read its validation and test recordings, and\n"
+    "report how many speakers and noises they have; key=value change the recipe.",
     lambda: "examples:\n  sordino data check data/valentini\n  sordino data check mine.yaml",
 )
 
@@ -148,7 +148,7 @@ PREPARE = Command(
         WORKERS,
         _damaged("skip"),
     ),
-    "Resample every file, in parallel; a stopped run goes on where it was.",
+    "Resample every file, in parallel; a stopped run continues.",
     lambda: "example:\n  sordino data prepare downloads/valentini data/valentini",
 )
 
@@ -157,14 +157,14 @@ RENDER = Command(
     (
         RECIPE,
         OUT,
-        flag("--hours", type=float, required=True, help="of training mixtures"),
-        flag("--seed", type=int, default=0, help="of the draws (default 0)"),
+        flag("--hours", type=float, required=True, help="hours of training mixtures"),
+        flag("--seed", type=int, default=0, help="seed of the random draws (default 0)"),
         flag("--noisy-only", action="store_true", help="no clean training files, for label-free distillation"),
         WORKERS,
         _damaged("refuse"),
     ),
     "Write what a recipe's data would mix on the fly, in parallel, to noisy/, clean/ and valid/, which the source\n"
-    "pairs reads. key=value change the recipe, such as data.root=FOLDER. A stopped run goes on where it was.",
+    "pairs reads. key=value change the recipe, such as data.root=FOLDER. A stopped run continues.",
     lambda: "example:\n  sordino data render dns/manner-s-1.5gf data/dns-50h --hours 50 data.segment_s=30",
 )
 
@@ -178,6 +178,6 @@ SHARD = Command(
         _damaged("refuse"),
     ),
     "Write the recordings of a recipe's data as WebDataset tar files, in parallel; the source shards reads them.\n"
-    "key=value change the recipe, such as data.root=FOLDER. A stopped run goes on where it was.",
+    "key=value change the recipe, such as data.root=FOLDER. A stopped run continues.",
     lambda: "example:\n  sordino data shard valentini/manner-s-1.5gf data/valentini-shards",
 )

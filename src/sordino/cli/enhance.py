@@ -103,7 +103,7 @@ def _stream(given: Namespace) -> Answer:
 
 
 def _if_long(progress: Progress) -> Progress:
-    """Report only on recordings that take long enough for someone to wonder."""
+    """Return a progress that reports on recordings of ``LONG_S`` or more alone."""
 
     def report(task: str, done: int, total: int, numbers: Mapping[str, float]) -> None:
         if total >= LONG_S:
@@ -154,7 +154,7 @@ ENHANCE = Command(
             help="write at the rate of the input, which is the default, or at the model's (--no-keep-rate)",
         ),
         flag("--workers", type=int, help="files of a folder at once (default: one per core with a model in ONNX)"),
-        flag("--stream", action="store_true", help="standard input to standard output, as it comes"),
+        flag("--stream", action="store_true", help="enhance standard input block by block, to standard output"),
         *STREAM,
         TRUST,
     ),

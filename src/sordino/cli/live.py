@@ -25,7 +25,7 @@ def live(given: Namespace) -> Answer:
         return devices, "\n".join(form.format(**device) for device in devices) or "there are no sound devices"
     with Line() as show:
 
-        def report_status(status: streams.Status) -> None:
+        def report_status(status: streams.LiveStatus) -> None:
             state = _state(status.latency_s, status.overflows, status.underflows)
             show(f"{status.seconds:.0f} s, {state}; Ctrl-C ends")
 
@@ -58,13 +58,21 @@ def _device(word: str | None) -> int | str | None:
 LIVE = Command(
     live,
     (
-        flag("--model", help="one that streams: shipped, ONNX or a checkpoint (default: the default student)"),
-        flag("--microphone", metavar="DEVICE", help="its index or a part of its name (default: the system's)"),
-        flag("--speaker", metavar="DEVICE", help="likewise"),
-        flag("--devices", action="store_true", help="list the devices instead"),
-        flag("--rate", type=int, help="Hz of both (default: the model's where they can, or the microphone's own)"),
-        flag("--block-ms", type=float, default=10.0, help="milliseconds that are read at once (default 10)"),
-        flag("--seconds", type=float, help="stop by itself"),
+        flag("--model", help="a model that streams: shipped, ONNX or a checkpoint (default: the default student)"),
+        flag(
+            "--microphone",
+            metavar="DEVICE",
+            help="index or part of the name (default: the system's)",
+        ),
+        flag("--speaker", metavar="DEVICE", help="index or part of the name (default: the system's)"),
+        flag("--devices", action="store_true", help="list the devices and stop"),
+        flag(
+            "--rate",
+            type=int,
+            help="Hz of both devices (default: the model's if they have it, else the microphone's)",
+        ),
+        flag("--block-ms", type=float, default=10.0, help="length of a block in milliseconds (default 10)"),
+        flag("--seconds", type=float, help="stop after this time (default: at Ctrl-C)"),
         *BLEND,
         TRUST,
     ),

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _print(text: str, file: TextIO | None) -> None:
-    """Print an answer at once; where standard output is closed, nowhere."""
+    """Print an answer and flush it; a standard output that cannot be written is an InputError."""
     try:
         print(text, file=file, flush=True)
     except BrokenPipeError:
@@ -92,7 +92,7 @@ def _print(text: str, file: TextIO | None) -> None:
 
 
 def _drop_output() -> None:
-    """Let what is still buffered not raise once more at exit."""
+    """Discard buffered output, which would raise the same error again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -56,7 +56,7 @@ def evaluate(given: Namespace) -> Answer:
 
 
 def _side_by_side(given: Namespace, folders: tuple[str, str] | str | None) -> Answer:
-    """Several models on the same recordings, as one table."""
+    """Score several models on the same recordings, as one table."""
     from sordino.experiments.side_by_side import side_by_side
     from sordino.report.runs import run_table
 
@@ -98,7 +98,7 @@ def bench(given: Namespace) -> Answer:
 
 
 def _costs(cost: Cost) -> str:
-    """What one model costs, one figure per line: unknown ones say so, those not measured are left out."""
+    """Write the costs of one model, one figure per line: unknown ones say so, those not measured are left out."""
 
     def show(value: float | None, unit: float, form: str) -> str:
         return "unknown" if value is None else form.format(value / unit)
@@ -151,7 +151,7 @@ EVALUATE = Command(
             "--align",
             choices=("exact", "shorter", "lag"),
             default="exact",
-            help="shorter cuts what differs in length; lag shifts the estimate to its reference first, by sound",
+            help="shorter cuts both to the shorter one; lag first shifts the estimate by its measured lag",
         ),
         flag("--sample-rate", type=int, help="Hz to read --data at (default 16000)"),
         flag("--page", help="HTML page with the table of several models, and recordings to play"),
@@ -180,14 +180,14 @@ BENCH = Command(
         ),
         flag("--all", action="store_true", help="every network of the recipes that ship, as a table"),
         flag("--counts", action="store_true", help="count only, without speed and memory"),
-        flag("--seconds", type=float, default=4.0, help="of audio in one pass (default 4)"),
-        flag("--repeats", type=int, default=5, help="timed passes (default 5)"),
-        flag("--threads", type=int, default=1, help="of arithmetic (default 1)"),
+        flag("--seconds", type=float, default=4.0, help="length of the audio in one pass (default 4)"),
+        flag("--repeats", type=int, default=5, help="number of timed passes (default 5)"),
+        flag("--threads", type=int, default=1, help="threads that compute (default 1)"),
         MODEL_RATE,
         STYLE,
         TRUST,
     ),
-    "Measure what a network costs: FLOPs as the paper counts them, and all that it really does.",
+    "Measure the cost of a network: FLOPs as the paper counts them, all multiply-accumulates, speed and memory.",
     lambda: "examples:\n  sordino bench valentini/manner-s-1.5gf\n  sordino bench --all --counts --style markdown",
 )
 
@@ -198,7 +198,7 @@ REPORT = Command(
         flag("-o", "--output", help="write an HTML page with curves, spectrograms and sound"),
         flag("--paper", action="store_true", help="add the published figures that the recipes name"),
         STYLE,
-        flag("--intervals", action="store_true", help="follow each mean by its 95 %% interval"),
+        flag("--intervals", action="store_true", help="add the 95 %% interval behind each mean"),
         flag("--examples", type=int, default=3, help="recordings on the page (default 3)"),
         TRUST,
     ),

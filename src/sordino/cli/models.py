@@ -47,8 +47,8 @@ def _card(card: Mapping[str, Any]) -> str:
     means, noisy = card["scores"]["model"], card["scores"]["noisy"]
     worse = [label for column, label in SHOWN.items() if column in means and means[column] < noisy[column]]
     listed = ", ".join(worse) or f"none of {', '.join(SHOWN.values())}"
-    told = f"Worse than the noisy input on average: {listed}."
-    return f"{text.rstrip()}\n\n{told}\nWith its recipe: sordino models {card['name']} --json"
+    note = f"Worse than the noisy input on average: {listed}."
+    return f"{text.rstrip()}\n\n{note}\nWith its recipe: sordino models {card['name']} --json"
 
 
 MODELS = Command(

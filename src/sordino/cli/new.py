@@ -27,23 +27,23 @@ def new(given: Namespace) -> Answer:
     if out.exists():
         raise InputError(out, "is there already", hint="name another file with -o")
     with Display() as show:
-        found = survey(given.folder, show)
-    recipe = draft(found, given.student, given.teacher)
+        surveyed = survey(given.folder, show)
+    recipe = draft(surveyed, given.student, given.teacher)
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-    write_text(out, f"# {ROADS[found.layout.kind]}. docs/settings.md explains every line.\n{text}")
-    lines = [f"{given.folder}: {ROADS[found.layout.kind]}", *map(_line, found.folders), *_advice(found)]
-    lines += [f"\n{out} is written. Next:", *(f"  {command}" for command in commands(found, out, recipe))]
-    return {"recipe": str(out), "kind": found.layout.kind, "values": recipe}, "\n".join(lines)
+    write_text(out, f"# {ROADS[surveyed.layout.kind]}. docs/settings.md explains every line.\n{text}")
+    lines = [f"{given.folder}: {ROADS[surveyed.layout.kind]}", *map(_line, surveyed.folders), *_advice(surveyed)]
+    lines += [f"\n{out} is written. Next:", *(f"  {command}" for command in commands(surveyed, out, recipe))]
+    return {"recipe": str(out), "kind": surveyed.layout.kind, "values": recipe}, "\n".join(lines)
 
 
-def commands(found: Survey, recipe: Path, values: Mapping[str, Any]) -> list[str]:
+def commands(surveyed: Survey, recipe: Path, values: Mapping[str, Any]) -> list[str]:
     """The commands that lead from the folder to an enhanced recording."""
     from sordino.experiments.draft import prepared
 
-    root = found.layout.root
-    home, best = prepared(root, found), f"{values['out']}/best.safetensors"
+    root = surveyed.layout.root
+    home, best = prepared(root, surveyed), f"{values['out']}/best.safetensors"
     first = [f"sordino data prepare {root} {home}"] if home != root else []
-    scored = [] if found.layout.kind == "noisy" else [f"sordino evaluate {best}"]
+    scored = [] if surveyed.layout.kind == "noisy" else [f"sordino evaluate {best}"]
     return [
         *first,
         f"sordino data check {home}",
@@ -56,17 +56,17 @@ def commands(found: Survey, recipe: Path, values: Mapping[str, Any]) -> list[str
 
 
 def _line(folder: Folder) -> str:
-    """What a folder holds, in one line."""
+    """Describe the content of a folder in one line."""
     rates = ", ".join(f"{rate} Hz" for rate in sorted(folder.rates)) or "nothing that can be read"
     whose = "recordings" if folder.content == "noise" else "speakers"
     counts = f"{folder.files:6} files {folder.seconds / 60:8.1f} min  {folder.sources} {whose}, {rates}"
     return f"  {folder.split:6} {folder.content:6} {counts}"
 
 
-def _advice(found: Survey) -> list[str]:
-    """What a user should know before training."""
-    advice = [f"cannot be read: {reason}" for folder in found.folders for reason in folder.unreadable]
-    for folder in found.folders:
+def _advice(surveyed: Survey) -> list[str]:
+    """List the warnings that matter before training."""
+    advice = [f"cannot be read: {reason}" for folder in surveyed.folders for reason in folder.unreadable]
+    for folder in surveyed.folders:
         if folder.content == "clean" and folder.split in ("speech", "train") and folder.seconds < LITTLE_SPEECH_S:
             advice.append("little speech: less than ten minutes. docs/data.md names public corpora to put beside it")
         if folder.content == "noise" and 0 < folder.sources < 8:
@@ -83,13 +83,13 @@ NEW = Command(
         flag("-o", "--output", help="the recipe to write (default: the folder's name with .yaml)"),
         flag(
             "--student",
-            help=f"a student that ships and goes on, or new for one that begins (default {DEFAULT_STUDENT}; unet-24,\n"
-            f"taught by {DEFAULT_STUDENT}, where there are noisy recordings alone and no --teacher)",
+            help=f"a shipped student to train further, or new for an untrained one (default {DEFAULT_STUDENT}; "
+            f"unet-24, taught by {DEFAULT_STUDENT}, where there are noisy recordings alone and no --teacher)",
         ),
         flag("--teacher", help="a student that ships, a checkpoint, or PRESET:FILE, such as gtcrn:gtcrn_simple.onnx"),
     ),
-    "Look at a folder of recordings and write a recipe that works at once: a shipped student goes on with them, or a\n"
-    "new one begins. Some speakers and noises are kept apart for validation, and others for a test.",
+    "Look at a folder of recordings and write a recipe that works at once: it trains a shipped student further, or a\n"
+    "new one. Some speakers and noises are kept apart for validation, and others for a test.",
     lambda: (
         "examples:\n  sordino new my/recordings\n  sordino new my/recordings --student new --teacher dualpath-24\n"
         "  sordino new phone-calls    # noisy alone: dualpath-24 teaches unet-24"

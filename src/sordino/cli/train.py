@@ -76,10 +76,13 @@ def study(given: Namespace) -> Answer:
 
         with Display() as show:
             show.status(f"{given.study}: {len(runs)} runs; looking for their recordings and checkpoints")
-            found = planned(plan, runs)
+            planned_runs = planned(plan, runs)
             if given.try_each:
-                found = tried(runs, found, show.status)
-        return {"runs": [one._asdict() for one in found], "ok": not any(one.obstacle for one in found)}, _planned(found)
+                planned_runs = tried(runs, planned_runs, show.status)
+        return {
+            "runs": [one._asdict() for one in planned_runs],
+            "ok": not any(one.obstacle for one in planned_runs),
+        }, _planned(planned_runs)
     from sordino.experiments.study import run_all
 
     with Display() as show:
@@ -87,20 +90,20 @@ def study(given: Namespace) -> Answer:
     return {name: [asdict(row) for row in rows] for name, rows in tables.items()}, text
 
 
-def _planned(found: Sequence[Planned]) -> str:
+def _planned(planned_runs: Sequence[Planned]) -> str:
     """The runs of a study as text, and each obstacle once, with the number of runs that it stops."""
     from sordino.report.table import Table
 
-    rows = [[one.scenario, one.method, str(one.seed), one.state, one.folder] for one in found]
-    hindered = Counter(one.obstacle for one in found if one.obstacle)
-    notes = [f"{count} of {len(found)} runs would fail: {obstacle}" for obstacle, count in hindered.items()]
-    states = Counter("done" if one.state == "done" else "to do" for one in found)
+    rows = [[one.scenario, one.method, str(one.seed), one.state, one.folder] for one in planned_runs]
+    hindered = Counter(one.obstacle for one in planned_runs if one.obstacle)
+    notes = [f"{count} of {len(planned_runs)} runs would fail: {obstacle}" for obstacle, count in hindered.items()]
+    states = Counter("done" if one.state == "done" else "to do" for one in planned_runs)
     notes.append(", ".join(f"{count} {state}" for state, count in states.items()))
-    timed = {one[:2]: one for one in found if one.hours is not None}
+    timed = {one[:2]: one for one in planned_runs if one.hours is not None}
     for one in timed.values():
         notes.append(f"{'/'.join(one[:2])}: {one.seconds_per_step:.2g} s a step, {one.hours:.2g} hours a run")
     if timed:
-        hours = sum(one.hours or 0.0 for one in found)
+        hours = sum(one.hours or 0.0 for one in planned_runs)
         notes.append(f"{hours:.2g} hours for all that are to do, from their start and one after another")
     return Table.of(["scenario", "method", "seed", "state", "folder"], rows, notes).to_text().rstrip()
 
@@ -118,12 +121,12 @@ TRAIN = Command(
     (
         flag("recipe", help="a YAML file, or the name of a shipped recipe"),
         flag("--out", help="folder of the run; the recipe's own by default"),
-        flag("--resume", action="store_true", help="go on with the run in that folder"),
+        flag("--resume", action="store_true", help="continue the run in that folder"),
         flag("--dry-run", action="store_true", help="check everything, try a few steps, and leave no trace"),
         TRUST,
     ),
     "Train what a recipe describes. Behind it, key=value or --key value change the recipe, such as\n"
-    "train.steps=1000. Ctrl-C saves the run; --resume goes on with it exactly.",
+    "train.steps=1000. Ctrl-C saves the run; --resume continues it, with the same result.",
     _shipped_recipes,
 )
 
@@ -131,17 +134,17 @@ STUDY = Command(
     study,
     (
         flag("study", help="a YAML file, or the name of a study that ships"),
-        flag("--dry-run", action="store_true", help="list the runs and what stands in their way; train nothing"),
+        flag("--dry-run", action="store_true", help="list the runs, and why any of them would fail; train nothing"),
         flag(
             "--try",
             dest="try_each",
             action="store_true",
-            help="like --dry-run, and try a few steps of every method: what a step and the study take here",
+            help="like --dry-run, but also run a few steps of every method, and say how long the study would take",
         ),
         TRUST,
     ),
     "Train every run of a study that is missing, several side by side, and write its tables. A run that has its\n"
-    "scores is not done again, and a stopped one goes on where it was.",
+    "scores is not done again, and a stopped one continues.",
     lambda: (
         "examples:\n  sordino study mismatch --dry-run\n  sordino study mismatch --try\n  sordino study mismatch\n\n"
         "Studies that ship with sordino:\n  " + "\n  ".join(studies())

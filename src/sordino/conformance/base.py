@@ -16,15 +16,15 @@ Check = Callable[[Callable[[], Any]], str | None]
 
 
 class Broken(AssertionError):
-    """The subject does not hold what it owes."""
+    """Error: the subject does not meet a requirement."""
 
 
 class NotClaimed(Exception):
-    """The subject does not claim what the check is about."""
+    """Outcome: the check is about something that the subject does not claim."""
 
 
 class Result(NamedTuple):
-    """What became of one check."""
+    """Result of one check."""
 
     check: str
     outcome: str

@@ -175,7 +175,7 @@ class _Case:
         )
 
     def _seen(self, network: Enhancer, taps: Sequence[str]) -> View:
-        """What a method is shown before the first step: in eval mode, so that no statistics move."""
+        """Compute the views that a method gets before the first step: in eval mode, so that no statistics change."""
         training = network.training
         with torch.no_grad():
             view = observe(network.eval(), self.batch.noisy, taps)

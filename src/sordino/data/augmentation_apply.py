@@ -108,7 +108,7 @@ class Degrader:
         level_db: float | None,
         in_room: bool = False,
     ) -> Degraded:
-        """Change speech and noise, and mix them.
+        """Degrade speech and noise, and mix them.
 
         Args:
             rng: generator of the item; the draws of ``StageDraws`` are taken from it.

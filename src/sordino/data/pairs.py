@@ -8,7 +8,7 @@ this way before they change and mix them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -26,6 +26,13 @@ from sordino.errors import InputError
 from sordino.types import Item
 
 Split = Literal["train", "valid", "test"]
+
+
+def split_of(group: str, valid: Collection[str], test: Collection[str]) -> Split:
+    """Return the split of a group, such as a speaker, by the groups that are held out."""
+    if group in valid:
+        return "valid"
+    return "test" if group in test else "train"
 
 
 class Pair(NamedTuple):

@@ -57,7 +57,7 @@ class Voice:
 
 @dataclass
 class _Score:
-    """Course of the articulation, with one row per time step: N rows."""
+    """Articulation over time, with one row per time step: N rows."""
 
     voicing: np.ndarray
     frication: np.ndarray

@@ -1,4 +1,4 @@
-"""What one model costs: its size, its arithmetic, and its speed and memory where they were measured."""
+"""Cost of one model: its size, its arithmetic, and its speed and memory where they were measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sordino.models.base import Enhancer, count_parameters
 
 @dataclass(frozen=True)
 class Cost:
-    """What one model costs. None stands for what is unknown or was not measured, never for zero."""
+    """Cost of one model. None stands for what is unknown or was not measured, never for zero."""
 
     name: str
     arguments: dict[str, Any] | None = None

@@ -187,14 +187,14 @@ def _lost(errors: Sequence[InputError], metrics: Sequence[str], others: bool) ->
 def _misaligned(parts: Sequence[dict[str, Alignment]]) -> dict[str, Any]:
     """Return what the metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``."""
     pairs = [one for part in parts for one in part.items()]
-    lags = {name: found.lag for name, found in pairs if found.lag}
-    return {"lags": lags, "foreign": [name for name, found in pairs if found.foreign]}
+    lags = {name: aligned.lag for name, aligned in pairs if aligned.lag}
+    return {"lags": lags, "foreign": [name for name, aligned in pairs if aligned.foreign]}
 
 
 def _compared(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
     """Compare an estimate with its reference; whether they belong together, the noisy input tells better."""
-    found = alignment(clean, estimate)
-    return Alignment(None, alignment(clean, noisy).foreign) if found.foreign else found
+    aligned = alignment(clean, estimate)
+    return Alignment(None, alignment(clean, noisy).foreign) if aligned.foreign else aligned
 
 
 def _readable(items: Sequence[Item], unreadable: list[InputError]) -> Iterator[Item]:

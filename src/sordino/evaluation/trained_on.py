@@ -94,9 +94,9 @@ def recipe_trains_on(recipe: Mapping[str, Any]) -> Losses:
                 terms[loss].append(f"kd/{name}")
     whole = recipe.get("weights") or {}
     stages = [whole | (stage.get("weights") or {}) for stage in recipe.get("stages") or [{}]]
-    return ordered(
-        loss for loss, names in terms.items() if any(stage.get(one, 1.0) != 0 for one in names for stage in stages)
-    )
+    # A term counts if it has a weight in any stage; one that no weight names has the weight 1.
+    weighted = {name for stage in stages for names in terms.values() for name in names if stage.get(name, 1.0) != 0}
+    return ordered(loss for loss, names in terms.items() if not weighted.isdisjoint(names))
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What models cost: one of any kind, or all networks that ship as recipes, beside the figures that the paper prints."""
+"""Costs of models: one of any kind, or all networks that ship as recipes, beside the figures that the paper prints."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bench(
     clocked: bool = True,
     model_rate: int | None = None,
 ) -> Cost:
-    """Parameters, FLOPs as the paper counts them, honest multiply-accumulates, speed and memory of a model.
+    """Measure a model: parameters, FLOPs as the paper counts them, all multiply-accumulates, speed and memory.
 
     Args:
         model: a checkpoint, a recipe, whose network is measured with fresh weights, an ONNX file, the name of a
@@ -79,7 +79,7 @@ def bench_all(
     clocked: bool = True,
     progress: Progress | None = None,
 ) -> list[CostRow]:
-    """Every network of the recipes that ship, once, with fresh weights; the rows of the paper's table go first.
+    """Measure every network of the recipes that ship, once, with fresh weights; the rows of the paper's table go first.
 
     Args:
         seconds, repeats, threads, clocked: as for ``bench``.
@@ -103,7 +103,7 @@ def _networks() -> list[tuple[str, Component, PaperRow | None]]:
     places = {row.name: place for place, row in enumerate(rows)}
 
     def place(recipe: Recipe) -> int:
-        """Where the recipe's row stands in the paper's table; behind the last one if it has none."""
+        """Position of the recipe's row in the paper's table; behind the last one if it has none."""
         paper = recipe.paper
         return len(rows) if paper is None or paper.table != TABLE else places.get(paper.row, len(rows))
 
@@ -119,14 +119,14 @@ def _networks() -> list[tuple[str, Component, PaperRow | None]]:
 
 
 def _identity(model: Component) -> str:
-    """What makes two networks the same: the constructor and its arguments, defaults among them."""
+    """Key that two equal networks share: the constructor and its arguments, defaults among them."""
     bound = inspect.signature(models.MODELS[model.name]).bind(**model.arguments)
     bound.apply_defaults()
     return json.dumps([model.name, bound.arguments], sort_keys=True)
 
 
 def _of_source(source: ModelSource, seconds: float, model_rate: int | None) -> Cost:
-    """What is known of a file, a function, or several as one: the sums, where something is known of all of them."""
+    """Cost of a file, a function, or several models as one: sums, where every member has the figure."""
     if source.kind == "checkpoint":
         return _of_checkpoint(source, models.load(source.checkpoint), seconds)
     if source.kind != "mean":
@@ -151,7 +151,7 @@ def _of_checkpoint(source: ModelSource, network: models.Enhancer, seconds: float
 
 
 def _outside(source: ModelSource, seconds: float, model_rate: int | None) -> Cost:
-    """What is known of an ONNX file or a function; all of it where sordino wrote the file."""
+    """Cost of an ONNX file or a function; complete where sordino wrote the file."""
     opened = open_model(source, sample_rate=model_rate)
     files = source.files
     size = sum(file.stat().st_size for file in files) if files else None

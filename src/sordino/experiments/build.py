@@ -1,4 +1,4 @@
-"""What a recipe describes, put together from the rooms below: its network, its data, and the trainer of the run."""
+"""Construction of what a recipe describes: its network, its data, and the trainer of the run."""
 
 from __future__ import annotations
 

@@ -77,31 +77,31 @@ def check(name: str, kind: Kind | None = None, overrides: Sequence[str] = ()) ->
 
 
 def _kind(name: str) -> Kind:
-    """What a name stands for."""
+    """Kind of the object that a name stands for."""
     if is_name(name):
         return _kind_of(name, attribute(name))
-    found: list[Kind] = [kind for kind in KINDS if is_known(kind, name, OWN[kind])]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(name, f"is {' and '.join(found)}", f"--kind {' or '.join(found)} beside it")
+    kinds: list[Kind] = [kind for kind in KINDS if is_known(kind, name, OWN[kind])]
+    if len(kinds) == 1:
+        return kinds[0]
+    if kinds:
+        raise InputError(name, f"is {' and '.join(kinds)}", f"--kind {' or '.join(kinds)} beside it")
     known = [own for kind in KINDS for own in OWN[kind]]
     raise InputError(name, "no such method, network, loss, metric or source", hint=did_you_mean(name, known))
 
 
-def _kind_of(name: str, found: Any) -> Kind:
-    """What a class or a function of the user's is."""
-    if isinstance(found, metrics.Metric):
+def _kind_of(name: str, subject: Any) -> Kind:
+    """Kind of a class or a function of the user's."""
+    if isinstance(subject, metrics.Metric):
         return "metric"
-    if inspect.isclass(found):
+    if inspect.isclass(subject):
         kinds: dict[type, Kind] = {Method: "method", models.Enhancer: "network", nn.Module: "loss"}
         for base, kind in kinds.items():
-            if issubclass(found, base):
+            if issubclass(subject, base):
                 return kind
-        if all(hasattr(found, member) for member in ("train", "valid", "test")):
+        if all(hasattr(subject, member) for member in ("train", "valid", "test")):
             return "source"
-    elif inspect.isfunction(found):
-        first = next(iter(inspect.signature(found).parameters), "")
+    elif inspect.isfunction(subject):
+        first = next(iter(inspect.signature(subject).parameters), "")
         if first in ("reference", "clean"):
             return "loss" if first == "reference" else "metric"
-    raise InputError(name, "it cannot be seen what this is", f"--kind {', '.join(KINDS)}")
+    raise InputError(name, "its kind is not clear from its base class or its signature", f"--kind {', '.join(KINDS)}")

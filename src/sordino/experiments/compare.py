@@ -154,7 +154,7 @@ def _recipe(folder: Path) -> Recipe:
 
 
 def _titles(folders: Sequence[Path], recipes: Sequence[Recipe | None], scores: Sequence[Scores]) -> list[str]:
-    """What each run or scored model is called; two seeds of one recipe differ in their folders."""
+    """Titles of runs and scored models; two seeds of one recipe differ in their folders."""
     titles = [
         str(one.metadata.get("model", folder.name)) if recipe is None else recipe.title or folder.name
         for folder, recipe, one in zip(folders, recipes, scores, strict=True)
@@ -204,7 +204,7 @@ def _tables(folder: Path) -> list[dict[str, Any]]:
 
 
 def _axes(method: Method) -> tuple[str, str]:
-    """What rows and columns of the method's tables are, where their own names do not say it."""
+    """Names of the axes of the method's tables, where rows and columns do not say what they are."""
     student, teacher = "student's layers", "teacher's layers"
     if isinstance(method, LayerAttention):
         return (teacher, student) if method.over == "student" else (student, teacher)

@@ -1,4 +1,4 @@
-"""What a recipe will read: its folders, and whether validation and test are spread over speakers and noises."""
+"""Check of the data of a recipe: its folders, and whether validation and test are spread over speakers and noises."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _read(
 
 
 def _narrow(part: dict[str, Any]) -> list[str]:
-    """Warn of a split whose figures say little, as one speaker or one noise carries all of it."""
+    """Warn about a split that has a single speaker or a single noise, whose figures mean little."""
     named = (("speaker", part["speakers"]), ("noise recording", part["noises"]))
     return [
         f"{part['split']}: one {what}, {next(iter(counts))}, carries all {part['items']} items"

@@ -31,11 +31,11 @@ ROADS = {
 }
 
 
-def draft(found: Survey, student: str | None = None, teacher: str | None = None) -> dict[str, Any]:
+def draft(surveyed: Survey, student: str | None = None, teacher: str | None = None) -> dict[str, Any]:
     """Return the values of a recipe for recordings.
 
     Args:
-        found: what is there.
+        surveyed: the recordings of the folder, by what they are.
         student: name of a shipped student that goes on, or ``new`` for one that begins; the default one when left out,
             or a smaller one where the default one has to teach.
         teacher: name of a shipped student, a checkpoint, or ``PRESET:FILE``; none trains on clean speech alone. Noisy
@@ -45,8 +45,8 @@ def draft(found: Survey, student: str | None = None, teacher: str | None = None)
         InputError: there is too little to train on, the student does not ship, the corpus has recipes of its own, or
             the student would teach itself.
     """
-    data, root = _data(found), found.layout.root
-    noisy_alone = found.layout.kind == "noisy"
+    data, root = _data(surveyed), surveyed.layout.root
+    noisy_alone = surveyed.layout.kind == "noisy"
     if noisy_alone and teacher is None:
         teacher, student = DEFAULT_STUDENT, student or SMALLER_STUDENT
     student = student or DEFAULT_STUDENT
@@ -70,9 +70,9 @@ def draft(found: Survey, student: str | None = None, teacher: str | None = None)
     return recipe | {"train": _training(begins)}
 
 
-def prepared(root: Path, found: Survey) -> Path:
+def prepared(root: Path, surveyed: Survey) -> Path:
     """Return the folder that a recipe reads: ``root``, or that of its copies at the networks' rate."""
-    return root if found.rates() <= {RATE} else root.with_name(f"{root.name}-{RATE // 1000}k")
+    return root if surveyed.rates() <= {RATE} else root.with_name(f"{root.name}-{RATE // 1000}k")
 
 
 def _model(student: str) -> dict[str, Any]:
@@ -103,19 +103,19 @@ def _training(begins: bool) -> dict[str, Any]:
     }
 
 
-def _data(found: Survey) -> dict[str, Any]:
+def _data(surveyed: Survey) -> dict[str, Any]:
     """Return the section ``data``; whatever the corpus has as test set is used, and one is kept apart otherwise."""
-    root, kind = found.layout.root, found.layout.kind
-    home = prepared(root, found)
-    at = {(folder.split, folder.content): str(home / folder.path.relative_to(root)) for folder in found.folders}
-    filled = {(folder.split, folder.content) for folder in found.folders if folder.files}
+    root, kind = surveyed.layout.root, surveyed.layout.kind
+    home = prepared(root, surveyed)
+    at = {(folder.split, folder.content): str(home / folder.path.relative_to(root)) for folder in surveyed.folders}
+    filled = {(folder.split, folder.content) for folder in surveyed.folders if folder.files}
     tests = {f"test_{side}": at["test", side] for side in ("noisy", "clean") if ("test", side) in filled}
     if kind in ("valentini", "dns"):
         recipe = "valentini/manner-b-teacher" if kind == "valentini" else "dns/manner-s-teacher"
         raise InputError(root, f"is the corpus {ROADS[kind]}", hint=f"recipes for it ship: sordino train {recipe}")
     if kind == "mix":
         _both(root, filled, ("speech", "clean"), ("noise", "noise"))
-        sources = next(folder.sources for folder in found.folders if folder.content == "noise")
+        sources = next(folder.sources for folder in surveyed.folders if folder.content == "noise")
         if sources < 2:
             raise InputError(root / "noise", "holds one recording", "two or more, as one is kept for validation")
         kept = tests or ({"test_items": TEST_ITEMS} if sources > 2 else {})  # two are for training and validation

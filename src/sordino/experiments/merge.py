@@ -51,7 +51,7 @@ def load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def on_base(values: dict[str, Any], seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Lay ``values`` over the recipe that their ``base`` names, if they have one; arguments as for ``load``."""
+    """Merge ``values`` into the recipe that their ``base`` names, if they have one; arguments as for ``load``."""
     base = values.pop("base", None)
     if base is None:
         return values
@@ -158,7 +158,7 @@ def overriding(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Lay ``changes`` over ``base``, mapping by mapping; see the top of this file.
+    """Merge ``changes`` into ``base``, mapping by mapping; see the top of this file.
 
     An argument that is null is set to None, which its default need not be.
 
@@ -181,6 +181,6 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str
 
 
 def _extends(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-    """Whether ``changes`` speak of the same constructor, and the same kind of teacher, as the section below them."""
+    """Whether ``changes`` have the same constructor, and the same kind of teacher, as the section that they change."""
     kinds = [kind for kind in TEACHERS if changes.get(kind) is not None]
     return changes.get("name") in (None, base.get("name")) and all(base.get(kind) is not None for kind in kinds)

@@ -38,14 +38,14 @@ Signature = Mapping[str, Parameter]
 
 
 class Place(NamedTuple):
-    """Where a class, a function or a catalogue is defined."""
+    """Place where a class, a function or a catalogue is defined."""
 
     module: str
     name: str
 
 
 class Unreadable(Exception):
-    """The text of a module of the user's does not say what was looked for."""
+    """Error: the text of a user's module does not define what was looked for."""
 
 
 class ModuleText:
@@ -81,7 +81,7 @@ class ModuleText:
             self.imports |= {alias.asname or alias.name: Place(holder, alias.name) for alias in node.names}
 
     def place(self, name: str) -> Place:
-        """Where ``name`` is defined, through as many imports as there are."""
+        """Find the place where ``name`` is defined, through as many imports as there are."""
         if name not in self.imports:
             return Place(self.module, name)
         found = self.imports[name]

@@ -43,7 +43,7 @@ from sordino.experiments.schema import (
     Unlabelled,
     check,
 )
-from sordino.experiments.teacher_section import Teacher
+from sordino.experiments.teacher_section import TeacherSection
 from sordino.files import write_text
 from sordino.plugins.modules import demand_names, trust_names
 from sordino.training import Settings, Stage, Weight
@@ -92,7 +92,7 @@ class Recipe:
     methods: Mapping[str, Arguments]
     weights: Mapping[str, Weight]
     stages: tuple[Stage, ...]
-    teacher: Teacher | None
+    teacher: TeacherSection | None
     unlabelled: Unlabelled | None
     paper: Paper | None
     title: str
@@ -101,16 +101,16 @@ class Recipe:
     stated: Mapping[str, Any] = field(repr=False)
 
     def to_mapping(self) -> dict[str, Any]:
-        """What YAML and JSON can hold of it: what it states, with lists for tuples; ``read`` takes it back."""
+        """Return the stated sections as plain values, with lists for tuples; ``read`` takes them back."""
         return plain(self.stated)
 
     @property
     def folder(self) -> Path:
-        """Where its run goes unless the user says otherwise."""
+        """Folder of the run unless the user names another one."""
         return Path(self.out) if self.out else Path("runs") / self.name
 
     def teacher_facts(self) -> dict[str, Any]:
-        """What the teacher's answers depend on beside the teacher itself, by dotted key, as a cache stores it."""
+        """Facts beside the teacher itself on which its outputs depend, by dotted key, as a cache stores them."""
         teacher = {key: value for key, value in self.stated.get("teacher", {}).items() if key == "sample_rate"}
         unlabelled = self.stated.get("unlabelled", {})
         facts = plain({"teacher": teacher, "data": self.stated["data"], "unlabelled": unlabelled})

@@ -111,7 +111,7 @@ def unknown(key: str, names: Iterable[Any], tried: str | None = None) -> str:
 
 @cache
 def _parser(kind: Any) -> ArgumentParser:
-    """What converts to one type; made once for each."""
+    """Parser that converts values to one type; made once for each."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=kind)
     return parser

@@ -1,4 +1,4 @@
-"""What the project does with a recipe: train it, try it, score a model on its data; and export what was trained."""
+"""Functions on a recipe: train it, try it, score a model on its data; and export what was trained."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, given: RecipeLik
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a few steps tell of a run."""
+    """Result of a dry run."""
 
     terms: dict[str, float]
     """Unweighted terms at the start, by name."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sordino.errors import InputError
 from sordino.experiments.recipe_values import arguments, construct, unknown, value
 from sordino.experiments.signatures import CATALOGUES, Signature, catalogue, named
-from sordino.experiments.teacher_section import Teacher
+from sordino.experiments.teacher_section import TeacherSection
 from sordino.plugins.catalogue import Kind
 from sordino.training import Balance, Ramp, Settings, Stage, Weight
 
@@ -71,7 +71,7 @@ NAMED: dict[str, Kind] = {"model": "network", "data": "source"}
 PARTS: dict[str, Kind] = {"loss": "loss", "distill": "method"}
 PLAIN: dict[str, Callable[..., Any]] = {
     "train": Settings,
-    "teacher": Teacher,
+    "teacher": TeacherSection,
     "unlabelled": Unlabelled,
     "paper": Paper,
 }
@@ -149,7 +149,7 @@ def _named(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
 
 
 def _taken(kind: Kind, name: str, key: str, errors: list[str]) -> Signature | None:
-    """What a member of a catalogue takes; None if there is none of that name, which joins ``errors``."""
+    """Arguments of a member of a catalogue; None if there is none of that name, which is added to ``errors``."""
     try:
         return named(kind, name)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What constructors take: by inspection, or read from their source without importing them.
+"""Arguments of constructors: by inspection, or read from their source without importing them.
 
 The signature of a constructor is the schema of its section in a recipe. Importing a network, a loss or a method imports
 torch, which takes seconds, and its signature stands in the text all the same: catalogues are literal dicts of imported

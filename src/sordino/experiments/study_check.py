@@ -1,4 +1,4 @@
-"""What a study would do, and what stands in its way, before any of its runs begins."""
+"""Check of a study before its runs begin: what each run would do, and why it would fail."""
 
 from __future__ import annotations
 
@@ -37,35 +37,35 @@ class Planned(NamedTuple):
 
 
 def planned(study: Study, runs: Sequence[StudyRun]) -> list[Planned]:
-    """Look at every run of a study; nothing is trained or written."""
+    """Check every run of a study; nothing is trained or written."""
     hindered = obstacles(runs)
-    found = []
+    plans = []
     for one, obstacle in zip(runs, hindered, strict=True):
         done = scored(study, next(iter(study.tests)), one.folder) is not None
         state = "done" if done else "to train"
         if not done and (one.folder / STATE).is_file():
             log = read_log(one.folder)
             state = f"at step {int(log[-1]['step']) if log else 0}"
-        found.append(Planned(*one.cell, one.seed, str(one.folder), state, "" if done else obstacle))
-    return found
+        plans.append(Planned(*one.cell, one.seed, str(one.folder), state, "" if done else obstacle))
+    return plans
 
 
-def tried(runs: Sequence[StudyRun], found: Sequence[Planned], status: Status) -> list[Planned]:
-    """Try one run of every method in every scenario, as ``sordino train --dry-run`` does, where nothing hinders it.
+def tried(runs: Sequence[StudyRun], plans: Sequence[Planned], status: Status) -> list[Planned]:
+    """Try one run of every method in every scenario, as ``sordino train --dry-run`` does, unless it is known to fail.
 
     Args:
         runs: of the study.
-        found: the same runs as :func:`planned` returns them.
+        plans: the same runs as :func:`planned` returns them.
         status: called with a line before each part that takes long.
 
     Returns:
         The runs with the time that they take, or with what stopped the one that was tried.
     """
     outcomes: dict[StudyCell, DryRun | str] = {}
-    for one, plan in zip(runs, found, strict=True):
+    for one, plan in zip(runs, plans, strict=True):
         if plan.state != "done" and not plan.obstacle and one.cell not in outcomes:
             outcomes[one.cell] = _outcome(one, status)
-    return [_with_outcome(plan, outcomes.get(one.cell)) for one, plan in zip(runs, found, strict=True)]
+    return [_with_outcome(plan, outcomes.get(one.cell)) for one, plan in zip(runs, plans, strict=True)]
 
 
 def _outcome(one: StudyRun, status: Status) -> DryRun | str:
@@ -93,14 +93,14 @@ def obstacles(runs: Sequence[StudyRun]) -> list[str]:
     Recordings are looked for once for all runs that read the same ones.
     """
     data: dict[str, str] = {}
-    found = []
+    reasons = []
     for one in runs:
         key = repr(one.recipe.data)
         if key not in data:
             data[key] = _reason(lambda one=one: build_source(one.recipe.data).train(0))
         own = [lambda one=one: demand_origins(one.recipe), lambda one=one: _weigh(one.recipe)]
-        found.append(next(filter(None, map(_reason, own)), data[key]))
-    return found
+        reasons.append(next(filter(None, map(_reason, own)), data[key]))
+    return reasons
 
 
 def _weigh(recipe: Recipe) -> None:

@@ -49,24 +49,24 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     places = [(StudyCell("", NOISY), NOISY), *known.items()]
     judged = [(cell, model, out / "references" / slug(_whole_name(model))) for cell, model in places]
     judged += [(one.cell, chosen(one.folder), one.folder) for one in runs]
-    sizes, found, synthetic = _sizes(runs, known), {}, False
+    sizes, rows_by_test, synthetic = _sizes(runs, known), {}, False
     for name, test in study.tests.items():
         scores: dict[StudyCell, list[Scores]] = {}
         for cell, model, folder in judged:
             scores.setdefault(cell, []).append(_score(study, name, model, recipe, folder, progress))
-        found[name] = study_rows(scores, study.against, sizes, printed(study.paper, test, scores))
+        rows_by_test[name] = study_rows(scores, study.against, sizes, printed(study.paper, test, scores))
         synthetic |= any(one.metadata.get("synthetic") for several in scores.values() for one in several)
     curves: dict[StudyCell, list[list[tuple[int, float]]]] = {}
     for one in runs:
         points = [(record["step"], record[VALID]) for record in read_log(one.folder) if VALID in record]
         curves.setdefault(one.cell, []).append(points)
-    tables = study_tables(found, study.against, synthetic, study.note)
+    tables = study_tables(rows_by_test, study.against, synthetic, study.note)
     for suffix, style in STYLES.items():
         write_text(out / f"table.{suffix}", write_tables(tables, style))
-    tests = {name: [asdict(line) for line in own] for name, own in found.items()}
+    tests = {name: [asdict(line) for line in own] for name, own in rows_by_test.items()}
     write_json(out / "study.json", {"study": asdict(study), "tests": tests})
-    write_study(out, study.title or out.name, found, study.against, synthetic, curves, study.note)
-    return found, write_tables(tables, "text")
+    write_study(out, study.title or out.name, rows_by_test, study.against, synthetic, curves, study.note)
+    return rows_by_test, write_tables(tables, "text")
 
 
 def scored(study: Study, name: str, folder: Path) -> Scores | None:
@@ -124,7 +124,7 @@ def _file(study: Study, name: str) -> str:
 
 
 def _sizes(runs: Sequence[StudyRun], teachers: Mapping[StudyCell, ModelSource]) -> dict[StudyCell, NetworkSize]:
-    """Of the runs' networks, each counted once, and of the teachers whose files are still there."""
+    """Count the sizes of the runs' networks, each once, and of the teachers whose files still exist."""
     counted: dict[str, NetworkSize] = {}
     for one in runs:
         network = repr(one.recipe.model)

@@ -19,7 +19,7 @@ from sordino.distill import teachers
 from sordino.distill.teachers.several import Measure
 from sordino.errors import InputError
 from sordino.experiments.recipe import Recipe
-from sordino.experiments.teacher_section import Teacher
+from sordino.experiments.teacher_section import TeacherSection
 from sordino.inference.enhance import enhance
 from sordino.inference.graphs.card import is_card
 from sordino.inference.graphs.presets import GraphSource
@@ -73,7 +73,7 @@ def cache_plan(trainer: Trainer) -> str:
     )
 
 
-def _load(section: Teacher, sample_rate: int, threads: int | None) -> teachers.AnyTeacher:
+def _load(section: TeacherSection, sample_rate: int, threads: int | None) -> teachers.AnyTeacher:
     """A network whose features can be read, a model that runs at the student's rate, or several as one."""
     estimating, members = section.estimating(), section.members()
     if estimating is not None:
@@ -113,8 +113,8 @@ def idle(recipe: Recipe) -> list[str]:
     return ["teacher: it teaches nothing, as the recipe has no section distill"]
 
 
-def _graph(section: Teacher) -> str | GraphSource:
-    """What ``open_model`` takes: the file alone where nothing is said of it, as it may be one of sordino's own."""
+def _graph(section: TeacherSection) -> str | GraphSource:
+    """Return the argument for ``open_model``: without facts the file alone, as it may be one that sordino wrote."""
     return section.onnx if section.onnx is not None and section.stft is None else section.graph()
 
 
@@ -134,13 +134,13 @@ def _measure(column: str, sample_rate: int) -> Measure:
     return judge
 
 
-def _names(section: Teacher, kind: str) -> bool:
+def _names(section: TeacherSection, kind: str) -> bool:
     """Tell whether the section, or one inside it, is of this kind."""
     return getattr(section, kind) is not None or any(_names(one, kind) for one in section.inner())
 
 
-def _facts(key: str, section: Teacher) -> dict[str, Any]:
-    """What identifies the teacher, by dotted key: files by a hash of their content, wherever they lie."""
+def _facts(key: str, section: TeacherSection) -> dict[str, Any]:
+    """Facts that identify the teacher, by dotted key: files by a hash of their content, wherever they lie."""
     estimating = section.estimating()
     facts: dict[str, Any] = {key: _identity(section)}
     if section.sample_rate is not None:
@@ -154,7 +154,7 @@ def _facts(key: str, section: Teacher) -> dict[str, Any]:
     return facts | (_facts(f"{key}.estimate", estimating) if estimating is not None else {})
 
 
-def _identity(section: Teacher) -> str | None:
+def _identity(section: TeacherSection) -> str | None:
     """Return a hash of all files' content; the name of a function, or of what is done with several."""
     if section.members():
         return "the mean" if section.best is None else "the best"
@@ -165,7 +165,7 @@ def _identity(section: Teacher) -> str | None:
     return section.callable if name is None else _hash([weights(name)])
 
 
-def _is_card(section: Teacher) -> bool:
+def _is_card(section: TeacherSection) -> bool:
     """Tell whether a card says how to run its one network."""
     return section.onnx is not None and is_card(section.onnx) and not section.members()
 

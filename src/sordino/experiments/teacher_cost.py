@@ -1,4 +1,4 @@
-"""What an epoch costs with a teacher, live and from a cache, timed on one batch."""
+"""Cost of an epoch with a teacher, live and from a cache, timed on one batch."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ DRAWS = 4
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """Where the teacher comes from: one of a checkpoint, an ONNX file, a published network, a function, and several.
+class TeacherSection:
+    """Source of the teacher: one of a checkpoint, an ONNX file, a published network, a function, and several.
 
     Args:
         checkpoint: a network that sordino trained (.safetensors, or the name of a student that ships) or a published
@@ -102,7 +102,7 @@ class Teacher:
 
     @property
     def variants(self) -> int | None:
-        """How many variants there are of each training item; None without a cache: there are ever new ones."""
+        """Number of variants of each training item; None without a cache, where every epoch has new ones."""
         if self.cache is None:
             return None
         return DRAWS if self.draws is None else self.draws
@@ -131,7 +131,7 @@ class Teacher:
         source = resolve(self.checkpoint or self.onnx or self.callable, otherwise="checkpoint")
         return replace(source, sample_rate=self.sample_rate)
 
-    def inner(self) -> list[Teacher]:
+    def inner(self) -> list[TeacherSection]:
         """Return the sections inside this one."""
         return [*self.members(), *filter(None, [self.estimating()])]
 
@@ -159,7 +159,7 @@ class Teacher:
         except InputError as error:
             raise InputError(f"teacher.{error.where}", error.found, error.expected, error.hint) from error
 
-    def members(self) -> list[Teacher]:
+    def members(self) -> list[TeacherSection]:
         """Return the sections of ``mean`` or ``best``; none of another kind.
 
         Raises:
@@ -173,7 +173,7 @@ class Teacher:
                 return _sections({f"{kind}.{place}": one for place, one in enumerate(given)})
         return [] if self.onnx is None else self._members_of_card(self.onnx)
 
-    def _members_of_card(self, onnx: str) -> list[Teacher]:
+    def _members_of_card(self, onnx: str) -> list[TeacherSection]:
         """Return the sections that the card of a mean stands for; none for another file."""
         try:
             # Refuses a mean of itself, and code that nobody but the card names.
@@ -186,7 +186,7 @@ class Teacher:
             raise InputError("teacher.sample_rate", f"the mean in {onnx} knows its own", "none")
         return _sections({f"{onnx}: mean.{place}": one for place, one in enumerate(card.members)})
 
-    def estimating(self) -> Teacher | None:
+    def estimating(self) -> TeacherSection | None:
         """Return the section of ``estimate``; None without one.
 
         Raises:
@@ -195,14 +195,14 @@ class Teacher:
         return None if self.estimate is None else _sections({"estimate": self.estimate})[0]
 
 
-def _sections(given: Mapping[str, Any]) -> list[Teacher]:
+def _sections(given: Mapping[str, Any]) -> list[TeacherSection]:
     """Read the sections of the members, by their keys."""
     errors: list[str] = []
     sections = []
     for key, one in given.items():
         if isinstance(one, Mapping):
             errors += [f"{key}.{name}: belongs to the whole, not to a part of it" for name in ALONE if name in one]
-            sections.append(construct(key, Teacher, one, errors))
+            sections.append(construct(key, TeacherSection, one, errors))
         elif isinstance(one, str):
             sections.append(of_word(one))
         else:
@@ -212,16 +212,16 @@ def _sections(given: Mapping[str, Any]) -> list[Teacher]:
     return [section for section in sections if section is not None]
 
 
-def of_word(word: str) -> Teacher:
+def of_word(word: str) -> TeacherSection:
     """Return the section of a model that one word names."""
     source = resolve(word, otherwise="checkpoint")
     if source.kind == "import":
-        return Teacher(callable=word)
+        return TeacherSection(callable=word)
     if is_card(word):
-        return Teacher(onnx=word)
+        return TeacherSection(onnx=word)
     if source.kind == "external":
-        return Teacher(preset=source.value.kind, file=source.value.file and str(source.value.file))
-    return Teacher(onnx=word) if source.kind in ("onnx", "stream") else Teacher(checkpoint=word)
+        return TeacherSection(preset=source.value.kind, file=source.value.file and str(source.value.file))
+    return TeacherSection(onnx=word) if source.kind in ("onnx", "stream") else TeacherSection(checkpoint=word)
 
 
 def _check_measure(name: str) -> None:

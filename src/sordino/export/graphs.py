@@ -192,7 +192,7 @@ def _shapes_not_kept() -> AbstractContextManager[object]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide the exporter's warnings about its own libraries, about which a user can do nothing."""
+    """Hide the exporter's warnings about its own libraries, which a user cannot mend."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

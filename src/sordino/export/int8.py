@@ -168,6 +168,7 @@ def _damage(graph: _FloatGraph, names: Sequence[str], calibration: Sequence[np.n
             run = graph.open(path)
             return [run(signal) for signal in calibration]
 
+        # The float output comes from the same path with every part kept, so that only the part makes a difference.
         floats = outputs(names)
         damage = {}
         for name in names:

@@ -44,6 +44,7 @@ def rewrite(proto: onnx.ModelProto) -> None:
 def _apply(graph: onnx.GraphProto, rule: Rule) -> None:
     """Apply one rule to all nodes of a graph, in place."""
     uses = Counter(name for node in graph.node for name in node.input)
+    # A Relu may move only if nothing else reads its input, which then no longer exists under that name.
     only_reader: dict[str, onnx.NodeProto] = {}
     for node in graph.node:
         only_reader |= {name: node for name in node.input if uses[name] == 1}
@@ -81,6 +82,7 @@ def _replace(graph: onnx.GraphProto, nodes: Nodes) -> None:
     for node in nodes:
         outputs |= set(node.output)
         constants |= dict.fromkeys(name for name in node.input if name.startswith(_CONSTANT))
+    # Recorded shapes of values that no node computes any more would describe nothing.
     shapes = [info for info in graph.value_info if info.name in outputs]
     del graph.value_info[:]
     graph.value_info.extend(shapes)
@@ -95,7 +97,10 @@ _CONSTANT = "constant:"
 
 
 def _constant(*values: int) -> str:
-    """Return the name of an integer constant. The name holds the values, from which ``_replace`` creates it."""
+    """Return the name of an integer constant. The name holds the values, from which ``_replace`` creates it.
+
+    So a rule needs no access to the graph, and equal constants are stored once.
+    """
     return _CONSTANT + ",".join(map(str, values))
 
 
@@ -159,6 +164,7 @@ def interleave(node: onnx.NodeProto, weights: Weights, product: str) -> tuple[No
     for name in biases:
         repeated = np.repeat(numpy_helper.to_array(weights[name]), stride)
         weights[name].CopyFrom(numpy_helper.from_array(repeated, name))
+    # Padded on both sides by all taps but one: a transposed convolution also gives the samples of half-filled kernels.
     conv = helper.make_node("Conv", inputs, [product], node.name, kernel_shape=[taps], pads=[taps - 1, taps - 1])
     return [conv], lambda start, end: _joined(node.name, start, end, (c_out, stride))
 

@@ -3,6 +3,6 @@
 The first tier: torch is imported only where a checkpoint or a torch network is given. ``resolve`` says what a user
 named as a model; ``model`` opens it for whole signals and ``engine`` for blocks. ``enhance`` takes arrays, ``files``
 and ``folders`` what their names say, ``streamer`` and ``pipe`` a stream, ``live`` the microphone. Below them lie
-``pipeline`` and ``windows`` (long signals in blocks), ``blend`` (what is mixed into the output), ``onnx_graph``, and
-``contracts`` between all of these.
+``pipeline`` and ``windows`` (long signals in blocks), ``blend`` (what is mixed into the output), ``graphs`` (ONNX
+files), and ``contracts`` between all of these.
 """

@@ -1,4 +1,4 @@
-"""What the output holds beside the estimate: some of the noise, and the band that the model does not cover.
+"""Blend of the output: the estimate, some of the noise, and the band that the model does not cover.
 
 Strength is an attenuation limit of L dB: the noise is lowered by at most that much. With k = 10^(-L/20),
 
@@ -21,7 +21,7 @@ HighBand = Literal["follow", "drop", "keep"]
 
 @dataclass(frozen=True)
 class Blend:
-    """How an output is put together from the estimate and the noisy input.
+    """Settings for blending the estimate with the noisy input.
 
     Args:
         strength_db: the noise is lowered by at most that much; None sets no limit, 0 changes nothing.

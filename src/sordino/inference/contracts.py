@@ -66,5 +66,5 @@ class OpenModel(Protocol):
     sample_rate: int
 
     def open(self, channels: int) -> AbstractContextManager[Process]:
-        """Begin the enhancement of one signal of so many channels."""
+        """Start enhancing one signal of ``channels`` channels."""
         ...

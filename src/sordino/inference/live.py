@@ -26,7 +26,7 @@ ROUNDING = 2
 
 
 @dataclass(frozen=True)
-class Status:
+class LiveStatus:
     """The state of a live stream.
 
     Attributes:
@@ -50,7 +50,7 @@ def live(
     block_s: float = 0.01,
     *,
     limit_s: float = math.inf,
-    on_status: Callable[[Status], object] | None = None,
+    on_status: Callable[[LiveStatus], object] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Enhance the input of a microphone and play it at once, until Ctrl-C.
@@ -66,7 +66,7 @@ def live(
         options: of ``Streamer``: ``strength_db``, ``high_band``.
 
     Returns:
-        The last ``Status`` as a dictionary, with ``microphone``, ``speaker``, ``sample_rate``, ``block_s`` and
+        The last ``LiveStatus`` as a dictionary, with ``microphone``, ``speaker``, ``sample_rate``, ``block_s`` and
         ``timing``.
 
     Raises:
@@ -111,12 +111,12 @@ def devices() -> list[dict[str, Any]]:
 
 
 def _run(
-    stream: Any, streamer: Streamer, block: int, limit_s: float, on_status: Callable[[Status], object] | None
-) -> Status:
+    stream: Any, streamer: Streamer, block: int, limit_s: float, on_status: Callable[[LiveStatus], object] | None
+) -> LiveStatus:
     """Read, enhance, write, until the time is up or Ctrl-C; what is not played by then is dropped."""
     rate = streamer.sample_rate
     latency_s = streamer.latency_s + block / rate + sum(stream.latency)
-    status = Status(0.0, latency_s, 0, 0)
+    status = LiveStatus(0.0, latency_s, 0, 0)
     ready = SampleQueue(1)
     ready.put(np.zeros((1, round(streamer.latency_s * rate) + ROUNDING), np.float32))
     frames = overflows = underflows = 0
@@ -127,7 +127,7 @@ def _run(
             # Beyond full scale a device would wrap around, or do worse.
             late = stream.write(np.ascontiguousarray(np.clip(ready.take(block), -1, 1).T))
             frames, overflows, underflows = frames + block, overflows + bool(lost), underflows + bool(late)
-            status = Status(frames / rate, latency_s, overflows, underflows)
+            status = LiveStatus(frames / rate, latency_s, overflows, underflows)
             if on_status is not None:
                 on_status(status)
     except KeyboardInterrupt:

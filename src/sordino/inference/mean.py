@@ -90,7 +90,7 @@ class MeanEngine:
 
 
 def apart(engines: Sequence[Engine | None]) -> str:
-    """Say why these members cannot stream together; empty where they can."""
+    """Return why these members cannot stream together; empty where they can."""
     known = [engine for engine in engines if engine is not None]
     if len(known) < len(engines):
         return "a member takes a whole recording"

@@ -1,4 +1,4 @@
-"""What is this model? The one place that answers, for every function and every command.
+"""Resolution of a model's name, path or object into what it is: for every function and every command.
 
 A user names a model in many ways: not at all, by a word, by a file, or by an object of Python. ``resolve`` looks at
 what was given and says which of these it is and where it lies. It opens no file but a model card, imports no module
@@ -17,7 +17,7 @@ from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_
 from sordino.errors import InputError, did_you_mean
 from sordino.inference.contracts import Engine, OpenModel
 from sordino.inference.graphs.card import MeanSource, graph_of, is_card, mean_of, named_by, read_card
-from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
+from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_and_file, preset_of
 from sordino.plugins.import_string import is_name
 from sordino.plugins.modules import demand
 
@@ -42,7 +42,7 @@ MOST = 64
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model comes from.
+    """Source of a model: its kind, name and place.
 
     Attributes:
         kind: what it is.
@@ -194,14 +194,15 @@ def _member(path: Path, given: str | Mapping[str, Any], within: tuple[Path, ...]
 
 def _external(model: str | Path) -> GraphSource | None:
     """Return the network that ``PRESET:FILE``, a preset with a package or a folder of parts names."""
-    preset, colon, file = str(model).partition(":")
     if model in PRESETS and PRESETS[str(model)].package:
         return GraphSource(None, str(model))
-    # A module of the user's may be called as a preset is; a function has no path.
-    if colon and preset in PRESETS and (Path(file).suffix == ".onnx" or os.path.exists(file)):
+    named = preset_and_file(str(model))
+    if named is not None:
+        preset, file = named
+        if preset not in PRESETS:
+            hint = did_you_mean(preset, PRESETS)
+            raise InputError(model, f"no preset {preset!r}", f"one of {', '.join(PRESETS)}", hint)
         return GraphSource(file, preset)
-    if len(preset) > 1 and preset.isidentifier() and Path(file).suffix == ".onnx":  # no drive, and no function
-        raise InputError(model, f"no preset {preset!r}", f"one of {', '.join(PRESETS)}", did_you_mean(preset, PRESETS))
     return GraphSource(model) if os.path.isdir(model) and preset_of(Path(model)) else None
 
 

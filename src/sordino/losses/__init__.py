@@ -81,11 +81,11 @@ def create(name: str, **arguments: Any) -> nn.Module:
     Raises:
         InputError: no such loss; the message suggests the nearest name.
     """
-    found = catalogue.find("loss", name, LOSSES, _is_loss, "a class derived from torch.nn.Module, or a function")
-    if isinstance(found, type):
-        return found(**arguments)
-    return FunctionLoss(found, **arguments)
+    member = catalogue.find("loss", name, LOSSES, _is_loss, "a class derived from torch.nn.Module, or a function")
+    if isinstance(member, type):
+        return member(**arguments)
+    return FunctionLoss(member, **arguments)
 
 
-def _is_loss(found: Any) -> bool:
-    return issubclass(found, nn.Module) if inspect.isclass(found) else inspect.isfunction(found)
+def _is_loss(member: Any) -> bool:
+    return issubclass(member, nn.Module) if inspect.isclass(member) else inspect.isfunction(member)

@@ -110,7 +110,8 @@ COLUMNS: dict[str, Column] = {name: column for metric in METRICS.values() for na
 
 DEFAULT = ("pesq_wb", "stoi", "composite", "si_sdr_db")
 
-_found: dict[str, Metric] = {}  # metrics of the user's that were imported
+imported: dict[str, Metric] = {}
+"""Metrics that were imported by their names: those of the user's, and of installed packages."""
 
 
 def metric(name: str) -> Metric:
@@ -121,14 +122,14 @@ def metric(name: str) -> Metric:
     """
     if name in METRICS:
         return METRICS[name]
-    if name not in _found:
+    if name not in imported:
         # A column's name is a likely mistake: csig is a column of composite.
         owners = [metric for metric, entry in METRICS.items() if name in entry.columns]
         if owners:
             raise InputError(f"metric {name}", "no such metric", hint=f"ask for {owners[0]!r}")
         expected = "a function of (clean, estimate, sample_rate), or a sordino.metrics.Metric"
-        _found[name] = entry_of(name, catalogue.find("metric", name, METRICS, is_metric, expected))
-    return _found[name]
+        imported[name] = entry_of(name, catalogue.find("metric", name, METRICS, is_metric, expected))
+    return imported[name]
 
 
 def check(metrics: Iterable[str]) -> tuple[str, ...]:
@@ -160,7 +161,7 @@ def look_of(column: str) -> Column:
     """Return how a column is shown."""
     if column in COLUMNS:
         return COLUMNS[column]
-    return _found[column].columns[column] if column in _found else Column(column.rpartition(":")[2])
+    return imported[column].columns[column] if column in imported else Column(column.rpartition(":")[2])
 
 
 def owner(column: str) -> str:
@@ -187,7 +188,7 @@ def describe(name: str) -> str:
 def format_scores(scores: Mapping[str, float]) -> str:
     """Format the columns of ``scores`` on one line: ``PESQ 2.15, ESTOI (%) 70.1, SI-SDR (dB) 9.20``."""
     return ", ".join(
-        f"{look_of(name).label} {look_of(name).show(scores[name])}" for name in [*COLUMNS, *_found] if name in scores
+        f"{look_of(name).label} {look_of(name).show(scores[name])}" for name in [*COLUMNS, *imported] if name in scores
     )
 
 

@@ -1,4 +1,4 @@
-"""What stands in the catalogue of metrics: a function, and how its values are shown."""
+"""Entry of the catalogue of metrics: a function, and how its values are shown."""
 
 from __future__ import annotations
 
@@ -52,27 +52,27 @@ class Metric(NamedTuple):
         return not self.rates or min(self.rates) <= sample_rate
 
 
-def is_metric(found: Any) -> bool:
+def is_metric(member: Any) -> bool:
     """Return whether a user's object can be a metric."""
-    return isinstance(found, Metric) or inspect.isfunction(found)
+    return isinstance(member, Metric) or inspect.isfunction(member)
 
 
-def entry_of(name: str, found: Any) -> Metric:
+def entry_of(name: str, member: Any) -> Metric:
     """Return the entry of a user's metric, which has one column of the metric's own name.
 
     Args:
         name: ``package.module:function``, or that of an entry point.
-        found: a function ``(clean, estimate, sample_rate)`` -> float, of which a higher one is better, or a ``Metric``.
+        member: a function ``(clean, estimate, sample_rate)`` -> float, where higher is better, or a ``Metric``.
 
     Raises:
         InputError: a ``Metric`` of several columns.
     """
-    if not isinstance(found, Metric):
-        found = Metric(found, {name: Column(name.rpartition(":")[2])})
-    if len(found.columns) != 1:
-        raise InputError(f"metric {name}", f"has {len(found.columns)} columns", "one", "make a metric of each")
-    (column,) = found.columns.values()
-    function = found.function
+    if not isinstance(member, Metric):
+        member = Metric(member, {name: Column(name.rpartition(":")[2])})
+    if len(member.columns) != 1:
+        raise InputError(f"metric {name}", f"has {len(member.columns)} columns", "one", "make a metric of each")
+    (column,) = member.columns.values()
+    function = member.function
 
     def measured(*signals: Any) -> float:
         value = function(*signals)
@@ -83,5 +83,5 @@ def entry_of(name: str, found: Any) -> Metric:
 
     source = inspect.getsourcefile(inspect.unwrap(function))
     digest = "" if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12]
-    release = found.release or (lambda: digest)
-    return found._replace(function=measured, columns={name: column}, package=name, release=release)
+    release = member.release or (lambda: digest)
+    return member._replace(function=measured, columns={name: column}, package=name, release=release)

@@ -61,8 +61,8 @@ def create(name: str, **arguments: Any) -> Enhancer:
     return network
 
 
-def _is_network(found: Any) -> bool:
-    return issubclass(found, Enhancer) if inspect.isclass(found) else inspect.isfunction(found)
+def _is_network(member: Any) -> bool:
+    return issubclass(member, Enhancer) if inspect.isclass(member) else inspect.isfunction(member)
 
 
 def load(path: str | Path, trust: str | Path | None = None) -> Enhancer:

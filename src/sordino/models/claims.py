@@ -1,4 +1,4 @@
-"""What a file claims of its network, held against the file: sizes that it cannot fill are refused before they are made.
+"""Check of what a file claims about its network: sizes that the file cannot fill are refused before they are allocated.
 
 A file is never much smaller than its weights. So a network that is built from a header may create as many values as the
 file has bytes, with room for tables such as windows; each tensor is counted before it takes memory.

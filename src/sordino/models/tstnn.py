@@ -91,7 +91,7 @@ class TransformerLayer(nn.Module):
         return self.out_norm(x + self.out(F.relu(self.gru(x)[0])))
 
 
-class Stage(nn.Module):
+class TransformerStage(nn.Module):
     """Compute x + norm(transformer along the last axis of x), [B,C,N,F] -> [B,C,N,F]; the norm is over a whole item."""
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -110,8 +110,8 @@ class TwoStage(nn.Module):
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
-        self.within = Stage(channels, heads)
-        self.across = Stage(channels, heads)
+        self.within = TransformerStage(channels, heads)
+        self.across = TransformerStage(channels, heads)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.across(self.within(x).transpose(2, 3)).transpose(2, 3)

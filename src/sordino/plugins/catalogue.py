@@ -41,7 +41,7 @@ def target(kind: Kind, name: str, known: Collection[str]) -> str | None:
     Raises:
         InputError: no such name; the nearest one is given.
     """
-    added = _entry_points()[kind]
+    added = added_names()[kind]
     if name in known:
         if name in added:
             warnings.warn(f"{kind} {name}: sordino's own is used, not {added[name].value}", stacklevel=2)
@@ -71,15 +71,15 @@ def find(kind: Kind, name: str, known: Mapping[str, Any], suits: Callable[[Any],
     word = target(kind, name, known)
     if word is None:
         return known[name]
-    found = attribute(word)
-    if not suits(found):
-        raise InputError(f"{kind} {name}", f"is {_described(found)}", expected)
-    return found
+    member = attribute(word)
+    if not suits(member):
+        raise InputError(f"{kind} {name}", f"is {_described(member)}", expected)
+    return member
 
 
 def is_known(kind: Kind, name: str, known: Collection[str]) -> bool:
     """Return whether a name is one of sordino's own or that of an entry point."""
-    return name in known or name in _entry_points()[kind]
+    return name in known or name in added_names()[kind]
 
 
 def stored(kind: Kind, name: str, known: Collection[str], where: object) -> None:
@@ -93,7 +93,7 @@ def stored(kind: Kind, name: str, known: Collection[str], where: object) -> None
     except InputError as error:
         found = f"names a {kind} {name}, which neither sordino nor an installed package has"
         raise InputError(where, found, hint=error.hint or "install the package that adds it") from error
-    if word is not None and word not in {one.value for one in _entry_points()[kind].values()}:
+    if word is not None and word not in {one.value for one in added_names()[kind].values()}:
         demand(word, where)
 
 
@@ -119,19 +119,19 @@ def function(word: str) -> Callable[..., Any]:
     Raises:
         InputError: as ``attribute`` does, or nothing that can be called.
     """
-    found = attribute(word)
-    if not callable(found):
-        raise InputError(word, f"is a {type(found).__name__}", "something that can be called")
-    return found
+    member = attribute(word)
+    if not callable(member):
+        raise InputError(word, f"is a {type(member).__name__}", "something that can be called")
+    return member
 
 
 @cache
-def _entry_points() -> dict[Kind, dict[str, EntryPoint]]:
-    """The entry points of installed packages, by kind and name."""
+def added_names() -> dict[Kind, dict[str, EntryPoint]]:
+    """Return the entry points of installed packages, by kind and name; read once, until ``cache_clear``."""
     every = entry_points()
     return {kind: {one.name: one for one in every.select(group=group)} for kind, group in KINDS.items()}
 
 
-def _described(found: Any) -> str:
-    kind = "a class" if isinstance(found, type) else f"a {type(found).__name__}"
-    return f"{kind} {getattr(found, '__qualname__', '')}".rstrip()
+def _described(member: Any) -> str:
+    kind = "a class" if isinstance(member, type) else f"a {type(member).__name__}"
+    return f"{kind} {getattr(member, '__qualname__', '')}".rstrip()

@@ -26,7 +26,7 @@ named_modules: dict[str, tuple[str, ...]] = {}
 
 
 class Trusted(NamedTuple):
-    """What ``restore`` takes to a new process."""
+    """Snapshot of the trusted modules, for ``restore`` in a new process."""
 
     folders: dict[str, tuple[str, ...]]
     imported: tuple[str, ...]

@@ -21,7 +21,7 @@ from sordino.report.table import Cell, Table
 
 @dataclass(frozen=True)
 class RunRow:
-    """What a table says of one model on one test set."""
+    """Row of a table: one model on one test set."""
 
     name: str
     means: dict[str, float]

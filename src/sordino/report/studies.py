@@ -20,7 +20,7 @@ from sordino.report.study_cells import NetworkSize, StudyCell
 
 @dataclass(frozen=True)
 class StudyRow:
-    """What a study found for one method in one scenario, on one test set."""
+    """Row of a study's table: one method in one scenario, on one test set."""
 
     cell: StudyCell
     spreads: dict[str, Spread]

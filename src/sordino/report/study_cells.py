@@ -1,4 +1,4 @@
-"""What a study trains, as its tables call it, and how large that is. Studies are read by it, so it imports nothing."""
+"""Cells of a study's tables: method, scenario, size. It imports nothing, as reading a study needs it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class StudyCell(NamedTuple):
-    """What was trained: a method, in a scenario. The noisy input and teachers have no scenario."""
+    """Cell of a study: a method, in a scenario. The noisy input and teachers have no scenario."""
 
     scenario: str
     method: str
 
 
 class NetworkSize(NamedTuple):
-    """What a network takes, whatever its weights."""
+    """Size of a network, whatever its weights."""
 
     params: float
     flops_paper: float

@@ -44,7 +44,7 @@ def study_tables(
 
 
 def _notes(rows: Sequence[StudyRow], against: str | None, note: str) -> list[str]:
-    """Say what a mean and a difference in the table are, which models were trained on a metric, and ``note``."""
+    """Explain what a mean and a difference in the table are, which models were trained on a metric, and ``note``."""
     seeds, files = max(row.seeds for row in rows), max(row.files for row in rows)
     notes = [f"Mean ± standard deviation over {seeds} seed(s), on {files} file(s)."]
     if any(row.differences for row in rows):

@@ -32,7 +32,7 @@ class Diverged(InputError):
 
 
 def keep_good(folder: Path) -> None:
-    """Keep the state of a run as a good one, whatever it saves later."""
+    """Keep the state of a run as a good one, which later saves do not replace."""
     _link(folder / STATE, folder / GOOD)
 
 
@@ -50,7 +50,7 @@ def back_to_good(folder: Path) -> Iterator[None]:
 
 
 def return_to_good(folder: Path) -> int | None:
-    """Put the last good state in the place of the latest; return its step, or None if there is none."""
+    """Restore the last good state in place of the latest; return its step, or None if there is none."""
     if not (folder / GOOD).is_file():
         return None
     _link(folder / GOOD, folder / STATE)

@@ -134,7 +134,7 @@ class Judge:
         return {"select": self.selection.weights, "best": None if self.best is None else tuple(self.best)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on choosing by the measures that the run began with, even if the default has changed since.
+        """Restore the measures that choose, and the best so far; the run's own measures win over a newer default.
 
         Raises:
             InputError: this version does not have one of the measures.

@@ -94,5 +94,5 @@ class Stepper:
         return {"refused": self.skipped, "in_a_row": self.skipped_in_a_row}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from the counts that ``state_dict`` returned."""
+        """Restore the counts that ``state_dict`` returned."""
         self.skipped, self.skipped_in_a_row = state["refused"], state["in_a_row"]

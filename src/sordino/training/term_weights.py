@@ -1,4 +1,4 @@
-"""What a recipe may say a term weighs: a number, a ramp over steps, or a ratio of gradients that is measured."""
+"""Weights of terms in a recipe: a number, a ramp over steps, or a measured ratio of gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the numbers of a run are shown: TensorBoard, MLflow, and Weights & Biases, by name in ``train.log``.
+"""Trackers that show the numbers of a run: TensorBoard, MLflow, and Weights & Biases, by name in ``train.log``.
 
 MLflow and Weights & Biases are optional. Address, project and key come from their own environment variables, such as
 ``MLFLOW_TRACKING_URI`` and ``WANDB_PROJECT``. Each numbers its runs itself; ``trackers.json`` in the folder of the run
@@ -28,7 +28,7 @@ class Tracker(Protocol):
 
     @property
     def id(self) -> str | None:
-        """Its name at the server of the tracker; None where there is no server."""
+        """Identifier of the run at the tracker's server; None where there is no server."""
         ...
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -138,19 +138,19 @@ def open_trackers(names: Sequence[str], folder: Path, step: int, recipe: Mapping
     known: dict[str, str] = {}
     if step and path.is_file():
         known = read_json(path, dict[str, str], "record of trackers", "remove the file, to begin new records")
-    found: dict[str, Tracker] = {}
+    trackers_by_name: dict[str, Tracker] = {}
     try:
         for name in names:
-            if name not in found:
-                found[name] = TRACKERS[name](folder, step, known.get(name), recipe)
+            if name not in trackers_by_name:
+                trackers_by_name[name] = TRACKERS[name](folder, step, known.get(name), recipe)
     except InputError as error:
-        for tracker in found.values():
+        for tracker in trackers_by_name.values():
             tracker.close(error)
         raise
-    ids = known | {name: tracker.id for name, tracker in found.items() if tracker.id is not None}
+    ids = known | {name: tracker.id for name, tracker in trackers_by_name.items() if tracker.id is not None}
     if ids:
         write_json(path, ids)
-    return list(found.values())
+    return list(trackers_by_name.values())
 
 
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -98,7 +98,7 @@ class Updater:
         }
 
     def load_state_dict(self, state: dict[str, Any], step: int) -> None:
-        """Go on from what ``state_dict`` returned after ``step`` steps, at the ``max_lr`` of the settings."""
+        """Restore what ``state_dict`` returned after ``step`` steps, at the ``max_lr`` of the settings."""
         state = state | _rescaled(state["optimizer"], state["schedule"], self.settings.max_lr)
         self.stepper.load_state_dict(state["stepper"])
         if self.average is not None:
@@ -117,6 +117,11 @@ def _rescaled(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], max_lr:
         return {"optimizer": optimizer, "schedule": schedule}
     ratio = max_lr / before
     rates = ("lr", "initial_lr", "max_lr", "min_lr")
-    groups = [group | {name: ratio * group[name] for name in rates if name in group} for group in groups]
-    lists = {name: [ratio * rate for rate in schedule[name]] for name in ("base_lrs", "_last_lr")}
-    return {"optimizer": {**optimizer, "param_groups": groups}, "schedule": {**schedule, **lists}}
+    scaled = []
+    for group in groups:
+        scaled.append(group | {name: ratio * group[name] for name in rates if name in group})
+    # The schedule keeps copies of the rates: those of its start, and those of its last step.
+    lists = {}
+    for name in ("base_lrs", "_last_lr"):
+        lists[name] = [ratio * rate for rate in schedule[name]]
+    return {"optimizer": {**optimizer, "param_groups": scaled}, "schedule": {**schedule, **lists}}

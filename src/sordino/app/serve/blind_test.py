@@ -38,7 +38,7 @@ class BlindTest:
     """Rows of scores of the rounds that had a clean reference; the ``id`` of each is a model's name."""
 
     def begin(self, names: Sequence[str], generator: np.random.Generator) -> BlindTest:
-        """Begin a round with these models, under letters drawn anew."""
+        """Begin a round with these models, hidden behind newly drawn letters."""
         drawn = [names[place] for place in generator.permutation(len(names))]
         return replace(self, letters=dict(zip(LETTERS, drawn, strict=False)))
 

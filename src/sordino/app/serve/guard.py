@@ -51,7 +51,7 @@ HEADERS = {
 
 
 class _Refused(Exception):
-    """A request that gets no further; its arguments are the status and the reason."""
+    """Error: a refused request; its arguments are the status and the reason."""
 
 
 class Guard:
@@ -73,7 +73,7 @@ class Guard:
             self.hosts |= {socket.gethostname().lower(), f"{socket.gethostname()}.local".lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one ASGI request: refuse it, or pass it to the page."""
         from starlette.formparsers import MultiPartException
         from starlette.requests import ClientDisconnect
         from starlette.responses import PlainTextResponse

@@ -88,7 +88,7 @@ def player_of(label: str, files: Mapping[str, Path], folder: Path) -> str:
     gain = listen.common_gain(list(waves.values()))
     versions = []
     for index, (name, wave) in enumerate(waves.items()):
-        copy = folder / f"heard-{index}.wav"
+        copy = folder / f"version-{index}.wav"
         sound_files.write(copy, wave * gain, rate, "PCM_16")
         versions.append(listen.Version(name, f"gradio_api/file={copy.as_posix()}", pictures[name]))
     note = f'<p class="note">{listen.NOTE}</p>'

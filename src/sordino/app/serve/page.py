@@ -57,7 +57,7 @@ def theme() -> Base:
 
 
 def build(service: Service) -> gr.Blocks:
-    """Put the page together."""
+    """Build the page from its tabs."""
 
     def leave(request: gr.Request) -> None:
         service.visitors.leave(_session(request))
@@ -113,11 +113,11 @@ def _compare_tab(service: Service) -> None:
 
     def compare(one, other, names, blind, before, request: gr.Request, progress=gr.Progress()):  # noqa: B008
         try:
-            found, after = service.compare(_session(request), (one, other), names, blind, before, _steps(progress))
+            result, after = service.compare(_session(request), (one, other), names, blind, before, _steps(progress))
         except (InputError, Left) as error:
             return _shown(error), before, gr.skip(), gr.skip(), ""
         choices = [*list(LETTERS)[: len(names)], NEITHER]
-        return found, after, gr.update(choices=choices, value=None), gr.update(visible=blind), ""
+        return result, after, gr.update(choices=choices, value=None), gr.update(visible=blind), ""
 
     def count(letter: str | None, before: BlindTest) -> tuple[BlindTest, str]:
         try:
@@ -134,14 +134,14 @@ def _compare_tab(service: Service) -> None:
 
 
 def _recording(label: str, service: Service) -> gr.Audio:
-    """Where a file is dropped or recorded, and below it its description, or what is wrong with it."""
+    """Build the input for a dropped or recorded file, and below it the line for its description or its problem."""
 
     def admit(upload: str | None, request: gr.Request) -> str:
         return _answer(lambda: service.admit(_session(request), upload))
 
     recording = gr.Audio(sources=["upload", "microphone"], type="filepath", label=label, editable=False, buttons=[])
-    found = _html()
-    recording.change(admit, recording, found, concurrency_limit=None, show_progress="hidden")
+    result = _html()
+    recording.change(admit, recording, result, concurrency_limit=None, show_progress="hidden")
     return recording
 
 

@@ -56,11 +56,11 @@ def serving(
         raise InputError("sordino serve", f"needs {' and '.join(missing)}", hint="run pip install 'sordino[web]'")
     if port is not None and not 1 <= port <= 65535:
         raise InputError("--port", str(port), "1 to 65535")
-    found = offers(models)
+    offered = offers(models)
     with ExitStack() as stack:
         visitors = Sessions(stack.enter_context(own_folder()))
         stack.enter_context(_environment({**SETTINGS, "GRADIO_TEMP_DIR": str(visitors.uploads)}))
-        service = stack.enter_context(closing(Service(found, limits or Limits(), visitors)))
+        service = stack.enter_context(closing(Service(offered, limits or Limits(), visitors)))
         page, address = _launch(service, host, port, names)
         stack.callback(page.close, verbose=False)
         stack.enter_context(_sweeping(visitors))

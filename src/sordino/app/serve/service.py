@@ -34,7 +34,7 @@ Answer = TypeVar("Answer")
 
 
 class Left(Exception):
-    """The visitor has closed the page."""
+    """Error: the visitor has closed the page."""
 
 
 def _alone(method: Callable[Concatenate[Service, Asked], Answer]) -> Callable[Concatenate[Service, Asked], Answer]:
@@ -65,7 +65,7 @@ class Service:
         self.worker = ThreadPoolExecutor(1, "sordino-work")
 
     def close(self) -> None:
-        """End all sessions, and with them the work that is under way or waits."""
+        """End all sessions, and cancel running and waiting work."""
         self.visitors.close()
         self.worker.shutdown()
 

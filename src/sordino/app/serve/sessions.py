@@ -28,7 +28,7 @@ class _Visitor:
 
 
 class Sessions:
-    """The visitors who are here, by session.
+    """Open sessions of the page, each with the files of its visitor.
 
     Args:
         root: folder for all files.
@@ -90,7 +90,7 @@ class Sessions:
             self.clear(room)
 
     def close(self) -> None:
-        """Let everyone leave."""
+        """End all sessions and delete their files."""
         for session in list(self._here):
             self.leave(session)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class TooLarge(Exception):
-    """A form has more than one file, or its fields are too large."""
+    """Error: a form has more than one file, or its fields are too large."""
 
 
 class UploadForm:

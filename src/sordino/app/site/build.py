@@ -97,10 +97,10 @@ def check_folder(folder: str | Path) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:
-        ours = json.loads((folder / FACTS).read_text("utf-8"))["graph"] == GRAPH
+        written_here = json.loads((folder / FACTS).read_text("utf-8"))["graph"] == GRAPH
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        ours = False
-    if not ours:
+        written_here = False
+    if not written_here:
         raise InputError(folder, "holds other files", "an empty or new folder, or an older page", "choose another")
 
 

@@ -22,7 +22,7 @@
       time.textContent = `${clock(now)} / ${clock(all)}`;
       position.setAttribute("aria-valuetext", time.textContent);
       play.textContent = wanted ? "Pause" : "Play";
-      figures.forEach((figure, index) => figure.classList.toggle("heard", sounds[index] === current));
+      figures.forEach((figure, index) => figure.classList.toggle("playing", sounds[index] === current));
     }
 
     function silenceOthers() {

@@ -18,7 +18,7 @@ function ask(verb, given = {}, moved = []) {
   });
 }
 
-const HEARD = {
+const ON_MESSAGE = {
   answer: ({ value }) => asked.resolve(value),
   failed: ({ reason }) => {
     asked.reject(new Error(reason));
@@ -37,7 +37,7 @@ function show(status, problem = "") {
   at("problem").hidden = !problem;
 }
 
-/** Do one thing at a time; what goes wrong is told in one sentence. */
+/** Do one thing at a time; errors are shown in one sentence. */
 async function work(status, job) {
   if (busy) return;
   setBusy(true);
@@ -191,7 +191,7 @@ async function begin() {
   // First kept, then loaded: so that everything is fetched once.
   at("offline").textContent = await keepOffline();
   worker = new Worker("worker.js", { type: "module" });
-  worker.onmessage = ({ data }) => HEARD[data.kind](data);
+  worker.onmessage = ({ data }) => ON_MESSAGE[data.kind](data);
   worker.onerror = (event) => asked.reject(new Error(event.message || "a script cannot be loaded"));
   try {
     student = await ask("load");

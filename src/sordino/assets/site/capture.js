@@ -25,17 +25,17 @@ class Capture extends AudioWorkletProcessor {
 
   process([input], [output]) {
     if (!this.worker) return this.open;
-    const [heard] = input; // none while the microphone gives nothing
-    const [said] = output;
-    for (let i = 0; i < said.length; i += 1) {
-      this.hear(heard ? heard[i] : 0);
-      said[i] = this.say();
+    const [recorded] = input; // none while the microphone gives nothing
+    const [played] = output;
+    for (let i = 0; i < played.length; i += 1) {
+      this.record(recorded ? recorded[i] : 0);
+      played[i] = this.nextSample();
       this.clock += 1;
     }
     return this.open;
   }
 
-  hear(sample) {
+  record(sample) {
     const place = this.clock % this.hop;
     this.block[place] = sample;
     if (place < this.hop - 1 || this.waiting >= this.most) return;
@@ -45,7 +45,7 @@ class Capture extends AudioWorkletProcessor {
     this.block = new Float32Array(this.hop);
   }
 
-  say() {
+  nextSample() {
     const position = this.clock - this.lead;
     if (position < 0) return 0;
     const place = position % this.hop;

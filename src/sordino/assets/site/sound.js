@@ -1,7 +1,7 @@
 // Sound files in and out. WAV at the student's rate is read to the very sample; all else is decoded, and brought to the
 // student's rate, by the browser.
 
-/** What is told to the person: one sentence. */
+/** An error that the page shows: one sentence. */
 export class Mistake extends Error {}
 
 const PCM = 1;

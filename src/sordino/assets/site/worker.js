@@ -33,14 +33,14 @@ async function load() {
 async function enhance({ channels }) {
   const estimates = [];
   for (const [index, noisy] of channels.entries()) {
-    const tell = (done) => postMessage({ kind: "progress", done: (index + done / noisy.length) / channels.length });
-    estimates.push(await (student.stream ? carried(noisy, tell) : windows(noisy, tell)));
+    const report = (done) => postMessage({ kind: "progress", done: (index + done / noisy.length) / channels.length });
+    estimates.push(await (student.stream ? carried(noisy, report) : windows(noisy, report)));
   }
   return estimates;
 }
 
-/** One channel, the state carried on, as sordino.inference.pipeline.Stepper does. */
-async function carried(noisy, tell) {
+/** One channel, the state carried on, as sordino.inference.pipeline.EngineProcess does. */
+async function carried(noisy, report) {
   const { hop, delay, at_once } = student.stream;
   const whole = Math.ceil((noisy.length + delay) / hop) * hop; // with the silence that pushes out its end
   const estimate = new Float32Array(whole);
@@ -52,27 +52,27 @@ async function carried(noisy, tell) {
     const [part, after] = await step(block, state);
     estimate.set(part, at);
     state = after;
-    if (at % (REPORT_HOPS * hop) === 0) tell(at);
+    if (at % (REPORT_HOPS * hop) === 0) report(at);
   }
   return estimate.slice(delay, delay + noisy.length);
 }
 
 /** One channel window by window, neighbours cross-faded, as sordino.inference.windows.Windows does. */
-async function windows(noisy, tell) {
+async function windows(noisy, report) {
   const { window, context, fade } = student;
   const estimate = new Float32Array(noisy.length);
-  let said = 0; // up to where all is said
-  for (let start = 0, last = false; !last; start = said - context) {
+  let done = 0; // samples of the estimate that are final
+  for (let start = 0, last = false; !last; start = done - context) {
     last = noisy.length - start <= window;
     if (last) start = Math.max(noisy.length - window, 0);
-    const part = (await whole(noisy.subarray(start, start + window))).subarray(said - start);
+    const part = (await whole(noisy.subarray(start, start + window))).subarray(done - start);
     part.forEach((value, i) => {
-      const before = estimate[said + i]; // what the window before made of it
-      const weight = said && i < fade ? (i + 0.5) / fade : 1;
-      estimate[said + i] = before + weight * (value - before);
+      const before = estimate[done + i]; // what the window before made of it
+      const weight = done && i < fade ? (i + 0.5) / fade : 1;
+      estimate[done + i] = before + weight * (value - before);
     });
-    said += part.length - context - fade;
-    tell(said);
+    done += part.length - context - fade;
+    report(done);
   }
   return estimate;
 }
@@ -110,7 +110,7 @@ async function run(tensors, by = session) {
 
 /** Blocks that come through a port are enhanced in their order, and go back through it. */
 async function start({ port }) {
-  const now = { state: silence(), heard: [], said: [], times: [], told: performance.now(), last: Promise.resolve() };
+  const now = { state: silence(), inputs: [], outputs: [], times: [], reported: performance.now(), last: Promise.resolve() };
   stream = now;
   port.onmessage = ({ data }) => {
     now.last = now.last.then(() => block(now, port, data)).catch(fail);
@@ -124,18 +124,18 @@ async function block(now, port, { index, noisy }) {
   now.times.push(performance.now() - began);
   keep(now, noisy, estimate.slice());
   port.postMessage({ index, estimate }, [estimate.buffer]);
-  if (performance.now() - now.told < REPORT_MS) return;
+  if (performance.now() - now.reported < REPORT_MS) return;
   const mean = now.times.reduce((sum, time) => sum + time, 0) / now.times.length;
   postMessage({ kind: "times", mean, most: Math.max(...now.times) });
   now.times = [];
-  now.told = performance.now();
+  now.reported = performance.now();
 }
 
 function keep(now, noisy, estimate) {
-  now.heard.push(noisy);
-  now.said.push(estimate);
-  const full = now.heard.length * noisy.length > KEPT_S * student.sample_rate;
-  if (full) [now.heard, now.said].forEach((all) => all.shift());
+  now.inputs.push(noisy);
+  now.outputs.push(estimate);
+  const full = now.inputs.length * noisy.length > KEPT_S * student.sample_rate;
+  if (full) [now.inputs, now.outputs].forEach((all) => all.shift());
 }
 
 /** End the stream; silence behind it pushes out the estimate of its end. */
@@ -150,8 +150,8 @@ async function stop() {
     now.state = after;
     rest.push(estimate);
   }
-  const heard = joined(now.heard);
-  return [heard, joined([...now.said, ...rest]).slice(delay, delay + heard.length)];
+  const input = joined(now.inputs);
+  return [input, joined([...now.outputs, ...rest]).slice(delay, delay + input.length)];
 }
 
 function joined(parts) {

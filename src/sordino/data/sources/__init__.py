@@ -58,5 +58,5 @@ def create(name: str, **arguments: Any) -> Source:
     return source
 
 
-def _makes_source(found: Any) -> bool:
-    return inspect.isclass(found) or inspect.isfunction(found)
+def _makes_source(member: Any) -> bool:
+    return inspect.isclass(member) or inspect.isfunction(member)

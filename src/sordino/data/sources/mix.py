@@ -10,7 +10,7 @@ from typing import Any
 from sordino.data.augmentation import DEFAULT, Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixer, Mixing
-from sordino.data.pairs import Split, test_items
+from sordino.data.pairs import Split, split_of, test_items
 from sordino.data.recordings import Recordings, Responses, audio_below, held_out, is_synthetic, recording_of, speaker_of
 from sordino.errors import InputError
 from sordino.types import Item
@@ -106,7 +106,7 @@ class Mix:
 
     def _mixer(self, split: Split) -> Mixer:
         """Return the mixer of the files of a split; only that of training has tempo, babble and recorded rooms."""
-        speech, noise = ([path for path, owner in part if owner == split] for part in self._split)
+        speech, noise = ([path for path, owner in part if owner == split] for part in self.files)
         training = split == "train"
         mixing = self.mixing if training else self.mixing.for_validation() or self.mixing
         rooms = audio_below(self.impulse_responses) if training and self.impulse_responses is not None else []
@@ -123,8 +123,8 @@ class Mix:
         )
 
     @cached_property
-    def _split(self) -> tuple[list[tuple[Path, Split]], list[tuple[Path, Split]]]:
-        """Files of speech and of noise, each with the split that it belongs to."""
+    def files(self) -> tuple[list[tuple[Path, Split]], list[tuple[Path, Split]]]:
+        """Files of speech and of noise, each with the split that it belongs to; found once."""
         speech = audio_below(self.clean, self.exclude, self.manifest)
         groups = [speaker_of(path, self.clean) for path in speech]
         test = bool(self.test_items)
@@ -149,7 +149,4 @@ def _hold_out(
         )
     valid = held_out(groups, modulo)
     tested = held_out(groups, modulo, valid) if test else set[str]()
-    return [
-        (path, "valid" if group in valid else "test" if group in tested else "train")
-        for path, group in zip(paths, groups, strict=True)
-    ]
+    return [(path, split_of(group, valid, tested)) for path, group in zip(paths, groups, strict=True)]

@@ -9,7 +9,7 @@ from typing import Any
 from sordino.data.augmentation import Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixing
-from sordino.data.pairs import Pair, PairSet, Split, list_pairs, test_items
+from sordino.data.pairs import Pair, PairSet, Split, list_pairs, split_of, test_items
 from sordino.data.recordings import held_out, is_synthetic
 from sordino.errors import InputError
 from sordino.types import Item
@@ -123,7 +123,7 @@ class Pairs:
         tested = held_out(groups, round(1 / self.test_fraction), valid) if self.test_fraction else set[str]()
         split: dict[Split, list[Pair]] = {"train": [], "valid": [], "test": []}
         for pair, group in zip(pairs, groups, strict=True):
-            split["valid" if group in valid else "test" if group in tested else "train"].append(pair)
+            split[split_of(group, valid, tested)].append(pair)
         if self.valid_noisy is not None:
             split["valid"] = list_pairs(self.valid_noisy, self.valid_clean, self.manifest)
         return split

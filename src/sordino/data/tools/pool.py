@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Written:
-    """What a tool has done: how many files, mixtures or shards it wrote, found present, or could not make."""
+    """Result of a tool: numbers of files, mixtures or shards that it wrote, found present, or could not make."""
 
     written: int = 0
     present: int = 0

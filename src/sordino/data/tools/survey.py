@@ -1,4 +1,4 @@
-"""Look at a folder of recordings before anything is trained: what is there, how long, at which rates, of whom."""
+"""Survey of a folder of recordings before training: its parts, their durations, rates and speakers."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def survey(root: str | Path, progress: Progress | None = None) -> Survey:
 def _count(folder: Folder, path: Path) -> None:
     folder.files += 1
     try:
-        found = info(path)
+        sound = info(path)
     except InputError as error:
         folder.unreadable.append(str(error))
         return
-    folder.seconds += found.seconds
-    folder.rates[found.sample_rate] += 1
-    folder.channels[found.channels] += 1
+    folder.seconds += sound.seconds
+    folder.rates[sound.sample_rate] += 1
+    folder.channels[sound.channels] += 1

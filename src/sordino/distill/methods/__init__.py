@@ -67,14 +67,14 @@ def create(name: str, **arguments: Any) -> Method:
     Raises:
         InputError: no such method, or arguments that its constructor refuses.
     """
-    found = catalogue.find("method", name, METHODS, _is_method, "a class derived from sordino.distill.base.Method")
+    member = catalogue.find("method", name, METHODS, _is_method, "a class derived from sordino.distill.base.Method")
     try:
-        return found(**arguments)
+        return member(**arguments)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"distill.{name}", str(error)) from error
 
 
-def _is_method(found: Any) -> bool:
-    return inspect.isclass(found) and issubclass(found, Method)
+def _is_method(member: Any) -> bool:
+    return inspect.isclass(member) and issubclass(member, Method)

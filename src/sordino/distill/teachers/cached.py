@@ -78,7 +78,8 @@ class CachedTeacher:
         self._device = torch.device("cpu")
         self._reductions: dict[str, Reduction] | None = None  # what is stored, by name; None until ``keep`` was called
         self._answers: dict[str, Any] = {}  # the same for the header, as plain values
-        self._bytes = 0
+        self._bytes = 0  # of the outputs for one segment
+        # A full cache must not load the teacher: what a run asks of it (name, rate, taps) stands in the header.
         header = self._checked_header("facts", self.facts)
         teacher = header["teacher"] if header else self._describe()
         self.name, self.sample_rate = teacher["name"], teacher["sample_rate"]
@@ -110,6 +111,7 @@ class CachedTeacher:
         header = self.store.header()
         stored: dict[str, str] = header["answers"] if header else {}
         for name, reduction in stored.items():
+            # Reduced features are left out of this: they would have to be computed by methods that the run lacks.
             if reduction == repr(Whole()) and name not in kept:
                 kept[name] = Whole()
         answers = {"samples": batch.noisy.shape[1], **{name: repr(kept[name]) for name in sorted(kept)}}

@@ -17,7 +17,7 @@ class AnyTeacher(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in messages."""
+        """Name of the teacher in messages."""
         ...
 
     @property

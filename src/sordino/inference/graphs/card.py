@@ -17,7 +17,7 @@ from typing import Any
 from sordino.assets import CHECKPOINTS, students
 from sordino.errors import InputError, did_you_mean
 from sordino.files import read_json
-from sordino.inference.graphs.presets import PRESETS, GraphSource
+from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_and_file
 from sordino.inference.graphs.stft import Stft
 from sordino.plugins.import_string import FORM, is_name
 
@@ -146,10 +146,9 @@ def _beside(values: Any, folder: Path, key: str = "") -> Any:
 
 def _word(word: str, folder: Path) -> str:
     """Return the word for a model, its file in the folder; what ships, a preset and a function have none."""
-    preset, colon, file = word.partition(":")
-    graph = Path(file).suffix == ".onnx" and len(preset) > 1 and preset.replace("-", "_").isidentifier()  # no drive
-    if colon and (graph or (preset in PRESETS and os.path.exists(folder / file))):
-        return f"{preset}:{folder / file}"
+    named = preset_and_file(word, folder)
+    if named is not None:
+        return f"{named[0]}:{folder / named[1]}"
     if is_name(word) or word in students() or word in PRESETS:
         return word
     of_file = Path(word).suffix.lower() in (".onnx", SUFFIX, *CHECKPOINTS) or os.path.exists(folder / word)

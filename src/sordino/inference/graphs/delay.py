@@ -34,7 +34,7 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Delay:
-    """What the probe found: the delay in samples, below 0 if the estimate is early, and the gain in dB on speech."""
+    """Result of the probe: the delay in samples, below 0 if the estimate is early, and the gain in dB on speech."""
 
     samples: int
     gain_db: float
@@ -124,7 +124,7 @@ def _lag(part: np.ndarray, later: np.ndarray) -> tuple[int, float, float]:
 
 
 def _shifted(run: Run, delay: int, noisy: np.ndarray) -> np.ndarray:
-    """Take the delay off an estimate, [T] or [B,T]: silence behind pushes out its end, silence before an early one."""
+    """Compensate the delay of an estimate, [T] or [B,T], with silence behind it, or before an early one."""
     silence = np.zeros_like(noisy[..., :1]).repeat(abs(delay), -1)
     if delay < 0:
         return run(np.concatenate([silence, noisy], axis=-1))[..., : noisy.shape[-1]]

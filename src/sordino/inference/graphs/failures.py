@@ -1,4 +1,4 @@
-"""Why onnxruntime cannot open a file, in one line that says what to do."""
+"""Explanation of why onnxruntime cannot open a file, in one line that says what to do."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class _Pass:
         return LIMIT_S + PER_VALUE_S * self.size
 
     def too_long(self) -> bool:
-        """Whether it has taken longer than that."""
+        """Whether the pass has taken longer than its limit."""
         return time.monotonic() - self._began > self.limit_s
 
 
@@ -114,7 +114,7 @@ def _start() -> None:
 
 
 def _look(woken: int) -> None:
-    """End what takes too long, and all that is under way when Ctrl-C is to end the program."""
+    """Stop passes that take too long, and all running ones when Ctrl-C is to end the program."""
     while True:
         ready, _, _ = select([woken], [], [], _TURN_S)
         numbers = os.read(woken, 4096) if ready else b""

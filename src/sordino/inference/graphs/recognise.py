@@ -54,7 +54,7 @@ class Port(Protocol):
 
 @dataclass(frozen=True)
 class Signature:
-    """What a graph takes.
+    """Inputs and outputs of a graph, by the kind that was recognised.
 
     Attributes:
         kind: see the module.
@@ -129,11 +129,11 @@ def _streams(inputs: Sequence[Port], outputs: Sequence[Port]) -> list[Signature]
     return found
 
 
-def _led(found: Sequence[Signature], inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature | None:
+def _led(signatures: Sequence[Signature], inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature | None:
     """Choose between sounds that all fit by their shapes; None where nothing tells which it is."""
-    names = [(inputs[one.source].name, outputs[one.target].name) for one in found]
-    sounds = [one for one, ports in zip(found, names, strict=True) if not any(map(_STATE.search, ports))]
-    left = sounds or list(found)
+    names = [(inputs[one.source].name, outputs[one.target].name) for one in signatures]
+    sounds = [one for one, ports in zip(signatures, names, strict=True) if not any(map(_STATE.search, ports))]
+    left = sounds or list(signatures)
     first = [one for one in left if one.source == one.target == 0]
     # A graph that gives the state before the estimate mostly takes it before the sound, too.
     paired = [one for one in left if one.source == one.target]

@@ -73,6 +73,8 @@ def layer_delays(kernel: int, stride: int, depth: int, resample: int) -> LayerDe
     kept = [lookback[0]]
     for early, late in zip(encoded[1:-1], decoded[1:-1], strict=True):
         kept.append(late - early)
+    # Halving reads AROUND_HALVE[0] samples before the first of its output, of which each stands for two of its input.
+    kept_downsampled = [2 * after + AROUND_HALVE[0] - before for before, after in pairwise(downsampled)]
     return LayerDelays(
         hop=inner_hop // resample,
         upsampled=tuple(upsampled),
@@ -81,7 +83,7 @@ def layer_delays(kernel: int, stride: int, depth: int, resample: int) -> LayerDe
         downsampled=tuple(downsampled),
         lookback=tuple(lookback),
         kept=tuple(kept),
-        kept_downsampled=tuple(2 * after + AROUND_HALVE[0] - before for before, after in pairwise(downsampled)),
+        kept_downsampled=tuple(kept_downsampled),
     )
 
 

@@ -1,5 +1,6 @@
-"""What all pages share: one HTML file that needs no network and follows the reader's light or dark scheme and the width
-of the screen.
+"""Parts that all pages share.
+
+A page is one HTML file that needs no network, and follows the light or dark scheme and the width of the screen.
 """
 
 from __future__ import annotations

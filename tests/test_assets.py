@@ -48,8 +48,8 @@ def test_a_student_exports_by_name(tmp_path: Path) -> None:
     run.export("unet-24", tmp_path / "again.onnx", "MIT")
     about, card = Graph(str(tmp_path / "again.onnx")).about, shipped()["unet-24"]
     assert card["arguments"].items() <= json.loads(about["arguments"]).items()
-    told = json.loads(about["about"])
-    assert (told["licence"], told["recipe"]) == ("MIT", card["training"]["recipe"])
+    about_run = json.loads(about["about"])
+    assert (about_run["licence"], about_run["recipe"]) == ("MIT", card["training"]["recipe"])
     noisy = noise(16000).numpy()
     found = sordino.enhance(noisy, 16000, tmp_path / "again.onnx")
     np.testing.assert_allclose(found, sordino.enhance(noisy, 16000, "unet-24"), atol=1e-4)
