@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from sordino.assets import recipes
 from sordino.cli.base import Answer, Command, Flag, flag, needs_training_tier
 from sordino.cli.progress import Display
 from sordino.errors import InputError
+from sordino.report.table import Table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,10 +48,7 @@ def _check_recipe(given: Namespace) -> Answer:
         report = check_data(read_data(given.root, given.overrides), show)
     lines = [f"{given.root}: {report['source']}"]
     lines += ["  {key}: {path}, {files} files".format(**folder) for folder in report["folders"]]
-    for part in report["parts"]:
-        line = f"  {part['split']:6} {part['items']:6} items {part['seconds'] / 60:8.1f} min"
-        counts = [f"{len(part[what])} {what}" for what in ("speakers", "noises") if part.get(what)]
-        lines.append("  ".join([line, *([", ".join(counts)] if counts else [])]))
+    lines.append(_parts(report["parts"], "items", ("speakers", "noises")))
     lines += [f"warning: {warning}" for warning in report["warnings"]]
     return report, "\n".join([*lines, *(report["problems"] or ["nothing that cannot be read"])])
 
@@ -57,9 +56,7 @@ def _check_recipe(given: Namespace) -> Answer:
 def _checked(report: dict[str, Any]) -> str:
     """A corpus check as text: what is there, every problem, and what the noisy test set scores."""
     lines = [f"{report['root']}: {report['layout']}, {report['files']} files, {report['seconds'] / 3600:.2f} h"]
-    lines += [
-        f"  {part['split']:8} {part['entries']:6} entries {part['seconds'] / 60:8.1f} min" for part in report["parts"]
-    ]
+    lines.append(_parts(report["parts"], "entries"))
     lines += [f"{problem['kind']}: {problem['path']}: {problem['detail']}" for problem in report["problems"]]
     measured = report["measured"] or {"means": {}, "off": []}
     lines += [f"noisy input, {name}: {mean:.3f} over {measured['count']}" for name, mean in measured["means"].items()]
@@ -70,6 +67,21 @@ def _checked(report: dict[str, Any]) -> str:
     else:
         lines.append(f"problems: {counts}" if counts else "the figures are off")
     return "\n".join(lines)
+
+
+def _parts(parts: Sequence[Mapping[str, Any]], what: str, counted: Sequence[str] = ()) -> str:
+    """Return the parts of the data as a table.
+
+    Args:
+        parts: training, validation and test, each with its number of ``what`` and its seconds.
+        what: it consists of.
+        counted: keys whose values are counted; a part may lack them.
+    """
+    rows = []
+    for part in parts:
+        counts = [len(part.get(key, ())) or "" for key in counted]
+        rows.append([part["split"], part[what], f"{part['seconds'] / 60:.1f}", *counts])
+    return Table.of(["part", what, "minutes", *counted], rows).write("text").rstrip("\n")
 
 
 def prepare(given: Namespace) -> Answer:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sordino.cli.base import TRUST, Answer, Command, flag
 from sordino.cli.enhance import BLEND, blend_of
 from sordino.cli.progress import Line
+from sordino.report.table import Table
 
 EXAMPLES = """examples:
   sordino live --devices
@@ -21,8 +24,7 @@ def live(given: Namespace) -> Answer:
 
     if given.devices:
         devices = streams.devices()
-        form = "{index:3}  {inputs} in, {outputs} out  {sample_rate:.0f} Hz  {name}"
-        return devices, "\n".join(form.format(**device) for device in devices) or "there are no sound devices"
+        return devices, _devices(devices) if devices else "there are no sound devices"
     with Line() as show:
 
         def report_status(status: streams.LiveStatus) -> None:
@@ -45,6 +47,15 @@ def live(given: Namespace) -> Answer:
     if timing := report["timing"]:
         text += ", blocks of {:g} ms: p50 {p50_ms:.2f}, p99 {p99_ms:.2f} ms".format(report["block_s"] * 1000, **timing)
     return report, text
+
+
+def _devices(devices: Sequence[Mapping[str, Any]]) -> str:
+    """Return the sound devices as a table; the number of a row is what --microphone and --speaker take."""
+    rows = [
+        [device["index"], device["name"], device["inputs"], device["outputs"], f"{device['sample_rate']:.0f}"]
+        for device in devices
+    ]
+    return Table.of(["number", "name", "inputs", "outputs", "Hz"], rows).write("text").rstrip("\n")
 
 
 def _state(latency_s: float, overflows: int, underflows: int) -> str:

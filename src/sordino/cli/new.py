@@ -10,8 +10,9 @@ from typing import Any
 from sordino.assets import DEFAULT_STUDENT
 from sordino.cli.base import Answer, Command, flag
 from sordino.cli.progress import Display
-from sordino.data.tools.survey import Folder, Survey
+from sordino.data.tools.survey import Survey
 from sordino.errors import InputError
+from sordino.report.table import Table
 
 LITTLE_SPEECH_S = 600
 
@@ -31,7 +32,7 @@ def new(given: Namespace) -> Answer:
     recipe = draft(surveyed, given.student, given.teacher)
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
     write_text(out, f"# {ROADS[surveyed.layout.kind]}. docs/settings.md explains every line.\n{text}")
-    lines = [f"{given.folder}: {ROADS[surveyed.layout.kind]}", *map(_line, surveyed.folders), *_advice(surveyed)]
+    lines = [f"{given.folder}: {ROADS[surveyed.layout.kind]}", _folders(surveyed), *_advice(surveyed)]
     lines += [f"\n{out} is written. Next:", *(f"  {command}" for command in commands(surveyed, out, recipe))]
     return {"recipe": str(out), "kind": surveyed.layout.kind, "values": recipe}, "\n".join(lines)
 
@@ -55,12 +56,15 @@ def commands(surveyed: Survey, recipe: Path, values: Mapping[str, Any]) -> list[
     ]
 
 
-def _line(folder: Folder) -> str:
-    """Describe the content of a folder in one line."""
-    rates = ", ".join(f"{rate} Hz" for rate in sorted(folder.rates)) or "nothing that can be read"
-    whose = "recordings" if folder.content == "noise" else "speakers"
-    counts = f"{folder.files:6} files {folder.seconds / 60:8.1f} min  {folder.sources} {whose}, {rates}"
-    return f"  {folder.split:6} {folder.content:6} {counts}"
+def _folders(surveyed: Survey) -> str:
+    """Return what the folders hold, as a table."""
+    rows = []
+    for folder in surveyed.folders:
+        rates = ", ".join(map(str, sorted(folder.rates))) or "cannot be read"
+        sources = f"{folder.sources} {'recordings' if folder.content == 'noise' else 'speakers'}"
+        minutes = f"{folder.seconds / 60:.1f}"
+        rows.append([folder.split, folder.content, folder.files, minutes, sources, rates])
+    return Table.of(["part", "content", "files", "minutes", "from", "Hz"], rows).write("text").rstrip("\n")
 
 
 def _advice(surveyed: Survey) -> list[str]:
