@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sordino import models
 from sordino.distributed import broadcast, join, rank
+from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate as measure
 from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments.build import build_source, build_trainer
@@ -194,30 +195,41 @@ def evaluate(
     source: Any = folders
     if source is None:
         source = build_source(data_of(model) if recipe is None else read_data(recipe))
-    scores = measure(
-        None if str(model) == NOISY else model,
-        source,
-        metrics=tuple(metrics or DEFAULT),
-        split=split,
-        workers=workers,
-        progress=retitled(progress, f"scoring {model}"),
-        align=align,
-        sample_rate=sample_rate,
-        model_rate=model_rate,
-    )
+    with _named(None if folders is not None else model if recipe is None else str(recipe)):
+        scores = measure(
+            None if str(model) == NOISY else model,
+            source,
+            metrics=tuple(metrics or DEFAULT),
+            split=split,
+            workers=workers,
+            progress=retitled(progress, f"scoring {model}"),
+            align=align,
+            sample_rate=sample_rate,
+            model_rate=model_rate,
+        )
     if str(model) != NOISY and resolve(model).kind == "checkpoint":
         scores.metadata["step"] = models.read_about(model).get("step")
     # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
     complete = set(DEFAULT) <= set(metrics or DEFAULT)
     usual = folders is None and recipe is None and split == "test" and complete and align == "exact"
     own = usual and Path(model).name == CHECKPOINT and (Path(model).parent / RECIPE).is_file()
-    folder = Path(out) if out else None
-    if folder is None and own:
-        folder = Path(model).parent
+    folder = Path(out) if out else Path(model).parent if own else None
     if folder is not None and rank() == 0:
         scores.to_json(folder / SCORES)
         scores.to_csv(folder / SCORES_CSV)
     return scores
+
+
+@contextmanager
+def _named(recipe: str | Path | None) -> Iterator[None]:
+    """Name the recipe, or the checkpoint that holds it, whose data cannot be scored on, and what can be."""
+    try:
+        yield
+    except InputError as error:
+        if error.where != "data" or recipe is None:
+            raise
+        hint = f"score it with --data NOISY CLEAN or --split valid; or {error.hint}"
+        raise InputError(recipe, f"its data {error.found}", hint=hint) from error
 
 
 def export(checkpoint: str | Path, out: str | Path, licence: str = "", status: Status = lambda _: None) -> Parity:
