@@ -23,6 +23,7 @@ from sordino.data.loader import loader
 from sordino.data.sources import SemiSupervised, Synthetic
 from sordino.errors import InputError
 from sordino.experiments import run
+from sordino.experiments.dry_run import dry_run
 from sordino.training.state import STATE
 
 
@@ -131,14 +132,14 @@ def test_partly_labelled_data_are_cached_too(tmp_path: Path) -> None:
 def test_a_dry_run_with_a_cache_tells_its_size_and_leaves_no_trace(tmp_path: Path, checkpoint: Path) -> None:
     cache = tmp_path / "cache"
     values = recipe(checkpoint, cache, distill={"mvat": {}}, weights={})
-    assert "has 0 of 8 answers" in run.dry_run(values).cache
+    assert "has 0 of 8 answers" in dry_run(values).cache
     assert not cache.exists()
     run.train(values, ["train.steps=2"], out=tmp_path / "run")
     before = answers(cache).keys()
-    assert f"has {len(before)} of 8 answers" in run.dry_run(values).cache
+    assert f"has {len(before)} of 8 answers" in dry_run(values).cache
     assert answers(cache).keys() == before
     with pytest.raises(InputError, match=r"data\.segment_s was 0\.5"):
-        run.dry_run(values, ["data.segment_s=1.0"])
+        dry_run(values, ["data.segment_s=1.0"])
     save_teacher(tmp_path / "other.safetensors", seed=2)
     with pytest.raises(InputError, match="teacher was "):
         run.train(values, [f"teacher.checkpoint={tmp_path / 'other.safetensors'}"], out=tmp_path / "run2")

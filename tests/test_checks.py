@@ -22,6 +22,7 @@ from sordino.distill.methods.at import AttentionTransfer, attention_distance
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.build import build_trainer
+from sordino.experiments.dry_run import dry_run
 from sordino.experiments.recipe import read
 from sordino.losses import L1
 from sordino.training import Objective
@@ -140,7 +141,7 @@ def test_dry_run_tells_the_terms_and_leaves_nothing(tmp_path: Path, monkeypatch:
     values["stages"][0] = {"epochs": 1, "weights": {"loss/weighted": 0.0}}
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    tried = run.dry_run(values)
+    tried = dry_run(values)
     assert set(tried.terms) == {"loss/weighted", "kd/output"}
     assert tried.pulls == {}  # in each of its two stages there is one term alone
     assert tried.parameters == models.count_parameters(models.create("unet", width=4, depth=2, groups=1))
@@ -155,7 +156,7 @@ def test_dry_run_tells_how_hard_a_method_pulls(
     tmp_path: Path, weight: Any, pull: float | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = recipe(tmp_path, stages=[], weights={"loss/weighted": 3.0, "kd/output": weight})
-    tried = run.dry_run(values)
+    tried = dry_run(values)
     trainer = build_trainer(read(values), tmp_path / "run")
     batch, losses = trainer.first_batch(), trainer.objective.losses
     twin = copy.deepcopy(trainer.student).train()

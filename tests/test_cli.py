@@ -54,6 +54,23 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
     return run
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "runs/my/best.safetensors", "--recipe", "my.yaml"),
+        ("evaluate", "noisy", "runs/my/best.safetensors", "--recipe", "my.yaml"),
+        ("enhance", "noisy.wav", "-o", "clean.wav", "--model", "runs/my/best.safetensors"),
+        ("export", "runs/my/best.safetensors", "-o", "my.onnx"),
+    ],
+)
+def test_a_checkpoint_that_is_not_trained_yet_names_the_command_that_trains_it(
+    here: Path, refused: Refused, words: tuple[str, ...]
+) -> None:
+    (here / "my.yaml").write_text("out: runs/my\nmodel: {name: unet}\n")
+    told = "runs/my/best.safetensors: no such file; expected a checkpoint; train it first: sordino train my.yaml"
+    assert refused(*words) == f"sordino: {told}"
+
+
 def nothing_written(folder: Path, *allowed: str) -> None:
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == sorted(allowed)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.corpora import FEW
+from helpers.corpora import FEW, write_pairs
 from helpers.graphs import held_back
 from helpers.recipes import SOUND, UNET, settings
 from sordino.errors import InputError
@@ -74,8 +74,19 @@ def test_runs_on_other_recordings_are_refused(runs: list[Path], tmp_path: Path) 
     scores.to_json(tmp_path / "other" / SCORES)
     with pytest.raises(InputError, match="other recordings"):
         compare([runs[0], tmp_path / "other"])
-    with pytest.raises(InputError, match="no finished run"):
+    with pytest.raises(InputError, match="no finished run") as raised:
         compare([tmp_path])
+    assert raised.value.hint == f"the scores of models are in {tmp_path / 'other'}"
+
+
+def test_a_recipe_without_a_test_set_is_named_with_what_can_be_scored(runs: list[Path], tmp_path: Path) -> None:
+    noisy, clean = write_pairs(tmp_path, speakers=3)
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(f"data: {{name: pairs, noisy: '{noisy}', clean: '{clean}'}}\n")
+    with pytest.raises(
+        InputError, match=r"mine\.yaml: its data has no test set; .*--split valid; .*, or test_fraction"
+    ):
+        run.evaluate(runs[0] / CHECKPOINT, recipe=recipe)
 
 
 def as_it_is(noisy: np.ndarray) -> np.ndarray:

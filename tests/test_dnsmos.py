@@ -102,6 +102,11 @@ def test_windows_are_averaged_and_a_short_recording_is_repeated(network: Path) -
     windows = [np.tile(ramp, 4)[k * RATE : k * RATE + WINDOW].mean() for k in range(3)]
     expected = np.mean([mapped(one) for one in windows])
     assert dnsmos(ramp, RATE, network)["dnsmos_sig"] == pytest.approx(expected, abs=1e-3)
+    # 4 s are repeated to 16 s, whose last three windows are the first three once more.
+    ramp = np.concatenate([np.full(RATE, 0.9), np.full(3 * RATE, 0.1)])
+    windows = [np.tile(ramp, 4)[k * RATE : k * RATE + WINDOW].mean() for k in range(7)]
+    expected = np.mean([mapped(one) for one in windows])
+    assert dnsmos(ramp, RATE, network)["dnsmos_sig"] == pytest.approx(expected, abs=1e-4)
     assert dnsmos(np.full(RATE, 3.0), RATE, network) == dnsmos(np.ones(RATE), RATE, network)
 
 

@@ -425,6 +425,35 @@ def test_a_weight_of_a_term_that_a_method_took_away_is_reported_before_the_runs(
     assert "2 of 4 runs would fail: weights.kd/output: no such term" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ({"teacher": {"checkpoint": None, "onnx": "theirs.onnx"}}, "theirs.onnx: no such file"),
+        (
+            {"teacher": {"checkpoint": None, "onnx": "theirs.onnx", "stft": {"n_fft": 512, "hop": 256}}},
+            "theirs.onnx: no such file",
+        ),
+        ({"teacher": {"checkpoint": None, "mean": ["unet-24", "gtcrn:theirs.onnx"]}}, "theirs.onnx: no such file"),
+        ({"distill": {"output": {"loss": "compresed"}}}, "loss compresed: no such loss; did you mean compressed?"),
+    ],
+)
+def test_a_dry_run_finds_what_one_method_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: dict[str, Any], told: str
+) -> None:
+    path = write(tmp_path, methods={"none": {}, "other": method})
+    with pytest.raises(SystemExit) as left:
+        main(["study", str(path), "--dry-run"])
+    assert left.value.code == 1
+    assert f"2 of 4 runs would fail: {told}" in capsys.readouterr().out
+
+
+def test_all_broken_methods_are_told_at_once(tmp_path: Path) -> None:
+    methods = {"none": {}, "a": {"distill": {"outptu": {}}}, "b": {"train": {"batch_size": 0}}}
+    with pytest.raises(InputError, match=r"whole, a: distill\.outptu: .*; whole, b: train\.batch_size: 0") as raised:
+        study.read_study(write(tmp_path, methods=methods))
+    assert "none" not in str(raised.value)
+
+
 def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"seeds": [3], "methods": {"none": {}}, "metrics": ["si_sdr_db", "stoi"]}
     study.run(write(tmp_path, **changes))

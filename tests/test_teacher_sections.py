@@ -20,6 +20,7 @@ from sordino.distill.teachers import AnyTeacher, CachedTeacher, SeveralTeachers
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.bench import bench
+from sordino.experiments.dry_run import dry_run
 from sordino.experiments.recipe import read
 from sordino.experiments.teacher import build_teacher, notes
 from sordino.experiments.teacher_cost import TeacherCost
@@ -294,7 +295,7 @@ def test_a_card_that_is_none_is_reported(tmp_path: Path, text: str, message: str
 
 def test_a_dry_run_tells_what_an_epoch_costs(tmp_path: Path) -> None:
     """Every answer of the teacher takes 0.05 s and more, read from a cache next to nothing."""
-    found, line = run.dry_run(taught_by({"callable": f"{__name__}:slow"})).teacher
+    found, line = dry_run(taught_by({"callable": f"{__name__}:slow"})).teacher
     assert found == f"{__name__}:slow: a function at 16000 Hz; delay 0 samples, gain +0.0 dB on speech"
     words = r"teacher: (.+) for a segment; an epoch of (\d+) costs (.+) live, (.+) once its answers are cached"
     found = re.fullmatch(words, line)

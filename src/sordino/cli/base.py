@@ -6,14 +6,18 @@ An answer is given twice, as a value for ``--json`` and as text.
 from __future__ import annotations
 
 import importlib.util
+import os
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sordino.errors import InputError
 
 Answer = tuple[Any, str]
+TRAINED = ("best.safetensors", "last.safetensors")
+"""Names of the checkpoints in the folder of a run."""
 Flag = tuple[tuple[str, ...], dict[str, Any]]
 
 
@@ -47,3 +51,16 @@ def needs_training_tier(what: str = "this command") -> None:
     missing = [name for name in ("torch", "lightning_fabric", "pesq") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError("this command", f"needs {', '.join(missing)}", hint="run pip install 'sordino[train]'")
+
+
+def demand_trained(words: Iterable[str]) -> None:
+    """Name the command that trains a checkpoint which is not there, whatever it is wanted for.
+
+    In the first tier no checkpoint can be opened, and the command says so itself.
+    """
+    missing = [Path(word) for word in words if os.path.basename(word) in TRAINED and not os.path.isfile(word)]
+    if missing:
+        needs_training_tier()
+        from sordino.experiments.origins import demand_trained as demand
+
+        demand(missing[0])

@@ -13,7 +13,7 @@ from sordino.cli.base import TRUST, Answer, Command, flag, needs_training_tier
 from sordino.cli.progress import Display
 
 if TYPE_CHECKING:
-    from sordino.experiments.run import DryRun
+    from sordino.experiments.dry_run import DryRun
     from sordino.experiments.study_check import Planned
 
 TRAIN_EXAMPLES = """examples:
@@ -36,12 +36,13 @@ def train(given: Namespace) -> Answer:
     if given.dry_run:
         # Before torch is imported, which takes time.
         show.status(f"{given.recipe}: reading the recordings and building the networks")
+        from sordino.experiments.dry_run import dry_run
+
+        tried = dry_run(recipe, status=show.status)
+        return asdict(tried), _tried(tried)
     from sordino.experiments import run
     from sordino.metrics import format_scores
 
-    if given.dry_run:
-        tried = run.dry_run(recipe, status=show.status)
-        return asdict(tried), _tried(tried)
     with show:
         outcome = run.train(recipe, (), given.out, given.resume, show, show.status)
     value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}

@@ -180,12 +180,18 @@ class _Remixed:
         return self.pairs.remix(valid_generator(index), item, self.mixing, snr_db)
 
 
-def test_items(noisy: str | None, clean: str | None, sample_rate: int) -> Sequence[Item]:
+def test_items(noisy: str | None, clean: str | None, sample_rate: int, instead: str | None) -> Sequence[Item]:
     """Return the whole recordings of a source's test set.
+
+    Args:
+        noisy, clean: their folders.
+        sample_rate: Hz.
+        instead: the argument by which the source can keep recordings of its own for a test; for the message.
 
     Raises:
         InputError: the source has none, or its files cannot be used, see :class:`PairSet`.
     """
     if noisy is None or clean is None:
-        raise InputError("data", "has no test set", hint="give test_noisy and test_clean, two folders of pairs")
+        hint = "give test_noisy and test_clean, two folders of pairs"
+        raise InputError("data", "has no test set", hint=f"{hint}, or {instead}" if instead else hint)
     return PairSet.open(list_pairs(noisy, clean), sample_rate).whole()

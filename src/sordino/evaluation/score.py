@@ -239,7 +239,7 @@ def _merged(
 def _enhanced(enhance: Enhance | None, item: Item, compared: bool) -> tuple[np.ndarray | None, np.ndarray]:
     """Return clean reference and estimate without padding; a missing reference is an error if it is ``compared``."""
     if item.clean is None and compared:
-        raise InputError(item.id, "has no clean reference", "a pair of noisy and clean", "score paired recordings")
+        raise InputError(item.id, "has no clean reference", "a pair of noisy and clean", "or --metrics dnsmos")
     noisy = item.noisy[: item.length]
     clean = None if item.clean is None else item.clean[: item.length]
     return clean, noisy if enhance is None else np.asarray(enhance(noisy))

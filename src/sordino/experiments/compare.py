@@ -149,7 +149,10 @@ def _recipe(folder: Path) -> Recipe:
     """The recipe of a finished run."""
     for name in (RECIPE, CHECKPOINT):
         if not (folder / name).is_file():
-            raise InputError(folder, f"no finished run: it has no {name}", "the folder of a run of sordino train")
+            found, expected = f"no finished run: it has no {name}", "the folder of a run of sordino train"
+            inner = sorted(scores.parent for scores in folder.glob(f"*/{SCORES}"))
+            hint = f"the scores of models are in {', '.join(map(str, inner))}" if inner else ""
+            raise InputError(folder, found, expected, hint)
     return read_run(folder)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sordino import models
 from sordino.assets import RECIPES, recipes
 from sordino.errors import InputError
 from sordino.experiments.merge import parse_file
@@ -22,15 +21,27 @@ def origins(recipe: Recipe) -> list[ModelSource]:
 
 
 def demand_origins(recipe: Recipe) -> None:
-    """Check that the checkpoints which a recipe names are there.
+    """Check that the checkpoints which a recipe names are there, and the graphs of its teachers.
 
     Raises:
-        InputError: one is missing; the hint is the command that makes it.
+        InputError: one is missing; of a checkpoint the hint is the command that makes it.
     """
     for source in origins(recipe):
-        if source.kind == "checkpoint" and not source.file.is_file():
-            hint = f"train it first: {_command(source.file.parent)}"
-            raise InputError(source.file, "no such file", "a checkpoint", hint)
+        if source.kind == "checkpoint":
+            demand_trained(source.file)
+    if recipe.teacher is not None:
+        recipe.teacher.demand_files()
+
+
+def demand_trained(checkpoint: Path) -> None:
+    """Check that a checkpoint is there.
+
+    Raises:
+        InputError: it is missing; the hint is the command that makes it.
+    """
+    if not checkpoint.is_file():
+        hint = f"train it first: {_command(checkpoint.parent)}"
+        raise InputError(checkpoint, "no such file", "a checkpoint", hint)
 
 
 def data_of(checkpoint: str | Path | ModelSource) -> Component:
@@ -42,8 +53,10 @@ def data_of(checkpoint: str | Path | ModelSource) -> Component:
     source = resolve(checkpoint, otherwise="recipe")
     if source.kind != "checkpoint":
         raise InputError("data", "no recordings to score on", "--data NOISY CLEAN or --recipe RECIPE")
+    from sordino.models import read_about  # imports torch, which no other question here needs
+
     path = source.file
-    stored = models.read_about(path).get("recipe")
+    stored = read_about(path).get("recipe")
     if stored is None:
         raise InputError(path, "was not trained from a recipe", hint="give --data NOISY CLEAN or --recipe RECIPE")
     demand_names(stored["data"], path)

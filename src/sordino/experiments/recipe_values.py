@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from functools import cache
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from jsonargparse import ArgumentError, ArgumentParser
 
@@ -83,8 +83,17 @@ def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:
             return _parser(kind).parse_object({"value": given}).value
     except (ArgumentError, OverflowError):  # the latter for a whole number that no float holds
         pass
-    errors.append(f"{key}: {given!r} is no {_name(kind)}")
+    errors.append(f"{key}: {given!r}{_expected(kind)}")
     return None
+
+
+def _expected(kind: Any) -> str:
+    """The end of a message on a value of another type: the words among which it chooses, or the name of the type."""
+    choices = [word for part in (kind, *get_args(kind)) if get_origin(part) is Literal for word in get_args(part)]
+    if not choices:
+        return f" is no {_name(kind)}"
+    listed = ", ".join(map(str, choices))
+    return f"; expected a list out of {listed}" if get_origin(kind) in (list, tuple) else f"; expected one of {listed}"
 
 
 def _whole(given: float | str) -> Any:

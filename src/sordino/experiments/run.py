@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sordino import models
 from sordino.distributed import broadcast, join, rank
+from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate as measure
 from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments.build import build_source, build_trainer
 from sordino.experiments.origins import data_of
 from sordino.experiments.recipe import RECIPE, RECOVERY, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
 from sordino.experiments.teacher import cache_plan, idle, notes
-from sordino.experiments.teacher_cost import teacher_cost
 from sordino.files import demand_own
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.training import Outcome
-from sordino.training.checks import pulls
 from sordino.training.divergence import return_to_good
 from sordino.training.state import CHECKPOINT, STATE, held, load_state
 from sordino.types import Progress, Status, retitled
@@ -93,71 +90,6 @@ def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, given: RecipeLik
     return saved and resume
 
 
-@dataclass(frozen=True)
-class DryRun:
-    """Result of a dry run."""
-
-    terms: dict[str, float]
-    """Unweighted terms at the start, by name."""
-    pulls: dict[str, float]
-    """Methods' terms -> weighted gradient over that of the loss, at the start; see ``sordino.training.pulls``."""
-    parameters: int
-    """Of the student."""
-    learnt: int
-    """Parameters of the methods."""
-    steps: int
-    """That the run would take."""
-    seconds_per_step: float
-    """Of those that were tried."""
-    cache: str
-    """What the teacher's cache would take, in words; empty if there is none."""
-    teacher: tuple[str, ...] = ()
-    """What its networks of other projects were recognised as, and what an epoch costs with it, live and cached."""
-
-
-def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = lambda _: None) -> DryRun:
-    """Try a recipe without leaving a trace: the self-checks, then a few steps, one validation, one save, one resume.
-
-    Args:
-        recipe, overrides: as for :func:`train`.
-        status: called with a line before each of its parts.
-
-    Raises:
-        InputError: whatever would stop the run.
-    """
-    checked = read(recipe, overrides)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        whole = build_trainer(checked, folder)
-        cache = cache_plan(whole)
-        if cache:  # it was found to fit and stays as it is
-            checked = read(checked, layers=[{"teacher": {"cache": str(folder / "cache")}}])
-            whole = build_trainer(checked, folder)
-        status("checking the losses and methods on the first batch")
-        terms = whole.check()
-        status("measuring what the teacher costs and how hard methods pull")
-        cost = teacher_cost(whole, folder / "timed")
-        teacher = (*notes(whole.objective.teacher), *idle(checked), *([cost.describe()] if cost else []))
-        pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
-        short = _shortened(checked)
-        status("trying a few steps, a validation, a save and a resume")
-        outcome = build_trainer(short, folder).fit()
-        build_trainer(short, folder).fit(resume=True)
-    parameters, learnt = models.count_parameters(whole.student), models.count_parameters(whole.objective)
-    return DryRun(terms, pulled, parameters, learnt, whole.steps, outcome.seconds / outcome.steps, cache, teacher)
-
-
-def _shortened(recipe: Recipe) -> Recipe:
-    """The recipe with as many stages, of two steps each, whatever their length in the run."""
-    count = max(len(recipe.stages), 1)
-    stages = [{**stage, "epochs": None, "share": 1 / count} for stage in recipe.stated.get("stages", [])]
-    if stages:
-        stages[-1]["share"] = None
-    steps = 2 * count
-    every = dict.fromkeys(("steps", "validate_every", "log_every", "save_every"), steps)
-    return read(recipe, layers=[{"train": {**every, "validate_items": 1, "log": []}, "stages": stages}])
-
-
 def evaluate(
     model: str | Path | ModelSource,
     folders: tuple[str, str] | str | None = None,
@@ -192,21 +124,22 @@ def evaluate(
         demand_own(Path(out) / SCORES, b'"failures": ', "table of scores")
         demand_own(Path(out) / SCORES_CSV, b"id,speaker,seconds,", "table of scores")
     source = None if str(model) == NOISY else resolve(model, otherwise="checkpoint")
+    checkpoint = source.file if source is not None and source.kind == "checkpoint" else None
     data: Any = folders
     if data is None:
         data = build_source(data_of(model) if recipe is None else read_data(recipe))
-    scores = measure(
-        source,
-        data,
-        metrics=tuple(metrics or DEFAULT),
-        split=split,
-        workers=workers,
-        progress=retitled(progress, f"scoring {model.name if isinstance(model, ModelSource) else model}"),
-        align=align,
-        sample_rate=sample_rate,
-        model_rate=model_rate,
-    )
-    checkpoint = source.file if source is not None and source.kind == "checkpoint" else None
+    with _named(None if folders is not None else checkpoint if recipe is None else str(recipe)):
+        scores = measure(
+            source,
+            data,
+            metrics=tuple(metrics or DEFAULT),
+            split=split,
+            workers=workers,
+            progress=retitled(progress, f"scoring {model.name if isinstance(model, ModelSource) else model}"),
+            align=align,
+            sample_rate=sample_rate,
+            model_rate=model_rate,
+        )
     if checkpoint is not None:
         scores.metadata["step"] = models.read_about(checkpoint).get("step")
     # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
@@ -224,6 +157,18 @@ def _run_of(checkpoint: Path | None) -> Path | None:
     if checkpoint is None or checkpoint.name != CHECKPOINT or not (checkpoint.parent / RECIPE).is_file():
         return None
     return checkpoint.parent
+
+
+@contextmanager
+def _named(recipe: str | Path | None) -> Iterator[None]:
+    """Name the recipe, or the checkpoint that holds it, whose data cannot be scored on, and what can be."""
+    try:
+        yield
+    except InputError as error:
+        if error.where != "data" or recipe is None:
+            raise
+        hint = f"score it with --data NOISY CLEAN or --split valid; or {error.hint}"
+        raise InputError(recipe, f"its data {error.found}", hint=hint) from error
 
 
 def export(checkpoint: str | Path, out: str | Path, licence: str = "", status: Status = lambda _: None) -> Parity:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
+from sordino import losses
+from sordino.distill import methods
 from sordino.errors import InputError
-from sordino.experiments.build import build_source
+from sordino.experiments.build import build_network, build_source
+from sordino.experiments.dry_run import DryRun, dry_run
 from sordino.experiments.origins import demand_origins
 from sordino.experiments.recipe import Recipe
-from sordino.experiments.run import DryRun, dry_run
+from sordino.experiments.schema import Pretrained
 from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_results import scored
 from sordino.report.study_cells import StudyCell
@@ -87,20 +91,44 @@ def _with_outcome(plan: Planned, outcome: DryRun | str | None) -> Planned:
 
 
 def obstacles(runs: Sequence[StudyRun]) -> list[str]:
-    """Say for each run why it would fail: a missing checkpoint, missing recordings, or a weight for no term of its own;
-    empty where nothing is known.
+    """Say for each run why it would fail: a missing checkpoint or graph, a network, loss or method that its arguments
+    do not make, a weight for no term of its own, or missing recordings; empty where nothing is known.
 
-    Recordings are looked for once for all runs that read the same ones.
+    What several runs share is looked at once for all of them.
     """
-    data: dict[str, str] = {}
-    reasons = []
+    known: dict[str, str] = {}
+
+    def reason(attempt: Callable[[Recipe], object], recipe: Recipe, *shared: object) -> str:
+        key = repr((attempt.__name__, *shared))
+        if key not in known:
+            known[key] = _reason(partial(attempt, recipe))
+        return known[key]
+
+    found = []
     for one in runs:
-        key = repr(one.recipe.data)
-        if key not in data:
-            data[key] = _reason(lambda one=one: build_source(one.recipe.data).train(0))
-        own = [lambda one=one: demand_origins(one.recipe), lambda one=one: _weigh(one.recipe)]
-        reasons.append(next(filter(None, map(_reason, own)), data[key]))
-    return reasons
+        recipe = one.recipe
+        reasons = [
+            reason(demand_origins, recipe, recipe.model, recipe.teacher),
+            reason(_build_parts, recipe, recipe.model, recipe.losses, recipe.methods),
+            _reason(partial(_weigh, recipe)),
+            reason(_open_data, recipe, recipe.data),
+        ]
+        found.append(next(filter(None, reasons), ""))
+    return found
+
+
+def _build_parts(recipe: Recipe) -> None:
+    """Make what a run trains and compares; the weights of a checkpoint are not read."""
+    if not isinstance(recipe.model, Pretrained):
+        build_network(recipe.model)
+    for name, arguments in recipe.methods.items():
+        methods.create(name, **arguments)
+    for name, arguments in recipe.losses.items():
+        losses.create(name, **arguments)
+
+
+def _open_data(recipe: Recipe) -> None:
+    build_source(recipe.data).train(0)
 
 
 def _weigh(recipe: Recipe) -> None:

@@ -133,16 +133,17 @@ def read_study(path: str | Path) -> tuple[Study, list[StudyRun]]:
     """
     path = _find(path)
     study = _study(path)
-    beside = path.parent / study.recipe
-    base = str(beside) if os.path.isfile(beside) else study.recipe
-    runs = []
-    for scenario in study.scenarios:
-        for method in study.methods:
-            recipe = _recipe(base, study, scenario, method, path)
-            for seed in study.seeds:
-                folder = Path(study.out) / slug(scenario) / slug(method) / f"seed-{seed}"
-                seeded = _seeded(recipe, f"{scenario}, {method}, seed {seed}", seed)
-                runs.append(StudyRun(StudyCell(scenario, method), seed, seeded, folder))
+    base = str(beside) if os.path.isfile(beside := path.parent / study.recipe) else study.recipe
+    runs, errors = [], {}  # what is wrong with several, as in the recipe that they share, is told of the first
+    for cell in [StudyCell(scenario, method) for scenario in study.scenarios for method in study.methods]:
+        try:
+            recipe = _recipe(base, study, cell)
+        except InputError as error:
+            errors.setdefault((error.found, error.expected, error.hint), str(error))
+            continue
+        runs += [_run(study, recipe, cell, seed) for seed in study.seeds]
+    if errors:
+        raise InputError(path, "; ".join(errors.values()))
     _check_folders(runs, path)
     _check_paper(study, runs, path)
     return study, runs
@@ -194,20 +195,22 @@ def _tests(sections: Any, errors: list[str]) -> dict[str, ScoredSet]:
     return {name: tests.get(name, ScoredSet()) for name in own or [OWN]} | tests
 
 
-def _recipe(base: str, study: Study, scenario: str, method: str, path: Path) -> Recipe:
+def _recipe(base: str, study: Study, cell: StudyCell) -> Recipe:
     """Read what the runs of a method in a scenario share; title and seed are those of none of them."""
-    own = {"title": f"{scenario}, {method}", "out": None, "paper": None}
-    layers = [study.scenarios[scenario] or {}, study.methods[method] or {}, own]
+    own = {"title": ", ".join(cell), "out": None, "paper": None}
+    layers = [study.scenarios[cell.scenario] or {}, study.methods[cell.method] or {}, own]
     try:
         return read(base, ["train.seed=0"], layers)
     except InputError as error:
-        raise InputError(path, f"{scenario}, {method}: {error.found}", error.expected, error.hint) from error
+        raise InputError(", ".join(cell), error.found, error.expected, error.hint) from error
 
 
-def _seeded(recipe: Recipe, title: str, seed: int) -> Recipe:
+def _run(study: Study, recipe: Recipe, cell: StudyCell, seed: int) -> StudyRun:
     """Return a checked recipe under another title and with another seed, which need no second check."""
+    title = f"{', '.join(cell)}, seed {seed}"
     stated = {**recipe.stated, "title": title, "train": {**recipe.stated["train"], "seed": seed}}
-    return replace(recipe, title=title, train=replace(recipe.train, seed=seed), stated=stated)
+    seeded = replace(recipe, title=title, train=replace(recipe.train, seed=seed), stated=stated)
+    return StudyRun(cell, seed, seeded, Path(study.out) / slug(cell.scenario) / slug(cell.method) / f"seed-{seed}")
 
 
 def _check_folders(runs: Sequence[StudyRun], path: Path) -> None:

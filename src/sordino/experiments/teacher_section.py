@@ -135,6 +135,17 @@ class TeacherSection:
         """Return the sections inside this one."""
         return [*self.members(), *filter(None, [self.estimating()])]
 
+    def demand_files(self) -> None:
+        """Check that the graphs of the section, and of those inside it, are there.
+
+        Raises:
+            InputError: a file is missing, or the package of a preset.
+        """
+        if self.preset is not None or (self.onnx is not None and not self.members()):
+            _ = self.graph().files
+        for one in self.inner():
+            one.demand_files()
+
     def graph(self) -> GraphSource:
         """Return the ``GraphSource`` of an ONNX file or a published network.
 

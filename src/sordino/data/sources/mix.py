@@ -102,7 +102,7 @@ class Mix:
         """Return the recorded pairs of ``test_noisy`` and ``test_clean``, or ``test_items`` fixed mixtures."""
         if self.test_items:
             return self._mixer("test").valid(self.test_items)
-        return test_items(self.test_noisy, self.test_clean, self.sample_rate)
+        return test_items(self.test_noisy, self.test_clean, self.sample_rate, "test_items")
 
     def _mixer(self, split: Split) -> Mixer:
         """Return the mixer of the files of a split; only that of training has tempo, babble and recorded rooms."""

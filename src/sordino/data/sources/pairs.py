@@ -100,7 +100,7 @@ class Pairs:
         """Return whole recordings of ``test_noisy``, or of the speakers that ``test_fraction`` keeps; as they are."""
         if self.test_fraction:
             return PairSet.open(self._split["test"], self.sample_rate).whole()
-        return test_items(self.test_noisy, self.test_clean, self.sample_rate)
+        return test_items(self.test_noisy, self.test_clean, self.sample_rate, "test_fraction")
 
     def pairs(self, split: Split) -> list[Pair]:
         """List the files of a split; an empty list if there is no test set."""

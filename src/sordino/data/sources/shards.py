@@ -88,7 +88,7 @@ class Shards:
         """Return whole test recordings."""
         if self.test_noisy is None and any(self.root.glob("test-*.tar")):
             return self._open("test").whole()
-        return test_items(self.test_noisy, self.test_clean, self.sample_rate)
+        return test_items(self.test_noisy, self.test_clean, self.sample_rate, None)
 
     @cached_property
     def _train(self) -> PairSet:

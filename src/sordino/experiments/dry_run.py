@@ -1,0 +1,81 @@
+"""A dry run: everything that a run does, once and small, and what it would cost; nothing of it stays."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sordino import models
+from sordino.experiments.build import build_trainer
+from sordino.experiments.recipe import Recipe, RecipeLike, read
+from sordino.experiments.teacher import cache_plan, idle, notes
+from sordino.experiments.teacher_cost import teacher_cost
+from sordino.training.checks import pulls
+from sordino.types import Status
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """Result of a dry run."""
+
+    terms: dict[str, float]
+    """Unweighted terms at the start, by name."""
+    pulls: dict[str, float]
+    """Methods' terms -> weighted gradient over that of the loss, at the start; see ``sordino.training.pulls``."""
+    parameters: int
+    """Of the student."""
+    learnt: int
+    """Parameters of the methods."""
+    steps: int
+    """That the run would take."""
+    seconds_per_step: float
+    """Of those that were tried."""
+    cache: str
+    """What the teacher's cache would take, in words; empty if there is none."""
+    teacher: tuple[str, ...] = ()
+    """What its networks of other projects were recognised as, and what an epoch costs with it, live and cached."""
+
+
+def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = lambda _: None) -> DryRun:
+    """Try a recipe without leaving a trace: the self-checks, then a few steps, one validation, one save, one resume.
+
+    Args:
+        recipe, overrides: as for :func:`train`.
+        status: called with a line before each of its parts.
+
+    Raises:
+        InputError: whatever would stop the run.
+    """
+    checked = read(recipe, overrides)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole = build_trainer(checked, folder)
+        cache = cache_plan(whole)
+        if cache:  # it was found to fit and stays as it is
+            checked = read(checked, layers=[{"teacher": {"cache": str(folder / "cache")}}])
+            whole = build_trainer(checked, folder)
+        status("checking the losses and methods on the first batch")
+        terms = whole.check()
+        status("measuring what the teacher costs and how hard methods pull")
+        cost = teacher_cost(whole, folder / "timed")
+        teacher = (*notes(whole.objective.teacher), *idle(checked), *([cost.describe()] if cost else []))
+        pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
+        short = _shortened(checked)
+        status("trying a few steps, a validation, a save and a resume")
+        outcome = build_trainer(short, folder).fit()
+        build_trainer(short, folder).fit(resume=True)
+    parameters, learnt = models.count_parameters(whole.student), models.count_parameters(whole.objective)
+    return DryRun(terms, pulled, parameters, learnt, whole.steps, outcome.seconds / outcome.steps, cache, teacher)
+
+
+def _shortened(recipe: Recipe) -> Recipe:
+    """The recipe with as many stages, of two steps each, whatever their length in the run."""
+    count = max(len(recipe.stages), 1)
+    stages = [{**stage, "epochs": None, "share": 1 / count} for stage in recipe.stated.get("stages", [])]
+    if stages:
+        stages[-1]["share"] = None
+    steps = 2 * count
+    every = dict.fromkeys(("steps", "validate_every", "log_every", "save_every"), steps)
+    return read(recipe, layers=[{"train": {**every, "validate_items": 1, "log": []}, "stages": stages}])
