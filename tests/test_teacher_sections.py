@@ -208,6 +208,7 @@ def test_a_cache_tells_content_preset_and_measure_apart(tmp_path: Path) -> None:
     ("section", "message"),
     [
         ({"preset": "gtcrm", "file": "x.onnx"}, r"teacher\.preset: no network 'gtcrm'.*did you mean gtcrn\?"),
+        ({"preset": "ul-unas", "file": "x/gtcrn_simple.onnx"}, r"gtcrn_simple\.onnx is the name of a file of gtcrn;"),
         ({"preset": "gtcrn"}, r"teacher\.file: missing; expected a \.onnx file"),
         ({"preset": "deepfilternet3"}, r"teacher\.file: missing; expected the folder with enc\.onnx, erb"),
         ({"onnx": "x.onnx", "stft": {"nfft": 512, "hop": 256}}, r"stft\.nfft: no such key; did you mean n_fft\?"),

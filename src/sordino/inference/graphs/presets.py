@@ -167,6 +167,11 @@ class GraphSource:
             raise InputError("file", "missing", known.needs if known else "a .onnx file")
         if self.file is not None and known is not None and known.package:
             raise InputError("file", f"{str(self.file)!r} beside {self.preset}", f"no file, and {known.needs}")
+        named = preset_of(Path(self.file)) if self.file is not None and self.preset is not None else None
+        if named not in (None, self.preset):
+            # It may run all the same, and badly: networks with the same frames differ in their window alone.
+            found = f"{Path(str(self.file)).name} is the name of a file of {named}"
+            raise InputError("file", found, f"the network {self.preset}", f"give preset {named}, or rename the file")
         if self.sample_rate is not None and not (isinstance(self.sample_rate, int) and self.sample_rate > 0):
             raise InputError("sample_rate", f"{self.sample_rate!r} Hz", "a whole number above 0")
 
