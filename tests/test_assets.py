@@ -16,7 +16,8 @@ from sordino.assets import INT8, shipped, weights
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.recipe import read
-from sordino.experiments.study_plan import read_study, teachers
+from sordino.experiments.study_plan import read_study
+from sordino.experiments.study_teachers import teachers
 from sordino.experiments.teacher import build_teacher
 from sordino.inference.graphs.onnx_graph import Graph
 
@@ -72,4 +73,6 @@ def test_a_student_teaches_by_name(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(
         "recipe: recipe.yaml\nmethods:\n  taught: {teacher: {checkpoint: unet-24}, distill: {cosine: {}}}\n"
     )
-    assert [cell.method for cell in teachers(read_study(tmp_path / "study.yaml")[1])] == ["unet-24 (teacher)"]
+    assert [cell.method for cell in teachers(one.recipe for one in read_study(tmp_path / "study.yaml")[1])] == [
+        "unet-24 (teacher)"
+    ]

@@ -18,7 +18,8 @@ from sordino.distill.teachers.outputs import WAVE
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.recipe import read
-from sordino.experiments.study_plan import read_study, teachers
+from sordino.experiments.study_plan import read_study
+from sordino.experiments.study_teachers import teachers
 from sordino.experiments.teacher import build_teacher
 from sordino.training import read_log
 
@@ -100,5 +101,8 @@ def test_a_study_names_both(tmp_path: Path, places: dict[str, str]) -> None:
     (tmp_path / "study.yaml").write_text(
         f"recipe: recipe.yaml\nmethods:\n  both: {{teacher: {section}, distill: {{mvat: {{}}}}}}\n"
     )
-    named = {cell.method: path for cell, path in teachers(read_study(tmp_path / "study.yaml")[1]).items()}
+    named = {
+        cell.method: path
+        for cell, path in teachers(one.recipe for one in read_study(tmp_path / "study.yaml")[1]).items()
+    }
     assert named == {f"{name} (teacher)": path for name, path in places.items()}

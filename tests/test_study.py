@@ -211,15 +211,16 @@ def test_each_teacher_keeps_its_own_scores(tmp_path: Path, monkeypatch: pytest.M
 def test_the_mean_of_teachers_has_a_row_above_those_of_its_members(tmp_path: Path) -> None:
     (tmp_path / "softer.py").write_text("def halve(noisy):\n    return 0.5 * noisy\n")
     mean = {"mean": ["unet-24", {"callable": "softer:halve", "sample_rate": 8000}]}
-    path = write(tmp_path, seeds=[0], scenarios={"all": {"teacher": mean}}, methods={"none": {}}, metrics=["pesq_wb"])
-    plan, runs = read_study(path)
-    fake(1.0).to_json(runs[0].folder / "scores.json")
+    methods = {"none": {"teacher": mean}, "one": {"teacher": {"callable": "softer:halve"}}}
+    plan, runs = read_study(write(tmp_path, seeds=[0], scenarios={"all": {}}, methods=methods, metrics=["pesq_wb"]))
+    for one in runs:
+        fake(1.0).to_json(one.folder / "scores.json")
     [found] = study_results.summary(plan, runs)[0].values()
     shown = {line.cell.method: line.by_seed["pesq_wb"] for line in found if not line.cell.scenario}
-    names = ("mean of unet-24 and softer:halve", "unet-24", "softer:halve")
+    names = ("mean of unet-24 and softer:halve", "unet-24", "softer:halve", "softer:halve, 2")
     assert list(shown) == ["noisy", *(f"{name} (teacher)" for name in names)]
-    # The function gets no band above 4 kHz, and the mean has the upper half of its other member.
-    assert len({tuple(values) for values in shown.values()}) == 4
+    # At 8 kHz the function gets no band above 4 kHz, and the mean has the upper half of its other member.
+    assert len({tuple(values) for values in shown.values()}) == 5
 
 
 TELLER = """import os

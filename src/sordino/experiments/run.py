@@ -115,9 +115,8 @@ def evaluate(
         out: folder for ``scores.json`` and ``scores.csv``. When left out, the best checkpoint of a run, scored on its
             own test set by all of ``sordino.metrics.DEFAULT`` at least, gets them in its folder, and nothing else
             writes any.
-        workers: processes that compute the metrics.
         progress: called after every file, in the first of the processes that a launcher started; these share the files.
-        align, sample_rate, model_rate: see ``sordino.evaluate``.
+        workers, align, sample_rate, model_rate: see ``sordino.evaluate``.
     """
     join()
     if out:
@@ -145,7 +144,8 @@ def evaluate(
     # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
     complete = set(DEFAULT) <= set(metrics or DEFAULT)
     usual = folders is None and recipe is None and split == "test" and complete and align == "exact"
-    folder = Path(out) if out else _run_of(checkpoint) if usual else None
+    own = _run_of(checkpoint) if usual else None
+    folder = Path(out) if out else own
     if folder is not None and rank() == 0:
         scores.to_json(folder / SCORES)
         scores.to_csv(folder / SCORES_CSV)

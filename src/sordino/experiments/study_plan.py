@@ -40,8 +40,8 @@ from sordino.errors import InputError
 from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.recipe_values import construct
+from sordino.experiments.study_teachers import teachers
 from sordino.files import slug
-from sordino.inference.resolve import ModelSource
 from sordino.plugins.modules import trust_names
 from sordino.report.paper import results, tables
 from sordino.report.study_cells import StudyCell
@@ -224,7 +224,7 @@ def _check_folders(runs: Sequence[StudyRun], path: Path) -> None:
 
 def _check_paper(study: Study, runs: Sequence[StudyRun], path: Path) -> None:
     """Refuse rows of the paper that nothing of the study can stand beside."""
-    cells = {one.cell for one in runs} | set(teachers(runs))
+    cells = {one.cell for one in runs} | set(teachers(one.recipe for one in runs))
     names = {name for cell in cells for name in (cell.method, "/".join(cell))}
     named = [test.paper for test in study.tests.values() if test.paper is not None]
     rows = {row.name for table in named for row in results(table)}
@@ -234,19 +234,3 @@ def _check_paper(study: Study, runs: Sequence[StudyRun], path: Path) -> None:
         if row not in rows:
             found = f"paper.{name}: no row {row!r} in the tables that the test sets name ({named or 'none'})"
             raise InputError(path, found, f"one of {', '.join(sorted(rows))}" if rows else "tests: {NAME: {paper: 1}}")
-
-
-def teachers(runs: Sequence[StudyRun]) -> dict[StudyCell, ModelSource]:
-    """Name the teachers of the runs as the tables do: the row of each model, and of several as one and each of them."""
-    found: dict[StudyCell, ModelSource] = {}
-    for one in runs:
-        for source in [] if one.recipe.teacher is None else one.recipe.teacher.models():
-            if source in found.values():
-                continue
-            name = source.name
-            if source.kind == "checkpoint":  # the folder of its run says more than "best"
-                name = source.file.parent.name or str(source.file)
-            if StudyCell("", f"{name} (teacher)") in found:  # another teacher has the same name
-                name = str(source.path and source.path.parent)
-            found[StudyCell("", f"{name} (teacher)")] = source
-    return found

@@ -18,7 +18,8 @@ from sordino.experiments import run
 from sordino.experiments.build import build_network
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.run import NOISY, SCORES
-from sordino.experiments.study_plan import ScoredSet, Study, StudyRun, teachers
+from sordino.experiments.study_plan import ScoredSet, Study, StudyRun
+from sordino.experiments.study_teachers import teachers, whole_name
 from sordino.files import slug, write_json, write_text
 from sordino.inference.resolve import ModelSource
 from sordino.metrics import DEFAULT
@@ -45,9 +46,11 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     Returns:
         The lines of the table of each test set, and the tables as text.
     """
-    out, known, recipe = Path(study.out), teachers(runs), runs[0].recipe
-    places = [(StudyCell("", NOISY), NOISY), *known.items()]
-    judged = [(cell, model, out / "references" / slug(_whole_name(model))) for cell, model in places]
+    out, recipe = Path(study.out), runs[0].recipe
+    known = teachers(one.recipe for one in runs)
+    references = out / "references"
+    judged: list[tuple[StudyCell, str | Path | ModelSource, Path]] = [(StudyCell("", NOISY), NOISY, references / NOISY)]
+    judged += [(cell, source, references / slug(whole_name(source))) for cell, source in known.items()]
     judged += [(one.cell, chosen(one.folder), one.folder) for one in runs]
     sizes, rows_by_test, synthetic = _sizes(runs, known), {}, False
     for name, test in study.tests.items():
@@ -108,15 +111,6 @@ def _score(
     scores.to_json(path)
     scores.to_csv(path.with_suffix(".csv"))
     return scores
-
-
-def _whole_name(model: str | ModelSource) -> str:
-    """Return what tells a model from all others; the name of its row changes when a teacher of that name joins."""
-    if isinstance(model, str):
-        return model
-    if model.kind == "mean" and model.path is None:
-        return " ".join(map(_whole_name, model.value))
-    return model.name if model.path is None or model.kind == "shipped" else str(model.path)
 
 
 def _file(study: Study, name: str) -> str:
