@@ -101,8 +101,6 @@ def test_a_study_names_both(tmp_path: Path, places: dict[str, str]) -> None:
     (tmp_path / "study.yaml").write_text(
         f"recipe: recipe.yaml\nmethods:\n  both: {{teacher: {section}, distill: {{mvat: {{}}}}}}\n"
     )
-    named = {
-        cell.method: path
-        for cell, path in teachers(one.recipe for one in read_study(tmp_path / "study.yaml")[1]).items()
-    }
+    _, runs = read_study(tmp_path / "study.yaml")
+    named = {cell.method: str(source.path) for cell, source in teachers(one.recipe for one in runs).items()}
     assert named == {f"{name} (teacher)": path for name, path in places.items()}
