@@ -40,7 +40,11 @@ def validate(
             return item
         return _with_estimate(item, teacher, device)
 
-    return score(enhance, LazySequence(len(items), with_reference), metrics=metrics, sample_rate=sample_rate)
+    # A run that has one thread, as those side by side in a study do, has one core: processes for the metrics would take
+    # the others' time, and their start alone takes seconds.
+    workers = 0 if torch.get_num_threads() == 1 else None
+    chosen = LazySequence(len(items), with_reference)
+    return score(enhance, chosen, metrics=metrics, sample_rate=sample_rate, workers=workers)
 
 
 def _with_estimate(item: Item, teacher: AnyTeacher, device: torch.device | None) -> Item:
