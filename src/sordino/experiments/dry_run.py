@@ -42,7 +42,7 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
     """Try a recipe without leaving a trace: the self-checks, then a few steps, one validation, one save, one resume.
 
     Args:
-        recipe, overrides: as for :func:`train`.
+        recipe, overrides: as for ``sordino.experiments.run.train``.
         status: called with a line before each of its parts.
 
     Raises:
