@@ -66,9 +66,10 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
 def test_a_checkpoint_that_is_not_trained_yet_names_the_command_that_trains_it(
     here: Path, refused: Refused, words: tuple[str, ...]
 ) -> None:
-    (here / "my.yaml").write_text("out: runs/my\nmodel: {name: unet}\n")
-    told = "runs/my/best.safetensors: no such file; expected a checkpoint; train it first: sordino train my.yaml"
-    assert refused(*words) == f"sordino: {told}"
+    (here / "my.yaml").write_text("out: runs/my\nmodel: {name: unet}\ndata: {name: synthetic}\n")
+    soundfile.write("noisy.wav", np.zeros(RATE), RATE)
+    message = "runs/my/best.safetensors: no such file; expected a checkpoint; train it first: sordino train my.yaml"
+    assert refused(*words) == f"sordino: {message}"
 
 
 def nothing_written(folder: Path, *allowed: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,18 @@ def needs_training_tier(what: str = "this command") -> None:
         raise InputError("this command", f"needs {', '.join(missing)}", hint="run pip install 'sordino[train]'")
 
 
-def demand_trained(words: Iterable[str]) -> None:
-    """Name the command that trains a checkpoint which is not there, whatever it is wanted for.
+def untrained(error: InputError) -> InputError:
+    """Return the error; where a checkpoint of a run is not there, one that names the command which trains it.
 
-    In the first tier no checkpoint can be opened, and the command says so itself.
+    In the first tier no checkpoint can be opened, and the error says so.
     """
-    missing = [Path(word) for word in words if os.path.basename(word) in TRAINED and not os.path.isfile(word)]
-    if missing:
-        needs_training_tier()
-        from sordino.experiments.origins import demand_trained as demand
+    path = str(error.where)
+    if os.path.basename(path) not in TRAINED or os.path.isfile(path) or importlib.util.find_spec("torch") is None:
+        return error
+    from sordino.experiments.origins import demand_trained
 
-        demand(missing[0])
+    try:
+        demand_trained(Path(path))
+    except InputError as better:
+        return better
+    return error

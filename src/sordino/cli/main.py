@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from sordino.cli.base import demand_trained
+from sordino.cli.base import untrained
 from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, Entry
 from sordino.distributed import rank, stop_on
 from sordino.errors import InputError, printable
@@ -54,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given.overrides = overrides
     stop_on(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
     try:
-        demand_trained(words)
         trust_names(words, Path())  # a model named as module:function may lie in the folder where the words are typed
         for code in getattr(given, "trust", ()):
             trust(code)
@@ -64,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if rank() == 0:
             _print(json.dumps(value, indent=2) if given.json else printable(text), answer)
     except InputError as error:
-        print(f"sordino: {printable(str(error))}", file=sys.stderr)
+        print(f"sordino: {printable(str(untrained(error)))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("sordino: stopped", file=sys.stderr)
