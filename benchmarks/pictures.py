@@ -115,7 +115,7 @@ def draw_gains(figure: Figure, gains: list[Row]) -> None:
         axis.set_xlabel("teacher above the student that learned alone")
         axis.set_ylabel("taught student above it")
         axis.margins(0.15)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), fontsize=7, loc="outside lower center", ncols=3)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), fontsize=7, loc="outside lower center", ncols=2)
 
 
 if __name__ == "__main__":
