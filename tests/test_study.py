@@ -427,7 +427,7 @@ def test_a_weight_of_a_term_that_a_method_took_away_is_reported_before_the_runs(
 
 
 @pytest.mark.parametrize(
-    ("method", "told"),
+    ("method", "message"),
     [
         ({"teacher": {"checkpoint": None, "onnx": "theirs.onnx"}}, "theirs.onnx: no such file"),
         (
@@ -439,13 +439,13 @@ def test_a_weight_of_a_term_that_a_method_took_away_is_reported_before_the_runs(
     ],
 )
 def test_a_dry_run_finds_what_one_method_lacks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: dict[str, Any], told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: dict[str, Any], message: str
 ) -> None:
     path = write(tmp_path, methods={"none": {}, "other": method})
     with pytest.raises(SystemExit) as left:
         main(["study", str(path), "--dry-run"])
     assert left.value.code == 1
-    assert f"2 of 4 runs would fail: {told}" in capsys.readouterr().out
+    assert f"2 of 4 runs would fail: {message}" in capsys.readouterr().out
 
 
 def test_all_broken_methods_are_told_at_once(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def needs_training_tier(what: str = "this command") -> None:
         raise InputError("this command", f"needs {', '.join(missing)}", hint="run pip install 'sordino[train]'")
 
 
-def untrained(error: InputError) -> InputError:
+def with_next_command(error: InputError) -> InputError:
     """Return the error; where a checkpoint of a run is not there, one that names the command which trains it.
 
     In the first tier no checkpoint can be opened, and the error says so.
@@ -61,10 +61,6 @@ def untrained(error: InputError) -> InputError:
     path = str(error.where)
     if os.path.basename(path) not in TRAINED or os.path.isfile(path) or importlib.util.find_spec("torch") is None:
         return error
-    from sordino.experiments.origins import demand_trained
+    from sordino.experiments.origins import untrained
 
-    try:
-        demand_trained(Path(path))
-    except InputError as better:
-        return better
-    return error
+    return untrained(Path(path))

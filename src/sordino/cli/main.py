@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from sordino.cli.base import untrained
+from sordino.cli.base import with_next_command
 from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, Entry
 from sordino.distributed import rank, stop_on
 from sordino.errors import InputError, printable
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if rank() == 0:
             _print(json.dumps(value, indent=2) if given.json else printable(text), answer)
     except InputError as error:
-        print(f"sordino: {printable(str(untrained(error)))}", file=sys.stderr)
+        print(f"sordino: {printable(str(with_next_command(error)))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("sordino: stopped", file=sys.stderr)

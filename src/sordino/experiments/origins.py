@@ -27,21 +27,16 @@ def demand_origins(recipe: Recipe) -> None:
         InputError: one is missing; of a checkpoint the hint is the command that makes it.
     """
     for source in origins(recipe):
-        if source.kind == "checkpoint":
-            demand_trained(source.file)
+        if source.kind == "checkpoint" and not source.file.is_file():
+            raise untrained(source.file)
     if recipe.teacher is not None:
         recipe.teacher.demand_files()
 
 
-def demand_trained(checkpoint: Path) -> None:
-    """Check that a checkpoint is there.
-
-    Raises:
-        InputError: it is missing; the hint is the command that makes it.
-    """
-    if not checkpoint.is_file():
-        hint = f"train it first: {_command(checkpoint.parent)}"
-        raise InputError(checkpoint, "no such file", "a checkpoint", hint)
+def untrained(checkpoint: Path) -> InputError:
+    """Return the error for a checkpoint that is not there; the hint is the command that makes it."""
+    hint = f"train it first: {_command(checkpoint.parent)}"
+    return InputError(checkpoint, "no such file", "a checkpoint", hint)
 
 
 def data_of(checkpoint: str | Path | ModelSource) -> Component:

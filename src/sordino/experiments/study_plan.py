@@ -134,7 +134,7 @@ def read_study(path: str | Path) -> tuple[Study, list[StudyRun]]:
     path = _find(path)
     study = _study(path)
     base = str(beside) if os.path.isfile(beside := path.parent / study.recipe) else study.recipe
-    runs, errors = [], {}  # what is wrong with several, as in the recipe that they share, is told of the first
+    runs, errors = [], {}  # an error that several runs share, as in their recipe, is reported for the first
     for cell in [StudyCell(scenario, method) for scenario in study.scenarios for method in study.methods]:
         try:
             recipe = _recipe(base, study, cell)
