@@ -1,10 +1,12 @@
-"""Add blocks to a trained dual-path network without changing what it computes.
+"""Make a trained network larger without changing what it computes.
 
     python benchmarks/grow.py runs/real/taught/last.safetensors runs/real/grown.safetensors --blocks 3
+    python benchmarks/grow.py unet-24 runs/real/whole.safetensors --not-causal
 
-A block adds the output of its layer norms to its input. The norms of a new block begin at 0, so the network computes
-what it did, and training goes on from there with room to learn more. The hours that the log beside the checkpoint tells
-go into the header.
+A dual-path network gets more blocks: a block adds the output of its layer norms to its input, and the norms of a new
+one begin at 0. A U-Net gets to read the whole recording: what its convolutions make of the frame after, and its network
+of what runs backward, begin at 0. Training goes on from there with room to learn more. The hours that the log beside
+the checkpoint tells go into the header.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from pathlib import Path
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 
 from sordino import models
 from sordino.models.base import Enhancer, count_parameters
 from sordino.models.dualpath import DualPath, DualPathNetwork
+from sordino.models.unet import UNet
 from sordino.training import read_log
 from sordino.training.log import LOG
 
@@ -25,13 +29,15 @@ from sordino.training.log import LOG
 def main() -> None:
     """Read the words typed, and write the larger network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help="of a dual-path network")
+    parser.add_argument("checkpoint", help="of a dual-path network or a U-Net; or the name of one that ships")
     parser.add_argument("out", type=Path, help="checkpoint to write")
-    parser.add_argument("--blocks", type=int, required=True, help="dual-path blocks that it shall have")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--blocks", type=int, help="dual-path blocks that it shall have")
+    how.add_argument("--not-causal", action="store_true", help="a U-Net that reads the whole recording")
     given = parser.parse_args()
     network = models.load(given.checkpoint)
-    larger = grown(network, given.blocks)
-    about = models.read_about(given.checkpoint) | hours(given.checkpoint.parent)
+    larger = not_causal(network) if given.not_causal else grown(network, given.blocks)
+    about = models.read_about(given.checkpoint) | hours(Path(given.checkpoint).parent)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     models.save(larger, given.out, **about)
     print(f"{given.out}: {count_parameters(network):,} parameters became {count_parameters(larger):,}")
@@ -60,6 +66,27 @@ def grown(network: Enhancer, blocks: int) -> DualPathNetwork:
             for norm in cast(DualPath, block).norms:
                 for parameter in norm.parameters():
                     parameter.zero_()
+    return larger.train(network.training)
+
+
+def not_causal(network: Enhancer) -> UNet:
+    """Return a U-Net that can read the whole recording, and as yet has the output of the causal ``network``.
+
+    Raises:
+        ValueError: ``network`` is not a causal U-Net.
+    """
+    if not isinstance(network, UNet) or not network.causal:
+        raise ValueError(f"a causal U-Net was expected, not {network.name} with {network.arguments}")
+    torch.manual_seed(0)
+    larger = UNet(**network.arguments | {"causal": False})
+    weights = larger.state_dict()
+    for name, value in network.state_dict().items():
+        if name == "bottleneck.mix.weight":
+            value = torch.cat([value, torch.zeros_like(value)], dim=1)
+        elif weights[name].shape != value.shape:  # a kernel of two frames
+            value = F.pad(value, (0, 0, 0, 1))
+        weights[name] = value
+    larger.load_state_dict(weights)
     return larger.train(network.training)
 
 

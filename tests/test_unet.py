@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ from torch import Tensor, nn
 
 from helpers.noise import noise
 from sordino import models
+from sordino.conformance.base import NotClaimed
+from sordino.conformance.networks import NETWORKS
 from sordino.distill.teachers import observe
+from sordino.errors import InputError
 from sordino.evaluation.cost import macs_per_second
 from sordino.export import to_onnx
 from sordino.models.layers.bottleneck import LinearBottleneck
@@ -89,6 +93,29 @@ def test_nothing_depends_on_what_lies_further_ahead_than_the_latency(window: int
         (gradient,) = torch.autograd.grad(estimate[0, place], noisy, retain_graph=True)
         reached = gradient[0].nonzero().max().item()
         assert place < reached < place + made.latency
+
+
+def test_one_that_is_not_causal_has_the_size_claimed_and_looks_ahead_as_far_as_it_looks_back() -> None:
+    made, noisy = network(causal=False), noise(1, 8000, seed=1).requires_grad_()
+    assert models.count_parameters(made) == 77_472
+    (gradient,) = torch.autograd.grad(made(noisy)[0, 4000], noisy)
+    assert gradient[0, :800].abs().max() > 0
+    assert gradient[0, 7200:].abs().max() > 0
+
+
+@pytest.mark.parametrize("check", NETWORKS)
+def test_one_that_is_not_causal_holds_what_a_network_owes(check: str) -> None:
+    """The graph takes torch's operators and is compared with the fast path of a CPU."""
+    with pytest.raises(NotClaimed) if check == "stream equals whole" else contextlib.nullcontext():
+        NETWORKS[check](lambda: network(width=8, depth=3, groups=2, causal=False))
+
+
+def test_one_that_is_not_causal_does_not_stream() -> None:
+    made = network(width=8, causal=False)
+    assert not made.streams
+    assert made.latency_s is None
+    with pytest.raises(InputError, match=r"model unet: needs the whole signal .*causal: False.*causal: true"):
+        made.step(noise(1, 160, seed=1), ())
 
 
 def test_the_past_reaches_far() -> None:

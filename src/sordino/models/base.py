@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sordino.errors import InputError
 from sordino.types import Tap
 
 
@@ -88,6 +89,17 @@ class StreamingEnhancer(Enhancer):
     @property
     def latency_s(self) -> float | None:
         return self.latency / self.sample_rate if self.streams else None
+
+    def require_streaming(self, arguments: str) -> None:
+        """Refuse to run block by block, unless this network, as configured, can.
+
+        Raises:
+            InputError: it needs the whole signal. The message names the ``arguments`` of one that streams.
+        """
+        if not self.streams:
+            settings = ", ".join(f"{name}: {value}" for name, value in self.arguments.items())
+            found = f"needs the whole signal ({settings})"
+            raise InputError(f"model {self.name}", found, hint=f"build it with {arguments}")
 
     def initial_state(self, batch: int = 1) -> State:
         """Return the state for the first ``step``, that after silence, for ``batch`` signals at once.

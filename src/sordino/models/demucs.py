@@ -159,7 +159,7 @@ class Demucs(StreamingEnhancer):
         Raises:
             InputError: the network does not stream.
         """
-        self._require_streaming()
+        self.require_streaming("normalisation: running, causal: true")
 
         def zeros(*shape: int, dtype: torch.dtype = self.sinc.dtype) -> Tensor:
             return torch.zeros(batch, *shape, dtype=dtype, device=self.sinc.device)
@@ -179,7 +179,7 @@ class Demucs(StreamingEnhancer):
         Raises:
             InputError: the network does not stream, or ``block`` is not a whole number of hops.
         """
-        self._require_streaming()
+        self.require_streaming("normalisation: running, causal: true")
         length = block.shape[-1]
         hops = length // self.hop
         if hops == 0 or length % self.hop:
@@ -220,8 +220,3 @@ class Demucs(StreamingEnhancer):
             x, overlap = cast(DecoderLayer, layer).step(x, memory.is_inside(x, delay), memory.take())
             memory.keep(overlap)
         return x * memory.is_inside(x, self._delays.decoded[0])
-
-    def _require_streaming(self) -> None:
-        if not self.streams:
-            found = f"needs the whole signal (normalisation: {self.normalisation}, causal: {self.causal})"
-            raise InputError(f"model {self.name}", found, hint="build it with normalisation: running, causal: true")

@@ -1,4 +1,4 @@
-"""Layers of the causal U-Net: convolutions over two frames, and a grouped recurrent bottleneck.
+"""Layers of the U-Net: convolutions over two or three frames, and a grouped recurrent bottleneck.
 
 A layer takes its memory of the block before, and returns the memory for the next one with its output. On a CPU it uses
 the format ``channels_last``, and the GRUs run in parallel; a GPU and an exported graph get torch's operators, which are
@@ -19,20 +19,25 @@ from sordino.models.layers.onnx_ops import Gru
 from sordino.models.layers.scan import scan
 
 
-class CausalConv(nn.Module):
+class FrameConv(nn.Module):
     """Convolution over a frame and the one before it: [B,c_in,N,F] -> [B,c_out,N,F'].
 
     ``past`` is the last frame of the block before, [B,c_in,1,F]; after silence it is zero, which is causal padding.
     None also means silence, and avoids a copy of ``x``: the convolution then pads both ends and returns one frame too
     many, N + 1, which the reader of the output must leave out.
+
+    One that is not ``causal`` also reads the frame after. It takes the whole signal, ignores ``past``, and returns N
+    frames.
     """
 
-    def __init__(self, c_in: int, c_out: int, stride: int = 1, groups: int = 1) -> None:
+    def __init__(self, c_in: int, c_out: int, stride: int = 1, groups: int = 1, causal: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(c_in, c_out, (2, 3), (1, stride), (0, 1), groups=groups, bias=False)
+        self.causal = causal
+        frames = 2 if causal else 3
+        self.conv = nn.Conv2d(c_in, c_out, (frames, 3), (1, stride), (0, 1), groups=groups, bias=False)
 
     def forward(self, x: Tensor, past: Tensor | None) -> Tensor:
-        if past is None:
+        if past is None or not self.causal:
             return F.conv2d(x, self.conv.weight, self.conv.bias, self.conv.stride, (1, 1), groups=self.conv.groups)
         return self.conv(_joined(past, x))
 
@@ -46,10 +51,11 @@ class CausalConv(nn.Module):
         # output [B,N,F,2,c_out/2] then already is the interleaved spectrum [B,N,2F,c_out/2], without a copy.
         weight = _even_first(self.conv.weight)
         bias = None if self.conv.bias is None else _even_first(self.conv.bias)
-        if past is not None:
-            x = _joined(past, x)
+        pads = past is None or not self.causal
+        if not pads:
+            x = _joined(cast(Tensor, past), x)
         groups = 1 if self.conv.groups == 1 else x.shape[1]
-        x = F.conv2d(x, weight, bias, padding=(int(past is None), 1), groups=groups)
+        x = F.conv2d(x, weight, bias, padding=(int(pads), 1), groups=groups)
         return x.movedim(1, -1).unflatten(-1, (2, -1)).flatten(2, 3).movedim(-1, 1)
 
 
@@ -59,9 +65,9 @@ class Down(nn.Module):
     The first one has few input channels and is a full convolution; the others are depthwise separable.
     """
 
-    def __init__(self, c_in: int, c_out: int, first: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, first: bool, causal: bool) -> None:
         super().__init__()
-        self.conv = CausalConv(c_in, c_out if first else c_in, stride=2, groups=1 if first else c_in)
+        self.conv = FrameConv(c_in, c_out if first else c_in, stride=2, groups=1 if first else c_in, causal=causal)
         self.mix = nn.Identity() if first else Pointwise(c_in, c_out, bias=False)
         self.out = NormPRelu(c_out)
 
@@ -78,10 +84,10 @@ class Up(nn.Module):
     it interleaves, which is equivalent: a runtime can then fold the norm into the convolution.
     """
 
-    def __init__(self, c_in: int, c_out: int, last: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, last: bool, causal: bool) -> None:
         super().__init__()
         self.mix = nn.Identity() if last else Pointwise(c_in, c_out, bias=False)
-        self.conv = CausalConv(c_in if last else c_out, 2 * c_out, groups=1 if last else c_out)
+        self.conv = FrameConv(c_in if last else c_out, 2 * c_out, groups=1 if last else c_out, causal=causal)
         self.out = nn.Identity() if last else NormPRelu(c_out)
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -119,23 +125,31 @@ class Up(nn.Module):
 class GroupedGru(nn.Module):
     """Grouped recurrent layer, [B,C,N,F] -> [B,C,N,F]: each GRU reads all frequencies of its share of the channels.
 
-    A 1x1 convolution mixes the groups, and the input is added.
+    A 1x1 convolution mixes the groups, and the input is added. One that is not ``causal`` has as many GRUs again, which
+    read the frames from the last to the first; it takes the whole signal.
     """
 
-    def __init__(self, channels: int, bins: int, groups: int) -> None:
+    def __init__(self, channels: int, bins: int, groups: int, causal: bool) -> None:
         super().__init__()
+        self.causal = causal
+        directions = 1 if causal else 2
         self.size = channels // groups * bins
-        self.grus = nn.ModuleList(Gru(self.size, self.size, batch_first=True) for _ in range(groups))
-        self.mix = Pointwise(channels, channels)
+        self.grus = nn.ModuleList(Gru(self.size, self.size, batch_first=True) for _ in range(directions * groups))
+        self.mix = Pointwise(directions * channels, channels)
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Process ``x`` from the states ``hidden`` [B,groups,size] on; returns the output and the new states."""
+        """Process ``x`` from the states ``hidden`` [B,GRUs,size] on; returns the output and the new states."""
         folded = x.transpose(1, 2).flatten(2)
+        if not self.causal:
+            folded = torch.cat([folded, folded.flip(1)], dim=-1)
         if takes_channels_last(x):
             outputs, hidden = scan(cast("list[Gru]", list(self.grus)), folded, hidden)
         else:
             outputs, hidden = self._one_by_one(folded, hidden)
-        unfolded = outputs.unflatten(-1, (x.shape[1], x.shape[3])).transpose(1, 2)
+        if not self.causal:
+            forward, backward = outputs.chunk(2, dim=-1)
+            outputs = torch.cat([forward, backward.flip(1)], dim=-1)
+        unfolded = outputs.unflatten(-1, (-1, x.shape[3])).transpose(1, 2)
         return x + self.mix(unfolded), hidden
 
     def _one_by_one(self, folded: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
