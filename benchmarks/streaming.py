@@ -1,8 +1,8 @@
 """What a block of a stream takes: the same network in ONNX and in torch, one thread.
 
-Speech is fed hop by hop to a ``sordino.Streamer`` of each, a hundred blocks in turn; their output, put together, must
-be the same. What is counted is processor time, which on an idle core is the time that a block takes, and on a busy one
-leaves out the wait.
+Speech is fed hop by hop to a ``sordino.Streamer`` of each, a hundred blocks in turn, and to onnxruntime alone, without
+sordino around it; their output, put together, must be the same. What is counted is processor time, which on an idle
+core is the time that a block takes, and on a busy one leaves out the wait.
 
     python benchmarks/streaming.py runs/real/unet/best.safetensors unet-24 --out benchmarks/results/streaming.md
 """
@@ -12,17 +12,31 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import onnxruntime as ort
 from paired import TOLERANCE, machine
 
 import sordino
 from sordino.export.onnx_files import speech_signals
 from sordino.files import write_text
+from sordino.inference.graphs.onnx_graph import HOPS, stream_file
+from sordino.inference.graphs.stream_graph import StreamGraph
+from sordino.inference.resolve import resolve
 from sordino.report.table import Table
 
 THREADS, TURN = 1, 100
+
+
+class Feeds(Protocol):
+    """What takes a signal hop by hop."""
+
+    def feed(self, block: np.ndarray) -> np.ndarray:
+        """Take the next hop and return the estimate that is ready."""
+        ...
 
 
 def main() -> None:
@@ -35,6 +49,7 @@ def main() -> None:
     given = parser.parse_args()
     network = sordino.load(given.checkpoint)
     streamers = {
+        "onnxruntime alone": GraphAlone(given.student),
         "onnxruntime": sordino.Streamer(given.student, threads=THREADS),
         "torch": sordino.Streamer(network, threads=THREADS),
     }
@@ -46,11 +61,34 @@ def main() -> None:
         write_text(given.out, text)
 
 
-def measure(streamers: dict[str, sordino.Streamer], noisy: np.ndarray, hop: int) -> dict[str, np.ndarray]:
+class GraphAlone:
+    """The stream's graph, one pass of onnxruntime for each hop: what no Python around it could be faster than."""
+
+    def __init__(self, student: str) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        options.add_free_dimension_override_by_name(HOPS, 1)
+        path = resolve(student).path
+        assert path is not None
+        self._session = ort.InferenceSession(stream_file(path), options)
+        self._names = [one.name for one in self._session.get_inputs()]
+        engine = StreamGraph(stream_file(path), THREADS)
+        (self._state,), self._to_drop = engine.start(1), engine.delay
+
+    def feed(self, block: np.ndarray) -> np.ndarray:
+        """Take the next hop [n]; return the estimate, without the delay before the first one."""
+        arrays = [block.reshape(1, -1), *self._state]
+        output, *self._state = self._session.run(None, dict(zip(self._names, arrays, strict=True)))
+        dropped = min(self._to_drop, block.size)
+        self._to_drop -= dropped
+        return output[0, dropped:]
+
+
+def measure(streamers: Mapping[str, Feeds], noisy: np.ndarray, hop: int) -> dict[str, np.ndarray]:
     """Feed all streamers in turn; seconds of processor time of each block, once their outputs were found to agree."""
     outputs: dict[str, list[np.ndarray]] = {name: [] for name in streamers}
     spent: dict[str, list[float]] = {name: [] for name in streamers}
-    blocks = np.split(noisy, range(hop, len(noisy), hop))
+    blocks = noisy[: len(noisy) // hop * hop].reshape(-1, hop)
     # In turn, but not block by block: each would find the processor's caches full of the other.
     for turn in (blocks[start : start + TURN] for start in range(0, len(blocks), TURN)):
         for name, streamer in streamers.items():
@@ -70,9 +108,10 @@ def table(spent: dict[str, np.ndarray], block_s: float, title: str) -> str:
     figures = {
         name: (*(1000 * np.percentile(times, (50, 95, 99))), times.mean() / block_s) for name, times in spent.items()
     }
-    rows = [[name, *(f"{figure:.3f}" for figure in row)] for name, row in figures.items()]
-    fast, slow = figures.values()
-    rows.append(["torch / onnxruntime", *(f"{late / soon:.1f} x" for soon, late in zip(fast, slow, strict=True))])
+    rows = [[name, *(f"{figure:.4f}" for figure in row)] for name, row in figures.items()]
+    for slow, fast in (("torch", "onnxruntime"), ("onnxruntime", "onnxruntime alone")):
+        ratios = (late / soon for late, soon in zip(figures[slow], figures[fast], strict=True))
+        rows.append([f"{slow} / {fast}", *(f"{ratio:.2f} x" for ratio in ratios)])
     note = (
         f"Processor time of {len(spent['torch'])} blocks, a hundred in turn. "
         f"`python benchmarks/streaming.py {' '.join(sys.argv[1:])}`. {machine(THREADS)}"

@@ -32,6 +32,7 @@ class EngineProcess:
         self.name, self.sample_rate = engine.name, engine.sample_rate
         self._engine, self._state = engine, engine.start(channels)
         self._incomplete = np.zeros((channels, 0), np.float32)  # less than a hop
+        self._at_once = max(round(STEP_S * engine.sample_rate) // engine.hop, 1) * engine.hop
         self._to_drop = engine.delay
         self._fed = self._returned = 0
 
@@ -39,16 +40,15 @@ class EngineProcess:
         """Take the next block [C,n], and return the estimate of all whole hops so far."""
         engine = self._engine
         self._fed += audio.shape[1]
-        waiting = np.concatenate([self._incomplete, audio], axis=1)
+        waiting = np.concatenate([self._incomplete, audio], axis=1) if self._incomplete.size else audio
         whole = waiting.shape[1] - waiting.shape[1] % engine.hop
-        at_once = max(round(STEP_S * engine.sample_rate) // engine.hop, 1) * engine.hop
-        parts = [waiting[:, :0]]
-        for start in range(0, whole, at_once):
-            part, self._state = engine.step(waiting[:, start : min(start + at_once, whole)], self._state)
+        parts = []
+        for start in range(0, whole, self._at_once):
+            part, self._state = engine.step(waiting[:, start : min(start + self._at_once, whole)], self._state)
             parts.append(part)
-        self._incomplete = waiting[:, whole:]
+        self._incomplete = waiting[:, whole:].copy()  # not a view of what the caller may use again
         # Copied even where there is one part, which the engine may use again.
-        estimate = np.concatenate(parts, axis=1)
+        estimate = np.concatenate(parts, axis=1) if parts else waiting[:, :0]
         # The first samples stand for the time before the signal.
         dropped = min(self._to_drop, estimate.shape[1])
         self._to_drop -= dropped

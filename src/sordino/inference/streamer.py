@@ -109,8 +109,8 @@ class Streamer:
         """Begin another stream: everything fed so far, and its timing, is forgotten."""
         self._pipeline = self._begin(EngineProcess(self._engine, self.channels))
         self._fed = 0
-        # An empty array of the shape and type of the last block, in which the estimate is returned.
-        self._form = np.zeros(0 if self.channels == 1 else (self.channels, 0), np.float32)
+        # The form of the last block, in which the estimate is returned.
+        self._mono, self._dtype = self.channels == 1, np.dtype(np.float32)
         self._closed = False
         self._spent_s: deque[float] = deque(maxlen=REMEMBERED)
         self._busy_s, self._blocks = 0.0, 0
@@ -135,8 +135,10 @@ class Streamer:
         if not mono and (block.ndim != 2 or len(block) != self.channels):
             expected = f"[{self.channels}, samples]" + " or [samples]" * (self.channels == 1)
             raise InputError("block", f"an array of shape {block.shape}", expected)
-        audio = np.atleast_2d(to_float(block, "block"))
-        self._form = block[..., :0].copy()
+        audio = to_float(block, "block")
+        if mono:
+            audio = audio.reshape(1, -1)
+        self._mono, self._dtype = mono, block.dtype
         self._fed += audio.shape[1]
         ready = self._as_fed(self._pipeline.feed(audio))
         if block.size:
@@ -155,4 +157,5 @@ class Streamer:
         return self._as_fed(self._pipeline.flush())
 
     def _as_fed(self, audio: np.ndarray) -> np.ndarray:
-        return from_float(audio, self._form.dtype).reshape(*self._form.shape[:-1], -1)
+        audio = from_float(audio, self._dtype)
+        return audio[0] if self._mono else audio

@@ -104,6 +104,7 @@ class Graph:
             raise unopened(path, error) from error
         self._longest = 0
         self.path = path
+        self._note_names()
         if not (self.inputs and self.outputs):
             raise InputError(path, "a graph without input or output", "a network")
         sizes = [prod(axis for axis in shape if isinstance(axis, int)) for shape in shapes]
@@ -126,7 +127,12 @@ class Graph:
             [ports[place], *ports[:place], *ports[place + 1 :]]
             for ports, place in ((self.inputs, source), (self.outputs, target))
         )
+        led._note_names()
         return led
+
+    def _note_names(self) -> None:
+        """Keep the names of inputs and outputs: asking onnxruntime for them at every hop takes as long as a copy."""
+        self._takes, self._gives = [one.name for one in self.inputs], [one.name for one in self.outputs]
 
     def give_back(self, arrays: Sequence[np.ndarray]) -> None:
         """Return the memory of long passes to the system.
@@ -151,10 +157,10 @@ class Graph:
             self.give_back([np.zeros((*shape, _SHORT), np.float32)])
 
     def _run(self, arrays: Sequence[np.ndarray], options: ort.RunOptions | None) -> list[np.ndarray]:
-        named = {one.name: array for one, array in zip(self.inputs, arrays, strict=True)}
+        named = dict(zip(self._takes, arrays, strict=True))
         self._longest = max(self._longest, arrays[0].size)
         try:
-            return passes.run(self._session, named, [one.name for one in self.outputs], self.path, options)
+            return passes.run(self._session, named, self._gives, self.path, options)
         except _FAILURES as error:
             reason = str(error).partition("\n")[0]
             found = f"failed on {arrays[0].shape[-1]} samples ({reason})"

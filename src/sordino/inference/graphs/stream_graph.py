@@ -52,11 +52,14 @@ class StreamGraph:
     def step(self, block: np.ndarray, state: list[list[np.ndarray]]) -> tuple[np.ndarray, list[list[np.ndarray]]]:
         """Enhance [C,k hop], channel by channel, all hops at once where the graph can; returns as many samples, and the
         new state."""
-        hops = block.shape[1] // self.hop
+        channels, hops = len(block), block.shape[1] // self.hop
         at_once = hops if hops > 1 and self.takes_many else 1
         graph = self._any if at_once > 1 or self._long_blocks else self._single
+        if channels == hops == 1:  # a live stream, in which a copy counts
+            output, *memory = graph.run([block, *state[0]])
+            return output, [memory]
         estimate, after = np.empty(block.shape, np.float32), list(state)
-        for channel, noisy in enumerate(block.reshape(len(block), hops, self.hop)):
+        for channel, noisy in enumerate(block.reshape(channels, hops, self.hop)):
             output = estimate[channel].reshape(noisy.shape)  # a view, which fills the row of the channel
             for start in range(0, hops, at_once):
                 part = slice(start, start + at_once)
