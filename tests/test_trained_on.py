@@ -25,13 +25,14 @@ from sordino.report.study_tables import study_tables
 pytestmark = pytest.mark.usefixtures("few_test_pairs")
 PESQ, STOI, BOTH, LLR = ("perceptual",), ("stoi",), ("perceptual", "stoi"), ("llr",)
 ALL = ("perceptual", "stoi", "llr")
-SENTENCE = "trained on a differentiable PESQ; read ESTOI, SI-SDR and DNSMOS beside its PESQ."
+TRAINED = "trained on a differentiable {}, or taught by a network that was; read {} beside its {}."
+SENTENCE = TRAINED.format("PESQ", "ESTOI, SI-SDR and DNSMOS", "PESQ")
 SENTENCES = {
     PESQ: SENTENCE,
-    STOI: "trained on a differentiable STOI; read PESQ, SI-SDR and DNSMOS beside its STOI.",
-    BOTH: "trained on a differentiable PESQ and STOI; read SI-SDR and DNSMOS beside its PESQ and STOI.",
-    ALL: "trained on a differentiable PESQ, STOI and LLR; read SI-SDR and DNSMOS beside its PESQ, STOI, CSIG and COVL.",
-    LLR: "trained on a differentiable LLR; read PESQ, ESTOI, SI-SDR and DNSMOS beside its CSIG and COVL.",
+    STOI: TRAINED.format("STOI", "PESQ, SI-SDR and DNSMOS", "STOI"),
+    BOTH: TRAINED.format("PESQ and STOI", "SI-SDR and DNSMOS", "PESQ and STOI"),
+    ALL: TRAINED.format("PESQ, STOI and LLR", "SI-SDR and DNSMOS", "PESQ, STOI, CSIG and COVL"),
+    LLR: TRAINED.format("LLR", "PESQ, ESTOI, SI-SDR and DNSMOS", "CSIG and COVL"),
 }
 
 

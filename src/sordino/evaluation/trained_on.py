@@ -36,7 +36,8 @@ def notes(trained: Iterable[tuple[str, Losses]]) -> list[str]:
         columns = _listed([column for loss in losses for column in SHOWN[loss]])
         beside = _listed([metric for metric, loss in BESIDE.items() if loss not in losses])
         listed = ", ".join(names)
-        sentences.append(f"{listed}: trained on a differentiable {metrics}; read {beside} beside its {columns}.")
+        how = f"trained on a differentiable {metrics}, or taught by a network that was"
+        sentences.append(f"{listed}: {how}; read {beside} beside its {columns}.")
     return sentences
 
 
