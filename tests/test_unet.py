@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,22 @@ def test_one_that_is_not_causal_does_not_stream() -> None:
     assert made.latency_s is None
     with pytest.raises(InputError, match=r"model unet: needs the whole signal .*causal: False.*causal: true"):
         made.step(noise(1, 160, seed=1), ())
+
+
+def test_a_trained_network_is_made_to_read_the_whole_recording_without_changing_its_estimate() -> None:
+    not_causal = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "grow.py"))["not_causal"]
+    small, noisy = network(width=8, bottleneck=2), noise(2, 3000, seed=1)
+    whole = not_causal(small)
+    assert not whole.streams
+    assert not whole.training
+    with torch.no_grad():
+        assert torch.allclose(whole(noisy), small(noisy), atol=1e-6)
+    whole(noisy).sum().backward()
+    half = whole.bottleneck.mix.weight.grad
+    assert half is not None
+    assert half[:, 8:].abs().max() > 0  # what runs backward can be learnt from there
+    with pytest.raises(ValueError, match="a causal U-Net was expected"):
+        not_causal(whole)
 
 
 def test_the_past_reaches_far() -> None:
