@@ -4,8 +4,8 @@
     python benchmarks/grow.py unet-24 runs/real/whole.safetensors --not-causal
 
 A dual-path network gets more blocks: a block adds the output of its layer norms to its input, and the norms of a new
-one begin at 0. A U-Net gets to read the whole recording: what its convolutions make of the frame after, and its network
-of what runs backward, begin at 0. Training goes on from there with room to learn more. The hours that the log beside
+one begin at 0. A U-Net gets to read the whole recording: the weights for the frame after, and those that read the GRUs
+which run backward, begin at 0. Training goes on from there with room to learn more. The hours that the log beside
 the checkpoint tells go into the header.
 """
 
@@ -37,7 +37,9 @@ def main() -> None:
     given = parser.parse_args()
     network = models.load(given.checkpoint)
     larger = not_causal(network) if given.not_causal else grown(network, given.blocks)
-    about = models.read_about(given.checkpoint) | hours(Path(given.checkpoint).parent)
+    about = models.read_about(given.checkpoint)
+    if Path(given.checkpoint).is_file():  # and not the name of one that ships
+        about |= hours(Path(given.checkpoint).parent)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     models.save(larger, given.out, **about)
     print(f"{given.out}: {count_parameters(network):,} parameters became {count_parameters(larger):,}")

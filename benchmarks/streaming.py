@@ -62,7 +62,7 @@ def main() -> None:
 
 
 class GraphAlone:
-    """The stream's graph, one pass of onnxruntime for each hop: what no Python around it could be faster than."""
+    """The stream's graph, one pass of onnxruntime for each hop, with as little Python around it as possible."""
 
     def __init__(self, student: str) -> None:
         options = ort.SessionOptions()
@@ -104,7 +104,7 @@ def measure(streamers: Mapping[str, Feeds], noisy: np.ndarray, hop: int) -> dict
 
 
 def table(spent: dict[str, np.ndarray], block_s: float, title: str) -> str:
-    """Make the report in Markdown: a row for each, and how many times slower the second is."""
+    """Make the report in Markdown: a row for each, then torch over onnxruntime, and all of a hop over its graph."""
     figures = {
         name: (*(1000 * np.percentile(times, (50, 95, 99))), times.mean() / block_s) for name, times in spent.items()
     }

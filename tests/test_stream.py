@@ -105,6 +105,22 @@ def test_resampled_streams_equal_enhance(rate: int, channels: int) -> None:
         np.testing.assert_allclose(estimate, sordino.enhance(noisy, rate, network), atol=1e-5)
 
 
+class InPlace(Identity):
+    """An engine that writes its estimate, half of the block, into the block."""
+
+    def step(self, block: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        block *= 0.5
+        return block, state
+
+
+@pytest.mark.parametrize("size", [480, 960, 1000, 20000])
+def test_an_engine_may_change_its_block_in_place(size: int) -> None:
+    tone = 0.2 * np.sin(2 * np.pi * 500 / 48000 * np.arange(48000)).astype(np.float32)
+    blocks = [slice(start, start + size) for start in range(0, len(tone), size)]
+    estimate = streamed(Streamer(InPlace(delay=0), 48000), tone, blocks)
+    np.testing.assert_allclose(estimate[9600:38400], 0.5 * tone[9600:38400], atol=2e-3)
+
+
 def test_low_delay_is_near_enhance_in_its_band() -> None:
     rng = np.random.default_rng(0)
     for rate in (8000, 48000):

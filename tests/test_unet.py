@@ -18,11 +18,12 @@ from sordino.conformance.base import NotClaimed
 from sordino.conformance.networks import NETWORKS
 from sordino.distill.teachers import observe
 from sordino.errors import InputError
-from sordino.evaluation.cost import macs_per_second
+from sordino.evaluation.cost import macs_per_second, paper_flops
 from sordino.export import to_onnx
 from sordino.models.layers.bottleneck import LinearBottleneck
 from sordino.models.layers.fourier import COMPRESSION, RealFourier, compress
 from sordino.models.layers.onnx_ops import Gru, Lstm
+from sordino.models.layers.unet_blocks import GroupedGru
 from sordino.models.unet import POWER_FLOOR, UNet
 
 
@@ -96,12 +97,34 @@ def test_nothing_depends_on_what_lies_further_ahead_than_the_latency(window: int
         assert place < reached < place + made.latency
 
 
-def test_one_that_is_not_causal_has_the_size_claimed_and_looks_ahead_as_far_as_it_looks_back() -> None:
-    made, noisy = network(causal=False), noise(1, 8000, seed=1).requires_grad_()
+def test_one_that_is_not_causal_has_the_size_and_cost_claimed() -> None:
+    made = UNet(causal=False)
     assert models.count_parameters(made) == 77_472
+    assert macs_per_second(made) / 1e6 == pytest.approx(46.0, rel=0.01)
+    assert paper_flops(made) > 1.2 * paper_flops(UNet())  # a third more in every convolution, and twice the GRUs
+
+
+def test_its_convolutions_look_one_frame_ahead_each() -> None:
+    made, noisy = network(width=8, depth=3, groups=2, causal=False), noise(1, 8000, seed=1).requires_grad_()
+    with torch.no_grad():
+        made.bottleneck.mix.weight[:, 8:].zero_()  # what the backward GRUs say
     (gradient,) = torch.autograd.grad(made(noisy)[0, 4000], noisy)
-    assert gradient[0, :800].abs().max() > 0
-    assert gradient[0, 7200:].abs().max() > 0
+    reached = gradient[0].nonzero().max().item()
+    layers = 2 * 3
+    assert 4000 + made.window + (layers - 2) * made.hop < reached < 4000 + made.window + layers * made.hop
+
+
+def test_its_grus_run_both_ways() -> None:
+    torch.manual_seed(0)
+    made, both = GroupedGru(4, 3, 1, causal=False), nn.GRU(12, 12, batch_first=True, bidirectional=True)
+    for gru, suffix in zip(made.grus, ("", "_reverse"), strict=True):
+        for name, weight in gru.named_parameters():
+            both.get_parameter(name + suffix).data.copy_(weight)
+    x = torch.randn(2, 4, 7, 3)
+    with torch.no_grad():
+        y, _ = both(x.transpose(1, 2).flatten(2))
+        expected = x + made.mix(y.unflatten(-1, (8, 3)).transpose(1, 2))
+        assert torch.allclose(made(x, torch.zeros(2, 2, 12))[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("check", NETWORKS)

@@ -40,13 +40,14 @@ class EngineProcess:
         """Take the next block [C,n], and return the estimate of all whole hops so far."""
         engine = self._engine
         self._fed += audio.shape[1]
-        waiting = np.concatenate([self._incomplete, audio], axis=1) if self._incomplete.size else audio
+        # Always a copy: an engine may change its block in place, and others read ``audio`` after it.
+        waiting = np.concatenate([self._incomplete, audio], axis=1) if self._incomplete.size else audio.copy()
         whole = waiting.shape[1] - waiting.shape[1] % engine.hop
         parts = []
         for start in range(0, whole, self._at_once):
             part, self._state = engine.step(waiting[:, start : min(start + self._at_once, whole)], self._state)
             parts.append(part)
-        self._incomplete = waiting[:, whole:].copy()  # not a view of what the caller may use again
+        self._incomplete = waiting[:, whole:]
         # Copied even where there is one part, which the engine may use again.
         estimate = np.concatenate(parts, axis=1) if parts else waiting[:, :0]
         # The first samples stand for the time before the signal.

@@ -1,4 +1,4 @@
-"""A causal U-Net on the compressed spectrum: a low-resource student that streams.
+"""A U-Net on the compressed spectrum: a low-resource student that streams, or a teacher that does not.
 
 The network is sordino's own: the papers on ABC-KD (Wan et al., Interspeech 2023) and on latent alignment (Luong et al.,
 AES 2025) distil small U-Nets in the time-frequency domain but do not list their layers. Its parts are usual in the

@@ -100,11 +100,11 @@ class Graph:
             self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()
             self.about: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
             shapes = [one.shape for one in (*self.inputs, *self.outputs)]
+            self._note_names()
         except (*_FAILURES, UnicodeDecodeError) as error:
             raise unopened(path, error) from error
         self._longest = 0
         self.path = path
-        self._note_names()
         if not (self.inputs and self.outputs):
             raise InputError(path, "a graph without input or output", "a network")
         sizes = [prod(axis for axis in shape if isinstance(axis, int)) for shape in shapes]

@@ -89,7 +89,9 @@ def _check_stream(graph: Graph) -> None:
     # All lengths are fixed, except perhaps the number of hops.
     axes = [*source.shape[1:], *(axis for one in memory for axis in one.shape)]
     fixed = all(isinstance(axis, int) for axis in axes) and (source.shape[:1] == [HOPS] or source.shape[:1] == [1])
-    paired = shapes == [one.shape for one in graph.outputs] and all(one.type in TYPES for one in graph.inputs)
-    if not (fixed and paired and len(source.shape) == 2 and source.type == "tensor(float)"):
+    types = [one.type for one in graph.inputs]
+    paired = shapes == [one.shape for one in graph.outputs] and types == [one.type for one in graph.outputs]
+    known = source.type == "tensor(float)" and all(one in TYPES for one in types)
+    if not (fixed and paired and known and len(source.shape) == 2):
         found = f"is no graph of a stream: it takes {graph.describe()}"
         raise InputError(graph.path, found, "hops [hops, samples] and the state, of fixed shapes, in and out")

@@ -33,11 +33,13 @@ class FrameConv(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int = 1, groups: int = 1, causal: bool = True) -> None:
         super().__init__()
         self.causal = causal
-        frames = 2 if causal else 3
-        self.conv = nn.Conv2d(c_in, c_out, (frames, 3), (1, stride), (0, 1), groups=groups, bias=False)
+        frames, padding = (2, 0) if causal else (3, 1)
+        self.conv = nn.Conv2d(c_in, c_out, (frames, 3), (1, stride), (padding, 1), groups=groups, bias=False)
 
     def forward(self, x: Tensor, past: Tensor | None) -> Tensor:
-        if past is None or not self.causal:
+        if not self.causal:
+            return self.conv(x)
+        if past is None:
             return F.conv2d(x, self.conv.weight, self.conv.bias, self.conv.stride, (1, 1), groups=self.conv.groups)
         return self.conv(_joined(past, x))
 
