@@ -16,7 +16,7 @@ from sordino.inference.resolve import ModelSource, resolve
 if TYPE_CHECKING:
     from sordino.models.base import StreamingEnhancer
 
-STREAMING = "a network that can: dualpath, unet unless causal: false, or demucs with normalisation: running"
+STREAMING = "a network that can: dualpath, a causal unet, or demucs with normalisation: running"
 
 
 def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool = False) -> Engine:
