@@ -34,6 +34,8 @@ PANELS = (
 SHARES, MIDDLE = (0.002, 0.005, 0.01, 0.02, 0.05), 0.012
 TRAINED_THERE = "FastEnhancer"
 """Networks trained on the training half of VoiceBank-DEMAND: drawn hollow on it."""
+MARKERS = "o^s"
+"""Shapes of points: the next one when all colours are taken."""
 
 Row = dict[str, str]
 
@@ -108,7 +110,8 @@ def draw_gains(figure: Figure, gains: list[Row]) -> None:
             points = [row for row in gains if row["pair"] == pair and row["measure"] == measure]
             leads = [float(row["teacher"]) - float(row["alone"]) for row in points]
             gained = [float(row["taught"]) - float(row["alone"]) for row in points]
-            axis.plot(leads, gained, "o", color=COLOURS[index], label=pair)
+            turn, colour = divmod(index, len(COLOURS))
+            axis.plot(leads, gained, MARKERS[turn], color=COLOURS[colour], label=pair)
             for row, lead, gain in zip(points, leads, gained, strict=True):
                 axis.annotate(row["test"], (lead, gain), xytext=(4, 4), textcoords="offset points", fontsize=7)
         axis.set_title(measure, fontsize=9)
