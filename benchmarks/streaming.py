@@ -4,7 +4,7 @@ Speech is fed hop by hop to a ``sordino.Streamer`` of each, a hundred blocks in 
 sordino around it; their output, put together, must be the same. What is counted is processor time, which on an idle
 core is the time that a block takes, and on a busy one leaves out the wait.
 
-    python benchmarks/streaming.py runs/real/unet/best.safetensors unet-24 --out benchmarks/results/streaming.md
+    python benchmarks/streaming.py src/sordino/assets/models/dualpath-24.safetensors dualpath-24
 """
 
 from __future__ import annotations

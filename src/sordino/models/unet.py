@@ -40,7 +40,7 @@ MASK_BOUND = 2.0
 
 
 class UNet(StreamingEnhancer):
-    """U-Net of any size; causal, unless it is told not to be.
+    """U-Net of any size, causal or not.
 
     Args:
         width: channels of every layer; 24 is the student, 160 the teacher.

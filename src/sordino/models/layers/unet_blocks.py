@@ -30,7 +30,7 @@ class FrameConv(nn.Module):
     frames.
     """
 
-    def __init__(self, c_in: int, c_out: int, stride: int = 1, groups: int = 1, causal: bool = True) -> None:
+    def __init__(self, c_in: int, c_out: int, stride: int = 1, groups: int = 1, *, causal: bool) -> None:
         super().__init__()
         self.causal = causal
         frames, padding = (2, 0) if causal else (3, 1)
@@ -53,11 +53,12 @@ class FrameConv(nn.Module):
         # output [B,N,F,2,c_out/2] then already is the interleaved spectrum [B,N,2F,c_out/2], without a copy.
         weight = _even_first(self.conv.weight)
         bias = None if self.conv.bias is None else _even_first(self.conv.bias)
-        pads = past is None or not self.causal
-        if not pads:
-            x = _joined(cast(Tensor, past), x)
+        if not self.causal:
+            past = None
+        if past is not None:
+            x = _joined(past, x)
         groups = 1 if self.conv.groups == 1 else x.shape[1]
-        x = F.conv2d(x, weight, bias, padding=(int(pads), 1), groups=groups)
+        x = F.conv2d(x, weight, bias, padding=(int(past is None), 1), groups=groups)
         return x.movedim(1, -1).unflatten(-1, (2, -1)).flatten(2, 3).movedim(-1, 1)
 
 
