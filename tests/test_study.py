@@ -436,6 +436,7 @@ def test_a_weight_of_a_term_that_a_method_took_away_is_reported_before_the_runs(
         ),
         ({"teacher": {"checkpoint": None, "mean": ["unet-24", "gtcrn:theirs.onnx"]}}, "theirs.onnx: no such file"),
         ({"distill": {"output": {"loss": "compresed"}}}, "loss compresed: no such loss; did you mean compressed?"),
+        ({"distill": {"mvat": {}}}, "MultiViewAttentionTransfer: student and teacher share no channel"),
     ],
 )
 def test_a_dry_run_finds_what_one_method_lacks(
@@ -446,6 +447,17 @@ def test_a_dry_run_finds_what_one_method_lacks(
         main(["study", str(path), "--dry-run"])
     assert left.value.code == 1
     assert f"2 of 4 runs would fail: {message}" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_that_a_teacher_from_elsewhere_has_no_features(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = {"checkpoint": None, "callable": "numpy:copy"}
+    methods = {"output": {"teacher": theirs}, "at": {"teacher": theirs, "distill": {"at": {}}}}
+    path = write(tmp_path, methods=methods, against="output")
+    with pytest.raises(SystemExit):
+        main(["study", str(path), "--dry-run"])
+    assert "2 of 4 runs would fail: AttentionTransfer: " in capsys.readouterr().out
 
 
 def test_all_broken_methods_are_told_at_once(tmp_path: Path) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from sordino import losses
+from sordino import losses, models
 from sordino.distill import methods
 from sordino.errors import InputError
 from sordino.experiments.build import build_network, build_source
 from sordino.experiments.dry_run import DryRun, dry_run
 from sordino.experiments.origins import demand_origins
 from sordino.experiments.recipe import Recipe
-from sordino.experiments.schema import Pretrained
 from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_results import scored
 from sordino.report.study_cells import StudyCell
@@ -92,7 +91,8 @@ def _with_outcome(plan: Planned, outcome: DryRun | str | None) -> Planned:
 
 def obstacles(runs: Sequence[StudyRun]) -> list[str]:
     """Say for each run why it would fail: a missing checkpoint or graph, a network, loss or method that its arguments
-    do not make, a weight for no term of its own, or missing recordings; empty where nothing is known.
+    do not make, a method whose features the networks do not have, a weight for no term of its own, or missing
+    recordings; empty where nothing is known.
 
     What several runs share is looked at once for all of them.
     """
@@ -109,7 +109,7 @@ def obstacles(runs: Sequence[StudyRun]) -> list[str]:
         recipe = one.recipe
         reasons = [
             reason(demand_origins, recipe, recipe.model, recipe.teacher),
-            reason(_build_parts, recipe, recipe.model, recipe.losses, recipe.methods),
+            reason(_build_parts, recipe, recipe.model, recipe.losses, recipe.methods, recipe.teacher),
             _reason(partial(_weigh, recipe)),
             reason(_open_data, recipe, recipe.data),
         ]
@@ -118,11 +118,12 @@ def obstacles(runs: Sequence[StudyRun]) -> list[str]:
 
 
 def _build_parts(recipe: Recipe) -> None:
-    """Make what a run trains and compares; the weights of a checkpoint are not read."""
-    if not isinstance(recipe.model, Pretrained):
-        build_network(recipe.model)
+    """Make what a run trains and compares, and let each method choose the features that it reads."""
+    student = build_network(recipe.model)
+    teacher = recipe.teacher.checkpoint if recipe.teacher is not None else None
+    teacher_taps = models.load(teacher).taps if teacher is not None else {}
     for name, arguments in recipe.methods.items():
-        methods.create(name, **arguments)
+        methods.create(name, **arguments).connect(student.taps, teacher_taps)
     for name, arguments in recipe.losses.items():
         losses.create(name, **arguments)
 
