@@ -28,6 +28,7 @@ from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run, study, study_results
+from sordino.experiments.recipe import read
 from sordino.experiments.study_plan import OWN, ScoredSet, read_study
 from sordino.inference.resolve import ModelSource
 from sordino.report.paper import results
@@ -458,6 +459,15 @@ def test_a_dry_run_says_that_a_teacher_from_elsewhere_has_no_features(
     with pytest.raises(SystemExit):
         main(["study", str(path), "--dry-run"])
     assert "2 of 4 runs would fail: AttentionTransfer: " in capsys.readouterr().out
+
+
+def test_a_recipe_in_place_of_a_study_or_the_other_way_round_is_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    with pytest.raises(InputError, match=rf"is a study; expected a recipe, .*; sordino study {path}$"):
+        read(path)
+    one = path.parent / "recipe.yaml"
+    with pytest.raises(InputError, match=rf"is a recipe, .*; expected a study; sordino train {one}$"):
+        read_study(one)
 
 
 def test_all_broken_methods_are_told_at_once(tmp_path: Path) -> None:
