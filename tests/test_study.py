@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -475,6 +476,21 @@ def test_all_broken_methods_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"whole, a: distill\.outptu: .*; whole, b: train\.batch_size: 0") as raised:
         study.read_study(write(tmp_path, methods=methods))
     assert "none" not in str(raised.value)
+
+
+def test_progress_counts_the_steps_of_runs_of_unequal_length(tmp_path: Path) -> None:
+    path = write(tmp_path, seeds=[0], jobs=1, methods={"none": {}, "longer": {"train": {"steps": 4}}})
+    reports: list[tuple[int, int, float]] = []
+
+    def keep(task: str, done: int, total: int, numbers: Mapping[str, float]) -> None:
+        if task == "A trial":
+            reports.append((done, total, numbers["runs left"]))
+
+    study.run(path, keep)
+    assert reports[0] == (0, 6, 2)
+    assert reports[-1] == (6, 6, 0)
+    assert any(done in (2, 3, 4) and left == 1 for done, _, left in reports), "the first run is done"
+    assert [done for done, _, _ in reports] == sorted(done for done, _, _ in reports)
 
 
 def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:

@@ -118,19 +118,26 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
 def _side_by_side(
     begin: Callable[[int], Future[None]], runs: Sequence[StudyRun], jobs: int, title: str, progress: Progress | None
 ) -> dict[Future[None], StudyRun]:
-    """Do all runs, ``jobs`` at a time; report how many are done, and the steps of the others by their logs."""
+    """Do all runs, ``jobs`` at a time, and report how far all of them together are."""
     futures: dict[Future[None], StudyRun] = {}
     under_way: set[Future[None]] = set()
+    done = {one.folder: _steps(one) for one in runs}
+
+    def report() -> None:
+        if progress is not None and runs:
+            left = len(runs) - len(futures) + len(under_way)
+            progress(title, sum(done.values()), sum(map(_length, runs)), {"runs left": float(left)})
+
+    report()  # what was done before has no part in the time left
     while len(futures) < len(runs) or under_way:
         for index in range(len(futures), min(len(futures) + jobs - len(under_way), len(runs))):
             future = begin(index)
             futures[future] = runs[index]
             under_way.add(future)
-        _, under_way = wait(under_way, POLL_S, FIRST_COMPLETED)
-        if progress is not None:
-            steps = sum(_steps(futures[future].folder) for future in under_way)
-            done = len(futures) - len(under_way)
-            progress(title, done, len(runs), {"steps in the runs under way": float(steps)})
+        finished, under_way = wait(under_way, POLL_S, FIRST_COMPLETED)
+        done |= {futures[future].folder: _length(futures[future]) for future in finished}
+        done |= {futures[future].folder: _steps(futures[future]) for future in under_way}
+        report()
     return futures
 
 
@@ -148,9 +155,15 @@ def fresh_processes() -> ForkServerContext | SpawnContext:
     return context
 
 
-def _steps(folder: Path) -> int:
-    log = read_log(folder)
-    return int(log[-1]["step"]) if log else 0
+def _length(one: StudyRun) -> int:
+    """The steps of a run; 1 where its recipe counts epochs, which have no length before its recordings are open."""
+    return one.recipe.train.steps or 1
+
+
+def _steps(one: StudyRun) -> int:
+    """The steps of a run that are done, by its log; 0 where its recipe counts epochs."""
+    log = read_log(one.folder)
+    return min(int(log[-1]["step"]), one.recipe.train.steps or 0) if log else 0
 
 
 def _gpus() -> list[str]:
