@@ -471,6 +471,13 @@ def test_a_recipe_in_place_of_a_study_or_the_other_way_round_is_one_line(tmp_pat
         read_study(one)
 
 
+def test_the_name_of_a_shipped_recipe_is_no_study_and_the_other_way_round() -> None:
+    with pytest.raises(InputError, match=r"no such recipe; .*; it is a study: sordino study causal$"):
+        read("causal")
+    with pytest.raises(InputError, match=r"no such study; .*; it is a recipe: sordino train unet/student$"):
+        read_study("unet/student")
+
+
 def test_all_broken_methods_are_told_at_once(tmp_path: Path) -> None:
     methods = {"none": {}, "a": {"distill": {"outptu": {}}}, "b": {"train": {"batch_size": 0}}}
     with pytest.raises(InputError, match=r"whole, a: distill\.outptu: .*; whole, b: train\.batch_size: 0") as raised:

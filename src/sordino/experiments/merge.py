@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from sordino.assets import RECIPES, recipes
+from sordino.assets import RECIPES, recipes, studies
 from sordino.errors import InputError, did_you_mean
 from sordino.experiments.schema import OWN, PARTS
 from sordino.experiments.teacher_section import TEACHERS
@@ -67,6 +67,8 @@ def _find(recipe: str | Path, beside: Path) -> Path:
         if os.path.isfile(candidate):  # which says no to a name that is too long
             return candidate
     hint = did_you_mean(name, recipes(), cutoff=0.4) or "sordino train --help lists those that ship"
+    if name in studies():
+        hint = f"it is a study: sordino study {name}"
     raise InputError(recipe, "no such recipe", "a YAML file or the name of a shipped recipe", hint)
 
 

@@ -35,7 +35,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sordino.assets import STUDIES, studies
+from sordino.assets import STUDIES, recipes, studies
 from sordino.errors import InputError
 from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, read
@@ -154,7 +154,8 @@ def _find(path: str | Path) -> Path:
     for candidate in (Path(path), STUDIES / f"{path}.yaml"):
         if os.path.isfile(candidate):
             return candidate
-    raise InputError(path, "no such study", f"a YAML file, or one of {', '.join(studies())}")
+    hint = f"it is a recipe: sordino train {path}" if str(path) in recipes() else ""
+    raise InputError(path, "no such study", f"a YAML file, or one of {', '.join(studies())}", hint)
 
 
 def _study(path: Path) -> Study:
