@@ -438,7 +438,8 @@ def test_a_weight_of_a_term_that_a_method_took_away_is_reported_before_the_runs(
         ),
         ({"teacher": {"checkpoint": None, "mean": ["unet-24", "gtcrn:theirs.onnx"]}}, "theirs.onnx: no such file"),
         ({"distill": {"output": {"loss": "compresed"}}}, "loss compresed: no such loss; did you mean compressed?"),
-        ({"distill": {"mvat": {}}}, "MultiViewAttentionTransfer: student and teacher share no channel"),
+        ({"distill": {"mvat": {}}}, "distill.mvat: student and teacher share no channel"),
+        ({"teacher": None, "distill": {"output": {}}}, "distill: methods but no teacher"),
     ],
 )
 def test_a_dry_run_finds_what_one_method_lacks(
@@ -459,7 +460,7 @@ def test_a_dry_run_says_that_a_teacher_from_elsewhere_has_no_features(
     path = write(tmp_path, methods=methods, against="output")
     with pytest.raises(SystemExit):
         main(["study", str(path), "--dry-run"])
-    assert "2 of 4 runs would fail: AttentionTransfer: " in capsys.readouterr().out
+    assert "2 of 4 runs would fail: distill.at: " in capsys.readouterr().out
 
 
 def test_a_recipe_in_place_of_a_study_or_the_other_way_round_is_one_line(tmp_path: Path) -> None:

@@ -40,6 +40,20 @@ def build_source(data: Component) -> Source:
     return sources.create(data.name, **data.arguments)
 
 
+def build_objective(recipe: Recipe, student: Enhancer) -> Objective:
+    """Put together what a student of a recipe minimises, its teacher included.
+
+    Raises:
+        InputError: a loss, method or teacher that its arguments do not make, a weight for no term, or parts that do not
+            fit together.
+    """
+    teacher = build_teacher(recipe, student.sample_rate)
+    taught = {name: methods.create(name, **arguments) for name, arguments in recipe.methods.items()}
+    terms = {name: losses.create(name, **arguments) for name, arguments in recipe.losses.items()}
+    staged = [stage.weights for stage in recipe.stages]
+    return Objective(terms, taught, student, teacher, recipe.weights, staged)
+
+
 def build_trainer(recipe: Recipe, folder: Path) -> Trainer:
     """Put together the trainer of a recipe; nothing is written yet.
 
@@ -54,11 +68,7 @@ def build_trainer(recipe: Recipe, folder: Path) -> Trainer:
     torch.manual_seed(recipe.train.seed)
     source = _training_source(recipe)
     student = build_network(recipe.model)
-    teacher = build_teacher(recipe, student.sample_rate)
-    taught = {name: methods.create(name, **arguments) for name, arguments in recipe.methods.items()}
-    terms = {name: losses.create(name, **arguments) for name, arguments in recipe.losses.items()}
-    staged = [stage.weights for stage in recipe.stages]
-    objective = Objective(terms, taught, student, teacher, recipe.weights, staged)
+    objective = build_objective(recipe, student)
     about = {"recipe": recipe.to_mapping(), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
     learnt = learns_from(recipe)
     about |= {loss: loss in learnt for loss in METRICS}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from sordino import losses, models
-from sordino.distill import methods
 from sordino.errors import InputError
-from sordino.experiments.build import build_network, build_source
+from sordino.experiments.build import build_network, build_objective, build_source
 from sordino.experiments.dry_run import DryRun, dry_run
 from sordino.experiments.origins import demand_origins
 from sordino.experiments.recipe import Recipe
@@ -17,7 +16,6 @@ from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_results import scored
 from sordino.report.study_cells import StudyCell
 from sordino.training.log import read_log
-from sordino.training.loss_weights import Weighting
 from sordino.training.state import STATE
 from sordino.types import Status
 
@@ -90,9 +88,8 @@ def _with_outcome(plan: Planned, outcome: DryRun | str | None) -> Planned:
 
 
 def obstacles(runs: Sequence[StudyRun]) -> list[str]:
-    """Say for each run why it would fail: a missing checkpoint or graph, a network, loss or method that its arguments
-    do not make, a method whose features the networks do not have, a weight for no term of its own, or missing
-    recordings; empty where nothing is known.
+    """Say for each run why it would fail: a missing checkpoint or graph, a network, loss, method or teacher that its
+    arguments do not make, parts that do not fit together, or missing recordings; empty where nothing is known.
 
     What several runs share is looked at once for all of them.
     """
@@ -107,10 +104,10 @@ def obstacles(runs: Sequence[StudyRun]) -> list[str]:
     found = []
     for one in runs:
         recipe = one.recipe
+        parts = recipe.model, recipe.teacher, recipe.losses, recipe.methods, recipe.weights, recipe.stages
         reasons = [
             reason(demand_origins, recipe, recipe.model, recipe.teacher),
-            reason(_build_parts, recipe, recipe.model, recipe.losses, recipe.methods, recipe.teacher),
-            _reason(partial(_weigh, recipe)),
+            reason(_build_parts, recipe, *parts),
             reason(_open_data, recipe, recipe.data),
         ]
         found.append(next(filter(None, reasons), ""))
@@ -118,23 +115,13 @@ def obstacles(runs: Sequence[StudyRun]) -> list[str]:
 
 
 def _build_parts(recipe: Recipe) -> None:
-    """Make what a run trains and compares, and let each method choose the features that it reads."""
-    student = build_network(recipe.model)
-    teacher = recipe.teacher.checkpoint if recipe.teacher is not None else None
-    teacher_taps = models.load(teacher).taps if teacher is not None else {}
-    for name, arguments in recipe.methods.items():
-        methods.create(name, **arguments).connect(student.taps, teacher_taps)
-    for name, arguments in recipe.losses.items():
-        losses.create(name, **arguments)
+    """Put together the student, what it minimises and its teacher, whose cache is left alone."""
+    teacher = None if recipe.teacher is None else replace(recipe.teacher, cache=None, draws=None)
+    build_objective(replace(recipe, teacher=teacher), build_network(recipe.model))
 
 
 def _open_data(recipe: Recipe) -> None:
     build_source(recipe.data).train(0)
-
-
-def _weigh(recipe: Recipe) -> None:
-    terms = [*(f"loss/{name}" for name in recipe.losses), *(f"kd/{name}" for name in recipe.methods)]
-    Weighting(terms, recipe.weights, [stage.weights for stage in recipe.stages])
 
 
 def _reason(attempt: Callable[[], object]) -> str:
