@@ -122,11 +122,16 @@ def _side_by_side(
     futures: dict[Future[None], StudyRun] = {}
     under_way: set[Future[None]] = set()
     done = {one.folder: _steps(one) for one in runs}
+    reported = None
 
     def report() -> None:
-        if progress is not None and runs:
-            left = len(runs) - len(futures) + len(under_way)
-            progress(title, sum(done.values()), sum(map(_length, runs)), {"runs left": float(left)})
+        nonlocal reported
+        left = len(runs) - len(futures) + len(under_way)
+        steps = sum(done.values())
+        # Logs grow now and then; between two records, more time for the same steps would only seem slow.
+        if progress is not None and runs and reported != (steps, left):
+            reported = steps, left
+            progress(title, steps, sum(map(_length, runs)), {"runs left": float(left)})
 
     report()  # what was done before has no part in the time left
     while len(futures) < len(runs) or under_way:
