@@ -109,8 +109,8 @@ def test_a_run_whose_process_is_killed_fails_alone(tmp_path: Path) -> None:
     path = write(tmp_path, jobs=1, seeds=[0], methods=methods)
     before = set(multiprocessing.active_children())
 
-    def kill(_task: str, done: int, _total: int, _numbers: object) -> None:
-        if done == 0:
+    def kill(_task: str, done: int, _total: int, numbers: Mapping[str, float]) -> None:
+        if done and numbers.get("runs left") == 2:
             for process in set(multiprocessing.active_children()) - before:
                 process.kill()
 
@@ -477,6 +477,14 @@ def test_the_name_of_a_shipped_recipe_is_no_study_and_the_other_way_round() -> N
         read("causal")
     with pytest.raises(InputError, match=r"no such study; .*; it is a recipe: sordino train unet/student$"):
         read_study("unet/student")
+
+
+def test_a_dry_run_opens_no_model_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "theirs.py").write_text("raise RuntimeError('needs a GPU')")
+    monkeypatch.chdir(tmp_path)
+    theirs = {"checkpoint": None, "callable": "theirs:enhance"}
+    path = write(tmp_path, methods={"none": {}, "output": {"teacher": theirs, "distill": {"output": {}}}})
+    main(["study", str(path), "--dry-run"])
 
 
 def test_all_broken_methods_are_told_at_once(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.status import Status as Spinner
 
 LINE_EVERY_S = 30.0
+SPEED_OVER_S = 3600.0
+"""The time left follows the speed of the last hour: some tasks report once in minutes."""
 
 
 def say(line: str) -> None:
@@ -49,7 +51,7 @@ class Display:
             return
         if task not in self._tasks:
             self._bars.start()
-            self._tasks[task] = self._bars.add_task(printable(task), total=total, numbers="")
+            self._tasks[task] = self._bars.add_task(printable(task), total=total, completed=done, numbers="")
         self._bars.update(self._tasks[task], completed=done, total=total, numbers=figures)
 
     def status(self, line: str) -> None:
@@ -74,6 +76,7 @@ class Display:
             progress.TimeRemainingColumn(),
             progress.TextColumn("{task.fields[numbers]}", markup=False),
             console=self._console,
+            speed_estimate_period=SPEED_OVER_S,
         )
 
     def _line(self, task: str, done: int, total: int, figures: str) -> None:

@@ -10,6 +10,7 @@ from sordino import losses, models
 from sordino.data import sources
 from sordino.data.base import Source
 from sordino.distill import methods
+from sordino.distill.teachers import AnyTeacher
 from sordino.evaluation.trained_on import METRICS, Losses, ordered, recipe_trains_on, trained_on
 from sordino.experiments.origins import demand_origins, origins
 from sordino.experiments.recipe import Recipe
@@ -40,14 +41,13 @@ def build_source(data: Component) -> Source:
     return sources.create(data.name, **data.arguments)
 
 
-def build_objective(recipe: Recipe, student: Enhancer) -> Objective:
-    """Put together what a student of a recipe minimises, its teacher included.
+def build_objective(recipe: Recipe, student: Enhancer, teacher: AnyTeacher | None) -> Objective:
+    """Put together what a student of a recipe minimises.
 
     Raises:
-        InputError: a loss, method or teacher that its arguments do not make, a weight for no term, or parts that do not
-            fit together.
+        InputError: a loss or method that its arguments do not make, a weight for no term, or parts that do not fit
+            together.
     """
-    teacher = build_teacher(recipe, student.sample_rate)
     taught = {name: methods.create(name, **arguments) for name, arguments in recipe.methods.items()}
     terms = {name: losses.create(name, **arguments) for name, arguments in recipe.losses.items()}
     staged = [stage.weights for stage in recipe.stages]
@@ -68,7 +68,7 @@ def build_trainer(recipe: Recipe, folder: Path) -> Trainer:
     torch.manual_seed(recipe.train.seed)
     source = _training_source(recipe)
     student = build_network(recipe.model)
-    objective = build_objective(recipe, student)
+    objective = build_objective(recipe, student, build_teacher(recipe, student.sample_rate))
     about = {"recipe": recipe.to_mapping(), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
     learnt = learns_from(recipe)
     about |= {loss: loss in learnt for loss in METRICS}

@@ -45,6 +45,8 @@ def load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         raise InputError(recipe, "its base leads back to itself")
     values = parse_file(path)
+    if {"recipe", "methods"} <= values.keys():
+        raise InputError(path, "is a study", "a recipe, which trains one network", f"sordino study {path}")
     trust_names({key: value for key, value in values.items() if key != "teacher"}, path.parent)
     trust_names(values.get("teacher"), path.parent, Path())  # a function that teaches may lie in the working folder
     return on_base(values, (*seen, path.resolve()))

@@ -178,8 +178,6 @@ def _sections(
 ) -> dict[str, Section]:
     if isinstance(recipe, (str, Path)):
         values = load(recipe)
-        if {"recipe", "methods"} <= values.keys():
-            raise InputError(recipe, "is a study", "a recipe, which trains one network", f"sordino study {recipe}")
     else:
         values = on_base(recipe.to_mapping() if isinstance(recipe, Recipe) else deepcopy(dict(recipe)))
     changes = overriding(overrides)

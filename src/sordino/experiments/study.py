@@ -22,11 +22,11 @@ from sordino.experiments import run as recipes
 from sordino.experiments.recipe import same_recipe
 from sordino.experiments.study_check import obstacles
 from sordino.experiments.study_plan import Study, StudyRun, read_study
+from sordino.experiments.study_progress import StudyProgress
 from sordino.experiments.study_results import Lines, scored, summary
 from sordino.metrics import check
 from sordino.plugins.modules import Trusted, restore, trusted
 from sordino.report.pages.parts import check_page
-from sordino.training.log import read_log
 from sordino.training.state import STATE
 from sordino.types import Progress
 
@@ -42,7 +42,7 @@ def run(path: str | Path, progress: Progress | None = None) -> tuple[Lines, str]
 
     Args:
         path: a YAML file, or the name of a study that ships.
-        progress: called now and then with the runs that are done.
+        progress: called where the runs have moved on, with their steps.
     """
     return run_all(*read_study(path), progress)
 
@@ -55,7 +55,7 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
 
     Args:
         study, runs: what ``read_study`` returned.
-        progress: called now and then with the runs that are done.
+        progress: called where the runs have moved on, with their steps.
 
     Returns:
         The lines of the table of each test set, and the tables as text.
@@ -119,30 +119,18 @@ def _side_by_side(
     begin: Callable[[int], Future[None]], runs: Sequence[StudyRun], jobs: int, title: str, progress: Progress | None
 ) -> dict[Future[None], StudyRun]:
     """Do all runs, ``jobs`` at a time, and report how far all of them together are."""
+    count = None if progress is None else StudyProgress(title, runs, progress)
     futures: dict[Future[None], StudyRun] = {}
     under_way: set[Future[None]] = set()
-    done = {one.folder: _steps(one) for one in runs}
-    reported = None
-
-    def report() -> None:
-        nonlocal reported
-        left = len(runs) - len(futures) + len(under_way)
-        steps = sum(done.values())
-        # Logs grow now and then; between two records, more time for the same steps would only seem slow.
-        if progress is not None and runs and reported != (steps, left):
-            reported = steps, left
-            progress(title, steps, sum(map(_length, runs)), {"runs left": float(left)})
-
-    report()  # what was done before has no part in the time left
     while len(futures) < len(runs) or under_way:
         for index in range(len(futures), min(len(futures) + jobs - len(under_way), len(runs))):
             future = begin(index)
             futures[future] = runs[index]
             under_way.add(future)
-        finished, under_way = wait(under_way, POLL_S, FIRST_COMPLETED)
-        done |= {futures[future].folder: _length(futures[future]) for future in finished}
-        done |= {futures[future].folder: _steps(futures[future]) for future in under_way}
-        report()
+        ended, under_way = wait(under_way, POLL_S, FIRST_COMPLETED)
+        if count is not None:
+            failed = {future for future in ended if future.exception() is not None}
+            count.update(*([futures[future] for future in some] for some in (under_way, ended - failed, failed)))
     return futures
 
 
@@ -158,17 +146,6 @@ def fresh_processes() -> ForkServerContext | SpawnContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["sordino.experiments.run", "lightning_fabric"])
     return context
-
-
-def _length(one: StudyRun) -> int:
-    """The steps of a run; 1 where its recipe counts epochs, which have no length before its recordings are open."""
-    return one.recipe.train.steps or 1
-
-
-def _steps(one: StudyRun) -> int:
-    """The steps of a run that are done, by its log; 0 where its recipe counts epochs."""
-    log = read_log(one.folder)
-    return min(int(log[-1]["step"]), one.recipe.train.steps or 0) if log else 0
 
 
 def _gpus() -> list[str]:

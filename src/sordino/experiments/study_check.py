@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+
+from sordino import models
+from sordino.distill import teachers
 from sordino.errors import InputError
 from sordino.experiments.build import build_network, build_objective, build_source
 from sordino.experiments.dry_run import DryRun, dry_run
@@ -14,6 +17,7 @@ from sordino.experiments.origins import demand_origins
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_results import scored
+from sordino.experiments.teacher_section import TEACHERS, TeacherSection
 from sordino.report.study_cells import StudyCell
 from sordino.training.log import read_log
 from sordino.training.state import STATE
@@ -88,8 +92,8 @@ def _with_outcome(plan: Planned, outcome: DryRun | str | None) -> Planned:
 
 
 def obstacles(runs: Sequence[StudyRun]) -> list[str]:
-    """Say for each run why it would fail: a missing checkpoint or graph, a network, loss, method or teacher that its
-    arguments do not make, parts that do not fit together, or missing recordings; empty where nothing is known.
+    """Say for each run why it would fail: a missing checkpoint or graph, a network, loss or method that its arguments
+    do not make, parts that do not fit together, or missing recordings; empty where nothing is known.
 
     What several runs share is looked at once for all of them.
     """
@@ -115,9 +119,20 @@ def obstacles(runs: Sequence[StudyRun]) -> list[str]:
 
 
 def _build_parts(recipe: Recipe) -> None:
-    """Put together the student, what it minimises and its teacher, whose cache is left alone."""
-    teacher = None if recipe.teacher is None else replace(recipe.teacher, cache=None, draws=None)
-    build_objective(replace(recipe, teacher=teacher), build_network(recipe.model))
+    """Put together the student and what it minimises."""
+    student = build_network(recipe.model)
+    build_objective(recipe, student, _stand_in(recipe.teacher, student.sample_rate))
+
+
+def _stand_in(section: TeacherSection | None, sample_rate: int) -> teachers.AnyTeacher | None:
+    """A teacher with the name and the features of a section's. Neither a cache nor a model from elsewhere is opened, as
+    the latter may be the user's code, and large."""
+    if section is None:
+        return None
+    if section.checkpoint is not None:
+        return teachers.Teacher(models.load(section.checkpoint))
+    kind = next(kind for kind in TEACHERS if getattr(section, kind) is not None)
+    return teachers.ExternalTeacher(np.copy, kind, sample_rate)
 
 
 def _open_data(recipe: Recipe) -> None:

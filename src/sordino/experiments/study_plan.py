@@ -160,7 +160,7 @@ def _find(path: str | Path) -> Path:
 
 def _study(path: Path) -> Study:
     stated = parse_file(path)
-    if "recipe" not in stated and not {"base", "model", "train"}.isdisjoint(stated):
+    if not {"base", "model", "train"}.isdisjoint(stated) and {"recipe", "methods"}.isdisjoint(stated):
         raise InputError(path, "is a recipe, which trains one network", "a study", f"sordino train {path}")
     errors: list[str] = []
     tests = _tests(stated.pop("tests", None) or {}, errors)
