@@ -39,7 +39,7 @@ def counting(runs: list[StudyRun], reports: Reports) -> StudyProgress:
     return StudyProgress("A study", runs, report)
 
 
-def test_steps_of_all_runs_are_counted_and_told_when_they_change(tmp_path: Path, reports: Reports) -> None:
+def test_steps_of_all_runs_are_counted_and_reported_when_they_change(tmp_path: Path, reports: Reports) -> None:
     short, long = planned(tmp_path / "short", steps=10), planned(tmp_path / "long", steps=1000)
     log(long, 100, 200)
     count = counting([short, long], reports)

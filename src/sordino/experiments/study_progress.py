@@ -49,9 +49,9 @@ class StudyProgress:
         for one in failed:
             self._lengths[one.folder] = self._done[one.folder]
             self._left -= 1
-        self._tell(float(sum(steps.values())))
+        self._send(float(sum(steps.values())))
 
-    def _tell(self, steps: float) -> None:
+    def _send(self, steps: float) -> None:
         done, total = sum(self._done.values()), sum(self._lengths.values())
         figures = {"runs left": float(self._left)}
         if not self._by_steps:
