@@ -455,8 +455,8 @@ def test_a_dry_run_finds_what_one_method_lacks(
 def test_a_dry_run_says_that_a_teacher_from_elsewhere_has_no_features(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    theirs = {"checkpoint": None, "callable": "numpy:copy"}
-    methods = {"output": {"teacher": theirs}, "at": {"teacher": theirs, "distill": {"at": {}}}}
+    teacher = {"checkpoint": None, "callable": "numpy:copy"}
+    methods = {"output": {"teacher": teacher}, "at": {"teacher": teacher, "distill": {"at": {}}}}
     path = write(tmp_path, methods=methods, against="output")
     with pytest.raises(SystemExit):
         main(["study", str(path), "--dry-run"])
@@ -479,12 +479,18 @@ def test_the_name_of_a_shipped_recipe_is_no_study_and_the_other_way_round() -> N
         read_study("unet/student")
 
 
-def test_a_dry_run_opens_no_model_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "theirs.py").write_text("raise RuntimeError('needs a GPU')")
+def test_a_dry_run_opens_no_model_from_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "external.py").write_text("raise RuntimeError('needs a GPU')")
     monkeypatch.chdir(tmp_path)
-    theirs = {"checkpoint": None, "callable": "theirs:enhance"}
-    path = write(tmp_path, methods={"none": {}, "output": {"teacher": theirs, "distill": {"output": {}}}})
+    teacher = {"checkpoint": None, "callable": "external:enhance"}
+    path = write(tmp_path, methods={"none": {}, "output": {"teacher": teacher, "distill": {"output": {}}}})
     main(["study", str(path), "--dry-run"])
+    out = capsys.readouterr().out
+    assert "4 to do" in out
+    assert "would fail" not in out
+    assert "external" not in sys.modules
 
 
 def test_all_broken_methods_are_told_at_once(tmp_path: Path) -> None:

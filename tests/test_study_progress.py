@@ -22,7 +22,7 @@ def reports() -> Reports:
 
 
 def planned(folder: Path, **train: Any) -> StudyRun:
-    """A run that has not begun."""
+    """A run of a study, with an empty folder."""
     recipe = read({"data": SOUND, "model": UNET, "train": train})
     folder.mkdir()
     return StudyRun(StudyCell("all", folder.name), 0, recipe, folder)

@@ -129,8 +129,11 @@ def _side_by_side(
             under_way.add(future)
         ended, under_way = wait(under_way, POLL_S, FIRST_COMPLETED)
         if count is not None:
-            failed = {future for future in ended if future.exception() is not None}
-            count.update(*([futures[future] for future in some] for some in (under_way, ended - failed, failed)))
+            count.update(
+                under_way=[futures[future] for future in under_way],
+                done=[futures[future] for future in ended if future.exception() is None],
+                failed=[futures[future] for future in ended if future.exception() is not None],
+            )
     return futures
 
 

@@ -29,7 +29,7 @@ class StudyProgress:
         self._done = {one.folder: _steps(one) if self._by_steps else 0 for one in runs}
         self._left = len(runs)
         self._reported: tuple[float, ...] | None = None
-        self.update((), ())  # a display takes the speed of the steps from here on, not of those of an earlier day
+        self._send(0.0)  # a display takes the speed of the steps from here on, not of those of an earlier day
 
     def update(self, under_way: Iterable[StudyRun], done: Iterable[StudyRun], failed: Iterable[StudyRun] = ()) -> None:
         """Count again.
