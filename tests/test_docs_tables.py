@@ -85,7 +85,7 @@ def plain(default: Any) -> Any:
         ("recipe.md", "Sections", ("base", *KEYS)),
         ("recipe.md", "`teacher`", [field.name for field in fields(TeacherSection)]),
         ("settings.md", "All settings", [field.name for field in fields(Settings)]),
-        ("studies.md", "The file", [field.name for field in fields(Study)]),
+        ("studies.md", "The file", ("base", *(field.name for field in fields(Study)))),
         ("studies.md", "Studies that ship", studies()),
         ("augmentation.md", "Arguments", [field.name for field in fields(Augmentation)]),
     ],

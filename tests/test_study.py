@@ -29,7 +29,6 @@ from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run, study, study_results
-from sordino.experiments.recipe import read
 from sordino.experiments.study_plan import OWN, ScoredSet, read_study
 from sordino.inference.resolve import ModelSource
 from sordino.report.paper import results
@@ -461,22 +460,6 @@ def test_a_dry_run_says_that_a_teacher_from_elsewhere_has_no_features(
     with pytest.raises(SystemExit):
         main(["study", str(path), "--dry-run"])
     assert "2 of 4 runs would fail: distill.at: " in capsys.readouterr().out
-
-
-def test_a_recipe_in_place_of_a_study_or_the_other_way_round_is_one_line(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    with pytest.raises(InputError, match=rf"is a study; expected a recipe, .*; sordino study {path}$"):
-        read(path)
-    one = path.parent / "recipe.yaml"
-    with pytest.raises(InputError, match=rf"is a recipe, .*; expected a study; sordino train {one}$"):
-        read_study(one)
-
-
-def test_the_name_of_a_shipped_recipe_is_no_study_and_the_other_way_round() -> None:
-    with pytest.raises(InputError, match=r"no such recipe; .*; it is a study: sordino study causal$"):
-        read("causal")
-    with pytest.raises(InputError, match=r"no such study; .*; it is a recipe: sordino train unet/student$"):
-        read_study("unet/student")
 
 
 def test_a_dry_run_opens_no_model_from_elsewhere(

@@ -18,7 +18,7 @@ import yaml
 
 from sordino.assets import RECIPES, recipes, studies
 from sordino.errors import InputError, did_you_mean
-from sordino.experiments.schema import OWN, PARTS
+from sordino.experiments.schema import KEYS, OWN, PARTS
 from sordino.experiments.teacher_section import TEACHERS
 from sordino.files import DEEPEST, read_text
 from sordino.plugins.modules import trust_names
@@ -29,6 +29,20 @@ KEY = re.compile(r"(?<=\.)[^:]+:[^.]+|[^.]+")
 
 LARGEST, MOST = 1 << 20, 100_000
 """Bytes of a recipe or a study, and values in it, those that stand for others counted as often as they are read."""
+
+
+OF_RECIPES, OF_STUDIES = {*KEYS} - {*OWN}, {"recipe", "methods", "scenarios", "seeds"}
+"""Keys by which the one is told from the other."""
+
+
+def is_recipe(stated: Mapping[str, Any]) -> bool:
+    """Whether a file has keys of a recipe and none of a study."""
+    return not OF_RECIPES.isdisjoint(stated) and OF_STUDIES.isdisjoint(stated)
+
+
+def is_study(stated: Mapping[str, Any]) -> bool:
+    """Whether a file has keys of a study and none of a recipe."""
+    return not OF_STUDIES.isdisjoint(stated) and OF_RECIPES.isdisjoint(stated)
 
 
 def load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -45,7 +59,7 @@ def load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         raise InputError(recipe, "its base leads back to itself")
     values = parse_file(path)
-    if {"recipe", "methods"} <= values.keys():
+    if is_study(values):
         raise InputError(path, "is a study", "a recipe, which trains one network", f"sordino study {path}")
     trust_names({key: value for key, value in values.items() if key != "teacher"}, path.parent)
     trust_names(values.get("teacher"), path.parent, Path())  # a function that teaches may lie in the working folder

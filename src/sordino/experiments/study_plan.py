@@ -2,6 +2,7 @@
 
 A study is YAML that says how its runs differ from one recipe::
 
+    base: pairs.yaml                    # another study, whose keys hold where this one does not state them
     title: Mismatch of teacher and student
     out: runs/studies/mismatch
     recipe: unet/student                # a recipe that ships, or a file beside the study
@@ -28,21 +29,18 @@ What a method changes is laid over the scenario, and both over the recipe. Every
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sordino.assets import STUDIES, recipes, studies
 from sordino.errors import InputError
-from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.recipe_values import construct
+from sordino.experiments.study_file import find_study, load_study
 from sordino.experiments.study_teachers import teachers
 from sordino.files import slug
-from sordino.plugins.modules import trust_names
 from sordino.report.paper import results, tables
 from sordino.report.study_cells import StudyCell
 
@@ -131,13 +129,12 @@ def read_study(path: str | Path) -> tuple[Study, list[StudyRun]]:
     Raises:
         InputError: no such file, or errors in it, all of which the message tells.
     """
-    path = _find(path)
+    path = find_study(path)
     study = _study(path)
-    base = str(beside) if os.path.isfile(beside := path.parent / study.recipe) else study.recipe
     runs, errors = [], {}  # an error that several runs share, as in their recipe, is reported for the first
     for cell in [StudyCell(scenario, method) for scenario in study.scenarios for method in study.methods]:
         try:
-            recipe = _recipe(base, study, cell)
+            recipe = _recipe(study, cell)
         except InputError as error:
             errors.setdefault((error.found, error.expected, error.hint), str(error))
             continue
@@ -149,22 +146,10 @@ def read_study(path: str | Path) -> tuple[Study, list[StudyRun]]:
     return study, runs
 
 
-def _find(path: str | Path) -> Path:
-    """The file of a study, at the path given or among those that ship."""
-    for candidate in (Path(path), STUDIES / f"{path}.yaml"):
-        if os.path.isfile(candidate):
-            return candidate
-    hint = f"it is a recipe: sordino train {path}" if str(path) in recipes() else ""
-    raise InputError(path, "no such study", f"a YAML file, or one of {', '.join(studies())}", hint)
-
-
 def _study(path: Path) -> Study:
-    stated = parse_file(path)
-    if not {"base", "model", "train"}.isdisjoint(stated) and {"recipe", "methods"}.isdisjoint(stated):
-        raise InputError(path, "is a recipe, which trains one network", "a study", f"sordino train {path}")
+    stated = load_study(path)
     errors: list[str] = []
     tests = _tests(stated.pop("tests", None) or {}, errors)
-    trust_names(stated, path.parent)
     study = construct("", Study, stated, errors)
     for key, sections in (("scenarios", study.scenarios), ("methods", study.methods)) if study else ():
         for name, section in sections.items():
@@ -198,12 +183,12 @@ def _tests(sections: Any, errors: list[str]) -> dict[str, ScoredSet]:
     return {name: tests.get(name, ScoredSet()) for name in own or [OWN]} | tests
 
 
-def _recipe(base: str, study: Study, cell: StudyCell) -> Recipe:
+def _recipe(study: Study, cell: StudyCell) -> Recipe:
     """Read what the runs of a method in a scenario share; title and seed are those of none of them."""
     own = {"title": ", ".join(cell), "out": None, "paper": None}
     layers = [study.scenarios[cell.scenario] or {}, study.methods[cell.method] or {}, own]
     try:
-        return read(base, ["train.seed=0"], layers)
+        return read(study.recipe, ["train.seed=0"], layers)
     except InputError as error:
         raise InputError(", ".join(cell), error.found, error.expected, error.hint) from error
 

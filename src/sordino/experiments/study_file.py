@@ -1,0 +1,64 @@
+"""A study as a file: which file a name stands for, and what it takes over from the study that is its base.
+
+What a study states stands in place of the same key of its base, and is not merged with it. ``title``, ``out``, ``note``
+and ``paper`` belong to one study and are never taken over.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sordino.assets import STUDIES, recipes, studies
+from sordino.errors import InputError, did_you_mean
+from sordino.experiments.merge import is_recipe, parse_file
+from sordino.experiments.schema import OWN
+from sordino.plugins.modules import trust_names
+
+_NOT_INHERITED = {*OWN, "note"}
+
+
+def load_study(study: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read the keys of a study and of its bases.
+
+    Args:
+        study: a YAML file, or the name of a study that ships.
+        seen: the files that have led here, each by its ``base``.
+
+    Returns:
+        The keys, unchecked; ``recipe`` is a path where it names a file beside the study.
+
+    Raises:
+        InputError: no such file, a recipe, no YAML, or bases in a circle.
+    """
+    path = find_study(study, seen[-1].parent if seen else Path())
+    if path.resolve() in seen:
+        raise InputError(study, "its base leads back to itself")
+    stated = parse_file(path)
+    if is_recipe(stated):
+        raise InputError(path, "is a recipe, which trains one network", "a study", f"sordino train {path}")
+    trust_names(stated, path.parent)
+    recipe = path.parent / str(stated.get("recipe"))
+    if "recipe" in stated and os.path.isfile(recipe):
+        stated["recipe"] = str(recipe)
+    base = stated.pop("base", None)
+    if base is None:
+        return stated
+    inherited = load_study(str(base), (*seen, path.resolve()))
+    return {key: value for key, value in inherited.items() if key not in _NOT_INHERITED} | stated
+
+
+def find_study(study: str | Path, beside: Path = Path()) -> Path:
+    """The file of a study: beside the one that names it, at the path given, or among those that ship.
+
+    Raises:
+        InputError: no such file.
+    """
+    for candidate in (beside / study, Path(study), STUDIES / f"{study}.yaml"):
+        if os.path.isfile(candidate):
+            return candidate
+    hint = did_you_mean(str(study), studies(), cutoff=0.4)
+    if str(study) in recipes():
+        hint = f"it is a recipe: sordino train {study}"
+    raise InputError(study, "no such study", f"a YAML file, or one of {', '.join(studies())}", hint)
