@@ -4,7 +4,7 @@ The STFT losses of waveform networks compare magnitudes: to them an estimate and
 the mean absolute difference of the samples, is a tenth of the whole at the start. A network whose random weights happen
 to give the opposite sign may therefore keep it: it learns the magnitudes of clean speech and its PESQ rises like that
 of any other, but its waveform never agrees. Of eight seeds of MANNER-S-1.5GF two begin like that, and one of them,
-trained on real speech for 1,500 steps, still had the wrong sign (docs/results.md).
+trained on real speech for 1,500 steps, still had the wrong sign (benchmarks/results/first-studies.md).
 
 The remedy, which is from no paper, is to negate the last layer of the network, which negates the estimate and changes
 nothing else:
