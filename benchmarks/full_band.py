@@ -23,7 +23,8 @@ import soundfile as sf
 from high_band import FFT, HEADER, PAUSE_S, RATE, figures, mixtures, power
 from paired import machine
 
-from sordino.audio.sound_files import list_audio, read_mono, write
+from sordino.audio.folders import list_audio
+from sordino.audio.sound_files import read_mono, write
 from sordino.files import write_text
 from sordino.inference.enhance import enhance
 from sordino.inference.model import open_model

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import soundfile
 
-from sordino.audio.sound_files import list_audio
+from sordino.audio.folders import list_audio
 from sordino.errors import InputError
 from sordino.files import atomic
 

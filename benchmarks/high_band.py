@@ -28,7 +28,8 @@ import numpy as np
 from paired import alternate, machine
 
 from sordino import Streamer
-from sordino.audio.sound_files import list_audio, read_mono
+from sordino.audio.folders import list_audio
+from sordino.audio.sound_files import read_mono
 from sordino.files import write_text
 from sordino.inference import high_band
 from sordino.inference.engine import open_engine

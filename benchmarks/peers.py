@@ -33,6 +33,7 @@ from paired import MEGA, alternate, machine
 import sordino
 from sordino import models
 from sordino.audio import sound_files
+from sordino.audio.folders import list_audio
 from sordino.evaluation.cost import macs_per_second
 from sordino.evaluation.speed import peak_of
 from sordino.export import to_int8, to_onnx
@@ -92,7 +93,7 @@ def _sound(folder: Path | None) -> list[np.ndarray]:
     if folder is None:
         signals = speech_signals(rate)[-1:]
     else:
-        signals = [sound_files.read_mono(path, rate) for path in islice(sound_files.list_audio(folder), FILES)]
+        signals = [sound_files.read_mono(path, rate) for path in islice(list_audio(folder), FILES)]
     # All of one length, as a compiled network is compiled anew for another.
     return [np.resize(signal, round(SECONDS * rate)) for signal in signals]
 

@@ -15,7 +15,8 @@ import yaml
 
 from helpers.corpora import write_pair
 from helpers.noise import hiss
-from sordino.audio.sound_files import info, list_audio, read, resample, write
+from sordino.audio.folders import list_audio
+from sordino.audio.sound_files import info, read, resample, write
 from sordino.cli.main import main
 from sordino.data import manifest, sources
 from sordino.data.manifest import Entry

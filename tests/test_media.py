@@ -10,7 +10,8 @@ import pytest
 
 from helpers.noise import tone
 from helpers.videos import record
-from sordino.audio.sound_files import info, list_audio, read
+from sordino.audio.folders import list_audio
+from sordino.audio.sound_files import info, read
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.inference.files import enhance_file

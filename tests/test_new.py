@@ -11,6 +11,7 @@ import soundfile
 import yaml
 
 from sordino.assets import DEFAULT_STUDENT
+from sordino.audio.folders import list_audio
 from sordino.cli.main import main
 from sordino.data.tools.survey import survey
 from sordino.errors import InputError
@@ -127,6 +128,18 @@ def test_too_little_is_named(here: Path, folders: tuple[str, ...], reason: str) 
         record(here / "mine" / folder, 0 if "empty" in folder else 3)
     with pytest.raises(InputError, match=reason):
         draft(survey("mine"))
+
+
+@pytest.mark.parametrize("below", ["", "/clean"])
+def test_copies_that_are_not_made_yet_are_named_with_the_command_that_makes_them(here: Path, below: str) -> None:
+    with pytest.raises(InputError, match=r"there is no such folder; check the path$"):
+        list_audio(f"my calls-16k{below}")
+    record(here / "my calls", 1)
+    with pytest.raises(InputError, match=r"no such folder; sordino data prepare 'my calls' 'my calls-16k' makes it$"):
+        list_audio(f"my calls-16k{below}")
+    record(here / "my calls-16k", 1)
+    with pytest.raises(InputError, match=r"there is no such folder; check the path$"):
+        list_audio("my calls-16k/noise")
 
 
 def test_a_student_that_does_not_ship_and_a_corpus_with_recipes_are_named(here: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from helpers.noise import hiss
+from sordino.audio.folders import list_audio
 from sordino.audio.mix import rms_db
-from sordino.audio.sound_files import info, list_audio, read_mono, write
+from sordino.audio.sound_files import info, read_mono, write
 from sordino.cli.main import main
 from sordino.data import sources
 from sordino.data.base import Source

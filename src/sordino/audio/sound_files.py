@@ -8,7 +8,6 @@ atomically. Torch-free.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from sordino.audio.blocks import READABLE, SUFFIXES, blocks_of, check_finite, open_sound
+from sordino.audio.blocks import READABLE, blocks_of, check_finite, open_sound
 from sordino.audio.encoding import FLOATS, encoder, subtype_for
 from sordino.audio.headers import ForwardFile
 from sordino.audio.mix import QUIET_DB, rms_db
@@ -181,27 +180,6 @@ def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
     flat = audio.reshape(-1, audio.shape[-1])
     resampled = soxr.resample(np.ascontiguousarray(flat.T), rate_in, rate_out, quality="HQ").T
     return np.ascontiguousarray(resampled).reshape(*audio.shape[:-1], -1)
-
-
-def list_audio(folder: str | Path) -> list[Path]:
-    """List the sound files in ``folder`` and its subfolders, linked ones too, sorted, without hidden files.
-
-    Raises:
-        InputError: there is no such folder.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(folder, "there is no such folder", hint="check the path")
-    recordings, seen = [], set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        place = os.path.realpath(root)
-        if place in seen:  # a link to a folder above would go on for ever
-            folders.clear()
-            continue
-        seen.add(place)
-        paths = (Path(root, name) for name in names if not name.startswith("."))
-        recordings += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
-    return sorted(recordings)
 
 
 def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | None) -> np.ndarray:

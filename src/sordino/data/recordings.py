@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from sordino.audio.folders import list_audio
 from sordino.audio.mix import fit_noise
-from sordino.audio.sound_files import info, list_audio, read, read_compact, read_segment
+from sordino.audio.sound_files import info, read, read_compact, read_segment
 from sordino.data.manifest import files
 from sordino.errors import InputError
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from sordino.audio.alignment import describe_reference
+from sordino.audio.folders import list_audio
 from sordino.audio.pcm import check_shape
-from sordino.audio.sound_files import list_audio, read_mono
+from sordino.audio.sound_files import read_mono
 from sordino.data.base import LazySequence, Source
 from sordino.data.recordings import is_synthetic, pair_files, speaker_of
 from sordino.distributed import rank

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sordino.audio.sound_files import list_audio
+from sordino.audio.folders import list_audio
 from sordino.data.mixing import noise_of
 from sordino.data.recordings import recording_of
 from sordino.errors import InputError

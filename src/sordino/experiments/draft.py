@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sordino.assets import DEFAULT_STUDENT, students
+from sordino.audio.folders import PREPARED
 from sordino.data.tools.survey import Survey
 from sordino.errors import InputError
 from sordino.experiments.teacher_section import of_word
@@ -72,7 +73,7 @@ def draft(surveyed: Survey, student: str | None = None, teacher: str | None = No
 
 def prepared(root: Path, surveyed: Survey) -> Path:
     """Return the folder that a recipe reads: ``root``, or that of its copies at the networks' rate."""
-    return root if surveyed.rates() <= {RATE} else root.with_name(f"{root.name}-{RATE // 1000}k")
+    return root if surveyed.rates() <= {RATE} else root.with_name(root.name + PREPARED)
 
 
 def _model(student: str) -> dict[str, Any]:

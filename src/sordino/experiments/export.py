@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from sordino import models
 from sordino.audio import sound_files
+from sordino.audio.folders import list_audio
 from sordino.evaluation.evaluate import evaluate
 from sordino.experiments import run as recipes
 from sordino.export import Quantised, to_int8
@@ -42,7 +43,7 @@ def export_int8(
         status: called with a line for each attempt.
     """
     rate = models.load(checkpoint).sample_rate
-    sound = islice(sound_files.list_audio(Path(calibrate or data[0])), CALIBRATION_FILES)
+    sound = islice(list_audio(Path(calibrate or data[0])), CALIBRATION_FILES)
     signals = [sound_files.read_mono(path, rate)[: round(CALIBRATION_S * rate)] for path in sound]
 
     def judge(run: Run) -> dict[str, float]:

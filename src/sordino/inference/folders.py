@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from sordino.audio import sound_files
+from sordino.audio.folders import list_audio
 from sordino.errors import InputError
 from sordino.inference.blend import USUAL, Blend
 from sordino.inference.files import enhance_file, writable_name
@@ -25,7 +25,7 @@ def recordings_of(source: Path, target: Path) -> list[Path]:
     output = target.resolve()
     if output in (source.resolve(), *source.resolve().parents):
         raise InputError(target, "holds the recordings themselves, which could be lost", hint="choose another output")
-    return [path for path in sound_files.list_audio(source) if output not in path.resolve().parents]
+    return [path for path in list_audio(source) if output not in path.resolve().parents]
 
 
 class _Stopped(Exception):

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sordino.audio.folders import demand_folder
 from sordino.data.archive import SHARD_NAME, Archive, ArchivedRecordings, open_archive
 from sordino.data.augmentation import Augmentation, augmentation
 from sordino.data.base import Damaged, Segments
@@ -113,8 +114,7 @@ class Shards:
 
     def _paths(self, split: Split) -> list[Path]:
         """Return the paths of all shards of a split, present or not: every name states how many there are."""
-        if not self.root.is_dir():
-            raise InputError(self.root, "there is no such folder", hint="check the path")
+        demand_folder(self.root)
         counts = set()
         for path in self.root.iterdir():
             match = SHARD_NAME.fullmatch(path.name)

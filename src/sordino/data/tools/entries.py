@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sordino.audio.sound_files import list_audio
+from sordino.audio.folders import list_audio
 from sordino.data.recordings import NO_RATIO, pair_key, speaker_of
 from sordino.data.tools.layouts import Part
 

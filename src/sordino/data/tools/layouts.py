@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sordino.audio.sound_files import list_audio
+from sordino.audio.folders import demand_folder, list_audio
 from sordino.errors import InputError
 
 Kind = Literal["valentini", "dns", "pairs", "mix", "noisy"]
@@ -49,8 +49,7 @@ def detect(root: str | Path) -> Layout:
         InputError: the folder is missing, or has none of these layouts.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise InputError(root, "there is no such folder", hint="check the path")
+    demand_folder(root)
     sets = ("trainset_28spk", "trainset_56spk", "testset")
     present = [name for name in sets if any((root / f"{side}_{name}_wav").is_dir() for side in ("noisy", "clean"))]
     if present:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sordino.audio.folders import list_audio
 from sordino.audio.pcm import check_shape
-from sordino.audio.sound_files import info, list_audio, read, write
+from sordino.audio.sound_files import info, read, write
 from sordino.data.base import Damaged
 from sordino.data.tools.entries import entries_of
 from sordino.data.tools.layouts import detect

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sordino.audio.folders import list_audio
 from sordino.audio.mix import QUIET_DB, rms_db, within_scale
-from sordino.audio.sound_files import list_audio, write
+from sordino.audio.sound_files import write
 from sordino.data.base import Damaged, Segments, Source, epoch_order
 from sordino.data.recordings import SYNTHETIC_MARK
 from sordino.data.sources.synthetic import NOTE

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sordino.audio.sound_files import info, list_audio
+from sordino.audio.folders import list_audio
+from sordino.audio.sound_files import info
 from sordino.data.recordings import recording_of, speaker_of
 from sordino.data.tools.layouts import Layout, detect
 from sordino.errors import InputError
