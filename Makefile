@@ -5,7 +5,7 @@
 #               for a GPU, crowds of uploads, and the wheel
 # make check    linters and types
 # make docs     the documentation as a site in build/site; any warning is an error
-# make results  every result from the corpus in data/corpus, in hours; what is done stays done. On synthetic data, in
+# make results  every result from the corpus in data/corpus, in days; what is done stays done. On synthetic data, in
 #               a minute or two: make results LIST=benchmarks/tiny/results.yaml
 # make gpu-pack code and the corpus in data/corpus in one file of less than 64 MiB, for a GPU machine (docs/scale.md)
 

@@ -31,7 +31,7 @@ def new(given: Namespace) -> Answer:
         surveyed = survey(given.folder, show)
     recipe = draft(surveyed, given.student, given.teacher)
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-    write_text(out, f"# {ROADS[surveyed.layout.kind]}. docs/settings.md explains every line.\n{text}")
+    write_text(out, f"# {ROADS[surveyed.layout.kind]}. docs/recipe.md explains every section.\n{text}")
     lines = [f"{given.folder}: {ROADS[surveyed.layout.kind]}", _folders(surveyed), *_advice(surveyed)]
     lines += [f"\n{out} is written. Next:", *(f"  {command}" for command in commands(surveyed, out, recipe))]
     return {"recipe": str(out), "kind": surveyed.layout.kind, "values": recipe}, "\n".join(lines)
