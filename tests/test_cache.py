@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,25 @@ def test_a_function_that_answers_otherwise_is_found_out(tmp_path: Path) -> None:
     kept(tmp_path, times(0.5), method, batch=batch, verify=True)
     with pytest.raises(InputError, match="no longer those that were stored"):
         kept(tmp_path, times(0.6), method, batch=batch, verify=True)
+
+
+def test_the_first_answer_is_judged_with_the_clean_speech_that_training_has(tmp_path: Path) -> None:
+    batch, method, judged = batch_of(), METHODS["output"](), []
+
+    class Judge:
+        name, sample_rate, taps = "the best of two", 16000, {}
+
+        def to(self, device: torch.device) -> Judge:
+            return self
+
+        def __call__(self, one: Batch, taps: Iterable[str] = ()) -> View:
+            judged.append(None if one.clean is None else one.clean.clone())
+            return View(one.noisy / 2)
+
+    kept(tmp_path, Judge(), method, batch=batch, verify=True)(batch)
+    kept(tmp_path, Judge(), method, batch=batch, verify=True)
+    assert len(judged) == 3  # the first item, the whole batch, and in the second run the first item again
+    assert all(one is not None and torch.equal(one[0], batch.clean[0]) for one in judged)
 
 
 def test_a_damaged_answer_is_reported(tmp_path: Path) -> None:

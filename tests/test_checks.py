@@ -110,6 +110,19 @@ def test_a_batch_that_holds_no_reference_by_chance_passes() -> None:
     assert set(check(objective, student, half, "some")) == {"loss/l1", "kd/dispatch", "kd/output"}
 
 
+def test_a_first_batch_with_nothing_to_learn_from_passes() -> None:
+    student, objective = objective_of()
+    silence = torch.zeros(2, 4000)
+    assert check(objective, student, Batch(silence, silence, torch.full((2,), 4000), ("a", "b")))["kd/output"] == 0
+    student, teacher = pair()
+    batch = batch_of()
+    teacher.network.forward = lambda noisy: 100 * noisy  # type: ignore[method-assign]
+    for name in ("bounded", "dispatch"):
+        objective = Objective({"l1": L1()}, {name: METHODS[name]()}, student, teacher)
+        objective.prepare(student, batch)
+        assert check(objective, student, batch)[f"kd/{name}"] == 0
+
+
 def test_recordings_that_nothing_learns_from_are_refused() -> None:
     student, _ = pair()
     with pytest.raises(InputError, match="unlabelled: recordings that nothing learns from"):

@@ -23,6 +23,7 @@ from sordino.experiments.recipe import read
 from sordino.losses import L1, LOSSES
 from sordino.training import Balance, Objective, Ramp, Stage, Weight, read_log
 from sordino.training.checks import check
+from sordino.training.log import RunningMeans
 from sordino.training.stages import optimizer_range, stage_index, stage_ranges
 from sordino.types import Batch, Terms
 
@@ -129,6 +130,42 @@ def test_what_does_not_compare_two_gradients_does_not_count_for_balance() -> Non
     objective(student, batch, 0)  # where the loss still weighs 0
     objective(student, batch, 10)
     assert objective.weighting.at(10)["kd/output"] == pytest.approx(weight, rel=1e-5)
+
+
+def test_a_ratio_against_another_supervised_loss_is_measured_anew() -> None:
+    stages: list[dict[str, Weight]] = [{}, {"kd/output": Balance(0.5)}, {"loss/l1": 0.01}, {"loss/l1": 0.0}]
+    student, objective = objective_of(
+        weights={"kd/output": Balance(0.5)}, stages=[*stages[:3], {**stages[3], "kd/output": 1.0}]
+    )
+    batch, weighting, starts = batch_of(), objective.weighting, [0, 10, 20, 30]
+    weighting.enter(0, starts)
+    objective(student, batch, 9)
+    weight = weighting.at(9)["kd/output"]
+    weighting.enter(1, starts)  # the same loss with the same weight: the ratio still counts
+    assert weighting.at(10)["kd/output"] == weight
+    weighting.enter(2, starts)
+    assert weighting.at(20)["kd/output"] == 0
+    objective(student, batch, 20)
+    assert weighting.at(20)["kd/output"] == pytest.approx(0.01 * weight, rel=1e-4)
+    assert weighting.pulls(20) == {"pull/kd/output": pytest.approx(0.5)}
+    weighting.enter(3, starts)  # no loss any more
+    assert weighting.pulls(30) == {}
+
+
+def test_terms_without_a_reference_are_no_part_of_the_logged_means() -> None:
+    student, objective = objective_of()
+    batch = batch_of()
+    assert objective.meaningful(["loss/l1", "kd/output"], batch) == ["loss/l1", "kd/output"]
+    without = Batch(batch.noisy, torch.zeros_like(batch.noisy), batch.lengths, batch.ids, torch.tensor([False, False]))
+    _, terms = objective(student, without)
+    assert terms["loss/l1"] == 0
+    assert objective.meaningful(terms, without) == ["kd/output"]
+    running = RunningMeans()
+    running.add({"loss/l1": 1.0, "total": 3.0})
+    running.add({"total": 5.0})
+    assert RunningMeans(running.sums, running.counts).take() == {"loss/l1": 1.0, "total": 4.0}
+    assert running.take() == {"loss/l1": 1.0, "total": 4.0}
+    assert running.take() == {}
 
 
 def test_a_method_without_a_loss_beside_it_has_no_pull() -> None:

@@ -35,6 +35,7 @@ from sordino.losses import LOSSES
 from sordino.plugins.catalogue import function
 from sordino.plugins.import_string import is_name
 from sordino.training import Objective, read_log
+from sordino.types import Batch
 
 RATE = 16000
 HERE = __name__
@@ -246,6 +247,20 @@ def test_the_function_computes_as_it_would_anywhere_else() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         ExternalTeacher(run, "theirs", RATE)(batch_of(4000))
     assert seen == [(False, False)] * 2
+
+
+def test_a_batch_of_any_size_is_asked_for_in_parts() -> None:
+    seen = []
+
+    def run(noisy: np.ndarray) -> np.ndarray:
+        seen.append(noisy.shape)
+        return sordino.enhance(noisy, RATE, halve, high_band="drop")
+
+    noisy = 0.1 * torch.randn(130, 400)
+    batch = Batch(noisy, None, torch.full((130,), 400), tuple(map(str, range(130))))
+    view = ExternalTeacher(run, "theirs", RATE, batches=True)(batch)
+    assert seen == [(64, 400), (64, 400), (2, 400)]
+    torch.testing.assert_close(view.wave, noisy / 2, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(

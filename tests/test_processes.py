@@ -34,6 +34,7 @@ from sordino.experiments import run
 from sordino.losses import L1
 from sordino.training import Balance, Objective, Settings, read_log
 from sordino.training.collectives import mean
+from sordino.training.divergence import Diverged
 from sordino.training.fabric import open_fabric, wrap
 from sordino.training.state import STATE
 from sordino.types import Batch
@@ -41,6 +42,24 @@ from sordino.types import Batch
 RANKS = 2
 ACROSS = {"similarity": {"axes": ["batch", "frame_batch"]}, "rkd": {"among": "items"}, "pkt": {"among": "items"}}
 """Arguments by which methods compare items, where that is a matter of choice."""
+
+
+# A loss that is not finite
+
+
+def diverge(rank: int) -> None:
+    """A batch whose clean speech is not a number in the second process alone ends both in the same way."""
+    fabric = open_fabric(Settings(accelerator="cpu", threads=1), unused=True)
+    student = models.create("unet", width=4, depth=2, groups=1)
+    noisy = torch.ones(1, 1600)
+    batch = Batch(noisy, noisy / (float("nan") if rank else 2), torch.full((1,), 1600), (f"item {rank}",))
+    learner = wrap(fabric, student, Objective({"l1": L1()}, {}, student), Settings())
+    with pytest.raises(Diverged, match="nan on the batch item 1" if rank else "not finite in another process"):
+        learner(lambda: batch, 0)
+
+
+def test_all_processes_stop_where_one_diverges() -> None:
+    finish(begin(diverge))
 
 
 # Gradients

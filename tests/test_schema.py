@@ -22,6 +22,7 @@ from sordino.distill import teachers
 from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.experiments.build import build_network
+from sordino.experiments.merge import merge
 from sordino.experiments.recipe import RECIPE, Recipe, read, same_recipe
 from sordino.experiments.schema import Component, Pretrained, TeacherSection
 from sordino.experiments.signatures import catalogue, inspected, signature
@@ -176,6 +177,19 @@ def test_recipe_says_only_how_it_differs_from_its_base(tmp_path: Path) -> None:
         "model": {"name": "manner-s", "hidden": 12, "depth": 2},
         "train": {"epochs": 5, "batch_size": 2, "max_lr": 1e-4},
     }
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"balance": 0.5, "every": 10}, {"ramp": "linear", "steps": 7}),
+        ({"ramp": "cosine", "steps": 7}, {"balance": 2.0}),
+    ],
+)
+def test_a_weight_of_another_kind_keeps_nothing_of_the_base_s(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert merge({"weights": {"kd/at": before}}, {"weights": {"kd/at": after}}) == {"weights": {"kd/at": after}}
+    same = merge({"weights": {"kd/at": before}}, {"weights": {"kd/at": {next(iter(before)): 0.7}}})
+    assert same == {"weights": {"kd/at": {**before, next(iter(before)): 0.7}}}
 
 
 def test_base_may_be_a_recipe_that_ships() -> None:

@@ -498,6 +498,20 @@ def test_progress_counts_the_steps_of_runs_of_unequal_length(tmp_path: Path) -> 
     assert [done for done, _, _ in reports] == sorted(done for done, _, _ in reports)
 
 
+def test_a_teacher_whose_file_changed_is_scored_anew(tmp_path: Path) -> None:
+    path = write(tmp_path, seeds=[3], methods={"none": {}}, metrics=["si_sdr_db"])
+    scored = []
+    for width in (6, 8):
+        torch.manual_seed(width)
+        models.save(models.create("unet", width=width, depth=2, groups=1), tmp_path / "teacher" / "best.safetensors")
+        found, _ = study.run(path)
+        scored.append(found[OWN][1].spreads["si_sdr_db"].mean)
+    fresh = run.evaluate(
+        tmp_path / "teacher" / "best.safetensors", recipe=read_study(path)[1][0].recipe, metrics=("si_sdr_db",)
+    )
+    assert scored[0] != scored[1] == fresh.means()["si_sdr_db"]
+
+
 def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"seeds": [3], "methods": {"none": {}}, "metrics": ["si_sdr_db", "stoi"]}
     study.run(write(tmp_path, **changes))

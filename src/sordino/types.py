@@ -53,6 +53,13 @@ class Batch:
             return self.lengths.new_zeros(0)
         return None if self.has_clean is None else self.has_clean.nonzero().squeeze(1)
 
+    @property
+    def first(self) -> Batch:
+        """The first item alone, with its reference if it has one."""
+        clean = None if self.clean is None else self.clean[:1]
+        has_clean = None if self.has_clean is None else self.has_clean[:1]
+        return Batch(self.noisy[:1], clean, self.lengths[:1], self.ids[:1], has_clean)
+
     def part(self, rows: Tensor) -> Batch:
         """Return the items with the indices ``rows``, all of which have a clean reference."""
         ids = tuple(self.ids[int(row)] for row in rows) if self.ids else ()

@@ -34,6 +34,7 @@ class Method(nn.Module):
         across_items: whether the loss compares the items of a batch with each other, so that it is no mean over them.
             Such a method gets the items of all training processes, in a batch without ids and references.
         zero_when_equal: whether the loss is 0 when both Views are the same.
+        may_be_zero: whether the loss of a batch is 0 where the student has nothing to learn from its teacher.
         student_taps, teacher_taps: the taps to observe; set by ``connect``.
         student_places, teacher_places: the declarations of these taps, for ``sordino.distill.layers.positions``; set by
             ``read``.
@@ -45,6 +46,7 @@ class Method(nn.Module):
 
     needs_clean: ClassVar[bool] = False
     zero_when_equal: ClassVar[bool] = True
+    may_be_zero: ClassVar[bool] = False
     across_items: bool = False
 
     def __init__(self) -> None:

@@ -27,6 +27,9 @@ KEY = re.compile(r"(?<=\.)[^:]+:[^.]+|[^.]+")
 """One key of ``distill.package.module:Class.power``, which has three."""
 
 
+WEIGHTS = ("balance", "ramp")
+"""The key by which a weight is known for one that is measured, or one that moves."""
+
 LARGEST, MOST = 1 << 20, 100_000
 """Bytes of a recipe or a study, and values in it, those that stand for others counted as often as they are read."""
 
@@ -199,6 +202,6 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str
 
 
 def _extends(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-    """Whether ``changes`` have the same constructor, and the same kind of teacher, as the section that they change."""
-    kinds = [kind for kind in TEACHERS if changes.get(kind) is not None]
+    """Whether ``changes`` have the same constructor, and the same kind of teacher or weight, as what they change."""
+    kinds = [kind for kind in (*TEACHERS, *WEIGHTS) if changes.get(kind) is not None]
     return changes.get("name") in (None, base.get("name")) and all(base.get(kind) is not None for kind in kinds)

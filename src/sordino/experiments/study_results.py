@@ -99,18 +99,26 @@ def _score(
     study: Study, name: str, model: str | Path | ModelSource, recipe: Recipe, folder: Path, progress: Progress | None
 ) -> Scores:
     """The scores of a model on the test set called ``name``, measured if ``folder`` lacks them."""
+    path = folder / _file(study, name)
     known = scored(study, name, folder)
-    if known is not None:
+    if known is not None and not (isinstance(model, ModelSource) and _newer(model, path)):
         return known
     test = study.tests[name]
     if test.noisy is None or test.clean is None:
         scores = run.evaluate(model, recipe=recipe, metrics=study.metrics, progress=progress)
     else:
         scores = run.evaluate(model, (test.noisy, test.clean), metrics=study.metrics, progress=progress)
-    path = folder / _file(study, name)
     scores.to_json(path)
     scores.to_csv(path.with_suffix(".csv"))
     return scores
+
+
+def _newer(model: ModelSource, scores: Path) -> bool:
+    """Whether the file of a teacher was written after its scores; those that ship never change."""
+    files = [] if model.kind == "shipped" or model.path is None else [model.path]
+    if model.kind == "mean":
+        return any(_newer(member, scores) for member in model.value)
+    return any(file.is_file() and file.stat().st_mtime > scores.stat().st_mtime for file in files)
 
 
 def _file(study: Study, name: str) -> str:

@@ -103,8 +103,8 @@ def _check_term(objective: Objective, student: Enhancer, batch: Batch, name: str
     term = objective.terms(twin, batch, losses, methods)[name]
     if not torch.isfinite(term):
         raise InputError(name, f"{term.item()} on the first batch", "a finite loss")
-    if name.startswith("loss/") and batch.clean is not None and is_silent(batch.clean).all():
-        return term.item()  # a batch of noise alone, by chance, has no gradient in some losses
+    if _is_silent(name, batch) or (term == 0 and any(method.may_be_zero for method in methods.values())):
+        return term.item()  # by chance, this batch has nothing to learn from
     if term == 0:  # below 0 is right for a likelihood
         raise InputError(name, "0 on the first batch", "another value: as it is, it has nothing to teach")
     if term.requires_grad:
@@ -119,6 +119,12 @@ def _check_term(objective: Objective, student: Enhancer, batch: Batch, name: str
     if teacher is not None and any(one.grad is not None for one in teacher.network.parameters()):
         raise InputError(name, "its gradient reaches the teacher", "a teacher that does not learn")
     return term.item()
+
+
+def _is_silent(name: str, batch: Batch) -> bool:
+    """Whether all that a term compares with is silent: clean speech, or what the networks are given."""
+    sound = batch.clean if name.startswith("loss/") else batch.noisy
+    return sound is not None and bool(is_silent(sound).all())
 
 
 def _teacher_network(objective: Objective) -> Teacher | None:

@@ -43,6 +43,30 @@ def _record(where: str, line: str) -> dict[str, Any]:
     return record
 
 
+class RunningMeans:
+    """Means of values over several steps, each over the steps that have it: terms come and go with stages and batches.
+
+    Args:
+        sums: value by value, of the steps so far.
+        counts: the number of steps that had each value.
+    """
+
+    def __init__(self, sums: Mapping[str, float] | None = None, counts: Mapping[str, int] | None = None) -> None:
+        self.sums, self.counts = dict(sums or {}), dict(counts or {})
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Add the values of one step."""
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """Return the means, and begin anew."""
+        means = {name: total / self.counts[name] for name, total in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means
+
+
 class Log:
     """Appends records to ``log.jsonl`` and to the records of trackers.
 

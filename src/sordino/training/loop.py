@@ -25,7 +25,7 @@ from sordino.training.divergence import GOOD, back_to_good, keep_good
 from sordino.training.fabric import open_fabric, wrap
 from sordino.training.interrupt import Interruptible
 from sordino.training.judge import Judge, Validation
-from sordino.training.log import Log
+from sordino.training.log import Log, RunningMeans
 from sordino.training.objective import Objective
 from sordino.training.outcome import Outcome
 from sordino.training.polarity import PolarityWatch, fix_polarity
@@ -85,7 +85,7 @@ class Trainer:
         self.steps = settings.steps if settings.steps is not None else settings.epochs * per_epoch
         plan = stage_ranges(stages, self.steps, per_epoch)
         self.step, self.seconds = 0, 0.0
-        self.sums: dict[str, float] = {}
+        self.running = RunningMeans()
         self._prepare_networks()
         self.model = wrap(self.fabric, student, objective, settings)
         self.updater = Updater(self.fabric, student, objective, settings, plan)
@@ -196,15 +196,12 @@ class Trainer:
         """Add ``values`` to the running sums; log their means when a record is due."""
         if self.updater.stepper.skipped_in_a_row:
             log.write(self.step, {"refused": self.updater.stepper.skipped})
-        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in values.items()}
+        self.running.add(values)
         if self._due(self.settings.log_every):
-            count = (self.step - 1) % self.settings.log_every + 1
-            means = {name: total / count for name, total in self.sums.items()}
             pulls = self.objective.weighting.pulls(self.step - 1)
             rate, seconds = self.updater.learning_rate, round(self.seconds, 1)
-            log.write(self.step, {**means, **pulls, "lr": rate, "seconds": seconds})
+            log.write(self.step, {**self.running.take(), **pulls, "lr": rate, "seconds": seconds})
             log.draw(self.step, self.objective.active)
-            self.sums = {}
 
     def _unvalidated(self) -> bool:
         """Whether a validation is due that has not been done."""
@@ -229,7 +226,8 @@ class Trainer:
             "precision": self.fabric.strategy.precision.state_dict(),
             "seconds": self.seconds,
             "judge": self.judge.state_dict(),
-            "sums": self.sums,
+            "sums": self.running.sums,
+            "counts": self.running.counts,
             "student": self.student.state_dict(),
             "objective": self.objective.state_dict(),
             "random": torch.get_rng_state(),
@@ -239,7 +237,10 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         same_data(state, len(self.segments))
-        self.step, self.seconds, self.sums = state["step"], state["seconds"], state["sums"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        # A state without counts is that of an earlier version, which counted all steps for every term.
+        counts = state.get("counts", dict.fromkeys(state["sums"], self.step % self.settings.log_every))
+        self.running = RunningMeans(state["sums"], counts)
         self.validation.last, self.validation.fallen = state["validated"], state.get("fallen", False)
         self.judge.load_state_dict(state["judge"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])

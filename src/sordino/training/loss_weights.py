@@ -53,6 +53,22 @@ class Weighting(nn.Module):
             measured |= {name for name, weight in stage.items() if isinstance(weight, Balance)}
         self.gauge = Gauge(sorted(measured))
 
+    def enter(self, stage: int, starts: Sequence[int]) -> None:
+        """Make a stage the current one, and forget ratios that were measured against another supervised loss.
+
+        Args:
+            stage: its index.
+            starts: the first step of every stage.
+        """
+        self.stage = first = stage
+        while first and self._supervised(first - 1) == self._supervised(stage):
+            first -= 1
+        self.gauge.since = starts[first]
+
+    def _supervised(self, stage: int) -> dict[str, Weight]:
+        """The terms of a stage against which the others are measured, with their weights."""
+        return {name: self.stages[stage][name] for name in self._reference(stage)}
+
     @property
     def used(self) -> list[str]:
         """The terms that some stage needs, in the order in which the stages name them."""
@@ -72,8 +88,10 @@ class Weighting(nn.Module):
 
         These are the losses that are not balanced; in a stage without any, the methods that are not.
         """
-        stage = self.stages[self.stage]
-        own = [name for name in self.active if not isinstance(stage[name], Balance)]
+        return self._reference(self.stage)
+
+    def _reference(self, stage: int) -> list[str]:
+        own = [name for name, weight in self.stages[stage].items() if weight != 0 and not isinstance(weight, Balance)]
         return [name for name in own if name.startswith("loss/")] or own
 
     def at(self, step: int) -> dict[str, float]:

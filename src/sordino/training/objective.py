@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sordino.distill.base import Method
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, observe, unwrap
 from sordino.errors import InputError
-from sordino.training.collectives import gathered_batch, gathered_view, share
+from sordino.training.collectives import gathered_batch, gathered_view, mean, share
 from sordino.training.divergence import Diverged
 from sordino.training.loss_weights import Weighting
 from sordino.training.term_weights import Weight
@@ -137,16 +137,24 @@ class Objective(nn.Module):
         """
         losses = {name: loss for name, loss in self.losses.items() if f"loss/{name}" in self.weighting.active}
         terms = self.terms(student, batch, losses, self.active)
-        for name, term in terms.items():
-            if not torch.isfinite(term):
-                found = f"{term.item()} on the batch {', '.join(batch.ids)}"
-                hint = "lower train.max_lr, set train.grad_clip, or check these recordings"
-                raise Diverged(name, found, "a finite loss", hint)
+        _check_finite(terms, batch)
         if torch.is_grad_enabled():
             trained = [one for one in unwrap(student).parameters() if one.requires_grad]
             self.weighting.measure(terms, trained, step)
         weights = self.weighting.at(step)
         return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
+
+    def meaningful(self, terms: Iterable[str], batch: Batch) -> list[str]:
+        """Return the terms that some item of a batch has a part in; those that need clean speech may have none."""
+        rows = batch.labelled
+        references = batch.noisy.new_tensor(len(batch.lengths) if rows is None else len(rows))
+        if mean(references):
+            return list(terms)
+        return [name for name in terms if not self._needs_clean(name)]
+
+    def _needs_clean(self, term: str) -> bool:
+        kind, _, name = term.partition("/")
+        return kind == "loss" or self.methods[name].needs_clean
 
     def terms(
         self, student: nn.Module, batch: Batch, losses: Mapping[str, nn.Module], methods: Mapping[str, Method]
@@ -192,6 +200,19 @@ class Objective(nn.Module):
                 term = 0 * view.wave.sum()
             terms[f"kd/{name}"] = labelled * term if method.needs_clean else term
         return terms
+
+
+def _check_finite(terms: Terms, batch: Batch) -> None:
+    """Refuse terms that are not finite in one process, in all of them: the first one mends the folder of the run."""
+    finite = mean(torch.stack([torch.isfinite(term) for term in terms.values()]).float())
+    for name, share_finite in zip(terms, finite.tolist(), strict=True):
+        if share_finite < 1:
+            value = terms[name]
+            found = f"{value.item()} on the batch {', '.join(batch.ids)}"
+            if torch.isfinite(value):
+                found = "not finite in another process"
+            hint = "lower train.max_lr, set train.grad_clip, or check these recordings"
+            raise Diverged(name, found, "a finite loss", hint)
 
 
 def _unique(taps: Iterable[Iterable[str]]) -> list[str]:

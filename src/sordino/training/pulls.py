@@ -29,11 +29,15 @@ class Gauge(nn.Module):
 
     Args:
         terms: names of the terms to measure, sorted.
+
+    Attributes:
+        since: the first step with the supervised loss of now; ratios that were measured before it do not count.
     """
 
     def __init__(self, terms: Sequence[str]) -> None:
         super().__init__()
         self.terms = list(terms)
+        self.since = 0
         self.register_buffer("logs", torch.zeros(2, len(self.terms), dtype=torch.float64))
         self.register_buffer("counts", torch.zeros(len(self.terms), dtype=torch.int64))
         self.register_buffer("steps", torch.zeros(len(self.terms), dtype=torch.int64))
@@ -52,19 +56,23 @@ class Gauge(nn.Module):
         """
         index = self.terms.index(term)
         count = int(self.counts[index].item())
-        return count == 0 or step - self.steps[index].item() >= min(every, count)
+        return not self._known(index) or step - self.steps[index].item() >= min(every, count)
+
+    def _known(self, index: int) -> bool:
+        """Whether the ratio of a term was measured against what is the supervised loss now."""
+        return bool(self.counts[index] and self.steps[index] >= self.since)
 
     def smooth(self, term: str) -> float | None:
-        """Return the ratio of the term, smoothed over measurements; None before the first."""
+        """Return the ratio of the term, smoothed over measurements; None before the first that counts."""
         return self._ratio(0, term)
 
     def last(self, term: str) -> float | None:
-        """Return the last measured ratio of the term; None before the first, or for a term that is not measured."""
+        """Return the last ratio of the term; None before the first that counts, or for a term that is not measured."""
         return self._ratio(1, term) if term in self.terms else None
 
     def _ratio(self, row: int, term: str) -> float | None:
         index = self.terms.index(term)
-        return math.exp(self.logs[row, index].item()) if self.counts[index] else None
+        return math.exp(self.logs[row, index].item()) if self._known(index) else None
 
     def measure(self, terms: Terms, task: Tensor, parameters: Sequence[nn.Parameter], step: int) -> None:
         """Measure ``terms`` against ``task``, the weighted sum of the supervised losses, at ``step``.
@@ -85,6 +93,8 @@ class Gauge(nn.Module):
             if not (0 < length < math.inf and 0 < task_length < math.inf):
                 continue
             log = math.log(length / task_length)
+            if not self._known(index):
+                self.counts[index] = 0
             share = 1 - SMOOTHING if self.counts[index] else 1.0
             self.logs[0, index] += share * (log - self.logs[0, index])
             self.logs[1, index] = log

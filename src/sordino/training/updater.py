@@ -48,7 +48,7 @@ class Updater:
 
     def enter(self, step: int) -> None:
         """Make the stage of ``step`` the current one; one that resets gets a new optimiser and schedule."""
-        self.objective.weighting.stage = stage_index(self.plan, step)
+        self.objective.weighting.enter(stage_index(self.plan, step), [stage.start for stage in self.plan])
         steps = optimizer_range(self.plan, step)
         if steps != self._range:
             self._range = steps
@@ -59,14 +59,17 @@ class Updater:
     def train_step(self, model: nn.Module, batch: Batch, step: int) -> dict[str, float]:
         """Take one step; return its terms, as means over all processes, and the weights that change from step to step.
 
+        Terms that need clean speech are left out where no item of the step has any.
+
         The batch goes in as a function: see ``sordino.training.fabric.Learner``.
         """
         self.optimizer.zero_grad()
         total, terms = model(lambda: batch, step)
         self.fabric.backward(total)
         self.update(model)
-        values = mean(torch.stack([total, *terms.values()])).tolist()
-        return dict(zip(("total", *terms), values, strict=True)) | self.objective.weighting.moving(step)
+        values = dict(zip(("total", *terms), mean(torch.stack([total, *terms.values()])).tolist(), strict=True))
+        logged = {name: values[name] for name in ("total", *self.objective.meaningful(terms, batch))}
+        return logged | self.objective.weighting.moving(step)
 
     def update(self, model: nn.Module) -> None:
         """Take one optimiser step along the gradients of ``model``, and move the average and the learning rate.

@@ -47,6 +47,7 @@ class Bounded(Method):
     """
 
     needs_clean: ClassVar[bool] = True
+    may_be_zero: ClassVar[bool] = True
     zero_when_equal: ClassVar[bool] = False  # with a margin, a student must do better than its teacher
 
     def __init__(self, loss: str = "weighted", margin: float = 0.0) -> None:

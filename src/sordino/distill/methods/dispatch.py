@@ -83,6 +83,7 @@ class Dispatch(Method):
     """
 
     needs_clean: ClassVar[bool] = True
+    may_be_zero: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -15,7 +15,8 @@ times as large.
 Our reading: an embedding is a frame of an item, with its channels and frequencies; frames are averaged down to at most
 ``frames``. Batches in speech are small, and segments of one utterance differ more than averages over it. Or, as in the
 paper, an embedding is a whole item; the loss then depends on the batch and needs 3 items, as 2 have one distance and no
-angle. An angle with a side shorter than 1/1000 of the mean distance counts as a right angle in both networks.
+angle. An angle with a side shorter than 1/1000 of the mean distance counts as a right angle in the network
+where it is so short.
 
 It is NOT a loss on the position of an embedding, so it needs neither a common width nor a learnt projection.
 """

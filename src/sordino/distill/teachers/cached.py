@@ -121,7 +121,7 @@ class CachedTeacher:
 
     def _first_outputs(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the outputs for the first item: those on disk, verified if that is wanted, or newly computed ones."""
-        first = Batch(batch.noisy[:1], None, batch.lengths[:1], batch.ids[:1])
+        first = batch.first
         stored = self.store.read(self._keys(first)[0])
         if stored is not None and not self.verify:
             return stored

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import torch
 
+from sordino.audio.pcm import MAX_CHANNELS
 from sordino.errors import InputError
 from sordino.types import Batch, Tap, View
 
@@ -60,7 +61,8 @@ class ExternalTeacher:
         # A function that uses torch must not compute in the training's precision.
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             if self.batches:
-                waves = list(np.asarray(self.run(noisy.copy()), np.float32))
+                parts = [noisy[start : start + MAX_CHANNELS].copy() for start in range(0, len(noisy), MAX_CHANNELS)]
+                waves = [wave for part in parts for wave in np.asarray(self.run(part), np.float32)]
             else:
                 waves = [np.asarray(self.run(one.copy()), np.float32) for one in noisy]  # it may change its input
         for one, wave, name in zip(noisy, waves, names, strict=True):
