@@ -7,8 +7,8 @@ features of equal stride are equally long, and for others the ratio of lengths i
 the functions of ``sordino.distill.layers.resize`` average or interpolate by position.
 
 Cropping takes whole frames. The common samples begin and end with frames of the coarsest feature, and every other
-feature is cropped to its nearest frames. It is off by half of its own stride, or little more where no stride divides the
-other, and not at all between networks of the same kernels and strides.
+feature is cropped to its nearest frames. It is off by half of its own stride, or little more where no stride divides
+the other, and not at all between networks of the same kernels and strides.
 """
 
 from __future__ import annotations
