@@ -7,16 +7,14 @@ t is too narrow for skewed scores.
 Over files and seeds, which are crossed (each seed's network is scored on each file), the variance of a mean is the sum
 of a part due to files and a part due to seeds (two-way random effects, no replication). With two or three seeds the
 latter is known badly, and the interval is wide accordingly. For a mean the half-widths of both parts are added as
-squares (Howe, JASA 69, 1974), which errs on the wide side. For a difference the seeds of both models are pooled, the
-part that the files explain is removed from their variance, and the degrees of freedom are Satterthwaite's (Biometrics
-Bulletin 2, 1946).
+squares (Howe, JASA 69, 1974), which errs on the wide side. For a difference each model has a variance of its own
+between seeds (Welch, Biometrika 34, 1947), from which the part that the files explain is removed, and the degrees of
+freedom are Satterthwaite's (Biometrics Bulletin 2, 1946).
 
 Every function takes further axes in front and returns as many intervals. For a single file the ends are NaN.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +47,8 @@ def over_files_and_seeds(scores: Array, level: float = 0.95) -> Interval:
 def of_difference(model: Array, baseline: Array, level: float = 0.95) -> Interval:
     """Return the interval of the mean difference of two models on the same files.
 
-    The variance between seeds is assumed to be equal in both. Where neither has two seeds the interval is over files.
+    Where one of the two has a single seed, the variance between its seeds is taken to be that of the other. Where
+    neither has two seeds the interval is over files.
 
     Args:
         model: [...,k,n], scores of k seeds on n files.
@@ -58,30 +57,31 @@ def of_difference(model: Array, baseline: Array, level: float = 0.95) -> Interva
     """
     per_file = model.mean(-2) - baseline.mean(-2)
     files = per_file.shape[-1]
-    free = model.shape[-2] + baseline.shape[-2] - 2  # degrees of freedom between seeds
-    if not free or files < 2:
+    repeated = [scores for scores in (model, baseline) if scores.shape[-2] > 1]
+    if not repeated or files < 2:
         return over_files(per_file, level)
-    share = 1 / model.shape[-2] + 1 / baseline.shape[-2]
     of_files = per_file.var(-1, ddof=1) / files
-    between, residual = _sums_of_squares([model, baseline])
-    between, residual = share * between / free, share * residual / free
-    variance = of_files + np.maximum(between - residual / (files - 1) / files, 0)
+    of_seeds, squares = np.zeros(()), of_files**2 / (files - 1)
+    for scores in repeated:
+        seeds = scores.shape[-2]
+        share = 1 / seeds if len(repeated) == 2 else 1 / seeds + 1
+        between = share * scores.mean(-1).var(-1, ddof=1)
+        of_seeds = of_seeds + between - share * _residual(scores) / files
+        squares = squares + between**2 / (seeds - 1)
+    variance = of_files + np.maximum(of_seeds, 0)
     with np.errstate(divide="ignore", invalid="ignore"):  # two equal models have no variance, and no width
-        freedom = variance**2 / (of_files**2 / (files - 1) + between**2 / free)
+        freedom = variance**2 / squares
     half = _quantile(np.fmax(freedom, 1), level) * np.sqrt(variance)
     mean = per_file.mean(-1)
     return mean - half, mean + half
 
 
-def _sums_of_squares(models: Sequence[Array]) -> tuple[Array, Array]:
-    """Return two sums of squares over all models: of the seeds' means, and of the residuals; each [...]."""
-    between = residual = np.zeros(())
-    for scores in models:
-        seed, file = scores.mean(-1, keepdims=True), scores.mean(-2, keepdims=True)
-        mean = seed.mean(-2, keepdims=True)
-        between = between + ((seed - mean) ** 2).sum((-2, -1))
-        residual = residual + ((scores - seed - file + mean) ** 2).sum((-2, -1))
-    return between, residual
+def _residual(scores: Array) -> Array:
+    """Return the variance of scores [...,k,n] that neither their seeds nor their files explain, [...]."""
+    seeds, files = scores.shape[-2:]
+    seed, file = scores.mean(-1, keepdims=True), scores.mean(-2, keepdims=True)
+    left = scores - seed - file + seed.mean(-2, keepdims=True)
+    return (left**2).sum((-2, -1)) / (seeds - 1) / (files - 1)
 
 
 def _half_widths(scores: Array, level: float) -> tuple[Array, Array]:
