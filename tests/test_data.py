@@ -19,7 +19,8 @@ from sordino.data import base, sources
 from sordino.data.base import LazySequence, Segments
 from sordino.data.loader import EpochBatches, collate, loader
 from sordino.data.mixing import Mixer, Mixing
-from sordino.data.recordings import Recordings, audio_below, held_out, pair_files, recording_of, speaker_of
+from sordino.data.names import held_out, recording_of, speaker_of
+from sordino.data.recordings import Recordings, audio_below, pair_files
 from sordino.data.sources.synthetic import MemoryRecordings
 from sordino.data.voices import KINDS, Voice, make_noise, speak
 from sordino.errors import InputError
@@ -254,7 +255,14 @@ def test_the_split_is_by_the_checksum_of_names():
     assert held_out(speakers, 20, chosen).isdisjoint(chosen)
     assert recording_of(Path("kitchen_03.flac")) == recording_of(Path("kitchen_11.flac")) == "kitchen"
     assert recording_of(Path("1-22694-B.flac")) == recording_of(Path("1-22694-A.flac")) == "1-22694"
+    assert recording_of(Path("1-22694-A-20.wav")) == recording_of(Path("1-22694-B-20_02.wav")) == "1-22694"
     assert recording_of(Path("door_427012_4.wav")) == "door_427012_4"
+    dns = "fan_Freesound_validated_361372"
+    assert recording_of(Path(f"{dns}_3.wav")) == recording_of(Path(f"{dns}_19.wav")) == dns
+    assert recording_of(Path("100032-3-0-12.wav")) == "100032"
+    assert (
+        recording_of(Path("demand/DKITCHEN/ch01.wav")) == recording_of(Path("demand/DKITCHEN/ch16.wav")) == "DKITCHEN"
+    )
     assert speaker_of(Path("/a/p226/x_1.wav"), "/a") == "p226"
     assert speaker_of(Path("/a/p226_001.wav"), "/a") == "p226"
     assert speaker_of(Path("/a/book_0_reader_067_seg_1.wav"), "/a") == "reader_067"

@@ -131,11 +131,18 @@ def test_mistakes_name_the_recording(workers):
     assert score(lambda noisy: noisy[:-100], ITEMS[:1], ("snr_db",), workers=0, align="shorter").means()
 
 
+def test_recordings_of_one_name_are_told_apart():
+    """Mixtures are called by utterance, noise and ratio, which those of two speakers may share."""
+    clean = ITEMS[0]._replace(noisy=ITEMS[0].clean)
+    scores = score(None, [ITEMS[0], clean, ITEMS[1], clean], ("snr_db",), workers=0)
+    names = [ITEMS[0].id, f"{ITEMS[0].id} (2)", ITEMS[1].id, f"{ITEMS[0].id} (3)"]
+    assert [row["id"] for row in scores.rows] == names
+    assert [one.id for one in scores.failures] == [names[1], names[3]], "nothing is left to measure a ratio of"
+
+
 def test_what_cannot_be_scored_is_refused():
     with pytest.raises(InputError, match="no clean reference"):
         score(None, [ITEMS[0]._replace(clean=None)], workers=0)
-    with pytest.raises(InputError, match="two recordings have this id"):
-        score(None, [ITEMS[0], ITEMS[0]], ("snr_db",), workers=0)
     with pytest.raises(InputError, match="no recordings"):
         score(None, [], workers=0)
 

@@ -224,6 +224,22 @@ def test_a_long_recording_has_the_mean_pesq_of_its_pieces():
     assert metrics.pesq_wb(clean[: 60 * RATE], estimate[: 60 * RATE], RATE) == pytest.approx(pieces[0])
 
 
+def test_pesq_of_an_estimate_that_is_silent_in_a_piece_has_no_value():
+    words = np.concatenate([np.r_[speechlike(0.5, seed=n), np.zeros(RATE // 2)] for n in range(40)])
+    muted = words.copy()
+    muted[20 * RATE :] = 0
+    found = measure(words, muted, RATE, ("pesq_wb",))
+    assert found.values == {}
+    assert "silent where the clean speech is not" in found.failures["pesq_wb"]
+
+
+def test_an_estimate_that_is_as_good_as_silent_has_no_pesq():
+    clean = speechlike(2.0)
+    found = measure(clean, 1e-30 * clean, RATE, ("pesq_wb",))
+    assert found.values == {}
+    assert found.failures["pesq_wb"].startswith("PESQ: ")
+
+
 def test_pesq_modes_are_kept_apart():
     clean = speechlike(2.0)
     estimate = noisy_version(clean)

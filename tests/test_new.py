@@ -142,6 +142,22 @@ def test_copies_that_are_not_made_yet_are_named_with_the_command_that_makes_them
         list_audio("my calls-16k/noise")
 
 
+def test_the_folder_here_is_named_by_its_place(here: Path) -> None:
+    record(here / "clean", 12, rate=8000)
+    record(here / "noise", 9, rate=8000)
+    assert draft(survey("."))["data"]["clean"] == str(here.with_name(f"{here.name}-16k") / "clean")
+
+
+def test_half_a_test_set_is_none(here: Path) -> None:
+    for side in ("noisy", "clean"):
+        record(here / "mine" / side, 12)
+    record(here / "mine" / "test" / "noisy", 2)
+    record(here / "mine" / "valid" / "noisy", 2)
+    data = draft(survey("mine"))["data"]
+    assert "test_fraction" in data
+    assert not {"test_noisy", "valid_noisy"} & data.keys()
+
+
 def test_a_student_that_does_not_ship_and_a_corpus_with_recipes_are_named(here: Path) -> None:
     record(here / "calls", 2)
     with pytest.raises(InputError, match="'unet-25' does not ship; expected new, or one of dualpath-24"):

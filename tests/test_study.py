@@ -296,12 +296,13 @@ def test_lines_by_hand() -> None:
     plain, taught = study_rows(scores, "none")
     assert (plain.spreads["pesq_wb"].mean, plain.spreads["pesq_wb"].std) == pytest.approx((2.5, 0.5**0.5))
     assert plain.differences == {}
-    # All files differ alike, so that the interval is that of two means of two seeds: t of two degrees of freedom.
-    half = 4.302653 * (0.5 * (1 / 2 + 4 / 2)) ** 0.5
+    # All files differ alike, so that the interval is that of two means of two seeds, of variances 0.5 and 2 (Welch): t
+    # of (0.25 + 1)^2 / (0.25^2 + 1^2) = 1.47 degrees of freedom.
+    half = 6.188115 * (0.5 / 2 + 2 / 2) ** 0.5
     assert taught.differences["pesq_wb"] == pytest.approx((3, 1.5, 1.5 - half, 1.5 + half), rel=1e-6)
     assert plain.summaries["pesq_wb"].mean == pytest.approx(2.5)
     found = {"here": [plain, taught]}
-    assert "+1.50 [-3.31, 6.31]" in table(found, against="none")
+    assert "+1.50 [-5.42, 8.42]" in table(found, against="none")
     assert "over files and seeds (t with Satterthwaite's" in table(found, against="none", note="Mind row kd.")
     assert "Mind row kd." in table(found, against="none", note="Mind row kd.")
     (row,) = (row for row in csv.DictReader(table(found, "csv").splitlines()) if row["method"] == "kd")

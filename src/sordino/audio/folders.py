@@ -14,7 +14,7 @@ PREPARED = "-16k"
 
 
 def list_audio(folder: str | Path) -> list[Path]:
-    """List the sound files in ``folder`` and its subfolders, linked ones too, sorted, without hidden files.
+    """List the sound files in ``folder`` and its subfolders, linked ones too, sorted, without hidden ones.
 
     Raises:
         InputError: there is no such folder.
@@ -27,6 +27,8 @@ def list_audio(folder: str | Path) -> list[Path]:
             folders.clear()
             continue
         seen.add(place)
+        # In an order that is the same on every disk, as two links to one folder would give its files two names.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths = (Path(root, name) for name in names if not name.startswith("."))
         recordings += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
     return sorted(recordings)

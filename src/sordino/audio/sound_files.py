@@ -23,6 +23,9 @@ from sordino.audio.headers import ForwardFile
 from sordino.audio.mix import QUIET_DB, rms_db
 from sordino.errors import InputError
 
+MP3_LEAD = 4 * 1152
+"""Samples decoded before a segment of an MP3: its frames build on those before them, which a seek leaves out."""
+
 WHOLE = 2**20
 """Samples that are decoded at once where a whole file is read: a header's length is not believed before that."""
 
@@ -184,11 +187,12 @@ def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
 
 def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | None) -> np.ndarray:
     """Read ``length`` samples from ``start`` on as the mean of the channels, float32 [T]."""
+    lead = min(start, MP3_LEAD) if file.format == "MP3" else 0
     try:
-        file.seek(min(start, file.frames))
+        file.seek(min(start - lead, file.frames))
     except soundfile.LibsndfileError as error:  # a FLAC file that was cut short, even at its start
         raise _damaged(path, error) from error
-    audio = _samples(file, path, -1 if length is None else length)
+    audio = _samples(file, path, -1 if length is None else length + lead)[lead:]
     return audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
 
 

@@ -8,6 +8,7 @@ changes every mixture.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -238,5 +239,5 @@ class Mixer:
 
 def noise_of(item_id: str) -> str:
     """Return the name of the noise in the id of a mixture; empty for an item that is none."""
-    names, at, _ = item_id.rpartition("@")
-    return names.rpartition("+")[2] if at else ""
+    found = re.fullmatch(r".*\+([^+]*)@-?[\d.]+dB( \(\d+\))?", item_id)
+    return found[1] if found else ""

@@ -21,7 +21,8 @@ from sordino.data.augmentation_apply import Degrader, MixtureParts
 from sordino.data.base import LazySequence, RecordingPool, Segments, count_samples, pad
 from sordino.data.fixed_draws import evenly_spread, valid_generator
 from sordino.data.mixing import Mixing
-from sordino.data.recordings import Recordings, audio_below, pair_files, pair_key, speaker_of
+from sordino.data.names import speaker_of
+from sordino.data.recordings import Recordings, audio_below, pair_files, pair_key
 from sordino.errors import InputError
 from sordino.types import Item
 

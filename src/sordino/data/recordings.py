@@ -1,12 +1,11 @@
-"""Read recordings at one sample rate, in part or from memory; find files, their speakers and their partners."""
+"""Read recordings at one sample rate, in part or from memory; find files and their partners."""
 
 from __future__ import annotations
 
 import fnmatch
 import os
 import re
-import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -72,24 +71,30 @@ class Recordings:
             InputError: the file cannot be read, or has become shorter since the run began.
         """
         if self._kept is None:
-            audio = read_segment(self.paths[index], start, length)
-            self._check_whole(index, start, length, len(audio))
-            return audio
+            return self._whole(index, start, length, read_segment(self.paths[index], start, length))
         if index not in self._kept:
             self._kept[index] = read_compact(self.paths[index])
         audio = self._kept[index][start : None if length is None else start + length]
-        return audio.astype(np.float32) / np.float32(32768) if audio.dtype == np.int16 else audio.copy()
+        audio = audio.astype(np.float32) / np.float32(32768) if audio.dtype == np.int16 else audio.copy()
+        return self._whole(index, start, length, audio)
 
-    def _check_whole(self, index: int, start: int, length: int | None, read: int) -> None:
-        """Refuse a file that was cut while a run reads it: libsndfile just ends earlier."""
-        left = int(self.lengths[index]) - start
-        if read >= (left if length is None else min(length, left)):
-            return
-        now = info(self.paths[index])
+    def _whole(self, index: int, start: int, length: int | None, audio: np.ndarray) -> np.ndarray:
+        """Return all samples that were asked for; a file that was cut is refused, as libsndfile just ends earlier.
+
+        The length of an MP3 may be an estimate: where it ends early, silence follows.
+        """
+        path, left = self.paths[index], int(self.lengths[index]) - start
+        missing = (left if length is None else min(length, left)) - len(audio)
+        if missing <= 0:
+            return audio
+        if path.suffix.lower() == ".mp3":
+            return np.pad(audio, (0, missing))
+        now = info(path)
+        stated = self.lengths[index] / now.sample_rate
         if now.length < self.lengths[index]:
-            before = self.lengths[index] / now.sample_rate
-            found = f"was {before:.2f} s long when the run began, and is {now.seconds:.2f} s now"
-            raise InputError(self.paths[index], found, hint="put the whole file back, and go on with --resume")
+            found = f"was {stated:.2f} s long when the run began, and is {now.seconds:.2f} s now"
+            raise InputError(path, found, hint="put the whole file back, and go on with --resume")
+        raise InputError(path, f"ends before the {stated:.2f} s that its header promises", hint="copy it again")
 
     def loop(self, index: int, offset: int, length: int) -> np.ndarray:
         """Read exactly ``length`` samples of file ``index`` from ``offset`` on, repeating it as needed."""
@@ -140,48 +145,6 @@ def audio_below(folder: str | Path, exclude: Iterable[str] = (), manifest: str |
     if not paths:
         raise InputError(folder, "holds no sound files" + (" that are not left out" if patterns or manifest else ""))
     return paths
-
-
-def speaker_of(path: Path, root: str | Path) -> str:
-    """Return the speaker of a file.
-
-    It is ``reader_N`` if the file's name contains that (DNS Challenge); otherwise the name of the file's folder or, for
-    files directly in ``root``, the part of the file's name before the first ``_``.
-    """
-    reader = re.search(r"reader_\d+", path.stem)
-    if reader:
-        return reader.group()
-    return path.stem.partition("_")[0] if path.parent == Path(root) else path.parent.name
-
-
-def recording_of(path: Path) -> str:
-    """Return the name of the recording that a piece of noise was cut from.
-
-    ``kitchen_03`` is a piece of ``kitchen``; ``1-22694-B`` (ESC: fold, Freesound number, take) one of ``1-22694``.
-    """
-    stem = re.sub(r"_\d\d$", "", path.stem)
-    return re.sub(r"^(\d-\d+)-[A-Z]$", r"\1", stem)
-
-
-HELD_OUT_AT_LEAST = 4
-"""Fewer names than these say little of a network; of few names, a quarter is kept."""
-
-
-def held_out(names: Iterable[str], modulo: int, leave: Collection[str] = ()) -> set[str]:
-    """Choose the names to keep apart: those whose CRC-32 is 0 modulo ``modulo``, the same on every machine.
-
-    If these are less than four, further ones are chosen by the smallest remainder, up to a quarter of all names.
-
-    Args:
-        names: of speakers, recordings or files.
-        modulo: the inverse of the share that is chosen.
-        leave: names that are not to be chosen, as they are kept for something else. Remainders are counted from 1 then.
-    """
-    remainders = {name: (zlib.crc32(name.encode()) - bool(leave)) % modulo for name in set(names)}
-    order = sorted(set(remainders) - set(leave), key=lambda name: (remainders[name], name))
-    chosen = [name for name in order if remainders[name] == 0]
-    enough = max(1, min(HELD_OUT_AT_LEAST, len(remainders) // 4))
-    return set(order[: max(len(chosen), enough)] if len(chosen) < len(remainders) else order[:1])
 
 
 def pair_files(noisy: str | Path, clean: str | Path, manifest: str | None = None) -> list[tuple[str, Path, Path]]:

@@ -13,7 +13,8 @@ from sordino.audio.folders import list_audio
 from sordino.audio.pcm import check_shape
 from sordino.audio.sound_files import read_mono
 from sordino.data.base import LazySequence, Source
-from sordino.data.recordings import is_synthetic, pair_files, speaker_of
+from sordino.data.names import speaker_of
+from sordino.data.recordings import is_synthetic, pair_files
 from sordino.distributed import rank
 from sordino.evaluation.score import NOISY, Enhance, Scores, score
 from sordino.evaluation.trained_on import marks

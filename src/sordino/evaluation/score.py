@@ -8,8 +8,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
-from itertools import zip_longest
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain, count, zip_longest
 from pathlib import Path
 from typing import Any, TypedDict, get_type_hints
 
@@ -221,6 +221,11 @@ def _scored(
     return scored
 
 
+def _numbered(name: str) -> Iterator[str]:
+    """Give names for a recording: its own, then with a number, as mixtures of other speakers may have the same."""
+    return chain([name], (f"{name} ({number})" for number in count(2)))
+
+
 def _merged(
     parts: Sequence[Sequence[tuple[dict[str, Any], list[Failure]]]],
 ) -> tuple[list[dict[str, Any]], list[Failure]]:
@@ -229,10 +234,9 @@ def _merged(
     failures: list[Failure] = []
     for turn in zip_longest(*parts):
         for row, missing in (one for one in turn if one is not None):
-            if row["id"] in rows:
-                raise InputError(row["id"], "two recordings have this id", "a different id for each")
-            rows[row["id"]] = row
-            failures += missing
+            name = next(name for name in _numbered(row["id"]) if name not in rows)
+            rows[name] = row | {"id": name}
+            failures += [replace(one, id=name) for one in missing]
     return list(rows.values()), failures
 
 

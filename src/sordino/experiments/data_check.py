@@ -8,7 +8,7 @@ from typing import Any
 
 from sordino.audio.folders import list_audio
 from sordino.data.mixing import noise_of
-from sordino.data.recordings import recording_of
+from sordino.data.names import recording_of
 from sordino.errors import InputError
 from sordino.experiments.build import build_source
 from sordino.experiments.schema import Component

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,10 @@ def draft(surveyed: Survey, student: str | None = None, teacher: str | None = No
 
 def prepared(root: Path, surveyed: Survey) -> Path:
     """Return the folder that a recipe reads: ``root``, or that of its copies at the networks' rate."""
-    return root if surveyed.rates() <= {RATE} else root.with_name(root.name + PREPARED)
+    if surveyed.rates() <= {RATE}:
+        return root
+    named = root if root.name not in ("", "..") else root.resolve()
+    return named.with_name(named.name + PREPARED)
 
 
 def _model(student: str) -> dict[str, Any]:
@@ -110,7 +114,7 @@ def _data(surveyed: Survey) -> dict[str, Any]:
     home = prepared(root, surveyed)
     at = {(folder.split, folder.content): str(home / folder.path.relative_to(root)) for folder in surveyed.folders}
     filled = {(folder.split, folder.content) for folder in surveyed.folders if folder.files}
-    tests = {f"test_{side}": at["test", side] for side in ("noisy", "clean") if ("test", side) in filled}
+    tests = _sides("test", at, filled)
     if kind in ("valentini", "dns"):
         recipe = "valentini/manner-b-teacher" if kind == "valentini" else "dns/manner-s-teacher"
         raise InputError(root, f"is the corpus {ROADS[kind]}", hint=f"recipes for it ship: sordino train {recipe}")
@@ -123,13 +127,21 @@ def _data(surveyed: Survey) -> dict[str, Any]:
         return {"name": "mix", "clean": at["speech", "clean"], "noise": at["noise", "noise"], "segment_s": 2.0, **kept}
     if kind == "pairs":
         _both(root, filled, ("train", "noisy"), ("train", "clean"))
-        valid = {f"valid_{side}": at["valid", side] for side in ("noisy", "clean") if ("valid", side) in filled}
+        valid = _sides("valid", at, filled)
         kept = tests or {"test_fraction": TEST_FRACTION}
         data = {"name": "pairs", "noisy": at["train", "noisy"], "clean": at["train", "clean"], "segment_s": 2.0}
         return data | {"stride_s": 2.0, "augment": {}} | valid | kept
     if (root / "noise").is_dir():
         _both(root, filled, ("speech", "clean"))
     return {"name": "pairs", "noisy": str(home), "segment_s": 2.0, "stride_s": 2.0}
+
+
+def _sides(split: str, at: Mapping[tuple[str, str], str], filled: Collection[tuple[str, str]]) -> dict[str, str]:
+    """The folders of a split that has recordings on both sides; nothing for half a split."""
+    sides = ("noisy", "clean")
+    if not all((split, side) in filled for side in sides):
+        return {}
+    return {f"{split}_{side}": at[split, side] for side in sides}
 
 
 def _both(root: Path, filled: set[tuple[str, str]], *needed: tuple[str, str]) -> None:

@@ -88,11 +88,13 @@ def _pesq(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, mode: Literal
     count = -(-len(reference) // (LONGEST_S * sample_rate))
     scores, reason = [], "a piece is silent"
     for clean_piece, judged_piece in zip(np.array_split(reference, count), np.array_split(judged, count), strict=True):
-        if not (clean_piece.any() and judged_piece.any()):
+        if not clean_piece.any():
             continue
+        if not judged_piece.any():
+            raise MetricFailure("PESQ: the estimate is silent where the clean speech is not")
         try:
             scores.append(float(pesq(sample_rate, clean_piece, judged_piece, mode)))
-        except PesqError as error:
+        except (PesqError, ValueError) as error:  # the latter where an estimate is as good as silent
             # The package's messages are C strings, as bytes.
             reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
     if not scores:

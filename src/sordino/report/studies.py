@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from sordino.evaluation.score import Scores
 from sordino.evaluation.statistics import Difference, Spread, Summary, over_seeds, paired_seeds, summarise_seeds
@@ -70,7 +71,7 @@ def study_rows(
 def _metrics(
     runs: Sequence[Scores], reference: Sequence[Scores] | None
 ) -> tuple[dict[str, Spread], dict[str, list[float]], dict[str, Summary], dict[str, Difference]]:
-    """Summarise the runs of one cell, column by column; columns that a run has no value for are left out.
+    """Summarise the runs of one cell, column by column, on the files that all of them have a value for.
 
     Returns:
         ``spreads``, ``by_seed``, ``summaries`` and ``differences`` of a :class:`StudyRow`.
@@ -78,14 +79,12 @@ def _metrics(
     by_seed: dict[str, list[float]] = {}
     summaries: dict[str, Summary] = {}
     differences: dict[str, Difference] = {}
-    means = [run.means() for run in runs]
     for column in dict.fromkeys(column for run in runs for column in columns(run.metrics)):
-        if not all(column in mean for mean in means):
-            continue
-        by_seed[column] = [mean[column] for mean in means]
         shared = _on_shared_files(runs, column)
-        if shared[0]:
-            summaries[column] = summarise_seeds(shared)
+        if not shared[0]:
+            continue
+        by_seed[column] = [fmean(one.values()) for one in shared]
+        summaries[column] = summarise_seeds(shared)
         # The difference is taken on the files that both sides have scores for, if there are any.
         both = _on_shared_files([*runs, *reference], column) if reference else [{}]
         if both[0]:

@@ -9,8 +9,9 @@ from typing import Any
 from sordino.data.augmentation import Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixing
+from sordino.data.names import held_out, is_within
 from sordino.data.pairs import Pair, PairSet, Split, list_pairs, split_of, test_items
-from sordino.data.recordings import held_out, is_synthetic
+from sordino.data.recordings import is_synthetic
 from sordino.errors import InputError
 from sordino.types import Item
 
@@ -71,8 +72,14 @@ class Pairs:
             raise InputError("valid_fraction", f"{valid_fraction}", "above 0, at most 0.5")
         if not 0 <= test_fraction <= 0.5:
             raise InputError("test_fraction", f"{test_fraction}", "0 to 0.5")
+        if valid_noisy is None and valid_fraction + test_fraction >= 1:
+            raise InputError(
+                "test_fraction", f"{test_fraction} beside valid_fraction {valid_fraction}", "less than all"
+            )
         if test_fraction and clean is None:
             raise InputError("test_fraction", "needs clean recordings", hint="give clean, or leave test_fraction out")
+        if clean is not None and (valid_noisy is None) != (valid_clean is None):
+            raise InputError("valid_noisy", "one folder", "valid_noisy and valid_clean, or neither")
         changes = {"tempo": tempo, "snr_db": snr_db, "level_db": level_db, "augment": augment}
         for argument, value in changes.items():
             if value is not None and clean is None:
@@ -111,7 +118,8 @@ class Pairs:
     @cached_property
     def _split(self) -> dict[Split, list[Pair]]:
         """Pairs by the split that they belong to, those of ``test_noisy`` left out."""
-        pairs = list_pairs(self.noisy, self.clean, self.manifest)
+        apart = (self.test_noisy, self.test_clean, self.valid_noisy, self.valid_clean)
+        pairs = [one for one in list_pairs(self.noisy, self.clean, self.manifest) if not is_within(one.noisy, apart)]
         groups = [pair.speaker for pair in pairs]
         kept = (self.valid_noisy is None) + bool(self.test_fraction)
         if len(set(groups)) <= kept:
@@ -124,6 +132,9 @@ class Pairs:
         split: dict[Split, list[Pair]] = {"train": [], "valid": [], "test": []}
         for pair, group in zip(pairs, groups, strict=True):
             split[split_of(group, valid, tested)].append(pair)
+        if not split["train"]:
+            found = f"leaves nothing to train on: validation and the test take all {len(set(groups))} speakers or files"
+            raise InputError(self.noisy, found, "smaller valid_fraction and test_fraction, or more recordings")
         if self.valid_noisy is not None:
             split["valid"] = list_pairs(self.valid_noisy, self.valid_clean, self.manifest)
         return split

@@ -84,7 +84,7 @@ class Valentini:
     def pairs(self, split: Split) -> list[Pair]:
         """List the files of a split; errors as in :meth:`train`."""
         if split == "test":
-            return self._list("testset")
+            return self._testset()
         pairs = [pair for pair in self._trainset if (pair.speaker in self.valid_speakers) == (split == "valid")]
         if not pairs:
             raise InputError("valid_speakers", "leave no speaker to train on")
@@ -100,11 +100,15 @@ class Valentini:
             found = f"{', '.join(sorted(absent))} not among the training speakers"
             raise InputError("valid_speakers", found, f"some of {', '.join(sorted(known))}")
         if (self.root / "noisy_testset_wav").is_dir():
-            leaking = known & {pair.speaker for pair in self._list("testset")}
+            leaking = known & {pair.speaker for pair in self._testset()}
             if leaking:
                 found = f"{', '.join(sorted(leaking))} speak in the training set and in the test set"
                 raise InputError(self.root, found, "a test speaker is never trained on", "move or remove the files")
         return pairs
+
+    def _testset(self) -> list[Pair]:
+        """All pairs of the test set: a manifest leaves none of them out."""
+        return list_pairs(self.root / "noisy_testset_wav", self.root / "clean_testset_wav")
 
     def _list(self, part: str) -> list[Pair]:
         return list_pairs(self.root / f"noisy_{part}_wav", self.root / f"clean_{part}_wav", self.manifest)

@@ -201,9 +201,12 @@ def _is_comparable(entry: Entry, sounds: dict[Path, Sound]) -> bool:
 
 
 def _duplicates(entries: list[Entry], sounds: dict[Path, Sound]) -> Iterator[tuple[Entry, Problem]]:
-    """Yield recordings that equal an earlier one; the same clean utterance with different noises is no fault."""
+    """Yield recordings that equal another one; the same clean utterance with different noises is no fault.
+
+    Of a recording that is in the training set and in another one, the copy in the training set is the fault.
+    """
     first: dict[str, Path] = {}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.part.split not in ("valid", "test")):
         path = entry.files[0]
         digest = sounds[path].digest
         if not digest:

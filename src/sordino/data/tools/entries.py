@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sordino.audio.folders import list_audio
-from sordino.data.recordings import NO_RATIO, pair_key, speaker_of
+from sordino.data.names import speaker_of
+from sordino.data.recordings import NO_RATIO, pair_key
 from sordino.data.tools.layouts import Part
 
 

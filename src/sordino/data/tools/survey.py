@@ -9,7 +9,7 @@ from typing import Literal
 
 from sordino.audio.folders import list_audio
 from sordino.audio.sound_files import info
-from sordino.data.recordings import recording_of, speaker_of
+from sordino.data.names import recording_of, speaker_of
 from sordino.data.tools.layouts import Layout, detect
 from sordino.errors import InputError
 from sordino.types import Progress
