@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -50,16 +51,18 @@ def atomic(path: str | Path, alone: bool = False) -> Iterator[Path]:
         stem = path.stem.encode(errors="ignore")[:_STEM_BYTES].decode(errors="ignore")
         prefix = f".{stem}{_PART}"
         for left in path.parent.iterdir() if alone else ():
-            if left.name.startswith(prefix) and _LEFT.search(left.name):
+            if left.name.startswith(prefix) and left.suffix == path.suffix and _LEFT.search(left.name):
                 left.unlink(missing_ok=True)
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
         temporary = Path(name)
         os.close(handle)
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
     except OSError as error:
+        if temporary is not None and error.filename not in (None, str(temporary), str(path)):
+            raise  # of another file, which the block reads
         raise unwritable(path, error) from error
     finally:
         if temporary is not None:
@@ -256,7 +259,9 @@ def _flush(path: Path) -> None:
         os.fsync(handle.fileno())
 
 
+@cache
 def _umask() -> int:
+    """The mask of the process, asked for once: to ask is to change it for a moment, for all threads."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -17,21 +17,30 @@ def list_audio(folder: str | Path) -> list[Path]:
     """List the sound files in ``folder`` and its subfolders, linked ones too, sorted, without hidden ones.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or one of its folders cannot be read.
     """
     demand_folder(folder)
-    recordings, seen = [], set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        place = os.path.realpath(root)
-        if place in seen:  # a link to a folder above would go on for ever
-            folders.clear()
+    recordings, seen, places = [], set(), [str(folder)]
+    for place in places:  # which grows on the way: level by level, so that a file is found by its shortest path
+        if os.path.realpath(place) in seen:  # a link to a folder above would go on for ever
             continue
-        seen.add(place)
-        # In an order that is the same on every disk, as two links to one folder would give its files two names.
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = (Path(root, name) for name in names if not name.startswith("."))
-        recordings += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
+        seen.add(os.path.realpath(place))
+        for entry in _entries(place):
+            if entry.is_dir():
+                places.append(entry.path)
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file():
+                recordings.append(Path(entry.path))
     return sorted(recordings)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What lies in a folder and is not hidden, links last: the same order on every disk."""
+    try:
+        with os.scandir(folder) as entries:
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise InputError(folder, f"cannot be read ({error.strerror})") from error
+    return sorted(shown, key=lambda entry: (entry.is_symlink(), entry.name))
 
 
 def demand_folder(folder: str | Path) -> None:

@@ -50,12 +50,16 @@ def enhance(given: Namespace) -> Answer:
     if not {None, "-"}.isdisjoint((given.input, given.output)):
         do = "add --stream for standard input and output"
         raise InputError("sordino enhance", "nothing to read, or nowhere to write to", "INPUT -o OUTPUT", do)
+    if not (given.input and given.output):
+        raise InputError("sordino enhance", "an empty name", "INPUT -o OUTPUT")
     source, target = Path(given.input), Path(given.output)
     blend = Blend(**blend_of(given), keep_rate=given.keep_rate)
     if not source.is_dir():
         with Display() as show:
             report = enhance_file(source, target, given.model, blend, _if_long(show))
         return report, _done(report)
+    if target.is_file():
+        raise InputError(target, "is a file", "a folder for the recordings of a folder")
     count = len(recordings_of(source, target))
     if not count:
         raise InputError(source, "holds no audio files", hint="name a file, or a folder with audio in it")

@@ -15,6 +15,7 @@ import sys
 import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     SIGTERM and SIGHUP do what Ctrl-C does.
     """
     warnings.formatwarning = _formatted
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name may have letters that the terminal lacks
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -63,26 +67,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if rank() == 0:
             _print(json.dumps(value, indent=2) if given.json else printable(text), answer)
     except InputError as error:
-        print(f"sordino: {printable(str(with_next_command(error)))}", file=sys.stderr)
+        _complain(str(with_next_command(error)))
         sys.exit(2)
     except KeyboardInterrupt:
-        print("sordino: stopped", file=sys.stderr)
+        _complain("stopped")
         sys.exit(130)
     except BrokenPipeError:  # the reader of the pipe has left
         _drop_output()
         sys.exit(0)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        if error.filename is None:  # of no file of the user's
             raise
         name = str(error.filename)
-        print(f"sordino: {printable(name[:80])}...: a name of {len(name)} characters is too long", file=sys.stderr)
+        if error.errno == errno.ENAMETOOLONG:
+            _complain(f"{name[:80]}...: a name of {len(name)} characters is too long")
+        else:
+            _complain(f"{name}: {error.strerror}")
         sys.exit(2)
     if isinstance(value, dict) and value.get("ok") is False:
         sys.exit(1)
 
 
+def _complain(text: str) -> None:
+    """Print a line on standard error, if there is one: ``print`` would take standard output in its place."""
+    if sys.stderr is not None:
+        print(f"sordino: {printable(text)}", file=sys.stderr)
+
+
 def _print(text: str, file: TextIO | None) -> None:
     """Print an answer and flush it; a standard output that cannot be written is an InputError."""
+    if file is None:  # closed; ``print`` would take standard output, which may carry sound
+        return
     try:
         print(text, file=file, flush=True)
     except BrokenPipeError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -125,4 +126,6 @@ def _console() -> Console:
 
 
 def _print(console: Console, line: str) -> None:
-    console.print(printable(line), highlight=False, soft_wrap=True)
+    # What is computed is worth more than the line that tells of it: a reader of the log may have left.
+    with suppress(OSError):
+        console.print(printable(line), highlight=False, soft_wrap=True)

@@ -55,11 +55,11 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
 
 def _from_onnx(path: Path, threads: int, long_blocks: bool) -> Engine:
     from sordino.inference.graphs.onnx_graph import open_graph, stream_file
-    from sordino.inference.graphs.stream_graph import StreamGraph
+    from sordino.inference.graphs.stream_graph import open_stream
 
     file = stream_file(path)
     if file.is_file():
-        return StreamGraph(file, threads, long_blocks)
+        return open_stream(path, threads, long_blocks)
     if len(open_graph(path, threads).inputs) > 1:  # a state: the graph of a stream, by another project
         return _from_external(GraphSource(path), path.name, threads)
     found = f"cannot run block by block, as there is no {file.name} beside it"

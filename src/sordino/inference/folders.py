@@ -78,6 +78,8 @@ def enhance_folder(
             return enhance_file(path, places[path], ready, blend, check)
         except InputError as error:
             return {"input": str(path), "error": str(error)}
+        except OSError as error:
+            return {"input": str(path), "error": f"{error.filename or path}: {error.strerror}"}
 
     with ThreadPoolExecutor(workers or (cores if ready.shareable else 1)) as pool:
         coming = [pool.submit(one, path) for path in files]

@@ -167,10 +167,9 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
 
 
 def _from_stream(path: Path, name: str) -> Model:
-    from sordino.inference.graphs.onnx_graph import stream_file
-    from sordino.inference.graphs.stream_graph import StreamGraph
+    from sordino.inference.graphs.stream_graph import open_stream
 
-    graph = StreamGraph(stream_file(path), long_blocks=True)
+    graph = open_stream(path, long_blocks=True)
     return Model(name, graph.sample_rate, None, about=graph.about, engine=graph, shareable=True)
 
 

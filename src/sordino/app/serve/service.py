@@ -13,6 +13,7 @@ from functools import wraps
 from html import escape
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from sordino.app.serve import jobs
 from sordino.app.serve.blind_test import MOST, BlindTest, scores_table, tally
 from sordino.app.serve.models import Offer
 from sordino.app.serve.sessions import Sessions
-from sordino.audio.blocks import SUFFIXES
+from sordino.audio.blocks import FORMATS
 from sordino.errors import InputError
 from sordino.evaluation.score import NOISY
 from sordino.types import Progress
@@ -92,8 +93,8 @@ class Service:
             target = self._enhanced(session, source, room, name, limit_db, progress)
             progress("drawing", 1, 1, {})
             player = jobs.player_of(source.stem, {NOISY: source, "enhanced": target}, room)
-        link = f"gradio_api/file={target.as_posix()}"
-        kept = f'<a class="download" href="{escape(link)}" download="{escape(target.name)}">Download {target.name}</a>'
+        link, name = escape(f"gradio_api/file={quote(target.as_posix())}"), escape(target.name)
+        kept = f'<a class="download" href="{link}" download="{name}">Download {name}</a>'
         return f"<p>{kept}</p>\n{player}"
 
     @_alone
@@ -157,7 +158,7 @@ class Service:
     def _enhanced(
         self, session: str, source: Path, folder: Path, name: str, limit_db: float, progress: Progress
     ) -> Path:
-        suffix = source.suffix if source.suffix.lower() in SUFFIXES else ".wav"
+        suffix = source.suffix if source.suffix.lower() in FORMATS else ".wav"
         target = folder / f"{source.stem}-enhanced{suffix}"
         limit = None if limit_db >= WITHOUT_LIMIT_DB else limit_db
         try:

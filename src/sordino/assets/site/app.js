@@ -163,12 +163,24 @@ async function stopLive() {
 async function keepOffline() {
   if (!navigator.serviceWorker) return "";
   try {
-    await navigator.serviceWorker.register("service.js");
-    await navigator.serviceWorker.ready;
-    return "Kept in this browser: works offline.";
+    const registration = await navigator.serviceWorker.register("service.js");
+    return (await activated(registration)) ? "Kept in this browser: works offline." : "";
   } catch {
     return "";
   }
+}
+
+/** Whether a service worker is active, once that is known: one whose files cannot all be kept never will be. */
+function activated(registration) {
+  if (registration.active) return true;
+  const worker = registration.installing || registration.waiting;
+  if (!worker) return false;
+  return new Promise((settle) => {
+    worker.addEventListener("statechange", () => {
+      if (worker.state === "activated") settle(true);
+      if (worker.state === "redundant") settle(false);
+    });
+  });
 }
 
 function listen() {

@@ -4,10 +4,13 @@
 // All pages of one server share the store of their browser; the scope tells them apart.
 const PREFIX = `sordino ${self.registration.scope} `;
 const NAME = PREFIX + SITE.version;
+const FOLDER = "./";
 
 async function keep() {
   const store = await caches.open(NAME);
-  await store.addAll(SITE.files.map((file) => new Request(file, { cache: "no-cache" })));
+  const fresh = (file) => new Request(file, { cache: "no-cache" });
+  await store.addAll(SITE.files.filter((file) => file !== FOLDER).map(fresh));
+  await store.add(fresh(FOLDER)).catch(() => {}); // some servers show no page for a folder
 }
 
 async function tidy() {

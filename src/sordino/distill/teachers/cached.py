@@ -78,7 +78,7 @@ class CachedTeacher:
         self._device = torch.device("cpu")
         self._reductions: dict[str, Reduction] | None = None  # what is stored, by name; None until ``keep`` was called
         self._answers: dict[str, Any] = {}  # the same for the header, as plain values
-        self._bytes = 0  # of the outputs for one segment
+        self._bytes, self._writes = 0, True  # bytes of the outputs for one segment; whether they are stored
         # A full cache must not load the teacher: what a run asks of it (name, rate, taps) stands in the header.
         header = self._checked_header("facts", self.facts)
         teacher = header["teacher"] if header else self._describe()
@@ -97,8 +97,9 @@ class CachedTeacher:
     def keep(self, methods: Iterable[Method], batch: Batch) -> None:
         """Decide what is stored: all that ``methods``, connected and prepared, read. Nothing is written yet.
 
-        A folder that already stores the estimate or further features as they are goes on storing them. Runs with
-        several methods can then share the folder of the one that reads most.
+        A folder that already stores the estimate or further features as they are goes on storing them. Of a folder
+        that stores reduced features, which the methods of this run could not make, what is there is read and nothing
+        written. So runs with several methods can share the folder of the one that reads most.
 
         Args:
             methods: all methods that will read outputs.
@@ -110,14 +111,14 @@ class CachedTeacher:
         kept = needs(methods)
         header = self.store.header()
         stored: dict[str, str] = header["answers"] if header else {}
-        for name, reduction in stored.items():
-            # Reduced features are left out of this: they would have to be computed by methods that the run lacks.
-            if reduction == repr(Whole()) and name not in kept:
-                kept[name] = Whole()
-        answers = {"samples": batch.noisy.shape[1], **{name: repr(kept[name]) for name in sorted(kept)}}
+        further = {name: reduction for name, reduction in stored.items() if name not in {"samples", *kept}}
+        kept |= {name: Whole() for name, reduction in further.items() if reduction == repr(Whole())}
+        self._writes = further.keys() <= kept.keys()
+        reductions = further | {name: repr(reduction) for name, reduction in kept.items()}
+        answers = {"samples": batch.noisy.shape[1], **{name: reductions[name] for name in sorted(reductions)}}
         self._checked_header("answers", answers)
         self._answers, self._reductions, self._hash_key = answers, kept, _hash_key(self.facts, answers)
-        self._bytes = size_of(self._first_outputs(batch))
+        self._bytes = size_of(self._first_outputs(batch)) if self._writes else 0
 
     def _first_outputs(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the outputs for the first item: those on disk, verified if that is wanted, or newly computed ones."""
@@ -209,12 +210,14 @@ class CachedTeacher:
             return to_half({name: reduce(outputs[name]) for name, reduce in reductions.items()}, self.name)
 
     def _write(self, keys: list[str], outputs: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-        """Write the outputs of a batch that are not stored yet; return those of all items by key."""
-        if self._checked_header("answers", self._answers) is None:
-            self.store.write_header({"teacher": self._describe(), "facts": self.facts, "answers": self._answers})
+        """Write the outputs of a batch that are not stored yet, if this run may; return those of all items by key."""
         rows = {}
         for index, key in enumerate(keys):
             rows[key] = {name: value[index] for name, value in outputs.items()}
+        if not self._writes:
+            return rows
+        if self._checked_header("answers", self._answers) is None:
+            self.store.write_header({"teacher": self._describe(), "facts": self.facts, "answers": self._answers})
         for key, row in rows.items():
             if not self.store.holds(key):
                 self.store.write(key, row)

@@ -7,6 +7,7 @@ once: fast for a file. Opening takes longer than enhancing a few seconds, so eac
 
 from __future__ import annotations
 
+import mmap
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from sordino.assets import STREAM_SUFFIX
 from sordino.errors import InputError
-from sordino.inference.graphs.onnx_graph import HOPS, TYPES, Graph, open_graph, silence
+from sordino.inference.graphs.onnx_graph import HOPS, TYPES, Graph, open_graph, silence, stream_file
 
 
 class StreamGraph:
@@ -80,6 +81,24 @@ class StreamGraph:
     def _any(self) -> Graph:
         """The graph with the number of hops left open, if the file leaves it open."""
         return open_graph(self.path, self._threads)
+
+
+def open_stream(path: Path, threads: int = 1, long_blocks: bool = False) -> StreamGraph:
+    """Open the graph of a stream, by its own name or by that of the graph of recordings that it lies beside.
+
+    Raises:
+        InputError: another file, or a graph of recordings that is not of the same network.
+    """
+    file = stream_file(path)
+    graph = StreamGraph(file, threads, long_blocks)
+    if file != path:
+        marks = [graph.about[key].encode() for key in ("name", "arguments", "about") if graph.about.get(key)]
+        with open(path, "rb") as recordings, mmap.mmap(recordings.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            same = all(content.find(mark) >= 0 for mark in marks)
+        if not same:
+            found = f"is not of the network that {file.name} beside it is of"
+            raise InputError(path, found, "both files of one export", "copy both, or remove the other")
+    return graph
 
 
 def _check_stream(graph: Graph) -> None:
