@@ -37,13 +37,20 @@ CLOSE = 1e-3
 
 
 class Server:
-    """A server of files that says nothing, of one folder."""
+    """A server of files that says nothing, of one folder; it refuses ``refused``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, refused: str = "") -> None:
         class Quiet(http.server.SimpleHTTPRequestHandler):
             def log_message(self, *_: object) -> None:
                 pass
 
+            def do_GET(self) -> None:
+                if self.path == refused:
+                    self.send_error(403)
+                else:
+                    super().do_GET()
+
+        self.folder = folder
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
         self.address = f"http://127.0.0.1:{self.server.server_port}/"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -103,6 +110,16 @@ def page(browser: Browser) -> Iterator[Page]:
 def visit(page: Page, site: Server) -> None:
     page.goto(site.address)
     page.get_by_text("Ready.").wait_for()
+
+
+def test_a_server_that_shows_no_folder_has_the_page_too(page: Page, site: Server) -> None:
+    server = Server(site.folder, refused="/")
+    try:
+        page.goto(f"{server.address}index.html")
+        page.get_by_text("Ready.").wait_for()
+        page.get_by_text("Kept in this browser: works offline.").wait_for()
+    finally:
+        server.stop()
 
 
 def enhanced(page: Page, path: Path) -> np.ndarray:
