@@ -14,10 +14,10 @@ import soundfile
 from helpers.noise import tone, white
 from sordino.audio import encoding
 from sordino.audio.blocks import FORMATS
+from sordino.audio.folders import list_audio
 from sordino.audio.mix import PEAK, fit_noise, mix, rms_db
 from sordino.audio.sound_files import (
     info,
-    list_audio,
     read,
     read_compact,
     read_mono,
