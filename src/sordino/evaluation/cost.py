@@ -165,5 +165,5 @@ def _units(module: nn.RNNBase) -> int:
 
 
 def _steps(x: Tensor) -> int:
-    """Return the number of time steps of all sequences in the input [N,B,C] or [B,N,C] together."""
-    return x.shape[0] * x.shape[1]
+    """Return the number of time steps of all sequences in the input [N,B,C], [B,N,C] or [N,C] together."""
+    return x.shape[:-1].numel()
