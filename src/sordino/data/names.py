@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import cache
 from pathlib import Path
 
 PIECES = (
@@ -63,7 +64,13 @@ def held_out(names: Iterable[str], modulo: int, leave: Collection[str] = ()) -> 
     return set(order[: max(len(chosen), enough)] if len(chosen) < len(order) else order[:1])
 
 
-def is_within(path: Path, folders: Iterable[str | None]) -> bool:
-    """Whether a file lies in one of ``folders``, such as those of a test set inside the folder of the training set."""
-    places = path.resolve().parents
-    return any(folder is not None and Path(folder).resolve() in places for folder in folders)
+def within(folders: Iterable[str | None]) -> Callable[[Path], bool]:
+    """Return whether a file lies in one of ``folders``, such as those of a test set inside that of the training set."""
+    kept = {Path(folder).resolve() for folder in folders if folder is not None}
+
+    @cache
+    def inside(folder: Path) -> bool:
+        place = folder.resolve()
+        return not kept.isdisjoint((place, *place.parents))
+
+    return lambda path: bool(kept) and inside(path.parent)

@@ -10,7 +10,7 @@ from typing import Any
 from sordino.data.augmentation import DEFAULT, Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixer, Mixing
-from sordino.data.names import held_out, is_within, recording_of, speaker_of
+from sordino.data.names import held_out, recording_of, speaker_of, within
 from sordino.data.pairs import Split, split_of, test_items
 from sordino.data.recordings import Recordings, Responses, audio_below, is_synthetic
 from sordino.errors import InputError
@@ -126,13 +126,13 @@ class Mix:
     @cached_property
     def files(self) -> tuple[list[tuple[Path, Split]], list[tuple[Path, Split]]]:
         """Files of speech and of noise, each with the split that it belongs to; found once."""
-        apart = (self.test_noisy, self.test_clean)
-        speech = [path for path in audio_below(self.clean, self.exclude, self.manifest) if not is_within(path, apart)]
+        apart = within((self.test_noisy, self.test_clean))
+        speech = [path for path in audio_below(self.clean, self.exclude, self.manifest) if not apart(path)]
         groups = [speaker_of(path, self.clean) for path in speech]
         test = bool(self.test_items)
         if len(set(groups)) <= 1 + test:  # a student for one voice or two: utterances are held out, not speakers
             groups = [path.stem for path in speech]
-        noise = [path for path in audio_below(self.noise, self.exclude, self.manifest) if not is_within(path, apart)]
+        noise = [path for path in audio_below(self.noise, self.exclude, self.manifest) if not apart(path)]
         recordings = [recording_of(path) for path in noise]
         return (
             _hold_out(self.clean, "utterance", speech, groups, VALID_SPEAKERS, test),

@@ -9,7 +9,7 @@ from typing import Any
 from sordino.data.augmentation import Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixing
-from sordino.data.names import held_out, is_within
+from sordino.data.names import held_out, within
 from sordino.data.pairs import Pair, PairSet, Split, list_pairs, split_of, test_items
 from sordino.data.recordings import is_synthetic
 from sordino.errors import InputError
@@ -118,8 +118,8 @@ class Pairs:
     @cached_property
     def _split(self) -> dict[Split, list[Pair]]:
         """Pairs by the split that they belong to, those of ``test_noisy`` left out."""
-        apart = (self.test_noisy, self.test_clean, self.valid_noisy, self.valid_clean)
-        pairs = [one for one in list_pairs(self.noisy, self.clean, self.manifest) if not is_within(one.noisy, apart)]
+        apart = within((self.test_noisy, self.test_clean, self.valid_noisy, self.valid_clean))
+        pairs = [one for one in list_pairs(self.noisy, self.clean, self.manifest) if not apart(one.noisy)]
         groups = [pair.speaker for pair in pairs]
         kept = (self.valid_noisy is None) + bool(self.test_fraction)
         if len(set(groups)) <= kept:
