@@ -83,8 +83,11 @@ def test_a_graph_and_that_of_a_stream_are_of_one_network(tmp_path: Path) -> None
 
 
 def test_progress_that_nobody_can_read_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
     class Full(io.StringIO):
         def write(self, text: str) -> int:
+            tried.append(text)
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sys, "stderr", Full())
@@ -92,6 +95,8 @@ def test_progress_that_nobody_can_read_ends_nothing(monkeypatch: pytest.MonkeyPa
     with progress.Display() as show:
         show("training", 1, 2, {})
     progress.Line()("a line")
+    assert "training: 1/2" in tried[0]
+    assert "a line" in tried[-1]
 
 
 def test_nothing_is_printed_in_place_of_a_closed_stream(
@@ -121,8 +126,8 @@ def test_an_error_of_another_file_is_not_one_of_writing(tmp_path: Path) -> None:
 
 
 def test_writing_alone_leaves_what_others_write_of_another_kind(tmp_path: Path) -> None:
-    with atomic(tmp_path / "best.safetensors") as theirs:
-        theirs.write_text("theirs")
+    with atomic(tmp_path / "best.safetensors") as other:
+        other.write_text("theirs")
         with atomic(tmp_path / "best.onnx", alone=True) as own:
             own.write_text("own")
     assert (tmp_path / "best.safetensors").read_text() == "theirs"

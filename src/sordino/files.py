@@ -83,12 +83,17 @@ def demand_own(path: str | Path, mark: bytes, kind: str) -> None:
     try:
         if not os.path.isfile(path) or not os.path.getsize(path):
             return
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            own = content.find(mark) >= 0
+        own = holds(path, mark)
     except OSError as error:
         raise unwritable(path, error) from error
     if not own:
         raise InputError(path, f"is no {kind} of sordino, and would be lost", "a new name", "choose another")
+
+
+def holds(path: str | Path, *marks: bytes) -> bool:
+    """Return whether a file that is not empty holds all of ``marks``; it is not read into memory."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return all(content.find(mark) >= 0 for mark in marks)
 
 
 def sweep(folder: str | Path) -> None:

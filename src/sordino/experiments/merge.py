@@ -35,7 +35,7 @@ LARGEST, MOST = 1 << 20, 100_000
 
 
 OF_RECIPES, OF_STUDIES = {*KEYS} - {*OWN}, {"recipe", "methods", "scenarios", "seeds"}
-"""Keys by which the one is told from the other."""
+"""Keys that recipes alone have, and keys that studies alone have."""
 
 
 def is_recipe(stated: Mapping[str, Any]) -> bool:

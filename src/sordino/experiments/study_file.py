@@ -39,9 +39,9 @@ def load_study(study: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]
     if is_recipe(stated):
         raise InputError(path, "is a recipe, which trains one network", "a study", f"sordino train {path}")
     trust_names(stated, path.parent)
-    recipe = path.parent / str(stated.get("recipe"))
-    if "recipe" in stated and os.path.isfile(recipe):
-        stated["recipe"] = str(recipe)
+    beside = path.parent / str(stated.get("recipe", ""))
+    if os.path.isfile(beside):
+        stated["recipe"] = str(beside)
     base = stated.pop("base", None)
     if base is None:
         return stated

@@ -115,10 +115,11 @@ def _score(
 
 def _newer(model: ModelSource, scores: Path) -> bool:
     """Whether the file of a teacher was written after its scores; those that ship never change."""
-    files = [] if model.kind == "shipped" or model.path is None else [model.path]
     if model.kind == "mean":
         return any(_newer(member, scores) for member in model.value)
-    return any(file.is_file() and file.stat().st_mtime > scores.stat().st_mtime for file in files)
+    if model.kind == "shipped" or model.path is None or not model.path.is_file():
+        return False
+    return model.path.stat().st_mtime > scores.stat().st_mtime
 
 
 def _file(study: Study, name: str) -> str:

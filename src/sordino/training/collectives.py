@@ -61,6 +61,12 @@ def gathered_batch(batch: Batch) -> Batch:
     return Batch(gathered(batch.noisy), None, gathered(batch.lengths))
 
 
+def references(batch: Batch) -> Tensor:
+    """Return the number of this process's items that have a reference, as a tensor that ``mean`` takes."""
+    rows = batch.labelled
+    return batch.noisy.new_tensor(len(batch.lengths) if rows is None else len(rows))
+
+
 def share(batch: Batch) -> Tensor | float:
     """Return the factor for a mean over this process's items with references: B_r world_size / sum over r of B_r.
 
@@ -69,8 +75,7 @@ def share(batch: Batch) -> Tensor | float:
     """
     if world_size() == 1:
         return 1.0
-    rows = batch.labelled
-    count = batch.noisy.new_tensor(len(batch.lengths) if rows is None else len(rows))
+    count = references(batch)
     return count / mean(count).clamp(min=1 / world_size())
 
 

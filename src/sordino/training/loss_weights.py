@@ -60,6 +60,8 @@ class Weighting(nn.Module):
             stage: its index.
             starts: the first step of every stage.
         """
+        if stage == self.stage:
+            return
         self.stage = first = stage
         while first and self._supervised(first - 1) == self._supervised(stage):
             first -= 1

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sordino.distill.base import Method
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, observe, unwrap
 from sordino.errors import InputError
-from sordino.training.collectives import gathered_batch, gathered_view, mean, share
+from sordino.training.collectives import gathered_batch, gathered_view, mean, references, share
 from sordino.training.divergence import Diverged
 from sordino.training.loss_weights import Weighting
 from sordino.training.term_weights import Weight
@@ -146,9 +146,7 @@ class Objective(nn.Module):
 
     def meaningful(self, terms: Iterable[str], batch: Batch) -> list[str]:
         """Return the terms that some item of a batch has a part in; those that need clean speech may have none."""
-        rows = batch.labelled
-        references = batch.noisy.new_tensor(len(batch.lengths) if rows is None else len(rows))
-        if mean(references):
+        if mean(references(batch)):
             return list(terms)
         return [name for name in terms if not self._needs_clean(name)]
 

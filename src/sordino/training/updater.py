@@ -43,12 +43,12 @@ class Updater:
         self.settings, self.plan = settings, plan
         self.stepper = Stepper(fabric, settings.grad_clip)
         self.average = None if settings.ema is None else average_of(student, settings.ema)
-        self._range = (0, 0)
+        self._range, self._starts = (0, 0), [stage.start for stage in plan]
         self.enter(0)
 
     def enter(self, step: int) -> None:
         """Make the stage of ``step`` the current one; one that resets gets a new optimiser and schedule."""
-        self.objective.weighting.enter(stage_index(self.plan, step), [stage.start for stage in self.plan])
+        self.objective.weighting.enter(stage_index(self.plan, step), self._starts)
         steps = optimizer_range(self.plan, step)
         if steps != self._range:
             self._range = steps

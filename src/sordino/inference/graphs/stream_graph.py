@@ -7,7 +7,6 @@ once: fast for a file. Opening takes longer than enhancing a few seconds, so eac
 
 from __future__ import annotations
 
-import mmap
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from sordino.assets import STREAM_SUFFIX
 from sordino.errors import InputError
+from sordino.files import holds
 from sordino.inference.graphs.onnx_graph import HOPS, TYPES, Graph, open_graph, silence, stream_file
 
 
@@ -93,9 +93,7 @@ def open_stream(path: Path, threads: int = 1, long_blocks: bool = False) -> Stre
     graph = StreamGraph(file, threads, long_blocks)
     if file != path:
         marks = [graph.about[key].encode() for key in ("name", "arguments", "about") if graph.about.get(key)]
-        with open(path, "rb") as recordings, mmap.mmap(recordings.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            same = all(content.find(mark) >= 0 for mark in marks)
-        if not same:
+        if not holds(path, *marks):
             found = f"is not of the network that {file.name} beside it is of"
             raise InputError(path, found, "both files of one export", "copy both, or remove the other")
     return graph
