@@ -185,6 +185,21 @@ def test_ratios_are_measured_often_at_first_and_every_so_often_later() -> None:
     assert measured == [0, 1, 3, 6, 9, 12]
 
 
+def test_a_balanced_weight_stays_from_the_step_that_it_is_given() -> None:
+    student, objective = objective_of(weights={"kd/output": Balance(0.5, every=1, until=3)})
+    batch, weights, pulls = batch_of(), [], []
+    for step in range(6):
+        with torch.no_grad():  # a student that changes, and with it the ratio
+            for parameter in student.parameters():
+                parameter.mul_(1.2)
+        objective(student, batch, step)
+        weights.append(objective.weighting.at(step)["kd/output"])
+        pulls.append(objective.weighting.pulls(step)["pull/kd/output"])
+    assert len(set(weights[:3])) == 3
+    assert weights[3:] == [weights[2]] * 3
+    assert len(set(pulls[2:])) == 4, "it is still measured, for the log"
+
+
 def test_a_term_of_weight_zero_is_not_computed_and_its_teacher_not_asked() -> None:
     student, objective = objective_of(weights={"kd/output": 0.0})
     objective.teacher = None

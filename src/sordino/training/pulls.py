@@ -10,7 +10,7 @@ with weights that are learnt. Here the ratio of lengths is measured every few st
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -74,8 +74,17 @@ class Gauge(nn.Module):
         index = self.terms.index(term)
         return math.exp(self.logs[row, index].item()) if self._known(index) else None
 
-    def measure(self, terms: Terms, task: Tensor, parameters: Sequence[nn.Parameter], step: int) -> None:
+    def measure(
+        self,
+        terms: Terms,
+        task: Tensor,
+        parameters: Sequence[nn.Parameter],
+        step: int,
+        settled: Collection[str] = (),
+    ) -> None:
         """Measure ``terms`` against ``task``, the weighted sum of the supervised losses, at ``step``.
+
+        Terms in ``settled`` keep the smooth ratio that they have, if any.
 
         A measurement without a finite ratio is skipped and tried again at the next step: that of a batch without
         references, whose supervised loss has no gradient, or of a gradient that overflows in half precision.
@@ -95,8 +104,10 @@ class Gauge(nn.Module):
             log = math.log(length / task_length)
             if not self._known(index):
                 self.counts[index] = 0
-            share = 1 - SMOOTHING if self.counts[index] else 1.0
-            self.logs[0, index] += share * (log - self.logs[0, index])
+            if not self.counts[index]:
+                self.logs[0, index] = log
+            elif name not in settled:
+                self.logs[0, index] += (1 - SMOOTHING) * (log - self.logs[0, index])
             self.logs[1, index] = log
             self.counts[index] += 1
             self.steps[index] = step

@@ -20,14 +20,22 @@ class Balance:
         balance: r, the ratio of the weighted term's gradient to that of the supervised loss.
         every: steps between two measurements, fewer at first. Each takes about the time of a backward pass of the loss
             and of every method that is measured.
+        until: the step of the run from which the weight stays as it is then. None keeps the ratio at r throughout.
     """
 
     balance: float
     every: int = EVERY
+    until: int | None = None
 
     def __post_init__(self) -> None:
         if not self.balance > 0 or self.every < 1:
             raise InputError("weights", f"balance {self.balance} every {self.every} steps", "both above 0")
+        if self.until is not None and self.until < 1:
+            raise InputError("weights", f"balance until step {self.until}", "at least 1")
+
+    def settled(self, step: int) -> bool:
+        """Whether the weight no longer follows the ratio at ``step``, counted from 0."""
+        return self.until is not None and step >= self.until
 
 
 @dataclass(frozen=True)
