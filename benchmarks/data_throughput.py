@@ -31,7 +31,8 @@ from sordino.data.augmentation import DEFAULT, Augmentation
 from sordino.data.loader import loader
 from sordino.data.tools.render import render
 from sordino.data.tools.shard import shard
-from sordino.files import write_json, write_text
+from sordino.files import write_text
+from sordino.json_files import write_json
 from sordino.report.table import Table
 
 SEGMENT_S, RATE, BATCH = 4.0, 16000, 4

@@ -25,7 +25,7 @@ from typing import Any
 from gpu_weights import PIECE_BYTES, split
 
 from sordino.errors import InputError
-from sordino.files import write_json
+from sordino.json_files import write_json
 from sordino.training import read_log
 from sordino.training.state import chosen
 

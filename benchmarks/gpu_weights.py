@@ -22,7 +22,8 @@ from safetensors.torch import load as parse
 from safetensors.torch import save as serialise
 
 from sordino.errors import InputError
-from sordino.files import atomic, write_json
+from sordino.files import atomic
+from sordino.json_files import write_json
 
 PIECE_BYTES = 16 * 2**20
 

@@ -18,7 +18,8 @@ from eager_manner import eager
 
 from sordino import models
 from sordino.evaluation.speed import peak_of
-from sordino.files import write_json, write_text
+from sordino.files import write_text
+from sordino.json_files import write_json
 from sordino.models.manner import Manner
 from sordino.report.table import Table
 from sordino.version import commit

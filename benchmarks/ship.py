@@ -29,7 +29,8 @@ from sordino.evaluation.trained_on import METRICS as DIFFERENTIABLE
 from sordino.evaluation.trained_on import card_notes, trained_on
 from sordino.experiments import run
 from sordino.experiments.export import export_int8
-from sordino.files import atomic, write_json, write_text
+from sordino.files import atomic, write_text
+from sordino.json_files import write_json
 from sordino.report.table import Table
 
 MODELS = Path(__file__).resolve().parents[1] / "src" / "sordino" / "assets" / "models"

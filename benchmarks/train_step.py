@@ -33,7 +33,8 @@ from torch import Tensor
 from sordino import models
 from sordino.data import sources
 from sordino.evaluation.speed import peak_of
-from sordino.files import write_json, write_text
+from sordino.files import write_text
+from sordino.json_files import write_json
 from sordino.losses import LOSSES
 from sordino.models.manner import Manner
 from sordino.placement import plain_operators

@@ -20,7 +20,7 @@ from sordino.distill.teachers import CachedTeacher, ExternalTeacher, Teacher, ob
 from sordino.distill.teachers.outputs import WAVE, Whole, needs
 from sordino.distill.teachers.store import Store, size_of
 from sordino.errors import InputError
-from sordino.files import write_json
+from sordino.json_files import write_json
 from sordino.models import Enhancer
 from sordino.types import Batch, View
 

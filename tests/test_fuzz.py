@@ -25,11 +25,11 @@ from helpers.strangers import KINDS, Kind
 from sordino import models
 from sordino.errors import InputError
 from sordino.experiments.merge import parse
-from sordino.files import fits, read_json
 from sordino.inference.graphs import passes
 from sordino.inference.graphs.declared import largest_axis
 from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.model import open_model
+from sordino.json_files import fits, read_json
 from sordino.models.checkpoint import read_pickled
 from sordino.models.claims import AsLargeAs, count
 

@@ -1,9 +1,8 @@
-"""Files: written atomically, beside the target and then renamed over it; JSON and text read as claims, and checked."""
+"""Files: written atomically, beside the target and then renamed over it; texts are read up to a size."""
 
 from __future__ import annotations
 
 import errno
-import json
 import mmap
 import os
 import re
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from sordino.errors import InputError, printable
 
@@ -21,10 +19,9 @@ _PART = ".sordino-part-"
 _LEFT = re.compile(re.escape(_PART) + r"[a-z0-9_]{8}(\.[^.]*)?$")  # what mkstemp makes of it
 _STEM_BYTES = 100
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-LARGEST, DEEPEST = 1 << 28, 64
-"""Bytes of a text that is read, and lists inside lists in it."""
+LARGEST = 1 << 28
+"""Bytes of a text that is read."""
 _PART_BYTES = 1 << 20
-T = TypeVar("T")
 
 
 @contextmanager
@@ -127,11 +124,6 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically; NaN is an error, as JSON has no such value."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
 def spreadsheet(value: object) -> object:
     """Return what a cell of CSV holds: a text that a spreadsheet would compute begins with ``'``, and numbers stay."""
     if not isinstance(value, str):
@@ -165,25 +157,6 @@ def read_text(path: str | Path, most: int = LARGEST) -> str:
         raise InputError(path, f"is not a text file (byte {error.start} is no UTF-8)", "UTF-8") from error
 
 
-def read_json(path: str | Path, kind: type[T], expected: str, hint: str = "") -> T:
-    """Read JSON of a known shape; NaN is an error, as in ``write_json``.
-
-    Args:
-        path: of the file.
-        kind: what it holds; see ``fits``.
-        expected: its name, without an article.
-        hint: for the message.
-
-    Raises:
-        InputError: it is no JSON, or holds something else.
-        OSError: it cannot be opened.
-    """
-    value = parse_json(path, read_text(path), expected, hint)
-    if not fits(value, kind):
-        raise InputError(path, f"is no {expected}", hint=hint)
-    return value
-
-
 def misdownloaded(path: str | Path, expected: str) -> InputError | None:
     """Return the error for a download that is a web page or a pointer of Git LFS; None if it is neither."""
     with open(path, "rb") as file:
@@ -195,61 +168,9 @@ def misdownloaded(path: str | Path, expected: str) -> InputError | None:
     return None
 
 
-def parse_json(where: object, text: str, expected: str, hint: str = "", finite: bool = True) -> Any:
-    """Parse JSON; ``where`` names it in an error, and NaN is one unless ``finite`` is False. Errors as above."""
-    try:
-        value = json.loads(text, parse_constant=_no_number if finite else None)
-        if text.count("[") + text.count("{") > DEEPEST and _is_deep(value):
-            raise ValueError(f"more than {DEEPEST} lists inside each other")
-    except (ValueError, RecursionError) as error:
-        raise InputError(where, f"not readable as JSON ({error})", f"the {expected}", hint) from error
-    return value
-
-
-def fits(value: Any, kind: Any) -> bool:
-    """Tell whether plain values have a type: numbers, texts, lists, tuples, unions, mappings, and classes with fields.
-
-    A class with fields, such as a TypedDict or a dataclass, stands for a mapping that has these and no others but
-    those that have a default. A float may be whole; neither kind of number is a bool.
-    """
-    origin, inner = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return True
-    if origin is list:
-        return isinstance(value, list) and all(fits(one, inner[0]) for one in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(fits(one, inner[1]) for one in value.values())
-    if origin is tuple:
-        return isinstance(value, list) and len(value) == len(inner) and all(map(fits, value, inner))
-    if origin is Literal:
-        return value in inner
-    if inner:
-        return any(fits(value, one) for one in inner)
-    if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool) and abs(value) < 2**63
-    if isinstance(kind, type) and kind not in (dict, list) and (fields := get_type_hints(kind)):
-        optional = {name for name in fields if hasattr(kind, name)}
-        known = isinstance(value, dict) and fields.keys() - optional <= value.keys() <= fields.keys()
-        return known and all(fits(value[name], fields[name]) for name in value)
-    return isinstance(value, kind)
-
-
 def slug(name: str) -> str:
     """Turn a name into a part of a file name: lower-case letters and digits, with hyphens for all else."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _is_deep(value: Any) -> bool:
-    """Return whether lists and mappings are nested deeper than ``DEEPEST``."""
-    level = [value]
-    for _ in range(DEEPEST):
-        holders = [one for one in level if isinstance(one, dict | list)]
-        level = [one for holder in holders for one in (holder.values() if isinstance(holder, dict) else holder)]
-    return any(isinstance(one, dict | list) for one in level)
 
 
 def _is_special(path: Path) -> bool:

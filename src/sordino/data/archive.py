@@ -24,7 +24,8 @@ import numpy as np
 from sordino.audio.mix import fit_noise
 from sordino.audio.sound_files import decode, to_flac
 from sordino.errors import InputError
-from sordino.files import atomic, read_json, write_json
+from sordino.files import atomic
+from sordino.json_files import read_json, write_json
 from sordino.types import Item
 
 SHARD_NAME = re.compile(r"(train|valid|test)-(\d{5})-of-(\d{5})\.tar")

@@ -20,7 +20,8 @@ from sordino.distributed import all_gather, rank, world_size
 from sordino.errors import InputError
 from sordino.evaluation.measuring import Job, measured, workplaces
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
-from sordino.files import atomic, fits, read_json, spreadsheet, write_json
+from sordino.files import atomic, spreadsheet
+from sordino.json_files import fits, read_json, write_json
 from sordino.metrics import DEFAULT, Align, Measurement, check, columns, describe, metric
 from sordino.types import Item, Progress
 from sordino.version import __version__

@@ -17,9 +17,9 @@ from sordino.experiments.build import build_network
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.schema import Component, Pretrained
 from sordino.export import count_weights
-from sordino.files import parse_json
 from sordino.inference.model import open_model
 from sordino.inference.resolve import ModelSource, resolve
+from sordino.json_files import parse_json
 from sordino.report.costs import CostRow
 from sordino.report.paper import PaperRow, results
 from sordino.types import Progress

@@ -20,8 +20,9 @@ from sordino.experiments.recipe import Recipe
 from sordino.experiments.run import NOISY, SCORES
 from sordino.experiments.study_plan import ScoredSet, Study, StudyRun
 from sordino.experiments.study_teachers import teachers, whole_name
-from sordino.files import slug, write_json, write_text
+from sordino.files import slug, write_text
 from sordino.inference.resolve import ModelSource
+from sordino.json_files import write_json
 from sordino.metrics import DEFAULT
 from sordino.report.pages.study import write_study
 from sordino.report.paper import PaperRow, results

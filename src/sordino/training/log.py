@@ -14,7 +14,8 @@ from typing import IO, Any
 
 from sordino.distill.base import Method
 from sordino.errors import InputError
-from sordino.files import fits, parse_json, read_text, unwritable, write_text
+from sordino.files import read_text, unwritable, write_text
+from sordino.json_files import fits, parse_json
 from sordino.training.trackers import Tracker, open_trackers
 
 LOG, FIGURES = "log.jsonl", "figures.jsonl"

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from torch.utils.tensorboard import SummaryWriter
 
 from sordino.errors import InputError
-from sordino.files import read_json, write_json
+from sordino.json_files import read_json, write_json
 
 IDS = "trackers.json"
 

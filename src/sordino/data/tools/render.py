@@ -25,7 +25,8 @@ from sordino.data.recordings import SYNTHETIC_MARK
 from sordino.data.sources.synthetic import NOTE
 from sordino.data.tools.pool import Written, run_jobs
 from sordino.errors import InputError
-from sordino.files import read_json, sweep, write_json, write_text
+from sordino.files import sweep, write_text
+from sordino.json_files import read_json, write_json
 from sordino.types import Item, Progress
 
 RECORD = "render.json"

@@ -29,7 +29,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sordino.errors import InputError
-from sordino.files import atomic, fits, read_json, write_json
+from sordino.files import atomic
+from sordino.json_files import fits, read_json, write_json
 from sordino.types import Tap
 
 HEADER = "cache.json"
