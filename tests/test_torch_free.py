@@ -96,6 +96,9 @@ def test_a_student_that_ships_is_shown_and_exported(python: Path, tmp_path: Path
 
 
 NEED_TORCH = (
+    ["enhance", "noisy.wav", "-o", "clean.wav", "--model", "best.safetensors"],
+    ["enhance", "--stream", "--model", "best.pt"],
+    ["new", "my"],
     ["export", "best.safetensors", "-o", "student.onnx"],
     ["export", "unet-24", "-o", "student.onnx", "--licence", "MIT"],
     ["train", "unet/student"],
@@ -104,8 +107,29 @@ NEED_TORCH = (
 
 @pytest.mark.parametrize("words", NEED_TORCH, ids=" ".join)
 def test_what_needs_torch_says_so_in_one_line(python: Path, tmp_path: Path, words: list[str]) -> None:
-    done = sordino(python, *words, cwd=tmp_path)
+    given = {tmp_path / name for name in ("best.safetensors", "best.pt", "noisy.wav")}
+    for path in given:
+        sound_files.write(path.with_suffix(".wav"), np.zeros((1, 16000), np.float32), 16000)
+        path.with_suffix(".wav").replace(path)
+    with open(tmp_path / "noisy.wav", "rb") as noisy:
+        done = sordino(python, *words, cwd=tmp_path, stdin=noisy)
     assert done.returncode == 2
     (line,) = done.stderr.decode().splitlines()
     assert "pip install 'sordino[train]'" in line
-    assert list(tmp_path.iterdir()) == []
+    assert set(tmp_path.iterdir()) == given
+
+
+IMPORT_ALL = """
+from sordino import *
+assert callable(enhance) and not hasattr(__import__("sordino"), "load")
+try:
+    evaluate("dualpath-24", [], metrics=["pesq_wb"])
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_all_names_are_imported_and_scores_say_what_they_need(python: Path, tmp_path: Path) -> None:
+    done = subprocess.run([str(python), "-I", "-c", IMPORT_ALL], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "pesq_wb: needs the package pesq; run pip install pesq\n"

@@ -17,7 +17,7 @@ which from 1.29 on reports sessions and model files to its makers unless that is
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from sordino.inference.streamer import Streamer as Streamer
     from sordino.models import load as load
 
-__all__ = ["Streamer", "__version__", "enhance", "evaluate", "load", "train"]
+__all__ = ["Streamer", "__version__", "enhance", "evaluate"]
+if importlib.util.find_spec("torch") is not None:  # without it an import of all names would end in an error
+    __all__ += ["load", "train"]
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 

@@ -6,6 +6,7 @@ and keeps its traceback.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterable
 
@@ -43,6 +44,17 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
         """Pickle the four parts, so that the error survives the way out of a worker process."""
         return type(self), (self.where, self.found, self.expected, self.hint)
+
+
+def needs_training_tier(what: object = "this command") -> None:
+    """Say in one line what is missing for ``what``, where the package was installed for use only.
+
+    Raises:
+        InputError: torch or another package of the second tier is not installed.
+    """
+    missing = [name for name in ("torch", "lightning_fabric", "pesq") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(what, f"needs {', '.join(missing)}", hint="run pip install 'sordino[train]'")
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -46,13 +46,6 @@ TRUST = flag(
 )
 
 
-def needs_training_tier(what: str = "this command") -> None:
-    """Say in one line what is missing for ``what``, where the package was installed for use only."""
-    missing = [name for name in ("torch", "lightning_fabric", "pesq") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError("this command", f"needs {', '.join(missing)}", hint="run pip install 'sordino[train]'")
-
-
 def with_next_command(error: InputError) -> InputError:
     """Return the error; where a checkpoint of a run is not there, one that names the command which trains it.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from sordino.cli.base import Answer, Command, flag, needs_training_tier
+from sordino.cli.base import Answer, Command, flag
+from sordino.errors import needs_training_tier
 from sordino.plugins.catalogue import KINDS
 
 

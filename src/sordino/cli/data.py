@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sordino.assets import recipes
-from sordino.cli.base import Answer, Command, Flag, flag, needs_training_tier
+from sordino.cli.base import Answer, Command, Flag, flag
 from sordino.cli.progress import Display
-from sordino.errors import InputError
+from sordino.errors import InputError, needs_training_tier
 from sordino.report.table import Table
 
 if TYPE_CHECKING:

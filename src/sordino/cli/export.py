@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sordino.assets import STREAM_SUFFIX, student_file, students
-from sordino.cli.base import TRUST, Answer, Command, flag, needs_training_tier
+from sordino.cli.base import TRUST, Answer, Command, flag
 from sordino.cli.progress import Display, say
-from sordino.errors import InputError
+from sordino.errors import InputError, needs_training_tier
 from sordino.files import atomic
 
 

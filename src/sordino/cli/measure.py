@@ -7,9 +7,9 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sordino.cli.base import TRUST, Answer, Command, flag, needs_training_tier
+from sordino.cli.base import TRUST, Answer, Command, flag
 from sordino.cli.progress import Display
-from sordino.errors import InputError
+from sordino.errors import InputError, needs_training_tier
 
 if TYPE_CHECKING:
     from sordino.evaluation.efficiency import Cost

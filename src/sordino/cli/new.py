@@ -11,13 +11,14 @@ from sordino.assets import DEFAULT_STUDENT
 from sordino.cli.base import Answer, Command, flag
 from sordino.cli.progress import Display
 from sordino.data.tools.survey import Survey
-from sordino.errors import InputError
+from sordino.errors import InputError, needs_training_tier
 from sordino.report.table import Table
 
 LITTLE_SPEECH_S = 600
 
 
 def new(given: Namespace) -> Answer:
+    needs_training_tier()
     import yaml
 
     from sordino.data.tools.survey import survey

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sordino.assets import recipes, studies
-from sordino.cli.base import TRUST, Answer, Command, flag, needs_training_tier
+from sordino.cli.base import TRUST, Answer, Command, flag
 from sordino.cli.progress import Display
+from sordino.errors import needs_training_tier
 
 if TYPE_CHECKING:
     from sordino.experiments.dry_run import DryRun

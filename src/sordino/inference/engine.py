@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from sordino.errors import InputError
+from sordino.errors import InputError, needs_training_tier
 from sordino.inference.contracts import Engine
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.mean import MeanEngine
@@ -45,6 +45,7 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
         return _from_onnx(source.path, threads or 1, long_blocks)
     network = source.value
     if source.kind == "checkpoint":
+        needs_training_tier(source.checkpoint)
         from sordino.models import load
 
         network = load(source.checkpoint)

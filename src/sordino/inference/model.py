@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from sordino.assets import STREAM_SUFFIX
-from sordino.errors import InputError
+from sordino.errors import InputError, needs_training_tier
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import open_engine
 from sordino.inference.functions import as_long, open_function
@@ -151,6 +151,7 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
             return _from_stream(source.path, source.name)
         return _from_onnx(source.path, source.name, threads, sample_rate)
     if source.kind == "checkpoint":
+        needs_training_tier(source.checkpoint)
         from sordino.models import load, read_about
 
         about = {"about": json.dumps(read_about(source.checkpoint))}

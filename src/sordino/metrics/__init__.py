@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -173,7 +173,7 @@ def describe(name: str) -> str:
     """Describe the software that computes a metric, for the record: ``"pesq 0.0.4 wb"``.
 
     Raises:
-        InputError: a file that the metric needs is missing.
+        InputError: a file or a package that the metric needs is missing.
     """
     entry = metric(name)
     if entry.release is not None:
@@ -181,7 +181,11 @@ def describe(name: str) -> str:
     elif entry.package == "sordino":
         from sordino.version import __version__ as release
     else:
-        release = version(entry.package)
+        try:
+            release = version(entry.package)
+        except PackageNotFoundError as error:
+            hint = f"run pip install {entry.package}"
+            raise InputError(name, f"needs the package {entry.package}", hint=hint) from error
     return f"{entry.package} {release} {entry.mode}".rstrip()
 
 
