@@ -336,3 +336,49 @@ def test_a_pipe_is_no_empty_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     with pytest.raises(InputError, match=r"is a pipe.*--stream"):
         enhance_file(tmp_path / "pipe.wav", tmp_path / "out.wav", same)
+
+
+# ---- what is kept beside the sound
+
+
+@pytest.mark.parametrize("name", ["song.flac", "song.wav", "song.mp3", "song.ogg"])
+def test_tags_are_kept(tmp_path: Path, name: str) -> None:
+    (tmp_path / "out").mkdir()
+    with soundfile.SoundFile(tmp_path / name, "w", RATE, 1) as file:
+        file.title, file.artist = "Führung", "Someone"
+        file.write(tone(0.5))
+    enhance_file(tmp_path / name, tmp_path / "out", same)
+    with soundfile.SoundFile(tmp_path / "out" / name) as file:
+        assert (file.title, file.artist) == ("Führung", "Someone")
+    enhance_file(tmp_path / name, tmp_path / "song.au", same)  # which has no tags
+    assert soundfile.info(tmp_path / "song.au").frames == soundfile.info(tmp_path / name).frames
+
+
+def test_an_output_that_is_a_link_keeps_being_one(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "noisy.wav", tone(0.5), RATE)
+    for name in ("there.wav", "not-yet.wav"):
+        link = tmp_path / f"link-to-{name}"
+        link.symlink_to(name)
+        if name == "there.wav":
+            (tmp_path / name).write_bytes(b"old")
+        enhance_file(tmp_path / "noisy.wav", link, same)
+        assert link.is_symlink()
+        assert soundfile.info(tmp_path / name).frames == RATE // 2
+
+
+def test_what_may_have_been_cut_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = encoded("WAV")
+    early = bytearray(whole)
+    early[40:44] = struct.pack("<I", 2 * RATE)  # the header counts the first second
+    ogg = encoded("OGG")
+    for name, content, told in (
+        ("early.wav", bytes(early), ", the file holds 9.00 s more than its header says: they were left out"),
+        ("whole.wav", whole, ""),
+        ("tags.wav", whole + b"LIST" + struct.pack("<I", 80000) + b"INFO" + bytes(79996), ""),
+        ("cut.ogg", ogg[: len(ogg) // 2], ", the file lacks the mark of its end: it may have been cut short"),
+        ("whole.ogg", ogg, ""),
+    ):
+        (tmp_path / name).write_bytes(content)
+        main(["enhance", str(tmp_path / name), "-o", str(tmp_path / f"out-{name}")])
+        line = capsys.readouterr().out.rstrip()
+        assert line.endswith(f" s at 16000 Hz{told}"), line

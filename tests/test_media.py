@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from helpers.noise import tone
 from helpers.videos import record
 from sordino.audio.folders import list_audio
 from sordino.audio.sound_files import info, read
+from sordino.audio.temporary import Disk
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.inference.files import enhance_file
@@ -47,6 +51,39 @@ def test_enhanced_they_become_wav_in_a_folder(tmp_path: Path) -> None:
     (report,) = enhance_folder(tmp_path, tmp_path / "out", same)
     assert Path(report["output"]) == tmp_path / "out" / "in.m4a.wav"
     assert enhance_file(tmp_path / "in.m4a", tmp_path / "one.flac", same)["sample_rate"] == 44100
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.mkv", "a.mka", "film.mkv"])
+def test_one_that_was_cut_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 48000 * 4)).astype(np.float32)
+    record(path, "libopus", 48000, sound, pictures=20 if name.startswith("film") else 0)
+    assert info(path).seconds == pytest.approx(4.0, abs=0.1)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=rf"{name}: ends after [12]\.\d\d s; expected the 4\.\d\d s"):
+        info(path)
+
+
+def test_a_full_temporary_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_tone(tmp_path / "a.m4a", "aac", 44100)
+
+    def full(disk: Disk, data: bytes) -> int:
+        disk._error = OSError(errno.ENOSPC, "No space left on device")
+        return 0
+
+    monkeypatch.setattr(Disk, "write", full)
+    with pytest.raises(InputError, match=r"has no room for the decoded sound; free some space, or name .* in TMPDIR"):
+        read(tmp_path / "a.m4a")
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    record_tone(tmp_path / "a.m4a", "aac", 44100)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        read(tmp_path / "a.m4a")
+        gc.collect()
+    assert [one for one in warned if one.category is ResourceWarning] == []
 
 
 def test_what_is_no_sound_is_one_line(tmp_path: Path) -> None:

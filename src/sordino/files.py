@@ -40,6 +40,8 @@ def atomic(path: str | Path, alone: bool = False) -> Iterator[Path]:
     path = Path(path)
     if _is_special(path):
         raise InputError(path, "is a device, a pipe or a stream", "a file")  # renaming over it would remove it
+    if path.is_symlink():
+        path = path.resolve()  # the file that it names is written; renaming over the link would remove it
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from sordino.audio import media
-from sordino.audio.headers import OPEN_64, ForwardFile, completed
+from sordino.audio.headers import OPEN_64, ForwardFile, OwnFile, completed
 from sordino.audio.joined import joined
 from sordino.audio.pcm import check_shape
 from sordino.audio.wav import PLACEHOLDER
@@ -52,7 +52,7 @@ MP3_SHORT = 0.1
 
 
 def open_sound(
-    path: str | Path, kind: type[soundfile.SoundFile] = soundfile.SoundFile, most: float = math.inf
+    path: str | Path, kind: type[soundfile.SoundFile] = OwnFile, most: float = math.inf
 ) -> soundfile.SoundFile:
     """Open a sound file for reading, as an object of the class ``kind``.
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from io import BytesIO, RawIOBase
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, cast
 
 import numpy as np
 import soundfile
 
 from sordino.audio.blocks import FORMATS
+from sordino.audio.temporary import Disk
 from sordino.errors import InputError
 from sordino.files import atomic
 
@@ -36,11 +38,17 @@ _RATES = {
 """Encoding -> sample rates in Hz that it has, where it has not all."""
 
 WriteBlock = Callable[[np.ndarray], None]
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 @contextmanager
 def encoder(
-    path: str | Path, sample_rate: int, channels: int, subtype: str | None = None, length: int = 0
+    path: str | Path,
+    sample_rate: int,
+    channels: int,
+    subtype: str | None = None,
+    length: int = 0,
+    tags: Mapping[str, str] = NO_TAGS,
 ) -> Iterator[WriteBlock]:
     """Context manager that writes a sound file block by block.
 
@@ -53,6 +61,8 @@ def encoder(
         channels: channels of every block.
         subtype: libsndfile's name of the encoding, such as ``PCM_24`` or ``FLOAT``; None takes the format's default.
         length: samples per channel to come, 0 if unknown; too many for the format raise an error at once.
+        tags: libsndfile's name of a tag (``title``, ``artist``, ...) -> its text; those that the format lacks are left
+            out.
 
     Yields:
         A function that writes the next block, float [C,n].
@@ -67,14 +77,11 @@ def encoder(
     if form in _NARROW and length * channels * _BYTES.get(subtype, 0) >= 2**32 - 2**16:
         raise InputError(path, f"{length * channels} samples do not fit into {form}", "less than 4 GiB", "write .flac")
     with atomic(path) as temporary, open(temporary, "wb", buffering=0) as raw:
-        disk = _Disk(raw)
-        try:
-            file = soundfile.SoundFile(cast("BinaryIO", disk), "w", sample_rate, channels, subtype, format=form)
-        except (soundfile.LibsndfileError, ValueError, TypeError) as error:
-            disk.check()
-            reason = getattr(error, "error_string", str(error))
-            found = f"cannot hold {channels} channel(s) of {subtype} at {sample_rate} Hz ({reason})"
-            raise InputError(path, found, hint="write .wav, which holds any") from error
+        disk = Disk(raw)
+        file = _new_file(path, disk, sample_rate, channels, subtype)
+        for name, text in tags.items():
+            with suppress(soundfile.LibsndfileError):  # a format that has no such tag
+                setattr(file, name, text)
 
         # Where libsndfile fails because the disk does, the disk's own error is the better message: check() raises it.
         def write(audio: np.ndarray) -> None:
@@ -92,6 +99,18 @@ def encoder(
             disk.check()
             raise
         disk.check()
+
+
+def _new_file(path: Path, disk: Disk, sample_rate: int, channels: int, subtype: str) -> soundfile.SoundFile:
+    """Open what will be ``path`` for writing on ``disk``."""
+    target, form = cast("BinaryIO", disk), FORMATS[path.suffix.lower()]
+    try:
+        return soundfile.SoundFile(target, "w", sample_rate, channels, subtype, format=form)
+    except (soundfile.LibsndfileError, ValueError, TypeError) as error:
+        disk.check()
+        reason = getattr(error, "error_string", str(error))
+        found = f"cannot hold {channels} channel(s) of {subtype} at {sample_rate} Hz ({reason})"
+        raise InputError(path, found, hint="write .wav, which holds any") from error
 
 
 class UnclippedEncoder:
@@ -131,7 +150,12 @@ class UnclippedEncoder:
 
 @contextmanager
 def unclipped_encoder(
-    path: str | Path, sample_rate: int, channels: int, subtype: str | None = None, length: int = 0
+    path: str | Path,
+    sample_rate: int,
+    channels: int,
+    subtype: str | None = None,
+    length: int = 0,
+    tags: Mapping[str, str] = NO_TAGS,
 ) -> Iterator[UnclippedEncoder]:
     """Context manager like :func:`encoder` that clips nothing: a signal that does not fit is attenuated as a whole.
 
@@ -140,13 +164,18 @@ def unclipped_encoder(
     once. Arguments and errors are those of :func:`encoder`.
     """
     path = Path(path)
-    with encoder(path, sample_rate, channels, subtype, length) as write, ExitStack() as stack:
+    with encoder(path, sample_rate, channels, subtype, length, tags) as write, ExitStack() as stack:
         spool = None
         if subtype_for(path, subtype) not in FLOATS:
             spool = stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
         unclipped = UnclippedEncoder(write, channels, spool)
         yield unclipped
         unclipped.finish()
+
+
+def tags_of(file: soundfile.SoundFile) -> dict[str, str]:
+    """Return the tags of an open file, but for the program that wrote it."""
+    return {name: text for name, text in file.copy_metadata().items() if name != "software"}
 
 
 def holdable(path: str | Path, sample_rate: int, subtype: str | None) -> tuple[int, str | None]:
@@ -183,29 +212,3 @@ def subtype_for(path: str | Path, subtype: str | None = None) -> str:
     if suffix not in FORMATS:
         raise InputError(path, f"unknown suffix {suffix!r}", "one of " + ", ".join(FORMATS))
     return subtype or ("OPUS" if suffix == ".opus" else str(soundfile.default_subtype(FORMATS[suffix])))
-
-
-class _Disk:
-    """A file object that libsndfile writes through and that keeps the operating system's error.
-
-    libsndfile reports that a write failed, but not why (disk full, quota, ...).
-    """
-
-    def __init__(self, raw: RawIOBase) -> None:
-        self._raw = raw
-        self._error: OSError | None = None
-        self.seek, self.tell = raw.seek, raw.tell
-
-    def write(self, data: bytes) -> int:
-        left = memoryview(data)
-        try:
-            while left:
-                left = left[self._raw.write(left) or 0 :]
-        except OSError as error:
-            self._error = error
-        return len(data) - len(left)
-
-    def check(self) -> None:
-        """Raise the operating system's error, if a write has failed."""
-        if self._error is not None:
-            raise self._error

@@ -12,16 +12,16 @@ import io
 import math
 import os
 import struct
-import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
 from sordino.audio.pcm import limited
+from sordino.audio.temporary import temporary_sound
 
 HEAD = 2**16
 """Bytes in which the chunks before the sound are looked for."""
@@ -36,7 +36,16 @@ _FRAME = 4096
 _CHUNK = 2**16
 
 
-class ForwardFile(soundfile.SoundFile):
+class OwnFile(soundfile.SoundFile):
+    """A sound file that closes the file object on which it was opened, such as that of ``temporary_sound``."""
+
+    def close(self) -> None:
+        super().close()
+        if hasattr(self.name, "close"):
+            self.name.close()
+
+
+class ForwardFile(OwnFile):
     """A sound file that is read from front to back and never sought in.
 
     soundfile seeks after every block where the file is seekable. An MP3 in which libsndfile has sought continues with
@@ -114,7 +123,7 @@ def completed(path: Path, most: float = math.inf) -> BinaryIO | None:
     return io.BufferedReader(Overlay(path, changes)) if changes else None
 
 
-def _chunks(head: bytes, start: int, form: str) -> Iterator[tuple[bytes, int, int]]:
+def chunks(head: bytes, start: int, form: str) -> Iterator[tuple[bytes, int, int]]:
     """Yield (name, offset of the length field, length) of the chunks whose headers lie in ``head``."""
     field, width = start, struct.calcsize(form)
     while field + 4 + width <= len(head):
@@ -127,7 +136,7 @@ def _chunks(head: bytes, start: int, form: str) -> Iterator[tuple[bytes, int, in
 def _wave_changes(head: bytes, size: int) -> dict[int, bytes]:
     """WAV whose sound has length 0, and RF64 whose lengths in 64 bits were never written."""
     long_at = None
-    for name, at, length in _chunks(head, 12, "<I"):
+    for name, at, length in chunks(head, 12, "<I"):
         if name == b"ds64":
             (stated,) = struct.unpack_from("<Q", head, at + 12)
             long_at = at + 4 if stated == 0 or stated >= OPEN_64 else None
@@ -145,7 +154,7 @@ def _wave_changes(head: bytes, size: int) -> dict[int, bytes]:
 def _aiff_changes(head: bytes, size: int) -> dict[int, bytes]:
     """AIFF with no frames in its header and sound behind it."""
     frames_at = frame = 0
-    for name, at, length in _chunks(head, 12, ">I"):
+    for name, at, length in chunks(head, 12, ">I"):
         if name == b"COMM":
             channels, frames, bits = struct.unpack_from(">hIh", head, at + 4)
             if frames:
@@ -159,7 +168,7 @@ def _aiff_changes(head: bytes, size: int) -> dict[int, bytes]:
 
 def _caf_changes(head: bytes, size: int) -> dict[int, bytes]:
     """CAF whose sound goes on to the end of the file, which the format writes as a length of -1."""
-    for name, at, length in _chunks(head, 8, ">q"):
+    for name, at, length in chunks(head, 8, ">q"):
         if name == b"data":
             return {at: struct.pack(">q", size - at - 8)} if length < 0 else {}
         if length < 0:
@@ -213,24 +222,6 @@ def blocks_to_end(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     """Yield the rest of a sound in blocks, float32 [n,C]."""
     while len(block := file.read(_CHUNK, dtype="float32", always_2d=True)):
         yield block
-
-
-def temporary_sound(sample_rate: int, channels: int, blocks: Iterable[np.ndarray]) -> BinaryIO:
-    """Write blocks, float [n,C], into a temporary file that is removed when it is closed.
-
-    Returns:
-        W64 of 32-bit floats, at its beginning.
-    """
-    target = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115, the caller closes it
-    try:
-        with soundfile.SoundFile(target, "w", sample_rate, channels, "FLOAT", format="W64") as file:
-            for block in blocks:
-                file.write(block)
-    except BaseException:
-        target.close()
-        raise
-    target.seek(0)
-    return target
 
 
 def _pour(path: Path, start: int, end: int | None, sink: int) -> None:

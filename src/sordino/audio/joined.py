@@ -14,8 +14,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sordino.audio.headers import ForwardFile, blocks_to_end, decoded_mp3, first_frame, temporary_sound
+from sordino.audio.headers import ForwardFile, blocks_to_end, decoded_mp3, first_frame
 from sordino.audio.pcm import limited
+from sordino.audio.temporary import temporary_sound
 from sordino.errors import InputError
 
 _PAGE_HEAD = 27

@@ -6,13 +6,15 @@ taken, at its own rate and with its own channels. Torch-free.
 
 from __future__ import annotations
 
+import io
 import math
+import re
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from sordino.audio.headers import temporary_sound
 from sordino.audio.pcm import check_shape, limited
+from sordino.audio.temporary import temporary_sound
 from sordino.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,13 +24,15 @@ SUFFIXES = frozenset(
     {".m4a", ".mp4", ".m4v", ".aac", ".webm", ".amr", ".ac3", ".wma", ".mka", ".mkv", ".3gp", ".mov", ".avi"}
 )
 """Suffixes of files that are read in this way."""
+SHORT_S = 0.25
+"""Seconds by which the sound of a film may be shorter than its header says."""
 
 
 def decoded(path: Path, most: float = math.inf) -> BinaryIO:
-    """Decode the sound of a file of up to ``most`` samples; see ``sordino.audio.headers.temporary_sound``.
+    """Decode the sound of a file of up to ``most`` samples; see ``sordino.audio.temporary.temporary_sound``.
 
     Raises:
-        InputError: PyAV is not installed, or the file holds no sound that it can decode.
+        InputError: PyAV is not installed, or the file holds no sound that it can decode, or less than its header says.
     """
     av = _pyav(path)
     try:
@@ -41,9 +45,30 @@ def decoded(path: Path, most: float = math.inf) -> BinaryIO:
             frames = chain(container.decode(stream), [None])  # None: what the resampler still holds
             parts = (part for frame in frames for part in resampler.resample(frame))
             blocks = (part.to_ndarray().reshape(-1, stream.channels) for part in parts)
-            return temporary_sound(stream.rate, stream.channels, limited(blocks, most))
+            sound = temporary_sound(stream.rate, stream.channels, limited(blocks, most))
+            _check_length(path, container, sound)
+            return sound
     except av.error.FFmpegError as error:
         raise InputError(path, f"cannot be decoded ({error.strerror})", hint="copy or download it again") from error
+
+
+def _check_length(path: Path, container: Any, sound: BinaryIO) -> None:
+    """Refuse Matroska and WebM that were cut short, which FFmpeg plays without an error. Others it refuses itself."""
+    stream = container.streams.audio[0]
+    stated = _seconds(stream.metadata.get("DURATION", ""))
+    if stated is None and len(container.streams) == 1 and container.duration:
+        stated = container.duration / 1e6  # of the whole file; a film may go on without sound
+    seconds = sound.seek(0, io.SEEK_END) / (4 * stream.channels * stream.rate)  # floats, and a header of 0.1 KB
+    sound.seek(0)
+    if container.format.name.startswith("matroska") and stated is not None and seconds < stated - SHORT_S:
+        expected = f"the {stated:.2f} s that its header promises"
+        raise InputError(path, f"ends after {seconds:.2f} s", expected, "was it cut short? copy or download it again")
+
+
+def _seconds(clock: str) -> float | None:
+    """Return the seconds of a text such as 00:01:02.345000000; None for any other."""
+    parts = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", clock)
+    return 3600 * int(parts[1]) + 60 * int(parts[2]) + float(parts[3]) if parts else None
 
 
 def _pyav(path: Path) -> ModuleType:

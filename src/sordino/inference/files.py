@@ -12,7 +12,8 @@ import numpy as np
 
 from sordino.audio import sound_files
 from sordino.audio.blocks import FORMATS, blocks_of, open_sound
-from sordino.audio.encoding import holdable, subtype_for, unclipped_encoder
+from sordino.audio.doubts import doubts
+from sordino.audio.encoding import holdable, subtype_for, tags_of, unclipped_encoder
 from sordino.audio.headers import ForwardFile
 from sordino.audio.resampling import open_resampler
 from sordino.errors import InputError
@@ -45,8 +46,8 @@ def enhance_file(
 
     Returns:
         ``input``, ``output``, ``seconds``, ``sample_rate`` and ``channels`` of what was written, ``gain_db``, which is
-        below 0 if the estimate had to be turned down to avoid clipping, and ``notes``, sentences on what the format of
-        ``target`` could not keep.
+        below 0 if the estimate had to be turned down to avoid clipping, and ``notes``, parts of a sentence: whether
+        ``source`` may have been cut short, and what the format of ``target`` could not keep.
 
     Raises:
         InputError: nothing to read, or no place to write; nothing is written then.
@@ -63,13 +64,13 @@ def enhance_file(
         length, expected = 0, about.length * pipeline.sample_rate // about.sample_rate
         noisy = blocks_of(file, source, round(BLOCK_S * about.sample_rate))
         with (
-            unclipped_encoder(target, pipeline.sample_rate, about.channels, subtype, expected) as put,
+            unclipped_encoder(target, pipeline.sample_rate, about.channels, subtype, expected, tags_of(file)) as put,
             closing(ahead(_enhanced(noisy, about, sample_rate, pipeline, progress))) as blocks,
         ):
             for block in blocks:
                 length += block.shape[1]
                 put(block)
-    notes = []
+    notes = doubts(Path(source))
     if sample_rate != about.sample_rate and blend.keep_rate:
         notes.append(f"{target.suffix} has no {about.sample_rate} Hz, so it was written at {sample_rate} Hz")
     if same_format and subtype is None:
