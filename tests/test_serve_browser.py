@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import soundfile
 
 from helpers.browser import CHROMIUM, CONTRAST, LACKING, PHONE, WORDS, opened
+from helpers.videos import record
 from sordino.assets import DEFAULT_STUDENT, shipped
 from sordino.audio.mix import mix
 from sordino.cli.main import main
@@ -140,6 +142,35 @@ def test_a_file_is_dropped_enhanced_heard_and_downloaded(page: Page, address: st
     main(["enhance", str(talk / "talk.wav"), "-o", str(tmp_path / "line.wav")])
     assert (tmp_path / "page.wav").read_bytes() == (tmp_path / "line.wav").read_bytes()
     check_switch(page, "noisy", "enhanced")
+
+
+DROP = """([field, address, name]) => {
+  const content = Uint8Array.from(atob(address), (letter) => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([content], name, { type: name.endsWith(".mp4") ? "video/mp4" : "" }));
+  field.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer }));
+}"""
+
+
+@pytest.mark.parametrize("way", ["chosen", "dropped"])
+@pytest.mark.parametrize("name", ["film.mp4", "talk.w64", "no-suffix"])
+def test_films_and_what_browsers_do_not_know_are_taken(
+    page: Page, address: str, talk: Path, tmp_path: Path, name: str, way: str
+) -> None:
+    sound, rate = soundfile.read(talk / "clean.wav")
+    if name == "film.mp4":
+        record(tmp_path / name, "aac", rate, sound[None], pictures=10)
+    else:
+        soundfile.write(tmp_path / name, sound, rate, format="W64")
+    visit(page, address)
+    if way == "chosen":
+        drop(page, tmp_path / name)
+    else:
+        field = page.get_by_role("tabpanel").locator("input[type=file]").first.locator("xpath=..").element_handle()
+        page.evaluate(DROP, [field, base64.b64encode((tmp_path / name).read_bytes()).decode(), name])
+    wait_for_description(page, "1 channel.")
+    page.get_by_role("button", name="Enhance", exact=True).click()
+    page.get_by_role("link", name="Download").wait_for()
 
 
 def test_a_blind_comparison_goes_to_its_tally(page: Page, address: str, talk: Path) -> None:

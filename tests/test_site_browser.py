@@ -218,6 +218,47 @@ def test_the_microphone_is_enhanced_live(page: Page, site: Server) -> None:
     check(estimate, noisy, DEFAULT_STUDENT)
 
 
+KEPT = """
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wanted) => (window.given = await ask(wanted));
+"""
+
+
+def test_a_microphone_that_is_unplugged_is_noticed(page: Page, site: Server) -> None:
+    page.context.grant_permissions(["microphone"])
+    page.add_init_script(KEPT)
+    visit(page, site)
+    page.locator("#live").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("You hear the microphone, enhanced.").wait_for()
+    assert page.evaluate("document.activeElement.id") == "live", "the keyboard can stop what it started"
+    dropped = page.evaluate_handle(
+        "() => { const all = new DataTransfer(); all.items.add(new File(['sound'], 'late.mp3')); return all; }"
+    )
+    page.locator("h1").dispatch_event("drop", {"dataTransfer": dropped})
+    page.get_by_role("alert").get_by_text("late.mp3: stop the microphone first.").wait_for()
+    page.wait_for_timeout(500)
+    page.evaluate("given.getAudioTracks()[0].dispatchEvent(new Event('ended'))")
+    page.get_by_text("The microphone is gone. Stopped. The last minute can be heard again below.").wait_for()
+    assert page.get_by_role("button", name="Start the microphone").is_enabled()
+
+
+def test_a_header_that_does_not_fit_its_file_is_completed_or_told(
+    page: Page, site: Server, tmp_path: Path, talk: np.ndarray
+) -> None:
+    file = BytesIO()
+    soundfile.write(file, talk, RATE, format="WAV")
+    whole = file.getvalue()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "open.wav").write_bytes(whole[:40] + bytes(4) + whole[44:])
+    visit(page, site)
+    page.locator("#file").set_input_files(tmp_path / "cut.wav")
+    message = "cut.wav: ends after 1.5 s where its header promises 3.0 s. Was it cut short?"
+    page.get_by_role("alert").get_by_text(message, exact=True).wait_for()
+    page.locator("#file").set_input_files(tmp_path / "open.wav")
+    page.get_by_text("Done: 3.0 s of sound").wait_for()
+
+
 def test_mistakes_are_one_sentence_on_the_page(page: Page, site: Server, tmp_path: Path) -> None:
     (tmp_path / "notes.wav").write_text("no sound at all\n" * 100)
     soundfile.write(tmp_path / "long.wav", np.zeros(605 * RATE, np.int16), RATE)
@@ -254,13 +295,17 @@ def test_the_page_fits_a_phone_can_be_read_and_needs_no_mouse(
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     for place in ("h1", ".note", "#live", "#status", ".download", "small", "label", ".play"):
         assert page.locator(place).first.evaluate(CONTRAST) >= 4.5, place
-    page.get_by_label("Choose an audio file").focus()
+    page.get_by_label("Choose a recording").focus()
     for name in ("live", "play", "position"):
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id || document.activeElement.className") in (
             name,
             f"action {name}",
         )
+    for key, at in (("ArrowRight", 0.05), ("PageUp", 0.25), ("ArrowLeft", 0.2), ("PageDown", 0.0)):
+        page.keyboard.press(key)  # the recording lasts a second
+        page.wait_for_timeout(300)
+        assert float(page.locator(".position").input_value()) == pytest.approx(at, abs=0.011)
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")
     assert page.locator("figure.playing figcaption").inner_text() == "enhanced"

@@ -19,9 +19,8 @@ TITLE = "sordino"
 INTRODUCTION = """<h1>Hear what a denoiser does</h1>
 <p>Recordings stay on this machine, and are deleted when you close the page.</p>
 <p class="banner no-microphone" role="alert" hidden></p>"""
-HEAD = "".join(
-    f"<script>\n{script}</script>" for script in (listen.SCRIPT, (PAGE / "microphone.js").read_text("utf-8"))
-)
+SCRIPTS = (listen.SCRIPT, *((PAGE / name).read_text("utf-8") for name in ("microphone.js", "upload.js")))
+HEAD = "".join(f"<script>\n{script}</script>" for script in SCRIPTS)
 STYLE = parts.PARTS + (PAGE / "serve.css").read_text("utf-8")
 
 DARKER, LIGHTER = "*primary_700", "*primary_300"

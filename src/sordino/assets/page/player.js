@@ -1,9 +1,10 @@
 // Players of one recording in several versions. One version sounds, the switch says which, and the position stays.
-// Works on every element of class "player", there from the start or put in later; see evaluate/listen.py for its parts.
+// Works on every element of class "player", there from the start or put in later; see report/pages/listen.py for its parts.
 (() => {
   "use strict";
 
   let count = 0;
+  const STEPS = { ArrowLeft: -1, ArrowDown: -1, PageDown: -4, ArrowRight: 1, ArrowUp: 1, PageUp: 4 };
   const seconds = (value) => (Number.isFinite(value) ? value : 0);
   const clock = (value) => `${Math.floor(value / 60)}:${String(Math.floor(value % 60)).padStart(2, "0")}`;
 
@@ -70,6 +71,14 @@
     position.addEventListener("input", () => {
       current.currentTime = Number(position.value);
     });
+    // By itself a slider moves by its step, 0.01 s. A key moves it by a twentieth of the recording, or 5 s.
+    position.addEventListener("keydown", (event) => {
+      const all = seconds(current.duration);
+      if (!STEPS[event.key] || !all) return;
+      event.preventDefault();
+      const to = current.currentTime + STEPS[event.key] * Math.min(5, all / 20);
+      current.currentTime = Math.min(Math.max(to, 0), all);
+    });
     document.addEventListener("sordino-plays", function other(event) {
       if (event.detail === player) return;
       pause();
@@ -86,7 +95,7 @@
     });
   }
 
-  // A sound that is taken off the page would play on unheard of.
+  // A sound that is taken off the page would play on.
   function silence(node) {
     if (node.querySelectorAll) node.querySelectorAll("audio").forEach((sound) => sound.pause());
   }

@@ -2,6 +2,7 @@
 import { Mistake, peak, read, toWav } from "./sound.js";
 
 const POINTS = 300; // of a picture of a wave, across
+const LISTENING = "You hear the microphone, enhanced.";
 const at = (name) => document.getElementById(name);
 
 let worker;
@@ -10,6 +11,7 @@ let live = null; // the microphone, while it runs
 let busy = true;
 let addresses = []; // of sounds on the page
 let asked = null; // who waits for the worker
+let focused = null; // what had the keyboard before it was disabled
 
 function ask(verb, given = {}, moved = []) {
   return new Promise((resolve, reject) => {
@@ -53,14 +55,21 @@ async function work(status, job) {
 
 function setBusy(value) {
   busy = value;
+  if (value) focused = document.activeElement;
   at("file").disabled = value || live !== null;
   at("live").disabled = value || !student.stream;
   at("progress").hidden = !value || live !== null;
   at("progress").value = 0;
+  if (!value && focused && document.activeElement === document.body) focused.focus();
 }
 
 function enhance(file) {
-  if (!file || live) return;
+  if (!file) return;
+  if (live || busy) {
+    const hint = live ? "stop the microphone first" : "wait until this is done";
+    show(at("status").textContent, `${file.name}: ${hint}.`);
+    return;
+  }
   work(`Enhancing ${file.name}.`, async () => {
     const channels = await read(file, student);
     const began = performance.now();
@@ -126,7 +135,19 @@ async function startLive() {
   at("dropped").textContent = "0";
   at("figures").hidden = false;
   at("live").textContent = "Stop the microphone";
-  return "You hear the microphone, enhanced.";
+  watch(sound, live.context);
+  return LISTENING;
+}
+
+/** Notice a microphone that is unplugged, and a browser that pauses the sound, as for a call on a phone. */
+function watch(sound, context) {
+  const lost = async () => `The microphone is gone. ${await stopLive()}`;
+  sound.getAudioTracks()[0].addEventListener("ended", () => live && live.sound === sound && work("Stopping.", lost));
+  context.addEventListener("statechange", () => {
+    if (!live || live.context !== context) return;
+    if (context.state === "running") show(LISTENING);
+    else show("", "The browser has paused the sound. Stop the microphone, and start it again.");
+  });
 }
 
 async function connect(sound, context) {

@@ -7,13 +7,15 @@ export class Mistake extends Error {}
 const PCM = 1;
 const FLOAT = 3;
 const EXTENSIBLE = 0xfffe;
+const CHUNKS = ["LIST", "id3 ", "bext", "cue ", "fact", "PEAK", "iXML", "smpl"]; // what may follow the sound
+const PLACEHOLDER = 0x7fff0000; // lengths from this one on, and 0, are unknown: a recorder died, or wrote into a pipe
 
 /** A file as float32 channels at the student's rate; what cannot be used is a Mistake. */
 export async function read(file, student) {
   const [size, most] = [Math.round(file.size / 1e6), student.largest_mb];
   if (size > most) throw new Mistake(`${file.name}: has ${size} MB; the page takes ${most} at most.`);
   const content = await file.arrayBuffer();
-  const wav = readWav(content);
+  const wav = readWav(content, file.name);
   const exact = wav && wav.rate === student.sample_rate;
   const channels = exact ? wav.channels : await decoded(file.name, content, student.sample_rate);
   const seconds = channels[0].length / student.sample_rate;
@@ -37,8 +39,8 @@ async function decoded(name, content, rate) {
   }
 }
 
-/** {rate, channels} of a WAV file of whole numbers or floats; null for any other file. */
-function readWav(content) {
+/** {rate, channels} of a WAV file of whole numbers or floats; null for any other file. One cut short is a Mistake. */
+function readWav(content, name) {
   const view = new DataView(content);
   const word = (at) => String.fromCharCode(...new Uint8Array(content, at, 4));
   if (content.byteLength < 12 || word(0) !== "RIFF" || word(8) !== "WAVE") return null;
@@ -46,7 +48,16 @@ function readWav(content) {
   for (let at = 12; at + 8 <= content.byteLength; ) {
     const [kind, size, start] = [word(at), view.getUint32(at + 4, true), at + 8];
     if (kind === "fmt " && start + 16 <= content.byteLength) form = format(view, start, size);
-    if (kind === "data") return form && samples(view, start, Math.min(size, content.byteLength - start), form);
+    if (kind === "data") {
+      const there = content.byteLength - start;
+      const empty = there >= 4 && CHUNKS.includes(word(start));
+      const stated = size === 0 && !empty ? there : size;
+      if (form && stated > there && stated < PLACEHOLDER) {
+        const [found, promised] = [there, stated].map((bytes) => (bytes / form.bytesPerSecond).toFixed(1));
+        throw new Mistake(`${name}: ends after ${found} s where its header promises ${promised} s. Was it cut short?`);
+      }
+      return form && samples(view, start, Math.min(stated, there), form);
+    }
     at = start + size + (size % 2);
   }
   return null;
@@ -63,7 +74,8 @@ function format(view, start, size) {
     [`${FLOAT} 32`]: (at) => view.getFloat32(at, true),
     [`${FLOAT} 64`]: (at) => view.getFloat64(at, true),
   }[`${sub} ${bits}`];
-  return value && count && rate ? { count, rate, step: bits / 8, value } : null;
+  const step = bits / 8;
+  return value && count && rate ? { count, rate, step, value, bytesPerSecond: rate * count * step } : null;
 }
 
 function samples(view, start, size, { count, rate, step, value }) {
