@@ -226,10 +226,25 @@ def test_the_server_fetches_nothing_from_elsewhere(server: Server) -> None:
     assert httpx.get(f"{server.address}/gradio_api/file=/etc/hostname", timeout=PATIENCE_S).status_code in (403, 404)
 
 
+def test_an_address_of_ipv6_is_taken() -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    from sordino.app.serve import serving
+
+    with serving(host="::1") as address:
+        assert address.startswith("http://[::1]:")
+        assert httpx.get(address, timeout=PATIENCE_S).status_code == 200
+
+
 def test_mistakes_in_the_command_are_one_line(capsys: pytest.CaptureFixture[str], server: Server) -> None:
     port = server.address.rpartition(":")[2]
     for words, message in {
         ("--port", port): f"sordino: port: {port} is not free",
+        ("--host", "192.0.2.1"): "sordino: --host: 192.0.2.1 is no address of this machine; expected an address",
+        ("--host", "256.1.1.1"): "sordino: --host: 256.1.1.1 is no address of this machine; expected an address",
         ("--minutes", "0"): "sordino: minutes: 0.0; expected a number above 0",
         ("none.onnx",): "sordino: none.onnx: no such model",
     }.items():

@@ -76,6 +76,14 @@ def test_the_runtime_is_fetched_once_and_checked(registry: Path, tmp_path: Path)
         npm.runtime()
 
 
+def test_a_cache_that_cannot_be_written_is_done_without(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "below"))
+    assert npm.runtime() == PARTS
+
+
 def test_a_page_holds_all_that_it_names_and_nothing_of_elsewhere(registry: Path, tmp_path: Path) -> None:
     site = write_site("unet-24", tmp_path / "page")
     files = read(tmp_path / "page")

@@ -273,8 +273,14 @@ def test_what_cannot_stream_says_so(tmp_path: Path) -> None:
     for model in (shipped, manner, tmp_path / "manner.safetensors", whole, np.tanh, "numpy:tanh", sordino.enhance):
         with pytest.raises(InputError, match=r"cannot run block by block.*; expected .*a causal unet, or demucs"):
             Streamer(model)
-    for wrong in ({"sample_rate": 0}, {"channels": 0}):
-        with pytest.raises(InputError, match=r"sample rate of 0 Hz|0 channels"):
+    for wrong, message in (
+        ({"sample_rate": 0}, "sample rate of 0 Hz"),
+        ({"channels": 0}, "0 channels"),
+        ({"channels": 1.5}, "channels: 1.5; expected a whole number"),
+        ({"threads": 0}, "threads: 0; expected 1 or more"),
+        ({"threads": "x"}, "threads: 'x'; expected a whole number"),
+    ):
+        with pytest.raises(InputError, match=message):
             Streamer(Smoother(), **wrong)
     with pytest.raises(InputError, match="no such model"):
         Streamer("nowhere.safetensors")

@@ -53,13 +53,24 @@ def whole_rate(sample_rate: object, where: str = "sample_rate") -> int:
     Raises:
         InputError: no whole number.
     """
+    return whole_number(sample_rate, where, expected="a whole number of Hz")
+
+
+def whole_number(given: object, where: str, least: float = -math.inf, expected: str = "a whole number") -> int:
+    """Return a number or its text as an int.
+
+    Raises:
+        InputError: not whole, or below ``least``.
+    """
     try:
-        rate = float(sample_rate)  # pyright: ignore[reportArgumentType]
+        number = float(given)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):
-        rate = float("nan")
-    if not rate.is_integer():
-        raise InputError(where, repr(sample_rate), "a whole number of Hz")
-    return int(rate)
+        number = float("nan")
+    if not number.is_integer():
+        raise InputError(where, repr(given), expected)
+    if number < least:
+        raise InputError(where, repr(given), f"{least:g} or more")
+    return int(number)
 
 
 def as_array(samples: Any, where: str) -> np.ndarray:

@@ -52,6 +52,8 @@ def enhance(given: Namespace) -> Answer:
         raise InputError("sordino enhance", "nothing to read, or nowhere to write to", "INPUT -o OUTPUT", do)
     if not (given.input and given.output):
         raise InputError("sordino enhance", "an empty name", "INPUT -o OUTPUT")
+    if given.workers is not None and given.workers < 1:
+        raise InputError("--workers", str(given.workers), "1 or more")
     source, target = Path(given.input), Path(given.output)
     blend = Blend(**blend_of(given), keep_rate=given.keep_rate)
     if not source.is_dir():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from argparse import Namespace
 from dataclasses import asdict
@@ -74,7 +73,7 @@ def _copied(student: str, output: str | Path) -> tuple[dict[str, Any], str]:
     copied = {source: target for source, target in targets.items() if source.is_file()}
     for source, target in copied.items():
         with atomic(target) as temporary:
-            shutil.copyfile(source, temporary)
+            temporary.write_bytes(source.read_bytes())
     streamed = str(stream_file(whole)) if len(copied) > 1 else None
     if streamed is None:
         stream_file(whole).unlink(missing_ok=True)  # it belongs to another network

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from sordino.audio.pcm import whole_number
 from sordino.errors import InputError, needs_training_tier
 from sordino.inference.contracts import Engine
 from sordino.inference.graphs.presets import GraphSource
@@ -32,6 +33,8 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
     Raises:
         InputError: no such model, or one that cannot stream: it needs the whole signal, or is none of those above.
     """
+    if threads is not None:
+        threads = whole_number(threads, "threads", least=1)
     source = resolve(model)
     if source.kind == "engine":
         return source.value

@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from sordino.assets import STREAM_SUFFIX
+from sordino.audio.pcm import whole_number
 from sordino.errors import InputError, needs_training_tier
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import open_engine
@@ -129,6 +130,8 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
     """
     if sample_rate is not None and sample_rate <= 0:
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
+    if threads is not None:
+        threads = whole_number(threads, "threads", least=1)
     source = resolve(model)
     sample_rate = sample_rate or source.sample_rate
     ready = source.value if source.kind == "model" else _opened(source, threads, sample_rate)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sordino.audio.pcm import as_array, check_shape, from_float, to_float, whole_rate
+from sordino.audio.pcm import as_array, check_shape, from_float, to_float, whole_number, whole_rate
 from sordino.errors import InputError
 from sordino.inference.blend import Blend, HighBand
 from sordino.inference.engine import open_engine
@@ -59,7 +59,8 @@ class Streamer:
             octave, ``drop`` leaves it out, ``keep`` passes it on unchanged; see ``sordino.enhance``.
 
     Raises:
-        InputError: no such model, one that cannot stream, a rate or number of channels below 1, or a strength below 0.
+        InputError: no such model, one that cannot stream, a rate or a number of channels or threads that is not whole
+            or is below 1, or a strength below 0.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Streamer:
         strength_db: float | None = None,
         high_band: HighBand = "follow",
     ) -> None:
-        sample_rate = whole_rate(sample_rate)
+        sample_rate, channels = whole_rate(sample_rate), whole_number(channels, "channels")
         check_shape("streamer", sample_rate, channels)
         self.sample_rate, self.channels = sample_rate, channels
         self._begin = partial(

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
+import socket
 import threading
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
@@ -49,13 +51,15 @@ def serving(
         names: under which the page is opened beside the machine's own, such as that of a proxy.
 
     Raises:
-        InputError: a model cannot be opened, the port is taken, or what the page needs is not installed.
+        InputError: a model cannot be opened, the host is no address of this machine, the port is taken, or what the
+            page needs is not installed.
     """
     missing = [name for name in ("gradio", "matplotlib") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError("sordino serve", f"needs {' and '.join(missing)}", hint="run pip install 'sordino[web]'")
     if port is not None and not 1 <= port <= 65535:
         raise InputError("--port", str(port), "1 to 65535")
+    host = _bindable(host, port)
     offered = offers(models)
     with ExitStack() as stack:
         visitors = Sessions(stack.enter_context(own_folder()))
@@ -65,6 +69,23 @@ def serving(
         stack.callback(page.close, verbose=False)
         stack.enter_context(_sweeping(visitors))
         yield address
+
+
+def _bindable(host: str, port: int | None) -> str:
+    """Check that this machine can listen there; Gradio would try for minutes. Returns the host as Gradio takes it."""
+    bare = host.strip("[]")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(bare, port or 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES):
+            found = f"{port} is not free ({os.strerror(error.errno)})"
+            raise InputError("port", found, hint="give another with --port") from error
+        expected = "an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+        raise InputError("--host", f"{host} is no address of this machine", expected) from error
+    return f"[{bare}]" if ":" in bare else host
 
 
 def _launch(service: Service, host: str, port: int | None, names: Sequence[str]) -> tuple[Any, str]:

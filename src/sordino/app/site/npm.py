@@ -12,6 +12,7 @@ import io
 import os
 import tarfile
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 from sordino.errors import InputError
@@ -42,7 +43,7 @@ def runtime() -> dict[str, bytes]:
     content = kept.read_bytes() if kept.is_file() else b""
     if not _is_pinned(content):
         content = _fetched()
-        with atomic(kept) as temporary:
+        with suppress(InputError), atomic(kept) as temporary:  # where it cannot be kept, it is fetched again next time
             temporary.write_bytes(content)
     with tarfile.open(fileobj=io.BytesIO(content)) as package:
         return {name: _member(package, member) for name, member in MEMBERS.items()}
