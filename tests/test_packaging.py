@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
@@ -57,6 +59,25 @@ def test_the_wheel_holds_every_file_of_the_package_and_its_version(wheel: Path) 
         version = message_from_bytes(archive.read(about))["Version"]
     assert held == files
     assert version == sordino.__version__
+
+
+def test_the_source_archive_holds_all_that_its_tests_need(tmp_path: Path) -> None:
+    pytest.importorskip("build", reason="needs the package build")
+    folders = ("src", "tests", "docs", "examples", "benchmarks")
+    files = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile", "README.md", "constraints.txt")
+    for name in folders:
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in (*files, "mkdocs.yml", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    here = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    words = [sys.executable, "-m", "build", "--sdist", "--outdir", str(tmp_path / "dist"), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode and "No matching distribution" in done.stdout + done.stderr:
+        pytest.skip("pip reaches no package index")
+    (path,) = (tmp_path / "dist").glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert here - held == set()
 
 
 def test_the_wheel_alone_enhances(wheel: Path, tmp_path: Path) -> None:
