@@ -67,6 +67,16 @@ def test_parity_is_reported_and_true(exported: Case) -> None:
         assert np.abs(found[0] - wanted).max() < exported.close
 
 
+@pytest.mark.parametrize("arguments", [{"stride": 2, "resample": 4}, {"kernel": 7, "stride": 3, "resample": 2}])
+def test_lengths_that_the_resampling_does_not_divide_are_exported(arguments: dict[str, int], tmp_path: Path) -> None:
+    network = models.create("demucs", hidden=4, depth=2, **arguments).eval()
+    assert to_onnx(network, tmp_path / "demucs.onnx").largest_difference < 1e-5
+    graph = Graph(str(tmp_path / "demucs.onnx"))
+    for length in range(256, 276):
+        noisy = white(length, seed=length)
+        np.testing.assert_allclose(graph.run([noisy[None]])[0][0], whole(network, noisy), atol=1e-5)
+
+
 def test_runs_as_a_model_and_as_a_stream(exported: Case) -> None:
     noisy = np.stack([white(9001, seed=1), white(9001, seed=2)])
     wanted = np.stack([whole(exported.network, channel) for channel in noisy])

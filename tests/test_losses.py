@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from helpers.noise import noise, precise
 from sordino.audio.stft import stft
 from sordino.conformance import losses as checks
-from sordino.losses import L1, LOSSES, MultiResolution, TimeFrequency, Weighted
+from sordino.distill.methods.dispatch import Dispatch
+from sordino.losses import L1, LOSSES, Compressed, MultiResolution, TimeFrequency, Weighted
 from sordino.losses.waveform import RESOLUTIONS, spectral_norm
 
 SHORT = ((32, 8, 24), (64, 12, 40), (16, 4, 16))
@@ -126,6 +127,25 @@ def test_every_loss_holds_what_it_owes(name: str, check: str) -> None:
 def test_a_perfect_estimate_costs_nothing(name: str) -> None:
     clean, _, noisy = checks.waves()
     assert LOSSES[name]()(clean, clean, noisy).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("loss", "arguments"),
+    [
+        (Compressed, {"resolution": (513, 128, 512)}),
+        (Compressed, {"resolution": (512, 128, 1024)}),
+        (Compressed, {"resolution": (512, 0, 512)}),
+        (Weighted, {"resolutions": [(511, 64, 400)]}),
+        (Weighted, {"resolutions": []}),
+        (MultiResolution, {"spectral_weight": -1.0}),
+        (TimeFrequency, {"spectral_weight": 3.0}),
+        (TimeFrequency, {"resolution": (511, 256)}),
+        (Dispatch, {"resolution": (513, 128, 512)}),
+    ],
+)
+def test_arguments_that_no_spectrum_has_are_refused(loss: type[nn.Module], arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"resolution|spectral_weight"):
+        loss(**arguments)
 
 
 def test_l1_of_a_known_difference() -> None:

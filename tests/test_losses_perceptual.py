@@ -140,6 +140,7 @@ def test_it_hears_neither_level_nor_sign() -> None:
     assert loss(clean, 0.3 * estimate, noisy).tolist() == expected
     assert loss(clean, -estimate, noisy).tolist() == expected
     assert loss(1e-3 * clean, 1e-3 * estimate, noisy).tolist() == expected
+    assert loss(clean, 1e-5 * estimate, noisy).tolist() == expected, "a quieter estimate is no better one"
 
 
 def test_the_weights_of_both_disturbances() -> None:

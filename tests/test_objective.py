@@ -13,10 +13,12 @@ from torch import nn
 
 from helpers.recipes import batch_of, objective_of, pair, recipe
 from helpers.runs import interrupt_at, same_weights, timeless
+from sordino import models
 from sordino.audio import sound_files
 from sordino.data import sources
 from sordino.data.sources import SemiSupervised, Synthetic
 from sordino.distill.methods import METHODS
+from sordino.distill.teachers import Teacher
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.recipe import read
@@ -370,6 +372,15 @@ def test_a_first_batch_of_noise_alone_passes_the_checks() -> None:
     without_scale = {"loss/perceptual", "loss/si_sdr", "loss/stoi", "loss/llr"}
     assert {name for name, term in terms.items() if term == 0} == without_scale
     assert all(term > 0 for name, term in terms.items() if name not in without_scale)
+
+
+def test_what_goes_to_a_gpu_has_no_double_precision() -> None:
+    """Apple's GPUs have none, and refuse a module with such a buffer."""
+    student, large = (models.create("manner-s", hidden=2, depth=depth) for depth in (3, 4))
+    for name in METHODS:
+        objective = Objective({"l1": L1()}, {name: METHODS[name]()}, student, Teacher(large))
+        state = [*objective.buffers(), *objective.parameters(), *student.buffers()]
+        assert all(one.dtype != torch.float64 for one in state), name
 
 
 def test_every_loss_can_be_balanced_against_every_method() -> None:

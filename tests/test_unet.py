@@ -240,6 +240,13 @@ def test_compression_keeps_phases_and_bends_magnitudes() -> None:
     assert torch.allclose(compressed[:, 2], given.abs() ** COMPRESSION)
 
 
+@pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000])
+def test_the_usual_window_fits_every_rate(rate: int) -> None:
+    network = UNet(width=4, depth=4, sample_rate=rate)
+    assert network.window / rate == pytest.approx(0.02, abs=0.0015)
+    assert network(torch.zeros(1, 1000)).shape == (1, 1000)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

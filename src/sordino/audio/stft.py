@@ -21,7 +21,7 @@ def stft(wave: Tensor, fft: int, hop: int, window: int) -> Tensor:
     """Compute the complex spectrum of ``wave`` [B,T]: [B,F,N], F = fft // 2 + 1.
 
     The window is a periodic Hann window of ``window`` samples, centred in the frame of ``fft``. Frames are centred on
-    multiples of ``hop``; both ends of the signal are padded by reflection.
+    multiples of ``hop``; both ends of the signal are padded by reflection. ``fft`` is even.
 
     Raises:
         InputError: ``wave`` is not longer than fft // 2 samples.
@@ -33,6 +33,16 @@ def stft(wave: Tensor, fft: int, hop: int, window: int) -> Tensor:
     if on_cpu(wave):
         return _Stft.apply(wave, hann, fft, hop)
     return torch.stft(wave, fft, hop, window, window=hann, return_complex=True)
+
+
+def check_resolution(fft: int, hop: int, window: int) -> None:
+    """Check the arguments of ``stft`` before a run begins.
+
+    Raises:
+        ValueError: an odd fft, a window that is longer, or no hop.
+    """
+    if fft % 2 or not 1 <= window <= fft or hop < 1:
+        raise ValueError(f"a resolution is (fft, hop, window) with an even fft >= window, not ({fft}, {hop}, {window})")
 
 
 class _Stft(torch.autograd.Function):

@@ -163,7 +163,8 @@ def _largest(network: Enhancer, run: Run, signals: Sequence[np.ndarray]) -> floa
     for signal in signals:
         with torch.inference_mode():
             expected = network(torch.from_numpy(signal)[None].to(device))[0].cpu().numpy()
-        difference = np.abs(expected - run(signal)).max()
+        estimate = run(signal)
+        difference = np.abs(expected - estimate).max() if estimate.shape == expected.shape else np.inf
         # ``max`` with a NaN may return the number, so a NaN has to become infinite.
         largest = float(max(largest, difference if np.isfinite(difference) else np.inf))
     return largest

@@ -16,7 +16,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from sordino.audio.stft import POWER_FLOOR, magnitude, planes, stft
+from sordino.audio.stft import POWER_FLOOR, check_resolution, magnitude, planes, stft
 from sordino.losses.itemwise import itemwise
 from sordino.placement import on_cpu
 
@@ -39,6 +39,7 @@ class Compressed(nn.Module):
         super().__init__()
         if not (0 < compression <= 1 and 0 <= complex_weight <= 1):
             raise ValueError(f"compression and complex_weight lie in 0..1, not {compression} and {complex_weight}")
+        check_resolution(*resolution)
         self.compression, self.complex_weight, self.resolution = compression, complex_weight, resolution
 
     def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ predictor does on clean speech than the clean frame's own.
 
 A predictor fits the shape of a spectrum on a logarithmic scale and ignores its level, so quiet frames and quiet
 frequencies count as much as loud ones. That is what losses on magnitudes lack: a network that takes out too much of the
-high frequencies, or of a recording's own background, costs them nothing. It sees neither phases nor levels, so it is a
-term among others, never the only one. Wherever CSIG and COVL of a network that was trained on it are shown, a note says
-so.
+high frequencies, or of a recording's own background, costs them nothing. It sees neither phases nor, down to some 30 dB
+below the clean speech, levels, so it is a term among others, never the only one. Wherever CSIG and COVL of a network
+that was trained on it are shown, a note says so.
 
 It agrees with the metric (``sordino.metrics.composite``) to 0.02 on average over noisy speech
 (tests/test_losses_llr.py). Differences from it: every second frame counts, and white noise 80 dB below the clean speech

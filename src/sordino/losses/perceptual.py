@@ -9,9 +9,9 @@ on average over noisy speech (tests/test_losses_perceptual.py).
 PESQ ignores phase, level and low frequencies, so this is a term among others, never the only one. A network trained on
 it has a higher PESQ than its sound deserves; wherever the PESQ of such a network is shown, a note says so.
 
-Differences where the definition has no gradient or an infinite one: the level of the clean speech, 60 dB down, is added
-to that of the estimate, so that a silent estimate has a finite gain; and a clean signal below -120 dBFS counts as
-silent. PESQ is not defined for it, so the item's loss and gradient are 0. Train silence with another loss.
+Differences where the definition has no gradient or an infinite one: the level of the estimate counts as at least that
+of the clean speech less 120 dB, so that a silent estimate has a finite gain; and a clean signal below -120 dBFS counts
+as silent. PESQ is not defined for it, so the item's loss and gradient are 0. Train silence with another loss.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LEVEL_BAND_HZ = (325, 3250)
 INPUT_FILTER = (2.740826, -5.4816519, 2.740826), (1.0, -1.9444777, 0.94597794)
 TAPS = 1024  # length of both filters' impulse responses; the rest has less than 1e-12 of their energy
 WINDOW, STEP = 20, 10  # frames that are combined, and frames from one such window to the next
-QUIETEST = 1e-6  # share of the clean speech's power that is added to that of the estimate
+QUIETEST = 1e-12  # least power of the estimate, as a share of that of the clean speech
 
 
 class Perceptual(nn.Module):
@@ -95,7 +95,7 @@ class Perceptual(nn.Module):
         silent = level * peak.square() <= SILENCE
         level = torch.where(silent, 1.0, level)
         clean, guess = (torch.where(silent.unsqueeze(-1), 0.0, wave) for wave in (clean, guess))
-        return silent, self._bark(clean, level), self._bark(guess, self._level(guess) + QUIETEST * level)
+        return silent, self._bark(clean, level), self._bark(guess, torch.maximum(self._level(guess), QUIETEST * level))
 
     def _level(self, wave: Tensor) -> Tensor:
         """Compute the power of ``wave`` [B,T] in the band of speech, [B]."""

@@ -38,7 +38,9 @@ MULTIPLE = 800  # signals are padded to a multiple of this many samples, so that
 
 
 class Stoi(nn.Module):
-    """1 - STOI, one value per item: 0 for a perfect estimate, about 1 for an unrelated one.
+    """1 - STOI, one value per item: 0 for a perfect estimate, 0.4 to 0.8 for silence, noise or other speech.
+
+    With ``extended`` these are about 1. STOI itself is that generous: envelopes that are cut off at -15 dB correlate.
 
     For 16 kHz only. It computes in float32 (float64 for float64 inputs), also under autocast.
 

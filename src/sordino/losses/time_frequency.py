@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sordino.audio.stft import check_resolution
+
 
 class TimeFrequency(nn.Module):
     """Mean squared error of the samples plus mean absolute error of the spectrum's |Re| + |Im|, one value per item.
@@ -26,6 +28,9 @@ class TimeFrequency(nn.Module):
 
     def __init__(self, spectral_weight: float = 0.6, resolution: tuple[int, int] = (512, 256)) -> None:
         super().__init__()
+        if not 0 <= spectral_weight <= 1:
+            raise ValueError(f"spectral_weight is a share, 0 to 1, not {spectral_weight}")
+        check_resolution(resolution[0], resolution[1], resolution[0])
         self.spectral_weight = spectral_weight
         self.frame, self.hop = resolution
 

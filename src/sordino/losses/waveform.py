@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sordino.audio.stft import stft
+from sordino.audio.stft import check_resolution, stft
 from sordino.losses.spectral import spectral_distance
 
 QUIETEST = 0.1
@@ -41,6 +41,10 @@ class MultiResolution(nn.Module):
 
     def __init__(self, resolutions: Sequence[tuple[int, int, int]] = RESOLUTIONS, spectral_weight: float = 0.5) -> None:
         super().__init__()
+        if not resolutions or spectral_weight < 0:
+            raise ValueError(f"resolutions are one or more, and spectral_weight is 0 or more, not {spectral_weight}")
+        for resolution in resolutions:
+            check_resolution(*resolution)
         self.resolutions = tuple(resolutions)
         self.spectral_weight = spectral_weight
 

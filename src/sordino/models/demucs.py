@@ -32,6 +32,7 @@ from sordino.models.layers.strided import (
     SCALE_FLOOR,
     deviation,
     frames_behind,
+    precise,
     rescale,
     running_scale,
     valid_length,
@@ -126,7 +127,7 @@ class Demucs(StreamingEnhancer):
     def forward(self, noisy: Tensor) -> Tensor:
         length = padded_length = noisy.shape[-1]
         if self.normalisation == "running":
-            zero = torch.zeros(len(noisy), dtype=torch.float64, device=noisy.device)
+            zero = torch.zeros(len(noisy), dtype=precise(noisy.device), device=noisy.device)
             scale, _ = running_scale(noisy, zero, zero)
             # As in a stream, silence follows the signal: so much of it that its end influences no sample of the
             # estimate.
@@ -134,7 +135,9 @@ class Demucs(StreamingEnhancer):
         else:
             scale = deviation(noisy)
         inner = valid_length(padded_length * self.resample, self.kernel, self.stride, len(self.encoder))
-        padded = F.pad(noisy / (SCALE_FLOOR + scale), (0, -(-inner // self.resample) - length))
+        # Rounded up. As -(-a // b) it would be rounded to zero in an exported graph.
+        needed = (inner + self.resample - 1) // self.resample
+        padded = F.pad(noisy / (SCALE_FLOOR + scale), (0, needed - length))
         x = padded.unsqueeze(1)
         for _ in self._delays.upsampled[1:]:
             x = double(F.pad(x, AROUND_DOUBLE), self.sinc)
@@ -164,7 +167,7 @@ class Demucs(StreamingEnhancer):
         def zeros(*shape: int, dtype: torch.dtype = self.sinc.dtype) -> Tensor:
             return torch.zeros(batch, *shape, dtype=dtype, device=self.sinc.device)
 
-        state = [zeros(dtype=torch.int64), zeros(dtype=torch.float64), zeros(self.delay)]
+        state = [zeros(dtype=torch.int64), zeros(dtype=precise(self.sinc.device)), zeros(self.delay)]
         state += [zeros(1, sum(AROUND_DOUBLE)) for _ in self._delays.upsampled[1:]]
         # The deepest layer's width has no partner: its output is needed at once and not kept.
         state += [zeros(width, kept) for width, kept in zip(self.widths, self._delays.kept, strict=False)]

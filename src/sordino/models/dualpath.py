@@ -32,7 +32,7 @@ from sordino.types import Tap
 POWER_FLOOR = 1e-12
 """|X|^2 below which the compression is linear. It lies 40 dB below the rounding of 16 bits."""
 LEVEL_FLOOR = 1e-2
-"""Least level by which a spectrum is divided: that of a magnitude of 2e-7."""
+"""Least level by which a spectrum is divided: that of a magnitude of 8e-7."""
 WINDOW_S = 0.032
 """Seconds of a frame."""
 LEVEL_S = 2.0

@@ -32,9 +32,11 @@ from sordino.models.layers.unet_blocks import Down, GroupedGru, Up
 from sordino.types import Tap
 
 WINDOW_S = 0.02
-"""Seconds of a frame."""
+"""Seconds of a frame, to the nearest multiple of ``MULTIPLE`` samples."""
+MULTIPLE = 32
+"""Samples: the frequencies of such a window can be halved four times at least."""
 POWER_FLOOR = 1e-8
-"""|X|^2 above which compression sets in: 80 dB below a window at full scale, so that silence stays silent."""
+"""|X|^2 above which compression sets in: 120 dB below a tone at full scale, so that silence stays silent."""
 MASK_BOUND = 2.0
 """Largest real and imaginary part of the mask."""
 
@@ -47,8 +49,8 @@ class UNet(StreamingEnhancer):
         depth: number of encoder layers; each halves the number of frequencies, 161 for a window of 320 samples.
         groups: groups of the recurrent bottleneck; divides ``width``.
         bottleneck: expansion of a linear inverted bottleneck between the encoder and the recurrent layers; 0 is none.
-        window: samples of a frame, which is the latency; 20 ms when left out. A long one resolves the harmonics of a
-            voice.
+        window: samples of a frame, which is the latency; 20 ms when left out, to the nearest multiple of 32. A long one
+            resolves the harmonics of a voice.
         hop: samples from frame to frame, half of the window (when left out) or less; work is proportional to the number
             of frames.
         sample_rate: Hz.
@@ -72,6 +74,8 @@ class UNet(StreamingEnhancer):
         super().__init__()
         if groups < 1 or width < groups or width % groups:
             raise ValueError(f"width is a multiple of groups, not width={width}, groups={groups}")
+        if window is None:
+            window = MULTIPLE * round(WINDOW_S * sample_rate / MULTIPLE)
         window, hop = frame(sample_rate, WINDOW_S, window, hop)
         stft = StreamingStft(window, hop)
         self.bins = [stft.bins]
@@ -80,7 +84,8 @@ class UNet(StreamingEnhancer):
         while self.bins[-1] % 2:
             self.bins.append(self.bins[-1] // 2 + 1)
         if not 1 <= depth < len(self.bins):
-            raise ValueError(f"depth is 1 to {len(self.bins) - 1}, not {depth}")
+            most = len(self.bins) - 1
+            raise ValueError(f"depth is 1 to {most} for a window of {window} samples, not {depth}; 64 n allow 5")
         del self.bins[depth + 1 :]
         self.name, self.sample_rate = "unet", sample_rate
         self.arguments = {"width": width, "depth": depth, "groups": groups, "bottleneck": bottleneck}

@@ -38,7 +38,7 @@ class Gauge(nn.Module):
         super().__init__()
         self.terms = list(terms)
         self.since = 0
-        self.register_buffer("logs", torch.zeros(2, len(self.terms), dtype=torch.float64))
+        self.register_buffer("logs", torch.zeros(2, len(self.terms)))
         self.register_buffer("counts", torch.zeros(len(self.terms), dtype=torch.int64))
         self.register_buffer("steps", torch.zeros(len(self.terms), dtype=torch.int64))
         self.logs: Tensor

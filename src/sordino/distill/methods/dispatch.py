@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sordino.audio.stft import magnitude, stft
+from sordino.audio.stft import check_resolution, magnitude, stft
 from sordino.distill.base import Method
 from sordino.types import Batch, View
 
@@ -99,6 +99,7 @@ class Dispatch(Method):
             raise ValueError(f"fraction and split are shares, not {fraction} and {split}")
         if min(low_bins, high_bins, frames) < 1:
             raise ValueError(f"a patch has bins and frames, not {low_bins}, {high_bins} and {frames}")
+        check_resolution(*resolution)
         self.fraction, self.frames, self.resolution = fraction, frames, resolution
         self.heights = patch_heights(resolution[0] // 2 + 1, low_bins, high_bins, split)
         edges = [sum(self.heights[:patch]) for patch in range(len(self.heights) + 1)]

@@ -23,18 +23,24 @@ def deviation(noisy: Tensor) -> Tensor:
     return noisy.std(dim=-1, keepdim=True, correction=min(1, noisy.shape[-1] - 1))
 
 
+def precise(device: torch.device) -> torch.dtype:
+    """Return double precision where the device has it; Apple's GPUs have none."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def running_scale(noisy: Tensor, passed: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
     """Compute, for every sample, the root mean square of all samples of the signal up to it.
 
     Args:
         noisy: [B,T].
         passed: [B], number of samples before these.
-        energy: [B], sum of the squares of the samples before; in double precision, as a stream may last for days.
+        energy: [B], sum of the squares of the samples before; in double precision where there is one, as a stream may
+            last for days.
 
     Returns:
         The scales [B,T] and the new energy.
     """
-    energies = energy[:, None] + noisy.double().square().cumsum(dim=-1)
+    energies = energy[:, None] + noisy.to(precise(noisy.device)).square().cumsum(dim=-1)
     count = passed[:, None] + torch.arange(1, noisy.shape[-1] + 1, device=noisy.device)
     return (energies / count).sqrt().to(noisy.dtype), energies[:, -1]
 
