@@ -65,6 +65,8 @@ def test_longer_windows_have_the_size_and_the_latency_claimed(
         {"width": 8, "window": 512, "hop": 256},
         {"width": 8, "window": 512, "hop": 128},
         {"width": 8, "window": 320, "hop": 80},
+        {"width": 8, "kernel": 5},
+        {"width": 8, "kernel": 1},
     ],
 )
 @pytest.mark.parametrize("length", [1, 159, 160, 161, 320, 4001])
@@ -251,6 +253,8 @@ def test_the_usual_window_fits_every_rate(rate: int) -> None:
     "arguments",
     [
         {"width": 7},
+        {"kernel": 4},
+        {"kernel": 0},
         {"window": 320, "hop": 100},
         {"width": 0},
         {"groups": 0},
@@ -266,7 +270,7 @@ def test_the_usual_window_fits_every_rate(rate: int) -> None:
     ],
 )
 def test_arguments_out_of_range_are_reported(arguments: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=r"width|depth|expansion|window"):
+    with pytest.raises(ValueError, match=r"width|depth|expansion|window|kernel"):
         UNet(**arguments)
 
 

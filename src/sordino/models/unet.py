@@ -55,6 +55,7 @@ class UNet(StreamingEnhancer):
             of frames.
         sample_rate: Hz.
         causal: whether it looks no further ahead than its window, and streams. False is a teacher for recordings.
+        kernel: frequencies that a convolution spans, an odd number.
 
     Raises:
         ValueError: arguments out of range.
@@ -70,8 +71,11 @@ class UNet(StreamingEnhancer):
         hop: int | None = None,
         sample_rate: int = 16000,
         causal: bool = True,
+        kernel: int = 3,
     ) -> None:
         super().__init__()
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"kernel is an odd number of frequencies, not {kernel}")
         if groups < 1 or width < groups or width % groups:
             raise ValueError(f"width is a multiple of groups, not width={width}, groups={groups}")
         if window is None:
@@ -89,17 +93,17 @@ class UNet(StreamingEnhancer):
         del self.bins[depth + 1 :]
         self.name, self.sample_rate = "unet", sample_rate
         self.arguments = {"width": width, "depth": depth, "groups": groups, "bottleneck": bottleneck}
-        self.arguments |= {"window": window, "hop": hop, "sample_rate": sample_rate, "causal": causal}
+        self.arguments |= {"window": window, "hop": hop, "sample_rate": sample_rate, "causal": causal, "kernel": kernel}
         self.causal = causal
         self.hop, self.delay, self.window = hop, stft.delay, window
         self.last = f"decoder.{depth - 1}.conv"
         channels = [3, *[width] * depth]
-        self.encoder = nn.ModuleList(Down(a, b, first=a == 3, causal=causal) for a, b in pairwise(channels))
+        self.encoder = nn.ModuleList(Down(a, b, kernel, first=a == 3, causal=causal) for a, b in pairwise(channels))
         self.latent = LinearBottleneck(width, width, bottleneck) if bottleneck else nn.Identity()
         self.bottleneck = GroupedGru(width, self.bins[-1], groups, causal)
         self.skips = nn.ModuleList(Pointwise(width, width) for _ in range(depth))
         self.decoder = nn.ModuleList(
-            Up(width, width if layer else 2, last=layer == 0, causal=causal) for layer in reversed(range(depth))
+            Up(width, width if layer else 2, kernel, last=layer == 0, causal=causal) for layer in reversed(range(depth))
         )
         self.stft = stft
 

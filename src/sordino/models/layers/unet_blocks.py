@@ -26,21 +26,24 @@ class FrameConv(nn.Module):
     None also means silence, and avoids a copy of ``x``: the convolution then pads both ends and returns one frame too
     many, N + 1, which the reader of the output must leave out.
 
-    One that is not ``causal`` also reads the frame after. It takes the whole signal, ignores ``past``, and returns N
-    frames.
+    ``kernel`` counts the frequencies that it spans, an odd number. One that is not ``causal`` also reads the frame
+    after. It takes the whole signal, ignores ``past``, and returns N frames.
     """
 
-    def __init__(self, c_in: int, c_out: int, stride: int = 1, groups: int = 1, *, causal: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1, *, causal: bool) -> None:
         super().__init__()
-        self.causal = causal
+        self.causal, self.edge = causal, kernel // 2
         frames, padding = (2, 0) if causal else (3, 1)
-        self.conv = nn.Conv2d(c_in, c_out, (frames, 3), (1, stride), (padding, 1), groups=groups, bias=False)
+        self.conv = nn.Conv2d(
+            c_in, c_out, (frames, kernel), (1, stride), (padding, self.edge), groups=groups, bias=False
+        )
 
     def forward(self, x: Tensor, past: Tensor | None) -> Tensor:
         if not self.causal:
             return self.conv(x)
         if past is None:
-            return F.conv2d(x, self.conv.weight, self.conv.bias, self.conv.stride, (1, 1), groups=self.conv.groups)
+            padding = (1, self.edge)
+            return F.conv2d(x, self.conv.weight, self.conv.bias, self.conv.stride, padding, groups=self.conv.groups)
         return self.conv(_joined(past, x))
 
     def interleaved(self, x: Tensor, past: Tensor | None) -> Tensor:
@@ -58,7 +61,7 @@ class FrameConv(nn.Module):
         if past is not None:
             x = _joined(past, x)
         groups = 1 if self.conv.groups == 1 else x.shape[1]
-        x = F.conv2d(x, weight, bias, padding=(int(past is None), 1), groups=groups)
+        x = F.conv2d(x, weight, bias, padding=(int(past is None), self.edge), groups=groups)
         return x.movedim(1, -1).unflatten(-1, (2, -1)).flatten(2, 3).movedim(-1, 1)
 
 
@@ -68,9 +71,10 @@ class Down(nn.Module):
     The first one has few input channels and is a full convolution; the others are depthwise separable.
     """
 
-    def __init__(self, c_in: int, c_out: int, first: bool, causal: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, kernel: int, first: bool, causal: bool) -> None:
         super().__init__()
-        self.conv = FrameConv(c_in, c_out if first else c_in, stride=2, groups=1 if first else c_in, causal=causal)
+        channels, groups = (c_out, 1) if first else (c_in, c_in)
+        self.conv = FrameConv(c_in, channels, kernel, stride=2, groups=groups, causal=causal)
         self.mix = nn.Identity() if first else Pointwise(c_in, c_out, bias=False)
         self.out = NormPRelu(c_out)
 
@@ -87,10 +91,11 @@ class Up(nn.Module):
     it interleaves, which is equivalent: a runtime can then fold the norm into the convolution.
     """
 
-    def __init__(self, c_in: int, c_out: int, last: bool, causal: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, kernel: int, last: bool, causal: bool) -> None:
         super().__init__()
         self.mix = nn.Identity() if last else Pointwise(c_in, c_out, bias=False)
-        self.conv = FrameConv(c_in if last else c_out, 2 * c_out, groups=1 if last else c_out, causal=causal)
+        channels, groups = (c_in, 1) if last else (c_out, c_out)
+        self.conv = FrameConv(channels, 2 * c_out, kernel, groups=groups, causal=causal)
         self.out = nn.Identity() if last else NormPRelu(c_out)
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
