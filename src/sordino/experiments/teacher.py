@@ -85,7 +85,9 @@ def _load(section: TeacherSection, sample_rate: int, threads: int | None) -> tea
         return teachers.SeveralTeachers(loaded, measure)
     with torch.random.fork_rng(devices=[]):  # whether it is loaded, and when, moves no other draw of the run
         if section.checkpoint is not None:
-            return teachers.Teacher(models.load(section.checkpoint))
+            network = teachers.Teacher(models.load(section.checkpoint))
+            share = section.other_noise
+            return network if share is None else teachers.OtherNoiseTeacher(network, share)
         model = open_model(section.callable or _graph(section), threads, section.sample_rate)
     # What a teacher does not see, it does not teach.
     run = partial(enhance, sample_rate=sample_rate, model=model, high_band="drop")

@@ -18,9 +18,9 @@ from sordino.plugins.import_string import FORM, is_name
 SEVERAL = ("mean", "best")
 TEACHERS = ("checkpoint", "onnx", "callable", "preset", *SEVERAL)
 """The kinds of teacher, of which a section names one."""
-GOES_WITH = {"file": "preset", "stft": "onnx", "measure": "best"}
+GOES_WITH = {"file": "preset", "stft": "onnx", "measure": "best", "other_noise": "checkpoint"}
 """Argument -> the kind that it belongs to."""
-ALONE = ("estimate", "cache", "draws")
+ALONE = ("estimate", "cache", "draws", "other_noise")
 """Arguments of the whole section, which none of its members has."""
 DRAWS = 4
 
@@ -50,6 +50,9 @@ class TeacherSection:
         cache: folder in which its answers are kept, so that each is computed once.
         draws: with a cache, the variants of each training item; as many epochs pass until the same ones come again.
             4 when left out.
+        other_noise: share of the checkpoint's features that come from the same clean speech under the noise of another
+            item; see ``sordino.distill.teachers.other_noise``. None when left out. It goes with no cache, as it depends
+            on which items are in a batch.
 
     Raises:
         InputError: no kind of teacher or several, or arguments that do not go with the kind.
@@ -68,6 +71,7 @@ class TeacherSection:
     mean: Any = None
     best: Any = None
     measure: str | None = None
+    other_noise: float | None = None
 
     def __post_init__(self) -> None:
         kinds = [kind for kind in TEACHERS if getattr(self, kind) is not None]
@@ -91,6 +95,9 @@ class TeacherSection:
         if self.draws is not None and self.cache is None:
             found = "counts the variants that a cache keeps"
             raise InputError("teacher.draws", found, "teacher.cache: FOLDER beside it")
+        if self.other_noise is not None and self.cache is not None:
+            found = "depends on which items are in a batch"
+            raise InputError("teacher.other_noise", found, "no teacher.cache beside it")
         if kind not in ("onnx", "callable") and self.sample_rate is not None:
             raise InputError("teacher.sample_rate", f"a {kind} knows its own", "none")
         if self.checkpoint is None and self.estimate is not None:

@@ -1,4 +1,4 @@
-"""Teachers: a network, an external model, several teachers as one, and a cache in front of any of them."""
+"""Teachers: a network, an external model, several as one, features under two noises, and a cache in front of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from sordino.distill.teachers.external import ExternalTeacher
 from sordino.distill.teachers.joint import JointTeacher
 from sordino.distill.teachers.network import AnyTeacher, Teacher
 from sordino.distill.teachers.observe import observe, unwrap
+from sordino.distill.teachers.other_noise import OtherNoiseTeacher
 from sordino.distill.teachers.several import SeveralTeachers
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "CachedTeacher",
     "ExternalTeacher",
     "JointTeacher",
+    "OtherNoiseTeacher",
     "SeveralTeachers",
     "Teacher",
     "observe",
