@@ -89,14 +89,14 @@ def kept(step: Step) -> int:
 
 
 def prepare(recipe: str) -> Callable[[], object]:
-    """A step ready to run, warmed up on one item so that libraries have what they keep."""
+    """A step ready to run."""
     torch.set_num_threads(1)
     step = step_of(recipe)
     optimizer = torch.optim.Adam(step.network.parameters())
 
-    def work(items: int | None = None) -> None:
+    def work() -> None:
         optimizer.zero_grad()
-        step.run(items or step.batch).backward()
+        step.run(step.batch).backward()
         optimizer.step()
 
     return work

@@ -28,6 +28,7 @@ from sordino.cli.main import main
 from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
+from sordino.evaluation.statistics import OVER_BOTH, OVER_FILES
 from sordino.experiments import run, study, study_results
 from sordino.experiments.study_plan import OWN, ScoredSet, read_study
 from sordino.inference.resolve import ModelSource
@@ -262,6 +263,9 @@ def test_runs_keep_to_the_gpus_that_the_study_was_given(
         ({"methods": {"none": {"distill": {"ouptut": {}}}}}, "did you mean output?"),
         ({"scenarios": {"odd": {"model": {"wdith": 3}}}}, "did you mean width?"),
         ({"methods": {"1/2": {}, "1-2": {}}, "against": None}, "whole, 1-2, seed 0 shares the folder"),
+        ({"seeds": []}, "seeds: is empty, so there is no run"),
+        ({"methods": {}, "against": None}, "methods: is empty"),
+        ({"scenarios": {}}, "scenarios: is empty"),
         ({"seeds": [0, 0]}, "whole, none, seed 0 shares the folder"),
         ({"tests": {"other": {"noisy": "noisy"}}}, "tests.other: one folder"),
         ({"tests": {"other": "noisy"}}, "'noisy' is no section"),
@@ -371,6 +375,45 @@ def test_a_figure_that_one_side_lacks_has_no_difference() -> None:
     assert list(kd.spreads) == ["pesq_wb"]
     assert kd.differences == {}
     assert "±" in table({"": [none, kd]}, against="none")
+
+
+def test_means_that_lack_files_say_so() -> None:
+    rows = [{"id": str(i), **({"pesq_wb": 2.0 + i} if i > 0 else {})} for i in range(3)]
+    cells = {StudyCell("a", "none"): [fake(1.0)], StudyCell("a", "kd"): [Scores(rows, ("pesq_wb",)), fake(1.0, 2)]}
+    none, kd = study_rows(cells, "none")
+    assert (none.files, kd.files, kd.summaries["pesq_wb"].n) == (3, 3, 1)
+    text = table({"": [none, kd]}, against="none")
+    assert "Not on all files, so that only Δ compares: a kd, PESQ: on 1 of 3 files." in text
+    assert "Not on all files" not in table({"": [none]}, against="none")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "wanted", "other"),
+    [
+        ({"a": (1, 1)}, OVER_FILES, OVER_BOTH),
+        ({"a": (2, 2)}, f"with its {OVER_BOTH}.", OVER_FILES),
+        ({"a": (1, 1), "b": (2, 2)}, f"with its {OVER_BOTH}; of one seed against one, its {OVER_FILES}.", "A single"),
+        ({"a": (3, 1)}, f"with its {OVER_BOTH}. A single seed against several counts as varying", OVER_FILES),
+    ],
+)
+def test_intervals_are_called_what_they_are(seeds: dict[str, tuple[int, int]], wanted: str, other: str) -> None:
+    cells = {
+        StudyCell(scenario, method): [fake(1.0 + seed) for seed in range(count)]
+        for scenario, counts in seeds.items()
+        for method, count in zip(("none", "kd"), counts, strict=True)
+    }
+    text = table({"": study_rows(cells, "none")}, against="none")
+    assert wanted in text
+    assert other not in text
+
+
+def test_a_run_that_was_stopped_is_not_done_when_it_has_scores(tmp_path: Path) -> None:
+    path = write(tmp_path, seeds=[3], methods={"none": {}}, scenarios={"all": {}}, metrics=["si_sdr_db"])
+    study.run(path)
+    (one,) = read_study(path)[1]
+    (one.folder / "last.safetensors").unlink()  # which a run writes at its end
+    assert (one.folder / "scores.json").is_file()
+    assert not study._finished(one, read_study(path)[0])
 
 
 def test_results_are_those_that_evaluate_gives(tmp_path: Path) -> None:

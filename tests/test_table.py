@@ -80,6 +80,11 @@ def test_markdown_keeps_its_columns_whatever_a_name_holds() -> None:
     assert TABLE.to_markdown().endswith("\n\nMeans over files.\n\nA < B & C\n")
 
 
+def test_every_line_of_a_note_is_a_comment_in_latex() -> None:
+    latex = Table({"a": "A"}, [{"a": Cell("1")}], ["one\n\\input{x}"], "Two\nlines").to_latex()
+    assert latex.startswith("% Two\n% lines\n% one\n% \\input{x}\n\\begin")
+
+
 def test_latex_specials_are_escaped_and_signs_can_be_set() -> None:
     text = TABLE.to_latex()
     assert text.startswith("% Means over files.\n% A < B & C\n\\begin{tabular}{lrr}\n\\toprule")

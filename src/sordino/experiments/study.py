@@ -27,7 +27,7 @@ from sordino.experiments.study_results import Lines, scored, summary
 from sordino.metrics import check
 from sordino.plugins.modules import Trusted, restore, trusted
 from sordino.report.pages.parts import check_page
-from sordino.training.state import STATE
+from sordino.training.state import LAST, STATE
 from sordino.types import Progress
 
 if TYPE_CHECKING:
@@ -168,8 +168,8 @@ def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, jobs: 
 
 
 def _finished(one: StudyRun, study: Study) -> bool:
-    """Whether the run has its scores; one of another recipe than the study's is refused."""
-    if scored(study, next(iter(study.tests)), one.folder) is None:
+    """Whether the run has ended and has its scores; one of another recipe than the study's is refused."""
+    if not (one.folder / LAST).is_file() or scored(study, next(iter(study.tests)), one.folder) is None:
         return False
     same_recipe(one.folder, one.recipe)
     return True

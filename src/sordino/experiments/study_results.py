@@ -35,7 +35,8 @@ from sordino.training.state import chosen
 from sordino.types import Progress
 
 STYLES: dict[str, Style] = {"md": "markdown", "tex": "latex", "csv": "csv"}
-VALID = "valid/pesq_wb"
+VALID = ("valid/pesq_wb", "valid/pesq_nb")
+"""What the learning curves show: the PESQ of the network's rate."""
 
 Lines = dict[str, list[StudyRow]]
 """Test set -> rows of its table."""
@@ -62,7 +63,9 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
         synthetic |= any(one.metadata.get("synthetic") for several in scores.values() for one in several)
     curves: dict[StudyCell, list[list[tuple[int, float]]]] = {}
     for one in runs:
-        points = [(record["step"], record[VALID]) for record in read_log(one.folder) if VALID in record]
+        records = read_log(one.folder)
+        column = next((name for name in VALID if any(name in record for record in records)), VALID[0])
+        points = [(record["step"], record[column]) for record in records if column in record]
         curves.setdefault(one.cell, []).append(points)
     tables = study_tables(rows_by_test, study.against, synthetic, study.note)
     for suffix, style in STYLES.items():

@@ -46,12 +46,35 @@ def study_tables(
 def _notes(rows: Sequence[StudyRow], against: str | None, note: str) -> list[str]:
     """Explain what a mean and a difference in the table are, which models were trained on a metric, and ``note``."""
     seeds, files = max(row.seeds for row in rows), max(row.files for row in rows)
-    notes = [f"Mean ± standard deviation over {seeds} seed(s), on {files} file(s)."]
-    if any(row.differences for row in rows):
-        notes.append(f"Δ: above {against} on the same files, with its {OVER_BOTH if seeds > 1 else OVER_FILES}.")
+    notes = [f"Mean ± standard deviation over {seeds} seed(s), on {files} file(s).", *_not_scored(rows)]
+    notes += _intervals(rows, against)
     notes += trained_notes((row.cell.method, row.trained_on) for row in rows)
     notes += [note] if note else []
     return notes + printed_notes({row.printed.name: row.printed for row in rows if row.printed})
+
+
+def _not_scored(rows: Sequence[StudyRow]) -> list[str]:
+    """Name the means that lack files, because a metric was undefined for some estimate of the row."""
+    lacking = []
+    for row in rows:
+        few = {column: one.n for column, one in row.summaries.items() if one.n < row.files and column not in INNER}
+        where = " ".join(part for part in row.cell if part)
+        lacking += [f"{where}, {look_of(column).label}: on {n} of {row.files} files" for column, n in few.items()]
+    return [f"Not on all files, so that only Δ compares: {'; '.join(lacking)}."] if lacking else []
+
+
+def _intervals(rows: Sequence[StudyRow], against: str | None) -> list[str]:
+    """Say what the intervals of the differences cover, which depends on the seeds of both sides."""
+    references = {row.cell.scenario: row.seeds for row in rows if row.cell.method == against}
+    pairs = {(row.seeds, references.get(row.cell.scenario, 1)) for row in rows if row.differences}
+    if not pairs:
+        return []
+    alone, others = (1, 1) in pairs, pairs - {(1, 1)}
+    told = f"Δ: above {against} on the same files, with its {OVER_BOTH if others else OVER_FILES}"
+    told += f"; of one seed against one, its {OVER_FILES}." if alone and others else "."
+    if any(1 in pair for pair in others):
+        told += " A single seed against several counts as varying as they do."
+    return [told]
 
 
 def shown_metrics(rows: Sequence[StudyRow]) -> list[str]:

@@ -105,7 +105,8 @@ class Table:
 
     def to_latex(self) -> str:
         """Write a ``tabular`` of the package booktabs, with title and notes as comments above."""
-        comments = "".join(f"% {line}\n" for line in (self.title, *self.notes) if line)
+        lines = [line for text in (self.title, *self.notes) for line in text.splitlines() if line]
+        comments = "".join(f"% {line}\n" for line in lines)
         return printable(f"{comments}{self._tabulate('latex_booktabs').translate(_LATEX_SIGNS)}\n")
 
     def to_csv(self) -> str:

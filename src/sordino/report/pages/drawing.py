@@ -21,8 +21,9 @@ Draw = Callable[["Figure"], None]
 
 
 def line_style(index: int) -> dict[str, Any]:
-    """Return the colour and dashes of one of several lines, for matplotlib."""
-    return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)]}
+    """Return the colour and dashes of one of several lines, for matplotlib; the first 24 all differ."""
+    dashes = DASHES[(index + index // 12) % len(DASHES)]
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": dashes}
 
 
 def inline(draw: Draw, label: str, inches: tuple[float, float]) -> str:
