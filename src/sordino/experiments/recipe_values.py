@@ -39,7 +39,7 @@ def construct(where: str, constructor: Callable[..., T], values: Mapping[str, An
         return constructor(**converted)
     except InputError as error:
         key = error.where if error.where.startswith(f"{where}.") else where
-        errors.append(str(InputError(key, error.found, error.expected, error.hint)))
+        errors.append(str(InputError(key or error.where, error.found, error.expected, error.hint)))
         return None
 
 
