@@ -5,8 +5,8 @@
 ``quality-cost.svg``: what networks score, over the share of a processor core that they take, from published.md.
 ``teacher-lead.svg``: what a student gained from its teacher, over how far the teacher was ahead of it, from gains.csv.
 
-gains.csv holds means over seeds from first-studies.md, ahead.md (the three fresh seeds), cosine.md, least.md and mvat.md,
-and students of label-free.md; the one "alone" had clean speech.
+gains.csv holds means over seeds from first-studies.md, ahead.md (the three fresh seeds), cosine.md, least.md and
+mvat.md, and students of label-free.md; the one "alone" had clean speech.
 """
 
 from __future__ import annotations
