@@ -6,6 +6,7 @@ import csv
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -554,6 +555,17 @@ def test_a_teacher_whose_file_changed_is_scored_anew(tmp_path: Path) -> None:
         tmp_path / "teacher" / "best.safetensors", recipe=read_study(path)[1][0].recipe, metrics=("si_sdr_db",)
     )
     assert scored[0] != scored[1] == fresh.means()["si_sdr_db"]
+
+
+def test_the_noisy_input_of_other_data_is_scored_anew(tmp_path: Path) -> None:
+    path = write(tmp_path, seeds=[3], methods={"none": {}}, scenarios={"all": {}}, metrics=["si_sdr_db"])
+    noisy = []
+    for seed in (0, 0, 5):
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "data": {**RECIPE["data"], "seed": seed}}))
+        shutil.rmtree(tmp_path / "study" / "all", ignore_errors=True)
+        found, _ = study.run(path)
+        noisy.append(found[OWN][0].spreads["si_sdr_db"].mean)
+    assert noisy[0] == noisy[1] != noisy[2]
 
 
 def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:

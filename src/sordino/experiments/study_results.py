@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from sordino import models
 from sordino.evaluation.cost import paper_flops
@@ -104,14 +105,19 @@ def _score(
 ) -> Scores:
     """The scores of a model on the test set called ``name``, measured if ``folder`` lacks them."""
     path = folder / _file(study, name)
-    known = scored(study, name, folder)
-    if known is not None and not (isinstance(model, ModelSource) and _newer(model, path)):
+    known, test = scored(study, name, folder), study.tests[name]
+    marks: dict[str, Any] = {}
+    if test.noisy is None and (isinstance(model, ModelSource) or model == NOISY):
+        # No run's folder keeps a reference to the data, so what its test set was made of stands beside its scores.
+        marks = {"recipe_data": recipe.to_mapping()["data"]}
+    same_data = known is not None and marks.items() <= known.metadata.items()
+    if known is not None and same_data and not (isinstance(model, ModelSource) and _newer(model, path)):
         return known
-    test = study.tests[name]
     if test.noisy is None or test.clean is None:
         scores = run.evaluate(model, recipe=recipe, metrics=study.metrics, progress=progress)
     else:
         scores = run.evaluate(model, (test.noisy, test.clean), metrics=study.metrics, progress=progress)
+    scores.metadata |= marks
     scores.to_json(path)
     scores.to_csv(path.with_suffix(".csv"))
     return scores
