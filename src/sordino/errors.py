@@ -46,13 +46,19 @@ class InputError(ValueError):
         return type(self), (self.where, self.found, self.expected, self.hint)
 
 
-def needs_training_tier(what: object = "this command") -> None:
+def needs_training_tier(
+    what: object = "this command", packages: Iterable[str] = ("torch", "lightning_fabric", "pesq")
+) -> None:
     """Say in one line what is missing for ``what``, where the package was installed for use only.
 
+    Args:
+        what: a command, or a file.
+        packages: of the second tier, that it needs.
+
     Raises:
-        InputError: torch or another package of the second tier is not installed.
+        InputError: one of them is not installed.
     """
-    missing = [name for name in ("torch", "lightning_fabric", "pesq") if importlib.util.find_spec(name) is None]
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(what, f"needs {', '.join(missing)}", hint="run pip install 'sordino[train]'")
 

@@ -48,7 +48,7 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
         return _from_onnx(source.path, threads or 1, long_blocks)
     network = source.value
     if source.kind == "checkpoint":
-        needs_training_tier(source.checkpoint)
+        needs_training_tier(source.checkpoint, ("torch", "safetensors"))
         from sordino.models import load
 
         network = load(source.checkpoint)

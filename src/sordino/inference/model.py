@@ -154,7 +154,7 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
             return _from_stream(source.path, source.name)
         return _from_onnx(source.path, source.name, threads, sample_rate)
     if source.kind == "checkpoint":
-        needs_training_tier(source.checkpoint)
+        needs_training_tier(source.checkpoint, ("torch", "safetensors"))
         from sordino.models import load, read_about
 
         about = {"about": json.dumps(read_about(source.checkpoint))}
