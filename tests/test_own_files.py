@@ -33,7 +33,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "models.html": lambda path: side_by_side(["noisy"], NOWHERE, page=path),
     "scores.json": lambda path: run.evaluate("noisy", NOWHERE, out=path.parent),
     "scores.csv": lambda path: run.evaluate("noisy", NOWHERE, out=path.parent),
-    "study.html": lambda path: run_all(Study("no", {}, out=str(path.parent)), []),
+    "study.html": lambda path: run_all(Study("no", {"none": {}}, out=str(path.parent)), []),
     "student.onnx": check_name,
     "student.stream.onnx": lambda path: check_name(path.with_name("student.onnx")),
 }
