@@ -371,7 +371,7 @@ def test_what_may_have_been_cut_is_said(tmp_path: Path, capsys: pytest.CaptureFi
     early = bytearray(whole)
     early[40:44] = struct.pack("<I", 2 * RATE)  # the header counts the first second
     ogg = encoded("OGG")
-    for name, content, told in (
+    for name, content, remark in (
         ("early.wav", bytes(early), ", the file holds 9.00 s more than its header says: they were left out"),
         ("whole.wav", whole, ""),
         ("tags.wav", whole + b"LIST" + struct.pack("<I", 80000) + b"INFO" + bytes(79996), ""),
@@ -381,4 +381,4 @@ def test_what_may_have_been_cut_is_said(tmp_path: Path, capsys: pytest.CaptureFi
         (tmp_path / name).write_bytes(content)
         main(["enhance", str(tmp_path / name), "-o", str(tmp_path / f"out-{name}")])
         line = capsys.readouterr().out.rstrip()
-        assert line.endswith(f" s at 16000 Hz{told}"), line
+        assert line.endswith(f" s at 16000 Hz{remark}"), line

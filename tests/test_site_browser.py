@@ -243,7 +243,7 @@ def test_a_microphone_that_is_unplugged_is_noticed(page: Page, site: Server) -> 
     assert page.get_by_role("button", name="Start the microphone").is_enabled()
 
 
-def test_a_header_that_does_not_fit_its_file_is_completed_or_told(
+def test_a_header_that_does_not_fit_its_file_is_completed_or_reported(
     page: Page, site: Server, tmp_path: Path, talk: np.ndarray
 ) -> None:
     file = BytesIO()

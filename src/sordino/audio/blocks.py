@@ -18,7 +18,7 @@ import soundfile
 from sordino.audio import media
 from sordino.audio.headers import OPEN_64, ForwardFile, OwnFile, completed
 from sordino.audio.joined import joined
-from sordino.audio.pcm import check_shape
+from sordino.audio.pcm import check_shape, cut_short
 from sordino.audio.wav import PLACEHOLDER
 from sordino.errors import InputError
 
@@ -111,9 +111,7 @@ def blocks_of(file: soundfile.SoundFile, path: str | Path, length: int) -> Itera
         yield block
     least = stated * (1 - MP3_SHORT) if file.format == "MP3" else stated
     if read < least:
-        found = f"ends after {read / file.samplerate:.2f} s"
-        expected = f"the {stated / file.samplerate:.2f} s that its header promises"
-        raise InputError(path, found, expected, "was it cut short? copy or download it again")
+        raise cut_short(path, read / file.samplerate, stated / file.samplerate)
 
 
 def _read_block(file: soundfile.SoundFile, path: str | Path, length: int) -> np.ndarray:

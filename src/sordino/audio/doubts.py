@@ -6,8 +6,10 @@ without its last page, and so does a recording of a radio stream. Torch-free.
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from sordino.audio.headers import HEAD, chunks
 
@@ -23,21 +25,24 @@ def doubts(path: Path) -> list[str]:
     """Return what speaks against it that all of a recording was read, as parts of a sentence."""
     with open(path, "rb") as file:
         head = file.read(HEAD)
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _PAGE))
-        tail = file.read()
-    if head[:4] == b"OggS":
-        last = tail.rfind(b"OggS")
-        if last < 0 or len(tail) < last + 6 or not tail[last + 5] & _ENDS:
+        size = file.seek(0, os.SEEK_END)
+        if head[:4] == b"OggS" and not _ends(file, size):
             return ["the file lacks the mark of its end: it may have been cut short"]
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        behind = _behind(path, head, size)
-        if behind >= _LEAST_S:
-            return [f"the file holds {behind:.2f} s more than its header says: they were left out"]
-    return []
+        behind = _behind(file, head, size) if head[:4] == b"RIFF" and head[8:12] == b"WAVE" else 0.0
+    if behind < _LEAST_S:
+        return []
+    return [f"the file holds {behind:.2f} s more than its header says: they were left out"]
 
 
-def _behind(path: Path, head: bytes, size: int) -> float:
+def _ends(file: BinaryIO, size: int) -> bool:
+    """Return whether the last page of Ogg says that it is the last."""
+    file.seek(max(0, size - _PAGE))
+    tail = file.read()
+    last = tail.rfind(b"OggS")
+    return last >= 0 and len(tail) >= last + 6 and bool(tail[last + 5] & _ENDS)
+
+
+def _behind(file: BinaryIO, head: bytes, size: int) -> float:
     """Return the seconds of sound that follow the chunk of sound of a WAV and belong to no chunk."""
     rate = 0
     for name, at, length in chunks(head, 12, "<I"):
@@ -45,8 +50,7 @@ def _behind(path: Path, head: bytes, size: int) -> float:
             (rate,) = struct.unpack_from("<I", head, at + 12)
         if name == b"data" and length and rate:
             end = at + 4 + length + length % 2
-            with open(path, "rb") as file:
-                file.seek(end)
-                follows = file.read(4)
+            file.seek(end)
+            follows = file.read(4)
             return 0.0 if follows.isascii() and follows.decode().isprintable() else (size - end) / rate
     return 0.0

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
-from types import MappingProxyType
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -38,7 +37,6 @@ _RATES = {
 """Encoding -> sample rates in Hz that it has, where it has not all."""
 
 WriteBlock = Callable[[np.ndarray], None]
-NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 @contextmanager
@@ -48,7 +46,7 @@ def encoder(
     channels: int,
     subtype: str | None = None,
     length: int = 0,
-    tags: Mapping[str, str] = NO_TAGS,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[WriteBlock]:
     """Context manager that writes a sound file block by block.
 
@@ -79,7 +77,7 @@ def encoder(
     with atomic(path) as temporary, open(temporary, "wb", buffering=0) as raw:
         disk = Disk(raw)
         file = _new_file(path, disk, sample_rate, channels, subtype)
-        for name, text in tags.items():
+        for name, text in (tags or {}).items():
             with suppress(soundfile.LibsndfileError):  # a format that has no such tag
                 setattr(file, name, text)
 
@@ -155,7 +153,7 @@ def unclipped_encoder(
     channels: int,
     subtype: str | None = None,
     length: int = 0,
-    tags: Mapping[str, str] = NO_TAGS,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[UnclippedEncoder]:
     """Context manager like :func:`encoder` that clips nothing: a signal that does not fit is attenuated as a whole.
 

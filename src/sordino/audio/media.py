@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from sordino.audio.pcm import check_shape, limited
+from sordino.audio.pcm import check_shape, cut_short, limited
 from sordino.audio.temporary import temporary_sound
 from sordino.errors import InputError
 
@@ -61,8 +61,7 @@ def _check_length(path: Path, container: Any, sound: BinaryIO) -> None:
     seconds = sound.seek(0, io.SEEK_END) / (4 * stream.channels * stream.rate)  # floats, and a header of 0.1 KB
     sound.seek(0)
     if container.format.name.startswith("matroska") and stated is not None and seconds < stated - SHORT_S:
-        expected = f"the {stated:.2f} s that its header promises"
-        raise InputError(path, f"ends after {seconds:.2f} s", expected, "was it cut short? copy or download it again")
+        raise cut_short(path, seconds, stated)
 
 
 def _seconds(clock: str) -> float | None:

@@ -37,6 +37,12 @@ def check_shape(where: object, sample_rate: int, channels: int) -> None:
         raise InputError(where, f"{channels} channels", f"1 to {MAX_CHANNELS}")
 
 
+def cut_short(path: object, seconds: float, stated_s: float) -> InputError:
+    """Return the error for a recording that ends after ``seconds``, before the length that its header states."""
+    expected = f"the {stated_s:.2f} s that its header promises"
+    return InputError(path, f"ends after {seconds:.2f} s", expected, "was it cut short? copy or download it again")
+
+
 def limited(blocks: Iterable[np.ndarray], most: float) -> Iterator[np.ndarray]:
     """Yield blocks; an InputError once they hold more than ``most`` samples of all channels."""
     count = 0

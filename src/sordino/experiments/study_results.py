@@ -37,7 +37,7 @@ from sordino.types import Progress
 
 STYLES: dict[str, Style] = {"md": "markdown", "tex": "latex", "csv": "csv"}
 VALID = ("valid/pesq_wb", "valid/pesq_nb")
-"""What the learning curves show: the PESQ of the network's rate."""
+"""What the learning curves show: PESQ, of which a run logs the one for its rate."""
 
 Lines = dict[str, list[StudyRow]]
 """Test set -> rows of its table."""
@@ -65,8 +65,7 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     curves: dict[StudyCell, list[list[tuple[int, float]]]] = {}
     for one in runs:
         records = read_log(one.folder)
-        column = next((name for name in VALID if any(name in record for record in records)), VALID[0])
-        points = [(record["step"], record[column]) for record in records if column in record]
+        points = [(record["step"], record[name]) for record in records for name in VALID if name in record]
         curves.setdefault(one.cell, []).append(points)
     tables = study_tables(rows_by_test, study.against, synthetic, study.note)
     for suffix, style in STYLES.items():
@@ -77,14 +76,21 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     return rows_by_test, write_tables(tables, "text")
 
 
-def scored(study: Study, name: str, folder: Path) -> Scores | None:
-    """The scores in ``folder`` on the test set called ``name``, if they are by all metrics and on the same folders."""
+def scored(study: Study, name: str, folder: Path, marks: Mapping[str, Any] | None = None) -> Scores | None:
+    """The scores in ``folder`` on the test set called ``name``, if they are by all metrics and on the same folders.
+
+    Args:
+        study: has the test set.
+        name: of the test set.
+        folder: of a run or of a reference.
+        marks: what stands beside scores that are still right.
+    """
     test, path = study.tests[name], folder / _file(study, name)
     known = Scores.from_json(path) if path.is_file() else None
     if known is None or not set(study.metrics or DEFAULT) <= set(known.metrics):
         return None
     moved = test.noisy is not None and known.metadata.get("data") != f"{test.noisy}, {test.clean}"
-    return None if moved else known
+    return None if moved or not (marks or {}).items() <= known.metadata.items() else known
 
 
 def printed(rows: Mapping[str, str], test: ScoredSet, cells: Iterable[StudyCell]) -> dict[StudyCell, PaperRow]:
@@ -105,13 +111,13 @@ def _score(
 ) -> Scores:
     """The scores of a model on the test set called ``name``, measured if ``folder`` lacks them."""
     path = folder / _file(study, name)
-    known, test = scored(study, name, folder), study.tests[name]
+    test = study.tests[name]
     marks: dict[str, Any] = {}
     if test.noisy is None and (isinstance(model, ModelSource) or model == NOISY):
         # No run's folder keeps a reference to the data, so what its test set was made of stands beside its scores.
         marks = {"recipe_data": recipe.to_mapping()["data"]}
-    same_data = known is not None and marks.items() <= known.metadata.items()
-    if known is not None and same_data and not (isinstance(model, ModelSource) and _newer(model, path)):
+    known = scored(study, name, folder, marks)
+    if known is not None and not (isinstance(model, ModelSource) and _newer(model, path)):
         return known
     if test.noisy is None or test.clean is None:
         scores = run.evaluate(model, recipe=recipe, metrics=study.metrics, progress=progress)

@@ -15,7 +15,7 @@ from sordino.inference.mean import MeanEngine
 from sordino.inference.resolve import ModelSource, resolve
 
 if TYPE_CHECKING:
-    from sordino.models.base import StreamingEnhancer
+    from sordino.models.base import Enhancer, StreamingEnhancer
 
 STREAMING = "a network that can: dualpath, a causal unet, or demucs with normalisation: running"
 
@@ -48,13 +48,18 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
         return _from_onnx(source.path, threads or 1, long_blocks)
     network = source.value
     if source.kind == "checkpoint":
-        needs_training_tier(source.checkpoint, ("torch", "safetensors"))
-        from sordino.models import load
-
-        network = load(source.checkpoint)
+        network = load_checkpoint(source)
     if getattr(network, "streams", False):
         return _TorchEngine(cast("StreamingEnhancer", network), source.name, threads)
     raise InputError(source.name, "cannot run block by block", STREAMING)
+
+
+def load_checkpoint(source: ModelSource) -> Enhancer:
+    """Read the network of a checkpoint, or say what that needs where torch is not installed."""
+    needs_training_tier(source.checkpoint, ("torch", "safetensors"))
+    from sordino.models import load
+
+    return load(source.checkpoint)
 
 
 def _from_onnx(path: Path, threads: int, long_blocks: bool) -> Engine:

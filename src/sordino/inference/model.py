@@ -17,9 +17,9 @@ import numpy as np
 
 from sordino.assets import STREAM_SUFFIX
 from sordino.audio.pcm import whole_number
-from sordino.errors import InputError, needs_training_tier
+from sordino.errors import InputError
 from sordino.inference.contracts import Engine, Process
-from sordino.inference.engine import open_engine
+from sordino.inference.engine import load_checkpoint, open_engine
 from sordino.inference.functions import as_long, open_function
 from sordino.inference.graphs.presets import GraphSource
 from sordino.inference.mean import MeanEngine, MeanProcess, apart
@@ -154,11 +154,11 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
             return _from_stream(source.path, source.name)
         return _from_onnx(source.path, source.name, threads, sample_rate)
     if source.kind == "checkpoint":
-        needs_training_tier(source.checkpoint, ("torch", "safetensors"))
-        from sordino.models import load, read_about
+        network = load_checkpoint(source)
+        from sordino.models import read_about  # which needs torch, too
 
         about = {"about": json.dumps(read_about(source.checkpoint))}
-        return replace(_from_network(load(source.checkpoint), source.name), about=about)
+        return replace(_from_network(network, source.name), about=about)
     if source.kind == "network":
         return _from_network(source.value, source.name)
     if source.kind == "import":

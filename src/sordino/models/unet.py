@@ -78,9 +78,7 @@ class UNet(StreamingEnhancer):
             raise ValueError(f"kernel is an odd number of frequencies, not {kernel}")
         if groups < 1 or width < groups or width % groups:
             raise ValueError(f"width is a multiple of groups, not width={width}, groups={groups}")
-        if window is None:
-            window = MULTIPLE * round(WINDOW_S * sample_rate / MULTIPLE)
-        window, hop = frame(sample_rate, WINDOW_S, window, hop)
+        window, hop = frame(sample_rate, WINDOW_S, window, hop, MULTIPLE)
         stft = StreamingStft(window, hop)
         self.bins = [stft.bins]
         # A decoder layer makes 2 F - 1 frequencies of F, so only odd numbers can be halved and restored: 161 become

@@ -70,11 +70,11 @@ def _intervals(rows: Sequence[StudyRow], against: str | None) -> list[str]:
     if not pairs:
         return []
     alone, others = (1, 1) in pairs, pairs - {(1, 1)}
-    told = f"Δ: above {against} on the same files, with its {OVER_BOTH if others else OVER_FILES}"
-    told += f"; of one seed against one, its {OVER_FILES}." if alone and others else "."
+    sentence = f"Δ: above {against} on the same files, with its {OVER_BOTH if others else OVER_FILES}"
+    sentence += f"; of one seed against one, its {OVER_FILES}." if alone and others else "."
     if any(1 in pair for pair in others):
-        told += " A single seed against several counts as varying as they do."
-    return [told]
+        sentence += " A single seed against several counts as varying as they do."
+    return [sentence]
 
 
 def shown_metrics(rows: Sequence[StudyRow]) -> list[str]:

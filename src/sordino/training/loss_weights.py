@@ -128,7 +128,7 @@ class Weighting(nn.Module):
     def measure(self, terms: Terms, parameters: Sequence[nn.Parameter], step: int) -> None:
         """Measure the ratios of gradients that are due at ``step``."""
         stage, reference = self.stages[self.stage], self.reference
-        due, settled = [], set()
+        due = []
         for name in terms:
             if name not in self.gauge.terms or name in reference:
                 continue
@@ -136,9 +136,9 @@ class Weighting(nn.Module):
             every = weight.every if isinstance(weight, Balance) else EVERY
             if self.gauge.due(name, step, every):
                 due.append(name)
-            if isinstance(weight, Balance) and weight.settled(step):
-                settled.add(name)
         if due and reference:
+            balanced = {name: weight for name in due if isinstance(weight := stage[name], Balance)}
+            settled = [name for name, weight in balanced.items() if weight.settled(step)]
             weights = self.at(step)
             task = torch.stack([weights[name] * terms[name] for name in reference]).sum()
             self.gauge.measure({name: terms[name] for name in due}, task, parameters, step, settled)

@@ -93,15 +93,17 @@ class StreamingStft(nn.Module):
         return total.flatten(1), _joined(new_tails[::-1])
 
 
-def frame(sample_rate: int, seconds: float, window: int | None, hop: int | None) -> tuple[int, int]:
+def frame(sample_rate: int, seconds: float, window: int | None, hop: int | None, multiple: int = 2) -> tuple[int, int]:
     """Return window and hop in samples: as given, or a window of ``seconds`` and a hop of half of it.
+
+    The window that is not given is the nearest ``multiple``.
 
     Raises:
         ValueError: a sample rate at which speech cannot be enhanced.
     """
     if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
         raise ValueError(f"sample_rate is {LOWEST_RATE} to {HIGHEST_RATE} Hz, not {sample_rate}")
-    window = 2 * round(seconds * sample_rate / 2) if window is None else window
+    window = multiple * round(seconds * sample_rate / multiple) if window is None else window
     return window, window // 2 if hop is None else hop
 
 

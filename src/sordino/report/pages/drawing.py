@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable
 from html import escape
@@ -22,7 +23,7 @@ Draw = Callable[["Figure"], None]
 
 def line_style(index: int) -> dict[str, Any]:
     """Return the colour and dashes of one of several lines, for matplotlib; the first 24 all differ."""
-    dashes = DASHES[(index + index // 12) % len(DASHES)]
+    dashes = DASHES[(index + index // math.lcm(len(COLOURS), len(DASHES))) % len(DASHES)]
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": dashes}
 
 
