@@ -273,6 +273,7 @@ def test_runs_keep_to_the_gpus_that_the_study_was_given(
         ({"tests": {"other": {"paper": 7}}}, "tests.other.paper: 7; expected a table of the paper, 1, 2, 3"),
         ({"tests": {"one": {}, "two": {}}}, "at most one without folders"),
         ({"tests": {"a b": PAIR, "a-b": PAIR}}, "names that differ in letters or digits"),
+        ({"methods": {"noisy": {}}, "against": None}, "methods: noisy is the row of the noisy input"),
         ({"paper": {"nonne": BASELINE}, "tests": {"own": {"paper": 1}}}, "paper: nonne is no method"),
         ({"paper": {"none": BASELINE}}, "in the tables that the test sets name (none)"),
         ({"paper": {"none": "BEST"}, "tests": {"own": {"paper": 1}}}, "no row 'BEST'"),
@@ -566,6 +567,26 @@ def test_the_noisy_input_of_other_data_is_scored_anew(tmp_path: Path) -> None:
         found, _ = study.run(path)
         noisy.append(found[OWN][0].spreads["si_sdr_db"].mean)
     assert noisy[0] == noisy[1] != noisy[2]
+
+
+def test_scenarios_with_test_sets_of_their_own_have_references_of_their_own(tmp_path: Path) -> None:
+    teacher = {"checkpoint": str(tmp_path / "teacher" / "best.safetensors")}
+    scenarios = {
+        name: {"data": {**RECIPE["data"], "seed": seed}, "teacher": teacher} for name, seed in (("a", 0), ("b", 5))
+    }
+    pairs = dict(zip(("noisy", "clean"), write_pairs(tmp_path / "other", speakers=3), strict=True))
+    only_none = {"seeds": [3], "methods": {"none": {}}, "metrics": ["si_sdr_db"]}
+    found, _ = study.run(write(tmp_path, **only_none, scenarios=scenarios, tests={"Other voices": pairs}))
+    own = {row.cell: row.spreads["si_sdr_db"].mean for row in found[OWN]}
+    methods = ["noisy", "teacher (teacher)", "none"]
+    assert list(own) == [(scenario, method) for scenario in "ab" for method in methods]
+    for plan in read_study(tmp_path / "trial.yaml")[1]:
+        for model, method in (("noisy", "noisy"), (teacher["checkpoint"], "teacher (teacher)")):
+            alone = run.evaluate(model, recipe=plan.recipe, metrics=("si_sdr_db",)).means()["si_sdr_db"]
+            assert own[StudyCell(plan.cell.scenario, method)] == pytest.approx(alone)
+    assert own[StudyCell("a", "noisy")] != own[StudyCell("b", "noisy")]
+    assert [row.cell.scenario for row in found["Other voices"]] == ["", "", "a", "b"]
+    assert all(row.size is not None for row in found[OWN] if row.cell.method != "noisy")
 
 
 def test_a_further_test_set_is_scored_alone(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from sordino.errors import InputError
+from sordino.evaluation.score import NOISY
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.recipe_values import construct
 from sordino.experiments.study_file import find_study, load_study
@@ -160,6 +161,8 @@ def _study(path: Path) -> Study:
                 errors.append(f"{key}.{name}: {section!r} is no section; expected what changes in the recipe")
     if errors or study is None:
         raise InputError(path, "; ".join(errors))
+    if NOISY in study.methods:
+        raise InputError(path, f"methods: {NOISY} is the row of the noisy input", "another name")
     if study.against is not None and study.against not in study.methods:
         raise InputError(path, f"against: {study.against} is no method", f"one of {', '.join(study.methods)}")
     return replace(study, tests=tests, out=study.out or str(Path("runs/studies") / path.stem))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sordino import models
 from sordino.evaluation.cost import paper_flops
@@ -39,6 +39,18 @@ STYLES: dict[str, Style] = {"md": "markdown", "tex": "latex", "csv": "csv"}
 VALID = ("valid/pesq_wb", "valid/pesq_nb")
 """What the learning curves show: PESQ, of which a run logs the one for its rate."""
 
+
+class Judged(NamedTuple):
+    """A model that a study scores: a run's, a teacher, or the noisy input as it is."""
+
+    cell: StudyCell
+    model: str | Path | ModelSource
+    recipe: Recipe
+    """Whose test set it is scored on, where the study names no folders."""
+    folder: Path
+    """Of its scores."""
+
+
 Lines = dict[str, list[StudyRow]]
 """Test set -> rows of its table."""
 
@@ -49,17 +61,16 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     Returns:
         The lines of the table of each test set, and the tables as text.
     """
-    out, recipe = Path(study.out), runs[0].recipe
-    known = teachers(one.recipe for one in runs)
-    references = out / "references"
-    judged: list[tuple[StudyCell, str | Path | ModelSource, Path]] = [(StudyCell("", NOISY), NOISY, references / NOISY)]
-    judged += [(cell, source, references / slug(whole_name(source))) for cell, source in known.items()]
-    judged += [(one.cell, chosen(one.folder), one.folder) for one in runs]
-    sizes, rows_by_test, synthetic = _sizes(runs, known), {}, False
+    out, rows_by_test, synthetic = Path(study.out), {}, False
+    trained = [Judged(one.cell, chosen(one.folder), one.recipe, one.folder) for one in runs]
+    order = ["", *dict.fromkeys(one.cell.scenario for one in runs)]
+    networks = _network_sizes(runs)
     for name, test in study.tests.items():
+        references = _references(study, test, runs)
         scores: dict[StudyCell, list[Scores]] = {}
-        for cell, model, folder in judged:
-            scores.setdefault(cell, []).append(_score(study, name, model, recipe, folder, progress))
+        for one in sorted([*references, *trained], key=lambda one: order.index(one.cell.scenario)):
+            scores.setdefault(one.cell, []).append(_score(study, name, one, progress))
+        sizes = _teacher_sizes(references) | networks
         rows_by_test[name] = study_rows(scores, study.against, sizes, printed(study.paper, test, scores))
         synthetic |= any(one.metadata.get("synthetic") for several in scores.values() for one in several)
     curves: dict[StudyCell, list[list[tuple[int, float]]]] = {}
@@ -106,10 +117,29 @@ def printed(rows: Mapping[str, str], test: ScoredSet, cells: Iterable[StudyCell]
     return {cell: known[name] for cell, name in named.items() if name in known}
 
 
-def _score(
-    study: Study, name: str, model: str | Path | ModelSource, recipe: Recipe, folder: Path, progress: Progress | None
-) -> Scores:
-    """The scores of a model on the test set called ``name``, measured if ``folder`` lacks them."""
+def _references(study: Study, test: ScoredSet, runs: Sequence[StudyRun]) -> list[Judged]:
+    """The noisy input and the teachers: once, or once in each scenario where the scenarios have data of their own."""
+    folder = Path(study.out) / "references"
+    recipes: dict[str, list[Recipe]] = {}
+    for one in runs:
+        recipes.setdefault(one.cell.scenario, []).append(one.recipe)
+    first = [own[0].to_mapping()["data"] for own in recipes.values()]
+    if test.noisy is not None or all(data == first[0] for data in first):
+        return _judged("", [one.recipe for one in runs], folder)
+    return [one for name, own in recipes.items() for one in _judged(name, own, folder / slug(name))]
+
+
+def _judged(scenario: str, recipes: Sequence[Recipe], folder: Path) -> list[Judged]:
+    """The noisy input and the teachers of some recipes, on the test set of the first."""
+    judged = [Judged(StudyCell(scenario, NOISY), NOISY, recipes[0], folder / NOISY)]
+    for cell, source in teachers(recipes).items():
+        judged.append(Judged(StudyCell(scenario, cell.method), source, recipes[0], folder / slug(whole_name(source))))
+    return judged
+
+
+def _score(study: Study, name: str, judged: Judged, progress: Progress | None) -> Scores:
+    """The scores of a model on the test set called ``name``, measured if its folder lacks them."""
+    _, model, recipe, folder = judged
     path = folder / _file(study, name)
     test = study.tests[name]
     marks: dict[str, Any] = {}
@@ -142,18 +172,25 @@ def _file(study: Study, name: str) -> str:
     return SCORES if study.tests[name].noisy is None else f"scores-{slug(name)}.json"
 
 
-def _sizes(runs: Sequence[StudyRun], teachers: Mapping[StudyCell, ModelSource]) -> dict[StudyCell, NetworkSize]:
-    """Count the sizes of the runs' networks, each once, and of the teachers whose files still exist."""
+def _network_sizes(runs: Sequence[StudyRun]) -> dict[StudyCell, NetworkSize]:
+    """Count the sizes of the runs' networks, each once."""
     counted: dict[str, NetworkSize] = {}
     for one in runs:
         network = repr(one.recipe.model)
         if network not in counted:
             counted[network] = _size(build_network(one.recipe.model))
+    return {one.cell: counted[repr(one.recipe.model)] for one in runs}
+
+
+def _teacher_sizes(references: Iterable[Judged]) -> dict[StudyCell, NetworkSize]:
+    """Count the sizes of the teachers whose files still exist."""
     sizes = {}
-    for cell, source in teachers.items():
-        if source.kind in ("shipped", "checkpoint") and source.checkpoint.is_file():
+    for cell, source, *_ in references:
+        if not isinstance(source, ModelSource) or source.kind not in ("shipped", "checkpoint"):
+            continue
+        if source.checkpoint.is_file():
             sizes[cell] = _size(models.load(source.checkpoint))
-    return sizes | {one.cell: counted[repr(one.recipe.model)] for one in runs}
+    return sizes
 
 
 def _size(network: models.Enhancer) -> NetworkSize:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 
 class StudyCell(NamedTuple):
-    """Cell of a study: a method, in a scenario. The noisy input and teachers have no scenario."""
+    """Cell of a study: a method, in a scenario. The noisy input and teachers have none, unless scenarios differ in
+    their test sets."""
 
     scenario: str
     method: str

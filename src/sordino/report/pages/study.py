@@ -32,7 +32,7 @@ def write_study(
     Args:
         folder: where to; the plots of a second and third test set have its name in theirs.
         title: heading of the page.
-        tests: test set to rows of the study; those without a scenario are references.
+        tests: test set to rows of the study; those without a scenario hold for all of them.
         against: the method that the others are compared with.
         synthetic: whether the data is; a banner says so.
         curves: the runs' learning curves.
