@@ -86,3 +86,12 @@ def test_reverb_is_a_probability(corpus: Path) -> None:
         sources.Dns(str(corpus), reverb=1.1)
     with pytest.raises(InputError, match="impulse_responses: there is no such folder"):
         sources.Mix(f"{folder}/clean", f"{folder}/noise", impulse_responses=f"{corpus}/impulse_responses").train(0)
+
+
+def test_an_impulse_response_of_silence_is_refused(corpus: Path, tmp_path: Path) -> None:
+    write(tmp_path / "rooms" / "mute.wav", np.zeros(800, np.float32), 16000)
+    folder = corpus / "datasets"
+    rooms = str(tmp_path / "rooms")
+    source = sources.Mix(f"{folder}/clean", f"{folder}/noise", impulse_responses=rooms, reverb=1.0, epoch_size=1)
+    with pytest.raises(InputError, match=r"mute\.wav: has a silent first channel"):
+        source.train(0)[0, 0]

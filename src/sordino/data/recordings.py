@@ -107,8 +107,14 @@ class Responses(Recordings):
     """Impulse responses of rooms. Only the first channel is used: the mean of several microphones is no response."""
 
     def read(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray:
-        """Read the first channel of file ``index``; arguments and result as for :meth:`Recordings.read`."""
+        """Read the first channel of file ``index``; arguments and result as for :meth:`Recordings.read`.
+
+        Raises:
+            InputError: also, a channel of silence: speech in that room would be silence as well.
+        """
         audio, _ = read(self.paths[index])
+        if not audio[0].any():
+            raise InputError(self.paths[index], "has a silent first channel", "an impulse response", "leave it out")
         return audio[0, start : None if length is None else start + length]
 
 
