@@ -24,13 +24,13 @@ from sordino import models
 from sordino.assets import INT8
 from sordino.data import sources
 from sordino.evaluation.cost import paper_flops
-from sordino.evaluation.score import Scores
 from sordino.evaluation.trained_on import METRICS as DIFFERENTIABLE
 from sordino.evaluation.trained_on import card_notes, trained_on
 from sordino.experiments import run
 from sordino.experiments.export import export_int8
 from sordino.files import atomic, write_text
 from sordino.json_files import write_json
+from sordino.report.runs import RunRow
 from sordino.report.table import Table
 
 MODELS = Path(__file__).resolve().parents[1] / "src" / "sordino" / "assets" / "models"
@@ -81,8 +81,8 @@ def main() -> None:
         run.export(checkpoint, graph, LICENCE)
         with atomic(MODELS / f"{name}.safetensors") as file:
             file.write_bytes(checkpoint.read_bytes())
-    scores = {model: run.evaluate(model, recipe=recipe, metrics=METRICS) for model in (str(graph), "noisy")}
-    means = {model: found.means() for model, found in scores.items()}
+    noisy = run.evaluate("noisy", recipe=recipe, metrics=METRICS)
+    row = RunRow.of(run.evaluate(str(graph), recipe=recipe, metrics=METRICS), noisy=noisy)
     card = {
         "name": name,
         "default": given.default,
@@ -93,21 +93,15 @@ def main() -> None:
         "int8": how,
         "scores": {
             "test": "30 pairs of the VoiceBank-DEMAND test set",
-            "model": means[str(graph)],
-            "noisy": means["noisy"],
-            "lowered": {column: lowered(scores[str(graph)], scores["noisy"], column) for column in HARM},
+            "model": row.means,
+            "noisy": noisy.means(),
+            "lowered": {column: [row.worse[column], row.n] for column in HARM},
             "clean": left_alone(graph, recipe["data"]["test_clean"]),
         },
         "licence": LICENCE,
     }
     write_json(MODELS / f"{name}.json", card)
     write_text(MODELS / f"{name}.md", page(card))
-
-
-def lowered(model: Scores, noisy: Scores, column: str) -> list[int]:
-    """In how many recordings a model is below the noisy input, and of how many."""
-    before, after = noisy.values(column), model.values(column)
-    return [sum(after[name] < before[name] for name in after), len(after)]
 
 
 def left_alone(graph: Path, clean: str) -> dict[str, float]:

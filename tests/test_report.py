@@ -77,6 +77,31 @@ def test_synthetic_data_is_named(style):
     assert SYNTHETIC in run_table([RunRow("demo", {"pesq_wb": 2.0}, synthetic=True)]).write(style)
 
 
+def test_a_table_says_on_how_many_files_a_model_is_worse_than_the_noisy_input() -> None:
+    def scores(name: str, *stoi: float) -> Scores:
+        rows = [{"id": str(index), "stoi": value, "si_sdr_db": 1.0} for index, value in enumerate(stoi)]
+        return Scores(rows, ("stoi", "si_sdr_db"), [], {"model": name})
+
+    noisy = scores("noisy", 0.5, 0.9, 0.7)
+    rows = [RunRow.of(noisy), RunRow.of(scores("tiny", 0.8, 0.85, 0.69), noisy=noisy)]
+    assert rows[1].worse == {"stoi": 2, "si_sdr_db": 0}
+    assert "tiny: worse than the noisy input in STOI on 2 of 3 files." in run_table(rows).to_text()
+    (_, tiny) = csv.DictReader(io.StringIO(run_table(rows).to_csv()))
+    assert (tiny["stoi_worse"], tiny["si_sdr_db_worse"]) == ("2", "0")
+    assert "worse than" not in run_table([RunRow.of(scores("alone", 0.1, 0.1, 0.1))]).to_text()
+
+
+def test_a_table_shows_every_metric_that_was_asked_for() -> None:
+    heads = (
+        run_table([RunRow("narrow", {"pesq_nb": 3.0, "si_sdr_120_db": 9.0, "segsnr_db": 5.0})])
+        .to_text()
+        .splitlines()[0]
+    )
+    assert "PESQ-nb" in heads
+    assert "SI-SDR >120 Hz" in heads
+    assert "SegSNR" not in heads, "what CSIG, CBAK and COVL are computed from"
+
+
 def test_the_printed_figures_stand_beside_those_measured():
     mine = RunRow("mine", {"pesq_wb": 3.0}, params=0.92e6, paper="TSTNN")
     lines = run_table([*RESULTS, mine], paper=paper.results(1)).to_text()

@@ -128,6 +128,18 @@ def paired_seeds(
     return Difference(len(names), float(scores.mean() - reference.mean()), *_ends(interval))
 
 
+def worse_files(model: Mapping[str, float], reference: Mapping[str, float], higher_is_better: bool = True) -> int:
+    """Count the files on which a model scores worse than another, of those that both have scores for.
+
+    Args:
+        model: file to score.
+        reference: file to score, of the other one.
+        higher_is_better: of the metric.
+    """
+    sign = 1 if higher_is_better else -1
+    return sum(sign * model[name] < sign * reference[name] for name in model.keys() & reference.keys())
+
+
 def over_seeds(means: Sequence[float]) -> Spread:
     """Summarise the mean scores of runs that differ in their seed alone.
 

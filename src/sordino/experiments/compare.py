@@ -74,21 +74,22 @@ def compare(
     ]
     _same_test(folders, scores)
     titles = _titles(folders, recipes, scores)
-    rows = [RunRow.of(_noisy(trained[0], scores, progress), name=NOISY)]
+    noisy = _noisy(trained[0], scores, progress)
+    rows = [RunRow.of(noisy, name=NOISY)]
     published: list[PaperRow] = []
     for folder, title, recipe, one in zip(folders, titles, recipes, scores, strict=True):
         if recipe is None:
-            rows.append(RunRow.of(one, title))
+            rows.append(RunRow.of(one, title, noisy=noisy))
             continue
         network = models.load(folder / CHECKPOINT)
         name = "" if recipe.paper is None else recipe.paper.row
         if paper and recipe.paper is not None:
             published += [row for row in results(recipe.paper.table) if row.name == name]
-        rows.append(RunRow.of(one, title, float(models.count_parameters(network)), paper_flops(network), name))
+        rows.append(RunRow.of(one, title, float(models.count_parameters(network)), paper_flops(network), name, noisy))
     others = dict(zip(titles_of(words), words, strict=True))
     for name, word in others.items():
         own = evaluate(word, recipe=trained[0] / RECIPE, metrics=scores[0].metrics, progress=progress)
-        rows.append(measured(word, name, own))
+        rows.append(measured(word, name, own, noisy=noisy))
     opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
     if others:
         speeds = {title: real_time_factor(folder / CHECKPOINT).median for title, folder in opened.items()}

@@ -59,11 +59,15 @@ def side_by_side(
     if folders is None and recipe is None:
         raise InputError("data", "no recordings to compare on", "--data NOISY CLEAN or --recipe RECIPE")
     names = titles(models)
-    rows = []
+    scores: dict[str, Scores] = {}
     for model, name in zip(models, names, strict=True):
         place = None if out is None else Path(out) / slug(name)
-        scores = run.evaluate(model, folders, recipe, out=place, model_rate=model_rate, progress=progress, **options)
-        rows.append(measured(model, name, scores, model_rate))
+        own = run.evaluate(model, folders, recipe, out=place, model_rate=model_rate, progress=progress, **options)
+        scores[name] = own
+    noisy = scores.get(NOISY)
+    rows = [
+        measured(model, name, own, model_rate, noisy) for model, (name, own) in zip(models, scores.items(), strict=True)
+    ]
     if page is not None:
         items, rate = _recordings(folders, recipe, options)
         words = dict(zip(names, models, strict=True))
@@ -71,13 +75,15 @@ def side_by_side(
     return rows
 
 
-def measured(model: str, name: str, scores: Scores, model_rate: int | None = None) -> RunRow:
-    """Return the row of a model: its scores, its parameters, and its real-time factor on one thread."""
+def measured(
+    model: str, name: str, scores: Scores, model_rate: int | None = None, noisy: Scores | None = None
+) -> RunRow:
+    """Return the row of a model: its scores beside those of the noisy input, its size, and its speed on one thread."""
     if model == NOISY:
         return RunRow.of(scores, NOISY)
     cost = bench(model, clocked=False, model_rate=model_rate)
     speed = real_time_factor(open_model(model, 1, model_rate))
-    return replace(RunRow.of(scores, name, cost.parameters, cost.flops_paper), rtf=speed.median)
+    return replace(RunRow.of(scores, name, cost.parameters, cost.flops_paper, noisy=noisy), rtf=speed.median)
 
 
 def titles(models: Sequence[str]) -> list[str]:

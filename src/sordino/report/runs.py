@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from sordino.errors import InputError
 from sordino.evaluation.score import NOISY, Scores
+from sordino.evaluation.statistics import worse_files
 from sordino.evaluation.trained_on import Losses, marked
 from sordino.evaluation.trained_on import notes as trained_notes
-from sordino.metrics import COLUMNS, Column, look_of
-from sordino.report.columns import COSTS, SHOWN, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
+from sordino.metrics import Column, columns, look_of
+from sordino.report.columns import COSTS, INNER, SHOWN, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
 from sordino.report.paper import PaperRow
 from sordino.report.table import Cell, Table
 
@@ -42,6 +43,8 @@ class RunRow:
     """Losses of its training that are metrics."""
     paper: str = ""
     """The paper's name for this model, when it is not ``name``."""
+    worse: dict[str, int] = field(default_factory=dict)
+    """Metric column to the files on which it scores worse than the noisy input; empty where that was not scored."""
 
     @classmethod
     def of(
@@ -51,8 +54,12 @@ class RunRow:
         params: float | None = None,
         flops_paper: float | None = None,
         paper: str = "",
+        noisy: Scores | None = None,
     ) -> RunRow:
-        """Summarise the scores of one model; ``name`` defaults to the one in the scores' metadata."""
+        """Summarise the scores of one model; ``name`` defaults to the one in the scores' metadata.
+
+        ``noisy`` are the scores of the noisy input on the same files; without them ``worse`` is empty.
+        """
         summaries = scores.summary()
         intervals = {}
         for column, summary in summaries.items():
@@ -69,6 +76,7 @@ class RunRow:
             synthetic=bool(scores.metadata.get("synthetic", False)),
             trained_on=marked(scores.metadata),
             paper=paper,
+            worse={} if noisy is None else _worse(scores, noisy),
         )
 
 
@@ -76,7 +84,6 @@ def run_table(
     rows: Sequence[RunRow],
     paper: Sequence[PaperRow] = (),
     intervals: bool = False,
-    shown: Sequence[str] = SHOWN,
 ) -> Table:
     """Make the table of several models on the same test set.
 
@@ -84,7 +91,6 @@ def run_table(
         rows: one per model; the one called ``noisy`` comes first.
         paper: rows of ``paper.results(...)``; their figures stand beside those of the models with the same name.
         intervals: whether each mean is followed by its 95 % interval. CSV always has them.
-        shown: the metric columns; one that no model has is written to CSV alone.
 
     Raises:
         InputError: there are no rows.
@@ -94,15 +100,35 @@ def run_table(
     rows = sorted(rows, key=lambda row: row.name.lower() != NOISY)
     by_name = {row.name: row for row in paper}
     printed = {row.name: by_name[row.paper or row.name] for row in rows if (row.paper or row.name) in by_name}
-    shown = (*shown, *dict.fromkeys(name for row in rows for name in row.means if name not in COLUMNS))
+    measured = dict.fromkeys(name for row in rows for name in row.means if name not in INNER)
+    shown = tuple(dict.fromkeys([*SHOWN, *measured]))
     costs = COSTS if any(row.rtf is not None for row in rows) else SIZES
     looks = costs | {column: look_of(column) for column in shown}
     heads = {"name": "Model"} | labels(looks) | {"n": "Files"}
     if any(row.failures for row in rows):
         heads["failures"] = "Not scored"
     notes = [SYNTHETIC] if any(row.synthetic for row in rows) else []
+    notes += _worse_notes(rows, shown)
     notes += trained_notes((row.name, row.trained_on) for row in rows) + printed_notes(printed)
     return Table(heads, [_cells(row, looks, intervals, printed) for row in rows], notes, name="Table of results")
+
+
+def _worse(scores: Scores, noisy: Scores) -> dict[str, int]:
+    """For each metric column that both have, the files on which a model scores worse than the noisy input."""
+    shared = set(columns(scores.metrics)) & set(columns(noisy.metrics))
+    better = {column: look_of(column).higher_is_better for column in columns(scores.metrics) if column in shared}
+    return {column: worse_files(scores.values(column), noisy.values(column), up) for column, up in better.items()}
+
+
+def _worse_notes(rows: Sequence[RunRow], shown: Sequence[str]) -> list[str]:
+    """Say on how many files each model scores worse than the noisy input; a good mean can hide them."""
+    notes = []
+    for row in rows:
+        names = {column: look_of(column).label.partition(" (")[0] for column in shown if row.worse.get(column)}
+        if names:
+            counts = ", ".join(f"{name} on {row.worse[column]}" for column, name in names.items())
+            notes.append(f"{row.name}: worse than the noisy input in {counts} of {row.n} files.")
+    return notes
 
 
 def _cells(
@@ -115,6 +141,7 @@ def _cells(
         cells[column] = figure_cell(look, figure(row, column), *((low, high) if intervals else ()))
         if column not in COSTS:
             cells |= {f"{column}_low": Cell(value=low), f"{column}_high": Cell(value=high)}
+            cells[f"{column}_worse"] = Cell(value=row.worse.get(column))
         if printed:
             cells[f"{column}_printed"] = figure_cell(look, figure(printed.get(row.name), column))
     return cells | {"n": Cell(str(row.n)), "failures": Cell(str(row.failures)), "synthetic": Cell(value=row.synthetic)}
