@@ -134,9 +134,9 @@ def test_equal_scores_and_equal_models_have_no_width() -> None:
     assert summarise_seeds([same, same]) == (5, 2.5, 0.0, 2.5, 2.5)
 
 
-def test_one_file_has_no_interval() -> None:
+def test_one_file_has_no_deviation_and_no_interval() -> None:
     one = {"file": 2.0}
-    assert summarise([2.0]) == (1, 2.0, 0.0, None, None)
+    assert summarise([2.0]) == (1, 2.0, None, None, None)
     assert paired(one, {"file": 1.0}) == (1, 1.0, None, None)
     assert not paired(one, {"file": 1.0}).significant
     assert paired_seeds([one, one], [one, {"file": 3.0}])[2:] == (None, None)

@@ -13,6 +13,7 @@ from sordino.evaluation.score import Scores
 from sordino.report import paper
 from sordino.report.columns import SYNTHETIC
 from sordino.report.runs import RunRow, run_table
+from sordino.report.scores import score_table
 
 STUDENT = RunRow(
     "MANNER-S-1.5GF + MV-AT",
@@ -121,6 +122,17 @@ def test_a_result_sums_scores_up():
     assert (result.name, result.n, result.synthetic, result.params) == ("tiny", 5, True, 10)
     assert result.means == {"snr_db": 2.0}
     assert result.intervals["snr_db"][0] < 2 < result.intervals["snr_db"][1]
+    assert result.deviations["snr_db"] == pytest.approx(2.5**0.5)
+    (row,) = csv.DictReader(io.StringIO(run_table([result]).to_csv()))
+    assert float(row["snr_db_std"]) == pytest.approx(2.5**0.5)
+
+
+def test_a_single_file_has_a_mean_and_no_deviation() -> None:
+    scores = Scores([{"id": "a", "speaker": "", "seconds": 1.0, "snr_db": 3.0}], ("snr_db",))
+    assert scores.summary()["snr_db"] == (1, 3.0, None, None, None)
+    (row,) = csv.DictReader(io.StringIO(score_table(scores).to_csv()))
+    assert (float(row["mean"]), row["std"]) == (3.0, "")
+    assert RunRow.of(scores).deviations == {"snr_db": None}
 
 
 def test_a_table_needs_results_and_a_known_style():

@@ -26,8 +26,8 @@ class Summary(NamedTuple):
 
     n: int
     mean: float
-    std: float
-    """Standard deviation over files (n - 1); 0 for a single file."""
+    std: float | None
+    """Standard deviation over files (n - 1); None for a single file, which has none."""
     low: float | None
     high: float | None
     """Ends of the 95 % interval of the mean; None for a single file, which has none."""
@@ -55,7 +55,8 @@ class Spread(NamedTuple):
 
     n: int
     mean: float
-    std: float
+    std: float | None
+    """Standard deviation over seeds (n - 1); None for a single one, which has none."""
     low: float
     high: float
     """Mean scores of the lowest and the highest seed."""
@@ -182,8 +183,8 @@ def _scores(values: ArrayLike) -> NDArray[np.float64]:
     return scores
 
 
-def _deviation(scores: NDArray[np.float64]) -> float:
-    return float(scores.std(ddof=1)) if len(scores) > 1 else 0.0
+def _deviation(scores: NDArray[np.float64]) -> float | None:
+    return float(scores.std(ddof=1)) if len(scores) > 1 else None
 
 
 def _ends(interval: Interval) -> tuple[float, float] | tuple[None, None]:

@@ -76,16 +76,9 @@ def compare(
     titles = _titles(folders, recipes, scores)
     noisy = _noisy(trained[0], scores, progress)
     rows = [RunRow.of(noisy, name=NOISY)]
-    published: list[PaperRow] = []
     for folder, title, recipe, one in zip(folders, titles, recipes, scores, strict=True):
-        if recipe is None:
-            rows.append(RunRow.of(one, title, noisy=noisy))
-            continue
-        network = models.load(folder / CHECKPOINT)
-        name = "" if recipe.paper is None else recipe.paper.row
-        if paper and recipe.paper is not None:
-            published += [row for row in results(recipe.paper.table) if row.name == name]
-        rows.append(RunRow.of(one, title, float(models.count_parameters(network)), paper_flops(network), name, noisy))
+        rows.append(_row(folder, title, recipe, one, noisy))
+    published = _published(recipes) if paper else []
     others = dict(zip(titles_of(words), words, strict=True))
     for name, word in others.items():
         own = evaluate(word, recipe=trained[0] / RECIPE, metrics=scores[0].metrics, progress=progress)
@@ -97,6 +90,21 @@ def compare(
     if page is not None:
         _write(page, rows, published, opened, others, examples, closing)
     return rows, published
+
+
+def _row(folder: Path, title: str, recipe: Recipe | None, scores: Scores, noisy: Scores) -> RunRow:
+    """The row of a run; of a folder with scores alone, without sizes."""
+    if recipe is None:
+        return RunRow.of(scores, title, noisy=noisy)
+    network = models.load(folder / CHECKPOINT)
+    name = "" if recipe.paper is None else recipe.paper.row
+    return RunRow.of(scores, title, float(models.count_parameters(network)), paper_flops(network), name, noisy)
+
+
+def _published(recipes: Sequence[Recipe | None]) -> list[PaperRow]:
+    """The rows of the paper that recipes name."""
+    named = [recipe.paper for recipe in recipes if recipe is not None and recipe.paper is not None]
+    return [row for one in named for row in results(one.table) if row.name == one.row]
 
 
 def _write(

@@ -29,6 +29,8 @@ class RunRow:
     """Metric column to mean over files."""
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Metric column to the 95 % interval of that mean."""
+    deviations: dict[str, float | None] = field(default_factory=dict)
+    """Metric column to the standard deviation over files; None for a single file."""
     n: int = 0
     """Files scored."""
     failures: int = 0
@@ -69,6 +71,7 @@ class RunRow:
             name=name or str(scores.metadata.get("model", "")),
             means={column: summary.mean for column, summary in summaries.items()},
             intervals=intervals,
+            deviations={column: summary.std for column, summary in summaries.items()},
             n=len(scores.rows),
             failures=len(scores.failures),
             params=params,
@@ -140,6 +143,7 @@ def _cells(
         low, high = row.intervals.get(column, (None, None))
         cells[column] = figure_cell(look, figure(row, column), *((low, high) if intervals else ()))
         if column not in COSTS:
+            cells |= {f"{column}_std": Cell(value=row.deviations.get(column))}
             cells |= {f"{column}_low": Cell(value=low), f"{column}_high": Cell(value=high)}
             cells[f"{column}_worse"] = Cell(value=row.worse.get(column))
         if printed:

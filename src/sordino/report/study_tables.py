@@ -102,9 +102,9 @@ def _printed_cell(row: StudyRow, column: str, look: Column) -> dict[str, Cell]:
 def _metric_cells(row: StudyRow, column: str, look: Column) -> dict[str, Cell]:
     """The cells of one metric: mean, deviation, interval, and the difference from the reference method."""
     spread, summary, difference = row.spreads[column], row.summaries.get(column), row.differences.get(column)
-    mean, std = look.show(spread.mean), spread.std if spread.n > 1 else None
-    text = mean if std is None else f"{mean} ± {look.show(std)}"
-    cells = {column: Cell(text, value=spread.mean), f"{column}_std": Cell(value=std)}
+    mean = look.show(spread.mean)
+    text = mean if spread.std is None else f"{mean} ± {look.show(spread.std)}"
+    cells = {column: Cell(text, value=spread.mean), f"{column}_std": Cell(value=spread.std)}
     cells |= _printed_cell(row, column, look)
     if summary is not None:
         cells |= {f"{column}_low": Cell(value=summary.low), f"{column}_high": Cell(value=summary.high)}

@@ -13,7 +13,8 @@ VALIDATIONS = 10
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a training run; the defaults are those of MANNER as published, which MV-AT shares.
+    """Settings of a training run; the defaults but for ``select`` are those of MANNER as published, which
+    MV-AT shares.
 
     Args:
         epochs: passes over the data; ignored where ``steps`` is given.

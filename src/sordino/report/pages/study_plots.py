@@ -106,7 +106,7 @@ def _draw_method(axes: Axes, place: int, row: StudyRow, column: str, reference: 
     mean, bar = spread.mean * scale, None
     if reference:
         axes.axvline(mean, color=INK, linewidth=0.6, alpha=0.4, zorder=1)
-    if spread.n > 1:
+    if spread.std is not None:
         bar = spread.std * scale
         seeds = [value * scale for value in row.by_seed[column]]
         axes.plot(seeds, [place + 0.3] * len(seeds), ".", color=INK, markersize=3, alpha=0.6, zorder=2)
