@@ -97,7 +97,7 @@ def test_the_page_of_a_study_has_its_table_and_a_plot_for_each_metric(study: lis
     shown = [[unescape(re.sub("<small>(.*)</small>", r" \1", cell)) for cell in row] for row in shown]
     assert shown == [row[1:] for row in rows]
     assert len(shown) == len(study)
-    assert [label.partition(" of each method")[0] for label in labels(reader)] == ["PESQ", "STOI (%)"]
+    assert [label.partition(" of each method")[0] for label in labels(reader)] == ["PESQ-wb", "STOI (%)"]
     assert "#010203" not in text
 
     for column in ("pesq_wb", "stoi"):

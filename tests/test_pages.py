@@ -93,7 +93,7 @@ def test_a_page_of_a_table_alone(tmp_path: Path) -> None:
     assert "<svg" not in text
     assert "<audio" not in text
     assert 'class="banner"' not in text
-    assert "PESQ, printed" in text
+    assert "PESQ-wb, printed" in text
     with pytest.raises(InputError, match="has no sound"):
         write_page(tmp_path / "other.html", "", RESULTS, examples=[{"id": "p", "sample_rate": 16000, "waves": {}}])
     assert not (tmp_path / "other.html").exists()

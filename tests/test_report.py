@@ -107,7 +107,7 @@ def test_the_printed_figures_stand_beside_those_measured():
     mine = RunRow("mine", {"pesq_wb": 3.0}, params=0.92e6, paper="TSTNN")
     lines = run_table([*RESULTS, mine], paper=paper.results(1)).to_text()
     header, student, own = (re.split(r"\s{2,}", lines.splitlines()[row]) for row in (0, 3, 5))
-    at = header.index("PESQ, printed")
+    at = header.index("PESQ-wb, printed")
     assert student[at - 1 : at + 1] == ["2.94", "2.94"]
     assert own[at - 1 : at + 1] == ["3.00", "2.96"]
     assert own[header.index("FLOPs, paper (G), printed")] == "166.54"

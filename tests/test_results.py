@@ -48,9 +48,9 @@ def test_one_command_redoes_all_and_the_next_one_nothing(results: dict[str, Any]
         assert [row[1] for row in (noisy, teacher, none, mvat)] == ["noisy", "teacher (teacher)", "none", "mvat"]
         row = dict(zip(header, mvat, strict=True))
         assert row["Seeds"] == "2"
-        assert "±" in row["PESQ"]
-        assert row["PESQ, printed"] == printed
-        assert re.fullmatch(r"[+-]\d.\d\d \[-?\d.\d\d, -?\d.\d\d\]", row["Δ PESQ"])
+        assert "±" in row["PESQ-wb"]
+        assert row["PESQ-wb, printed"] == printed
+        assert re.fullmatch(r"[+-]\d.\d\d \[-?\d.\d\d, -?\d.\d\d\]", row["Δ PESQ-wb"])
 
     runs = [row.split("|")[1].strip() for row in tables[2][2:]]
     assert len(runs) == 5

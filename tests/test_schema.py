@@ -111,7 +111,7 @@ def test_shipped_manner_recipes_train_as_published(shipped: dict[str, Recipe]) -
     for name, recipe in shipped.items():
         if not (isinstance(recipe.model, Component) and recipe.model.name.startswith("manner")):
             continue
-        assert recipe.train == Settings(epochs=350, batch_size=4, max_lr=1e-3)
+        assert recipe.train == Settings(epochs=350, batch_size=4, max_lr=1e-3, select="pesq_wb")
         assert recipe.losses == {"weighted": {}}
         data = recipe.data.arguments
         assert (data["segment_s"], data["tempo"]) == (4.0, (0.9, 1.1))
@@ -124,7 +124,7 @@ def test_shipped_manner_recipes_train_as_published(shipped: dict[str, Recipe]) -
 def test_demucs_trains_as_published(shipped: dict[str, Recipe]) -> None:
     for size in ("s", "l"):
         recipe = shipped[f"valentini/demucs-{size}"]
-        assert recipe.train == Settings(epochs=400, batch_size=128, max_lr=3e-4, schedule="constant")
+        assert recipe.train == Settings(epochs=400, batch_size=128, max_lr=3e-4, schedule="constant", select="pesq_wb")
         assert recipe.losses == {"multi_resolution": {"spectral_weight": 0.1}}
         data = recipe.data.arguments
         assert (data["segment_s"], data["stride_s"], data["tempo"]) == (4.5, 0.5, None)

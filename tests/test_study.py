@@ -339,8 +339,8 @@ def test_a_table_for_each_test_set_with_the_papers_figures_beside_ours() -> None
         "FLOPs, paper (G)": "2.00",
         "FLOPs, paper (G), printed": "1.46",
         "Seeds": "1",
-        "PESQ": "2.00",
-        "PESQ, printed": "2.88",
+        "PESQ-wb": "2.00",
+        "PESQ-wb, printed": "2.88",
     }
     assert "Interspeech 2022" in one
     assert "824 utterances" in one
@@ -385,7 +385,7 @@ def test_means_that_lack_files_say_so() -> None:
     none, kd = study_rows(cells, "none")
     assert (none.files, kd.files, kd.summaries["pesq_wb"].n) == (3, 3, 1)
     text = table({"": [none, kd]}, against="none")
-    assert "Not on all files, so that only Δ compares: a kd, PESQ: on 1 of 3 files." in text
+    assert "Not on all files, so that only Δ compares: a kd, PESQ-wb: on 1 of 3 files." in text
     assert "Not on all files" not in table({"": [none]}, against="none")
 
 

@@ -67,7 +67,7 @@ class Measurement(NamedTuple):
 
 
 METRICS: dict[str, Metric] = {
-    "pesq_wb": Metric(pesq_wb, {"pesq_wb": Column("PESQ")}, "pesq", "wb", rates=PESQ_RATES["wb"]),
+    "pesq_wb": Metric(pesq_wb, {"pesq_wb": Column("PESQ-wb")}, "pesq", "wb", rates=PESQ_RATES["wb"]),
     "pesq_nb": Metric(pesq_nb, {"pesq_nb": Column("PESQ-nb")}, "pesq", "nb", rates=PESQ_RATES["nb"]),
     "stoi": Metric(stoi, {"stoi": Column("STOI (%)", 1, 100)}, "pystoi"),
     "estoi": Metric(estoi, {"estoi": Column("ESTOI (%)", 1, 100)}, "pystoi", "extended"),
