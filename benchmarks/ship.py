@@ -190,7 +190,7 @@ def page(card: dict) -> str:
 * **Time:** {hours:.1f} hours on one processor core.
 * **What it is bad at:** {limits(card)}
 
-Mean over {scores["test"]}. They chose nothing: checkpoints
+Mean over {scores["test"]}. They took no part in any choice: checkpoints
 were selected on held-out training speakers and noises.{learnt}
 
 {table}

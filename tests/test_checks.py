@@ -96,7 +96,7 @@ def test_features_that_are_compared_out_of_place_are_found_before_training(items
         if not stretches:
             check(objective, student, batch)
             continue
-        with pytest.raises(InputError, match=r"kd/mine: .* pads its input less, .* below 2% of that.*match the feat"):
+        with pytest.raises(InputError, match=r"kd/mine: .* pad their input .* below 2% of the second; match the feat"):
             check(objective, student, batch)
 
 

@@ -192,7 +192,7 @@ def test_a_reference_that_is_late_or_of_another_recording_is_detected(tmp_path):
     assert details == {
         "a_0.wav": ("late reference", "is 1.00 ms (16 samples) too late for it"),
         "b_0.wav": ("late reference", "is 25.00 ms (400 samples) too early for it"),
-        "d_0.wav": ("other recording", "is heard in it"),
+        "d_0.wav": ("other recording", "is of another recording"),
     }
     assert not report["ok"]
     assert [entry.id for entry in manifest.read(tmp_path / "fixed.csv")] == ["c_0"]
@@ -419,7 +419,7 @@ def test_a_check_of_a_recipe_reports_over_whom_its_validation_and_test_are_sprea
     main(["data", "check", str(recipe), f"data.exclude=[{exclude}]"])
     output = capsys.readouterr().out
     assert "warning: there is no test set: give test_noisy" in output
-    assert re.search(r"warning: valid: one noise recording, n[01], carries all 6 items", output)
+    assert re.search(r"warning: valid: all 6 items have the same noise recording, n[01]", output)
 
     # A file that breaks behind its header is a problem; the others are still read.
     (tmp_path / "test" / "noisy").mkdir(parents=True)

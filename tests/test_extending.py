@@ -30,8 +30,8 @@ CODE = {"my_method.py": "your-own-method.md", "my_network.py": "your-own-network
 
 
 def road() -> str:
-    """The part of the page that has the whole road."""
-    return section(read("extending.md"), "The whole road")
+    """The part of the page that has the complete example."""
+    return section(read("extending.md"), "A complete example")
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_what_cannot_stream_together_says_why(tmp_path: Path, both: str) -> None
             r"both: .*whole.*: cannot run block by block, as there is no whole\.stream\.onnx",
         ),
         (["late.onnx", HALF], rf"both: {HALF}: cannot run block by block"),
-        (["late.onnx", "odd.onnx"], r"both: cannot .* hops of 256, 441 samples end at once every 7\.06 s alone"),
+        (["late.onnx", "odd.onnx"], r"both: cannot .* hops of 256, 441 samples end together only every 7\.06 s"),
         (["late.onnx", {"onnx": "fast.onnx", "sample_rate": 48000}], r"its members work at 16000 and 48000 Hz"),
     ):
         mean = card(tmp_path, members)

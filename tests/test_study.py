@@ -115,7 +115,8 @@ def test_a_run_whose_process_is_killed_fails_alone(tmp_path: Path) -> None:
             for process in set(multiprocessing.active_children()) - before:
                 process.kill()
 
-    with pytest.raises(InputError, match=r"killed/seed-0: 1 of 2 runs failed; this one with: its process was killed"):
+    message = r"killed/seed-0: 1 of 2 runs failed; the error of this one: its process was killed"
+    with pytest.raises(InputError, match=message):
         study.run(path, kill)
     assert (tmp_path / "study" / "whole" / "none" / "seed-0" / "scores.json").is_file()
     assert not set(multiprocessing.active_children()) - before
@@ -184,7 +185,7 @@ def test_a_study_trains_what_is_missing_and_sums_up_all(tmp_path: Path) -> None:
 def test_a_run_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> None:
     methods = {"none": {}, "views": {"distill": {"mvat": {}}}}  # which no U-Net has
     path = write(tmp_path, methods=methods, seeds=[0])
-    with pytest.raises(InputError, match=r"1 of 2 runs failed; this one with: .*share no channel or global"):
+    with pytest.raises(InputError, match=r"1 of 2 runs failed; the error of this one: .*share no channel or global"):
         study.run(path)
     assert (tmp_path / "study" / "whole" / "none" / "seed-0" / "scores.json").exists()
     assert (tmp_path / "study" / "table.md").exists()
@@ -458,7 +459,7 @@ def test_what_stops_every_run_is_reported_once_and_a_dry_run_lists_it(
     assert log.count("no such file") == 1
     assert "4 of 4 runs would fail: " in log
     with pytest.raises(
-        InputError, match=r"4 of 4 runs failed; all with: .*best\.safetensors: no such file.*train it first"
+        InputError, match=r"4 of 4 runs failed; the error of all: .*best\.safetensors: no such file.*train it first"
     ):
         study.run(path)
     assert not (tmp_path / "study").exists(), "none began"

@@ -103,9 +103,9 @@ def sweep(folder: str | Path) -> None:
 
 
 def identity(path: str | Path) -> tuple[int, ...]:
-    """Return what differs when a file was replaced or rewritten, whatever its time stamp says; nothing is read.
+    """Return numbers that change when a file is replaced or rewritten, even if its time stamp does not.
 
-    The time of the last change of the inode cannot be set, unlike that of the content, which ``cp -p`` keeps.
+    The time of the last change of the inode cannot be set; that of the content can, and ``cp -p`` keeps it.
     """
     found = os.stat(path)
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

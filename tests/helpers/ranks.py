@@ -18,16 +18,25 @@ import torch
 PATIENCE_S = 300
 
 
+_STARTED: set[int] = set()
+"""Numbers of the processes that ``copies`` has started."""
+
+
 def copies() -> BaseContext:
     """The context that starts processes as copies of one, which is started here if there is none yet.
 
-    Studies start theirs from the same one.
+    Studies start theirs from the same one. One that a study of another test has started lacks ``helpers.warm``, and is
+    replaced.
     """
     context = multiprocessing.get_context("forkserver")
+    server = forkserver._forkserver  # pyright: ignore[reportAttributeAccessIssue]
+    if server._forkserver_pid is not None and server._forkserver_pid not in _STARTED:
+        server._stop()
     context.set_forkserver_preload(["helpers.warm"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
         forkserver.ensure_running()
+    _STARTED.add(server._forkserver_pid)
     return context
 
 

@@ -1,4 +1,4 @@
-"""Sound files that may have been cut short though nothing in them is wrong: said beside a result, and not refused.
+"""Find sound files that can be read but may have been cut short: the result mentions it, and the file is not refused.
 
 A program that died can leave a WAV whose header counts the first seconds alone; a copy that was interrupted leaves Ogg
 without its last page, and so does a recording of a radio stream. Torch-free.
@@ -18,11 +18,11 @@ _PAGE = 27 + 255 + 255 * 255
 _ENDS = 4
 """Bit of a page of Ogg that ends a stream."""
 _LEAST_S = 0.5
-"""Seconds of sound behind that of the header from which they are worth a word."""
+"""Seconds of sound beyond the length in the header; fewer are not reported."""
 
 
 def doubts(path: Path) -> list[str]:
-    """Return what speaks against it that all of a recording was read, as parts of a sentence."""
+    """Return the reasons why some of a recording may be missing, as parts of a sentence."""
     with open(path, "rb") as file:
         head = file.read(HEAD)
         size = file.seek(0, os.SEEK_END)

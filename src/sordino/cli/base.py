@@ -47,9 +47,9 @@ TRUST = flag(
 
 
 def with_next_command(error: InputError) -> InputError:
-    """Return the error; where a checkpoint of a run is not there, one that names the command which trains it.
+    """Return the error to print: if the checkpoint of a run is missing, one that names the command that trains it.
 
-    In the first tier no checkpoint can be opened, and the error says so.
+    Without torch no checkpoint can be opened, and ``error`` says so already.
     """
     path = str(error.where)
     if os.path.basename(path) not in TRAINED or os.path.isfile(path) or importlib.util.find_spec("torch") is None:

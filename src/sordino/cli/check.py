@@ -1,4 +1,4 @@
-"""``sordino check``: whether a method, network, loss, metric or source holds what all of them owe."""
+"""``sordino check``: test whether a method, network, loss, metric or source meets the requirements of its kind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHECK = Command(
         flag("name", help="my_package:MyClass, installed or in this folder, or the name of one that recipes know"),
         flag("--kind", choices=tuple(KINDS), help="what it is; recognised by its class when left out"),
     ),
-    "Check a method, network, loss, metric or source. Behind it, key=value are the arguments of its constructor.\n"
+    "Check a method, network, loss, metric or source. key=value after its name sets an argument of its constructor.\n"
     "The exit code is 1 if something fails.",
     lambda: "examples:\n  sordino check my_network:GruMask hidden=16\n  sordino check fitnets",
 )

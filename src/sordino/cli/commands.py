@@ -29,16 +29,16 @@ class Entry:
 
 COMMANDS = {
     "enhance": Entry("take the noise out of a file, a folder or a stream", "enhance", "ENHANCE"),
-    "live": Entry("take the noise out of what a microphone records, live", "live", "LIVE"),
+    "live": Entry("enhance a microphone and play the result, live", "live", "LIVE"),
     "models": Entry("list the students that ship with sordino, or show the card of one", "models", "MODELS"),
-    "serve": Entry("open a page on this machine to hear what models do", "serve", "SERVE"),
+    "serve": Entry("open a page on this machine to listen to models", "serve", "SERVE"),
     "new": Entry("look at a folder of recordings and write a recipe for it", "new", "NEW"),
     "train": Entry("train a teacher, a baseline or a distilled student", "train", "TRAIN"),
     "evaluate": Entry("score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR, DNSMOS", "measure", "EVALUATE"),
     "study": Entry("train methods x scenarios x seeds, and compare them", "train", "STUDY"),
-    "bench": Entry("parameters, FLOPs, speed and memory of a network", "measure", "BENCH"),
+    "bench": Entry("measure the parameters, FLOPs, speed and memory of a network", "measure", "BENCH"),
     "check": Entry("check a method, network, loss, metric or source of yours", "check", "CHECK"),
-    "report": Entry("put runs side by side, and beside the paper", "measure", "REPORT"),
+    "report": Entry("compare runs with each other, and with the paper's figures", "measure", "REPORT"),
     "export": Entry("write a checkpoint as ONNX, or a page for browsers", "export", "EXPORT"),
     "demo": Entry("run every step in a few minutes, on synthetic data", "train", "DEMO"),
 }

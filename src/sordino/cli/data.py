@@ -50,7 +50,7 @@ def _check_recipe(given: Namespace) -> Answer:
     lines += ["  {key}: {path}, {files} files".format(**folder) for folder in report["folders"]]
     lines.append(_parts(report["parts"], "items", ("speakers", "noises")))
     lines += [f"warning: {warning}" for warning in report["warnings"]]
-    return report, "\n".join([*lines, *(report["problems"] or ["nothing that cannot be read"])])
+    return report, "\n".join([*lines, *(report["problems"] or ["every recording can be read"])])
 
 
 def _checked(report: dict[str, Any]) -> str:
@@ -65,7 +65,7 @@ def _checked(report: dict[str, Any]) -> str:
     if report["ok"]:
         lines.append("nothing wrong")
     else:
-        lines.append(f"problems: {counts}" if counts else "the figures are off")
+        lines.append(f"problems: {counts}" if counts else "the scores differ from the published ones")
     return "\n".join(lines)
 
 
@@ -73,8 +73,8 @@ def _parts(parts: Sequence[Mapping[str, Any]], what: str, counted: Sequence[str]
     """Return the parts of the data as a table.
 
     Args:
-        parts: training, validation and test, each with its number of ``what`` and its seconds.
-        what: it consists of.
+        parts: training, validation and test, as mappings.
+        what: key of the number of recordings in a part, such as ``items``; also its heading.
         counted: keys whose values are counted; a part may lack them.
     """
     rows = []

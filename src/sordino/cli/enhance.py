@@ -26,13 +26,17 @@ LONG_S = 60.0
 
 STREAM = (
     flag("--rate", type=int, help="with --stream: Hz of raw samples (default 16000)"),
-    flag("--channels", type=int, help="with --stream: of raw samples (default 1)"),
-    flag("--format", choices=("wav", "s16le", "f32le"), help="with --stream: of the output, and of raw samples"),
+    flag("--channels", type=int, help="with --stream: channels of raw samples (default 1)"),
+    flag(
+        "--format",
+        choices=("wav", "s16le", "f32le"),
+        help="with --stream: type of raw samples, in and out; wav writes WAV",
+    ),
     flag("--block-ms", type=float, help="with --stream: milliseconds that are read at once (default 20)"),
     flag(
         "--low-delay",
         action=BooleanOptionalAction,
-        help="with --stream: resample by short filters, which is the default, or by those of files (--no-low-delay)",
+        help="with --stream: resample with short filters (default), or with the filters of files (--no-low-delay)",
     ),
 )
 

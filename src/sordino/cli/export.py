@@ -83,7 +83,7 @@ def _copied(student: str, output: str | Path) -> tuple[dict[str, Any], str]:
 
 def _int8(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple[dict[str, Any], str]:
     if not given.data:
-        raise InputError("export", "--int8 has nothing to be judged on", "--data NOISY CLEAN")
+        raise InputError("export", "--int8 needs pairs on which PESQ is measured", "--data NOISY CLEAN")
     from sordino.experiments.export import export_int8
     from sordino.export.int8 import MAX_DROP
     from sordino.inference.graphs.onnx_graph import stream_file
@@ -113,7 +113,7 @@ EXPORT = Command(
         flag("-o", "--output", help="the .onnx file to write"),
         flag("--web", metavar="FOLDER", help="write a page that runs the student in the browser, as plain files"),
         flag("--licence", default="", help="licence of the weights, for the file's metadata"),
-        flag("--int8", action="store_true", help="in 8 bits, if PESQ on --data drops by --max-drop at most"),
+        flag("--int8", action="store_true", help="quantise to 8 bits, if PESQ on --data falls by --max-drop at most"),
         flag("--data", nargs=2, metavar=("NOISY", "CLEAN"), help="two folders whose files pair by name"),
         flag("--calibrate", help="folder of noisy recordings to calibrate on; that of --data by default"),
         flag("--max-drop", type=float, help="largest loss of mean PESQ (default 0.05)"),
@@ -121,7 +121,7 @@ EXPORT = Command(
     ),
     "Export a network for any input length; one that streams gets a second file, .stream.onnx, for blocks.\n"
     "A student that ships is copied as it is, without torch, unless --int8 or --licence is given.\n"
-    "What is written equals the network on real speech to 1e-4, or nothing is; with --int8 it scores nearly as well.\n"
+    "The files are compared with the network on real speech: if they differ by more than 1e-4, nothing is written.\n"
     "With --web, a page that enhances files and the microphone in the browser; it needs onnxruntime-web from the npm\n"
     "registry, once.",
     lambda: (

@@ -49,7 +49,7 @@ def commands(surveyed: Survey, recipe: Path, values: Mapping[str, Any]) -> list[
     return [
         *first,
         f"sordino data check {home}",
-        f"sordino data check {recipe}    # who and what is in validation and test",
+        f"sordino data check {recipe}    # the speakers and noises of validation and test",
         f"sordino train {recipe} --dry-run    # how long it takes here",
         f"sordino train {recipe}",
         *scored,
@@ -88,8 +88,8 @@ NEW = Command(
         flag("-o", "--output", help="the recipe to write (default: the folder's name with .yaml)"),
         flag(
             "--student",
-            help=f"a shipped student to train further, or new for an untrained one (default {DEFAULT_STUDENT}; "
-            f"unet-24, taught by {DEFAULT_STUDENT}, where there are noisy recordings alone and no --teacher)",
+            help=f"a shipped student to train further, or new for an untrained one (default: {DEFAULT_STUDENT}; "
+            f"for noisy recordings without --teacher: unet-24, taught by {DEFAULT_STUDENT})",
         ),
         flag("--teacher", help="a student that ships, a checkpoint, or PRESET:FILE, such as gtcrn:gtcrn_simple.onnx"),
     ),

@@ -106,7 +106,7 @@ def _planned(planned_runs: Sequence[Planned]) -> str:
         notes.append(f"{'/'.join(one[:2])}: {one.seconds_per_step:.2g} s a step, {one.hours:.2g} hours a run")
     if timed:
         hours = sum(one.hours or 0.0 for one in planned_runs)
-        notes.append(f"{hours:.2g} hours for all that are to do, from their start and one after another")
+        notes.append(f"{hours:.2g} hours for all unfinished runs, from their first step and one after another")
     return Table.of(["scenario", "method", "seed", "state", "folder"], rows, notes).to_text().rstrip()
 
 
@@ -127,7 +127,7 @@ TRAIN = Command(
         flag("--dry-run", action="store_true", help="check everything, try a few steps, and leave no trace"),
         TRUST,
     ),
-    "Train what a recipe describes. Behind it, key=value or --key value change the recipe, such as\n"
+    "Train what a recipe describes. key=value or --key value after its name changes the recipe, such as\n"
     "train.steps=1000. Ctrl-C saves the run; --resume continues it, with the same result.",
     _shipped_recipes,
 )

@@ -1,1 +1,1 @@
-"""What every method, network, loss, metric and source owes, as checks: for sordino's own and for a user's."""
+"""Checks that every method, network, loss, metric and source must pass: sordino's own and a user's."""

@@ -1,7 +1,7 @@
-"""What a check is, and how checks are run on one subject.
+"""Run checks on one subject: a method, network, loss, metric or source.
 
-A check is a function of a constructor without arguments. It returns a remark, mostly none, raises ``Broken`` where the
-subject does not hold what it owes, and ``NotClaimed`` where it does not claim to.
+A check is a function that gets a constructor without arguments. It returns a remark, or None. It raises ``Broken`` if
+the subject does not meet the requirement, and ``NotClaimed`` if the requirement does not apply to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every loss owes: (reference, estimate, noisy), each [B,T], give one value per item."""
+"""Checks of every loss: (reference, estimate, noisy), each [B,T], give one value per item."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every distillation method owes, on small pairs of networks."""
+"""Checks of every distillation method, on small pairs of networks."""
 
 from __future__ import annotations
 

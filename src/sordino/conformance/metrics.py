@@ -1,4 +1,4 @@
-"""What every metric owes, on the speech that ships; a check gets the metric's name."""
+"""Checks of every metric, on the speech that ships; a check gets the metric's name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every network owes; each check makes its own, with the same initial weights."""
+"""Checks of every network; each check makes a new one, with the same initial weights."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def items_and_silence(make: Make) -> None:
     difference = (estimate - alone).abs().max()
     require(torch.allclose(estimate, alone, atol=1e-6), f"an item differs by {difference:.1e} in a batch")
     silent = bool(estimate[1].abs().max() < 1e-6)
-    require(silent == network.keeps_silence, f"silence in gives {'' if silent else 'no '}silence; keeps_silence denies")
+    found = "silence gives silence" if silent else "silence does not give silence"
+    require(silent == network.keeps_silence, f"{found}, though keeps_silence is {network.keeps_silence}")
 
 
 def gradients(make: Make) -> None:

@@ -1,4 +1,4 @@
-"""What every source of data owes; its recordings must be there."""
+"""Checks of every source of data; its recordings must be there."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ PIECES = (
     (r"^(\d-\d+)-[A-Z](-\d+)?$", r"\1"),  # ESC-50: fold, Freesound number, take, class
     (r"^(\d+)-\d+-\d+-\d+$", r"\1"),  # UrbanSound8K: Freesound number, class, occurrence, slice
 )
-"""Endings of the names of pieces of noise, which are taken off one after the other, and what they leave."""
+"""(pattern, replacement) that turn the name of a piece of noise into that of its recording; applied in order."""
 
 
 def speaker_of(path: Path, root: str | Path) -> str:
@@ -50,12 +50,12 @@ HELD_OUT_AT_LEAST = 4
 def held_out(names: Iterable[str], modulo: int, leave: Collection[str] = ()) -> set[str]:
     """Choose the names to keep apart: those whose CRC-32 is 0 modulo ``modulo``, the same on every machine.
 
-    If these are less than four, further ones are chosen by the smallest remainder, up to a quarter of all names.
+    If these are fewer than four, those with the next remainders are chosen too, up to a quarter of all names.
 
     Args:
         names: of speakers, recordings or files.
         modulo: the inverse of the share that is chosen.
-        leave: names that are not to be chosen, as they are kept for something else. Remainders are counted from 1 then.
+        leave: names kept for something else, never chosen. If there are any, the remainder 1 is chosen, not 0.
     """
     remainders = {name: (zlib.crc32(name.encode()) - bool(leave)) % modulo for name in set(names)}
     order = sorted(set(remainders) - set(leave), key=lambda name: (remainders[name], name))

@@ -93,4 +93,4 @@ class Method(nn.Module):
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """Return the loss of a batch, a scalar. The teacher's View has no gradient."""
-        raise TypeError(f"{type(self).__name__} is a contract, not a method: it has no loss")
+        raise TypeError(f"{type(self).__name__} is an abstract base class: define forward in a subclass")

@@ -114,7 +114,7 @@ def misalignments(scores: Scores) -> list[str]:
     if foreign:
         lines.append(
             f"{len(foreign)} of {len(scores.rows)} references seem to belong to another recording, {foreign[0]} first: "
-            "nothing of them is heard in the noisy files; check how they are paired"
+            "they do not match the noisy files; check how they are paired"
         )
     return lines
 

@@ -143,8 +143,8 @@ def score(
         check_references: look for references that are late or of another recording, which the metadata then names.
 
     Raises:
-        InputError: there is nothing to score, a metric's file is not installed, an item has no reference or shares its
-            id, the lengths differ, or no recording can be read; one among others is a failure.
+        InputError: there is nothing to score, a metric's file is not installed, an item has no reference, the lengths
+            differ, or no recording can be read. If only some recordings cannot be read, they are failures.
     """
     metrics, total = check(metrics), len(items)
     methods = {name: describe(name) for name in metrics}  # first: a metric that cannot be computed says so here
@@ -193,7 +193,7 @@ def _misaligned(parts: Sequence[dict[str, Alignment]]) -> dict[str, Any]:
 
 
 def _compared(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
-    """Compare an estimate with its reference; whether they belong together, the noisy input tells better."""
+    """Compare an estimate with its reference; the noisy input decides whether the reference is of another recording."""
     aligned = alignment(clean, estimate)
     return Alignment(None, alignment(clean, noisy).foreign) if aligned.foreign else aligned
 

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 METRICS = {"perceptual": "PESQ", "stoi": "STOI", "llr": "LLR"}
-"""Loss -> the metric that it computes. A header or a set of scores has the loss as a key that is true where it was part
-of the training."""
+"""Loss -> the metric that it computes. If a network was trained on the loss, its header and its scores hold
+``{loss: True}``."""
 SHOWN = {"perceptual": ("PESQ",), "stoi": ("STOI",), "llr": ("CSIG", "COVL")}
 """Loss -> the columns of a table that it raises above what the network deserves."""
 BESIDE = {"PESQ": "perceptual", "ESTOI": "stoi", "SI-SDR": "", "DNSMOS": ""}
-"""Metrics to read beside those of a training -> the loss that excludes them. ESTOI is too near STOI to tell something
-else."""
+"""Metric to compare as well -> the loss that rules it out: after training on STOI, ESTOI is no independent measure."""
 
 Losses = tuple[str, ...]
 """Names of losses in the order of ``METRICS``."""
@@ -96,8 +95,12 @@ def recipe_trains_on(recipe: Mapping[str, Any]) -> Losses:
     whole = recipe.get("weights") or {}
     stages = [whole | (stage.get("weights") or {}) for stage in recipe.get("stages") or [{}]]
     # A term counts if it has a weight in any stage; one that no weight names has the weight 1.
-    weighted = {name for stage in stages for names in terms.values() for name in names if stage.get(name, 1.0) != 0}
-    return ordered(loss for loss, names in terms.items() if not weighted.isdisjoint(names))
+    counted = []
+    for loss, names in terms.items():
+        weights = [stage.get(name, 1.0) for stage in stages for name in names]
+        if any(weight != 0 for weight in weights):
+            counted.append(loss)
+    return ordered(counted)
 
 
 def _listed(words: Sequence[str]) -> str:

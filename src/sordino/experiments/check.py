@@ -46,7 +46,7 @@ OWN: dict[Kind, Mapping[str, Any]] = {
 
 
 def check(name: str, kind: Kind | None = None, overrides: Sequence[str] = ()) -> tuple[Kind, list[Result]]:
-    """Check whether a member of a catalogue holds what all members owe.
+    """Check whether a member of a catalogue meets the requirements of all members.
 
     Args:
         name: one of sordino's, of an installed package's, or ``package.module:Class``, from the installed packages or

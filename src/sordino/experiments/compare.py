@@ -178,7 +178,7 @@ def _titles(folders: Sequence[Path], recipes: Sequence[Recipe | None], scores: S
 
 
 def _scores(folder: Path, progress: Progress | None) -> Scores:
-    """The run's scores; measured now if there are none, or none of the weights that are there today."""
+    """The run's scores; measured now if there are none, or if they belong to other weights."""
     if (folder / SCORES).is_file():
         known = Scores.from_json(folder / SCORES)
         if known.metadata.get("step") == models.read_header(folder / CHECKPOINT)["about"].get("step"):

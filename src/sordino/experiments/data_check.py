@@ -89,7 +89,7 @@ def _narrow(part: dict[str, Any]) -> list[str]:
     """Warn about a split that has a single speaker or a single noise, whose figures mean little."""
     named = (("speaker", part["speakers"]), ("noise recording", part["noises"]))
     return [
-        f"{part['split']}: one {what}, {next(iter(counts))}, carries all {part['items']} items"
+        f"{part['split']}: all {part['items']} items have the same {what}, {next(iter(counts))}"
         for what, counts in named
         if len(counts) == 1 and part["items"] > 1
     ]

@@ -38,8 +38,8 @@ def draft(surveyed: Survey, student: str | None = None, teacher: str | None = No
 
     Args:
         surveyed: the recordings of the folder, by what they are.
-        student: name of a shipped student that goes on, or ``new`` for one that begins; the default one when left out,
-            or a smaller one where the default one has to teach.
+        student: name of a shipped student to train further, or ``new`` for an untrained one. When left out, the
+            default student, or a smaller one if the default one is the teacher.
         teacher: name of a shipped student, a checkpoint, or ``PRESET:FILE``; none trains on clean speech alone. Noisy
             recordings need one: the default student when left out.
 
@@ -54,7 +54,7 @@ def draft(surveyed: Survey, student: str | None = None, teacher: str | None = No
     student = student or DEFAULT_STUDENT
     if student == teacher:
         hint = "--teacher PRESET:FILE, a published network (docs/teachers.md), or another --student"
-        raise InputError(root, f"has {student} to teach {student}", "another teacher", hint)
+        raise InputError(root, f"{student} would teach itself", "another teacher", hint)
     recipe: dict[str, Any] = {
         "title": f"a student for {root.resolve().name}",
         "out": f"runs/{root.resolve().name}",

@@ -114,10 +114,10 @@ def parse(text: str, where: object) -> Any:
 
 
 def _check_size(text: str) -> None:
-    """Refuse what grows beyond measure when it is read: a value inside itself, or that holds another one twice, again
-    and again; and what lies so deep that the parser in C ends the process."""
-    sizes: dict[str, int] = {}  # of the values that have an anchor, all that they hold counted
-    above: list[tuple[str | None, int]] = []  # the anchors of those that are open, and what had been counted before
+    """Refuse YAML that would take too much memory: values that hold themselves, aliases that multiply, and nesting so
+    deep that the parser in C ends the process."""
+    sizes: dict[str, int] = {}  # anchor -> number of values below it
+    above: list[tuple[str | None, int]] = []  # the open collections: their anchors, and the count when they began
     count = 0
     for event in yaml.parse(text, _Loader):
         anchor = getattr(event, "anchor", None)
@@ -143,7 +143,7 @@ _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Safe):
-    """Refuses a key that stands twice, of which YAML would drop the first without a word."""
+    """Loader that refuses a key that appears twice; YAML itself would silently drop the first one."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}

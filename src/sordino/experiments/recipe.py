@@ -50,9 +50,9 @@ from sordino.training import Settings, Stage, Weight
 
 RECIPE = "recipe.yaml"
 """The file in a run's folder that says what it computes."""
-# What a resumed run may change. Nothing here changes what is computed; other threads or another device round otherwise.
 RECOVERY = (("train", "max_lr"), ("train", "grad_clip"))
-"""What a run that diverged may go on with, from its last good state."""
+"""Keys that a resumed run may change, because a run that diverged needs other values."""
+# Keys that any resumed run may change: they do not change what is computed, but threads and devices round differently.
 _FREE = {
     ("train", "workers"),
     ("train", "threads"),

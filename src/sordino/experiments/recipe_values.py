@@ -89,7 +89,10 @@ def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:
 
 def _expected(kind: Any) -> str:
     """The end of a message on a value of another type: the words among which it chooses, or the name of the type."""
-    choices = [word for part in (kind, *get_args(kind)) if get_origin(part) is Literal for word in get_args(part)]
+    choices = []
+    for part in (kind, *get_args(kind)):
+        if get_origin(part) is Literal:
+            choices += get_args(part)
     if not choices:
         return f" is no {_name(kind)}"
     listed = ", ".join(map(str, choices))

@@ -124,10 +124,8 @@ def evaluate(
         demand_own(Path(out) / SCORES_CSV, b"id,speaker,seconds,", "table of scores")
     source = None if str(model) == NOISY else resolve(model, otherwise="checkpoint")
     checkpoint = source.file if source is not None and source.kind == "checkpoint" else None
-    data: Any = folders
-    if data is None:
-        data = build_source(data_of(model) if recipe is None else read_data(recipe))
-    with _named(None if folders is not None else checkpoint if recipe is None else str(recipe)):
+    data, owner = _data(model, checkpoint, folders, recipe)
+    with _named(owner):
         scores = measure(
             source,
             data,
@@ -152,8 +150,22 @@ def evaluate(
     return scores
 
 
+def _data(
+    model: str | Path | ModelSource,
+    checkpoint: Path | None,
+    folders: tuple[str, str] | str | None,
+    recipe: RecipeLike | None,
+) -> tuple[Any, Path | str | None]:
+    """Return what a model is scored on, and the file that names these recordings, for errors."""
+    if folders is not None:
+        return folders, None
+    if recipe is not None:
+        return build_source(read_data(recipe)), str(recipe)
+    return build_source(data_of(model)), checkpoint
+
+
 def _run_of(checkpoint: Path | None) -> Path | None:
-    """Return the folder of the run whose best weights a checkpoint has; None of any other."""
+    """Return the folder of a run, if ``checkpoint`` is the run's best checkpoint; otherwise None."""
     if checkpoint is None or checkpoint.name != CHECKPOINT or not (checkpoint.parent / RECIPE).is_file():
         return None
     return checkpoint.parent

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 POLL_S = 2.0
-KILLED = "its process was killed, perhaps as memory ran out; run the study again, with fewer jobs: what is done is kept"
+KILLED = "its process was killed, perhaps for lack of memory; run the study again with fewer jobs: done runs are kept"
 
 
 def run(path: str | Path, progress: Progress | None = None) -> tuple[Lines, str]:
@@ -61,8 +61,8 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
         The lines of the table of each test set, and the tables as text.
 
     Raises:
-        InputError: runs that failed; the message names the first, and the others are done. Where the same stands in the
-            way of all, none begins. Another's ``study.html`` in its folder.
+        InputError: runs failed; the message names the first one, and all others are done. If one problem would stop all
+            runs, none is started. Also if the folder has a ``study.html`` that sordino did not write.
     """
     check_page(Path(study.out) / "study.html")
     if study.metrics is not None:
@@ -76,7 +76,7 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     if failures:
         first, error = next(iter(failures.items()))
         whose = "all" if len(failures) > 1 and len(set(failures.values())) == 1 else "this one"
-        raise InputError(first, f"{len(failures)} of {len(runs)} runs failed; {whose} with: {error}")
+        raise InputError(first, f"{len(failures)} of {len(runs)} runs failed; the error of {whose}: {error}")
     return summed
 
 

@@ -114,7 +114,8 @@ def obstacles(runs: Sequence[StudyRun]) -> list[str]:
             reason(_build_parts, recipe, *parts),
             reason(_open_data, recipe, recipe.data),
         ]
-        found.append(next(filter(None, reasons), ""))
+        stated = [one for one in reasons if one]
+        found.append(stated[0] if stated else "")
     return found
 
 

@@ -75,8 +75,9 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
         synthetic |= any(one.metadata.get("synthetic") for several in scores.values() for one in several)
     curves: dict[StudyCell, list[list[tuple[int, float]]]] = {}
     for one in runs:
-        records = read_log(one.folder)
-        points = [(record["step"], record[name]) for record in records for name in VALID if name in record]
+        points = []
+        for record in read_log(one.folder):
+            points += [(record["step"], record[name]) for name in VALID if name in record]
         curves.setdefault(one.cell, []).append(points)
     tables = study_tables(rows_by_test, study.against, synthetic, study.note)
     for suffix, style in STYLES.items():

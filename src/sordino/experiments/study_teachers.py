@@ -11,7 +11,7 @@ from sordino.report.study_cells import StudyCell
 
 
 def teachers(recipes: Iterable[Recipe]) -> dict[StudyCell, ModelSource]:
-    """Return the row of each teacher in the tables; of several as one, theirs as a whole and that of each of them."""
+    """Return the teachers by their rows in the tables; a mean of several has its own row and one for each member."""
     rows: dict[StudyCell, ModelSource] = {}
     for recipe in recipes:
         for source in [] if recipe.teacher is None else recipe.teacher.models():
@@ -21,7 +21,7 @@ def teachers(recipes: Iterable[Recipe]) -> dict[StudyCell, ModelSource]:
 
 
 def _row(source: ModelSource, taken: Container[StudyCell]) -> StudyCell:
-    """Return the row of a teacher, under the first of its names that no other one has."""
+    """Return the row of a teacher, under its first name that is not in ``taken``."""
     cells = (StudyCell("", f"{name} (teacher)") for name in _names(source))
     return next(cell for cell in cells if cell not in taken)
 

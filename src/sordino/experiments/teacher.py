@@ -89,7 +89,7 @@ def _load(section: TeacherSection, sample_rate: int, threads: int | None) -> tea
             share = section.other_noise
             return network if share is None else teachers.OtherNoiseTeacher(network, share)
         model = open_model(section.callable or _graph(section), threads, section.sample_rate)
-    # What a teacher does not see, it does not teach.
+    # The band above the model's rate is left out: the model does not estimate it.
     run = partial(enhance, sample_rate=sample_rate, model=model, high_band="drop")
     # A function may not be ready for several signals, and may change what it is given.
     return teachers.ExternalTeacher(

@@ -117,7 +117,7 @@ def to_int8(
                 size = sum(path.stat().st_size for path in targets)
                 return Quantised(tuple(attempts), score, size, len(targets) == 2)
     least = min((attempt.drop for attempt in attempts), default=float("inf"))
-    found = f"int8 lost {least:.3f} PESQ at the least, in {len(attempts)} attempts"
+    found = f"int8 lost {least:.3f} PESQ in the best of {len(attempts)} attempts"
     raise InputError(target, found, f"at most {max_drop:g}", "nothing was written")
 
 

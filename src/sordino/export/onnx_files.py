@@ -132,7 +132,7 @@ def compare(network: Enhancer, path: str | Path, signals: Sequence[np.ndarray]) 
 
 
 def compare_stream(network: StreamingEnhancer, path: str | Path, signals: Sequence[np.ndarray]) -> float:
-    """Return the same for a stream's graph, hop by hop and in blocks, and the network on whole signals."""
+    """Return the largest difference of a sample between a stream's graph, by hops and by blocks, and the network."""
     short = [signal[: round(STREAMED_S * network.sample_rate)] for signal in signals]
     blocks = (1,) if network.unrolls else (1, BLOCK_HOPS)
     return max(_largest(network, run_stream(path, at_once), short) for at_once in blocks)

@@ -1,8 +1,8 @@
 """Several models as one: the mean of their estimates, of whole recordings or block by block.
 
 Their estimates lie at the same samples, as every model's delay is taken off where it is opened. Members at another rate
-than the mean are resampled there and back. The mean works at the lowest rate of its members, as what they do not all
-estimate cannot be averaged: of a band that only some know, a part of the noise would remain.
+than the mean are resampled there and back. The mean works at the lowest rate of its members: in a band
+that only some of them estimate, part of the noise would remain.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sordino.inference.contracts import Engine, Process
 from sordino.inference.pipeline import SampleQueue, StreamPipeline
 
 LONGEST_HOP_S = 0.25
-"""The most that a stream may wait until the hops of all members end at once."""
+"""Longest hop of a mean in seconds: after that time the hops of all members end together."""
 
 
 class MeanProcess:
@@ -99,4 +99,4 @@ def apart(engines: Sequence[Engine | None]) -> str:
         return f"its members work at {' and '.join(map(str, rates))} Hz"
     hop_s = lcm(*(engine.hop for engine in known)) / rates[0]
     hops = ", ".join(str(engine.hop) for engine in known)
-    return f"hops of {hops} samples end at once every {hop_s:.2f} s alone" if hop_s > LONGEST_HOP_S else ""
+    return f"hops of {hops} samples end together only every {hop_s:.2f} s" if hop_s > LONGEST_HOP_S else ""

@@ -28,13 +28,13 @@ from sordino.inference.resolve import ModelSource, resolve
 from sordino.inference.windows import CONTEXT_S, WINDOW_S, Windows
 
 SAMPLE_RATE = 16000
-"""Hz, of a model that does not say."""
+"""Hz, for a model that does not state its rate."""
 NETWORK = "arguments"
-"""Among the metadata of every graph that sordino wrote, and of no other."""
+"""Key in the metadata of every graph that sordino wrote, and of no other graph."""
 
 MINIMUM = 256
 CONTEXT = 0.25
-"""Of a window, the most that is context on either side: short windows of a fixed length have less than others."""
+"""Largest share of a window that is context, on either side; it bounds the context of short windows."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Model:
     name: str
     sample_rate: int
     run: Callable[[np.ndarray], np.ndarray] | None
-    """[T] -> [T], on a signal that is there as a whole; None of a model that only runs block by block."""
+    """[T] -> [T], on a whole signal; None for a model that only runs block by block."""
     minimum: int = MINIMUM
     """The shortest input, in samples, that the model takes; shorter ones are padded with silence."""
     about: Mapping[str, str] = field(default_factory=dict)

@@ -232,8 +232,12 @@ def measure(
             reference, judged = pair(clean, estimate, align)
         except MetricFailure as failure:
             failures |= dict.fromkeys(comparing, str(failure))
-    signals = {True: (reference, judged), False: (clean, estimate)}
-    at_rate = cache(lambda compared, rate: [_resampled(one, sample_rate, rate) for one in signals[compared]])
+
+    @cache
+    def at_rate(compared: bool, rate: int) -> list[Any]:
+        signals = (reference, judged) if compared else (clean, estimate)
+        return [_resampled(one, sample_rate, rate) for one in signals]
+
     for name in metrics:
         if name in failures:
             continue

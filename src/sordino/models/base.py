@@ -49,7 +49,7 @@ class Enhancer(nn.Module):
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Enhance ``noisy`` [B,T]; returns [B,T]."""
-        raise TypeError(f"{type(self).__name__} is a contract, not a network: it has no forward pass")
+        raise TypeError(f"{type(self).__name__} is an abstract base class: define forward in a subclass")
 
 
 State = tuple[Tensor, ...]
@@ -106,14 +106,14 @@ class StreamingEnhancer(Enhancer):
 
         It is all zeros, so that a program that runs an exported graph needs only the shapes.
         """
-        raise TypeError(f"{type(self).__name__} is a contract, not a network: it has no state")
+        raise TypeError(f"{type(self).__name__} is an abstract base class: define initial_state in a subclass")
 
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
         """Enhance the next ``block`` [B,k hop] of a stream; returns as many samples [B,k hop] and the new state.
 
         Use it in evaluation mode only: the batch statistics of a block are not those of the signal.
         """
-        raise TypeError(f"{type(self).__name__} is a contract, not a network: it has no step")
+        raise TypeError(f"{type(self).__name__} is an abstract base class: define step in a subclass")
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -58,7 +58,7 @@ _COUNTS: dict[Callable[..., Any], Callable[..., int]] = {
 
 
 def count(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | None:
-    """Return how many values a call of torch's would create; None of functions that are not counted."""
+    """Return how many values a call of a torch function would create; None for functions that are not counted."""
     return _COUNTS[func](*args, **kwargs) if func in _COUNTS else None
 
 

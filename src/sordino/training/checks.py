@@ -40,10 +40,9 @@ def check(objective: Objective, student: Enhancer, batch: Batch, labels: str = "
         The terms before training, by name.
 
     Raises:
-        InputError: the named term is not finite, or is 0; it is not 0 for a student that equals its teacher although
-            its paper says so, or only until one of the two pads its input further; its gradient does not reach the
-            student or the method's own parameters, or it reaches the teacher; or the data lack the references that it
-            needs.
+        InputError: the named term is not finite, or is 0. It should be 0 for a student that equals its teacher, and is
+            not, or not if one of the two pads its input further. Its gradient does not reach the student or the
+            method's own parameters, or it reaches the teacher. Or the data lack the references that it needs.
     """
     if labels == "some" and not objective.methods:
         hint = "add distill, whose teacher gives them targets, or leave unlabelled out"
@@ -162,9 +161,9 @@ def _check_zero(name: str, method: Method, teacher: Teacher, batch: Batch) -> No
     if not abs(equal) < ZERO:
         raise InputError(f"kd/{name}", f"{equal:g} for a student that equals its teacher", "0")
     if not abs(padded) < max(ZERO, MISALIGNED * abs(other)):
-        found = f"{padded:g} for a student that equals its teacher and pads its input less, {other:g} for other speech"
+        found = f"{padded:g} for equal networks that pad their input differently, {other:g} for different speech"
         hint = "match the features by position, as sordino.distill.layers.positions does, not by their lengths"
-        raise InputError(f"kd/{name}", found, f"below {MISALIGNED:.0%} of that", hint)
+        raise InputError(f"kd/{name}", found, f"the first below {MISALIGNED:.0%} of the second", hint)
 
 
 def _padded(view: View, method: Method) -> View:

@@ -12,7 +12,7 @@ class Outcome:
 
     steps: int
     best_score: float | None
-    """The best score by ``train.select``; None of a run without validation recordings."""
+    """The best score by ``train.select``; None for a run without validation recordings."""
     best_step: int | None
     checkpoint: Path
     seconds: float

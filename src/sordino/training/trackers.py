@@ -61,23 +61,24 @@ class MLflow:
 
     def __init__(self, folder: Path, step: int, id: str | None, recipe: Mapping[str, Any]) -> None:
         self._mlflow = import_module("mlflow")
-        with self._told():
+        with self._as_input_errors():
             run = self._mlflow.start_run(run_id=id, run_name=None if id else folder.name)
             if id is None:
                 self._mlflow.log_params(dict(_dotted(recipe)))
         self.id: str | None = run.info.run_id
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        with self._told():
+        with self._as_input_errors():
             self._mlflow.log_metrics(dict(values), step=step)
 
     def close(self, error: BaseException | None) -> None:
         early = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        with self._told():
+        with self._as_input_errors():
             self._mlflow.end_run("FINISHED" if error is None else early)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_input_errors(self) -> Iterator[None]:
+        """Context manager that raises MLflow's errors as an InputError."""
         try:
             yield
         except self._mlflow.MlflowException as error:

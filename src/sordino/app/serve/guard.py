@@ -119,7 +119,11 @@ class Guard:
         headers = Headers(scope=scope)
         self._check_sender(headers, scope)
         path, method = scope["path"], scope["method"]
-        known = READ if method in ("GET", "HEAD") else WRITTEN if method == "POST" else ()
+        known: tuple[str, ...] = ()
+        if method in ("GET", "HEAD"):
+            known = READ
+        elif method == "POST":
+            known = WRITTEN
         if "=http" in path or not (path.startswith(known) or (path == "/" and known is READ)):
             raise _Refused(404 if known else 405, "nothing here")
         upload = method == "POST" and path.startswith(UPLOAD)

@@ -30,7 +30,7 @@ class Offer:
     """On 4 s of audio, as the MV-AT paper counts them."""
     file_bytes: int | None = None
     latency_s: float | None = None
-    """Algorithmic latency of a model that streams; None for one that hears the whole first."""
+    """Algorithmic latency of a model that streams; None for one that needs the whole recording."""
     test: str = ""
     """The test set of the scores."""
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -101,7 +101,7 @@ def _other(model: str, name: str) -> Offer:
 
 
 def _latency_s(opened: Model) -> float | None:
-    """Return the latency of a model that runs block by block; None of one that needs the whole recording."""
+    """Return the latency of a model that runs block by block; None for one that needs the whole recording."""
     engine = opened.engine
     return None if engine is None else (engine.hop + engine.delay) / engine.sample_rate
 

@@ -24,8 +24,8 @@ class Mix:
     """Clean speech and noise from two folders, mixed differently in every epoch.
 
     The speaker of a file is the name of its folder (for files directly in ``clean``: the part of their name before the
-    first ``_``). Speakers whose name's CRC-32 is 0 modulo 20, and noise recordings (all pieces ``name_NN`` together)
-    whose name's is 0 modulo 10, are used for validation only.
+    first ``_``). A speaker is used for validation only if the CRC-32 of its name is 0 modulo 20, a noise recording
+    (all pieces ``name_NN`` together) if that of its name is 0 modulo 10.
 
     Args:
         clean: folder of clean speech, one folder per speaker.

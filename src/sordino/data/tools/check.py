@@ -186,7 +186,7 @@ def _misaligned(
             if progress:
                 progress("comparing pairs", done, len(pairs), {})
             if found.foreign:
-                yield entry, Problem("other recording", str(entry.noisy), f"nothing of {entry.clean} is heard in it")
+                yield entry, Problem("other recording", str(entry.noisy), f"{entry.clean} is of another recording")
             elif found.lag:
                 detail = f"{entry.clean} is {describe_reference(found.lag, sounds[entry.files[0]].sample_rate)} for it"
                 yield entry, Problem("late reference", str(entry.noisy), detail)

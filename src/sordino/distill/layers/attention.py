@@ -113,7 +113,7 @@ class AttentionLoss(nn.Module):
 
     def forward(self, student: Features, teacher: Features) -> tuple[Tensor, Tensor]:
         """Return the loss, a scalar, and the attention [B,S,T], or [B,T,S] where the softmax runs over the student."""
-        raise TypeError(f"{type(self).__name__} is a contract: it has no loss")
+        raise TypeError(f"{type(self).__name__} is an abstract base class: define forward in a subclass")
 
 
 class LayerAttention(Method):
@@ -159,7 +159,7 @@ class LayerAttention(Method):
 
     def attention_loss(self, student: Features, teacher: Features) -> AttentionLoss:
         """Create the module that this method learns, sized by features of both networks."""
-        raise TypeError(f"{type(self).__name__} is a base of methods: it has no loss")
+        raise TypeError(f"{type(self).__name__} is an abstract base class: define attention_loss in a subclass")
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         # Weights, and small differences of large features, need single precision.

@@ -111,4 +111,4 @@ class LayerPairs(Method):
 
     def distance(self, pair: int, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the loss of one pair of features, a scalar; ``pair`` is its index in ``pairs``."""
-        raise TypeError(f"{type(self).__name__} is a base of methods: it has no distance")
+        raise TypeError(f"{type(self).__name__} is an abstract base class: define distance in a subclass")

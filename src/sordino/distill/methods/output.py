@@ -22,8 +22,8 @@ class Output(Method):
     """Output distillation: a loss, or a weighted sum of losses, between the estimates of student and teacher.
 
     A sum matters most without clean speech, where nothing else trains the student: ``{compressed: 1, perceptual: 0.06,
-    snr: 0.003, stoi: 0.5, llr: 0.15}`` asks of the teacher's estimate what the default student's recipe asks of the
-    clean speech.
+    snr: 0.003, stoi: 0.5, llr: 0.15}`` has the losses of the default student's recipe, with the teacher's estimate in
+    place of the clean speech.
 
     Args:
         loss: as ``sordino.losses.create`` takes it, or such names with their weights.

@@ -31,7 +31,7 @@ VARIANCE_FLOOR = 1e-5
 
 
 def negative_log_likelihood(mean: Tensor, variance: Tensor, target: Tensor) -> Tensor:
-    """Return that of ``target`` under a Gaussian, without its constant, averaged over all values: a scalar.
+    """Return the mean negative log-likelihood of ``target`` under a Gaussian, without its constant: a scalar.
 
     Args:
         mean, target: [B,C,...].

@@ -24,7 +24,7 @@ from sordino.errors import InputError
 from sordino.types import Batch, Tap, View
 
 SILENCE = 1e-10
-"""Energy of a noise per sample at which there is none."""
+"""Energy per sample up to which a noise counts as silence."""
 
 
 class OtherNoiseTeacher:

@@ -120,7 +120,7 @@ def named_by(path: Path, values: Mapping[str, Any]) -> str:
 
 
 def _kind(path: Path, values: Any, kinds: tuple[str, ...]) -> str:
-    """Return which of ``kinds`` the values are of."""
+    """Return the one of ``kinds`` that ``values`` name; an InputError if they name none or several."""
     if isinstance(values, Mapping) and "best" in values:
         found = "best chooses by the clean speech, or by DNSMOS, and a model that enhances has neither"
         hint = "to see how good the best can be, score its members side by side: sordino evaluate MODEL MODEL"
@@ -134,7 +134,7 @@ def _kind(path: Path, values: Any, kinds: tuple[str, ...]) -> str:
 
 
 def _beside(values: Any, folder: Path, key: str = "") -> Any:
-    """Return what a card holds with its files in its folder; ``key`` is that of the values, ``_MEMBER`` in a list."""
+    """Return a card's values with file names made relative to its ``folder``; ``key`` is the key of ``values``."""
     if isinstance(values, Mapping):
         return {name: _beside(value, folder, name) for name, value in values.items()}
     if isinstance(values, list):
@@ -145,7 +145,7 @@ def _beside(values: Any, folder: Path, key: str = "") -> Any:
 
 
 def _word(word: str, folder: Path) -> str:
-    """Return the word for a model, its file in the folder; what ships, a preset and a function have none."""
+    """Return the word for a model with its file in ``folder``; names without a file are returned as they are."""
     named = preset_and_file(word, folder)
     if named is not None:
         return f"{named[0]}:{folder / named[1]}"

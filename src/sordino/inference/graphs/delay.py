@@ -55,11 +55,11 @@ def measure_delay(run: Run, sample_rate: int, name: str, longest: int | None = N
         run: noisy float32 [T] to estimate [T], nothing compensated.
         sample_rate: Hz.
         name: for messages.
-        longest: samples that the network takes, or as many as shall be enough; any number where left out.
+        longest: most samples to run; a network with a fixed length takes no more. None runs all of the speech.
 
     Raises:
-        InputError: ``longest`` is too short to measure with; or the estimate does not resemble the speech, is upside
-            down, much louder or quieter, not finite, or has no constant delay.
+        InputError: ``longest`` is too short to measure with; or the estimate does not resemble the speech, has inverted
+            polarity, is much louder or quieter, is not finite, or has no constant delay.
     """
     speech = sound_files.read_mono(str(SPEECH), sample_rate)[-longest if longest else 0 :]
     stretch, reach, early = (round(seconds * sample_rate) for seconds in (STRETCH_S, REACH_S, EARLY_S))
@@ -90,7 +90,7 @@ def measure_delay(run: Run, sample_rate: int, name: str, longest: int | None = N
         found = f"its estimate lags by {min(delays)} to {max(delays)} samples"
         raise InputError(name, found, "a constant delay", "streams that resample inside cannot be compensated")
     if np.median(signs) < 0:
-        raise InputError(name, "its estimate is upside down", "the polarity of the input")
+        raise InputError(name, "its estimate has inverted polarity", "the polarity of the input")
     gain_db = 20 * np.log10(np.median(gains))
     if not QUIETEST_DB <= gain_db <= LOUDEST_DB:
         found = f"changes the level of clean speech by {gain_db:.1f} dB"

@@ -39,7 +39,7 @@ class External:
         run: noisy float32 [T] to estimate [T], at ``sample_rate``, the delay taken off.
         engine: runs it hop by hop; None where it takes a whole recording.
         sample_rate: Hz.
-        signature: what its graph takes; None of a network of several graphs.
+        signature: what its graph takes; None for a network of several graphs.
         delay: measured on speech, before it was taken off.
         notes: one line for the log: the kind, the delay and the gain.
         run_batch: the same for several of one length, [B,T] to [B,T]; None where the graph takes one at a time.

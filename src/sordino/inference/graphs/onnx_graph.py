@@ -121,12 +121,10 @@ class Graph:
         return self._run(arrays, None)
 
     def led_by(self, source: int, target: int) -> Graph:
-        """Return the same graph with another input and output in the first place: in ``run``, and of ``memory``."""
+        """Return the same graph with input ``source`` and output ``target`` moved to the front of their lists."""
         led = copy(self)
-        led.inputs, led.outputs = (
-            [ports[place], *ports[:place], *ports[place + 1 :]]
-            for ports, place in ((self.inputs, source), (self.outputs, target))
-        )
+        led.inputs = [self.inputs[source], *self.inputs[:source], *self.inputs[source + 1 :]]
+        led.outputs = [self.outputs[target], *self.outputs[:target], *self.outputs[target + 1 :]]
         led._note_names()
         return led
 

@@ -142,7 +142,7 @@ class GraphSource:
     """A network of another project: where it lies, and how to run it.
 
     Args:
-        file: the ONNX file, or the folder of a preset's parts; None of a preset that a package brings.
+        file: the ONNX file, or the folder of a preset's parts; None for a preset whose package brings it.
         preset: a name of ``PRESETS``; that which knows the file by its name where left out, if one does.
         stft: the transform around a graph that takes spectra; the preset's where left out.
         sample_rate: Hz; the preset's where left out.

@@ -10,8 +10,8 @@ Five kinds can be told apart. B is 1 and T is the number of samples, fixed or op
 * **spectrum stream**: one frame in any of these orders, with or without the axis of frames, and the state;
 * **gains**: features [B,N,F] in, a gain for every bin out. What the features are no graph says: only a preset does.
 
-In a stream the sound and its estimate mostly go first. They may go last: shapes tell which they are, or names, as what
-is called a state, a cache or a memory is no sound. Where neither tells, the first is taken.
+In a stream, the noisy signal and its estimate usually come first, and sometimes last. Shapes tell which they are. Where
+shapes do not, names do: what is called a state, a cache or a memory is not the signal. Otherwise the first is taken.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FITTING = (
 _STATE = re.compile(
     r"(?i)state|cache|hidden|mem|buf|past|prev|carry|context|ctx|gru|lstm|rnn|(?<![a-z])[hc][nx]?\d*(?![a-z])"
 )
-"""What is found in the name of a state, and not in that of a sound."""
+"""Pattern that the names of states match, and those of signals do not."""
 
 
 class Port(Protocol):
@@ -106,7 +106,7 @@ def recognise(graph: Graph) -> Signature:
     if len(inputs) > 1:
         fitting = _streams(inputs, outputs)
         signature = _led(fitting, inputs, outputs)
-        hint = "export it with the sound and its estimate first, as more than one input could be it" if fitting else ""
+        hint = "several inputs may be the noisy signal: export the signal and its estimate first" if fitting else ""
     elif len(outputs) > 1:
         signature, hint = None, "export it with the estimate as its only output"
     else:
@@ -122,7 +122,8 @@ def _streams(inputs: Sequence[Port], outputs: Sequence[Port]) -> list[Signature]
     found = []
     for place, other in product({0, len(inputs) - 1}, {0, len(outputs) - 1}):
         source, target = inputs[place], outputs[other]
-        state, after = ([*ports[:at], *ports[at + 1 :]] for ports, at in ((inputs, place), (outputs, other)))
+        state = [*inputs[:place], *inputs[place + 1 :]]
+        after = [*outputs[:other], *outputs[other + 1 :]]
         signature = _stream(source, target) if source.type == target.type == FLOAT else None
         if signature is not None and _returns_state(state, after):
             found.append(replace(signature, source=place, target=other))
@@ -130,7 +131,7 @@ def _streams(inputs: Sequence[Port], outputs: Sequence[Port]) -> list[Signature]
 
 
 def _led(signatures: Sequence[Signature], inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature | None:
-    """Choose between sounds that all fit by their shapes; None where nothing tells which it is."""
+    """Choose the signal among candidates whose shapes all fit, by name and position; None if that is not enough."""
     names = [(inputs[one.source].name, outputs[one.target].name) for one in signatures]
     sounds = [one for one, ports in zip(signatures, names, strict=True) if not any(map(_STATE.search, ports))]
     left = sounds or list(signatures)
@@ -158,7 +159,8 @@ def _returns_state(state: Sequence[Port], after: Sequence[Port]) -> bool:
 def _stream(source: Port, target: Port) -> Signature | None:
     # An open axis is that of signals or frames, of which one goes in; axes of one say nothing.
     ranks = {len(source.shape), len(target.shape)}
-    sizes, given = ([axis for axis in one.shape if isinstance(axis, int) and axis != 1] for one in (source, target))
+    sizes = [axis for axis in source.shape if isinstance(axis, int) and axis != 1]
+    given = [axis for axis in target.shape if isinstance(axis, int) and axis != 1]
     if min([*sizes, *given], default=0) < 2:
         return None
     if len(sizes) == 2 and sizes == given and 2 in sizes and ranks in ({3}, {4}):

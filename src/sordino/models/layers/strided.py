@@ -46,7 +46,7 @@ def running_scale(noisy: Tensor, passed: Tensor, energy: Tensor) -> tuple[Tensor
 
 
 def valid_length(length: int, kernel: int, stride: int, depth: int) -> int:
-    """Return the least length from ``length`` on of which ``depth`` stacked strided convolutions leave no rest.
+    """Return the smallest length, at least ``length``, that ``depth`` stacked strided convolutions cover exactly.
 
     These lengths are shortest + k stride^depth, where the shortest one gives a single frame of the deepest layer.
     """

@@ -38,7 +38,7 @@ STYLE = (PAGE / "page.css").read_text("utf-8") + PARTS
 
 
 def check_page(path: str | Path | None) -> None:
-    """Refuse to write over a page, or anything else, that is not of this kind; of None nothing is said.
+    """Refuse to write over a file that is not a page of this kind; None is accepted.
 
     Raises:
         InputError: it is not.
