@@ -244,7 +244,7 @@ def test_a_summary_by_hand():
     assert (found.n, found.mean) == (4, 2.5)
     assert found.std == pytest.approx(np.sqrt(5 / 3))
     assert (found.low, found.high) == pytest.approx((2.5 - 2.0543, 2.5 + 2.0543), abs=1e-4)  # t of 3 degrees: 3.1824
-    assert summarise([2.0]) == (1, 2.0, 0.0, None, None)
+    assert summarise([2.0]) == (1, 2.0, None, None, None)
 
 
 def test_a_paired_difference_sees_what_two_intervals_cannot():

@@ -143,7 +143,7 @@ EVALUATE = Command(
         flag("--data", nargs="+", metavar="FOLDER", help="NOISY CLEAN, paired by name; NOISY alone for dnsmos"),
         flag("--recipe", help="score on this recipe's data; a checkpoint's own recipe by default"),
         flag("--split", choices=("test", "valid"), default="test", help="which recordings of the recipe's data"),
-        flag("--metrics", nargs="+", help="names of metrics; the paper's and SI-SDR by default"),
+        flag("--metrics", nargs="+", help="names of metrics; the paper's, ESTOI and SI-SDR by default"),
         flag("--dnsmos", metavar="FILE", help="network of the metric dnsmos, unless speechmos is installed"),
         flag("--out", help="folder for scores.json and scores.csv; a checkpoint's own run by default"),
         flag("--workers", type=int, help="processes that compute the metrics; one per core by default"),

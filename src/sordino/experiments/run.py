@@ -111,7 +111,7 @@ def evaluate(
         folders: (noisy, clean), files paired by name; or a folder of noisy recordings.
         recipe: whose data to use instead; a checkpoint's own when both are left out.
         split: of a recipe's data.
-        metrics: names as ``sordino.metrics.metric`` takes them; the paper's and SI-SDR when left out.
+        metrics: names as ``sordino.metrics.metric`` takes them; the paper's, ESTOI and SI-SDR when left out.
         out: folder for ``scores.json`` and ``scores.csv``. When left out, the best checkpoint of a run, scored on its
             own test set by all of ``sordino.metrics.DEFAULT`` at least, gets them in its folder, and nothing else
             writes any.

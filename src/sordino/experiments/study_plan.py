@@ -15,7 +15,7 @@ A study is YAML that says how its runs differ from one recipe::
       none: {teacher: null}
       output: {distill: {output: {}}}
       cosine: {distill: {cosine: {}}, weights: {kd/cosine: {balance: 0.5}}}
-    metrics: [pesq_wb, stoi]            # the paper's and SI-SDR when left out
+    metrics: [pesq_wb, stoi]            # the paper's, ESTOI and SI-SDR when left out
     tests:                              # what runs, noisy input and teachers are scored on, a table each
       Valentini: {paper: 1}             # the recipe's own test set, which is all when this is left out
       DNS: {noisy: dns/noisy, clean: dns/clean, paper: 2}
@@ -83,7 +83,7 @@ class Study:
         title: of the tables.
         out: folder; ``runs/studies/`` and the file's name when left out.
         against: the method that the others are compared with.
-        metrics: names as ``sordino.metrics.metric`` takes them; the paper's and SI-SDR when left out.
+        metrics: names as ``sordino.metrics.metric`` takes them; the paper's, ESTOI and SI-SDR when left out.
         tests: name -> test set; the recipe's own goes first, whether it is named or not.
         note: what readers of the tables must know of their rows.
         paper: method, ``SCENARIO/METHOD`` or teacher, as the tables call it -> row of the paper that it stands for.
