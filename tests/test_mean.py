@@ -16,7 +16,7 @@ from helpers.graphs import held_back, lagging, spectral
 from helpers.networks import batch_of
 from helpers.noise import white
 from helpers.recipes import taught_by
-from sordino.app.serve.models import offers
+from sordino.app.serve.models import served_models
 from sordino.audio import sound_files
 from sordino.cli.main import main
 from sordino.distill.teachers import CachedTeacher, SeveralTeachers
@@ -240,8 +240,8 @@ def test_commands_take_it(
     capsys.readouterr()
     written, read_back = (sound_files.read_mono(path, RATE) for path in (f"{pairs[0]}/a.wav", tmp_path / "out.wav"))
     np.testing.assert_allclose(read_back, written, atol=1e-5)
-    offer = offers([both])["both"]
-    assert (offer.parameters, offer.latency_s) == (0, (256 + 256) / RATE)
+    served = served_models([both])["both"]
+    assert (served.parameters, served.latency_s) == (0, (256 + 256) / RATE)
 
 
 def test_scores_say_what_a_member_was_trained_on(tmp_path: Path, both: str, pairs: tuple[str, str]) -> None:

@@ -151,7 +151,7 @@ def test_sound_of_a_phone_is_enhanced_into_wav_on_the_page(tmp_path: Path, monke
         model = None
 
     page = object.__new__(service.Service)
-    page.offers = {"one": Offered()}
+    page.models = {"one": Offered()}
     for name in ("call.m4a", "call.flac", "call"):
         page._enhanced("session", tmp_path / name, tmp_path, "one", 12.0, lambda *_: None)
     assert [path.name for path in written] == ["call-enhanced.wav", "call-enhanced.flac", "call-enhanced.wav"]

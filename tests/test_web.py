@@ -19,7 +19,7 @@ import soundfile
 
 from sordino.app.serve import jobs
 from sordino.app.serve.blind_test import NEITHER, BlindTest, scores_table, tally
-from sordino.app.serve.models import Offer, offers
+from sordino.app.serve.models import ServedModel, served_models
 from sordino.app.serve.service import WITHOUT_LIMIT_DB, Left, Service
 from sordino.app.serve.sessions import Sessions
 from sordino.assets import DEFAULT_STUDENT, shipped, student_file
@@ -29,8 +29,8 @@ from sordino.inference.files import enhance_file
 from sordino.inference.model import Model, open_model
 
 RATE = 16000
-HALF = Offer("half", Model("half", RATE, lambda noisy: noisy / 2), parameters=1_000_000, test="ours", scores={})
-QUARTER = Offer("quarter", Model("quarter", RATE, lambda noisy: noisy / 4), scores={"pesq_wb": 3.0}, test="ours")
+HALF = ServedModel("half", Model("half", RATE, lambda noisy: noisy / 2), parameters=1_000_000, test="ours", scores={})
+QUARTER = ServedModel("quarter", Model("quarter", RATE, lambda noisy: noisy / 4), scores={"pesq_wb": 3.0}, test="ours")
 
 
 def write(path: Path, seconds: float = 0.5, rate: int = RATE, channels: int = 1, seed: int = 0) -> Path:
@@ -49,7 +49,7 @@ def service(tmp_path: Path) -> Service:
 
 
 def drop(service: Service, session: str, name: str = "talk.wav", **form: Any) -> str:
-    folder = service.visitors.uploads / name
+    folder = service.sessions.uploads / name
     folder.mkdir(exist_ok=True)
     upload = str(write(folder / name, **form))
     service.admit(session, upload)
@@ -57,7 +57,7 @@ def drop(service: Service, session: str, name: str = "talk.wav", **form: Any) ->
 
 
 def files(service: Service) -> list[str]:
-    folders = (service.visitors.uploads, service.visitors.work)
+    folders = (service.sessions.uploads, service.sessions.work)
     return [path.name for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
@@ -111,7 +111,7 @@ def test_the_service_enhances_and_keeps_only_the_last_result(service: Service) -
     sounds = re.findall(r'src="gradio_api/file=([^"]*)"', answers[1])
     assert [soundfile.info(sound).subtype for sound in sounds] == ["PCM_16", "PCM_16"]
     assert sorted(files(service)) == ["talk-enhanced.wav", "talk.wav", "version-0.wav", "version-1.wav"]
-    service.visitors.leave("one")
+    service.sessions.leave("one")
     assert files(service) == []
     with pytest.raises(InputError, match="no longer here"):
         service.enhance("one", upload, "half", WITHOUT_LIMIT_DB, silent)
@@ -125,15 +125,15 @@ def test_work_stops_and_leaves_nothing_when_its_visitor_leaves(service: Service)
 
     def run(noisy: np.ndarray) -> np.ndarray:
         calls.append(len(noisy))
-        service.visitors.leave("one")
+        service.sessions.leave("one")
         return noisy
 
-    service.offers = {"leaving": replace(HALF, model=Model("leaving", RATE, run))}
+    service.models = {"leaving": replace(HALF, model=Model("leaving", RATE, run))}
     with pytest.raises(Left):
         service.enhance("one", upload, "leaving", WITHOUT_LIMIT_DB, silent)
     assert len(calls) == 1  # of three windows
     assert files(service) == []
-    assert list(service.visitors.work.iterdir()) == []
+    assert list(service.sessions.work.iterdir()) == []
 
 
 def test_one_thread_makes_all_answers_whoever_asks(service: Service) -> None:
@@ -162,12 +162,12 @@ def test_a_service_that_closes_stops_its_work(service: Service) -> None:
         gone.wait(60)
         return noisy
 
-    service.offers = {"slow": replace(HALF, model=Model("slow", RATE, run))}
+    service.models = {"slow": replace(HALF, model=Model("slow", RATE, run))}
     with ThreadPoolExecutor(2) as pool:
         asked = pool.submit(service.enhance, "one", upload, "slow", WITHOUT_LIMIT_DB, silent)
         assert begun.wait(60)
         closed = pool.submit(service.close)
-        while "one" in service.visitors:
+        while "one" in service.sessions:
             time.sleep(0.01)
         gone.set()
         closed.result()
@@ -180,9 +180,9 @@ def test_a_service_that_closes_stops_its_work(service: Service) -> None:
 def test_an_upload_of_two_visitors_goes_with_the_second(service: Service) -> None:
     upload = drop(service, "one")
     service.admit("two", upload)
-    service.visitors.leave("one")
-    assert service.visitors.has("two", Path(upload))
-    service.visitors.leave("two")
+    service.sessions.leave("one")
+    assert service.sessions.has("two", Path(upload))
+    service.sessions.leave("two")
     assert files(service) == []
 
 
@@ -191,14 +191,14 @@ def test_a_sweep_takes_what_nobody_asks_for(tmp_path: Path, monkeypatch: pytest.
     drop(service, "one", "claimed.wav")
     began = time.monotonic()
     for name, age_s in (("old", 0), ("new", 61)):
-        (service.visitors.uploads / name).write_bytes(b"half an upload")
+        (service.sessions.uploads / name).write_bytes(b"half an upload")
         monkeypatch.setattr(time, "monotonic", lambda now=began + age_s: now)
-        service.visitors.sweep()
+        service.sessions.sweep()
     monkeypatch.undo()
     assert sorted(files(service)) == ["claimed.wav", "new"]
     (tmp_path / "other").mkdir()
     impatient = Sessions(tmp_path / "other", keep_s=-1)
-    impatient.came("one", Path(service.visitors.uploads / "claimed.wav" / "claimed.wav"))
+    impatient.came("one", Path(service.sessions.uploads / "claimed.wav" / "claimed.wav"))
     impatient.sweep()
     assert "one" not in impatient
     assert files(service) == ["new"]
@@ -259,13 +259,13 @@ def test_votes_are_counted_once_and_ties_reported() -> None:
     assert "<td>–</td>" in scores_table([{"id": "noisy", "stoi": 0.5}])
 
 
-def test_offers_say_size_cost_and_latency(tmp_path: Path) -> None:
+def test_served_models_say_size_cost_and_latency(tmp_path: Path) -> None:
     from helpers.graphs import held_back  # which needs onnx; all else here does not
 
     run = tmp_path / "mine"
     run.mkdir()
     (run / "best.onnx").write_bytes(student_file("unet-24").read_bytes())
-    found = offers([str(run / "best.onnx"), str(held_back(tmp_path / "theirs.onnx", 256))])
+    found = served_models([str(run / "best.onnx"), str(held_back(tmp_path / "theirs.onnx", 256))])
     assert next(iter(found)) == DEFAULT_STUDENT
     assert "43,560 parameters" in str(found["unet-24"])
     assert "latency 20 ms" in str(found["unet-24"])
@@ -273,12 +273,12 @@ def test_offers_say_size_cost_and_latency(tmp_path: Path) -> None:
     assert "43,560 parameters" in str(found["mine"])
     assert "latency 32 ms" in str(found["theirs"])  # a hop, and the hop by which it is late
     with pytest.raises(InputError, match="no such model"):
-        offers(["there-is-none.onnx"])
+        served_models(["there-is-none.onnx"])
 
 
 def test_the_page_needs_no_torch() -> None:
     code = "import sys; sys.modules['torch'] = None; from sordino.app.serve import models, page, server"
-    code += "; print(*models.offers())"
+    code += "; print(*models.served_models())"
     pytest.importorskip("gradio")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

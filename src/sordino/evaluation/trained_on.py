@@ -14,7 +14,7 @@ from typing import Any
 METRICS = {"perceptual": "PESQ", "stoi": "STOI", "llr": "LLR"}
 """Loss -> the metric that it computes. If a network was trained on the loss, its header and its scores hold
 ``{loss: True}``."""
-SHOWN = {"perceptual": ("PESQ",), "stoi": ("STOI",), "llr": ("CSIG", "COVL")}
+RAISED = {"perceptual": ("PESQ",), "stoi": ("STOI",), "llr": ("CSIG", "COVL")}
 """Loss -> the columns of a table that it raises above what the network deserves."""
 BESIDE = {"PESQ": "perceptual", "ESTOI": "stoi", "SI-SDR": "", "DNSMOS": ""}
 """Metric to compare as well -> the loss that rules it out: after training on STOI, ESTOI is no independent measure."""
@@ -32,7 +32,7 @@ def notes(trained: Iterable[tuple[str, Losses]]) -> list[str]:
     sentences = []
     for losses, names in groups.items():
         metrics = _listed([METRICS[loss] for loss in losses])
-        columns = _listed([column for loss in losses for column in SHOWN[loss]])
+        columns = _listed([column for loss in losses for column in RAISED[loss]])
         beside = _listed([metric for metric, loss in BESIDE.items() if loss not in losses])
         listed = ", ".join(names)
         how = f"trained on a differentiable {metrics}, or taught by a network that was"

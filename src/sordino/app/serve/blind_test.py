@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sordino.app.serve.models import Offer
+from sordino.app.serve.models import ServedModel
 from sordino.errors import InputError
 from sordino.metrics import DEFAULT, columns, look_of
 from sordino.report.columns import SHOWN as KNOWN
@@ -61,7 +61,7 @@ class BlindTest:
         return replace(self, measured=(*self.measured, *rows))
 
 
-def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
+def tally(blind_test: BlindTest, models: Mapping[str, ServedModel]) -> str:
     """Make an HTML table of the votes, with size and scores of each model.
 
     The scores are those measured in this test if there was a clean reference, and those of the models' cards otherwise.
@@ -69,28 +69,28 @@ def tally(trial: BlindTest, offers: Mapping[str, Offer]) -> str:
     Raises:
         InputError: there are no votes.
     """
-    if not trial.votes:
+    if not blind_test.votes:
         raise InputError("tally", "there are no votes yet", hint="compare blind, listen, and vote first")
-    names = list(dict.fromkeys(name for round_ in trial.compared for name in round_))
-    names.sort(key=lambda name: -trial.votes.count(name))
-    measured = _means(trial.measured)
-    scores = measured or {name: offers[name].scores for name in names}
+    names = list(dict.fromkeys(name for round_ in blind_test.compared for name in round_))
+    names.sort(key=lambda name: -blind_test.votes.count(name))
+    measured = _means(blind_test.measured)
+    scores = measured or {name: models[name].scores for name in names}
     shown = [column for column in SHOWN if any(column in means for means in scores.values())]
     heads = {"model": "Model", "preferred": "Preferred", "params": SIZES["params"].label}
     heads |= {column: look_of(column).label for column in shown}
     rows = []
     for name in names:
-        rounds = sum(name in round_ for round_ in trial.compared)
-        cells = {"model": Cell(name), "preferred": Cell(f"{trial.votes.count(name)} of {rounds}")}
-        cells["params"] = figure_cell(SIZES["params"], offers[name].parameters)
+        rounds = sum(name in round_ for round_ in blind_test.compared)
+        cells = {"model": Cell(name), "preferred": Cell(f"{blind_test.votes.count(name)} of {rounds}")}
+        cells["params"] = figure_cell(SIZES["params"], models[name].parameters)
         rows.append(cells | _figures(scores.get(name, {}), shown))
-    last = ", ".join(f"{letter} was {name}" for letter, name in zip(LETTERS, trial.compared[-1], strict=False))
-    notes = [f"Votes: {len(trial.votes)}, of them {trial.votes.count(NEITHER)} without preference."]
+    last = ", ".join(f"{letter} was {name}" for letter, name in zip(LETTERS, blind_test.compared[-1], strict=False))
+    notes = [f"Votes: {len(blind_test.votes)}, of them {blind_test.votes.count(NEITHER)} without preference."]
     notes.append(f"In the last round {last}.")
     if shown and measured:
         notes.append("Scores: means over the recordings of this test.")
     elif shown:
-        tests = dict.fromkeys(offers[name].test for name in names if offers[name].test)
+        tests = dict.fromkeys(models[name].test for name in names if models[name].test)
         notes.append(f"Scores: from the cards, on {' / '.join(tests)}.")
     return Table(heads, rows, notes, name="Tally of the listening test", complete=True).to_html()
 

@@ -19,7 +19,7 @@ BEST = "best"
 
 
 @dataclass(frozen=True)
-class Offer:
+class ServedModel:
     """One model, open and ready to run."""
 
     name: str
@@ -56,8 +56,8 @@ class Offer:
         return f"{self.summary}: {words}" if self.summary else words
 
 
-def offers(models: Sequence[str] = ()) -> dict[str, Offer]:
-    """Open every model: name on the page -> offer, the default student first.
+def served_models(models: Sequence[str] = ()) -> dict[str, ServedModel]:
+    """Open every model: name on the page -> model, the default student first.
 
     Args:
         models: files, or names of functions, beside the students that ship.
@@ -65,17 +65,17 @@ def offers(models: Sequence[str] = ()) -> dict[str, Offer]:
     Raises:
         InputError: one cannot be opened.
     """
-    offered = {name: _shipped(name, card) for name, card in shipped().items()}
+    served = {name: _shipped(name, card) for name, card in shipped().items()}
     for model in models:
         name = _name(model)
-        if name in offered:
+        if name in served:
             name = model  # in full, as two runs may lie in folders of one name
-        offered[name] = _other(model, name)
-    return offered
+        served[name] = _other(model, name)
+    return served
 
 
-def _shipped(name: str, card: Mapping[str, Any]) -> Offer:
-    return Offer(
+def _shipped(name: str, card: Mapping[str, Any]) -> ServedModel:
+    return ServedModel(
         name,
         open_model(name),
         card["summary"],
@@ -88,16 +88,16 @@ def _shipped(name: str, card: Mapping[str, Any]) -> Offer:
     )
 
 
-def _other(model: str, name: str) -> Offer:
+def _other(model: str, name: str) -> ServedModel:
     """Describe a model by its file or function; without torch only the size of the file is known."""
     source, opened = resolve(model), open_model(model)
     if importlib.util.find_spec("torch") is None:
         size = sum(file.stat().st_size for file in source.files) or None
-        return Offer(name, opened, file_bytes=size, latency_s=_latency_s(opened))
+        return ServedModel(name, opened, file_bytes=size, latency_s=_latency_s(opened))
     from sordino.experiments.bench import bench
 
     cost = bench(model, clocked=False)
-    return Offer(name, opened, "", cost.parameters, cost.flops_paper, cost.file_bytes, _latency_s(opened))
+    return ServedModel(name, opened, "", cost.parameters, cost.flops_paper, cost.file_bytes, _latency_s(opened))
 
 
 def _latency_s(opened: Model) -> float | None:

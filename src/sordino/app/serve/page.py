@@ -59,7 +59,7 @@ def build(service: Service) -> gr.Blocks:
     """Build the page from its tabs."""
 
     def leave(request: gr.Request) -> None:
-        service.visitors.leave(_session(request))
+        service.sessions.leave(_session(request))
         page.state_holder.session_data.pop(_session(request), None)  # where Gradio would keep the answers
 
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
@@ -77,7 +77,7 @@ def _enhance_tab(page: gr.Blocks, service: Service) -> None:
         return _answer(lambda: service.enhance(_session(request), upload, name, limit_db, _steps(progress)))
 
     recording = _recording("Noisy recording", service)
-    names = list(service.offers)
+    names = list(service.models)
     student = gr.Dropdown(names, value=names[0], label="Student", filterable=False)
     about = _html()
     limit = gr.Slider(
@@ -96,8 +96,8 @@ def _enhance_tab(page: gr.Blocks, service: Service) -> None:
 
 
 def _compare_tab(service: Service) -> None:
-    names = list(service.offers)
-    trial = gr.State(BlindTest())
+    names = list(service.models)
+    blind_test = gr.State(BlindTest())
     noisy = _recording("Noisy recording", service)
     clean = _recording("Clean reference, if there is one", service)
     chosen = gr.CheckboxGroup(names, value=names[:MOST], label=f"Models, up to {MOST}")
@@ -126,10 +126,10 @@ def _compare_tab(service: Service) -> None:
         counted = f"Counted: {len(after.votes)} so far. Press Compare for another round, or show the tally."
         return after, note(counted)
 
-    inputs = [noisy, clean, chosen, blind, trial]
-    start.click(compare, inputs, [players, trial, preferred, ballot, answer], concurrency_id=JOBS)
-    vote.click(count, [preferred, trial], [trial, answer])
-    show.click(lambda trial: _answer(lambda: service.tally(trial)), trial, answer)
+    inputs = [noisy, clean, chosen, blind, blind_test]
+    start.click(compare, inputs, [players, blind_test, preferred, ballot, answer], concurrency_id=JOBS)
+    vote.click(count, [preferred, blind_test], [blind_test, answer])
+    show.click(lambda blind_test: _answer(lambda: service.tally(blind_test)), blind_test, answer)
 
 
 def _recording(label: str, service: Service) -> gr.Audio:

@@ -17,7 +17,7 @@ from typing import Any
 from sordino.app.serve.folder import own_folder
 from sordino.app.serve.guard import Guard
 from sordino.app.serve.jobs import Limits
-from sordino.app.serve.models import offers
+from sordino.app.serve.models import served_models
 from sordino.app.serve.service import Service
 from sordino.app.serve.sessions import Sessions
 from sordino.errors import InputError
@@ -60,14 +60,14 @@ def serving(
     if port is not None and not 1 <= port <= 65535:
         raise InputError("--port", str(port), "1 to 65535")
     host = _bindable(host, port)
-    offered = offers(models)
+    served = served_models(models)
     with ExitStack() as stack:
-        visitors = Sessions(stack.enter_context(own_folder()))
-        stack.enter_context(_environment({**SETTINGS, "GRADIO_TEMP_DIR": str(visitors.uploads)}))
-        service = stack.enter_context(closing(Service(offered, limits or Limits(), visitors)))
+        sessions = Sessions(stack.enter_context(own_folder()))
+        stack.enter_context(_environment({**SETTINGS, "GRADIO_TEMP_DIR": str(sessions.uploads)}))
+        service = stack.enter_context(closing(Service(served, limits or Limits(), sessions)))
         page, address = _launch(service, host, port, names)
         stack.callback(page.close, verbose=False)
-        stack.enter_context(_sweeping(visitors))
+        stack.enter_context(_sweeping(sessions))
         yield address
 
 
@@ -102,7 +102,7 @@ def _launch(service: Service, host: str, port: int | None, names: Sequence[str])
         # middleware. And before the port is open, so that no request comes first. Once, as Gradio begins again where a
         # port turns out to be taken.
         if not isinstance(app.middleware_stack, Guard):
-            app.middleware_stack = Guard(app.middleware_stack, service.visitors.uploads, largest, host, names)
+            app.middleware_stack = Guard(app.middleware_stack, service.sessions.uploads, largest, host, names)
         yield
 
     try:
@@ -113,7 +113,7 @@ def _launch(service: Service, host: str, port: int | None, names: Sequence[str])
             server_name=host,
             server_port=port,
             max_file_size=largest,
-            allowed_paths=[str(service.visitors.work)],
+            allowed_paths=[str(service.sessions.work)],
             ssr_mode=False,
             pwa=False,
             footer_links=[],
@@ -147,13 +147,13 @@ def _environment(settings: Mapping[str, str]) -> Generator[None, None, None]:
 
 
 @contextmanager
-def _sweeping(visitors: Sessions) -> Generator[None, None, None]:
+def _sweeping(sessions: Sessions) -> Generator[None, None, None]:
     """Sweep now and then, in a thread that ends with the context."""
     over = threading.Event()
 
     def sweep() -> None:
         while not over.wait(SWEEP_S):
-            visitors.sweep()
+            sessions.sweep()
 
     thread = threading.Thread(target=sweep, daemon=True)
     thread.start()

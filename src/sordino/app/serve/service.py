@@ -19,7 +19,7 @@ import numpy as np
 
 from sordino.app.serve import jobs
 from sordino.app.serve.blind_test import MOST, BlindTest, scores_table, tally
-from sordino.app.serve.models import Offer
+from sordino.app.serve.models import ServedModel
 from sordino.app.serve.sessions import Sessions
 from sordino.audio.blocks import FORMATS
 from sordino.errors import InputError
@@ -56,25 +56,25 @@ class Service:
     """Takes recordings and returns players and tables.
 
     Args:
-        offers: the models.
+        models: by name.
         limits: of recordings.
-        visitors: the sessions, and their files.
+        sessions: of the visitors, with their files.
     """
 
-    def __init__(self, offers: Mapping[str, Offer], limits: jobs.Limits, visitors: Sessions) -> None:
-        self.offers, self.limits, self.visitors = offers, limits, visitors
+    def __init__(self, models: Mapping[str, ServedModel], limits: jobs.Limits, sessions: Sessions) -> None:
+        self.models, self.limits, self.sessions = models, limits, sessions
         self.worker = ThreadPoolExecutor(1, "sordino-work")
 
     def close(self) -> None:
         """End all sessions, and cancel running and waiting work."""
-        self.visitors.close()
+        self.sessions.close()
         self.worker.shutdown()
 
     def admit(self, session: str, upload: str | None) -> str:
         """Check an uploaded file and describe it; empty when the file was removed again."""
         if upload is None:
             return ""
-        self.visitors.came(session, Path(upload))
+        self.sessions.came(session, Path(upload))
         about = jobs.look(Path(upload), self.limits)
         channels = "1 channel" if about.channels == 1 else f"{about.channels} channels"
         return note(f"{about.seconds:.2f} s, {about.sample_rate} Hz, {channels}.")
@@ -82,7 +82,7 @@ class Service:
     @_alone
     def about(self, name: str) -> str:
         """Describe a model and its cost; its speed is measured at the first request."""
-        return note(f"{self.offers[name]}.")
+        return note(f"{self.models[name]}.")
 
     @_alone
     def enhance(self, session: str, upload: str | None, name: str, limit_db: float, progress: Progress) -> str:
@@ -104,7 +104,7 @@ class Service:
         uploads: tuple[str | None, str | None],
         names: Sequence[str],
         blind: bool,
-        trial: BlindTest,
+        blind_test: BlindTest,
         progress: Progress,
     ) -> tuple[str, BlindTest]:
         """Enhance with up to four models: a player of all, under letters if blind, and scores if there is a reference.
@@ -114,18 +114,18 @@ class Service:
             uploads: the noisy recording, and a clean one or None.
             names: the models.
             blind: hide which is which, and keep the scores for the tally.
-            trial: the visitor's votes so far.
+            blind_test: of the visitor, with the votes so far.
             progress: called as the work goes on.
 
         Returns:
-            HTML, and the trial, with a new round if blind.
+            HTML, and the test, with a new round if blind.
         """
         noisy = self._source(session, uploads[0], "noisy recording")
         clean = None if uploads[1] is None else self._source(session, uploads[1], "clean reference")
         if not 1 <= len(names) <= MOST:
             raise InputError("models", f"{len(names)} are chosen", f"1 to {MOST}")
-        trial = trial.begin(names, np.random.default_rng()) if blind else trial
-        shown = dict(trial.letters) if blind else {name: name for name in names}
+        blind_test = blind_test.begin(names, np.random.default_rng()) if blind else blind_test
+        shown = dict(blind_test.letters) if blind else {name: name for name in names}
         with self._room(session, "compare") as room:
             progress = self._while_here(session, progress)
             files = {NOISY: noisy}
@@ -139,18 +139,18 @@ class Service:
             progress("drawing", 1, 1, {})
             player = jobs.player_of(noisy.stem, files, room)
         if blind:
-            return player, trial.measure([{**row, "id": shown[row["id"]]} for row in rows if row["id"] in shown])
-        return player + (scores_table(rows) if rows else ""), trial
+            return player, blind_test.measure([{**row, "id": shown[row["id"]]} for row in rows if row["id"] in shown])
+        return player + (scores_table(rows) if rows else ""), blind_test
 
-    def tally(self, trial: BlindTest) -> str:
+    def tally(self, blind_test: BlindTest) -> str:
         """Show the votes so far, under the models' names."""
-        return tally(trial, self.offers)
+        return tally(blind_test, self.models)
 
     def _source(self, session: str, upload: str | None, what: str) -> Path:
         if upload is None:
             raise InputError(what, "there is none", hint="drop a file, or record one")
         path = Path(upload)
-        if not self.visitors.has(session, path):
+        if not self.sessions.has(session, path):
             raise InputError(what, "is no longer here", hint="drop the file once more")
         jobs.look(path, self.limits)
         return path
@@ -162,7 +162,7 @@ class Service:
         target = folder / f"{source.stem}-enhanced{suffix}"
         limit = None if limit_db >= WITHOUT_LIMIT_DB else limit_db
         try:
-            jobs.enhanced(source, target, self.offers[name].model, limit, progress)
+            jobs.enhanced(source, target, self.models[name].model, limit, progress)
         except InputError:
             self._check(session)  # the folder may have gone with its visitor
             raise
@@ -178,18 +178,18 @@ class Service:
         return report
 
     def _check(self, session: str) -> None:
-        if session not in self.visitors:
+        if session not in self.sessions:
             raise Left
 
     @contextmanager
     def _room(self, session: str, use: str) -> Generator[Path, None, None]:
         """Context manager with a folder for results, which is deleted at once if its visitor has gone."""
-        room = self.visitors.room(session, use)
+        room = self.sessions.room(session, use)
         try:
             yield room
         finally:
-            if session not in self.visitors:
-                self.visitors.clear(room)
+            if session not in self.sessions:
+                self.sessions.clear(room)
 
 
 def _part(progress: Progress, title: str, index: int, parts: int) -> Progress:
