@@ -1,4 +1,8 @@
-"""Distances between waveforms, one value per item: mean absolute error, and the multi-resolution STFT loss."""
+"""Distances between waveforms, one value per item: mean absolute error, and the multi-resolution STFT loss.
+
+Yamamoto, Song, Kim: "Parallel WaveGAN", ICASSP 2020, for the multi-resolution STFT loss; the weights are those of
+MANNER and DEMUCS. :class:`MultiResolution` says where ours differs.
+"""
 
 from __future__ import annotations
 

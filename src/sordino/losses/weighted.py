@@ -1,5 +1,6 @@
 """The weighted loss of MANNER: the losses of speech and noise, each weighted by its share of the energy.
 
+Park, Kang, Shin, Kim, Han: "MANNER: Multi-view Attention Network for Noise Erasure", ICASSP 2022.
 With y clean, x noisy, n = x - y the noise and n^ = x - y^ its estimate,
 a = ||y||^2 / (||y||^2 + ||n||^2 + 2e-7), the loss of an item is a l(y, y^) + (1 - a) l(n, n^), where l is
 ``MultiResolution``. With the teacher's output in place of y it is the MV-AT paper's L_KD (Eq. 4).

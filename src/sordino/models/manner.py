@@ -82,8 +82,8 @@ class Manner(Enhancer):
     """MANNER of any width and depth.
 
     Taps, i = 1..depth with the deepest last: ``encoder.i``, ``decoder.i`` (the mirror of encoder i, so that
-    ``decoder.depth`` runs first), ``latent``, and where a layer has multi-view attention ``encoder.i.channel``,
-    ``.global``, ``.local`` and the same of the decoder.
+    ``decoder.depth`` runs first), ``latent`` (the linear layer between the two, before its ReLU), and where a layer has
+    multi-view attention ``encoder.i.channel``, ``.global``, ``.local`` and the same of the decoder.
 
     Args:
         hidden: channels of the first layer; layer i has hidden * 2^(i-1).
