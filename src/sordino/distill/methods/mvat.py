@@ -4,8 +4,8 @@ Shin, Park, Kim, Lee, Han: "Multi-View Attention Transfer for Efficient Speech E
 The maps of attention transfer are taken from the channel, global and local features of each multi-view attention
 block, right after their attention: L = sum over pairs of layers j and views v of L_AT (Eq. 3 and 4). No parameters.
 
-The paper leaves open how maps of unlike length are compared, and gives no weight. Our reading: maps are matched by their
-position in the signal and averaged over time (``sum`` is an option), and the weight is searched.
+The paper leaves open how maps of unlike length are compared, and gives no weight. Our reading: maps are matched by
+their position in the signal and averaged over time (``sum`` is an option), and the weight is searched.
 """
 
 from __future__ import annotations
