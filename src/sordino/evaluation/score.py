@@ -6,12 +6,12 @@ In a distributed run, each process takes its share of the recordings and all of 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain, count, zip_longest
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, TypedDict, get_type_hints
+from typing import Any, NamedTuple, TypedDict, get_type_hints
 
 import numpy as np
 
@@ -67,8 +67,12 @@ class Scores:
 
     def summary(self) -> dict[str, Summary]:
         """Return count, mean, standard deviation and 95 % interval of every column that has values."""
-        scored = {column: list(self.values(column).values()) for column in columns(self.metrics)}
-        return {column: summarise(values) for column, values in scored.items() if values}
+        summaries = {}
+        for column in columns(self.metrics):
+            values = list(self.values(column).values())
+            if values:
+                summaries[column] = summarise(values)
+        return summaries
 
     def means(self) -> dict[str, float]:
         """Return the mean of every column over the files that have a value."""
@@ -79,15 +83,20 @@ class Scores:
         with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as out:
             writer = csv.DictWriter(out, ["id", "speaker", "seconds", *columns(self.metrics)])
             writer.writeheader()
-            writer.writerows({key: spreadsheet(value) for key, value in row.items()} for row in self.rows)
+            for row in self.rows:
+                writer.writerow({key: spreadsheet(value) for key, value in row.items()})
 
     def to_json(self, path: str | Path) -> None:
         """Write everything: metadata, summary, rows and failures."""
-        summary = {column: values._asdict() for column, values in self.summary().items()}
-        failures = [asdict(failure) for failure in self.failures]
-        parts = {"metrics": list(self.metrics), "summary": summary, "interval": OVER_FILES}
-        parts |= {"failures": failures, "rows": self.rows}
-        write_json(path, {"metadata": self.metadata} | parts)
+        content = {
+            "metadata": self.metadata,
+            "metrics": list(self.metrics),
+            "summary": {column: summary._asdict() for column, summary in self.summary().items()},
+            "interval": OVER_FILES,
+            "failures": [asdict(failure) for failure in self.failures],
+            "rows": self.rows,
+        }
+        write_json(path, content)
 
     @classmethod
     def from_json(cls, path: str | Path) -> Scores:
@@ -110,10 +119,23 @@ def _are_scores(content: dict[str, Any]) -> bool:
     """Tell whether what was read has the parts of scores; every row has an id, and a number in each other column."""
     if not fits({key: content.get(key) for key in get_type_hints(_Content)}, _Content):
         return False
-    texts = ("id", "speaker")
-    rows = content["rows"]
-    numbers = (value for row in rows for key, value in row.items() if key not in texts)
-    return all(isinstance(row.get("id"), str) for row in rows) and all(fits(value, float) for value in numbers)
+    for row in content["rows"]:
+        if not isinstance(row.get("id"), str):
+            return False
+        numbers = [value for key, value in row.items() if key not in ("id", "speaker")]
+        if not all(fits(number, float) for number in numbers):
+            return False
+    return True
+
+
+class _Share(NamedTuple):
+    """What one process of a distributed run found on its recordings."""
+
+    scored: list[tuple[dict[str, Any], list[Failure]]]
+    """Row of each recording, and the metrics that have no value for it."""
+    unreadable: list[InputError]
+    alignments: dict[str, Alignment]
+    """By id; of recordings whose reference was checked."""
 
 
 def score(
@@ -154,11 +176,6 @@ def score(
     mine = items[rank() :: world_size()]
     workers, here_s = workplaces(workers, len(mine))
 
-    def report(done: int) -> None:
-        # Processes take their recordings in turn, so the count of the first one stands for all.
-        if progress is not None and not rank():
-            progress("scoring", min(done * world_size(), total), total, {})
-
     unreadable: list[InputError] = []
     alignments: dict[str, Alignment] = {}
 
@@ -170,26 +187,39 @@ def score(
                 alignments[item.id] = _compared(clean, estimate, item.noisy[: item.length])
             yield row, Job(clean, estimate, sample_rate, metrics, align)
 
-    parts = all_gather(lambda: (_scored(measured(jobs(), workers, here_s), report), unreadable, alignments))
-    rows, failures = _merged([scored for scored, *_ in parts])
-    failures += _lost([error for _, errors, _ in parts for error in errors], metrics, bool(rows))
+    def share() -> _Share:
+        return _Share(_scored(measured(jobs(), workers, here_s), progress, total), unreadable, alignments)
+
+    shares = all_gather(share)
+    rows, failures = _merged([share.scored for share in shares])
+    failures += _lost(shares, metrics, bool(rows))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
-    metadata |= _misaligned([part for *_, part in parts]) if check_references else {}
+    if check_references:
+        metadata |= _misaligned(shares)
     return Scores(rows, metrics, failures, metadata)
 
 
-def _lost(errors: Sequence[InputError], metrics: Sequence[str], others: bool) -> list[Failure]:
+def _lost(shares: Sequence[_Share], metrics: Sequence[str], others: bool) -> list[Failure]:
     """Return the failures of recordings that cannot be read; where there are no others, the first error is raised."""
-    if errors and not others:
-        raise errors[0]
-    return [Failure(error.where, name, str(error)) for error in errors for name in metrics]
+    failures = []
+    for share in shares:
+        for error in share.unreadable:
+            if not others:
+                raise error
+            failures += [Failure(error.where, name, str(error)) for name in metrics]
+    return failures
 
 
-def _misaligned(parts: Sequence[dict[str, Alignment]]) -> dict[str, Any]:
+def _misaligned(shares: Sequence[_Share]) -> dict[str, Any]:
     """Return what the metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``."""
-    pairs = [one for part in parts for one in part.items()]
-    lags = {name: aligned.lag for name, aligned in pairs if aligned.lag}
-    return {"lags": lags, "foreign": [name for name, aligned in pairs if aligned.foreign]}
+    lags, foreign = {}, []
+    for share in shares:
+        for name, aligned in share.alignments.items():
+            if aligned.lag:
+                lags[name] = aligned.lag
+            if aligned.foreign:
+                foreign.append(name)
+    return {"lags": lags, "foreign": foreign}
 
 
 def _compared(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
@@ -210,7 +240,7 @@ def _readable(items: Sequence[Item], unreadable: list[InputError]) -> Iterator[I
 
 
 def _scored(
-    measurements: Generator[tuple[dict[str, Any], Measurement]], report: Callable[[int], None]
+    measurements: Generator[tuple[dict[str, Any], Measurement]], progress: Progress | None, total: int
 ) -> list[tuple[dict[str, Any], list[Failure]]]:
     """Collect the rows of this process's recordings, each with the metrics that have no value for it."""
     scored = []
@@ -218,13 +248,19 @@ def _scored(
         for row, measurement in measurements:
             failures = [Failure(row["id"], metric, reason) for metric, reason in measurement.failures.items()]
             scored.append((row | measurement.values, failures))
-            report(len(scored))
+            if progress is not None and rank() == 0:
+                # Processes take their recordings in turn, so the count of the first one stands for all.
+                progress("scoring", min(len(scored) * world_size(), total), total, {})
     return scored
 
 
-def _numbered(name: str) -> Iterator[str]:
-    """Give names for a recording: its own, then with a number, as mixtures of other speakers may have the same."""
-    return chain([name], (f"{name} ({number})" for number in count(2)))
+def _free_name(name: str, taken: Collection[str]) -> str:
+    """Return the name of a recording, with a number if it is taken, as mixtures of other speakers may have the same."""
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = f"{name} ({number})"
+    return free
 
 
 def _merged(
@@ -234,10 +270,13 @@ def _merged(
     rows: dict[str, dict[str, Any]] = {}
     failures: list[Failure] = []
     for turn in zip_longest(*parts):
-        for row, missing in (one for one in turn if one is not None):
-            name = next(name for name in _numbered(row["id"]) if name not in rows)
+        for scored in turn:
+            if scored is None:  # of a process that has one recording less than others
+                continue
+            row, missing = scored
+            name = _free_name(row["id"], rows)
             rows[name] = row | {"id": name}
-            failures += [replace(one, id=name) for one in missing]
+            failures += [replace(failure, id=name) for failure in missing]
     return list(rows.values()), failures
 
 
@@ -247,4 +286,5 @@ def _enhanced(enhance: Enhance | None, item: Item, compared: bool) -> tuple[np.n
         raise InputError(item.id, "has no clean reference", "a pair of noisy and clean", "or --metrics dnsmos")
     noisy = item.noisy[: item.length]
     clean = None if item.clean is None else item.clean[: item.length]
-    return clean, noisy if enhance is None else np.asarray(enhance(noisy))
+    estimate = noisy if enhance is None else np.asarray(enhance(noisy))
+    return clean, estimate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,21 +64,18 @@ def compare(
     check_page(page)
     words = [str(run) for run in runs if _is_model(run)]
     folders = [Path(run) for run in runs if str(run) not in words]
-    recipes = [None if _only_scores(folder) else _recipe(folder) for folder in folders]
+    recipes = [_recipe_of(folder) for folder in folders]
     trained = [folder for folder, recipe in zip(folders, recipes, strict=True) if recipe is not None]
     if not trained:
         expected = "a folder of a run of sordino train among the others"
-        raise InputError(runs[0], "is a model" if not folders else "holds scores alone", expected)
-    scores = [
-        _scores(folder, progress) if recipe is not None else Scores.from_json(folder / SCORES)
-        for folder, recipe in zip(folders, recipes, strict=True)
-    ]
+        raise InputError(runs[0], "holds scores alone" if folders else "is a model", expected)
+    scores = [_scores(folder, recipe, progress) for folder, recipe in zip(folders, recipes, strict=True)]
     _same_test(folders, scores)
     titles = _titles(folders, recipes, scores)
     noisy = _noisy(trained[0], scores, progress)
     rows = [RunRow.of(noisy, name=NOISY)]
-    for folder, title, recipe, one in zip(folders, titles, recipes, scores, strict=True):
-        rows.append(_row(folder, title, recipe, one, noisy))
+    for folder, title, recipe, own in zip(folders, titles, recipes, scores, strict=True):
+        rows.append(_row(folder, title, recipe, own, noisy))
     published = _published(recipes) if paper else []
     others = dict(zip(titles_of(words), words, strict=True))
     for name, word in others.items():
@@ -103,8 +101,12 @@ def _row(folder: Path, title: str, recipe: Recipe | None, scores: Scores, noisy:
 
 def _published(recipes: Sequence[Recipe | None]) -> list[PaperRow]:
     """The rows of the paper that recipes name."""
-    named = [recipe.paper for recipe in recipes if recipe is not None and recipe.paper is not None]
-    return [row for one in named for row in results(one.table) if row.name == one.row]
+    rows = []
+    for recipe in recipes:
+        paper = recipe.paper if recipe is not None else None
+        if paper is not None:
+            rows += [row for row in results(paper.table) if row.name == paper.row]
+    return rows
 
 
 def _write(
@@ -128,7 +130,8 @@ def _write(
 
 def _is_model(run: str | Path) -> bool:
     """Whether a word names a model, and no folder of a run or of scores."""
-    if Path(run).is_dir() and any((Path(run) / name).exists() for name in (RECIPE, SCORES)):
+    folder = Path(run)
+    if folder.is_dir() and ((folder / RECIPE).exists() or (folder / SCORES).exists()):
         return False
     if is_card(run):
         return True
@@ -139,19 +142,22 @@ def _is_model(run: str | Path) -> bool:
     return True
 
 
-def _only_scores(folder: Path) -> bool:
-    """Whether the folder holds the scores of some model, and no run."""
-    return (folder / SCORES).is_file() and not (folder / RECIPE).is_file()
+def _recipe_of(folder: Path) -> Recipe | None:
+    """The recipe of a finished run; None of a folder that holds the scores of some model, and no run."""
+    only_scores = (folder / SCORES).is_file() and not (folder / RECIPE).is_file()
+    return None if only_scores else _recipe(folder)
 
 
 def _same_test(folders: Sequence[Path], scores: Sequence[Scores]) -> None:
     """Refuse to put figures side by side that do not stand for the same signals."""
-    for folder, one in zip(folders[1:], scores[1:], strict=True):
-        if _ids(one) != _ids(scores[0]):
+    first = scores[0]
+    first_rate = first.metadata.get("sample_rate")
+    for folder, own in zip(folders[1:], scores[1:], strict=True):
+        if _ids(own) != _ids(first):
             raise InputError(folder, f"was scored on other recordings than {folders[0]}", "the same test set")
-        here, there = one.metadata.get("sample_rate"), scores[0].metadata.get("sample_rate")
-        if here != there:
-            raise InputError(folder, f"was scored at {here} Hz, and {folders[0]} at {there} Hz", "the same rate")
+        rate = own.metadata.get("sample_rate")
+        if rate != first_rate:
+            raise InputError(folder, f"was scored at {rate} Hz, and {folders[0]} at {first_rate} Hz", "the same rate")
 
 
 def _recipe(folder: Path) -> Recipe:
@@ -167,18 +173,23 @@ def _recipe(folder: Path) -> Recipe:
 
 def _titles(folders: Sequence[Path], recipes: Sequence[Recipe | None], scores: Sequence[Scores]) -> list[str]:
     """Titles of runs and scored models; two seeds of one recipe differ in their folders."""
-    titles = [
-        str(one.metadata.get("model", folder.name)) if recipe is None else recipe.title or folder.name
-        for folder, recipe, one in zip(folders, recipes, scores, strict=True)
-    ]
-    return [
-        f"{title} ({folder})" if titles.count(title) > 1 else title
-        for title, folder in zip(titles, folders, strict=True)
-    ]
+    titles = []
+    for folder, recipe, own in zip(folders, recipes, scores, strict=True):
+        if recipe is None:
+            titles.append(str(own.metadata.get("model", folder.name)))
+        else:
+            titles.append(recipe.title or folder.name)
+    distinct = []
+    for title, folder in zip(titles, folders, strict=True):
+        shared = titles.count(title) > 1
+        distinct.append(f"{title} ({folder})" if shared else title)
+    return distinct
 
 
-def _scores(folder: Path, progress: Progress | None) -> Scores:
-    """The run's scores; measured now if there are none, or if they belong to other weights."""
+def _scores(folder: Path, recipe: Recipe | None, progress: Progress | None) -> Scores:
+    """The scores in a folder; a run's are measured now if there are none, or if they belong to other weights."""
+    if recipe is None:
+        return Scores.from_json(folder / SCORES)
     if (folder / SCORES).is_file():
         known = Scores.from_json(folder / SCORES)
         if known.metadata.get("step") == models.read_header(folder / CHECKPOINT)["about"].get("step"):
@@ -194,7 +205,7 @@ def _ids(scores: Scores) -> list[str]:
 def _noisy(folder: Path, beside: Sequence[Scores], progress: Progress | None) -> Scores:
     """The scores of the unprocessed input on the same recordings, by all metrics of ``beside``; once for a run."""
     path, ids = folder / NOISY_SCORES, _ids(beside[0])
-    wanted = list(dict.fromkeys(metric for one in beside for metric in one.metrics))
+    wanted = list(dict.fromkeys(chain.from_iterable(own.metrics for own in beside)))
     if path.is_file():
         known = Scores.from_json(path)
         if _ids(known) == ids and set(wanted) <= set(known.metrics):
@@ -212,7 +223,11 @@ def _tables(folder: Path) -> list[dict[str, Any]]:
     records = read_log(folder, FIGURES)
     taught = _recipe(folder).methods if records else {}
     axes = {name: _axes(methods.create(name, **arguments)) for name, arguments in taught.items()}
-    return [{**record, "axes": axes[record["name"].split("/")[1]]} for record in records]
+    tables = []
+    for record in records:
+        _, method, *_ = record["name"].split("/")  # kd/METHOD/...
+        tables.append({**record, "axes": axes[method]})
+    return tables
 
 
 def _axes(method: Method) -> tuple[str, str]:
@@ -220,4 +235,6 @@ def _axes(method: Method) -> tuple[str, str]:
     student, teacher = "student's layers", "teacher's layers"
     if isinstance(method, LayerAttention):
         return (teacher, student) if method.over == "student" else (student, teacher)
-    return (student if isinstance(method, LayerPairs) else "", "")
+    if isinstance(method, LayerPairs):
+        return (student, "")
+    return ("", "")

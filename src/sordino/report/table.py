@@ -45,6 +45,10 @@ class Cell(NamedTuple):
     value: object = None
     """What CSV holds, unrounded and in base units; the text when left out."""
 
+    def raw(self) -> object:
+        """Return what CSV holds."""
+        return self.text if self.value is None else self.value
+
 
 @dataclass(frozen=True)
 class Table:
@@ -76,8 +80,13 @@ class Table:
             rows: an entry for each column; ``str`` gives its text, and an empty one is a missing value.
             notes: what the reader must know.
         """
-        keys = [label if header.count(label) == 1 else f"{label} {place}" for place, label in enumerate(header)]
-        cells = [{key: Cell(str(entry)) for key, entry in zip(keys, row, strict=True)} for row in rows]
+        keys = []
+        for place, label in enumerate(header):
+            unique = header.count(label) == 1
+            keys.append(label if unique else f"{label} {place}")
+        cells = []
+        for row in rows:
+            cells.append({key: Cell(str(entry)) for key, entry in zip(keys, row, strict=True)})
         return cls(dict(zip(keys, header, strict=True)), cells, notes, complete=True)
 
     def write(self, style: Style) -> str:
@@ -92,34 +101,43 @@ class Table:
 
     def to_text(self) -> str:
         """Write aligned text: the first column to the left, the others to the right, and the notes below."""
-        title = f"{self.title}\n\n" if self.title else ""
-        notes = "".join(f"{note}\n" for note in self.notes)
-        return printable(f"{title}{self._tabulate('simple')}\n" + (f"\n{notes}" if notes else ""))
+        text = f"{self._tabulate('simple')}\n"
+        if self.title:
+            text = f"{self.title}\n\n{text}"
+        if self.notes:
+            text += "\n" + "".join(f"{note}\n" for note in self.notes)
+        return printable(text)
 
     def to_markdown(self) -> str:
         """Write a Markdown table with every ``|`` inside of it escaped, and each note as a paragraph below."""
+        table = self._tabulate("pipe", {"|": "\\|"})
         title = f"**{self.title}**\n\n" if self.title else ""
-        text = f"{title}{self._tabulate('pipe', {'|': chr(92) + '|'})}\n" + "".join(f"\n{one}\n" for one in self.notes)
+        notes = "".join(f"\n{note}\n" for note in self.notes)
+        text = f"{title}{table}\n{notes}"
         # No HTML, links and pictures of what a name holds.
         return _TAG.sub("&lt;", printable(text)).replace("](", "]\\(")
 
     def to_latex(self) -> str:
         """Write a ``tabular`` of the package booktabs, with title and notes as comments above."""
-        lines = [line for text in (self.title, *self.notes) for line in text.splitlines() if line]
-        comments = "".join(f"% {line}\n" for line in lines)
-        return printable(f"{comments}{self._tabulate('latex_booktabs').translate(_LATEX_SIGNS)}\n")
+        lines = "\n".join((self.title, *self.notes)).splitlines()
+        comments = "".join(f"% {line}\n" for line in lines if line)
+        table = self._tabulate("latex_booktabs").translate(_LATEX_SIGNS)
+        return printable(f"{comments}{table}\n")
 
     def to_csv(self) -> str:
         """Write CSV: every column, shown or not, by its key, with raw values; missing ones are empty.
 
         A text that a spreadsheet would compute, such as a name that begins with ``=``, begins with ``'`` instead.
         """
-        out, keys = io.StringIO(), dict.fromkeys(key for row in self.rows for key in row) or self.labels
-        writer = csv.DictWriter(out, list(keys), lineterminator="\n")
+        named: dict[str, None] = {}
+        for row in self.rows:
+            named |= dict.fromkeys(row)
+        keys = list(named or self.labels)
+        out = io.StringIO()
+        writer = csv.DictWriter(out, keys, lineterminator="\n")
         writer.writerow({key: spreadsheet(key) for key in keys})
         for row in self.rows:
-            values = {key: cell.text if cell.value is None else cell.value for key, cell in row.items()}
-            writer.writerow({key: spreadsheet(value) for key, value in values.items()})
+            writer.writerow({key: spreadsheet(cell.raw()) for key, cell in row.items()})
         return out.getvalue()
 
     def to_html(self) -> str:
@@ -141,33 +159,47 @@ class Table:
 
     def _shown(self) -> list[str]:
         """The keys of the columns that are shown, in the order of their labels."""
-        filled = {key for row in self.rows for key, cell in row.items() if cell.text}
-        return [key for key in self.labels if self.complete or key in filled]
+        if self.complete:
+            return list(self.labels)
+        filled = set()
+        for row in self.rows:
+            filled |= {key for key, cell in row.items() if cell.text}
+        return [key for key in self.labels if key in filled]
 
     def _tabulate(self, style: str, replaced: Mapping[str, str] | None = None) -> str:
         """Lay the shown columns out, with some characters of the entries replaced."""
         from tabulate import tabulate
 
-        keys, table, rows = self._shown(), str.maketrans(dict(replaced or {})), []
+        keys = self._shown()
+        characters = str.maketrans(dict(replaced or {}))
+        rows = []
         for row in self.rows:
-            cells = [row.get(key, Cell()) for key in keys]
-            texts = [f"{cell.text} {cell.interval}" if cell.interval else cell.text or self.missing for cell in cells]
-            # A line break inside of a name would break the row.
-            rows.append([" ".join(text.split()).translate(table) for text in texts])
-        labels = [self.labels[key].translate(table) for key in keys]
+            texts = []
+            for key in keys:
+                cell = row.get(key, Cell())
+                text = f"{cell.text} {cell.interval}" if cell.interval else cell.text or self.missing
+                # A line break inside of a name would break the row.
+                texts.append(" ".join(text.split()).translate(characters))
+            rows.append(texts)
+        labels = [self.labels[key].translate(characters) for key in keys]
         aligned = ["left", *["right"] * (len(keys) - 1)]
         return tabulate(rows, labels, style, disable_numparse=True, colalign=aligned)
 
     def _html_row(self, cells: Sequence[Cell]) -> str:
         """Write the cells of a row, of which the first heads it."""
-        first, *others = (escape(cell.text or self.missing) for cell in cells)
-        intervals = [f"<small>{escape(cell.interval)}</small>" if cell.interval else "" for cell in cells[1:]]
-        figures = "".join(f"<td>{text}{interval}</td>" for text, interval in zip(others, intervals, strict=True))
-        return f'<tr><th scope="row">{first}</th>{figures}</tr>'
+        first, *others = cells
+        written = f'<th scope="row">{escape(first.text or self.missing)}</th>'
+        for cell in others:
+            interval = f"<small>{escape(cell.interval)}</small>" if cell.interval else ""
+            written += f"<td>{escape(cell.text or self.missing)}{interval}</td>"
+        return f"<tr>{written}</tr>"
 
 
 def write_tables(tables: Sequence[Table], style: Style) -> str:
     """Write several tables as one document; in CSV they are one table, with every column that one of them has."""
     if style == "csv":
-        return replace(tables[0], rows=[row for table in tables for row in table.rows]).to_csv()
+        rows: list[Mapping[str, Cell]] = []
+        for table in tables:
+            rows += table.rows
+        return replace(tables[0], rows=rows).to_csv()
     return "\n".join(table.write(style) for table in tables)
