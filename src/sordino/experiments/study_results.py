@@ -61,31 +61,41 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     Returns:
         The lines of the table of each test set, and the tables as text.
     """
-    out, rows_by_test, synthetic = Path(study.out), {}, False
+    out, synthetic = Path(study.out), False
+    rows_by_test: Lines = {}
     trained = [Judged(one.cell, chosen(one.folder), one.recipe, one.folder) for one in runs]
     order = ["", *dict.fromkeys(one.cell.scenario for one in runs)]
     networks = _network_sizes(runs)
     for name, test in study.tests.items():
         references = _references(study, test, runs)
         scores: dict[StudyCell, list[Scores]] = {}
-        for one in sorted([*references, *trained], key=lambda one: order.index(one.cell.scenario)):
-            scores.setdefault(one.cell, []).append(_score(study, name, one, progress))
+        for judged in sorted([*references, *trained], key=lambda judged: order.index(judged.cell.scenario)):
+            own = _score(study, name, judged, progress)
+            scores.setdefault(judged.cell, []).append(own)
+            synthetic |= bool(own.metadata.get("synthetic"))
         sizes = _teacher_sizes(references) | networks
         rows_by_test[name] = study_rows(scores, study.against, sizes, printed(study.paper, test, scores))
-        synthetic |= any(one.metadata.get("synthetic") for several in scores.values() for one in several)
+    curves = _learning_curves(runs)
+    tables = study_tables(rows_by_test, study.against, synthetic, study.note)
+    for suffix, style in STYLES.items():
+        write_text(out / f"table.{suffix}", write_tables(tables, style))
+    tests = {}
+    for name, rows in rows_by_test.items():
+        tests[name] = [asdict(row) for row in rows]
+    write_json(out / "study.json", {"study": asdict(study), "tests": tests})
+    write_study(out, study.title or out.name, rows_by_test, study.against, synthetic, curves, study.note)
+    return rows_by_test, write_tables(tables, "text")
+
+
+def _learning_curves(runs: Sequence[StudyRun]) -> dict[StudyCell, list[list[tuple[int, float]]]]:
+    """Step and PESQ of each validation, a list for each seed."""
     curves: dict[StudyCell, list[list[tuple[int, float]]]] = {}
     for one in runs:
         points = []
         for record in read_log(one.folder):
             points += [(record["step"], record[name]) for name in VALID if name in record]
         curves.setdefault(one.cell, []).append(points)
-    tables = study_tables(rows_by_test, study.against, synthetic, study.note)
-    for suffix, style in STYLES.items():
-        write_text(out / f"table.{suffix}", write_tables(tables, style))
-    tests = {name: [asdict(line) for line in own] for name, own in rows_by_test.items()}
-    write_json(out / "study.json", {"study": asdict(study), "tests": tests})
-    write_study(out, study.title or out.name, rows_by_test, study.against, synthetic, curves, study.note)
-    return rows_by_test, write_tables(tables, "text")
+    return curves
 
 
 def scored(study: Study, name: str, folder: Path, marks: Mapping[str, Any] | None = None) -> Scores | None:
@@ -98,11 +108,16 @@ def scored(study: Study, name: str, folder: Path, marks: Mapping[str, Any] | Non
         marks: what stands beside scores that are still right.
     """
     test, path = study.tests[name], folder / _file(study, name)
-    known = Scores.from_json(path) if path.is_file() else None
-    if known is None or not set(study.metrics or DEFAULT) <= set(known.metrics):
+    if not path.is_file():
         return None
-    moved = test.noisy is not None and known.metadata.get("data") != f"{test.noisy}, {test.clean}"
-    return None if moved or not (marks or {}).items() <= known.metadata.items() else known
+    known = Scores.from_json(path)
+    if not set(study.metrics or DEFAULT) <= set(known.metrics):
+        return None
+    if test.noisy is not None and known.metadata.get("data") != f"{test.noisy}, {test.clean}":
+        return None
+    if not (marks or {}).items() <= known.metadata.items():
+        return None
+    return known
 
 
 def printed(rows: Mapping[str, str], test: ScoredSet, cells: Iterable[StudyCell]) -> dict[StudyCell, PaperRow]:
@@ -113,9 +128,15 @@ def printed(rows: Mapping[str, str], test: ScoredSet, cells: Iterable[StudyCell]
         test: which table has them.
         cells: of the study.
     """
-    known = {} if test.paper is None else {row.name: row for row in results(test.paper)}
-    named = {cell: rows.get("/".join(cell), rows.get(cell.method, "")) for cell in cells}
-    return {cell: known[name] for cell, name in named.items() if name in known}
+    if test.paper is None:
+        return {}
+    known = {row.name: row for row in results(test.paper)}
+    beside = {}
+    for cell in cells:
+        name = rows.get("/".join(cell), rows.get(cell.method, ""))
+        if name in known:
+            beside[cell] = known[name]
+    return beside
 
 
 def _references(study: Study, test: ScoredSet, runs: Sequence[StudyRun]) -> list[Judged]:
@@ -127,7 +148,10 @@ def _references(study: Study, test: ScoredSet, runs: Sequence[StudyRun]) -> list
     first = [own[0].to_mapping()["data"] for own in recipes.values()]
     if test.noisy is not None or all(data == first[0] for data in first):
         return _judged("", [one.recipe for one in runs], folder)
-    return [one for name, own in recipes.items() for one in _judged(name, own, folder / slug(name))]
+    judged = []
+    for scenario, own in recipes.items():
+        judged += _judged(scenario, own, folder / slug(scenario))
+    return judged
 
 
 def _judged(scenario: str, recipes: Sequence[Recipe], folder: Path) -> list[Judged]:
@@ -148,8 +172,10 @@ def _score(study: Study, name: str, judged: Judged, progress: Progress | None) -
         # No run's folder keeps a reference to the data, so what its test set was made of stands beside its scores.
         marks = {"recipe_data": recipe.to_mapping()["data"]}
     known = scored(study, name, folder, marks)
-    if known is not None and not (isinstance(model, ModelSource) and _newer(model, path)):
-        return known
+    if known is not None:
+        outdated = isinstance(model, ModelSource) and _newer(model, path)
+        if not outdated:
+            return known
     if test.noisy is None or test.clean is None:
         scores = run.evaluate(model, recipe=recipe, metrics=study.metrics, progress=progress)
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from sordino.errors import InputError
 from sordino.evaluation.score import NOISY, Scores
@@ -101,10 +102,14 @@ def run_table(
     if not rows:
         raise InputError("results", "there are none", "one or more models")
     rows = sorted(rows, key=lambda row: row.name.lower() != NOISY)
-    by_name = {row.name: row for row in paper}
-    printed = {row.name: by_name[row.paper or row.name] for row in rows if (row.paper or row.name) in by_name}
-    measured = dict.fromkeys(name for row in rows for name in row.means if name not in INNER)
-    shown = tuple(dict.fromkeys([*SHOWN, *measured]))
+    paper_rows = {row.name: row for row in paper}
+    printed = {}
+    for row in rows:
+        paper_name = row.paper or row.name
+        if paper_name in paper_rows:
+            printed[row.name] = paper_rows[paper_name]
+    measured = chain.from_iterable(row.means for row in rows)
+    shown = tuple(dict.fromkeys([*SHOWN, *(column for column in measured if column not in INNER)]))
     costs = COSTS if any(row.rtf is not None for row in rows) else SIZES
     looks = costs | {column: look_of(column) for column in shown}
     heads = {"name": "Model"} | labels(looks) | {"n": "Files"}
@@ -118,19 +123,26 @@ def run_table(
 
 def _worse(scores: Scores, noisy: Scores) -> dict[str, int]:
     """For each metric column that both have, the files on which a model scores worse than the noisy input."""
-    shared = set(columns(scores.metrics)) & set(columns(noisy.metrics))
-    better = {column: look_of(column).higher_is_better for column in columns(scores.metrics) if column in shared}
-    return {column: worse_files(scores.values(column), noisy.values(column), up) for column, up in better.items()}
+    noisy_columns = columns(noisy.metrics)
+    worse = {}
+    for column in columns(scores.metrics):
+        if column in noisy_columns:
+            higher_is_better = look_of(column).higher_is_better
+            worse[column] = worse_files(scores.values(column), noisy.values(column), higher_is_better)
+    return worse
 
 
 def _worse_notes(rows: Sequence[RunRow], shown: Sequence[str]) -> list[str]:
     """Say on how many files each model scores worse than the noisy input; a good mean can hide them."""
     notes = []
     for row in rows:
-        names = {column: look_of(column).label.partition(" (")[0] for column in shown if row.worse.get(column)}
-        if names:
-            counts = ", ".join(f"{name} on {row.worse[column]}" for column, name in names.items())
-            notes.append(f"{row.name}: worse than the noisy input in {counts} of {row.n} files.")
+        counts = []
+        for column in shown:
+            if row.worse.get(column):
+                label, _, _ = look_of(column).label.partition(" (")  # without its unit
+                counts.append(f"{label} on {row.worse[column]}")
+        if counts:
+            notes.append(f"{row.name}: worse than the noisy input in {', '.join(counts)} of {row.n} files.")
     return notes
 
 
@@ -141,11 +153,16 @@ def _cells(
     cells = {"name": Cell(row.name)}
     for column, look in looks.items():
         low, high = row.intervals.get(column, (None, None))
-        cells[column] = figure_cell(look, figure(row, column), *((low, high) if intervals else ()))
+        cell = figure_cell(look, figure(row, column), low, high)
+        cells[column] = cell if intervals else cell._replace(interval="")
         if column not in COSTS:
-            cells |= {f"{column}_std": Cell(value=row.deviations.get(column))}
-            cells |= {f"{column}_low": Cell(value=low), f"{column}_high": Cell(value=high)}
+            cells[f"{column}_std"] = Cell(value=row.deviations.get(column))
+            cells[f"{column}_low"] = Cell(value=low)
+            cells[f"{column}_high"] = Cell(value=high)
             cells[f"{column}_worse"] = Cell(value=row.worse.get(column))
         if printed:
             cells[f"{column}_printed"] = figure_cell(look, figure(printed.get(row.name), column))
-    return cells | {"n": Cell(str(row.n)), "failures": Cell(str(row.failures)), "synthetic": Cell(value=row.synthetic)}
+    cells["n"] = Cell(str(row.n))
+    cells["failures"] = Cell(str(row.failures))
+    cells["synthetic"] = Cell(value=row.synthetic)
+    return cells

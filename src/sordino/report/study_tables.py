@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from sordino.errors import InputError
 from sordino.evaluation.statistics import OVER_BOTH, OVER_FILES
@@ -35,9 +36,11 @@ def study_tables(
     tables = []
     for test, rows in tests.items():
         shown = {column: look_of(column) for column in shown_metrics(rows)}
-        heads = {"scenario": "Scenario", "method": "Method"} | labels(_SIZES) | {"seeds": "Seeds"} | labels(shown)
+        heads = {"scenario": "Scenario", "method": "Method", **labels(_SIZES), "seeds": "Seeds", **labels(shown)}
         cells = [{"test": Cell(value=test), **_cells(row, shown)} for row in rows]
-        notes = _notes(rows, against, note) + ([SYNTHETIC] if synthetic else [])
+        notes = _notes(rows, against, note)
+        if synthetic:
+            notes.append(SYNTHETIC)
         title = test if len(tests) > 1 else ""
         tables.append(Table(heads, cells, notes, title, "Table of the study", group="scenario", missing=""))
     return tables
@@ -49,7 +52,8 @@ def _notes(rows: Sequence[StudyRow], against: str | None, note: str) -> list[str
     notes = [f"Mean ± standard deviation over {seeds} seed(s), on {files} file(s).", *_not_scored(rows)]
     notes += _intervals(rows, against)
     notes += trained_notes((row.cell.method, row.trained_on) for row in rows)
-    notes += [note] if note else []
+    if note:
+        notes.append(note)
     return notes + printed_notes({row.printed.name: row.printed for row in rows if row.printed})
 
 
@@ -57,60 +61,77 @@ def _not_scored(rows: Sequence[StudyRow]) -> list[str]:
     """Name the means that lack files, because a metric was undefined for some estimate of the row."""
     lacking = []
     for row in rows:
-        few = {column: one.n for column, one in row.summaries.items() if one.n < row.files and column not in INNER}
         where = " ".join(part for part in row.cell if part)
-        lacking += [f"{where}, {look_of(column).label}: on {n} of {row.files} files" for column, n in few.items()]
-    return [f"Not on all files, so that only Δ compares: {'; '.join(lacking)}."] if lacking else []
+        for column, summary in row.summaries.items():
+            if summary.n < row.files and column not in INNER:
+                lacking.append(f"{where}, {look_of(column).label}: on {summary.n} of {row.files} files")
+    if not lacking:
+        return []
+    return [f"Not on all files, so that only Δ compares: {'; '.join(lacking)}."]
 
 
 def _intervals(rows: Sequence[StudyRow], against: str | None) -> list[str]:
     """Say what the intervals of the differences cover, which depends on the seeds of both sides."""
-    references = {row.cell.scenario: row.seeds for row in rows if row.cell.method == against}
-    pairs = {(row.seeds, references.get(row.cell.scenario, 1)) for row in rows if row.differences}
+    reference_seeds = {row.cell.scenario: row.seeds for row in rows if row.cell.method == against}
+    pairs = {(row.seeds, reference_seeds.get(row.cell.scenario, 1)) for row in rows if row.differences}
     if not pairs:
         return []
-    alone, others = (1, 1) in pairs, pairs - {(1, 1)}
-    sentence = f"Δ: above {against} on the same files, with its {OVER_BOTH if others else OVER_FILES}"
-    sentence += f"; of one seed against one, its {OVER_FILES}." if alone and others else "."
-    if any(1 in pair for pair in others):
+    several = pairs - {(1, 1)}
+    sentence = f"Δ: above {against} on the same files, with its {OVER_BOTH if several else OVER_FILES}"
+    if several and (1, 1) in pairs:
+        sentence += f"; of one seed against one, its {OVER_FILES}"
+    sentence += "."
+    if any(1 in pair for pair in several):
         sentence += " A single seed against several counts as varying as they do."
     return [sentence]
 
 
 def shown_metrics(rows: Sequence[StudyRow]) -> list[str]:
     """Return the metric columns that tables and plots show; those that CSIG and its like are made of are left out."""
-    return list(dict.fromkeys(column for row in rows for column in row.spreads if column not in INNER))
+    columns = dict.fromkeys(chain.from_iterable(row.spreads for row in rows))
+    return [column for column in columns if column not in INNER]
 
 
 def _cells(row: StudyRow, shown: Iterable[str]) -> dict[str, Cell]:
     """The cells of a row. A row of the paper, a summary or a difference that it lacks has no cells."""
-    cells = {"scenario": Cell(row.cell.scenario), "method": Cell(row.cell.method)}
-    cells |= {"seeds": Cell(str(row.seeds)), "files": Cell(value=row.files)}
+    cells = {
+        "scenario": Cell(row.cell.scenario),
+        "method": Cell(row.cell.method),
+        "seeds": Cell(str(row.seeds)),
+        "files": Cell(value=row.files),
+    }
     for column, look in _SIZES.items():
         cells[column] = figure_cell(look, getattr(row.size, column, None))
         cells |= _printed_cell(row, column, look)
     for column in dict.fromkeys([*row.spreads, *shown]):
-        write = _metric_cells if column in row.spreads else _printed_cell
-        cells |= write(row, column, look_of(column))
+        look = look_of(column)
+        if column in row.spreads:
+            cells |= _metric_cells(row, column, look)
+        else:
+            cells |= _printed_cell(row, column, look)
     return cells
 
 
 def _printed_cell(row: StudyRow, column: str, look: Column) -> dict[str, Cell]:
-    return {f"{column}_printed": figure_cell(look, figure(row.printed, column))} if row.printed else {}
+    if row.printed is None:
+        return {}
+    return {f"{column}_printed": figure_cell(look, figure(row.printed, column))}
 
 
 def _metric_cells(row: StudyRow, column: str, look: Column) -> dict[str, Cell]:
     """The cells of one metric: mean, deviation, interval, and the difference from the reference method."""
     spread, summary, difference = row.spreads[column], row.summaries.get(column), row.differences.get(column)
-    mean = look.show(spread.mean)
-    text = mean if spread.std is None else f"{mean} ± {look.show(spread.std)}"
+    text = look.show(spread.mean)
+    if spread.std is not None:
+        text += f" ± {look.show(spread.std)}"
     cells = {column: Cell(text, value=spread.mean), f"{column}_std": Cell(value=spread.std)}
     cells |= _printed_cell(row, column, look)
     if summary is not None:
         cells |= {f"{column}_low": Cell(value=summary.low), f"{column}_high": Cell(value=summary.high)}
     if difference is not None:
-        own = figure_cell(look, difference.mean, difference.low, difference.high)
-        cells[f"{column}_difference"] = own._replace(text=own.text if difference.mean < 0 else f"+{own.text}")
+        cell = figure_cell(look, difference.mean, difference.low, difference.high)
+        sign = "" if difference.mean < 0 else "+"  # a negative figure has its own
+        cells[f"{column}_difference"] = cell._replace(text=sign + cell.text)
         cells[f"{column}_difference_low"] = Cell(value=difference.low)
         cells[f"{column}_difference_high"] = Cell(value=difference.high)
     return cells
