@@ -47,25 +47,34 @@ def train(given: Namespace) -> Answer:
     with show:
         outcome = run.train(recipe, (), given.out, given.resume, show, show.status)
     value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
-    best = "" if outcome.best_step is None else f"; best at step {outcome.best_step}: {format_scores(outcome.valid)}"
-    return value, f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s{best}"
+    text = f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s"
+    if outcome.best_step is not None:
+        text += f"; best at step {outcome.best_step}: {format_scores(outcome.valid)}"
+    return value, text
 
 
 def _tried(tried: DryRun) -> str:
     """A dry run as text: the terms at the start, what is trained, and how long it would take."""
-    lines = [f"{name:24} {value:.4g} at the start{_pull(name, tried.pulls)}" for name, value in tried.terms.items()]
+    lines = []
+    for name, value in tried.terms.items():
+        lines.append(f"{name:24} {value:.4g} at the start{_pull(name, tried.pulls)}")
     hours = tried.seconds_per_step * tried.steps / 3600
     learnt = f", and {tried.learnt:,} of the methods" if tried.learnt else ""
     lines.append(f"trains {tried.parameters:,} parameters of the student{learnt}")
     lines.append(f"{tried.steps} steps, about {hours:.2g} hours here; validation, save and resume work")
-    return "\n".join([*lines, *tried.teacher, *([tried.cache] if tried.cache else [])])
+    lines += tried.teacher
+    if tried.cache:
+        lines.append(tried.cache)
+    return "\n".join(lines)
 
 
 def _pull(name: str, pulls: Mapping[str, float]) -> str:
     if not name.startswith("kd/"):
         return ""
     pull = pulls.get(name)
-    return f", pulls {pull:.3g} times as hard as the loss" if pull is not None else ", with no loss beside it"
+    if pull is None:
+        return ", with no loss beside it"
+    return f", pulls {pull:.3g} times as hard as the loss"
 
 
 def study(given: Namespace) -> Answer:
@@ -81,15 +90,19 @@ def study(given: Namespace) -> Answer:
             planned_runs = planned(plan, runs)
             if given.try_each:
                 planned_runs = tried(runs, planned_runs, show.status)
-        return {
+        value = {
             "runs": [one._asdict() for one in planned_runs],
             "ok": not any(one.obstacle for one in planned_runs),
-        }, _planned(planned_runs)
+        }
+        return value, _planned(planned_runs)
     from sordino.experiments.study import run_all
 
     with Display() as show:
         tables, text = run_all(plan, runs, show)
-    return {name: [asdict(row) for row in rows] for name, rows in tables.items()}, text
+    value = {}
+    for name, rows in tables.items():
+        value[name] = [asdict(row) for row in rows]
+    return value, text
 
 
 def _planned(planned_runs: Sequence[Planned]) -> str:
@@ -101,9 +114,10 @@ def _planned(planned_runs: Sequence[Planned]) -> str:
     notes = [f"{count} of {len(planned_runs)} runs would fail: {obstacle}" for obstacle, count in hindered.items()]
     states = Counter("done" if one.state == "done" else "to do" for one in planned_runs)
     notes.append(", ".join(f"{count} {state}" for state, count in states.items()))
-    timed = {one[:2]: one for one in planned_runs if one.hours is not None}
-    for one in timed.values():
-        notes.append(f"{'/'.join(one[:2])}: {one.seconds_per_step:.2g} s a step, {one.hours:.2g} hours a run")
+    # The seeds of a method in a scenario take as long as each other.
+    timed = {(one.scenario, one.method): one for one in planned_runs if one.hours is not None}
+    for (scenario, method), one in timed.items():
+        notes.append(f"{scenario}/{method}: {one.seconds_per_step:.2g} s a step, {one.hours:.2g} hours a run")
     if timed:
         hours = sum(one.hours or 0.0 for one in planned_runs)
         notes.append(f"{hours:.2g} hours for all unfinished runs, from their first step and one after another")

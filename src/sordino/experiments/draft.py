@@ -31,6 +31,11 @@ ROADS = {
     "pairs": "pairs of noisy and clean recordings",
     "noisy": "noisy recordings alone: a teacher's estimates take the place of clean speech",
 }
+SHIPPED = {"valentini": "valentini/manner-b-teacher", "dns": "dns/manner-s-teacher"}
+"""Corpus -> a recipe for it that ships."""
+
+_Place = tuple[str, str]
+"""Split and content of a folder, such as ``train`` and ``noisy``."""
 
 
 def draft(surveyed: Survey, student: str | None = None, teacher: str | None = None) -> dict[str, Any]:
@@ -60,16 +65,17 @@ def draft(surveyed: Survey, student: str | None = None, teacher: str | None = No
         "out": f"runs/{root.resolve().name}",
         "model": _model(student),
         "data": data,
-        "loss": dict(LOSSES),
-        "weights": {f"loss/{name}": weight for name, weight in WEIGHTS.items()},
+        "loss": {},
+        "weights": {},
     }
-    if noisy_alone:
-        recipe |= {"loss": {}, "weights": {}}
+    if not noisy_alone:
+        recipe["loss"] = dict(LOSSES)
+        recipe["weights"] = {f"loss/{name}": weight for name, weight in WEIGHTS.items()}
     if teacher is not None:
         recipe["teacher"] = _teacher(teacher)
         recipe["distill"] = {"output": {"loss": {"compressed": 1, **WEIGHTS}}}
-    begins = student == NEW
-    return recipe | {"train": _training(begins)}
+    recipe["train"] = _training(student)
+    return recipe
 
 
 def prepared(root: Path, surveyed: Survey) -> Path:
@@ -92,61 +98,89 @@ def _teacher(teacher: str) -> dict[str, Any]:
     return {key: value for key, value in asdict(of_word(teacher)).items() if value is not None}
 
 
-def _training(begins: bool) -> dict[str, Any]:
+def _training(student: str) -> dict[str, Any]:
     """Settings of the shipped student's run, shorter where a student goes on."""
-    return {
-        "steps": 12000 if begins else 2000,
+    settings = {
+        "steps": 2000,
         "batch_size": 8,
-        "max_lr": 3e-3 if begins else 1e-3,
+        "max_lr": 1e-3,
         "optimizer": "adamw",
         "schedule": "cosine",
-        "warmup_steps": 300 if begins else 100,
+        "warmup_steps": 100,
         "grad_clip": 5.0,
-        "ema": 0.999 if begins else 0.99,
-        "validate_every": 1000 if begins else 200,
+        "ema": 0.99,
+        "validate_every": 200,
         "save_every": 200,
     }
+    if student == NEW:
+        settings |= {"steps": 12000, "max_lr": 3e-3, "warmup_steps": 300, "ema": 0.999, "validate_every": 1000}
+    return settings
 
 
 def _data(surveyed: Survey) -> dict[str, Any]:
     """Return the section ``data``; whatever the corpus has as test set is used, and one is kept apart otherwise."""
     root, kind = surveyed.layout.root, surveyed.layout.kind
+    if kind in SHIPPED:
+        hint = f"recipes for it ship: sordino train {SHIPPED[kind]}"
+        raise InputError(root, f"is the corpus {ROADS[kind]}", hint=hint)
     home = prepared(root, surveyed)
-    at = {(folder.split, folder.content): str(home / folder.path.relative_to(root)) for folder in surveyed.folders}
-    filled = {(folder.split, folder.content) for folder in surveyed.folders if folder.files}
-    tests = _sides("test", at, filled)
-    if kind in ("valentini", "dns"):
-        recipe = "valentini/manner-b-teacher" if kind == "valentini" else "dns/manner-s-teacher"
-        raise InputError(root, f"is the corpus {ROADS[kind]}", hint=f"recipes for it ship: sordino train {recipe}")
+    places: dict[_Place, str] = {}
+    filled: set[_Place] = set()
+    for folder in surveyed.folders:
+        place = folder.split, folder.content
+        places[place] = str(home / folder.path.relative_to(root))
+        if folder.files:
+            filled.add(place)
     if kind == "mix":
-        _both(root, filled, ("speech", "clean"), ("noise", "noise"))
-        sources = next(folder.sources for folder in surveyed.folders if folder.content == "noise")
-        if sources < 2:
-            raise InputError(root / "noise", "holds one recording", "two or more, as one is kept for validation")
-        kept = tests or ({"test_items": TEST_ITEMS} if sources > 2 else {})  # two are for training and validation
-        return {"name": "mix", "clean": at["speech", "clean"], "noise": at["noise", "noise"], "segment_s": 2.0, **kept}
+        return _mixed(surveyed, places, filled)
     if kind == "pairs":
-        _both(root, filled, ("train", "noisy"), ("train", "clean"))
-        valid = _sides("valid", at, filled)
-        kept = tests or {"test_fraction": TEST_FRACTION}
-        data = {"name": "pairs", "noisy": at["train", "noisy"], "clean": at["train", "clean"], "segment_s": 2.0}
-        return data | {"stride_s": 2.0, "augment": {}} | valid | kept
+        return _paired(root, places, filled)
     if (root / "noise").is_dir():
-        _both(root, filled, ("speech", "clean"))
+        _demand(root, filled, ("speech", "clean"))
     return {"name": "pairs", "noisy": str(home), "segment_s": 2.0, "stride_s": 2.0}
 
 
-def _sides(split: str, at: Mapping[tuple[str, str], str], filled: Collection[tuple[str, str]]) -> dict[str, str]:
+def _mixed(surveyed: Survey, places: Mapping[_Place, str], filled: Collection[_Place]) -> dict[str, Any]:
+    """The section ``data`` of clean speech and noise."""
+    root = surveyed.layout.root
+    _demand(root, filled, ("speech", "clean"), ("noise", "noise"))
+    noise = next(folder for folder in surveyed.folders if folder.content == "noise")
+    if noise.sources < 2:
+        raise InputError(root / "noise", "holds one recording", "two or more, as one is kept for validation")
+    tests: dict[str, Any] = _sides("test", places, filled)
+    if not tests and noise.sources > 2:  # two are for training and validation
+        tests = {"test_items": TEST_ITEMS}
+    clean, noises = places["speech", "clean"], places["noise", "noise"]
+    return {"name": "mix", "clean": clean, "noise": noises, "segment_s": 2.0, **tests}
+
+
+def _paired(root: Path, places: Mapping[_Place, str], filled: Collection[_Place]) -> dict[str, Any]:
+    """The section ``data`` of pairs of noisy and clean recordings."""
+    _demand(root, filled, ("train", "noisy"), ("train", "clean"))
+    return {
+        "name": "pairs",
+        "noisy": places["train", "noisy"],
+        "clean": places["train", "clean"],
+        "segment_s": 2.0,
+        "stride_s": 2.0,
+        "augment": {},
+        **_sides("valid", places, filled),
+        **(_sides("test", places, filled) or {"test_fraction": TEST_FRACTION}),
+    }
+
+
+def _sides(split: str, places: Mapping[_Place, str], filled: Collection[_Place]) -> dict[str, str]:
     """The folders of a split that has recordings on both sides; nothing for half a split."""
-    sides = ("noisy", "clean")
-    if not all((split, side) in filled for side in sides):
+    noisy, clean = (split, "noisy"), (split, "clean")
+    if noisy not in filled or clean not in filled:
         return {}
-    return {f"{split}_{side}": at[split, side] for side in sides}
+    return {f"{split}_noisy": places[noisy], f"{split}_clean": places[clean]}
 
 
-def _both(root: Path, filled: set[tuple[str, str]], *needed: tuple[str, str]) -> None:
+def _demand(root: Path, filled: Collection[_Place], *needed: _Place) -> None:
+    """Refuse a folder that lacks recordings of a kind."""
     for split, content in needed:
         if (split, content) not in filled:
             what = {"clean": "clean speech", "noise": "noise", "noisy": "noisy recordings"}[content]
-            hint = "docs/data.md names public corpora" if content != "noisy" else f"or noise in {root}/noise"
+            hint = f"or noise in {root}/noise" if content == "noisy" else "docs/data.md names public corpora"
             raise InputError(root, f"holds no {what}", f"recordings in {root}/{content}", hint)

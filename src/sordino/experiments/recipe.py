@@ -111,9 +111,10 @@ class Recipe:
 
     def teacher_facts(self) -> dict[str, Any]:
         """Facts beside the teacher itself on which its outputs depend, by dotted key, as a cache stores them."""
-        teacher = {key: value for key, value in self.stated.get("teacher", {}).items() if key == "sample_rate"}
+        teacher = self.stated.get("teacher", {})
+        rate = {"sample_rate": teacher["sample_rate"]} if "sample_rate" in teacher else {}
         unlabelled = self.stated.get("unlabelled", {})
-        facts = plain({"teacher": teacher, "data": self.stated["data"], "unlabelled": unlabelled})
+        facts = plain({"teacher": rate, "data": self.stated["data"], "unlabelled": unlabelled})
         return {".".join(key): value for key, value in flat(facts).items()}
 
 
@@ -176,38 +177,49 @@ def read_data(recipe: RecipeLike, overrides: Sequence[str] = ()) -> Component:
 def _sections(
     recipe: RecipeLike, overrides: Sequence[str], layers: Sequence[Mapping[str, Any]], needed: Sequence[str]
 ) -> dict[str, Section]:
+    where, folders = "recipe", [Path()]
     if isinstance(recipe, (str, Path)):
+        where, folders = recipe, [Path(recipe).parent, Path()]
         values = load(recipe)
+    elif isinstance(recipe, Recipe):
+        values = on_base(recipe.to_mapping())
     else:
-        values = on_base(recipe.to_mapping() if isinstance(recipe, Recipe) else deepcopy(dict(recipe)))
+        values = on_base(deepcopy(dict(recipe)))
     changes = overriding(overrides)
-    trust_names(changes, *([Path(recipe).parent] if isinstance(recipe, (str, Path)) else []), Path())
+    trust_names(changes, *folders)
     for layer in (*layers, changes):
         values = merge(values, layer)
     sections, errors = check(values, needed)
     if errors:
-        raise InputError(recipe if isinstance(recipe, (str, Path)) else "recipe", "; ".join(errors))
+        raise InputError(where, "; ".join(errors))
     return sections
 
 
 def _name(recipe: RecipeLike) -> str:
     if isinstance(recipe, Recipe):
         return recipe.name
-    return Path(recipe).stem if isinstance(recipe, (str, Path)) else "run"
+    if isinstance(recipe, (str, Path)):
+        return Path(recipe).stem
+    return "run"
 
 
 def flat(values: Any, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     """Every value of a nested mapping by the keys that lead to it."""
     if not isinstance(values, dict) or (prefix and not values):  # a loss or a method may have no arguments
         return {prefix: values}
-    return {key: value for name, inner in values.items() for key, value in flat(inner, (*prefix, name)).items()}
+    flattened = {}
+    for name, inner in values.items():
+        flattened |= flat(inner, (*prefix, name))
+    return flattened
 
 
 def plain(value: Any) -> Any:
     """Tuples as lists, which YAML and JSON can both hold."""
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
-    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    return value
 
 
 def write_recipe(folder: Path, recipe: Recipe, given: RecipeLike = "") -> None:
@@ -242,8 +254,12 @@ def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] =
     if not path.is_file():
         raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", "start it without --resume")
     before, now = flat(parse_file(path)), flat(recipe.to_mapping())
-    changed = [key for key in before | now if before.get(key) != now.get(key) and key not in _FREE]
-    for key in [key for key in changed if key not in but]:
-        found = f"{'.'.join(key)} is {now.get(key)!r}, but the run began with {before.get(key)!r}"
-        raise InputError(folder, found, "the same recipe", "set it back, or choose another --out")
-    return bool(changed)
+    some_differ = False
+    for key in before | now:
+        if key in _FREE or before.get(key) == now.get(key):
+            continue
+        if key not in but:
+            found = f"{'.'.join(key)} is {now.get(key)!r}, but the run began with {before.get(key)!r}"
+            raise InputError(folder, found, "the same recipe", "set it back, or choose another --out")
+        some_differ = True
+    return some_differ

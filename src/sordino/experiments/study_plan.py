@@ -32,6 +32,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,8 @@ def read_study(path: str | Path) -> tuple[Study, list[StudyRun]]:
     path = find_study(path)
     study = _study(path)
     runs, errors = [], {}  # an error that several runs share, as in their recipe, is reported for the first
-    for cell in [StudyCell(scenario, method) for scenario in study.scenarios for method in study.methods]:
+    for scenario, method in product(study.scenarios, study.methods):
+        cell = StudyCell(scenario, method)
         try:
             recipe = _recipe(study, cell)
         except InputError as error:
@@ -155,10 +157,9 @@ def _study(path: Path) -> Study:
     errors: list[str] = []
     tests = _tests(stated.pop("tests", None) or {}, errors)
     study = construct("", Study, stated, errors)
-    for key, sections in (("scenarios", study.scenarios), ("methods", study.methods)) if study else ():
-        for name, section in sections.items():
-            if not isinstance(section, Mapping | None):
-                errors.append(f"{key}.{name}: {section!r} is no section; expected what changes in the recipe")
+    if study is not None:
+        errors += _no_sections("scenarios", study.scenarios)
+        errors += _no_sections("methods", study.methods)
     if errors or study is None:
         raise InputError(path, "; ".join(errors))
     if NOISY in study.methods:
@@ -166,6 +167,15 @@ def _study(path: Path) -> Study:
     if study.against is not None and study.against not in study.methods:
         raise InputError(path, f"against: {study.against} is no method", f"one of {', '.join(study.methods)}")
     return replace(study, tests=tests, out=study.out or str(Path("runs/studies") / path.stem))
+
+
+def _no_sections(key: str, sections: Mapping[str, Any]) -> list[str]:
+    """Name the entries below ``key`` that are not what changes in a recipe."""
+    errors = []
+    for name, section in sections.items():
+        if not isinstance(section, Mapping | None):
+            errors.append(f"{key}.{name}: {section!r} is no section; expected what changes in the recipe")
+    return errors
 
 
 def _tests(sections: Any, errors: list[str]) -> dict[str, ScoredSet]:
@@ -186,7 +196,9 @@ def _tests(sections: Any, errors: list[str]) -> dict[str, ScoredSet]:
     own = [name for name, test in tests.items() if test.noisy is None]
     if len(own) > 1 or len(tests) > len({slug(name) for name in tests}):
         errors.append("tests: expected names that differ in letters or digits, and at most one without folders")
-    return {name: tests.get(name, ScoredSet()) for name in own or [OWN]} | tests
+    if not own:
+        return {OWN: ScoredSet()} | tests
+    return {name: tests[name] for name in own} | tests
 
 
 def _recipe(study: Study, cell: StudyCell) -> Recipe:
@@ -219,9 +231,13 @@ def _check_folders(runs: Sequence[StudyRun], path: Path) -> None:
 def _check_paper(study: Study, runs: Sequence[StudyRun], path: Path) -> None:
     """Refuse rows of the paper that nothing of the study can stand beside."""
     cells = {one.cell for one in runs} | set(teachers(one.recipe for one in runs))
-    names = {name for cell in cells for name in (cell.method, "/".join(cell))}
+    names = set()
+    for cell in cells:
+        names |= {cell.method, "/".join(cell)}
     named = [test.paper for test in study.tests.values() if test.paper is not None]
-    rows = {row.name for table in named for row in results(table)}
+    rows = set()
+    for table in named:
+        rows |= {row.name for row in results(table)}
     for name, row in study.paper.items():
         if name not in names:
             raise InputError(path, f"paper: {name} is no method", f"one of {', '.join(sorted(names))}")

@@ -46,9 +46,10 @@ def build_teacher(recipe: Recipe, sample_rate: int) -> teachers.AnyTeacher | Non
     section = recipe.teacher
     if section is None:
         return None
-    # Recordings without clean speech come, if not in the first batch, so DNSMOS has to be there.
-    judges = recipe.unlabelled is not None and _names(section, "best")
-    judged = {"teacher.dnsmos": describe(UNLABELLED)} if judges else {}
+    judged = {}
+    if recipe.unlabelled is not None and _names(section, "best"):
+        # Recordings without clean speech come, if not in the first batch, so DNSMOS has to be there.
+        judged["teacher.dnsmos"] = describe(UNLABELLED)
     load = partial(_load, section, sample_rate, recipe.train.threads)
     if section.cache is None:
         return load()
@@ -86,8 +87,9 @@ def _load(section: TeacherSection, sample_rate: int, threads: int | None) -> tea
     with torch.random.fork_rng(devices=[]):  # whether it is loaded, and when, moves no other draw of the run
         if section.checkpoint is not None:
             network = teachers.Teacher(models.load(section.checkpoint))
-            share = section.other_noise
-            return network if share is None else teachers.OtherNoiseTeacher(network, share)
+            if section.other_noise is None:
+                return network
+            return teachers.OtherNoiseTeacher(network, section.other_noise)
         model = open_model(section.callable or _graph(section), threads, section.sample_rate)
     # The band above the model's rate is left out: the model does not estimate it.
     run = partial(enhance, sample_rate=sample_rate, model=model, high_band="drop")
@@ -104,8 +106,13 @@ def notes(teacher: teachers.AnyTeacher | None) -> list[str]:
     if isinstance(teacher, teachers.JointTeacher):
         return notes(teacher.features) + notes(teacher.estimate)
     if isinstance(teacher, teachers.SeveralTeachers):
-        return [line for member in teacher.members for line in notes(member)]
-    return [teacher.notes] if isinstance(teacher, teachers.ExternalTeacher) and teacher.notes else []
+        lines = []
+        for member in teacher.members:
+            lines += notes(member)
+        return lines
+    if isinstance(teacher, teachers.ExternalTeacher) and teacher.notes:
+        return [teacher.notes]
+    return []
 
 
 def idle(recipe: Recipe) -> list[str]:
@@ -117,7 +124,9 @@ def idle(recipe: Recipe) -> list[str]:
 
 def _graph(section: TeacherSection) -> str | GraphSource:
     """Return the argument for ``open_model``: without facts the file alone, as it may be one that sordino wrote."""
-    return section.onnx if section.onnx is not None and section.stft is None else section.graph()
+    if section.onnx is not None and section.stft is None:
+        return section.onnx
+    return section.graph()
 
 
 def _measure(column: str, sample_rate: int) -> Measure:
@@ -153,7 +162,9 @@ def _facts(key: str, section: TeacherSection) -> dict[str, Any]:
         facts[f"{key}.measure"] = section.measure or MEASURE
     for place, member in enumerate(section.members()):
         facts |= _facts(f"{key}.{place}", member)
-    return facts | (_facts(f"{key}.estimate", estimating) if estimating is not None else {})
+    if estimating is not None:
+        facts |= _facts(f"{key}.estimate", estimating)
+    return facts
 
 
 def _identity(section: TeacherSection) -> str | None:
@@ -162,9 +173,12 @@ def _identity(section: TeacherSection) -> str | None:
         return "the mean" if section.best is None else "the best"
     if section.preset is not None or _is_card(section):
         graph = section.graph()
-        return " ".join(str(part) for part in (graph.preset, graph.sample_rate, _hash(graph.files)) if part)
+        parts = (graph.preset, graph.sample_rate, _hash(graph.files))
+        return " ".join(str(part) for part in parts if part)
     name = section.checkpoint or section.onnx
-    return section.callable if name is None else _hash([weights(name)])
+    if name is None:
+        return section.callable
+    return _hash([weights(name)])
 
 
 def _is_card(section: TeacherSection) -> bool:

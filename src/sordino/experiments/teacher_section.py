@@ -117,8 +117,10 @@ class TeacherSection:
     def models(self) -> list[ModelSource]:
         """Return the models that it names: the one that estimates as it does, if there is one, and those inside it."""
         own = self.model()
-        inner = [source for one in self.inner() for source in one.models()]
-        return inner if own is None else [own, *inner]
+        models = [] if own is None else [own]
+        for section in self.inner():
+            models += section.models()
+        return models
 
     def model(self) -> ModelSource | None:
         """Return the model that estimates as this teacher does; None of the best of several.
@@ -128,11 +130,12 @@ class TeacherSection:
         if self.best is not None:
             return None
         if self.mean is not None:
-            members = [one.model() for one in self.members()]
-            if None in members:
+            models = [member.model() for member in self.members()]
+            known = tuple(model for model in models if model is not None)
+            if len(known) < len(models):
                 return None
-            known = tuple(filter(None, members))
-            return ModelSource("mean", f"mean of {' and '.join(one.name for one in known)}", value=known)
+            names = " and ".join(model.name for model in known)
+            return ModelSource("mean", f"mean of {names}", value=known)
         if self.preset is not None or self.stft is not None:
             return resolve(self.graph())
         source = resolve(self.checkpoint or self.onnx or self.callable, otherwise="checkpoint")
@@ -140,7 +143,8 @@ class TeacherSection:
 
     def inner(self) -> list[TeacherSection]:
         """Return the sections inside this one."""
-        return [*self.members(), *filter(None, [self.estimating()])]
+        members, estimating = self.members(), self.estimating()
+        return members if estimating is None else [*members, estimating]
 
     def demand_files(self) -> None:
         """Check that the graphs of the section, and of those inside it, are there.
@@ -194,8 +198,10 @@ class TeacherSection:
     def _members_of_card(self, onnx: str) -> list[TeacherSection]:
         """Return the sections that the card of a mean stands for; none for another file."""
         try:
-            # Refuses a mean of itself, and code that nobody but the card names.
-            card = read_card(onnx) if is_card(onnx) and resolve(onnx).kind == "mean" else None
+            # ``resolve`` refuses a mean of itself, and code that nobody but the card names.
+            if not is_card(onnx) or resolve(onnx).kind != "mean":
+                return []
+            card = read_card(onnx)
         except InputError as error:
             raise InputError("teacher.onnx", f"{error.where}: {error.found}", error.expected, error.hint) from error
         if not isinstance(card, MeanSource):
@@ -238,8 +244,11 @@ def of_word(word: str) -> TeacherSection:
     if is_card(word):
         return TeacherSection(onnx=word)
     if source.kind == "external":
-        return TeacherSection(preset=source.value.kind, file=source.value.file and str(source.value.file))
-    return TeacherSection(onnx=word) if source.kind in ("onnx", "stream") else TeacherSection(checkpoint=word)
+        file = source.value.file
+        return TeacherSection(preset=source.value.kind, file=None if file is None else str(file))
+    if source.kind in ("onnx", "stream"):
+        return TeacherSection(onnx=word)
+    return TeacherSection(checkpoint=word)
 
 
 def _check_measure(name: str) -> None:
