@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 METRICS = {"perceptual": "PESQ", "stoi": "STOI", "llr": "LLR"}
@@ -32,7 +33,7 @@ def notes(trained: Iterable[tuple[str, Losses]]) -> list[str]:
     sentences = []
     for losses, names in groups.items():
         metrics = _listed([METRICS[loss] for loss in losses])
-        columns = _listed([column for loss in losses for column in RAISED[loss]])
+        columns = _listed(list(chain.from_iterable(RAISED[loss] for loss in losses)))
         beside = _listed([metric for metric, loss in BESIDE.items() if loss not in losses])
         listed = ", ".join(names)
         how = f"trained on a differentiable {metrics}, or taught by a network that was"
@@ -93,13 +94,13 @@ def recipe_trains_on(recipe: Mapping[str, Any]) -> Losses:
             if used == loss or (isinstance(used, Mapping) and used.get(loss)):
                 terms[loss].append(f"kd/{name}")
     whole = recipe.get("weights") or {}
-    stages = [whole | (stage.get("weights") or {}) for stage in recipe.get("stages") or [{}]]
-    # A term counts if it has a weight in any stage; one that no weight names has the weight 1.
     counted = []
-    for loss, names in terms.items():
-        weights = [stage.get(name, 1.0) for stage in stages for name in names]
-        if any(weight != 0 for weight in weights):
-            counted.append(loss)
+    for stage in recipe.get("stages") or [{}]:
+        weights = whole | (stage.get("weights") or {})
+        for loss, names in terms.items():
+            # A term counts if it has a weight in any stage; one that no weight names has the weight 1.
+            if any(weights.get(name, 1.0) != 0 for name in names):
+                counted.append(loss)
     return ordered(counted)
 
 

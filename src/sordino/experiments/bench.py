@@ -69,7 +69,9 @@ def bench(
     else:
         runner = build_network(read(model).model)
         cost = count(runner, seconds)
-    return _clock(cost, runner, seconds, repeats, threads, model_rate) if clocked else cost
+    if not clocked:
+        return cost
+    return _clock(cost, runner, seconds, repeats, threads, model_rate)
 
 
 def bench_all(
@@ -104,8 +106,9 @@ def _networks() -> list[tuple[str, Component, PaperRow | None]]:
 
     def place(recipe: Recipe) -> int:
         """Position of the recipe's row in the paper's table; behind the last one if it has none."""
-        paper = recipe.paper
-        return len(rows) if paper is None or paper.table != TABLE else places.get(paper.row, len(rows))
+        if recipe.paper is None or recipe.paper.table != TABLE:
+            return len(rows)
+        return places.get(recipe.paper.row, len(rows))
 
     recipes_read = [read(name) for name in recipes() if not name.startswith(TOYS)]
     networks: dict[str, tuple[str, Component, PaperRow | None]] = {}

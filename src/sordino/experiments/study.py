@@ -69,13 +69,17 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
         check(study.metrics)
     missing = [one for one in runs if not _finished(one, study)]
     reasons = set(obstacles(missing))
-    hindered = len(reasons) == 1 and "" not in reasons
-    failures = {one.folder: max(reasons) for one in missing} if hindered else _train(missing, study, progress)
+    if len(reasons) == 1 and "" not in reasons:
+        reason = reasons.pop()
+        failures = {one.folder: reason for one in missing}
+    else:
+        failures = _train(missing, study, progress)
     done = [one for one in runs if _finished(one, study)]
     summed = summary(study, done, progress) if done else ({}, "")
     if failures:
         first, error = next(iter(failures.items()))
-        whose = "all" if len(failures) > 1 and len(set(failures.values())) == 1 else "this one"
+        same = len(failures) > 1 and len(set(failures.values())) == 1
+        whose = "all" if same else "this one"
         raise InputError(first, f"{len(failures)} of {len(runs)} runs failed; the error of {whose}: {error}")
     return summed
 
@@ -123,7 +127,8 @@ def _side_by_side(
     futures: dict[Future[None], StudyRun] = {}
     under_way: set[Future[None]] = set()
     while len(futures) < len(runs) or under_way:
-        for index in range(len(futures), min(len(futures) + jobs - len(under_way), len(runs))):
+        while len(futures) < len(runs) and len(under_way) < jobs:
+            index = len(futures)
             future = begin(index)
             futures[future] = runs[index]
             under_way.add(future)
@@ -153,9 +158,11 @@ def fresh_processes() -> ForkServerContext | SpawnContext:
 
 def _gpus() -> list[str]:
     """The GPUs that this process may use, by the names that a process of its own would know them by."""
+    count = torch.cuda.device_count()
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = allowed.split(",") if allowed else [str(index) for index in range(torch.cuda.device_count())]
-    return names[: torch.cuda.device_count()]
+    if allowed:
+        return allowed.split(",")[:count]
+    return [str(index) for index in range(count)]
 
 
 def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, jobs: int) -> None:
@@ -169,7 +176,8 @@ def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, jobs: 
 
 def _finished(one: StudyRun, study: Study) -> bool:
     """Whether the run has ended and has its scores; one of another recipe than the study's is refused."""
-    if not (one.folder / LAST).is_file() or scored(study, next(iter(study.tests)), one.folder) is None:
+    own_test = next(iter(study.tests))  # the recipe's own goes first
+    if not (one.folder / LAST).is_file() or scored(study, own_test, one.folder) is None:
         return False
     same_recipe(one.folder, one.recipe)
     return True

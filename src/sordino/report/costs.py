@@ -33,8 +33,10 @@ class CostRow(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; of the published row its name, its sizes and its note."""
-        row = self.printed
-        printed = row and {"name": row.name, "note": row.note, **{size: getattr(row, size) for size in SIZES}}
+        printed: dict[str, Any] | None = None
+        if self.printed is not None:
+            printed = {"name": self.printed.name, "note": self.printed.note}
+            printed |= {size: getattr(self.printed, size) for size in SIZES}
         return {"title": self.title, **asdict(self.cost), "printed": printed}
 
 
@@ -50,10 +52,14 @@ def cost_table(rows: Sequence[CostRow], seconds: float) -> Table:
     """
     if not rows:
         raise InputError("bench", "there is nothing to show", "one or more models")
-    cells = [_cells(row) for row in rows]
-    filled = {key for row in cells for key, cell in row.items() if cell.text}
-    cells = [{key: cell for key, cell in row.items() if key in filled} for row in cells]
-    return Table({"name": "Model"} | labels(_COLUMNS), cells, _notes(rows, seconds), name="What models cost")
+    every = [_cells(row) for row in rows]
+    filled = set()
+    for cells in every:
+        filled |= {column for column, cell in cells.items() if cell.text}
+    table_rows = []
+    for cells in every:
+        table_rows.append({column: cell for column, cell in cells.items() if column in filled})
+    return Table({"name": "Model"} | labels(_COLUMNS), table_rows, _notes(rows, seconds), name="What models cost")
 
 
 def _notes(rows: Sequence[CostRow], seconds: float) -> list[str]:

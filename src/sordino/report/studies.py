@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import fmean
 
 from sordino.evaluation.score import Scores
@@ -61,10 +62,20 @@ def study_rows(
         reference = None
         if against and against != cell.method:
             reference = scores.get(StudyCell(cell.scenario, against))
-        size, row = (sizes or {}).get(cell), (printed or {}).get(cell)
-        learnt = ordered(loss for run in runs for loss in marked(run.metadata))
-        files = max(len(run.rows) for run in runs)
-        rows.append(StudyRow(cell, *_metrics(runs, reference), len(runs), files, size, row, learnt))
+        spreads, by_seed, summaries, differences = _metrics(runs, reference)
+        row = StudyRow(
+            cell,
+            spreads,
+            by_seed,
+            summaries,
+            differences,
+            seeds=len(runs),
+            files=max(len(run.rows) for run in runs),
+            size=(sizes or {}).get(cell),
+            printed=(printed or {}).get(cell),
+            trained_on=ordered(chain.from_iterable(marked(run.metadata) for run in runs)),
+        )
+        rows.append(row)
     return rows
 
 
@@ -76,24 +87,30 @@ def _metrics(
     Returns:
         ``spreads``, ``by_seed``, ``summaries`` and ``differences`` of a :class:`StudyRow`.
     """
+    spreads: dict[str, Spread] = {}
     by_seed: dict[str, list[float]] = {}
     summaries: dict[str, Summary] = {}
     differences: dict[str, Difference] = {}
-    for column in dict.fromkeys(column for run in runs for column in columns(run.metrics)):
+    for column in dict.fromkeys(chain.from_iterable(columns(run.metrics) for run in runs)):
         shared = _on_shared_files(runs, column)
         if not shared[0]:
             continue
-        by_seed[column] = [fmean(one.values()) for one in shared]
+        by_seed[column] = [fmean(scores.values()) for scores in shared]
+        spreads[column] = over_seeds(by_seed[column])
         summaries[column] = summarise_seeds(shared)
-        # The difference is taken on the files that both sides have scores for, if there are any.
-        both = _on_shared_files([*runs, *reference], column) if reference else [{}]
-        if both[0]:
-            differences[column] = paired_seeds(both[: len(runs)], both[len(runs) :])
-    return {column: over_seeds(values) for column, values in by_seed.items()}, by_seed, summaries, differences
+        if reference:
+            # The difference is taken on the files that both sides have scores for, if there are any.
+            both = _on_shared_files([*runs, *reference], column)
+            if both[0]:
+                differences[column] = paired_seeds(both[: len(runs)], both[len(runs) :])
+    return spreads, by_seed, summaries, differences
 
 
 def _on_shared_files(runs: Sequence[Scores], column: str) -> list[dict[str, float]]:
     """The scores of several runs in a column, file to score, on the files that all of them have scores for."""
-    values = [run.values(column) for run in runs]
-    shared = sorted(set.intersection(*(set(one) for one in values)))
-    return [{name: one[name] for name in shared} for one in values]
+    scores = [run.values(column) for run in runs]
+    shared = sorted(set.intersection(*map(set, scores)))
+    on_shared = []
+    for own in scores:
+        on_shared.append({name: own[name] for name in shared})
+    return on_shared

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -71,22 +72,24 @@ def tally(blind_test: BlindTest, models: Mapping[str, ServedModel]) -> str:
     """
     if not blind_test.votes:
         raise InputError("tally", "there are no votes yet", hint="compare blind, listen, and vote first")
-    names = list(dict.fromkeys(name for round_ in blind_test.compared for name in round_))
-    names.sort(key=lambda name: -blind_test.votes.count(name))
+    names = list(dict.fromkeys(chain.from_iterable(blind_test.compared)))
+    names.sort(key=blind_test.votes.count, reverse=True)
     measured = _means(blind_test.measured)
     scores = measured or {name: models[name].scores for name in names}
-    shown = [column for column in SHOWN if any(column in means for means in scores.values())]
+    scored = set(chain.from_iterable(scores.values()))
+    shown = [column for column in SHOWN if column in scored]
     heads = {"model": "Model", "preferred": "Preferred", "params": SIZES["params"].label}
     heads |= {column: look_of(column).label for column in shown}
     rows = []
     for name in names:
-        rounds = sum(name in round_ for round_ in blind_test.compared)
-        cells = {"model": Cell(name), "preferred": Cell(f"{blind_test.votes.count(name)} of {rounds}")}
-        cells["params"] = figure_cell(SIZES["params"], models[name].parameters)
-        rows.append(cells | _figures(scores.get(name, {}), shown))
-    last = ", ".join(f"{letter} was {name}" for letter, name in zip(LETTERS, blind_test.compared[-1], strict=False))
+        rounds = sum(name in compared for compared in blind_test.compared)
+        row = {"model": Cell(name), "preferred": Cell(f"{blind_test.votes.count(name)} of {rounds}")}
+        row["params"] = figure_cell(SIZES["params"], models[name].parameters)
+        rows.append(row | _figures(scores.get(name, {}), shown))
     notes = [f"Votes: {len(blind_test.votes)}, of them {blind_test.votes.count(NEITHER)} without preference."]
-    notes.append(f"In the last round {last}.")
+    last_round = zip(LETTERS, blind_test.compared[-1], strict=False)
+    letters = ", ".join(f"{letter} was {name}" for letter, name in last_round)
+    notes.append(f"In the last round {letters}.")
     if shown and measured:
         notes.append("Scores: means over the recordings of this test.")
     elif shown:
@@ -108,9 +111,11 @@ def _figures(means: Mapping[str, float], columns: Sequence[str]) -> dict[str, Ce
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Average the rows of each model column by column; a column without a value in any row is left out."""
+    by_model: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_model.setdefault(row["id"], []).append(row)
     means: dict[str, dict[str, float]] = {}
-    for name in dict.fromkeys(row["id"] for row in rows):
-        own = [row for row in rows if row["id"] == name]
+    for name, own in by_model.items():
         means[name] = {}
         for column in SHOWN:
             values = [row[column] for row in own if column in row]

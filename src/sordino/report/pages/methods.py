@@ -7,7 +7,9 @@ both axes where they are known. The last record is drawn with its figures; small
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,14 +44,20 @@ def heat_maps(tables: Mapping[str, Sequence[Record]]) -> str:
     """
     cards = []
     for run, records in tables.items():
-        for name in dict.fromkeys(record["name"] for record in records):
-            cards.append(_card(f"{run}: {name}", [record for record in records if record["name"] == name]))
-    return f'<p class="note">{NOTE}</p>\n{parts.grid(cards)}' if cards else ""
+        by_name: dict[str, list[Record]] = {}
+        for record in records:
+            by_name.setdefault(record["name"], []).append(record)
+        for name, own in by_name.items():
+            cards.append(_card(f"{run}: {name}", own))
+    if not cards:
+        return ""
+    return f'<p class="note">{NOTE}</p>\n{parts.grid(cards)}'
 
 
 def evenly(records: Sequence[Record], count: int = STEPS) -> list[Record]:
     """Return ``count`` records from the first to the last, evenly apart; all when there are no more."""
-    return [records[index] for index in np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int)]
+    places = np.linspace(0, len(records) - 1, min(count, len(records)))
+    return [records[place] for place in places.round().astype(int)]
 
 
 def _card(name: str, records: Sequence[Record]) -> str:
@@ -57,20 +65,27 @@ def _card(name: str, records: Sequence[Record]) -> str:
     every = np.array([record["values"] for record in records], float)
     span = min(0.0, float(every.min())), float(every.max())
     last, shown = records[-1], evenly(records)
-    size = WIDTH, 1.1 + 0.23 * len(last["rows"])
+    rows = len(last["rows"])
+    size = (WIDTH, 1.1 + 0.23 * rows)
     pictures = [inline(lambda figure: _draw_last(figure, last, span), _label(name, last), size)]
     if len(shown) > 1:
-        label = f"{name} at the steps {', '.join(str(record['step']) for record in shown)}"
-        size = WIDTH, -(-len(shown) // ACROSS) * (0.35 + max(0.5, 0.1 * len(last["rows"])))
+        steps = ", ".join(str(record["step"]) for record in shown)
+        label = f"{name} at the steps {steps}"
+        size = (WIDTH, _down(shown) * (0.35 + max(0.5, 0.1 * rows)))
         pictures.append(inline(lambda figure: _draw_course(figure, shown, span), label, size))
     return parts.figure(f"{name}, step {last['step']}", *pictures)
+
+
+def _down(records: Sequence[Record]) -> int:
+    """Return the rows of small pictures that the records take."""
+    return math.ceil(len(records) / ACROSS)
 
 
 def _label(name: str, record: Record) -> str:
     """Describe a heat map for those who do not see it: the highest column of each row."""
     highest = []
-    for row, figures in zip(record["rows"], _written(record["values"]), strict=True):
-        column = int(np.argmax(record["values"][len(highest)]))
+    for row, values, figures in zip(record["rows"], record["values"], _written(record["values"]), strict=True):
+        column = int(np.argmax(values))
         highest.append(f"{row}: {record['columns'][column]} {figures[column]}")
     return f"{name} at step {record['step']}, the highest of each row: {'; '.join(highest)}"
 
@@ -78,7 +93,10 @@ def _label(name: str, record: Record) -> str:
 def _written(values: Sequence[Sequence[float]]) -> list[list[str]]:
     """Format a matrix: two decimals where its largest value suits them, else two significant digits."""
     form = ".2f" if 0.1 <= np.abs(values).max() < 100 else ".2g"
-    return [[format(value, form) for value in row] for row in values]
+    written = []
+    for row in values:
+        written.append([format(value, form) for value in row])
+    return written
 
 
 def _draw_last(figure: Figure, record: Record, span: tuple[float, float]) -> None:
@@ -95,7 +113,8 @@ def _draw_last(figure: Figure, record: Record, span: tuple[float, float]) -> Non
     figure.colorbar(image).ax.tick_params(labelsize=8)
     written = _written(record["values"])
     room = (WIDTH - 1.2 - max(map(len, rows)) * 1.2 * LETTER) / len(columns)
-    if max(len(text) for row in written for text in row) * LETTER > room:
+    longest = max(map(len, chain.from_iterable(written)))
+    if longest * LETTER > room:
         return
     for (row, column), value in np.ndenumerate(record["values"]):
         dark = value < span[0] + 0.6 * (span[1] - span[0])
@@ -104,7 +123,7 @@ def _draw_last(figure: Figure, record: Record, span: tuple[float, float]) -> Non
 
 def _draw_course(figure: Figure, records: Sequence[Record], span: tuple[float, float]) -> None:
     """Draw small pictures of one matrix, step by step."""
-    places = list(figure.subplots(-(-len(records) // ACROSS), ACROSS, squeeze=False).flat)
+    places = list(figure.subplots(_down(records), ACROSS, squeeze=False).flat)
     for axes in places:
         axes.set_axis_off()
     for axes, record in zip(places, records, strict=False):

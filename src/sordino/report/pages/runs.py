@@ -12,6 +12,7 @@ import wave
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -88,8 +89,9 @@ def write_page(
 
 def _curves(curves: Curves) -> list[str]:
     """Draw one figure per quantity, with one line per run."""
-    entries = [entry for log in curves.values() for entry in log]
-    logged = dict.fromkeys(name for entry in entries for name in entry if _logged(entry, name))
+    logged: dict[str, None] = {}
+    for entry in chain.from_iterable(curves.values()):
+        logged |= dict.fromkeys(name for name in entry if _logged(entry, name))
     return [_curve(name, curves) for name in logged if name.partition("/")[0] in DRAWN]
 
 
@@ -127,7 +129,9 @@ def _example(example: Example) -> str:
     waves = {name: np.asarray(samples, np.float64) for name, samples in example["waves"].items()}
     shown = listen.pictures(label, waves, rate)
     gain = listen.common_gain(list(waves.values()))
-    versions = [listen.Version(name, _wav(samples * gain, rate), shown[name]) for name, samples in waves.items()]
+    versions = []
+    for name, samples in waves.items():
+        versions.append(listen.Version(name, _wav(samples * gain, rate), shown[name]))
     note = listen.NOTE
     if gain < 1:
         note += f" All versions are turned down by {-20 * math.log10(gain):.1f} dB to avoid clipping."
