@@ -70,11 +70,21 @@ def fits(value: Any, kind: Any) -> bool:
         return any(fits(value, one) for one in inner)
     if kind in (int, float):
         return isinstance(value, (int, kind)) and not isinstance(value, bool) and abs(value) < 2**63
-    if isinstance(kind, type) and kind not in (dict, list) and (fields := get_type_hints(kind)):
-        optional = {name for name in fields if hasattr(kind, name)}
-        known = isinstance(value, dict) and fields.keys() - optional <= value.keys() <= fields.keys()
-        return known and all(fits(value[name], fields[name]) for name in value)
+    if isinstance(kind, type) and kind not in (dict, list):
+        fields = get_type_hints(kind)
+        if fields:
+            return _fits_fields(value, kind, fields)
     return isinstance(value, kind)
+
+
+def _fits_fields(value: Any, kind: type, fields: dict[str, Any]) -> bool:
+    """Tell whether a value is a mapping that has the fields of a class and no others but those that have a default."""
+    if not isinstance(value, dict):
+        return False
+    needed = {name for name in fields if not hasattr(kind, name)}
+    if not needed <= value.keys() <= fields.keys():
+        return False
+    return all(fits(value[name], fields[name]) for name in value)
 
 
 def _no_number(name: str) -> Any:
@@ -85,6 +95,11 @@ def _is_deep(value: Any) -> bool:
     """Return whether lists and mappings are nested deeper than ``DEEPEST``."""
     level = [value]
     for _ in range(DEEPEST):
-        holders = [one for one in level if isinstance(one, dict | list)]
-        level = [one for holder in holders for one in (holder.values() if isinstance(holder, dict) else holder)]
+        below = []
+        for holder in level:
+            if isinstance(holder, dict):
+                below += holder.values()
+            elif isinstance(holder, list):
+                below += holder
+        level = below
     return any(isinstance(one, dict | list) for one in level)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 
 def check(given: Namespace) -> Answer:
-    if not Path(given.root).is_dir() and (given.root.endswith((".yaml", ".yml")) or given.root in recipes()):
-        return _check_recipe(given)
+    if not Path(given.root).is_dir():
+        is_recipe = given.root.endswith((".yaml", ".yml")) or given.root in recipes()
+        if is_recipe:
+            return _check_recipe(given)
     from sordino.data.tools.check import check
     from sordino.metrics import measure as score
 
@@ -50,7 +52,8 @@ def _check_recipe(given: Namespace) -> Answer:
     lines += ["  {key}: {path}, {files} files".format(**folder) for folder in report["folders"]]
     lines.append(_parts(report["parts"], "items", ("speakers", "noises")))
     lines += [f"warning: {warning}" for warning in report["warnings"]]
-    return report, "\n".join([*lines, *(report["problems"] or ["every recording can be read"])])
+    lines += report["problems"] or ["every recording can be read"]
+    return report, "\n".join(lines)
 
 
 def _checked(report: dict[str, Any]) -> str:
@@ -58,14 +61,18 @@ def _checked(report: dict[str, Any]) -> str:
     lines = [f"{report['root']}: {report['layout']}, {report['files']} files, {report['seconds'] / 3600:.2f} h"]
     lines.append(_parts(report["parts"], "entries"))
     lines += [f"{problem['kind']}: {problem['path']}: {problem['detail']}" for problem in report["problems"]]
-    measured = report["measured"] or {"means": {}, "off": []}
-    lines += [f"noisy input, {name}: {mean:.3f} over {measured['count']}" for name, mean in measured["means"].items()]
-    lines += measured["off"]
+    measured = report["measured"]
+    if measured:
+        for name, mean in measured["means"].items():
+            lines.append(f"noisy input, {name}: {mean:.3f} over {measured['count']}")
+        lines += measured["off"]
     counts = ", ".join(f"{count} {kind}" for kind, count in report["counts"].items())
     if report["ok"]:
         lines.append("nothing wrong")
+    elif counts:
+        lines.append(f"problems: {counts}")
     else:
-        lines.append(f"problems: {counts}" if counts else "the scores differ from the published ones")
+        lines.append("the scores differ from the published ones")
     return "\n".join(lines)
 
 
@@ -103,9 +110,18 @@ def render(given: Namespace) -> Answer:
 
     data = read_data(given.recipe, given.overrides)
     source, stated = build_source(data), plain({"name": data.name, **data.arguments})
-    how = given.hours, given.seed, given.noisy_only, given.workers, given.damaged
     with Display() as show:
-        result = render(source, given.out, *how, stated, show)
+        result = render(
+            source,
+            given.out,
+            given.hours,
+            given.seed,
+            given.noisy_only,
+            given.workers,
+            given.damaged,
+            stated,
+            show,
+        )
     return _written(given, result, "mixtures", "failed")
 
 

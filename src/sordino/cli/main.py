@@ -14,7 +14,7 @@ import signal
 import sys
 import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
@@ -124,7 +124,7 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
     parser = ArgumentParser(prog="sordino", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"sordino {__version__}")
     called = [word for word in words if not word.startswith("-")]
-    command, below = (*called, "", "")[:2]
+    command, below, *_ = [*called, "", ""]  # empty where none is called
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(commands, COMMANDS, command)
     data = commands.add_parser(DATA, help=DATA_SUMMARY, description=f"{DATA_SUMMARY.capitalize()}.")
@@ -153,6 +153,17 @@ def _add(parsers: Any, table: Mapping[str, Entry], called: str) -> None:
         parser.set_defaults(run=command.run)
 
 
+def _separate(words: Sequence[str], is_override: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """Separate words into those that are no overrides and those that are."""
+    kept, overrides = [], []
+    for word in words:
+        if is_override(word):
+            overrides.append(word)
+        else:
+            kept.append(word)
+    return kept, overrides
+
+
 def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     """Separate the words of a command on a recipe from its overrides.
 
@@ -161,11 +172,9 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     argparse has no options of any name, nor positional words on both sides of an option.
     """
     if words[:2] in (["data", "check"], ["data", "render"], ["data", "shard"]):
-        overrides = [word for word in words if OVERRIDE.match(word)]
-        return [word for word in words if word not in overrides], overrides
+        return _separate(words, lambda word: OVERRIDE.match(word) is not None)
     if words[:1] == ["check"]:
-        overrides = [word for word in words if "=" in word and not word.startswith("-")]
-        return [word for word in words if word not in overrides], overrides
+        return _separate(words, lambda word: "=" in word and not word.startswith("-"))
     if words[:1] != ["train"]:
         return words, []
     kept, overrides = [], []

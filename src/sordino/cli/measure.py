@@ -28,9 +28,12 @@ def evaluate(given: Namespace) -> Answer:
 
     if given.data and len(given.data) > 2:
         raise InputError("--data", f"{len(given.data)} folders", "NOISY CLEAN, or NOISY alone")
-    folders = None
-    if given.data:
-        folders = tuple(given.data) if len(given.data) == 2 else given.data[0]
+    if not given.data:
+        folders = None
+    elif len(given.data) == 1:
+        folders = given.data[0]
+    else:
+        folders = tuple(given.data)
     if given.dnsmos:
         os.environ[FILE] = given.dnsmos  # the processes that measure inherit it
     if len(given.model) > 1 or given.page:

@@ -65,7 +65,7 @@ def evaluate(
             check_shape(name, given, channels=1)
     run = None if model is None else open_model(model, sample_rate=model_rate)
     rate = sample_rate or SAMPLE_RATE
-    about: dict[str, Any] = {"model": run.name, **_marks(run)} if run else {"model": NOISY}
+    about = _about(run)
     if isinstance(data, Source):
         items = {"test": data.test, "valid": data.valid}[split]()
         rate = data.sample_rate
@@ -75,7 +75,7 @@ def evaluate(
         about |= {"data": ", ".join(map(str, folders)), "synthetic": is_synthetic(folders[-1])}
     else:
         items = cast("Sequence[Item]", data)
-        rate = sample_rate or (run.sample_rate if run else SAMPLE_RATE)
+        rate = sample_rate or (run.sample_rate if run is not None else SAMPLE_RATE)
     enhanced: Enhance | None = run
     if run is not None and run.sample_rate != rate:
         enhanced = partial(enhance, sample_rate=rate, model=run)
@@ -86,14 +86,21 @@ def evaluate(
     return scores
 
 
-def _marks(model: Model) -> dict[str, bool]:
-    """Return the entries for the metrics on which a model, or one of those whose mean it is, was trained."""
-    return {metric: True for part in model.parts for metric in marks(part.about)}
+def _about(model: Model | None) -> dict[str, Any]:
+    """Return what scores say of a model: its name, and the metrics on which it, or a model inside it, was trained."""
+    if model is None:
+        return {"model": NOISY}
+    about: dict[str, Any] = {"model": model.name}
+    for part in model.parts:
+        about |= marks(part.about)
+    return about
 
 
 def _warn(lines: list[str]) -> None:
     """Warn once, whatever the number of processes."""
-    for line in lines if rank() == 0 else []:
+    if rank() != 0:
+        return
+    for line in lines:
         warnings.warn(line, stacklevel=1)
 
 
@@ -125,7 +132,9 @@ def recordings(folders: Any, sample_rate: int) -> Sequence[Item]:
     Each is read, at ``sample_rate`` Hz, when it is used.
     """
     named = _named(folders)
-    return _folders(*named, sample_rate) if len(named) == 2 else _folder(named[0], sample_rate)
+    if len(named) == 2:
+        return _folders(*named, sample_rate)
+    return _folder(named[0], sample_rate)
 
 
 def _named(data: object) -> tuple[Any, ...]:

@@ -6,12 +6,11 @@ In a distributed run, each process takes its share of the recordings and all of 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
-from itertools import zip_longest
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, get_type_hints
+from typing import Any, TypedDict, get_type_hints
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from sordino.audio.alignment import Alignment, alignment
 from sordino.distributed import all_gather, rank, world_size
 from sordino.errors import InputError
 from sordino.evaluation.measuring import Job, measured, workplaces
+from sordino.evaluation.shares import Failure, Share, lost_recordings, merged_rows, misaligned
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, spreadsheet
 from sordino.json_files import fits, read_json, write_json
@@ -30,15 +30,6 @@ Enhance = Callable[[np.ndarray], np.ndarray]
 
 NOISY = "noisy"
 """What tables, scores and commands call the unprocessed input."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A metric that has no value for a file."""
-
-    id: str
-    metric: str
-    reason: str
 
 
 class _Content(TypedDict):
@@ -128,16 +119,6 @@ def _are_scores(content: dict[str, Any]) -> bool:
     return True
 
 
-class _Share(NamedTuple):
-    """What one process of a distributed run found on its recordings."""
-
-    scored: list[tuple[dict[str, Any], list[Failure]]]
-    """Row of each recording, and the metrics that have no value for it."""
-    unreadable: list[InputError]
-    alignments: dict[str, Alignment]
-    """By id; of recordings whose reference was checked."""
-
-
 def score(
     enhance: Enhance | None,
     items: Sequence[Item],
@@ -187,39 +168,16 @@ def score(
                 alignments[item.id] = _compared(clean, estimate, item.noisy[: item.length])
             yield row, Job(clean, estimate, sample_rate, metrics, align)
 
-    def share() -> _Share:
-        return _Share(_scored(measured(jobs(), workers, here_s), progress, total), unreadable, alignments)
+    def share() -> Share:
+        return Share(_scored(measured(jobs(), workers, here_s), progress, total), unreadable, alignments)
 
     shares = all_gather(share)
-    rows, failures = _merged([share.scored for share in shares])
-    failures += _lost(shares, metrics, bool(rows))
+    rows, failures = merged_rows(shares)
+    failures += lost_recordings(shares, metrics, bool(rows))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     if check_references:
-        metadata |= _misaligned(shares)
+        metadata |= misaligned(shares)
     return Scores(rows, metrics, failures, metadata)
-
-
-def _lost(shares: Sequence[_Share], metrics: Sequence[str], others: bool) -> list[Failure]:
-    """Return the failures of recordings that cannot be read; where there are no others, the first error is raised."""
-    failures = []
-    for share in shares:
-        for error in share.unreadable:
-            if not others:
-                raise error
-            failures += [Failure(error.where, name, str(error)) for name in metrics]
-    return failures
-
-
-def _misaligned(shares: Sequence[_Share]) -> dict[str, Any]:
-    """Return what the metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``."""
-    lags, foreign = {}, []
-    for share in shares:
-        for name, aligned in share.alignments.items():
-            if aligned.lag:
-                lags[name] = aligned.lag
-            if aligned.foreign:
-                foreign.append(name)
-    return {"lags": lags, "foreign": foreign}
 
 
 def _compared(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
@@ -252,32 +210,6 @@ def _scored(
                 # Processes take their recordings in turn, so the count of the first one stands for all.
                 progress("scoring", min(len(scored) * world_size(), total), total, {})
     return scored
-
-
-def _free_name(name: str, taken: Collection[str]) -> str:
-    """Return the name of a recording, with a number if it is taken, as mixtures of other speakers may have the same."""
-    free, number = name, 1
-    while free in taken:
-        number += 1
-        free = f"{name} ({number})"
-    return free
-
-
-def _merged(
-    parts: Sequence[Sequence[tuple[dict[str, Any], list[Failure]]]],
-) -> tuple[list[dict[str, Any]], list[Failure]]:
-    """Merge the rows and failures of all processes in the order of the recordings, which they took in turn."""
-    rows: dict[str, dict[str, Any]] = {}
-    failures: list[Failure] = []
-    for turn in zip_longest(*parts):
-        for scored in turn:
-            if scored is None:  # of a process that has one recording less than others
-                continue
-            row, missing = scored
-            name = _free_name(row["id"], rows)
-            rows[name] = row | {"id": name}
-            failures += [replace(failure, id=name) for failure in missing]
-    return list(rows.values()), failures
 
 
 def _enhanced(enhance: Enhance | None, item: Item, compared: bool) -> tuple[np.ndarray | None, np.ndarray]:

@@ -157,7 +157,7 @@ def over_seeds(means: Sequence[float]) -> Spread:
 def _files(runs: Sequence[Mapping[str, float]]) -> list[str]:
     """Return the files of all runs, which must be the same ones."""
     names: set[str] = set().union(*runs)
-    missing = sorted(name for name in names if not all(name in run for run in runs))
+    missing = sorted(names - names.intersection(*runs))
     if missing:
         few = ", ".join(missing[:3])
         if len(missing) > 3:

@@ -167,7 +167,8 @@ def overriding(overrides: Sequence[str]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for override in overrides:
         key, sign, text = override.partition("=")
-        *sections, last = KEY.findall(key) if ":" in key else key.split(".")
+        keys = KEY.findall(key) if ":" in key else key.split(".")
+        *sections, last = keys
         if not sign or not last:
             raise InputError(override, "no override", "key=value, such as train.steps=100")
         values = changes
@@ -204,5 +205,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str
 
 def _extends(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
     """Whether ``changes`` have the same constructor, and the same kind of teacher or weight, as what they change."""
+    if changes.get("name") not in (None, base.get("name")):
+        return False
     kinds = [kind for kind in (*TEACHERS, *WEIGHTS) if changes.get(kind) is not None]
-    return changes.get("name") in (None, base.get("name")) and all(base.get(kind) is not None for kind in kinds)
+    return all(base.get(kind) is not None for kind in kinds)

@@ -85,7 +85,9 @@ class ModuleText:
         if name not in self.imports:
             return Place(self.module, name)
         found = self.imports[name]
-        return text_of(found.module).place(found.name) if self.reads(found.module) else found
+        if not self.reads(found.module):
+            return found
+        return text_of(found.module).place(found.name)
 
     def reads(self, module: str) -> bool:
         """Whether names of ``module`` are read from its text too: of sordino, and of the package of this module."""
@@ -99,19 +101,26 @@ class ModuleText:
         """
         if name in self.classes:
             return self.classes[name]
-        if self.in_package or name in self.imports or name in self.values or "*" in self.imports or "." in name:
+        no_class_here = name in self.imports or name in self.values
+        from_elsewhere = "*" in self.imports or "." in name
+        if self.in_package or no_class_here or from_elsewhere:
             raise Unreadable
         hint = did_you_mean(name, [*self.classes, *self.functions])
         raise InputError(f"{self.module}:{name}", f"{self.path} has no {name}", hint=hint)
 
     def parameters(self, function: ast.FunctionDef) -> Signature:
         """The arguments of a function; of a method, self among them."""
-        positional = [*function.args.posonlyargs, *function.args.args]
-        optional = {one.arg for one in positional[len(positional) - len(function.args.defaults) :]}
-        keywords = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-        optional |= {one.arg for one, default in keywords if default is not None}
-        every = [*positional, *function.args.kwonlyargs]
-        return {one.arg: Parameter(self.type_of(one.annotation), one.arg not in optional) for one in every}
+        arguments = function.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        # The defaults are those of the last positional arguments.
+        required = {argument.arg for argument in positional[: len(positional) - len(arguments.defaults)]}
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+            if default is None:
+                required.add(argument.arg)
+        signature = {}
+        for argument in [*positional, *arguments.kwonlyargs]:
+            signature[argument.arg] = Parameter(self.type_of(argument.annotation), argument.arg in required)
+        return signature
 
     def type_of(self, annotation: ast.expr | None) -> Any:
         """The type that an annotation stands for, whose names are looked up one by one."""
@@ -160,7 +169,8 @@ def text_of(module: str) -> ModuleText:
     """The text of a module, read once as long as its file does not change."""
     if _in_package(module):
         path = ROOT.joinpath(*module.split(".")[1:])
-        return _read(module, path / "__init__.py" if path.is_dir() else path.with_suffix(".py"), ())
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        return _read(module, file, ())
     origin = locate(module).origin
     if origin is None or not origin.endswith(".py"):
         raise Unreadable

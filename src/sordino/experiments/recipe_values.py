@@ -60,9 +60,11 @@ def arguments(where: str, signature: Signature, values: Mapping[str, Any], error
     for key, parameter in signature.items():
         if parameter.required and key not in values:
             errors.append(f"{prefix}{key}: missing; expected a {_name(parameter.kind)}")
-    return {
-        key: value(f"{prefix}{key}", values[key], signature[key].kind, errors) for key in values if key in signature
-    }
+    converted = {}
+    for key, given in values.items():
+        if key in signature:
+            converted[key] = value(f"{prefix}{key}", given, signature[key].kind, errors)
+    return converted
 
 
 def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:
@@ -73,10 +75,12 @@ def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:
     kinds = (kind, *get_args(kind))
     if given is None and (type(None) in kinds or kind is Any):
         return None
-    group = next((part for part in kinds if inspect.isclass(part) and is_dataclass(part)), None)
-    if group is not None and isinstance(given, Mapping):
-        return arguments(key, inspected(group), given, errors)
-    if int in kinds and not {float, str} & set(kinds) and isinstance(given, float | str):
+    if isinstance(given, Mapping):
+        for group in kinds:
+            if inspect.isclass(group) and is_dataclass(group):
+                return arguments(key, inspected(group), given, errors)
+    no_number_but_int = int in kinds and float not in kinds and str not in kinds
+    if no_number_but_int and isinstance(given, float | str):
         given = _whole(given)
     try:
         if given is not None:  # which the parser takes for left out
@@ -96,7 +100,9 @@ def _expected(kind: Any) -> str:
     if not choices:
         return f" is no {_name(kind)}"
     listed = ", ".join(map(str, choices))
-    return f"; expected a list out of {listed}" if get_origin(kind) in (list, tuple) else f"; expected one of {listed}"
+    if get_origin(kind) in (list, tuple):
+        return f"; expected a list out of {listed}"
+    return f"; expected one of {listed}"
 
 
 def _whole(given: float | str) -> Any:

@@ -142,10 +142,12 @@ def _named(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
     if not name:
         known = catalogue(*CATALOGUES[NAMED[key]])
         errors.append(f"{key}.name: missing; expected one of {', '.join(known)}, or package.module:Class")
-    elif (taken := _taken(NAMED[key], name, f"{key}.name: {name}", errors)) is not None:
-        converted = arguments(key, taken, rest, errors)
-        return Section({"name": name, **converted}, Component(name, converted))
-    return Section({}, None)
+        return Section({}, None)
+    taken = _taken(NAMED[key], name, f"{key}.name: {name}", errors)
+    if taken is None:
+        return Section({}, None)
+    converted = arguments(key, taken, rest, errors)
+    return Section({"name": name, **converted}, Component(name, converted))
 
 
 def _taken(kind: Kind, name: str, key: str, errors: list[str]) -> Signature | None:
@@ -163,7 +165,9 @@ def _part(key: str, name: str, given: Any, errors: list[str]) -> dict[str, Any]:
         errors.append(f"{key}.{name}: {given!r} is no section; expected arguments below it, or {{}} for its defaults")
         return {}
     taken = _taken(PARTS[key], name, f"{key}.{name}", errors)
-    return {} if taken is None else arguments(f"{key}.{name}", taken, given, errors)
+    if taken is None:
+        return {}
+    return arguments(f"{key}.{name}", taken, given, errors)
 
 
 def _weights(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
@@ -193,6 +197,9 @@ def _stage(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
         errors.append(f"{key}.weights: {weights!r} is no section; expected a number, balance or ramp for each term")
         return Section({}, None)
     weighed = _weights(f"{key}.weights", weights, errors)
-    stated, made = _plain(key, Stage, {name: value for name, value in given.items() if name != "weights"}, errors)
-    in_order = {name: weighed.stated if name == "weights" else stated[name] for name in given}
-    return Section(in_order, made and replace(made, weights=weighed.made))
+    others = {name: value for name, value in given.items() if name != "weights"}
+    stage = _plain(key, Stage, others, errors)
+    stated = {"weights": weighed.stated, **stage.stated}
+    in_order = {name: stated[name] for name in given}
+    made = None if stage.made is None else replace(stage.made, weights=weighed.made)
+    return Section(in_order, made)

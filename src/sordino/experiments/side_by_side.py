@@ -65,13 +65,14 @@ def side_by_side(
         own = run.evaluate(model, folders, recipe, out=place, model_rate=model_rate, progress=progress, **options)
         scores[name] = own
     noisy = scores.get(NOISY)
-    rows = [
-        measured(model, name, own, model_rate, noisy) for model, (name, own) in zip(models, scores.items(), strict=True)
-    ]
+    rows = []
+    for model, (name, own) in zip(models, scores.items(), strict=True):
+        rows.append(measured(model, name, own, model_rate, noisy))
     if page is not None:
         items, rate = _recordings(folders, recipe, options)
         words = dict(zip(names, models, strict=True))
-        write_page(page, " / ".join(names), rows, examples=played(items, rate, words, examples, model_rate))
+        shown = played(items, rate, words, examples, model_rate)
+        write_page(page, " / ".join(names), rows, examples=shown)
     return rows
 
 
@@ -92,11 +93,15 @@ def titles(models: Sequence[str]) -> list[str]:
     Raises:
         InputError: the same model twice, or no such model.
     """
-    if len(set(models)) < len(models):
-        twice = next(model for model in models if list(models).count(model) > 1)
-        raise InputError("models", f"{twice} is named twice", "each model once")
+    for model in models:
+        if models.count(model) > 1:
+            raise InputError("models", f"{model} is named twice", "each model once")
     names = [NOISY if model == NOISY else resolve(model).name for model in models]
-    return [name if names.count(name) == 1 else model for name, model in zip(names, models, strict=True)]
+    distinct = []
+    for name, model in zip(names, models, strict=True):
+        shared = names.count(name) > 1
+        distinct.append(model if shared else name)
+    return distinct
 
 
 def played(
@@ -127,4 +132,5 @@ def _recordings(folders: Any, recipe: str | Path | None, options: Mapping[str, A
         rate = options.get("sample_rate") or SAMPLE_RATE
         return recordings(folders, rate), rate
     source = build_source(read_data(str(recipe)))
-    return (source.valid() if options.get("split") == "valid" else source.test()), source.sample_rate
+    items = source.valid() if options.get("split") == "valid" else source.test()
+    return items, source.sample_rate

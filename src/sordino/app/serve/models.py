@@ -43,16 +43,19 @@ class ServedModel:
 
     def __str__(self) -> str:
         """Size, cost and latency in words; what is not known is left out."""
-        size = [
-            "" if self.parameters is None else f"{self.parameters:,} parameters",
-            "" if self.file_bytes is None else f"{self.file_bytes / 1e6:.2f} MB",
-            "" if self.flops is None else f"{self.flops / 1e9:.2f} G operations on 4 s of sound",
-        ]
-        latency = "needs the whole recording"
-        if self.latency_s is not None:
-            latency = f"latency {self.latency_s * 1000:.0f} ms"
-        size += [latency, f"{self.real_time_factor:.3f} s of work per second of sound here"]
-        words = ", ".join(part for part in size if part)
+        parts = []
+        if self.parameters is not None:
+            parts.append(f"{self.parameters:,} parameters")
+        if self.file_bytes is not None:
+            parts.append(f"{self.file_bytes / 1e6:.2f} MB")
+        if self.flops is not None:
+            parts.append(f"{self.flops / 1e9:.2f} G operations on 4 s of sound")
+        if self.latency_s is None:
+            parts.append("needs the whole recording")
+        else:
+            parts.append(f"latency {self.latency_s * 1000:.0f} ms")
+        parts.append(f"{self.real_time_factor:.3f} s of work per second of sound here")
+        words = ", ".join(parts)
         return f"{self.summary}: {words}" if self.summary else words
 
 

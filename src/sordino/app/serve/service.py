@@ -93,9 +93,10 @@ class Service:
             target = self._enhanced(session, source, room, name, limit_db, progress)
             progress("drawing", 1, 1, {})
             player = jobs.player_of(source.stem, {NOISY: source, "enhanced": target}, room)
-        link, name = escape(f"gradio_api/file={quote(target.as_posix())}"), escape(target.name)
-        kept = f'<a class="download" href="{link}" download="{name}">Download {name}</a>'
-        return f"<p>{kept}</p>\n{player}"
+        address = escape(f"gradio_api/file={quote(target.as_posix())}")
+        file = escape(target.name)
+        link = f'<a class="download" href="{address}" download="{file}">Download {file}</a>'
+        return f"<p>{link}</p>\n{player}"
 
     @_alone
     def compare(
@@ -124,8 +125,10 @@ class Service:
         clean = None if uploads[1] is None else self._source(session, uploads[1], "clean reference")
         if not 1 <= len(names) <= MOST:
             raise InputError("models", f"{len(names)} are chosen", f"1 to {MOST}")
-        blind_test = blind_test.begin(names, np.random.default_rng()) if blind else blind_test
-        shown = dict(blind_test.letters) if blind else {name: name for name in names}
+        shown = {name: name for name in names}
+        if blind:
+            blind_test = blind_test.begin(names, np.random.default_rng())
+            shown = dict(blind_test.letters)
         with self._room(session, "compare") as room:
             progress = self._while_here(session, progress)
             files = {NOISY: noisy}
@@ -133,14 +136,18 @@ class Service:
                 part, folder = f"model {index + 1} of {len(shown)}", room / str(index)
                 within = _part(progress, part, index, len(shown))
                 files[label] = self._enhanced(session, noisy, folder, name, WITHOUT_LIMIT_DB, within)
-            rows = [] if clean is None else jobs.scored(clean, files, progress).rows
+            rows = []
             if clean is not None:
+                rows = jobs.scored(clean, files, progress).rows
                 files[CLEAN] = clean
             progress("drawing", 1, 1, {})
             player = jobs.player_of(noisy.stem, files, room)
         if blind:
-            return player, blind_test.measure([{**row, "id": shown[row["id"]]} for row in rows if row["id"] in shown])
-        return player + (scores_table(rows) if rows else ""), blind_test
+            of_models = [{**row, "id": shown[row["id"]]} for row in rows if row["id"] in shown]
+            return player, blind_test.measure(of_models)
+        if rows:
+            player += scores_table(rows)
+        return player, blind_test
 
     def tally(self, blind_test: BlindTest) -> str:
         """Show the votes so far, under the models' names."""

@@ -67,8 +67,9 @@ class Sessions:
         room = Path(tempfile.mkdtemp(dir=self.work))
         with self._lock:
             visitor = self._here.get(session)
-            old = None if visitor is None else visitor.rooms.get(use)
+            old = None
             if visitor is not None:
+                old = visitor.rooms.get(use)
                 visitor.rooms[use] = room
         if visitor is None:
             self.clear(room)
@@ -82,8 +83,7 @@ class Sessions:
             visitor = self._here.pop(session, None)
             if visitor is None:
                 return
-            shared = {upload for other in self._here.values() for upload in other.uploads}
-            for upload in visitor.uploads - shared:
+            for upload in visitor.uploads - self._claimed():
                 upload.unlink(missing_ok=True)
             self._remove_empty()
         for room in visitor.rooms.values():
@@ -97,10 +97,11 @@ class Sessions:
     def sweep(self) -> None:
         """Delete what visitors who did nothing for long had, and uploads that broke off."""
         now = time.monotonic()
-        for session in [session for session, visitor in self._here.items() if now - visitor.seen > self._keep_s]:
+        idle = [session for session, visitor in self._here.items() if now - visitor.seen > self._keep_s]
+        for session in idle:
             self.leave(session)
         with self._lock:
-            claimed = {upload for visitor in self._here.values() for upload in visitor.uploads}
+            claimed = self._claimed()
             for path in self.uploads.rglob("*"):
                 with suppress(FileNotFoundError):  # an upload that is whole is moved
                     if path.is_file() and path not in claimed and self._age_s(path) > self._stray_s:
@@ -111,6 +112,16 @@ class Sessions:
     def clear(self, room: Path) -> None:
         """Delete a folder of results, whatever is left of it."""
         shutil.rmtree(room, ignore_errors=True)
+
+    def _claimed(self) -> set[Path]:
+        """Return the uploads of all visitors who are here.
+
+        For one thread at a time.
+        """
+        claimed = set()
+        for visitor in self._here.values():
+            claimed |= visitor.uploads
+        return claimed
 
     def _remove_empty(self) -> None:
         """Each upload lies in a folder of its own, into which the same content may be coming again right now.
@@ -124,6 +135,8 @@ class Sessions:
     def _age_s(self, path: Path) -> float:
         """Return the seconds since ``path`` was first seen with its size; the clock of files is one that people set."""
         now, size = time.monotonic(), path.stat().st_size
-        if self._seen.get(path, (None, now))[0] != size:
-            self._seen[path] = size, now
-        return now - self._seen[path][1]
+        known_size, since = self._seen.get(path, (None, now))
+        if size != known_size:
+            since = now
+            self._seen[path] = size, since
+        return now - since

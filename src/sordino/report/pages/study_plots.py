@@ -73,7 +73,8 @@ def draw_curves(figure: Figure, curves: Curves) -> None:
         figure: an empty figure.
         curves: the runs' learning curves.
     """
-    scenarios, methods = (list(dict.fromkeys(names)) for names in zip(*curves, strict=True))
+    scenarios = list(dict.fromkeys(cell.scenario for cell in curves))
+    methods = list(dict.fromkeys(cell.method for cell in curves))
     panels = list(figure.subplots(len(scenarios), 1, sharex=True, sharey=True, squeeze=False).flat)
     for (scenario, method), runs in curves.items():
         axes = panels[scenarios.index(scenario)]
@@ -103,7 +104,8 @@ def _by_scenario(rows: Sequence[StudyRow], column: str) -> dict[str, list[StudyR
 def _draw_method(axes: Axes, place: int, row: StudyRow, column: str, reference: bool) -> None:
     """Draw one method at a height of ``place``; ``reference`` says whether others are compared with it."""
     scale, spread = look_of(column).scale, row.spreads[column]
-    mean, bar = spread.mean * scale, None
+    mean = spread.mean * scale
+    bar = None
     if reference:
         axes.axvline(mean, color=INK, linewidth=0.6, alpha=0.4, zorder=1)
     if spread.std is not None:
@@ -121,12 +123,15 @@ def _draw_references(figure: Figure, panels: Sequence[Axes], rows: Sequence[Stud
     handles = []
     for index, row in enumerate(rows):
         value = row.spreads[column].mean
-        near = low - reach <= value * metric.scale <= high + reach
-        style = {"color": INK, "linewidth": 1, "linestyle": DOTS[index % len(DOTS)] if near else "none"}
-        label = f"{row.cell.method}, {metric.show(value)}" + ("" if near else ", off the scale")
-        if near:
+        place = value * metric.scale
+        style = {"color": INK, "linewidth": 1, "linestyle": "none"}
+        label = f"{row.cell.method}, {metric.show(value)}"
+        if low - reach <= place <= high + reach:
+            style["linestyle"] = DOTS[index % len(DOTS)]
             for axes in panels:
-                axes.axvline(value * metric.scale, **style, zorder=1)
+                axes.axvline(place, **style, zorder=1)
+        else:
+            label += ", off the scale"
         handles += panels[0].plot([], [], label=label, **style)
     if handles:
         figure.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=8)
