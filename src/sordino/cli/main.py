@@ -63,9 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             trust(code)
         value, text = given.run(given)
         # Where standard output carries sound, the answer goes beside it.
-        answer = sys.stderr if getattr(given, "stream", False) else sys.stdout
+        file = sys.stderr if getattr(given, "stream", False) else sys.stdout
         if rank() == 0:
-            _print(json.dumps(value, indent=2) if given.json else printable(text), answer)
+            answer = json.dumps(value, indent=2) if given.json else printable(text)
+            _print(answer, file)
     except InputError as error:
         _complain(str(with_next_command(error)))
         sys.exit(2)
@@ -182,7 +183,10 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     for word in rest:
         key, sign, _ = word.partition("=")
         if word.startswith("--") and key not in TRAIN_OPTIONS:
-            overrides.append(word[2:] if sign else f"{word[2:]}={next(rest, '')}")
+            override = word.removeprefix("--")
+            if not sign:  # the value is the next word
+                override += f"={next(rest, '')}"
+            overrides.append(override)
         elif sign and not word.startswith("-"):
             overrides.append(word)
         else:

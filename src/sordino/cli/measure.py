@@ -88,7 +88,8 @@ def bench(given: Namespace) -> Answer:
     from sordino.report.costs import cost_table
 
     if (given.model is None) != given.all:
-        raise InputError("bench", "both a model and --all" if given.all else "no model", "MODEL, or --all")
+        found = "both a model and --all" if given.all else "no model"
+        raise InputError("bench", found, "MODEL, or --all")
     if not given.all:
         cost = benchmark.bench(
             given.model, given.seconds, given.repeats, given.threads, not given.counts, given.model_rate

@@ -112,7 +112,9 @@ def _planned(planned_runs: Sequence[Planned]) -> str:
     rows = [[one.scenario, one.method, str(one.seed), one.state, one.folder] for one in planned_runs]
     hindered = Counter(one.obstacle for one in planned_runs if one.obstacle)
     notes = [f"{count} of {len(planned_runs)} runs would fail: {obstacle}" for obstacle, count in hindered.items()]
-    states = Counter("done" if one.state == "done" else "to do" for one in planned_runs)
+    states: Counter[str] = Counter()
+    for one in planned_runs:
+        states["done" if one.state == "done" else "to do"] += 1
     notes.append(", ".join(f"{count} {state}" for state, count in states.items()))
     # The seeds of a method in a scenario take as long as each other.
     timed = {(one.scenario, one.method): one for one in planned_runs if one.hours is not None}

@@ -108,7 +108,8 @@ class Scores:
 
 def _are_scores(content: dict[str, Any]) -> bool:
     """Tell whether what was read has the parts of scores; every row has an id, and a number in each other column."""
-    if not fits({key: content.get(key) for key in get_type_hints(_Content)}, _Content):
+    parts = {key: content.get(key) for key in get_type_hints(_Content)}  # without the summary, which is computed anew
+    if not fits(parts, _Content):
         return False
     for row in content["rows"]:
         if not isinstance(row.get("id"), str):
@@ -183,7 +184,9 @@ def score(
 def _compared(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
     """Compare an estimate with its reference; the noisy input decides whether the reference is of another recording."""
     aligned = alignment(clean, estimate)
-    return Alignment(None, alignment(clean, noisy).foreign) if aligned.foreign else aligned
+    if not aligned.foreign:
+        return aligned
+    return Alignment(None, alignment(clean, noisy).foreign)
 
 
 def _readable(items: Sequence[Item], unreadable: list[InputError]) -> Iterator[Item]:

@@ -171,7 +171,10 @@ def _matrix(runs: Sequence[Mapping[str, float]], names: Sequence[str]) -> NDArra
     """The scores of runs on the files called ``names``: [seeds, files]."""
     if not runs:
         raise InputError("scores", "no run", "one or more")
-    return np.stack([_scores([run[name] for name in names]) for run in runs])
+    scores = []
+    for run in runs:
+        scores.append(_scores([run[name] for name in names]))
+    return np.stack(scores)
 
 
 def _scores(values: ArrayLike) -> NDArray[np.float64]:

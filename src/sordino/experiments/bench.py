@@ -116,7 +116,8 @@ def _networks() -> list[tuple[str, Component, PaperRow | None]]:
     for recipe in sorted(recipes_read, key=lambda recipe: (place(recipe), bool(recipe.methods))):
         if isinstance(recipe.model, Pretrained):
             continue
-        printed = rows[place(recipe)] if place(recipe) < len(rows) else None
+        at = place(recipe)
+        printed = rows[at] if at < len(rows) else None
         networks.setdefault(_identity(recipe.model), (recipe.title, recipe.model, printed))
     return list(networks.values())
 
@@ -157,14 +158,17 @@ def _outside(source: ModelSource, seconds: float, model_rate: int | None) -> Cos
     """Cost of an ONNX file or a function; complete where sordino wrote the file."""
     opened = open_model(source, sample_rate=model_rate)
     files = source.files
-    size = sum(file.stat().st_size for file in files) if files else None
+    size = None
+    if files:
+        size = sum(file.stat().st_size for file in files)
     if opened.about.get("name") in models.MODELS and "arguments" in opened.about:
         arguments = parse_json(source.file, opened.about["arguments"], "arguments of a network")
         network = models.rebuild(opened.about["name"], arguments, source.file)
         return replace(count(network, seconds), file_bytes=size)
-    # A library, as of RNNoise, says nothing of its weights.
     graphs = [file for file in files if file.suffix.lower() == ".onnx"]
-    parameters = sum(count_weights(file) for file in graphs) if graphs else None
+    parameters = None  # a library, as of RNNoise, says nothing of its weights
+    if graphs:
+        parameters = sum(count_weights(file) for file in graphs)
     return Cost(opened.name, parameters=parameters, file_bytes=size)
 
 

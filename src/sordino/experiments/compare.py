@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sordino import models
 from sordino.distill import methods
@@ -37,6 +37,15 @@ from sordino.types import Progress
 NOISY_SCORES = "noisy.json"
 
 
+class _Entry(NamedTuple):
+    """A folder that is compared."""
+
+    folder: Path
+    recipe: Recipe | None
+    """None where the folder holds scores alone, and no run."""
+    scores: Scores
+
+
 def compare(
     runs: Sequence[str | Path],
     page: str | Path | None = None,
@@ -64,24 +73,28 @@ def compare(
     check_page(page)
     words = [str(run) for run in runs if _is_model(run)]
     folders = [Path(run) for run in runs if str(run) not in words]
+    # All recipes are read before a run is scored, so that a mistake in the last one is reported at once.
     recipes = [_recipe_of(folder) for folder in folders]
     trained = [folder for folder, recipe in zip(folders, recipes, strict=True) if recipe is not None]
     if not trained:
         expected = "a folder of a run of sordino train among the others"
         raise InputError(runs[0], "holds scores alone" if folders else "is a model", expected)
-    scores = [_scores(folder, recipe, progress) for folder, recipe in zip(folders, recipes, strict=True)]
-    _same_test(folders, scores)
-    titles = _titles(folders, recipes, scores)
-    noisy = _noisy(trained[0], scores, progress)
+    entries = []
+    for folder, recipe in zip(folders, recipes, strict=True):
+        entries.append(_Entry(folder, recipe, _scores(folder, recipe, progress)))
+    _same_test(entries)
+    noisy = _noisy(trained[0], entries, progress)
     rows = [RunRow.of(noisy, name=NOISY)]
-    for folder, title, recipe, own in zip(folders, titles, recipes, scores, strict=True):
-        rows.append(_row(folder, title, recipe, own, noisy))
+    opened = {}
+    for title, entry in zip(_titles(entries), entries, strict=True):
+        rows.append(_row(title, entry, noisy))
+        if entry.recipe is not None:
+            opened[title] = entry.folder
     published = _published(recipes) if paper else []
     others = dict(zip(titles_of(words), words, strict=True))
     for name, word in others.items():
-        own = evaluate(word, recipe=trained[0] / RECIPE, metrics=scores[0].metrics, progress=progress)
+        own = evaluate(word, recipe=trained[0] / RECIPE, metrics=entries[0].scores.metrics, progress=progress)
         rows.append(measured(word, name, own, noisy=noisy))
-    opened = {title: folder for title, folder in zip(titles, folders, strict=True) if folder in trained}
     if others:
         speeds = {title: real_time_factor(folder / CHECKPOINT).median for title, folder in opened.items()}
         rows = [replace(row, rtf=speeds.get(row.name, row.rtf)) for row in rows]
@@ -90,8 +103,9 @@ def compare(
     return rows, published
 
 
-def _row(folder: Path, title: str, recipe: Recipe | None, scores: Scores, noisy: Scores) -> RunRow:
+def _row(title: str, entry: _Entry, noisy: Scores) -> RunRow:
     """The row of a run; of a folder with scores alone, without sizes."""
+    folder, recipe, scores = entry
     if recipe is None:
         return RunRow.of(scores, title, noisy=noisy)
     network = models.load(folder / CHECKPOINT)
@@ -148,16 +162,17 @@ def _recipe_of(folder: Path) -> Recipe | None:
     return None if only_scores else _recipe(folder)
 
 
-def _same_test(folders: Sequence[Path], scores: Sequence[Scores]) -> None:
+def _same_test(entries: Sequence[_Entry]) -> None:
     """Refuse to put figures side by side that do not stand for the same signals."""
-    first = scores[0]
-    first_rate = first.metadata.get("sample_rate")
-    for folder, own in zip(folders[1:], scores[1:], strict=True):
-        if _ids(own) != _ids(first):
-            raise InputError(folder, f"was scored on other recordings than {folders[0]}", "the same test set")
-        rate = own.metadata.get("sample_rate")
+    first, *others = entries
+    first_rate = first.scores.metadata.get("sample_rate")
+    for folder, _, scores in others:
+        if _ids(scores) != _ids(first.scores):
+            raise InputError(folder, f"was scored on other recordings than {first.folder}", "the same test set")
+        rate = scores.metadata.get("sample_rate")
         if rate != first_rate:
-            raise InputError(folder, f"was scored at {rate} Hz, and {folders[0]} at {first_rate} Hz", "the same rate")
+            found = f"was scored at {rate} Hz, and {first.folder} at {first_rate} Hz"
+            raise InputError(folder, found, "the same rate")
 
 
 def _recipe(folder: Path) -> Recipe:
@@ -171,18 +186,18 @@ def _recipe(folder: Path) -> Recipe:
     return read_run(folder)
 
 
-def _titles(folders: Sequence[Path], recipes: Sequence[Recipe | None], scores: Sequence[Scores]) -> list[str]:
+def _titles(entries: Sequence[_Entry]) -> list[str]:
     """Titles of runs and scored models; two seeds of one recipe differ in their folders."""
     titles = []
-    for folder, recipe, own in zip(folders, recipes, scores, strict=True):
+    for folder, recipe, scores in entries:
         if recipe is None:
-            titles.append(str(own.metadata.get("model", folder.name)))
+            titles.append(str(scores.metadata.get("model", folder.name)))
         else:
             titles.append(recipe.title or folder.name)
     distinct = []
-    for title, folder in zip(titles, folders, strict=True):
+    for title, entry in zip(titles, entries, strict=True):
         shared = titles.count(title) > 1
-        distinct.append(f"{title} ({folder})" if shared else title)
+        distinct.append(f"{title} ({entry.folder})" if shared else title)
     return distinct
 
 
@@ -202,10 +217,10 @@ def _ids(scores: Scores) -> list[str]:
     return sorted(row["id"] for row in scores.rows)
 
 
-def _noisy(folder: Path, beside: Sequence[Scores], progress: Progress | None) -> Scores:
+def _noisy(folder: Path, beside: Sequence[_Entry], progress: Progress | None) -> Scores:
     """The scores of the unprocessed input on the same recordings, by all metrics of ``beside``; once for a run."""
-    path, ids = folder / NOISY_SCORES, _ids(beside[0])
-    wanted = list(dict.fromkeys(chain.from_iterable(own.metrics for own in beside)))
+    path, ids = folder / NOISY_SCORES, _ids(beside[0].scores)
+    wanted = list(dict.fromkeys(chain.from_iterable(entry.scores.metrics for entry in beside)))
     if path.is_file():
         known = Scores.from_json(path)
         if _ids(known) == ids and set(wanted) <= set(known.metrics):

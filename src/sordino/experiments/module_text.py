@@ -179,6 +179,7 @@ def text_of(module: str) -> ModuleText:
 
 @cache
 def _read(module: str, path: Path, _changed: tuple[int, ...]) -> ModuleText:
+    # The last argument is a part of the cache's key alone: a file that has changed is read again.
     return ModuleText(module, path)
 
 

@@ -96,7 +96,9 @@ def titles(models: Sequence[str]) -> list[str]:
     for model in models:
         if models.count(model) > 1:
             raise InputError("models", f"{model} is named twice", "each model once")
-    names = [NOISY if model == NOISY else resolve(model).name for model in models]
+    names = []
+    for model in models:
+        names.append(NOISY if model == NOISY else resolve(model).name)
     distinct = []
     for name, model in zip(names, models, strict=True):
         shared = names.count(name) > 1

@@ -69,7 +69,7 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
         check(study.metrics)
     missing = [one for one in runs if not _finished(one, study)]
     reasons = set(obstacles(missing))
-    if len(reasons) == 1 and "" not in reasons:
+    if len(reasons) == 1 and "" not in reasons:  # such as a corpus that is not there
         reason = reasons.pop()
         failures = {one.folder: reason for one in missing}
     else:

@@ -230,7 +230,8 @@ def _check_folders(runs: Sequence[StudyRun], path: Path) -> None:
 
 def _check_paper(study: Study, runs: Sequence[StudyRun], path: Path) -> None:
     """Refuse rows of the paper that nothing of the study can stand beside."""
-    cells = {one.cell for one in runs} | set(teachers(one.recipe for one in runs))
+    cells = {one.cell for one in runs}
+    cells.update(teachers(one.recipe for one in runs))
     names = set()
     for cell in cells:
         names |= {cell.method, "/".join(cell)}
@@ -243,4 +244,5 @@ def _check_paper(study: Study, runs: Sequence[StudyRun], path: Path) -> None:
             raise InputError(path, f"paper: {name} is no method", f"one of {', '.join(sorted(names))}")
         if row not in rows:
             found = f"paper.{name}: no row {row!r} in the tables that the test sets name ({named or 'none'})"
-            raise InputError(path, found, f"one of {', '.join(sorted(rows))}" if rows else "tests: {NAME: {paper: 1}}")
+            expected = f"one of {', '.join(sorted(rows))}" if rows else "tests: {NAME: {paper: 1}}"
+            raise InputError(path, found, expected)

@@ -64,6 +64,7 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     out, synthetic = Path(study.out), False
     rows_by_test: Lines = {}
     trained = [Judged(one.cell, chosen(one.folder), one.recipe, one.folder) for one in runs]
+    # What belongs to no scenario, as the noisy input where all have the same data, goes first.
     order = ["", *dict.fromkeys(one.cell.scenario for one in runs)]
     networks = _network_sizes(runs)
     for name, test in study.tests.items():

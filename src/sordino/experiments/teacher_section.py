@@ -193,7 +193,9 @@ class TeacherSection:
                 if isinstance(given, str) or not isinstance(given, Sequence) or len(given) < 2:
                     raise InputError(f"teacher.{kind}", f"{given!r}", "a list of two or more teachers")
                 return _sections({f"{kind}.{place}": one for place, one in enumerate(given)})
-        return [] if self.onnx is None else self._members_of_card(self.onnx)
+        if self.onnx is not None:
+            return self._members_of_card(self.onnx)
+        return []
 
     def _members_of_card(self, onnx: str) -> list[TeacherSection]:
         """Return the sections that the card of a mean stands for; none for another file."""
@@ -216,7 +218,10 @@ class TeacherSection:
         Raises:
             InputError: errors in it, all of which the message tells.
         """
-        return None if self.estimate is None else _sections({"estimate": self.estimate})[0]
+        if self.estimate is None:
+            return None
+        [section] = _sections({"estimate": self.estimate})
+        return section
 
 
 def _sections(given: Mapping[str, Any]) -> list[TeacherSection]:

@@ -109,16 +109,21 @@ def run_table(
         if paper_name in paper_rows:
             printed[row.name] = paper_rows[paper_name]
     measured = chain.from_iterable(row.means for row in rows)
-    shown = tuple(dict.fromkeys([*SHOWN, *(column for column in measured if column not in INNER)]))
+    further = [column for column in measured if column not in INNER]
+    shown = tuple(dict.fromkeys([*SHOWN, *further]))
     costs = COSTS if any(row.rtf is not None for row in rows) else SIZES
     looks = costs | {column: look_of(column) for column in shown}
     heads = {"name": "Model"} | labels(looks) | {"n": "Files"}
     if any(row.failures for row in rows):
         heads["failures"] = "Not scored"
-    notes = [SYNTHETIC] if any(row.synthetic for row in rows) else []
+    notes = []
+    if any(row.synthetic for row in rows):
+        notes.append(SYNTHETIC)
     notes += _worse_notes(rows, shown)
-    notes += trained_notes((row.name, row.trained_on) for row in rows) + printed_notes(printed)
-    return Table(heads, [_cells(row, looks, intervals, printed) for row in rows], notes, name="Table of results")
+    notes += trained_notes((row.name, row.trained_on) for row in rows)
+    notes += printed_notes(printed)
+    cells = [_cells(row, looks, intervals, printed) for row in rows]
+    return Table(heads, cells, notes, name="Table of results")
 
 
 def _worse(scores: Scores, noisy: Scores) -> dict[str, int]:

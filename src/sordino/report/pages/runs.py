@@ -84,7 +84,8 @@ def write_page(
         **(closing or {}),
     }
     synthetic = synthetic or any(result.synthetic for result in results)
-    write_text(path, parts.page(title, sections, synthetic, listen.SCRIPT if examples else ""))
+    script = listen.SCRIPT if examples else ""
+    write_text(path, parts.page(title, sections, synthetic, script))
 
 
 def _curves(curves: Curves) -> list[str]:
