@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words, overrides = _take_overrides(words)
     given = _parser(words).parse_args(words)
     given.overrides = overrides
+    # Windows has no SIGHUP.
     stop_on(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
     try:
         trust_names(words, Path())  # a model named as module:function may lie in the folder where the words are typed

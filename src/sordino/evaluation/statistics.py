@@ -187,9 +187,13 @@ def _scores(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _deviation(scores: NDArray[np.float64]) -> float | None:
-    return float(scores.std(ddof=1)) if len(scores) > 1 else None
+    if len(scores) < 2:
+        return None
+    return float(scores.std(ddof=1))
 
 
 def _ends(interval: Interval) -> tuple[float, float] | tuple[None, None]:
     low, high = map(float, interval)
-    return (None, None) if np.isnan(low) else (low, high)
+    if np.isnan(low):
+        return None, None
+    return low, high

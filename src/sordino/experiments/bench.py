@@ -62,7 +62,8 @@ def bench(
             raise InputError(name, str(value), "1 or more")
     source = resolve(model, otherwise="recipe")
     if source.is_graph or source.kind in ("import", "external", "mean"):
-        cost, runner = _of_source(source, seconds, model_rate), str(model)
+        runner = str(model)
+        cost = _of_source(source, seconds, model_rate)
     elif source.kind == "checkpoint":
         runner = models.load(source.checkpoint)
         cost = _of_checkpoint(source, runner, seconds)

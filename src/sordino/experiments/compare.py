@@ -117,9 +117,8 @@ def _published(recipes: Sequence[Recipe | None]) -> list[PaperRow]:
     """The rows of the paper that recipes name."""
     rows = []
     for recipe in recipes:
-        paper = recipe.paper if recipe is not None else None
-        if paper is not None:
-            rows += [row for row in results(paper.table) if row.name == paper.row]
+        if recipe is not None and recipe.paper is not None:
+            rows += [row for row in results(recipe.paper.table) if row.name == recipe.paper.row]
     return rows
 
 
@@ -158,8 +157,9 @@ def _is_model(run: str | Path) -> bool:
 
 def _recipe_of(folder: Path) -> Recipe | None:
     """The recipe of a finished run; None of a folder that holds the scores of some model, and no run."""
-    only_scores = (folder / SCORES).is_file() and not (folder / RECIPE).is_file()
-    return None if only_scores else _recipe(folder)
+    if (folder / SCORES).is_file() and not (folder / RECIPE).is_file():
+        return None
+    return _recipe(folder)
 
 
 def _same_test(entries: Sequence[_Entry]) -> None:
@@ -179,10 +179,12 @@ def _recipe(folder: Path) -> Recipe:
     """The recipe of a finished run."""
     for name in (RECIPE, CHECKPOINT):
         if not (folder / name).is_file():
-            found, expected = f"no finished run: it has no {name}", "the folder of a run of sordino train"
-            inner = sorted(scores.parent for scores in folder.glob(f"*/{SCORES}"))
-            hint = f"the scores of models are in {', '.join(map(str, inner))}" if inner else ""
-            raise InputError(folder, found, expected, hint)
+            hint = ""
+            inner = sorted(str(scores.parent) for scores in folder.glob(f"*/{SCORES}"))
+            if inner:
+                hint = f"the scores of models are in {', '.join(inner)}"
+            found = f"no finished run: it has no {name}"
+            raise InputError(folder, found, "the folder of a run of sordino train", hint)
     return read_run(folder)
 
 
@@ -236,8 +238,11 @@ def _noisy(folder: Path, beside: Sequence[_Entry], progress: Progress | None) ->
 def _tables(folder: Path) -> list[dict[str, Any]]:
     """The tables that the run's methods logged beside their losses, each with the meaning of its rows and columns."""
     records = read_log(folder, FIGURES)
-    taught = _recipe(folder).methods if records else {}
-    axes = {name: _axes(methods.create(name, **arguments)) for name, arguments in taught.items()}
+    if not records:
+        return []
+    axes = {}
+    for name, arguments in _recipe(folder).methods.items():
+        axes[name] = _axes(methods.create(name, **arguments))
     tables = []
     for record in records:
         _, method, *_ = record["name"].split("/")  # kd/METHOD/...
@@ -248,8 +253,10 @@ def _tables(folder: Path) -> list[dict[str, Any]]:
 def _axes(method: Method) -> tuple[str, str]:
     """Names of the axes of the method's tables, where rows and columns do not say what they are."""
     student, teacher = "student's layers", "teacher's layers"
+    if isinstance(method, LayerAttention) and method.over == "student":
+        return teacher, student
     if isinstance(method, LayerAttention):
-        return (teacher, student) if method.over == "student" else (student, teacher)
+        return student, teacher
     if isinstance(method, LayerPairs):
-        return (student, "")
-    return ("", "")
+        return student, ""
+    return "", ""

@@ -173,8 +173,8 @@ def overriding(overrides: Sequence[str]) -> dict[str, Any]:
             raise InputError(override, "no override", "key=value, such as train.steps=100")
         values = changes
         for section in sections:
-            inner = values.get(section)
-            values[section] = inner if isinstance(inner, dict) else {}
+            if not isinstance(values.get(section), dict):
+                values[section] = {}
             values = values[section]
         values[last] = parse(text, override)
     return changes

@@ -186,7 +186,10 @@ def _read(module: str, path: Path, _changed: tuple[int, ...]) -> ModuleText:
 def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
     """The statements of a module, those below ``if TYPE_CHECKING`` included."""
     for node in tree.body:
-        yield from node.body if isinstance(node, ast.If) else [node]
+        if isinstance(node, ast.If):
+            yield from node.body
+        else:
+            yield node
 
 
 def _in_package(module: str) -> bool:

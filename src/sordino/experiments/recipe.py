@@ -107,7 +107,9 @@ class Recipe:
     @property
     def folder(self) -> Path:
         """Folder of the run unless the user names another one."""
-        return Path(self.out) if self.out else Path("runs") / self.name
+        if self.out:
+            return Path(self.out)
+        return Path("runs") / self.name
 
     def teacher_facts(self) -> dict[str, Any]:
         """Facts beside the teacher itself on which its outputs depend, by dotted key, as a cache stores them."""

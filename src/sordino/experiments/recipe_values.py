@@ -111,7 +111,9 @@ def _whole(given: float | str) -> Any:
         number = float(given)
     except ValueError:
         return given
-    return int(number) if number.is_integer() and abs(number) < _EXACT else given
+    if number.is_integer() and abs(number) < _EXACT:
+        return int(number)
+    return given
 
 
 def unknown(key: str, names: Iterable[Any], tried: str | None = None) -> str:

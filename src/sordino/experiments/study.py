@@ -133,12 +133,15 @@ def _side_by_side(
             futures[future] = runs[index]
             under_way.add(future)
         ended, under_way = wait(under_way, POLL_S, FIRST_COMPLETED)
-        if count is not None:
-            count.update(
-                under_way=[futures[future] for future in under_way],
-                done=[futures[future] for future in ended if future.exception() is None],
-                failed=[futures[future] for future in ended if future.exception() is not None],
-            )
+        if count is None:
+            continue
+        done, failed = [], []
+        for future in ended:
+            if future.exception() is None:
+                done.append(futures[future])
+            else:
+                failed.append(futures[future])
+        count.update(under_way=[futures[future] for future in under_way], done=done, failed=failed)
     return futures
 
 

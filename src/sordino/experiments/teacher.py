@@ -82,8 +82,9 @@ def _load(section: TeacherSection, sample_rate: int, threads: int | None) -> tea
         return teachers.JointTeacher(features, _load(estimating, sample_rate, threads))
     if members:
         loaded = [_load(member, sample_rate, threads) for member in members]
-        measure = None if section.best is None else _measure(section.measure or MEASURE, sample_rate)
-        return teachers.SeveralTeachers(loaded, measure)
+        if section.best is None:
+            return teachers.SeveralTeachers(loaded, None)
+        return teachers.SeveralTeachers(loaded, _measure(section.measure or MEASURE, sample_rate))
     with torch.random.fork_rng(devices=[]):  # whether it is loaded, and when, moves no other draw of the run
         if section.checkpoint is not None:
             network = teachers.Teacher(models.load(section.checkpoint))
@@ -140,7 +141,9 @@ def _measure(column: str, sample_rate: int) -> Measure:
         found = measure(clean, estimate, sample_rate, [owner(judged)]).values.get(judged)
         if found is None:
             return -math.inf
-        return found if look_of(judged).higher_is_better else -found
+        if look_of(judged).higher_is_better:
+            return found
+        return -found
 
     return judge
 

@@ -76,9 +76,12 @@ def _intervals(rows: Sequence[StudyRow], against: str | None) -> list[str]:
     pairs = {(row.seeds, reference_seeds.get(row.cell.scenario, 1)) for row in rows if row.differences}
     if not pairs:
         return []
+    above = f"Δ: above {against} on the same files, with its"
     several = pairs - {(1, 1)}
-    sentence = f"Δ: above {against} on the same files, with its {OVER_BOTH if several else OVER_FILES}"
-    if several and (1, 1) in pairs:
+    if not several:
+        return [f"{above} {OVER_FILES}."]
+    sentence = f"{above} {OVER_BOTH}"
+    if (1, 1) in pairs:
         sentence += f"; of one seed against one, its {OVER_FILES}"
     sentence += "."
     if any(1 in pair for pair in several):

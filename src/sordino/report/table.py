@@ -32,6 +32,9 @@ Style = Literal["text", "markdown", "latex", "csv", "html"]
 # Signs outside ASCII that tables use and LaTeX sets differently, or not at all. ``tabulate`` leaves them as they are.
 _LATEX_SIGNS = str.maketrans({"–": "--", "†": r"\dag{}", "±": r"$\pm$", "Δ": r"$\Delta$"})
 
+# It would end a cell of Markdown.
+_ESCAPED = {"|": r"\|"}
+
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
@@ -110,10 +113,11 @@ class Table:
 
     def to_markdown(self) -> str:
         """Write a Markdown table with every ``|`` inside of it escaped, and each note as a paragraph below."""
-        table = self._tabulate("pipe", {"|": "\\|"})
-        title = f"**{self.title}**\n\n" if self.title else ""
-        notes = "".join(f"\n{note}\n" for note in self.notes)
-        text = f"{title}{table}\n{notes}"
+        text = f"{self._tabulate('pipe', _ESCAPED)}\n"
+        if self.title:
+            text = f"**{self.title}**\n\n{text}"
+        for note in self.notes:
+            text += f"\n{note}\n"
         # No HTML, links and pictures of what a name holds.
         return _TAG.sub("&lt;", printable(text)).replace("](", "]\\(")
 
@@ -146,7 +150,8 @@ class Table:
         groups: dict[str, list[str]] = {}
         for row in self.rows:
             heading = row[self.group].text if self.group else ""
-            groups.setdefault(heading, []).append(self._html_row([row.get(key, Cell()) for key in keys]))
+            cells = [row.get(key, Cell()) for key in keys]
+            groups.setdefault(heading, []).append(self._html_row(cells))
         bodies = ""
         for heading, lines in groups.items():
             if heading:
@@ -177,7 +182,9 @@ class Table:
             texts = []
             for key in keys:
                 cell = row.get(key, Cell())
-                text = f"{cell.text} {cell.interval}" if cell.interval else cell.text or self.missing
+                text = cell.text or self.missing
+                if cell.interval:
+                    text = f"{cell.text} {cell.interval}"
                 # A line break inside of a name would break the row.
                 texts.append(" ".join(text.split()).translate(characters))
             rows.append(texts)
@@ -190,8 +197,10 @@ class Table:
         first, *others = cells
         written = f'<th scope="row">{escape(first.text or self.missing)}</th>'
         for cell in others:
-            interval = f"<small>{escape(cell.interval)}</small>" if cell.interval else ""
-            written += f"<td>{escape(cell.text or self.missing)}{interval}</td>"
+            figure = escape(cell.text or self.missing)
+            if cell.interval:
+                figure += f"<small>{escape(cell.interval)}</small>"
+            written += f"<td>{figure}</td>"
         return f"<tr>{written}</tr>"
 
 

@@ -106,11 +106,15 @@ def _other(model: str, name: str) -> ServedModel:
 def _latency_s(opened: Model) -> float | None:
     """Return the latency of a model that runs block by block; None for one that needs the whole recording."""
     engine = opened.engine
-    return None if engine is None else (engine.hop + engine.delay) / engine.sample_rate
+    if engine is None:
+        return None
+    return (engine.hop + engine.delay) / engine.sample_rate
 
 
 def _name(model: str) -> str:
     path = Path(model)
     if not path.is_file():
         return model
-    return path.absolute().parent.name if path.stem == BEST else path.stem
+    if path.stem == BEST:
+        return path.absolute().parent.name
+    return path.stem
