@@ -16,6 +16,8 @@ from sordino.assets import SPEECH
 from sordino.audio.alignment import EXCERPT, REACH, Alignment, aligned, alignment, loudest
 from sordino.audio.sound_files import read_mono, write
 from sordino.data.voices import Voice, speak
+from sordino.evaluation.score import score
+from sordino.types import Item
 
 RATE = 16000
 NOTHING = Alignment(None, foreign=False)
@@ -94,6 +96,15 @@ def test_evaluate_tells_of_both_in_a_line_each_and_measures_with_the_lag_taken_o
     assert late["0"] == shifted["0"] == pytest.approx(15, abs=0.5)
     assert late["1"] < 5
     assert shifted["1"] == pytest.approx(15, abs=0.5)
+
+
+def test_recordings_of_one_name_keep_their_own_lags() -> None:
+    items = []
+    for number, late in enumerate((16, 0, 24)):
+        clean = voice(number)
+        items.append(Item(mixed(clean, 15), np.roll(clean, late), len(clean), "same", ""))
+    scores = score(None, items, ("si_sdr_db",), workers=0, check_references=True)
+    assert scores.metadata["lags"] == {"same": -16, "same (3)": -24}
 
 
 def test_pairs_that_lie_as_they_should_are_not_spoken_of(tmp_path: Path) -> None:

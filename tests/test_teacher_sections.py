@@ -124,7 +124,7 @@ def test_the_delay_of_a_function_is_measured_and_taken_off(name: str, delay: int
     ("name", "message"),
     [
         ("drifting", r"its estimate lags by 0 to 700 samples; expected a constant delay"),
-        ("upside_down", r"its estimate is upside down"),
+        ("upside_down", r"its estimate has inverted polarity"),
         ("faint", r"changes the level of clean speech by -20\.0 dB"),
         ("broken", r"gives NaN or infinite samples for clean speech"),
     ],
@@ -141,7 +141,7 @@ def test_a_function_is_measured_once_on_two_seconds(monkeypatch: pytest.MonkeyPa
         open_model(f"{__name__}:counted")
     assert lengths == [2 * RATE]
     monkeypatch.setitem(globals(), "counted", upside_down)
-    with pytest.raises(InputError, match="upside down"):  # another function of the same name
+    with pytest.raises(InputError, match="inverted polarity"):  # another function of the same name
         open_model(f"{__name__}:counted")
 
 

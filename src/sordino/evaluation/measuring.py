@@ -29,6 +29,15 @@ HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about
 _AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
 
 
+class Recording(NamedTuple):
+    """One recording that is scored."""
+
+    place: int
+    """In the whole test set, from 0."""
+    row: dict[str, Any]
+    """``id``, ``speaker`` and ``seconds``; its metrics join them."""
+
+
 class Job(NamedTuple):
     """One recording on its way to the metrics: the arguments of ``sordino.metrics.measure``."""
 
@@ -56,37 +65,37 @@ def _cores() -> int:
 
 
 def measured(
-    jobs: Iterator[tuple[dict[str, Any], Job]], workers: int, here_s: float
-) -> Generator[tuple[dict[str, Any], Measurement]]:
+    jobs: Iterator[tuple[Recording, Job]], workers: int, here_s: float
+) -> Generator[tuple[Recording, Measurement]]:
     """Measure the jobs in order, in this process until that has taken ``here_s`` seconds, and the rest in a pool.
 
     Yields:
-        The row of each recording, and its measurement.
+        Each recording, and its measurement.
     """
     spent = 0.0
     while spent < here_s:
         if (upcoming := next(jobs, None)) is None:
             return
-        row, job = upcoming
+        recording, job = upcoming
         began = time.process_time()  # a busy machine is no reason to start more processes
-        measurement = _fetched(row["id"], partial(measure, *job))
+        measurement = _fetched(recording, partial(measure, *job))
         spent += time.process_time() - began
-        yield row, measurement
+        yield recording, measurement
     yield from _pooled(jobs, workers)
 
 
-def _pooled(jobs: Iterator[tuple[dict[str, Any], Job]], workers: int) -> Generator[tuple[dict[str, Any], Measurement]]:
+def _pooled(jobs: Iterator[tuple[Recording, Job]], workers: int) -> Generator[tuple[Recording, Measurement]]:
     """Measure every job in a pool of processes, in order; draws the next ones while it computes."""
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (trusted(),))
-    pending: deque[tuple[dict[str, Any], Future[Measurement]]] = deque()
+    pending: deque[tuple[Recording, Future[Measurement]]] = deque()
     try:
-        for row, job in jobs:
-            pending.append((row, pool.submit(measure, *job)))
+        for recording, job in jobs:
+            pending.append((recording, pool.submit(measure, *job)))
             while pending and (len(pending) > _AHEAD * workers or pending[0][1].done()):
                 first, future = pending.popleft()
-                yield first, _fetched(first["id"], future.result)
-        for row, future in pending:
-            yield row, _fetched(row["id"], future.result)
+                yield first, _fetched(first, future.result)
+        for recording, future in pending:
+            yield recording, _fetched(recording, future.result)
     except BrokenProcessPool as error:
         hint = "keep the script's own work under `if __name__ == '__main__':`, or give workers=0"
         raise InputError("workers", "a process that computes the metrics ended early", hint=hint) from error
@@ -99,9 +108,9 @@ def _start_worker(state: Trusted) -> None:
     init_worker()
 
 
-def _fetched(name: str, result: Callable[[], Measurement]) -> Measurement:
+def _fetched(recording: Recording, result: Callable[[], Measurement]) -> Measurement:
     """Return a result; an InputError gets the name of the recording."""
     try:
         return result()
     except InputError as error:
-        raise InputError(f"{name}: {error.where}", error.found, error.expected, error.hint) from error
+        raise InputError(f"{recording.row['id']}: {error.where}", error.found, error.expected, error.hint) from error

@@ -17,7 +17,7 @@ import numpy as np
 from sordino.audio.alignment import Alignment, alignment
 from sordino.distributed import all_gather, rank, world_size
 from sordino.errors import InputError
-from sordino.evaluation.measuring import Job, measured, workplaces
+from sordino.evaluation.measuring import Job, Recording, measured, workplaces
 from sordino.evaluation.shares import Failure, Share, lost_recordings, merged_rows, misaligned
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, spreadsheet
@@ -159,15 +159,16 @@ def score(
     workers, here_s = workplaces(workers, len(mine))
 
     unreadable: list[InputError] = []
-    alignments: dict[str, Alignment] = {}
+    alignments: dict[int, Alignment] = {}
 
-    def jobs() -> Iterator[tuple[dict[str, Any], Job]]:
-        for item in _readable(mine, unreadable):
+    def jobs() -> Iterator[tuple[Recording, Job]]:
+        for index, item in _readable(mine, unreadable):
+            place = rank() + index * world_size()
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
             clean, estimate = _enhanced(enhance, item, compared)
             if check_references and compared and clean is not None:
-                alignments[item.id] = _compared(clean, estimate, item.noisy[: item.length])
-            yield row, Job(clean, estimate, sample_rate, metrics, align)
+                alignments[place] = _compared(clean, estimate, item.noisy[: item.length])
+            yield Recording(place, row), Job(clean, estimate, sample_rate, metrics, align)
 
     def share() -> Share:
         return Share(_scored(measured(jobs(), workers, here_s), progress, total), unreadable, alignments)
@@ -177,8 +178,8 @@ def score(
     failures += lost_recordings(shares, metrics, bool(rows))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     if check_references:
-        metadata |= misaligned(shares)
-    return Scores(rows, metrics, failures, metadata)
+        metadata |= misaligned(shares, {place: row["id"] for place, row in rows.items()})
+    return Scores(list(rows.values()), metrics, failures, metadata)
 
 
 def _compared(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
@@ -189,26 +190,26 @@ def _compared(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Ali
     return Alignment(None, alignment(clean, noisy).foreign)
 
 
-def _readable(items: Sequence[Item], unreadable: list[InputError]) -> Iterator[Item]:
-    """Yield the recordings that can be read; of the others the error is added to ``unreadable``."""
+def _readable(items: Sequence[Item], unreadable: list[InputError]) -> Iterator[tuple[int, Item]]:
+    """Yield the recordings that can be read, with their places; of the others the error is added to ``unreadable``."""
     for index in range(len(items)):
         try:
             item = items[index]
         except InputError as error:
             unreadable.append(error)
             continue
-        yield item
+        yield index, item
 
 
 def _scored(
-    measurements: Generator[tuple[dict[str, Any], Measurement]], progress: Progress | None, total: int
-) -> list[tuple[dict[str, Any], list[Failure]]]:
-    """Collect the rows of this process's recordings, each with the metrics that have no value for it."""
+    measurements: Generator[tuple[Recording, Measurement]], progress: Progress | None, total: int
+) -> list[tuple[Recording, list[Failure]]]:
+    """Collect this process's recordings with their scores, each with the metrics that have no value for it."""
     scored = []
     with closing(measurements):
-        for row, measurement in measurements:
+        for (place, row), measurement in measurements:
             failures = [Failure(row["id"], metric, reason) for metric, reason in measurement.failures.items()]
-            scored.append((row | measurement.values, failures))
+            scored.append((Recording(place, row | measurement.values), failures))
             if progress is not None and rank() == 0:
                 # Processes take their recordings in turn, so the count of the first one stands for all.
                 progress("scoring", min(len(scored) * world_size(), total), total, {})

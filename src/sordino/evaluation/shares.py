@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sordino.audio.alignment import Alignment
 from sordino.errors import InputError
+from sordino.evaluation.measuring import Recording
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class Failure:
 class Share(NamedTuple):
     """What one process of a distributed run found on its recordings."""
 
-    scored: list[tuple[dict[str, Any], list[Failure]]]
-    """Row of each recording, and the metrics that have no value for it."""
+    scored: list[tuple[Recording, list[Failure]]]
+    """Each recording with its scores, and the metrics that have no value for it."""
     unreadable: list[InputError]
-    alignments: dict[str, Alignment]
-    """By id; of recordings whose reference was checked."""
+    alignments: dict[int, Alignment]
+    """By place in the whole test set; of recordings whose reference was checked."""
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:
@@ -39,19 +40,18 @@ def _free_name(name: str, taken: Collection[str]) -> str:
     return free
 
 
-def merged_rows(shares: Sequence[Share]) -> tuple[list[dict[str, Any]], list[Failure]]:
-    """Merge the rows and failures of all processes in the order of the recordings, which they took in turn."""
-    rows: dict[str, dict[str, Any]] = {}
+def merged_rows(shares: Sequence[Share]) -> tuple[dict[int, dict[str, Any]], list[Failure]]:
+    """Merge the rows, by place, and the failures of all processes, in the order of the recordings."""
+    scored = sorted(chain.from_iterable(share.scored for share in shares), key=lambda one: one[0].place)
+    rows: dict[int, dict[str, Any]] = {}
+    names: set[str] = set()
     failures: list[Failure] = []
-    for turn in zip_longest(*(share.scored for share in shares)):
-        for scored in turn:
-            if scored is None:  # of a process that has one recording less than others
-                continue
-            row, missing = scored
-            name = _free_name(row["id"], rows)
-            rows[name] = row | {"id": name}
-            failures += [replace(failure, id=name) for failure in missing]
-    return list(rows.values()), failures
+    for (place, row), missing in scored:
+        name = _free_name(row["id"], names)
+        names.add(name)
+        rows[place] = row | {"id": name}
+        failures += [replace(failure, id=name) for failure in missing]
+    return rows, failures
 
 
 def lost_recordings(shares: Sequence[Share], metrics: Sequence[str], others: bool) -> list[Failure]:
@@ -65,13 +65,17 @@ def lost_recordings(shares: Sequence[Share], metrics: Sequence[str], others: boo
     return failures
 
 
-def misaligned(shares: Sequence[Share]) -> dict[str, Any]:
-    """Return what metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``."""
+def misaligned(shares: Sequence[Share], names: Mapping[int, str]) -> dict[str, Any]:
+    """Return what metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``.
+
+    Args:
+        shares: of all processes.
+        names: ids by place.
+    """
     lags, foreign = {}, []
-    for share in shares:
-        for name, aligned in share.alignments.items():
-            if aligned.lag:
-                lags[name] = aligned.lag
-            if aligned.foreign:
-                foreign.append(name)
+    for place, aligned in sorted(chain.from_iterable(share.alignments.items() for share in shares)):
+        if aligned.lag:
+            lags[names[place]] = aligned.lag
+        if aligned.foreign:
+            foreign.append(names[place])
     return {"lags": lags, "foreign": foreign}

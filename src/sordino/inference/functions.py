@@ -1,6 +1,6 @@
 """Functions of the user's that a word names: their delay is measured as that of a graph is, and taken off.
 
-A function may call any program or network, so it lags, or answers upside down, as easily as a graph does. It may also
+A function may call any program or network, so it lags, or inverts the signal, as easily as a graph does. It may also
 be slow: it is given two seconds of speech, once in a process.
 """
 
