@@ -90,19 +90,29 @@ class UNet(StreamingEnhancer):
             raise ValueError(f"depth is 1 to {most} for a window of {window} samples, not {depth}; 64 n allow 5")
         del self.bins[depth + 1 :]
         self.name, self.sample_rate = "unet", sample_rate
-        self.arguments = {"width": width, "depth": depth, "groups": groups, "bottleneck": bottleneck}
-        self.arguments |= {"window": window, "hop": hop, "sample_rate": sample_rate, "causal": causal, "kernel": kernel}
+        self.arguments = {
+            "width": width,
+            "depth": depth,
+            "groups": groups,
+            "bottleneck": bottleneck,
+            "window": window,
+            "hop": hop,
+            "sample_rate": sample_rate,
+            "causal": causal,
+            "kernel": kernel,
+        }
         self.causal = causal
         self.hop, self.delay, self.window = hop, stft.delay, window
         self.last = f"decoder.{depth - 1}.conv"
         channels = [3, *[width] * depth]
-        self.encoder = nn.ModuleList(Down(a, b, kernel, first=a == 3, causal=causal) for a, b in pairwise(channels))
+        self.encoder = nn.ModuleList()
+        for c_in, c_out in pairwise(channels):
+            self.encoder.append(Down(c_in, c_out, kernel, first=c_in == 3, causal=causal))
         self.latent = LinearBottleneck(width, width, bottleneck) if bottleneck else nn.Identity()
         self.bottleneck = GroupedGru(width, self.bins[-1], groups, causal)
         self.skips = nn.ModuleList(Pointwise(width, width) for _ in range(depth))
-        self.decoder = nn.ModuleList(
-            Up(width, width if layer else 2, kernel, last=layer == 0, causal=causal) for layer in reversed(range(depth))
-        )
+        self.decoder = nn.ModuleList(Up(width, width, kernel, last=False, causal=causal) for _ in range(depth - 1))
+        self.decoder.append(Up(width, 2, kernel, last=True, causal=causal))
         self.stft = stft
 
     @property
@@ -116,8 +126,11 @@ class UNet(StreamingEnhancer):
         A network with a linear bottleneck also has ``latent.bottleneck``, the bottleneck's output.
         """
         depth = len(self.encoder)
-        places = {f"encoder.{i + 1}": f"encoder.{i}.out" for i in range(depth)}
-        places |= {f"decoder.{i + 1}": f"decoder.{depth - 1 - i}.out" for i in range(depth)}
+        places = {}
+        for layer in range(1, depth + 1):
+            places[f"encoder.{layer}"] = f"encoder.{layer - 1}.out"
+        for layer in range(1, depth + 1):  # counted from the outermost one, which runs last
+            places[f"decoder.{layer}"] = f"decoder.{depth - layer}.out"
         places["latent"] = places[f"encoder.{depth}"]
         if self.arguments["bottleneck"]:
             places["latent.bottleneck"] = "latent"
@@ -137,15 +150,15 @@ class UNet(StreamingEnhancer):
 
     def _silence(self, batch: int) -> State:
         """Return the state after silence: past input, unfinished output, each convolution's last frame, GRU states."""
-        width, size = self.arguments["width"], self.bottleneck.size
-        like = self.stft.weights
-        frames = [(3 if layer == 0 else width, self.bins[layer]) for layer in range(len(self.encoder))]
-        frames += [(width, bins) for bins in self.bins[:0:-1]]
-        return (
-            *(self.stft.memory(batch) for _ in range(2)),
-            *(like.new_zeros(batch, channels, 1, bins) for channels, bins in frames),
-            like.new_zeros(batch, len(self.bottleneck.grus), size),
-        )
+        width, like = self.arguments["width"], self.stft.weights
+        *encoder_bins, deepest = self.bins
+        frames = [(3, encoder_bins[0])]  # input of each convolution, as channels and bins
+        frames += [(width, bins) for bins in encoder_bins[1:]]
+        frames += [(width, bins) for bins in (deepest, *reversed(encoder_bins[1:]))]
+        past, unfinished = self.stft.memory(batch), self.stft.memory(batch)
+        caches = [like.new_zeros(batch, channels, 1, bins) for channels, bins in frames]
+        hidden = like.new_zeros(batch, len(self.bottleneck.grus), self.bottleneck.size)
+        return past, unfinished, *caches, hidden
 
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
         self.require_streaming("causal: true")

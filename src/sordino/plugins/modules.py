@@ -82,7 +82,8 @@ def demand_names(values: Any, where: object) -> None:
 
 def trusted() -> Trusted:
     """Return the modules that a person named so far, for ``restore``."""
-    return Trusted(dict(named_modules), tuple(name for name in named_modules if name in sys.modules))
+    imported = [name for name in named_modules if name in sys.modules]
+    return Trusted(dict(named_modules), tuple(imported))
 
 
 def restore(state: Trusted, imports: bool = False) -> None:
@@ -93,8 +94,9 @@ def restore(state: Trusted, imports: bool = False) -> None:
         imports: whether to import what that one had imported, so that objects of its classes can be unpickled.
     """
     named_modules.update(state.folders)
-    for name in state.imported if imports else ():
-        load(name)
+    if imports:
+        for name in state.imported:
+            load(name)
 
 
 def locate(module: str) -> ModuleSpec:
@@ -104,17 +106,17 @@ def locate(module: str) -> ModuleSpec:
         InputError: there is none, or the folder of the recipe and an installed package both have one.
     """
     folders = _folders_of(module)
-    top, *below = module.split(".")
+    full, *below = module.split(".")
     with _searched(folders):
         importlib.invalidate_caches()
-        spec = _find(top)
-    own = PathFinder.find_spec(top, folders) if folders else None
+        spec = _find(full)
+    own = PathFinder.find_spec(full, folders) if folders else None
     if spec is not None and own is not None and own.origin is not None and not _same(own.origin, spec.origin):
         found = f"{own.origin} has the name of an installed module ({spec.origin})"
         raise InputError(module, found, "a name of its own")
-    for index, _ in enumerate(below, 2):
+    for name in below:
+        full = f"{full}.{name}"
         places = None if spec is None else spec.submodule_search_locations
-        full = ".".join(module.split(".")[:index])
         spec = None if places is None else PathFinder.find_spec(full, list(places))
     if spec is None:
         places = " or ".join(["the installed packages", *folders])
@@ -165,6 +167,7 @@ def _within(module: str, package: str) -> bool:
 
 
 def _names(values: Any) -> Iterator[str]:
+    """Yield every ``package.module:Class`` in nested mappings, lists and texts."""
     if isinstance(values, Mapping):
         for key, value in values.items():
             yield from _names(key)
