@@ -173,8 +173,10 @@ def _damage(graph: _FloatGraph, names: Sequence[str], calibration: Sequence[np.n
         damage = {}
         for name in names:
             estimates = outputs([other for other in names if other != name])
-            pairs = zip(estimates, floats, strict=True)
-            damage[name] = sum(float(np.square(estimate - expected).sum()) for estimate, expected in pairs)
+            powers = []
+            for estimate, expected in zip(estimates, floats, strict=True):
+                powers.append(float(np.square(estimate - expected).sum()))
+            damage[name] = sum(powers)
     return damage
 
 

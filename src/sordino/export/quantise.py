@@ -60,11 +60,20 @@ def parts(graph: onnx.GraphProto) -> dict[str, list[str]]:
     nodes_by_part: dict[str, list[str]] = {}
     part = "first"
     for node in graph.node:
-        matches = [_PART.match(name) for name in node.input if name in weights]
-        part = next((match.group(1) for match in matches if match), part)
-        if node.op_type in {*STATIC, *DYNAMIC} and any(name in weights for name in node.input[1:]):
+        part = _part_of(name for name in node.input if name in weights) or part
+        has_weights = any(name in weights for name in node.input[1:])
+        if node.op_type in {*STATIC, *DYNAMIC} and has_weights:
             nodes_by_part.setdefault(part, []).append(node.name)
     return {part: nodes for part, nodes in nodes_by_part.items() if part not in TRANSFORMS}
+
+
+def _part_of(weights: Iterable[str]) -> str | None:
+    """Return the part that the first of these names of weights tells; None if none of them tells any."""
+    for name in weights:
+        match = _PART.match(name)
+        if match:
+            return match.group(1)
+    return None
 
 
 def ranges(path: Path, feeds: Iterable[Feed]) -> TensorsData:
