@@ -169,10 +169,11 @@ def streamed(network: StreamingEnhancer, noisy: Tensor, hops: int) -> Tensor:
     length = noisy.shape[-1]
     whole = math.ceil((length + network.delay) / network.hop) * network.hop
     state, parts = network.initial_state(len(noisy)), []
+    shapes = [one.shape for one in state]
     for block in F.pad(noisy, (0, whole - length)).split(hops * network.hop, dim=-1):
         estimate, after = network.step(block, state)
         require(estimate.shape == block.shape, f"a block {list(block.shape)} gives {list(estimate.shape)}")
-        require([one.shape for one in after] == [one.shape for one in state], "the state changes its shape")
+        require([one.shape for one in after] == shapes, "the state changes its shape")
         parts.append(estimate)
         state = after
     return torch.cat(parts, dim=-1)[:, network.delay : network.delay + length]

@@ -76,6 +76,14 @@ class Mixing:
         """Whether pairs, which are mixed already, are separated and mixed again."""
         return (self.snr_db, self.level_db, self.augment) != (None, None, None)
 
+    def draw_tempo(self, rng: np.random.Generator) -> float:
+        """Draw a tempo; 1, without a draw, where it is not to change."""
+        return 1.0 if self.tempo is None else rng.uniform(*self.tempo)
+
+    def draw_level(self, rng: np.random.Generator) -> float | None:
+        """Draw a level in dBFS; None, without a draw, where the speech keeps its own."""
+        return None if self.level_db is None else rng.uniform(*self.level_db)
+
     def for_validation(self) -> Mixing | None:
         """Return a copy without tempo, babble, recorded rooms and items without speech; None if nothing is left."""
         augment = None if self.augment is None else replace(self.augment, noise_only=0.0)
@@ -167,7 +175,7 @@ class Mixer:
         """Draw a mixture of ``length`` samples; ``share`` (0 to 1) is the position in all speech where it begins."""
         position = share * self._ends[-1]
         first = min(int(np.searchsorted(self._ends, position, side="right")), len(self.speech) - 1)
-        tempo = 1.0 if self.mixing.tempo is None else rng.uniform(*self.mixing.tempo)
+        tempo = self.mixing.draw_tempo(rng)
         speech = self._talk(rng, first, math.ceil(length * tempo) + 1)
         clean = stretch(speech, tempo, self.sample_rate)[:length]
         return self._mixed(rng, first, clean, rng.uniform(*self.snr_db))
@@ -195,7 +203,7 @@ class Mixer:
                 noise_index = int(rng.integers(len(self.noise)))
             offset = int(rng.integers(self.noise.lengths[noise_index]))
             noise, noise_name = self.noise.loop(noise_index, offset, len(clean)), self.noise_names[noise_index]
-        level_db = None if self.mixing.level_db is None else rng.uniform(*self.mixing.level_db)
+        level_db = self.mixing.draw_level(rng)
         name = self.speech_names[index]
         mixture_id = f"{name}+{noise_name}@{snr_db:.1f}dB"
         if augment is None:

@@ -139,7 +139,7 @@ class PairSet:
         """Separate noise and speech of a pair and mix them again, at ``snr_db`` or, if that is None, at their ratio."""
         assert item.clean is not None
         clean = item.clean[: item.length]
-        level_db = None if mixing.level_db is None else rng.uniform(*mixing.level_db)
+        level_db = mixing.draw_level(rng)
         sounds = MixtureParts(clean, clean, item.noisy[: item.length] - clean)
         degrade = Degrader(mixing.augment or NOTHING, self.sample_rate)
         noisy, clean, _ = degrade(rng, sounds, self._draw_noise, snr_db, level_db)
@@ -167,8 +167,7 @@ class _Cutting:
 
     def __call__(self, rng: np.random.Generator, index: int) -> Item:
         mixing = self.mixing
-        tempo = 1.0 if mixing.tempo is None else rng.uniform(*mixing.tempo)
-        item = self.pairs.cut(*self.starts[index], self.length, tempo)
+        item = self.pairs.cut(*self.starts[index], self.length, mixing.draw_tempo(rng))
         if not mixing.remixes_pairs:
             return item
         snr_db = None if mixing.snr_db is None else rng.uniform(*mixing.snr_db)

@@ -133,7 +133,7 @@ def lift(node: onnx.NodeProto, weights: Weights, product: str) -> tuple[Nodes, E
     group, strides = options.get("group", 1), options.get("strides", [1])
     if group == 1 and strides == [1]:
         return None
-    weight.dims.insert(2, 1)
+    weight.dims.insert(2, 1)  # the values lie in memory as they did
     left, right = options.get("pads", [0, 0])
     lifted = {
         "group": group,

@@ -88,6 +88,7 @@ class MeanEngine:
             estimate, own = engine.step(block, own)
             line = np.concatenate([waiting, estimate], axis=1)
             total += line[:, :length]
+            # A copy, as a view would keep the whole line in memory.
             after.append((own, line[:, length:].copy()))
         return total / len(self._engines), after
 

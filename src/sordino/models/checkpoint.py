@@ -66,12 +66,13 @@ def read_header(path: str | Path) -> dict[str, Any]:
         header = file.metadata() or {}
     if header.get("format") not in (FORMAT, FORMER_FORMAT):
         raise InputError(path, "a safetensors file that sordino did not write", "a checkpoint of sordino's own")
+    version_key = "sotto" if header["format"] == FORMER_FORMAT else "sordino"
     try:
         read = {
             "name": header["name"],
             "arguments": json.loads(header["arguments"]),
             "sample_rate": int(header["sample_rate"]),
-            "sordino": header["sotto" if header["format"] == FORMER_FORMAT else "sordino"],
+            "sordino": header[version_key],
             "about": json.loads(header["about"]),
         }
     except (KeyError, ValueError, RecursionError) as error:

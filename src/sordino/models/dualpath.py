@@ -121,12 +121,16 @@ class DualPath(nn.Module):
 
 def _frames_first(x: Tensor) -> Tensor:
     """Order [B,N,F,C] as a GRU over time takes it, [N,B F,C]: for one item, as in a stream, without a transposition."""
-    return x.flatten(0, 1) if x.shape[0] == 1 else x.transpose(0, 1).flatten(1, 2)
+    if x.shape[0] == 1:
+        return x.flatten(0, 1)
+    return x.transpose(0, 1).flatten(1, 2)
 
 
 def _items_first(y: Tensor, batch: int) -> Tensor:
     """Order [N,B F,C] as [B,N,F,C] again."""
-    return y.unsqueeze(0) if batch == 1 else y.unflatten(1, (batch, -1)).transpose(0, 1)
+    if batch == 1:
+        return y.unsqueeze(0)
+    return y.unflatten(1, (batch, -1)).transpose(0, 1)
 
 
 class DualPathNetwork(StreamingEnhancer):

@@ -40,10 +40,13 @@ def trust(code: str | Path) -> None:
             as ``experiments/my_network.py``.
     """
     path = Path(code)
-    name = path.stem if path.exists() else str(code)
+    if path.exists():
+        name, folder = path.stem, path.parent
+    else:
+        name, folder = str(code), Path()
     if not name.isidentifier() and not is_name(f"{name}:x"):
         raise InputError(code, "is no module", "one such as my_package, or the path of a Python file")
-    _add(name, path.parent if path.exists() else Path())
+    _add(name, folder)
 
 
 def trust_names(values: Any, *folders: Path) -> None:
@@ -187,7 +190,8 @@ def _searched(folders: Sequence[str]) -> Iterator[None]:
     """Search folders after the installed packages, and the working folder only if it is one of them."""
     before = list(sys.path)
     if folders:
-        sys.path[:] = [*(place for place in before if place), *folders]
+        installed = [place for place in before if place]  # the empty one is the working folder
+        sys.path[:] = [*installed, *folders]
     try:
         yield
     finally:

@@ -195,7 +195,9 @@ class Objective(nn.Module):
                 term = method(_part(view, rows), _part(target, rows), batch.part(rows))
             else:
                 term = 0 * view.wave.sum()
-            terms[f"kd/{name}"] = labelled * term if method.needs_clean else term
+            if method.needs_clean:
+                term = labelled * term
+            terms[f"kd/{name}"] = term
         return terms
 
 

@@ -155,6 +155,7 @@ def _convert(files: Group, sample_rate: int, damaged: Damaged) -> list[tuple[Pat
         peak = max(peak, float(np.abs(audio).max(initial=0.0)))
     gain_db = -20 * math.log10(peak)
     for source, target, audio in audios:
-        write(target, audio / np.float32(peak) if peak > 1 else audio, sample_rate)
+        scaled = audio / np.float32(peak) if peak > 1 else audio
+        write(target, scaled, sample_rate)
         results.append((source, gain_db, ""))
     return results

@@ -82,12 +82,14 @@ class CachedTeacher:
         self._bytes = 0  # of the outputs for one segment
         self._writes = True  # whether this run stores what is missing
         # A full cache must not load the teacher: what a run asks of it (name, rate, taps) stands in the header.
+        # Until ``keep`` decides what is stored, keys follow the header; a new folder has no file under any key.
         header = self._checked_header("facts", self.facts)
-        teacher = header["teacher"] if header else self._describe()
+        if header is None:
+            teacher, self._hash_key = self._describe(), b""
+        else:
+            teacher, self._hash_key = header["teacher"], _hash_key(header["facts"], header["answers"])
         self.name, self.sample_rate = teacher["name"], teacher["sample_rate"]
         self.taps: Mapping[str, Tap] = {name: Tap(**place) for name, place in teacher["taps"].items()}
-        # Until ``keep`` decides what is stored, keys follow the header; a new folder has no file under any key.
-        self._hash_key = _hash_key(header["facts"], header["answers"]) if header else b""
 
     def to(self, device: torch.device) -> CachedTeacher:
         """Give outputs on ``device``, and move the underlying teacher there if it is loaded; return self."""

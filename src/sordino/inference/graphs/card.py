@@ -128,7 +128,9 @@ def _kind(path: Path, values: Any, kinds: tuple[str, ...]) -> str:
         found = "best chooses by the clean speech, or by DNSMOS, and a model that enhances has neither"
         hint = "to see how good the best can be, score its members side by side: sordino evaluate MODEL MODEL"
         raise InputError(path, found, "mean: [MODEL, MODEL]", hint)
-    named = [kind for kind in kinds if kind in values] if isinstance(values, Mapping) else []
+    named: list[str] = []
+    if isinstance(values, Mapping):
+        named = [kind for kind in kinds if kind in values]
     if len(named) != 1:
         if kinds is MEMBERS:
             raise InputError(path, f"mean: {values!r} is no model", f"one word, or one of {', '.join(MEMBERS)}")

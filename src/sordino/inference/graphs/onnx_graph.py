@@ -130,7 +130,8 @@ class Graph:
 
     def _note_names(self) -> None:
         """Keep the names of inputs and outputs: asking onnxruntime for them at every hop takes as long as a copy."""
-        self._takes, self._gives = [one.name for one in self.inputs], [one.name for one in self.outputs]
+        self._takes = [port.name for port in self.inputs]
+        self._gives = [port.name for port in self.outputs]
 
     def give_back(self, arrays: Sequence[np.ndarray]) -> None:
         """Return the memory of long passes to the system.
@@ -222,4 +223,5 @@ def open_graph(path: str | Path, threads: int = 0, hops: int | None = None) -> G
 
 @lru_cache(16)
 def _opened(path: str, threads: int, hops: int | None, _changed: tuple[int, ...]) -> Graph:
+    # The identity of the file is a part of the key alone: a file that was written anew is opened anew.
     return Graph(path, threads, hops)

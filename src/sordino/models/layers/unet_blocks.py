@@ -74,9 +74,12 @@ class Down(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, kernel: int, first: bool, causal: bool) -> None:
         super().__init__()
-        channels, groups = (c_out, 1) if first else (c_in, c_in)
-        self.conv = FrameConv(c_in, channels, kernel, stride=2, groups=groups, causal=causal)
-        self.mix = nn.Identity() if first else Pointwise(c_in, c_out, bias=False)
+        if first:
+            self.conv = FrameConv(c_in, c_out, kernel, stride=2, causal=causal)
+            self.mix = nn.Identity()
+        else:
+            self.conv = FrameConv(c_in, c_in, kernel, stride=2, groups=c_in, causal=causal)
+            self.mix = Pointwise(c_in, c_out, bias=False)
         self.out = NormPRelu(c_out)
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -94,10 +97,14 @@ class Up(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, kernel: int, last: bool, causal: bool) -> None:
         super().__init__()
-        self.mix = nn.Identity() if last else Pointwise(c_in, c_out, bias=False)
-        channels, groups = (c_in, 1) if last else (c_out, c_out)
-        self.conv = FrameConv(channels, 2 * c_out, kernel, groups=groups, causal=causal)
-        self.out = nn.Identity() if last else NormPRelu(c_out)
+        if last:
+            self.mix = nn.Identity()
+            self.conv = FrameConv(c_in, 2 * c_out, kernel, causal=causal)
+            self.out = nn.Identity()
+        else:
+            self.mix = Pointwise(c_in, c_out, bias=False)
+            self.conv = FrameConv(c_out, 2 * c_out, kernel, groups=c_out, causal=causal)
+            self.out = NormPRelu(c_out)
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         if not takes_channels_last(x):
