@@ -106,12 +106,12 @@ def quantised(proto: onnx.ModelProto, plan: Plan, feature_ranges: TensorsData) -
     for part, names in parts(proto.graph).items():
         if part not in plan.kept:
             nodes += names
-    kind = {node.name: node.op_type for node in proto.graph.node}
+    operators = {node.name: node.op_type for node in proto.graph.node}
     result = onnx.ModelProto()
     result.CopyFrom(proto)
     if plan.mode == "dynamic":
-        return _dynamic(result, [name for name in nodes if kind[name] in DYNAMIC])
-    static = [name for name in nodes if kind[name] in STATIC]
+        return _dynamic(result, [name for name in nodes if operators[name] in DYNAMIC])
+    static = [name for name in nodes if operators[name] in STATIC]
     if static:
         signed, unsigned = QuantType.QInt8, QuantType.QUInt8
         # Scales per output channel (True), all 8 bits of the weights rather than 7 (False).
@@ -119,7 +119,7 @@ def quantised(proto: onnx.ModelProto, plan: Plan, feature_ranges: TensorsData) -
         quantizer.quantize_model()
         quantizer.model.topological_sort()
         result = quantizer.model.model
-    return _dynamic(result, [name for name in nodes if kind[name] == "LSTM"])
+    return _dynamic(result, [name for name in nodes if operators[name] == "LSTM"])
 
 
 def _dynamic(proto: onnx.ModelProto, nodes: Sequence[str]) -> onnx.ModelProto:

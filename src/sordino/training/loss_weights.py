@@ -62,10 +62,12 @@ class Weighting(nn.Module):
         """
         if stage == self.stage:
             return
-        self.stage = first = stage
-        while first and self._supervised(first - 1) == self._supervised(stage):
-            first -= 1
-        self.gauge.since = starts[first]
+        self.stage = stage
+        # Ratios that were measured in earlier stages hold as long as those have the same supervised loss.
+        earliest = stage
+        while earliest > 0 and self._supervised(earliest - 1) == self._supervised(stage):
+            earliest -= 1
+        self.gauge.since = starts[earliest]
 
     def _supervised(self, stage: int) -> dict[str, Weight]:
         """The terms of a stage against which the others are measured, with their weights."""

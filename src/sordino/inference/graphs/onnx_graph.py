@@ -193,7 +193,7 @@ class Graph:
 
     def describe(self) -> str:
         """Describe its inputs in words; of many the first ones."""
-        words = [f"{one.name} {one.shape} {one.type}" for one in self.inputs]
+        words = [f"{port.name} {port.shape} {port.type}" for port in self.inputs]
         first = ", ".join(words[:3])
         if len(words) > 3:
             return f"{first} and {len(words) - 3} more"

@@ -105,16 +105,16 @@ def recognise(graph: Graph) -> Signature:
     inputs, outputs = graph.inputs, graph.outputs
     signature, hint = None, ""
     if len(inputs) > 1:
-        fitting = _streams(inputs, outputs)
-        signature = _led(fitting, inputs, outputs)
-        if fitting:
+        candidates = _streams(inputs, outputs)
+        signature = _chosen(candidates, inputs, outputs)
+        if candidates:
             hint = "several inputs may be the noisy signal: export the signal and its estimate first"
     elif len(outputs) > 1:
         hint = "export it with the estimate as its only output"
     else:
         signature = _whole(inputs[0], outputs[0])
     if signature is None:
-        given = ", ".join(f"{one.name} {one.shape}" for one in outputs[:3])
+        given = ", ".join(f"{port.name} {port.shape}" for port in outputs[:3])
         raise InputError(graph.path, f"takes {graph.describe()} and gives {given}", FITTING, hint)
     return signature
 
@@ -122,42 +122,42 @@ def recognise(graph: Graph) -> Signature:
 def _streams(inputs: Sequence[Port], outputs: Sequence[Port]) -> list[Signature]:
     """Return what the graph may be: the sound and its estimate are the first or the last, and the rest is the state."""
     found = []
-    for place, other in product({0, len(inputs) - 1}, {0, len(outputs) - 1}):
-        state = [*inputs[:place], *inputs[place + 1 :]]
-        after = [*outputs[:other], *outputs[other + 1 :]]
-        signature = _stream(inputs[place], outputs[other])
-        if signature is not None and _returns_state(state, after):
-            found.append(replace(signature, source=place, target=other))
+    for source, target in product({0, len(inputs) - 1}, {0, len(outputs) - 1}):
+        state_in = [*inputs[:source], *inputs[source + 1 :]]
+        state_out = [*outputs[:target], *outputs[target + 1 :]]
+        signature = _stream(inputs[source], outputs[target])
+        if signature is not None and _returns_state(state_in, state_out):
+            found.append(replace(signature, source=source, target=target))
     return found
 
 
-def _led(signatures: Sequence[Signature], inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature | None:
+def _chosen(candidates: Sequence[Signature], inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature | None:
     """Choose the signal among candidates whose shapes all fit, by name and position; None if that is not enough."""
-    sounds = []
-    for one in signatures:
-        names = (inputs[one.source].name, outputs[one.target].name)
+    no_states = []
+    for signature in candidates:
+        names = (inputs[signature.source].name, outputs[signature.target].name)
         if not any(map(_STATE.search, names)):
-            sounds.append(one)
-    left = sounds or list(signatures)
-    first = [one for one in left if one.source == one.target == 0]
+            no_states.append(signature)
+    possible = no_states or list(candidates)
+    first = [signature for signature in possible if signature.source == signature.target == 0]
     # A graph that gives the state before the estimate mostly takes it before the sound, too.
-    paired = [one for one in left if one.source == one.target]
-    for likely in (first, left, paired):
-        if len(likely) == 1:
-            return likely[0]
+    same_place = [signature for signature in possible if signature.source == signature.target]
+    for choice in (first, possible, same_place):
+        if len(choice) == 1:
+            return choice[0]
     return None
 
 
-def _returns_state(state: Sequence[Port], after: Sequence[Port]) -> bool:
+def _returns_state(state_in: Sequence[Port], state_out: Sequence[Port]) -> bool:
     """Tell whether every further input has a fixed shape, but for its batch, and comes out again, in the same order."""
-    if len(state) != len(after):
+    if len(state_in) != len(state_out):
         return False
-    for one, other in zip(state, after, strict=True):
-        if not all(isinstance(axis, int) for axis in one.shape[1:]):
+    for before, after in zip(state_in, state_out, strict=True):
+        if not all(isinstance(axis, int) for axis in before.shape[1:]):
             return False
-        if len(one.shape) != len(other.shape) or list(one.shape[1:]) != list(other.shape[1:]):
+        if len(before.shape) != len(after.shape) or list(before.shape[1:]) != list(after.shape[1:]):
             return False
-        if one.type not in TYPES or one.type != other.type:
+        if before.type not in TYPES or before.type != after.type:
             return False
     return True
 
@@ -167,14 +167,14 @@ def _stream(source: Port, target: Port) -> Signature | None:
     if not _are_floats(source, target):
         return None
     ranks = {len(source.shape), len(target.shape)}
-    sizes, given = _telling_axes(source), _telling_axes(target)
-    if min([*sizes, *given], default=0) < 2:
+    sizes_in, sizes_out = _telling_axes(source), _telling_axes(target)
+    if min([*sizes_in, *sizes_out], default=0) < 2:
         return None
-    if len(sizes) == 2 and sizes == given and 2 in sizes and ranks in ({3}, {4}):
-        axes = "F2" if sizes[1] == 2 else "2F"
-        return Signature("spectrum stream", bins=max(sizes), axes=axes)
-    if len(sizes) == len(given) == 1 and sizes[0] >= given[0] and max(ranks) <= 3:
-        return Signature("wave stream", length=sizes[0], hop=given[0])
+    if len(sizes_in) == 2 and sizes_in == sizes_out and 2 in sizes_in and ranks in ({3}, {4}):
+        axes = "F2" if sizes_in[1] == 2 else "2F"
+        return Signature("spectrum stream", bins=max(sizes_in), axes=axes)
+    if len(sizes_in) == len(sizes_out) == 1 and sizes_in[0] >= sizes_out[0] and max(ranks) <= 3:
+        return Signature("wave stream", length=sizes_in[0], hop=sizes_out[0])
     return None
 
 
