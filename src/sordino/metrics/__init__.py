@@ -263,12 +263,14 @@ def measure(
             result = entry.function(*at_rate(entry.needs_clean, rate), rate, **options)
         except MetricFailure as failure:
             failures[name] = str(failure)
-            continue
-        if isinstance(result, dict):
-            values |= result
         else:
-            values[name] = result
+            values |= _by_column(name, result)
     return Measurement(values, failures)
+
+
+def _by_column(name: str, result: float | dict[str, float]) -> dict[str, float]:
+    """Return a metric's values by column; one with a single column returns a number."""
+    return result if isinstance(result, dict) else {name: result}
 
 
 def _resampled(signal: np.ndarray | None, rate_in: int, rate_out: int) -> np.ndarray | None:

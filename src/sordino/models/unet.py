@@ -41,6 +41,18 @@ MASK_BOUND = 2.0
 """Largest real and imaginary part of the mask."""
 
 
+def _halved(bins: int) -> list[int]:
+    """Return a number of frequencies, and those after each layer that can halve it.
+
+    A decoder layer makes 2 F - 1 frequencies of F, so only odd numbers can be halved and restored: 161 become 81, 41,
+    21, 11 and 6, and there it ends.
+    """
+    halved = [bins]
+    while halved[-1] % 2:
+        halved.append(halved[-1] // 2 + 1)
+    return halved
+
+
 class UNet(StreamingEnhancer):
     """U-Net of any size, causal or not.
 
@@ -80,15 +92,11 @@ class UNet(StreamingEnhancer):
             raise ValueError(f"width is a multiple of groups, not width={width}, groups={groups}")
         window, hop = frame(sample_rate, WINDOW_S, window, hop, MULTIPLE)
         stft = StreamingStft(window, hop)
-        self.bins = [stft.bins]
-        # A decoder layer makes 2 F - 1 frequencies of F, so only odd numbers can be halved and restored: 161 become
-        # 81, 41, 21, 11 and 6, and there it ends.
-        while self.bins[-1] % 2:
-            self.bins.append(self.bins[-1] // 2 + 1)
-        if not 1 <= depth < len(self.bins):
-            most = len(self.bins) - 1
+        bins = _halved(stft.bins)
+        if not 1 <= depth < len(bins):
+            most = len(bins) - 1
             raise ValueError(f"depth is 1 to {most} for a window of {window} samples, not {depth}; 64 n allow 5")
-        del self.bins[depth + 1 :]
+        self.bins = bins[: depth + 1]
         self.name, self.sample_rate = "unet", sample_rate
         self.arguments = {
             "width": width,

@@ -31,13 +31,10 @@ from torch import Tensor
 
 from sordino.distill.base import Method, Reduction
 from sordino.distill.teachers.network import AnyTeacher
-from sordino.distill.teachers.outputs import WAVE, Whole, needs
+from sordino.distill.teachers.outputs import WAVE, Whole, close, needs
 from sordino.distill.teachers.store import FORMAT, Store, digest, size_of, to_half
 from sordino.errors import InputError
 from sordino.types import Batch, Tap, View
-
-CLOSE = 2e-3
-"""Accepted difference of two outputs of one teacher, as a share of the largest value: twice float16's precision."""
 
 
 class Plan(NamedTuple):
@@ -151,7 +148,7 @@ class CachedTeacher:
         computed = {name: value[0] for name, value in self._compute(first).items()}
         if stored is not None:
             for name, value in computed.items():
-                if not _close(stored[name], value):
+                if not close(stored[name], value):
                     raise self._stale("the teacher's outputs are no longer those that were stored here")
         return computed
 
@@ -284,10 +281,3 @@ class CachedTeacher:
 def _hash_key(*parts: Mapping[str, Any]) -> bytes:
     """Return the key of the hash: with other facts or other outputs, every segment has another name."""
     return digest((FORMAT, *parts))
-
-
-def _close(before: Tensor, now: Tensor) -> bool:
-    if before.shape != now.shape:
-        return False
-    difference = (before.float() - now.float()).abs().max()
-    return bool(difference <= CLOSE * before.float().abs().max())
