@@ -108,9 +108,11 @@ def completed(path: Path, most: float = math.inf) -> BinaryIO | None:
     with open(path, "rb") as file:
         head = file.read(HEAD)
     size = path.stat().st_size
-    if head[:3] == b"ID3" or (head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE6 == 0xE2):
+    if _is_mp3(head):
         start = first_frame(head)
-        return None if _states_length(path, start) else decoded_mp3(path, start, most)
+        if _states_length(path, start):
+            return None
+        return decoded_mp3(path, start, most)
     changes: dict[int, bytes] = {}
     if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
         changes = _wave_changes(head, size)
@@ -123,6 +125,13 @@ def completed(path: Path, most: float = math.inf) -> BinaryIO | None:
     return io.BufferedReader(Overlay(path, changes)) if changes else None
 
 
+def _is_mp3(head: bytes) -> bool:
+    """Whether a file begins with an ID3 tag, or with 11 set bits, the sync of a frame, of layer III."""
+    if head[:3] == b"ID3":
+        return True
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2
+
+
 def chunks(head: bytes, start: int, form: str) -> Iterator[tuple[bytes, int, int]]:
     """Yield (name, offset of the length field, length) of the chunks whose headers lie in ``head``."""
     field, width = start, struct.calcsize(form)
@@ -130,7 +139,8 @@ def chunks(head: bytes, start: int, form: str) -> Iterator[tuple[bytes, int, int
         name = head[field : field + 4]
         (length,) = struct.unpack_from(form, head, field + 4)
         yield name, field + 4, length
-        field += 4 + width + length + (length % 2 if width == 4 else 0)
+        padding = length % 2 if width == 4 else 0  # lengths in 32 bits are those of RIFF and AIFF, which pad chunks
+        field += 4 + width + length + padding
 
 
 def _wave_changes(head: bytes, size: int) -> dict[int, bytes]:
@@ -139,7 +149,8 @@ def _wave_changes(head: bytes, size: int) -> dict[int, bytes]:
     for name, at, length in chunks(head, 12, "<I"):
         if name == b"ds64":
             (stated,) = struct.unpack_from("<Q", head, at + 12)
-            long_at = at + 4 if stated == 0 or stated >= OPEN_64 else None
+            unknown = stated == 0 or stated >= OPEN_64
+            long_at = at + 4 if unknown else None
         if name == b"data":
             start = at + 4
             if long_at is not None:
@@ -169,9 +180,9 @@ def _aiff_changes(head: bytes, size: int) -> dict[int, bytes]:
 def _caf_changes(head: bytes, size: int) -> dict[int, bytes]:
     """CAF whose sound goes on to the end of the file, which the format writes as a length of -1."""
     for name, at, length in chunks(head, 8, ">q"):
-        if name == b"data":
-            return {at: struct.pack(">q", size - at - 8)} if length < 0 else {}
-        if length < 0:
+        if name == b"data" and length < 0:
+            return {at: struct.pack(">q", size - at - 8)}
+        if name == b"data" or length < 0:
             break
     return {}
 
@@ -185,14 +196,19 @@ def _flac_changes(path: Path, head: bytes, most: float) -> dict[int, bytes]:
     """FLAC of unknown length: it is decoded once to be counted."""
     with ForwardFile(path) as file:
         length = sum(len(block) for block in limited(blocks_to_end(file), most))
-    return {21: bytes([head[21] & 0xF0 | length >> 32]) + (length & 0xFFFFFFFF).to_bytes(4, "big")}
+    # The field has 36 bits, of which the first four share a byte with the bits per sample.
+    first, rest = head[21] & 0xF0 | length >> 32, length & 0xFFFFFFFF
+    return {21: bytes([first]) + rest.to_bytes(4, "big")}
 
 
 def first_frame(head: bytes) -> int:
     """Return the offset of the first frame of an MP3, behind its ID3 tag."""
     if head[:3] != b"ID3" or len(head) < 10:
         return 0
-    return 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+    size = 0
+    for byte in head[6:10]:
+        size = size << 7 | byte & 127  # seven bits of each byte count
+    return 10 + size
 
 
 def _states_length(path: Path, start: int) -> bool:

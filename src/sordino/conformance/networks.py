@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,9 +88,9 @@ def built_again(make: Make) -> None:
     """Name and arguments build it again."""
     network = _made(make)
     again = models.create(network.name, **json.loads(json.dumps(network.arguments)))
-    shapes = [{key: value.shape for key, value in one.state_dict().items()} for one in (network, again)]
     require(type(again) is type(network), f"{network.name} builds a {type(again).__name__}")
-    require(shapes[0] == shapes[1], f"{network.name} with {network.arguments} builds another size")
+    same_size = _shapes(again) == _shapes(network)
+    require(same_size, f"{network.name} with {network.arguments} builds another size")
     require(again.taps == network.taps, "the taps differ")
 
 
@@ -143,8 +144,10 @@ def export(make: Make) -> str:
 
     with TemporaryDirectory() as folder:
         parity = to_onnx(_made(make), Path(folder) / "network.onnx")
-    block = "" if parity.stream_difference is None else f", as a stream by {parity.stream_difference:.1e}"
-    return f"differs by at most {parity.largest_difference:.1e}{block}"
+    found = f"differs by at most {parity.largest_difference:.1e}"
+    if parity.stream_difference is not None:
+        found += f", as a stream by {parity.stream_difference:.1e}"
+    return found
 
 
 NETWORKS: dict[str, Check] = {
@@ -164,15 +167,21 @@ NETWORKS: dict[str, Check] = {
 def streamed(network: StreamingEnhancer, noisy: Tensor, hops: int) -> Tensor:
     """Return the estimate of ``noisy`` [B,T], fed ``hops`` hops at a time."""
     length = noisy.shape[-1]
-    whole = -(-(length + network.delay) // network.hop) * network.hop
+    whole = math.ceil((length + network.delay) / network.hop) * network.hop
     state, parts = network.initial_state(len(noisy)), []
+    shapes = [one.shape for one in state]
     for block in F.pad(noisy, (0, whole - length)).split(hops * network.hop, dim=-1):
         estimate, after = network.step(block, state)
         require(estimate.shape == block.shape, f"a block {list(block.shape)} gives {list(estimate.shape)}")
-        require([one.shape for one in after] == [one.shape for one in state], "the state changes its shape")
+        require([one.shape for one in after] == shapes, "the state changes its shape")
         parts.append(estimate)
         state = after
     return torch.cat(parts, dim=-1)[:, network.delay : network.delay + length]
+
+
+def _shapes(network: Enhancer) -> dict[str, torch.Size]:
+    """Return the shape of every tensor of a network's state."""
+    return {name: value.shape for name, value in network.state_dict().items()}
 
 
 def _made(make: Make) -> Enhancer:

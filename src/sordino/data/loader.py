@@ -61,14 +61,19 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
 def collate(items: Sequence[Item]) -> Batch:
     """Stack items into a batch, zero-padded to the longest; some or all of them may have no reference."""
     longest = max(len(item.noisy) for item in items)
-    has_clean = [item.clean is not None for item in items]
-    clean = [np.zeros(0, np.float32) if item.clean is None else item.clean for item in items]
+    nothing = np.zeros(0, np.float32)
+    references = [nothing if item.clean is None else item.clean for item in items]
+    labelled = [item.clean is not None for item in items]
+    clean = has_clean = None
+    if any(labelled):
+        clean = _stack(references, longest)
+        has_clean = None if all(labelled) else torch.tensor(labelled)
     return Batch(
         noisy=_stack([item.noisy for item in items], longest),
-        clean=_stack(clean, longest) if any(has_clean) else None,
+        clean=clean,
         lengths=torch.tensor([item.length for item in items]),
         ids=tuple(item.id for item in items),
-        has_clean=torch.tensor(has_clean) if any(has_clean) and not all(has_clean) else None,
+        has_clean=has_clean,
     )
 
 
@@ -101,11 +106,8 @@ def loader(
         InputError: an epoch has less than one batch, or a recording cannot be used.
     """
     if len(segments) < batch_size * ranks:
-        raise InputError(
-            "batch_size",
-            f"{batch_size} items for each of {ranks} process(es), but an epoch has {len(segments)} segments",
-            hint="take a smaller batch_size or more data",
-        )
+        found = f"{batch_size} items for each of {ranks} process(es), but an epoch has {len(segments)} segments"
+        raise InputError("batch_size", found, hint="take a smaller batch_size or more data")
     items = _ErrorsAsItems(segments, workers)
     batches = DataLoader(
         items,  # pyright: ignore[reportArgumentType]  # no subclass of torch's Dataset
@@ -174,9 +176,12 @@ class _ErrorsAsItems:
         children = {child.pid: child for child in multiprocessing.active_children()}
         for worker in range(len(self._notes) // 3):
             process, epoch, index = self._notes[3 * worker : 3 * worker + 3]
-            if process in children:
-                children[process].join(DYING_S)
-            if process and (process not in children or not children[process].is_alive()):
+            if not process:
+                continue  # it has not begun an item
+            child = children.get(process)
+            if child is not None:
+                child.join(DYING_S)
+            if child is None or not child.is_alive():
                 return f"{worker} (process {process}), at item {index} of epoch {epoch}"
         return ""
 

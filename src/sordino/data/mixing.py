@@ -61,7 +61,7 @@ class Mixing:
 
     def __post_init__(self) -> None:
         for name, pair in (("snr_db", self.snr_db), ("level_db", self.level_db), ("tempo", self.tempo)):
-            if pair is not None and not (len(pair) == 2 and pair[0] <= pair[1] and all(map(math.isfinite, pair))):
+            if pair is not None and not _is_range(pair):
                 raise InputError(name, f"{list(pair)}", "[lowest, highest]")
         if self.level_db is not None and self.level_db[1] > 0:
             raise InputError("level_db", f"{self.level_db[1]} dBFS", "at most 0, which is full scale")
@@ -76,11 +76,23 @@ class Mixing:
         """Whether pairs, which are mixed already, are separated and mixed again."""
         return (self.snr_db, self.level_db, self.augment) != (None, None, None)
 
+    def draw_tempo(self, rng: np.random.Generator) -> float:
+        """Draw a tempo; 1, without a draw, where it is not to change."""
+        return 1.0 if self.tempo is None else rng.uniform(*self.tempo)
+
+    def draw_level(self, rng: np.random.Generator) -> float | None:
+        """Draw a level in dBFS; None, without a draw, where the speech keeps its own."""
+        return None if self.level_db is None else rng.uniform(*self.level_db)
+
     def for_validation(self) -> Mixing | None:
         """Return a copy without tempo, babble, recorded rooms and items without speech; None if nothing is left."""
         augment = None if self.augment is None else replace(self.augment, noise_only=0.0)
         mixing = Mixing(self.snr_db, self.level_db, augment=augment)
         return mixing if mixing.remixes_pairs else None
+
+
+def _is_range(pair: Sequence[float]) -> bool:
+    return len(pair) == 2 and pair[0] <= pair[1] and all(map(math.isfinite, pair))
 
 
 class Mixer:
@@ -125,7 +137,8 @@ class Mixer:
         assert mixing.snr_db is not None
         self.snr_db = mixing.snr_db
         self._ends = np.cumsum(speech.lengths)
-        self._kinds = by_kind(self.noise_names if noise_kinds is None else noise_kinds, self.noise_names)
+        kinds = self.noise_names if noise_kinds is None else noise_kinds
+        self._kinds = by_kind(kinds, self.noise_names)
 
     def segments(self, seed: int, segment_s: float, epoch_size: int | None = None) -> Segments:
         """Return the training segments.
@@ -162,7 +175,7 @@ class Mixer:
         """Draw a mixture of ``length`` samples; ``share`` (0 to 1) is the position in all speech where it begins."""
         position = share * self._ends[-1]
         first = min(int(np.searchsorted(self._ends, position, side="right")), len(self.speech) - 1)
-        tempo = 1.0 if self.mixing.tempo is None else rng.uniform(*self.mixing.tempo)
+        tempo = self.mixing.draw_tempo(rng)
         speech = self._talk(rng, first, math.ceil(length * tempo) + 1)
         clean = stretch(speech, tempo, self.sample_rate)[:length]
         return self._mixed(rng, first, clean, rng.uniform(*self.snr_db))
@@ -186,10 +199,11 @@ class Mixer:
         if self.mixing.babble and rng.random() < self.mixing.babble:
             noise, noise_name = self._babble(rng, speaker, len(clean)), "babble"
         else:
-            chosen = int(rng.integers(len(self.noise))) if noise_index is None else noise_index
-            offset = int(rng.integers(self.noise.lengths[chosen]))
-            noise, noise_name = self.noise.loop(chosen, offset, len(clean)), self.noise_names[chosen]
-        level_db = None if self.mixing.level_db is None else rng.uniform(*self.mixing.level_db)
+            if noise_index is None:
+                noise_index = int(rng.integers(len(self.noise)))
+            offset = int(rng.integers(self.noise.lengths[noise_index]))
+            noise, noise_name = self.noise.loop(noise_index, offset, len(clean)), self.noise_names[noise_index]
+        level_db = self.mixing.draw_level(rng)
         name = self.speech_names[index]
         mixture_id = f"{name}+{noise_name}@{snr_db:.1f}dB"
         if augment is None:
@@ -204,22 +218,26 @@ class Mixer:
     def validation_noise(self, index: int) -> int:
         """Choose the noise of validation item ``index``: kinds take turns, and so do the recordings of a kind."""
         turn, kind = divmod(index, len(self._kinds))
-        return self._kinds[kind][turn % len(self._kinds[kind])]
+        recordings = self._kinds[kind]
+        return recordings[turn % len(recordings)]
 
     def _draw_noise(self, rng: np.random.Generator, length: int) -> np.ndarray:
         """Draw ``length`` samples of a noise recording."""
         chosen = int(rng.integers(len(self.noise)))
-        return self.noise.loop(chosen, int(rng.integers(self.noise.lengths[chosen])), length)
+        offset = int(rng.integers(self.noise.lengths[chosen]))
+        return self.noise.loop(chosen, offset, length)
 
     def _talk(self, rng: np.random.Generator, index: int, length: int) -> np.ndarray:
         """Draw ``length`` samples of speech of one speaker, beginning with utterance ``index``."""
         spare = int(self.speech.lengths[index]) - length
         start = int(rng.integers(spare + 1)) if spare > 0 else 0
+        own = self.utterances[self.speakers[index]]
         pieces = [self.speech.read(index, start, length)]
         total = len(pieces[0])
         while total < length:
             pause = np.zeros(round(rng.uniform(*PAUSE_S) * self.sample_rate), dtype=np.float32)
-            following = self.speech.read(int(rng.choice(self.utterances[self.speakers[index]])), 0, length)
+            chosen = int(rng.choice(own))
+            following = self.speech.read(chosen, 0, length)
             pieces += [pause, following]
             total += len(pause) + len(following)
         return np.concatenate(pieces)[:length]
@@ -230,10 +248,12 @@ class Mixer:
         count = min(int(rng.integers(TALKERS[0], TALKERS[1] + 1)), len(others))
         babble = np.zeros(length, dtype=np.float32)
         for talker in rng.choice(len(others), count, replace=False):
-            voice = self._talk(rng, int(rng.choice(self.utterances[others[talker]])), length)
+            utterance = int(rng.choice(self.utterances[others[talker]]))
+            voice = self._talk(rng, utterance, length)
             level_db = rms_db(voice)
             if level_db > SILENCE_DB:
-                babble += voice * np.float32(10 ** ((rng.uniform(-3, 3) - 25 - level_db) / 20))
+                gain_db = rng.uniform(-3, 3) - 25 - level_db
+                babble += voice * np.float32(10 ** (gain_db / 20))
         return babble
 
 

@@ -33,7 +33,9 @@ def split_of(group: str, valid: Collection[str], test: Collection[str]) -> Split
     """Return the split of a group, such as a speaker, by the groups that are held out."""
     if group in valid:
         return "valid"
-    return "test" if group in test else "train"
+    if group in test:
+        return "test"
+    return "train"
 
 
 class Pair(NamedTuple):
@@ -91,17 +93,19 @@ class PairSet:
         """
         noisy = Recordings([pair.noisy for pair in pairs], sample_rate, cache)
         paths = [pair.clean for pair in pairs if pair.clean is not None]
-        clean = Recordings(paths, sample_rate, cache) if paths else None
-        if clean is not None:
-            for pair, length, partner in zip(pairs, noisy.lengths, clean.lengths, strict=True):
-                if length != partner:
-                    found = f"is {length} samples long and its clean partner {partner}"
-                    raise InputError(pair.noisy, found, "equal lengths", "`sordino data check` lists all such pairs")
+        if not paths:
+            return cls(pairs, noisy, None, sample_rate)
+        clean = Recordings(paths, sample_rate, cache)
+        for pair, length, partner in zip(pairs, noisy.lengths, clean.lengths, strict=True):
+            if length != partner:
+                found = f"is {length} samples long and its clean partner {partner}"
+                raise InputError(pair.noisy, found, "equal lengths", "`sordino data check` lists all such pairs")
         return cls(pairs, noisy, clean, sample_rate)
 
     def whole(self, mixing: Mixing | None = None) -> LazySequence:
         """Return whole recordings; with ``mixing`` they are mixed again (except for tempo), the same in every run."""
-        return LazySequence(len(self.pairs), self._whole if mixing is None else _Remixed(self, mixing))
+        item_of = self._whole if mixing is None else _Remixed(self, mixing)
+        return LazySequence(len(self.pairs), item_of)
 
     def segments(self, seed: int, segment_s: float, stride_s: float, mixing: Mixing) -> Segments:
         """Return segments that start every ``stride_s`` seconds; the last one of a file is zero-padded."""
@@ -109,20 +113,23 @@ class PairSet:
         stride = count_samples("stride_s", stride_s, self.sample_rate)
         starts = []
         for index, total in enumerate(self.noisy.lengths):
-            count = max(0, math.ceil((total - length) / stride)) + 1
+            count = 1 + max(0, math.ceil((total - length) / stride))
             count = min(count, math.ceil(total / stride))  # a stride that is longer than a segment may leave nothing
-            starts += [(index, step * stride) for step in range(count)]
+            for step in range(count):
+                starts.append((index, step * stride))
         return Segments(len(starts), seed, _Cutting(self, starts, length, mixing))
 
     def cut(self, index: int, start: int, length: int, tempo: float = 1.0) -> Item:
         """Cut a segment out of pair ``index``, zero-padded to ``length``, its speech at another ``tempo``."""
-        pair, span = self.pairs[index], math.ceil(length * max(tempo, 1.0))
+        pair = self.pairs[index]
+        span = math.ceil(length * max(tempo, 1.0))  # fast speech fills the segment with more of the recording
         noisy = self.noisy.read(index, start, span)
         if self.clean is None:
             return Item(pad(noisy, length), None, min(len(noisy), length), pair.id, pair.speaker)
         clean = self.clean.read(index, start, span)
         if tempo != 1:
-            noise, clean = noisy - clean, stretch(clean, tempo, self.sample_rate)
+            noise = noisy - clean
+            clean = stretch(clean, tempo, self.sample_rate)
             shorter = min(len(noise), len(clean))
             clean = clean[:shorter]
             noisy = clean + noise[:shorter]
@@ -132,7 +139,7 @@ class PairSet:
         """Separate noise and speech of a pair and mix them again, at ``snr_db`` or, if that is None, at their ratio."""
         assert item.clean is not None
         clean = item.clean[: item.length]
-        level_db = None if mixing.level_db is None else rng.uniform(*mixing.level_db)
+        level_db = mixing.draw_level(rng)
         sounds = MixtureParts(clean, clean, item.noisy[: item.length] - clean)
         degrade = Degrader(mixing.augment or NOTHING, self.sample_rate)
         noisy, clean, _ = degrade(rng, sounds, self._draw_noise, snr_db, level_db)
@@ -160,8 +167,7 @@ class _Cutting:
 
     def __call__(self, rng: np.random.Generator, index: int) -> Item:
         mixing = self.mixing
-        tempo = 1.0 if mixing.tempo is None else rng.uniform(*mixing.tempo)
-        item = self.pairs.cut(*self.starts[index], self.length, tempo)
+        item = self.pairs.cut(*self.starts[index], self.length, mixing.draw_tempo(rng))
         if not mixing.remixes_pairs:
             return item
         snr_db = None if mixing.snr_db is None else rng.uniform(*mixing.snr_db)
@@ -194,5 +200,7 @@ def test_items(noisy: str | None, clean: str | None, sample_rate: int, instead: 
     """
     if noisy is None or clean is None:
         hint = "give test_noisy and test_clean, two folders of pairs"
-        raise InputError("data", "has no test set", hint=f"{hint}, or {instead}" if instead else hint)
+        if instead:
+            hint += f", or {instead}"
+        raise InputError("data", "has no test set", hint=hint)
     return PairSet.open(list_pairs(noisy, clean), sample_rate).whole()

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,11 @@ class Recordings:
             headers = list(pool.map(info, self.paths))
         for path, header in zip(self.paths, headers, strict=True):
             if header.sample_rate != sample_rate:
-                raise InputError(
-                    path,
-                    f"is at {header.sample_rate} Hz",
-                    f"{sample_rate} Hz",
-                    f"resample the corpus once with `sordino data prepare --sample-rate {sample_rate}`",
-                )
+                hint = f"resample the corpus once with `sordino data prepare --sample-rate {sample_rate}`"
+                raise InputError(path, f"is at {header.sample_rate} Hz", f"{sample_rate} Hz", hint)
             if header.length == 0:
-                raise InputError(
-                    path, "holds no samples (0 frames)", hint="remove it; `sordino data check` finds all such"
-                )
+                hint = "remove it; `sordino data check` finds all such"
+                raise InputError(path, "holds no samples (0 frames)", hint=hint)
         self.lengths = np.array([header.length for header in headers], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -74,8 +70,7 @@ class Recordings:
             return self._whole(index, start, length, read_segment(self.paths[index], start, length))
         if index not in self._kept:
             self._kept[index] = read_compact(self.paths[index])
-        audio = self._kept[index][start : None if length is None else start + length]
-        audio = audio.astype(np.float32) / np.float32(32768) if audio.dtype == np.int16 else audio.copy()
+        audio = _float_copy(self._kept[index][start : _end(start, length)])
         return self._whole(index, start, length, audio)
 
     def _whole(self, index: int, start: int, length: int | None, audio: np.ndarray) -> np.ndarray:
@@ -83,8 +78,11 @@ class Recordings:
 
         The length of an MP3 may be an estimate: where it ends early, silence follows.
         """
-        path, left = self.paths[index], int(self.lengths[index]) - start
-        missing = (left if length is None else min(length, left)) - len(audio)
+        path = self.paths[index]
+        expected = int(self.lengths[index]) - start
+        if length is not None:
+            expected = min(length, expected)
+        missing = expected - len(audio)
         if missing <= 0:
             return audio
         if path.suffix.lower() == ".mp3":
@@ -115,13 +113,26 @@ class Responses(Recordings):
         audio, _ = read(self.paths[index])
         if not audio[0].any():
             raise InputError(self.paths[index], "has a silent first channel", "an impulse response", "leave it out")
-        return audio[0, start : None if length is None else start + length]
+        return audio[0, start : _end(start, length)]
+
+
+def _float_copy(audio: np.ndarray) -> np.ndarray:
+    """Return samples as float32, always in memory of their own: a caller may change them, and the cache must not."""
+    if audio.dtype == np.int16:
+        return audio.astype(np.float32) / np.float32(32768)
+    return audio.copy()
+
+
+def _end(start: int, length: int | None) -> int | None:
+    """Return the end of a slice of ``length`` samples; None for all that follow."""
+    return None if length is None else start + length
 
 
 def is_synthetic(folder: str | Path) -> bool:
     """Whether a folder is in a corpus that ``Synthetic.write`` wrote; results on it must be marked as synthetic."""
     folder = Path(folder).absolute()
-    return any((place / SYNTHETIC_MARK).is_file() for place in (folder, *folder.parents[:2]))
+    places = (folder, *folder.parents[:2])
+    return any((place / SYNTHETIC_MARK).is_file() for place in places)
 
 
 def audio_below(folder: str | Path, exclude: Iterable[str] = (), manifest: str | None = None) -> list[Path]:
@@ -140,17 +151,23 @@ def audio_below(folder: str | Path, exclude: Iterable[str] = (), manifest: str |
     folder, patterns = Path(folder), list(exclude)
     listed = None if manifest is None else files(manifest)
 
-    def excluded(path: Path) -> bool:
-        below = path.relative_to(folder)
-        names = (below.as_posix(), *below.parts)
-        if listed is not None and Path(os.path.abspath(path)) not in listed:
-            return True
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in names)
-
-    paths = [path for path in list_audio(folder) if not excluded(path)]
+    paths = []
+    for path in list_audio(folder):
+        is_listed = listed is None or Path(os.path.abspath(path)) in listed
+        if is_listed and not _excluded(path.relative_to(folder), patterns):
+            paths.append(path)
     if not paths:
-        raise InputError(folder, "holds no sound files" + (" that are not left out" if patterns or manifest else ""))
+        found = "holds no sound files"
+        if patterns or manifest:
+            found += " that are not left out"
+        raise InputError(folder, found)
     return paths
+
+
+def _excluded(path: Path, patterns: Sequence[str]) -> bool:
+    """Whether a pattern fits a relative path as a whole, or one of its folders, or its file name."""
+    names = (path.as_posix(), *path.parts)
+    return any(fnmatch.fnmatchcase(name, pattern) for name, pattern in product(names, patterns))
 
 
 def pair_files(noisy: str | Path, clean: str | Path, manifest: str | None = None) -> list[tuple[str, Path, Path]]:
@@ -170,11 +187,9 @@ def pair_files(noisy: str | Path, clean: str | Path, manifest: str | None = None
     for here, there, folder in ((noisy_files, clean_files, clean), (clean_files, noisy_files, noisy)):
         missing = sorted(set(here) - set(there))
         if missing:
-            raise InputError(
-                here[missing[0]],
-                f"has no partner in {folder} ({len(missing)} of {len(here)} files have none)",
-                hint="add or remove files; `sordino data check` lists them all",
-            )
+            found = f"has no partner in {folder} ({len(missing)} of {len(here)} files have none)"
+            hint = "add or remove files; `sordino data check` lists them all"
+            raise InputError(here[missing[0]], found, hint=hint)
     return [(key, noisy_files[key], clean_files[key]) for key in sorted(noisy_files)]
 
 

@@ -103,7 +103,9 @@ def _without_values(module: nn.RNNBase, x: Tensor, hx: Any = None) -> Any:
     batch = x.shape[0 if module.batch_first else 1]
     output = x.new_empty(*x.shape[:-1], directions * module.hidden_size)
     state = x.new_empty(directions * module.num_layers, batch, module.hidden_size)
-    return output, (state, state) if isinstance(module, nn.LSTM) else state
+    if isinstance(module, nn.LSTM):
+        return output, (state, state)
+    return output, state
 
 
 @contextmanager
@@ -127,20 +129,19 @@ def _paper_rule(module: nn.Module) -> Any:
     """Return the paper's count for a module, a function (module, input, output) -> number; None where it has none."""
     if isinstance(module, nn.modules.conv._ConvTransposeNd):
         # The paper's counter has in_channels x kernel products for every OUTPUT sample, stride times too many.
-        return lambda m, x, y: y.numel() * m.weight[:, 0].numel() // m.groups
+        return lambda layer, x, y: y.numel() * layer.weight[:, 0].numel() // layer.groups
     if isinstance(module, nn.modules.conv._ConvNd):
-        return lambda m, x, y: y.numel() * m.weight[0].numel()
+        return lambda layer, x, y: y.numel() * layer.weight[0].numel()
     if isinstance(module, nn.Linear):
-        return lambda m, x, y: y.numel() * m.in_features
+        return lambda layer, x, y: y.numel() * layer.in_features
     if isinstance(module, (nn.LSTM, nn.GRU)):
         # Beside the products: for every gate a sum and two biases, and the products and sums of the new state.
-        elements = 16 if isinstance(module, nn.LSTM) else 13
-        return lambda m, x, y: _steps(x) * (_gate_products(m) + elements * _units(m))
+        return _recurrent_count(16 if isinstance(module, nn.LSTM) else 13)
     if isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)):
         # Two for the normalisation, two for the affine map.
-        return lambda m, x, y: 4 * x.numel()
+        return lambda layer, x, y: 4 * x.numel()
     if isinstance(module, nn.PReLU):
-        return lambda m, x, y: x.numel()
+        return lambda layer, x, y: x.numel()
     return None
 
 
@@ -150,8 +151,12 @@ def _recurrent_rule(module: nn.Module) -> Any:
         return None
     # Element-wise operations per step and unit. LSTM: four sums of two products, four activations, four for the new
     # cell (tanh included), one for the output. GRU: three sums, three activations, the reset and three for the update.
-    elements = 13 if isinstance(module, nn.LSTM) else 10
-    return lambda m, x, y: _steps(x) * (_gate_products(m) + elements * _units(m))
+    return _recurrent_count(13 if isinstance(module, nn.LSTM) else 10)
+
+
+def _recurrent_count(elements: int) -> Any:
+    """Return the count of a recurrent layer, with as many element-wise operations per step and unit."""
+    return lambda layer, x, y: _steps(x) * (_gate_products(layer) + elements * _units(layer))
 
 
 def _gate_products(module: nn.RNNBase) -> int:
@@ -161,7 +166,8 @@ def _gate_products(module: nn.RNNBase) -> int:
 
 def _units(module: nn.RNNBase) -> int:
     """Return the number of units of all layers and directions."""
-    return module.hidden_size * module.num_layers * (2 if module.bidirectional else 1)
+    directions = 2 if module.bidirectional else 1
+    return module.hidden_size * module.num_layers * directions
 
 
 def _steps(x: Tensor) -> int:

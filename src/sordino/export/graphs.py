@@ -55,11 +55,12 @@ def whole_graph(network: Enhancer, about: Mapping[str, Any]) -> onnx.ModelProto:
 def step_graph(network: StreamingEnhancer, about: Mapping[str, Any]) -> onnx.ModelProto:
     """Export the graph for the hops of a stream; ``network`` is in eval mode and can stream."""
     state = network.initial_state()
-    block = torch.zeros(1 if network.unrolls else 4, network.hop, device=_device(network))
+    example_hops = 1 if network.unrolls else 4  # more than one, where the graph is to take any number
+    block = torch.zeros(example_hops, network.hop, device=_device(network))
     inputs = [f"state.{index}" for index in range(len(state))]
     outputs = [f"next.{index}" for index in range(len(state))]
-    hops = None if network.unrolls else {0: Dim(HOPS, min=1, max=LONGEST // network.hop)}
-    shapes = {"block": hops, "state": [None] * len(state)}
+    open_axes = None if network.unrolls else {0: Dim(HOPS, min=1, max=LONGEST // network.hop)}
+    shapes = {"block": open_axes, "state": [None] * len(state)}
     proto = _exported(_Step(network), [block, list(state)], ["noisy", *inputs], ["estimate", *outputs], shapes)
     if not network.unrolls:
         # The exporter replaces the name of the axis by a number; the shapes inside refer to that number, so they go.
@@ -76,10 +77,12 @@ def describe_stream(proto: onnx.ModelProto, network: StreamingEnhancer) -> onnx.
     facts = {"state": json.dumps(dict(zip(inputs, outputs, strict=True))), "initial_state": "zeros"}
     if network.window is not None:
         facts["window"] = str(network.window)
-    onnx.helper.set_model_props(proto, {one.key: one.value for one in proto.metadata_props} | facts)
+    properties = {one.key: one.value for one in proto.metadata_props}
+    onnx.helper.set_model_props(proto, properties | facts)
+    hops = 1 if network.unrolls else HOPS
     proto.doc_string = (
         f"Removes the noise from one channel of speech, hop by hop: float32 samples at {network.sample_rate} Hz with "
-        f"full scale at 1. Input {source} [{1 if network.unrolls else HOPS},{network.hop}]: the next hops. Output "
+        f"full scale at 1. Input {source} [{hops},{network.hop}]: the next hops. Output "
         f"{target}, of the same shape: the speech, {network.delay} samples late. Drop the first {network.delay} "
         f"samples of the output, and feed {network.delay} zeros after the end. "
     )
@@ -168,14 +171,14 @@ def _device(network: nn.Module) -> torch.device:
 @contextmanager
 def _one_operator_each(module: nn.Module) -> Iterator[None]:
     """Let PyTorch's own recurrent layers, which the exporter cannot write for any length, emit one operator each."""
-    found = [(one, type(one)) for one in module.modules() if type(one) in _RECURRENT]
-    for one, kind in found:
-        one.__class__ = _RECURRENT[kind]
+    layers = [(layer, type(layer)) for layer in module.modules() if type(layer) in _RECURRENT]
+    for layer, kind in layers:
+        layer.__class__ = _RECURRENT[kind]  # in place, so that no weight is copied or renamed
     try:
         yield
     finally:
-        for one, kind in found:
-            one.__class__ = kind
+        for layer, kind in layers:
+            layer.__class__ = kind
 
 
 def _shapes_not_kept() -> AbstractContextManager[object]:

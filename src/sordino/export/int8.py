@@ -173,14 +173,16 @@ def _damage(graph: _FloatGraph, names: Sequence[str], calibration: Sequence[np.n
         damage = {}
         for name in names:
             estimates = outputs([other for other in names if other != name])
-            pairs = zip(estimates, floats, strict=True)
-            damage[name] = sum(float(np.square(estimate - expected).sum()) for estimate, expected in pairs)
+            powers = []
+            for estimate, expected in zip(estimates, floats, strict=True):
+                powers.append(float(np.square(estimate - expected).sum()))
+            damage[name] = sum(powers)
     return damage
 
 
 def _write(paths: Sequence[Path], targets: Sequence[Path], attempt: Attempt) -> None:
     """Move the files to their targets, with the attempt in their metadata; a stream's graph of before is removed."""
-    with ExitStack() as files:
+    with ExitStack() as files:  # no target is replaced before all files are whole
         for path, target in zip(paths, targets, strict=True):
             proto = onnx.load(path)
             proto.metadata_props.add(key="int8", value=json.dumps(asdict(attempt)))

@@ -60,11 +60,20 @@ def parts(graph: onnx.GraphProto) -> dict[str, list[str]]:
     nodes_by_part: dict[str, list[str]] = {}
     part = "first"
     for node in graph.node:
-        matches = [_PART.match(name) for name in node.input if name in weights]
-        part = next((match.group(1) for match in matches if match), part)
-        if node.op_type in {*STATIC, *DYNAMIC} and any(name in weights for name in node.input[1:]):
+        part = _part_of(name for name in node.input if name in weights) or part
+        has_weights = any(name in weights for name in node.input[1:])
+        if node.op_type in {*STATIC, *DYNAMIC} and has_weights:
             nodes_by_part.setdefault(part, []).append(node.name)
     return {part: nodes for part, nodes in nodes_by_part.items() if part not in TRANSFORMS}
+
+
+def _part_of(weights: Iterable[str]) -> str | None:
+    """Return the part that the first of these names of weights tells; None if none of them tells any."""
+    for name in weights:
+        match = _PART.match(name)
+        if match:
+            return match.group(1)
+    return None
 
 
 def ranges(path: Path, feeds: Iterable[Feed]) -> TensorsData:
@@ -97,12 +106,12 @@ def quantised(proto: onnx.ModelProto, plan: Plan, feature_ranges: TensorsData) -
     for part, names in parts(proto.graph).items():
         if part not in plan.kept:
             nodes += names
-    kind = {node.name: node.op_type for node in proto.graph.node}
+    operators = {node.name: node.op_type for node in proto.graph.node}
     result = onnx.ModelProto()
     result.CopyFrom(proto)
     if plan.mode == "dynamic":
-        return _dynamic(result, [name for name in nodes if kind[name] in DYNAMIC])
-    static = [name for name in nodes if kind[name] in STATIC]
+        return _dynamic(result, [name for name in nodes if operators[name] in DYNAMIC])
+    static = [name for name in nodes if operators[name] in STATIC]
     if static:
         signed, unsigned = QuantType.QInt8, QuantType.QUInt8
         # Scales per output channel (True), all 8 bits of the weights rather than 7 (False).
@@ -110,7 +119,7 @@ def quantised(proto: onnx.ModelProto, plan: Plan, feature_ranges: TensorsData) -
         quantizer.quantize_model()
         quantizer.model.topological_sort()
         result = quantizer.model.model
-    return _dynamic(result, [name for name in nodes if kind[name] == "LSTM"])
+    return _dynamic(result, [name for name in nodes if operators[name] == "LSTM"])
 
 
 def _dynamic(proto: onnx.ModelProto, nodes: Sequence[str]) -> onnx.ModelProto:

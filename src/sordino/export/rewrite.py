@@ -43,11 +43,15 @@ def rewrite(proto: onnx.ModelProto) -> None:
 
 def _apply(graph: onnx.GraphProto, rule: Rule) -> None:
     """Apply one rule to all nodes of a graph, in place."""
-    uses = Counter(name for node in graph.node for name in node.input)
+    uses: Counter[str] = Counter()
+    for node in graph.node:
+        uses.update(node.input)
     # A Relu may move only if nothing else reads its input, which then no longer exists under that name.
     only_reader: dict[str, onnx.NodeProto] = {}
     for node in graph.node:
-        only_reader |= {name: node for name in node.input if uses[name] == 1}
+        for name in node.input:
+            if uses[name] == 1:
+                only_reader[name] = node
     # A rule changes weights in place, so it may only have those that no other node uses.
     weights = {weight.name: weight for weight in graph.initializer if uses[weight.name] == 1}
     moved: set[str] = set()  # Relus that already stand in their new place
@@ -110,19 +114,30 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return attributes
 
 
-def lift(node: onnx.NodeProto, weights: Weights, product: str) -> tuple[Nodes, Ending] | None:
-    """Turn a grouped or strided convolution over [B,C,N] into one over [B,C,1,N]; a ``Rule``."""
-    weight = weights.get(node.input[1]) if node.op_type == "Conv" else None
+def _weight_of(node: onnx.NodeProto, operator: str, weights: Weights) -> onnx.TensorProto | None:
+    """Return the weight of a one-dimensional convolution; None for another operator, or if other nodes use it too."""
+    if node.op_type != operator:
+        return None
+    weight = weights.get(node.input[1])
     if weight is None or len(weight.dims) != 3:
         return None
-    options = _attributes(node)
-    if options.get("group", 1) == 1 and options.get("strides", [1]) == [1]:
+    return weight
+
+
+def lift(node: onnx.NodeProto, weights: Weights, product: str) -> tuple[Nodes, Ending] | None:
+    """Turn a grouped or strided convolution over [B,C,N] into one over [B,C,1,N]; a ``Rule``."""
+    weight = _weight_of(node, "Conv", weights)
+    if weight is None:
         return None
-    weight.dims.insert(2, 1)
+    options = _attributes(node)
+    group, strides = options.get("group", 1), options.get("strides", [1])
+    if group == 1 and strides == [1]:
+        return None
+    weight.dims.insert(2, 1)  # the values lie in memory as they did
     left, right = options.get("pads", [0, 0])
     lifted = {
-        "group": options.get("group", 1),
-        "strides": [1, *options.get("strides", [1])],
+        "group": group,
+        "strides": [1, *strides],
         "dilations": [1, *options.get("dilations", [1])],
         "kernel_shape": list(weight.dims[2:]),
         "pads": [0, left, 0, right],
@@ -142,8 +157,8 @@ def interleave(node: onnx.NodeProto, weights: Weights, product: str) -> tuple[No
     j < s that is a convolution with r taps, so s of them give all samples. The kernel must be a whole number of
     strides, and there must be neither padding nor groups.
     """
-    weight = weights.get(node.input[1]) if node.op_type == "ConvTranspose" else None
-    if weight is None or len(weight.dims) != 3:
+    weight = _weight_of(node, "ConvTranspose", weights)
+    if weight is None:
         return None
     options = _attributes(node)
     c_in, c_out, kernel = weight.dims

@@ -69,22 +69,26 @@ class MeanEngine:
         if why:
             raise InputError(name, f"cannot run block by block: {why}", "members that stream together")
         self.name, self.sample_rate, self._engines = name, engines[0].sample_rate, list(engines)
-        self.hop, self.delay = lcm(*(engine.hop for engine in engines)), max(engine.delay for engine in engines)
+        self.hop = lcm(*(engine.hop for engine in engines))
+        self.delay = max(engine.delay for engine in engines)
 
     def start(self, channels: int) -> list[tuple[Any, np.ndarray]]:
         """Return the state of each member, and the silence by which it waits."""
-        return [
-            (engine.start(channels), np.zeros((channels, self.delay - engine.delay), np.float32))
-            for engine in self._engines
-        ]
+        state = []
+        for engine in self._engines:
+            waiting = np.zeros((channels, self.delay - engine.delay), np.float32)
+            state.append((engine.start(channels), waiting))
+        return state
 
     def step(self, block: np.ndarray, state: list[tuple[Any, np.ndarray]]) -> tuple[np.ndarray, Any]:
         """Enhance float32 [C, k hop]; see ``Engine.step``."""
-        length, total, after = block.shape[1], np.zeros_like(block), []
+        length = block.shape[1]
+        total, after = np.zeros_like(block), []
         for engine, (own, waiting) in zip(self._engines, state, strict=True):
             estimate, own = engine.step(block, own)
             line = np.concatenate([waiting, estimate], axis=1)
             total += line[:, :length]
+            # A copy, as a view would keep the whole line in memory.
             after.append((own, line[:, length:].copy()))
         return total / len(self._engines), after
 
@@ -98,5 +102,7 @@ def apart(engines: Sequence[Engine | None]) -> str:
     if len(rates) > 1:
         return f"its members work at {' and '.join(map(str, rates))} Hz"
     hop_s = lcm(*(engine.hop for engine in known)) / rates[0]
+    if hop_s <= LONGEST_HOP_S:
+        return ""
     hops = ", ".join(str(engine.hop) for engine in known)
-    return f"hops of {hops} samples end together only every {hop_s:.2f} s" if hop_s > LONGEST_HOP_S else ""
+    return f"hops of {hops} samples end together only every {hop_s:.2f} s"

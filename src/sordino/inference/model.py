@@ -79,17 +79,22 @@ class Model:
             if self.engine is not None:
                 yield EngineProcess(self.engine, channels)
             else:
-                batch = None if self.run_batch is None else self._whole_batch
+                run_batch = None if self.run_batch is None else self._whole_batch
                 window = self._window_s
                 context = min(CONTEXT_S, CONTEXT * window)
-                yield Windows(self._whole, self.sample_rate, channels, window, context, run_batch=batch, name=self.name)
+                yield Windows(
+                    self._whole, self.sample_rate, channels, window, context, run_batch=run_batch, name=self.name
+                )
         finally:
             self.finish()
 
     @property
     def parts(self) -> list[Model]:
         """The models that it is made of: all members of a mean, and of means among them; of any other itself."""
-        return [part for member in self.members for part in member.parts] or [self]
+        parts: list[Model] = []
+        for member in self.members:
+            parts += member.parts
+        return parts or [self]
 
     @property
     def _window_s(self) -> float:
@@ -107,8 +112,9 @@ class Model:
         return self._checked(np.asarray(self.run_batch(self._padded(noisy))), noisy)
 
     def _padded(self, noisy: np.ndarray) -> np.ndarray:
-        missing = np.zeros((*noisy.shape[:-1], max(self.minimum - noisy.shape[-1], 0)), np.float32)
-        return np.concatenate([noisy, missing], axis=-1).astype(np.float32, copy=False)
+        *channels, length = noisy.shape
+        silence = np.zeros((*channels, max(self.minimum - length, 0)), np.float32)
+        return np.concatenate([noisy, silence], axis=-1).astype(np.float32, copy=False)
 
     def _checked(self, estimate: np.ndarray, noisy: np.ndarray) -> np.ndarray:
         return as_long(estimate, noisy, self.name, self.sample_rate, self.minimum)
@@ -162,10 +168,12 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
     if source.kind == "network":
         return _from_network(source.value, source.name)
     if source.kind == "import":
-        run, notes = open_function(source.name, sample_rate or SAMPLE_RATE)
-        return Model(source.name, sample_rate or SAMPLE_RATE, run, about={"external": notes})
+        rate = sample_rate or SAMPLE_RATE
+        run, notes = open_function(source.name, rate)
+        return Model(source.name, rate, run, about={"external": notes})
     if source.kind == "function":
-        return Model(source.name, sample_rate or SAMPLE_RATE, cast("Callable[[np.ndarray], np.ndarray]", source.value))
+        run = cast("Callable[[np.ndarray], np.ndarray]", source.value)
+        return Model(source.name, sample_rate or SAMPLE_RATE, run)
     engine = source.value
     return Model(engine.name, engine.sample_rate, None, engine=engine)
 
@@ -187,14 +195,16 @@ def _from_onnx(path: Path, name: str, threads: int | None, sample_rate: int | No
     # An axis is a number where the graph takes no other length, else a name or None.
     fixed = [axis for axis in source.shape if isinstance(axis, int)]
     if others or len(source.shape) != 2 or fixed not in ([], [1]) or source.type != "tensor(float)":
-        stem = path.name.removesuffix(STREAM_SUFFIX)
-        hint = f"that is the graph of a stream; name {stem}.onnx" if stem != path.name else ""
+        stem, hint = path.name.removesuffix(STREAM_SUFFIX), ""
+        if stem != path.name:
+            hint = f"that is the graph of a stream; name {stem}.onnx"
         raise InputError(path, f"takes {graph.describe()}", "one float input of [1, samples], of any length", hint)
 
     def run(noisy: np.ndarray) -> np.ndarray:
         return graph.run([noisy[None]])[0][0]
 
-    rate, minimum = graph.sample_rate(sample_rate or SAMPLE_RATE), graph.number("minimum_samples", MINIMUM)
+    rate = graph.sample_rate(sample_rate or SAMPLE_RATE)
+    minimum = graph.number("minimum_samples", MINIMUM)
     finish = partial(graph.give_back, [np.zeros((1, minimum), np.float32)])
     return Model(name, rate, run, minimum, graph.about, shareable=True, finish=finish)
 
@@ -222,15 +232,12 @@ def _from_external(source: GraphSource, threads: int | None, sample_rate: int | 
 def _from_members(source: ModelSource, threads: int | None) -> Model:
     """Open the mean of several models; block by block it runs where all of them can, together."""
     members = tuple(open_model(one, threads) for one in source.value)
-    engines = [member.engine for member in members]
-    return Model(
-        source.name,
-        min(member.sample_rate for member in members),
-        None,
-        engine=None if apart(engines) else MeanEngine(source.name, [engine for engine in engines if engine]),
-        shareable=all(member.shareable for member in members),
-        members=members,
-    )
+    sample_rate = min(member.sample_rate for member in members)
+    shareable = all(member.shareable for member in members)
+    engine = None
+    if not apart([member.engine for member in members]):
+        engine = MeanEngine(source.name, [member.engine for member in members if member.engine])
+    return Model(source.name, sample_rate, None, engine=engine, shareable=shareable, members=members)
 
 
 def _from_network(network: Any, name: str) -> Model:
@@ -243,4 +250,5 @@ def _from_network(network: Any, name: str) -> Model:
         with torch.inference_mode():
             return network(torch.from_numpy(noisy).to(device)[None])[0].float().cpu().numpy()
 
-    return Model(name, network.sample_rate, run, engine=open_engine(network) if network.streams else None)
+    engine = open_engine(network) if network.streams else None
+    return Model(name, network.sample_rate, run, engine=engine)

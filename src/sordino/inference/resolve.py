@@ -74,8 +74,13 @@ class ModelSource:
         if self.kind == "external":
             return self.value.files
         if self.kind == "mean":
-            return list(dict.fromkeys(file for one in self.value for file in one.files))
-        return [] if self.path is None or self.kind == "recipe" else [self.path]
+            files: dict[Path, None] = {}  # each once, in the order of the members
+            for member in self.value:
+                files |= dict.fromkeys(member.files)
+            return list(files)
+        if self.path is None or self.kind == "recipe":
+            return []
+        return [self.path]
 
     @property
     def file(self) -> Path:
@@ -136,6 +141,7 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
 
 
 def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) -> ModelSource:
+    """Say what a word or a path is; see ``resolve``."""
     word, path = str(model), Path(model)
     if is_card(path):
         return _card(path, ())
@@ -149,8 +155,9 @@ def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) 
     kind = _kind_of_file(path) or otherwise
     if kind is None or not (otherwise or os.path.isfile(path)):
         raise _no_model(model)
-    name = path.name[: -len(STREAM_SUFFIX)] if kind == "stream" else path.stem
-    return ModelSource(kind, name, path)
+    if kind == "stream":
+        return ModelSource(kind, path.name[: -len(STREAM_SUFFIX)], path)
+    return ModelSource(kind, path.stem, path)
 
 
 def _card(path: Path, within: tuple[Path, ...]) -> ModelSource:
@@ -164,7 +171,8 @@ def _card(path: Path, within: tuple[Path, ...]) -> ModelSource:
 
 
 def _mean(path: Path, mean: MeanSource, within: tuple[Path, ...]) -> ModelSource:
-    source = ModelSource("mean", mean.title, path, tuple(_member(path, one, within) for one in mean.members))
+    members = [_member(path, one, within) for one in mean.members]
+    source = ModelSource("mean", mean.title, path, tuple(members))
     if _count(source) > MOST:  # few cards that name each other twice are billions
         raise InputError(path, "is a mean of too many models", f"at most {MOST}")
     return source
@@ -172,7 +180,9 @@ def _mean(path: Path, mean: MeanSource, within: tuple[Path, ...]) -> ModelSource
 
 def _count(source: ModelSource) -> int:
     """Return the number of models that are run: of a mean, and of means among its members, all of them."""
-    return sum(map(_count, source.value)) if source.kind == "mean" else 1
+    if source.kind == "mean":
+        return sum(map(_count, source.value))
+    return 1
 
 
 def _member(path: Path, given: str | Mapping[str, Any], within: tuple[Path, ...]) -> ModelSource:
@@ -203,7 +213,9 @@ def _external(model: str | Path) -> GraphSource | None:
             hint = did_you_mean(preset, PRESETS)
             raise InputError(model, f"no preset {preset!r}", f"one of {', '.join(PRESETS)}", hint)
         return GraphSource(file, preset)
-    return GraphSource(model) if os.path.isdir(model) and preset_of(Path(model)) else None
+    if os.path.isdir(model) and preset_of(Path(model)):
+        return GraphSource(model)
+    return None
 
 
 def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
@@ -212,7 +224,9 @@ def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
         return "stream"
     if name.endswith(".onnx"):
         return "onnx"
-    return "checkpoint" if name.endswith(CHECKPOINTS) else None
+    if name.endswith(CHECKPOINTS):
+        return "checkpoint"
+    return None
 
 
 def _no_model(model: str | Path) -> InputError:

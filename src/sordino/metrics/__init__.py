@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,7 +107,7 @@ METRICS: dict[str, Metric] = {
 }
 """Catalogue of metrics. PESQ comes before the composite measures, which reuse its value."""
 
-COLUMNS: dict[str, Column] = {name: column for metric in METRICS.values() for name, column in metric.columns.items()}
+COLUMNS: dict[str, Column] = dict(chain.from_iterable(entry.columns.items() for entry in METRICS.values()))
 
 DEFAULT = ("pesq_wb", "stoi", "estoi", "composite", "si_sdr_db")
 """What is measured where nothing is asked for: what the MV-AT paper shows, ESTOI and SI-SDR."""
@@ -125,9 +126,8 @@ def metric(name: str) -> Metric:
         return METRICS[name]
     if name not in imported:
         # A column's name is a likely mistake: csig is a column of composite.
-        owners = [metric for metric, entry in METRICS.items() if name in entry.columns]
-        if owners:
-            raise InputError(f"metric {name}", "no such metric", hint=f"ask for {owners[0]!r}")
+        if name in COLUMNS:
+            raise InputError(f"metric {name}", "no such metric", hint=f"ask for {owner(name)!r}")
         expected = "a function of (clean, estimate, sample_rate), or a sordino.metrics.Metric"
         imported[name] = entry_of(name, catalogue.find("metric", name, METRICS, is_metric, expected))
     return imported[name]
@@ -149,25 +149,34 @@ def check(metrics: Iterable[str]) -> tuple[str, ...]:
 
 def _ordered(names: Iterable[str]) -> tuple[str, ...]:
     given = dict.fromkeys(names)
-    return (*(name for name in METRICS if name in given), *(name for name in given if name not in METRICS))
+    known = [name for name in METRICS if name in given]
+    own = [name for name in given if name not in METRICS]
+    return (*known, *own)
 
 
 def columns(metrics: Iterable[str]) -> tuple[str, ...]:
     """Return the columns that the metrics fill, in order; one of the user's has its own, and need not be imported."""
-    entries = {name: METRICS[name].columns if name in METRICS else (name,) for name in _ordered(metrics)}
-    return tuple(column for filled in entries.values() for column in filled)
+    filled: list[str] = []
+    for name in _ordered(metrics):
+        filled += METRICS[name].columns if name in METRICS else [name]
+    return tuple(filled)
 
 
 def look_of(column: str) -> Column:
     """Return how a column is shown."""
     if column in COLUMNS:
         return COLUMNS[column]
-    return imported[column].columns[column] if column in imported else Column(column.rpartition(":")[2])
+    if column in imported:
+        return imported[column].columns[column]
+    return Column(column.rpartition(":")[2])
 
 
 def owner(column: str) -> str:
     """Return the metric that fills a column; one of the user's has the column's name."""
-    return next((name for name, metric in METRICS.items() if column in metric.columns), column)
+    for name, entry in METRICS.items():
+        if column in entry.columns:
+            return name
+    return column
 
 
 def describe(name: str) -> str:
@@ -192,9 +201,12 @@ def describe(name: str) -> str:
 
 def format_scores(scores: Mapping[str, float]) -> str:
     """Format the columns of ``scores`` on one line: ``PESQ 2.15, ESTOI (%) 70.1, SI-SDR (dB) 9.20``."""
-    return ", ".join(
-        f"{look_of(name).label} {look_of(name).show(scores[name])}" for name in [*COLUMNS, *imported] if name in scores
-    )
+    words = []
+    for name in [*COLUMNS, *imported]:
+        if name in scores:
+            column = look_of(name)
+            words.append(f"{column.label} {column.show(scores[name])}")
+    return ", ".join(words)
 
 
 def measure(
@@ -234,7 +246,7 @@ def measure(
         except MetricFailure as failure:
             failures |= dict.fromkeys(comparing, str(failure))
 
-    @cache
+    @cache  # several metrics share a rate
     def at_rate(compared: bool, rate: int) -> list[Any]:
         signals = (reference, judged) if compared else (clean, estimate)
         return [_resampled(one, sample_rate, rate) for one in signals]
@@ -252,8 +264,13 @@ def measure(
         except MetricFailure as failure:
             failures[name] = str(failure)
         else:
-            values |= result if isinstance(result, dict) else {name: result}
+            values |= _by_column(name, result)
     return Measurement(values, failures)
+
+
+def _by_column(name: str, result: float | dict[str, float]) -> dict[str, float]:
+    """Return a metric's values by column; one with a single column returns a number."""
+    return result if isinstance(result, dict) else {name: result}
 
 
 def _resampled(signal: np.ndarray | None, rate_in: int, rate_out: int) -> np.ndarray | None:

@@ -66,12 +66,13 @@ def read_header(path: str | Path) -> dict[str, Any]:
         header = file.metadata() or {}
     if header.get("format") not in (FORMAT, FORMER_FORMAT):
         raise InputError(path, "a safetensors file that sordino did not write", "a checkpoint of sordino's own")
+    version_key = "sotto" if header["format"] == FORMER_FORMAT else "sordino"
     try:
         read = {
             "name": header["name"],
             "arguments": json.loads(header["arguments"]),
             "sample_rate": int(header["sample_rate"]),
-            "sordino": header["sotto" if header["format"] == FORMER_FORMAT else "sordino"],
+            "sordino": header[version_key],
             "about": json.loads(header["about"]),
         }
     except (KeyError, ValueError, RecursionError) as error:
@@ -114,18 +115,18 @@ def fill(network: Enhancer, state: Mapping[str, Tensor], where: str | Path) -> N
     """
     own = network.state_dict()
     # A published state may lack batch norm's counters of batches, which have no influence on the output.
-    counters = {name for name in own if name.endswith("num_batches_tracked")}
-    misfits = [f"lacks {name}" for name in own if name not in state and name not in counters]
+    counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
+    state = {**counters, **state}
+    misfits = [f"lacks {name}" for name in own if name not in state]
     misfits += [f"has an unknown {name}" for name in state if name not in own]
-    misfits += [
-        f"has {name} of shape {list(state[name].shape)} where the network has {list(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
+    for name, value in own.items():
+        if name in state and state[name].shape != value.shape:
+            found = f"has {name} of shape {list(state[name].shape)} where the network has {list(value.shape)}"
+            misfits.append(found)
     if misfits:
         description = f"{network.name} with {network.arguments}"
         raise InputError(where, f"weights of another network: {misfits[0]} ({len(misfits)} misfits)", description)
-    network.load_state_dict({**{name: own[name] for name in counters}, **state})
+    network.load_state_dict(state)
 
 
 def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) -> Any:

@@ -16,7 +16,6 @@ ships, 0.037 M and 53 M. The network looks ahead by no more than one window, 32 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -122,12 +121,16 @@ class DualPath(nn.Module):
 
 def _frames_first(x: Tensor) -> Tensor:
     """Order [B,N,F,C] as a GRU over time takes it, [N,B F,C]: for one item, as in a stream, without a transposition."""
-    return x.flatten(0, 1) if x.shape[0] == 1 else x.transpose(0, 1).flatten(1, 2)
+    if x.shape[0] == 1:
+        return x.flatten(0, 1)
+    return x.transpose(0, 1).flatten(1, 2)
 
 
 def _items_first(y: Tensor, batch: int) -> Tensor:
     """Order [N,B F,C] as [B,N,F,C] again."""
-    return y.unsqueeze(0) if batch == 1 else y.unflatten(1, (batch, -1)).transpose(0, 1)
+    if batch == 1:
+        return y.unsqueeze(0)
+    return y.unflatten(1, (batch, -1)).transpose(0, 1)
 
 
 class DualPathNetwork(StreamingEnhancer):
@@ -160,15 +163,21 @@ class DualPathNetwork(StreamingEnhancer):
             raise ValueError(f"width is even, blocks at least 1, and bands 4 k + 1, not {found}")
         window, hop = frame(sample_rate, WINDOW_S, window, hop)
         self.name, self.sample_rate = "dualpath", sample_rate
-        self.arguments = {"width": width, "blocks": blocks, "bands": bands, "window": window, "hop": hop}
-        self.arguments |= {"sample_rate": sample_rate}
+        self.arguments = {
+            "width": width,
+            "blocks": blocks,
+            "bands": bands,
+            "window": window,
+            "hop": hop,
+            "sample_rate": sample_rate,
+        }
         self.last = "decoder.1.conv"
         self.stft = StreamingStft(window, hop)
         self.hop, self.delay, self.window = hop, self.stft.delay, window
         self.bands = Bands(self.stft.bins, bands, self.sample_rate)
         self.level = Level(round(LEVEL_S * self.sample_rate / hop))
         self.sizes = [bands, (bands + 1) // 2, (bands + 3) // 4]
-        self.encoder = nn.ModuleList(Down(a, b) for a, b in pairwise([3, width, width]))
+        self.encoder = nn.ModuleList([Down(3, width), Down(width, width)])
         self.blocks = nn.ModuleList(DualPath(width, self.sizes[-1]) for _ in range(blocks))
         self.latent = nn.Identity()
         self.decoder = nn.ModuleList([Up(width, width, last=False), Up(width, 2, last=True)])
@@ -184,8 +193,11 @@ class DualPathNetwork(StreamingEnhancer):
     def taps(self) -> dict[str, Tap]:
         """Taps ``encoder.i`` and its mirror ``decoder.i``, i from 1, and ``latent``, the output of the last block."""
         depth = len(self.encoder)
-        paths = {f"encoder.{i + 1}": f"encoder.{i}" for i in range(depth)}
-        paths |= {f"decoder.{i + 1}": f"decoder.{depth - 1 - i}" for i in range(depth)}
+        paths = {}
+        for layer in range(1, depth + 1):
+            paths[f"encoder.{layer}"] = f"encoder.{layer - 1}"
+        for layer in range(1, depth + 1):  # counted from the outermost one, which runs last
+            paths[f"decoder.{layer}"] = f"decoder.{depth - layer}"
         paths["latent"] = "latent"
         return {name: Tap(path, "BCNF", stride=self.hop, offset=self.stft.centre) for name, path in paths.items()}
 
@@ -199,9 +211,10 @@ class DualPathNetwork(StreamingEnhancer):
     def initial_state(self, batch: int = 1) -> State:
         """Return the state after silence: past input, unfinished output, past levels, and each GRU's state."""
         like = self.stft.weights
-        hidden = (like.new_zeros(batch, self.sizes[-1], self.arguments["width"]) for _ in self.blocks)
         level = like.new_zeros(batch, 2, self.level.ones.shape[-1] - 1)
-        return self.stft.memory(batch), self.stft.memory(batch), level, *hidden
+        past, unfinished = self.stft.memory(batch), self.stft.memory(batch)
+        hidden = [like.new_zeros(batch, self.sizes[-1], self.arguments["width"]) for _ in self.blocks]
+        return past, unfinished, level, *hidden
 
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
         past, tail, level, *hidden = state

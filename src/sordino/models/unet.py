@@ -41,6 +41,18 @@ MASK_BOUND = 2.0
 """Largest real and imaginary part of the mask."""
 
 
+def _halved(bins: int) -> list[int]:
+    """Return a number of frequencies, and those after each layer that can halve it.
+
+    A decoder layer makes 2 F - 1 frequencies of F, so only odd numbers can be halved and restored: 161 become 81, 41,
+    21, 11 and 6, and there it ends.
+    """
+    halved = [bins]
+    while halved[-1] % 2:
+        halved.append(halved[-1] // 2 + 1)
+    return halved
+
+
 class UNet(StreamingEnhancer):
     """U-Net of any size, causal or not.
 
@@ -80,29 +92,35 @@ class UNet(StreamingEnhancer):
             raise ValueError(f"width is a multiple of groups, not width={width}, groups={groups}")
         window, hop = frame(sample_rate, WINDOW_S, window, hop, MULTIPLE)
         stft = StreamingStft(window, hop)
-        self.bins = [stft.bins]
-        # A decoder layer makes 2 F - 1 frequencies of F, so only odd numbers can be halved and restored: 161 become
-        # 81, 41, 21, 11 and 6, and there it ends.
-        while self.bins[-1] % 2:
-            self.bins.append(self.bins[-1] // 2 + 1)
-        if not 1 <= depth < len(self.bins):
-            most = len(self.bins) - 1
+        bins = _halved(stft.bins)
+        if not 1 <= depth < len(bins):
+            most = len(bins) - 1
             raise ValueError(f"depth is 1 to {most} for a window of {window} samples, not {depth}; 64 n allow 5")
-        del self.bins[depth + 1 :]
+        self.bins = bins[: depth + 1]
         self.name, self.sample_rate = "unet", sample_rate
-        self.arguments = {"width": width, "depth": depth, "groups": groups, "bottleneck": bottleneck}
-        self.arguments |= {"window": window, "hop": hop, "sample_rate": sample_rate, "causal": causal, "kernel": kernel}
+        self.arguments = {
+            "width": width,
+            "depth": depth,
+            "groups": groups,
+            "bottleneck": bottleneck,
+            "window": window,
+            "hop": hop,
+            "sample_rate": sample_rate,
+            "causal": causal,
+            "kernel": kernel,
+        }
         self.causal = causal
         self.hop, self.delay, self.window = hop, stft.delay, window
         self.last = f"decoder.{depth - 1}.conv"
         channels = [3, *[width] * depth]
-        self.encoder = nn.ModuleList(Down(a, b, kernel, first=a == 3, causal=causal) for a, b in pairwise(channels))
+        self.encoder = nn.ModuleList()
+        for c_in, c_out in pairwise(channels):
+            self.encoder.append(Down(c_in, c_out, kernel, first=c_in == 3, causal=causal))
         self.latent = LinearBottleneck(width, width, bottleneck) if bottleneck else nn.Identity()
         self.bottleneck = GroupedGru(width, self.bins[-1], groups, causal)
         self.skips = nn.ModuleList(Pointwise(width, width) for _ in range(depth))
-        self.decoder = nn.ModuleList(
-            Up(width, width if layer else 2, kernel, last=layer == 0, causal=causal) for layer in reversed(range(depth))
-        )
+        self.decoder = nn.ModuleList(Up(width, width, kernel, last=False, causal=causal) for _ in range(depth - 1))
+        self.decoder.append(Up(width, 2, kernel, last=True, causal=causal))
         self.stft = stft
 
     @property
@@ -116,8 +134,11 @@ class UNet(StreamingEnhancer):
         A network with a linear bottleneck also has ``latent.bottleneck``, the bottleneck's output.
         """
         depth = len(self.encoder)
-        places = {f"encoder.{i + 1}": f"encoder.{i}.out" for i in range(depth)}
-        places |= {f"decoder.{i + 1}": f"decoder.{depth - 1 - i}.out" for i in range(depth)}
+        places = {}
+        for layer in range(1, depth + 1):
+            places[f"encoder.{layer}"] = f"encoder.{layer - 1}.out"
+        for layer in range(1, depth + 1):  # counted from the outermost one, which runs last
+            places[f"decoder.{layer}"] = f"decoder.{depth - layer}.out"
         places["latent"] = places[f"encoder.{depth}"]
         if self.arguments["bottleneck"]:
             places["latent.bottleneck"] = "latent"
@@ -137,15 +158,15 @@ class UNet(StreamingEnhancer):
 
     def _silence(self, batch: int) -> State:
         """Return the state after silence: past input, unfinished output, each convolution's last frame, GRU states."""
-        width, size = self.arguments["width"], self.bottleneck.size
-        like = self.stft.weights
-        frames = [(3 if layer == 0 else width, self.bins[layer]) for layer in range(len(self.encoder))]
-        frames += [(width, bins) for bins in self.bins[:0:-1]]
-        return (
-            *(self.stft.memory(batch) for _ in range(2)),
-            *(like.new_zeros(batch, channels, 1, bins) for channels, bins in frames),
-            like.new_zeros(batch, len(self.bottleneck.grus), size),
-        )
+        width, like = self.arguments["width"], self.stft.weights
+        *encoder_bins, deepest = self.bins
+        frames = [(3, encoder_bins[0])]  # input of each convolution, as channels and bins
+        frames += [(width, bins) for bins in encoder_bins[1:]]
+        frames += [(width, bins) for bins in (deepest, *reversed(encoder_bins[1:]))]
+        past, unfinished = self.stft.memory(batch), self.stft.memory(batch)
+        caches = [like.new_zeros(batch, channels, 1, bins) for channels, bins in frames]
+        hidden = like.new_zeros(batch, len(self.bottleneck.grus), self.bottleneck.size)
+        return past, unfinished, *caches, hidden
 
     def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
         self.require_streaming("causal: true")

@@ -40,10 +40,13 @@ def trust(code: str | Path) -> None:
             as ``experiments/my_network.py``.
     """
     path = Path(code)
-    name = path.stem if path.exists() else str(code)
+    if path.exists():
+        name, folder = path.stem, path.parent
+    else:
+        name, folder = str(code), Path()
     if not name.isidentifier() and not is_name(f"{name}:x"):
         raise InputError(code, "is no module", "one such as my_package, or the path of a Python file")
-    _add(name, path.parent if path.exists() else Path())
+    _add(name, folder)
 
 
 def trust_names(values: Any, *folders: Path) -> None:
@@ -82,7 +85,8 @@ def demand_names(values: Any, where: object) -> None:
 
 def trusted() -> Trusted:
     """Return the modules that a person named so far, for ``restore``."""
-    return Trusted(dict(named_modules), tuple(name for name in named_modules if name in sys.modules))
+    imported = [name for name in named_modules if name in sys.modules]
+    return Trusted(dict(named_modules), tuple(imported))
 
 
 def restore(state: Trusted, imports: bool = False) -> None:
@@ -93,8 +97,9 @@ def restore(state: Trusted, imports: bool = False) -> None:
         imports: whether to import what that one had imported, so that objects of its classes can be unpickled.
     """
     named_modules.update(state.folders)
-    for name in state.imported if imports else ():
-        load(name)
+    if imports:
+        for name in state.imported:
+            load(name)
 
 
 def locate(module: str) -> ModuleSpec:
@@ -104,17 +109,17 @@ def locate(module: str) -> ModuleSpec:
         InputError: there is none, or the folder of the recipe and an installed package both have one.
     """
     folders = _folders_of(module)
-    top, *below = module.split(".")
+    full, *below = module.split(".")
     with _searched(folders):
         importlib.invalidate_caches()
-        spec = _find(top)
-    own = PathFinder.find_spec(top, folders) if folders else None
+        spec = _find(full)
+    own = PathFinder.find_spec(full, folders) if folders else None
     if spec is not None and own is not None and own.origin is not None and not _same(own.origin, spec.origin):
         found = f"{own.origin} has the name of an installed module ({spec.origin})"
         raise InputError(module, found, "a name of its own")
-    for index, _ in enumerate(below, 2):
+    for name in below:
+        full = f"{full}.{name}"
         places = None if spec is None else spec.submodule_search_locations
-        full = ".".join(module.split(".")[:index])
         spec = None if places is None else PathFinder.find_spec(full, list(places))
     if spec is None:
         places = " or ".join(["the installed packages", *folders])
@@ -165,6 +170,7 @@ def _within(module: str, package: str) -> bool:
 
 
 def _names(values: Any) -> Iterator[str]:
+    """Yield every ``package.module:Class`` in nested mappings, lists and texts."""
     if isinstance(values, Mapping):
         for key, value in values.items():
             yield from _names(key)
@@ -184,7 +190,8 @@ def _searched(folders: Sequence[str]) -> Iterator[None]:
     """Search folders after the installed packages, and the working folder only if it is one of them."""
     before = list(sys.path)
     if folders:
-        sys.path[:] = [*(place for place in before if place), *folders]
+        installed = [place for place in before if place]  # the empty one is the working folder
+        sys.path[:] = [*installed, *folders]
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from sordino.distributed import all_gather
 from sordino.errors import InputError
 from sordino.losses.silence import is_silent
 from sordino.models import Enhancer
-from sordino.training.objective import Objective
+from sordino.training.objective import Objective, with_term
 from sordino.types import Batch, View
 
 ZERO = 1e-5
@@ -86,19 +86,19 @@ def pulls(objective: Objective, student: Enhancer, batch: Batch, step: int = 0) 
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         for stage in range(len(weighting.stages)):
             weighting.stage = stage
-            losses = {name: loss for name, loss in objective.losses.items() if f"loss/{name}" in weighting.active}
-            active = {name: method for name, method in methods.items() if f"kd/{name}" in weighting.active}
+            losses = with_term("loss", objective.losses, weighting.active)
+            active = with_term("kd", methods, weighting.active)
             terms = objective.terms(twin, batch, losses, active)
             weighting.measure(terms, [one for one in twin.parameters() if one.requires_grad], step)
-            ratios = weighting.pulls(step) | ratios
+            ratios = weighting.pulls(step) | ratios  # the first stage that has a ratio wins
     return {name.removeprefix("pull/"): ratio for name, ratio in ratios.items()}
 
 
 def _check_term(objective: Objective, student: Enhancer, batch: Batch, name: str) -> float:
     """Return the value of one term, after checking on copies where its gradient goes."""
     twin = copy.deepcopy(student).train()
-    losses = {key: loss for key, loss in objective.losses.items() if name == f"loss/{key}"}
-    methods = {key: copy.deepcopy(method) for key, method in objective.methods.items() if name == f"kd/{key}"}
+    losses = with_term("loss", objective.losses, [name])
+    methods = copy.deepcopy(with_term("kd", objective.methods, [name]))
     term = objective.terms(twin, batch, losses, methods)[name]
     if not torch.isfinite(term):
         raise InputError(name, f"{term.item()} on the first batch", "a finite loss")

@@ -80,20 +80,26 @@ class Judge:
             self._check_recordings(scores)
         else:
             means["score"] = self.selection.score(means)
-        unscored = sum(not self.selection.weights.keys() <= row.keys() for row in scores.rows)
+        unscored = [row for row in scores.rows if not self.selection.weights.keys() <= row.keys()]
         if unscored:
-            means["unscored"] = float(unscored)
+            means["unscored"] = float(len(unscored))
         return means
 
     def _check_recordings(self, scores: Scores) -> None:
         """Refuse recordings on which even the noisy speech itself has no value by which to choose."""
-        missing = self.selection.missing(self._validate(lambda noisy: noisy).means())
+        missing = self.selection.missing(self._noisy_means())
         if not missing:
             return  # the network is at fault, not the recordings
-        reasons = {column: one.reason for one in scores.failures for column in columns([one.metric])}
+        reasons: dict[str, str] = {}
+        for failure in scores.failures:
+            reasons |= dict.fromkeys(columns([failure.metric]), failure.reason)
         found = f"has no value on any validation recording ({reasons.get(missing[0], 'not a finite one')})"
         hint = "choose by other measures, or validate on other recordings"
         raise InputError(f"train.select.{missing[0]}", found, hint=hint)
+
+    def _noisy_means(self) -> dict[str, float]:
+        """Return the mean of every column for the noisy input itself."""
+        return self._validate(lambda noisy: noisy).means()
 
     def _validate(self, enhance: Callable[[np.ndarray], np.ndarray]) -> Scores:
         rate, metrics = self.network.sample_rate, self.selection.metrics
@@ -104,7 +110,7 @@ class Judge:
         if self.best is None or scores.get("score", -math.inf) >= self.best.score:
             return False
         if self._noisy is None:
-            means = self._validate(lambda noisy: noisy).means()
+            means = self._noisy_means()
             self._noisy = -math.inf if self.selection.missing(means) else self.selection.score(means)
         return scores.get("score", -math.inf) < self._noisy
 
@@ -165,14 +171,17 @@ class Validation:
     def run(self, model: nn.Module, step: int, optimizer: Any, log: Log) -> None:
         """Score the validation recordings, check the polarity of the network, and keep the weights if they are best."""
         if self.judge.items:
-            follow_first(model)
-            scores = self.judge.scores()
-            if self.watch.fix(scores.get("correlation"), step, optimizer, log):
-                scores = self.judge.scores()
-            log.write(step, {f"valid/{name}": value for name, value in scores.items()})
-            before, best = self.fallen, self.judge.best
-            self.fallen = step > self.warmup and self.judge.is_below_noisy(scores)
-            if self.fallen and best is not None and not before:
-                self.watch.status(FALLEN.format(step=step, best=best.step))
-            self.judge.keep(step, scores)
+            self._score(model, step, optimizer, log)
         self.last = step
+
+    def _score(self, model: nn.Module, step: int, optimizer: Any, log: Log) -> None:
+        follow_first(model)
+        scores = self.judge.scores()
+        if self.watch.fix(scores.get("correlation"), step, optimizer, log):
+            scores = self.judge.scores()
+        log.write(step, {f"valid/{name}": value for name, value in scores.items()})
+        had_fallen, best = self.fallen, self.judge.best
+        self.fallen = step > self.warmup and self.judge.is_below_noisy(scores)
+        if self.fallen and best is not None and not had_fallen:
+            self.watch.status(FALLEN.format(step=step, best=best.step))
+        self.judge.keep(step, scores)

@@ -32,8 +32,11 @@ def read_log(folder: str | Path, name: str = LOG) -> list[dict[str, Any]]:
     path = Path(folder) / name
     if not path.is_file():
         return []
-    lines = read_text(path, LONGEST).splitlines(keepends=True)
-    return [_record(f"{path}, line {place}", line) for place, line in enumerate(lines, 1) if line.endswith("\n")]
+    records = []
+    for number, line in enumerate(read_text(path, LONGEST).splitlines(keepends=True), 1):
+        if line.endswith("\n"):
+            records.append(_record(f"{path}, line {number}", line))
+    return records
 
 
 def _record(where: str, line: str) -> dict[str, Any]:
@@ -95,7 +98,8 @@ class Log:
         self._trackers: list[Tracker] = []
         if folder is not None:
             self._files = {name: _reopened(folder, name, step, validated) for name in (LOG, FIGURES)}
-            self._trackers = open_trackers(trackers, folder, step, (about or {}).get("recipe", {}))
+            recipe = (about or {}).get("recipe", {})
+            self._trackers = open_trackers(trackers, folder, step, recipe)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Record ``values`` of ``step``; they are on disk when this returns."""
@@ -135,16 +139,23 @@ class Log:
                 close()
             except (OSError, InputError) as failure:
                 # Closing retries a write that failed. If that failure ended the block, its error is the clearer one.
-                if error is None:
-                    raise (unwritable(name, failure) if isinstance(failure, OSError) else failure) from failure
+                if error is not None:
+                    continue
+                if isinstance(failure, OSError):
+                    raise unwritable(name, failure) from failure
+                raise
 
 
 def _reopened(folder: Path, name: str, step: int, validated: int | None) -> IO[str]:
     """Open a log for appending, without the records of steps and validations that the run will repeat."""
-    kept = [record for record in read_log(folder, name) if record["step"] <= step]
-    if validated is not None:
-        kept = [record for record in kept if record["step"] <= validated or not _of_validation(record)]
-    write_text(folder / name, "".join(json.dumps(record) + "\n" for record in kept))
+    lines = []
+    for record in read_log(folder, name):
+        last = step
+        if validated is not None and _of_validation(record):
+            last = min(validated, step)
+        if record["step"] <= last:
+            lines.append(json.dumps(record) + "\n")
+    write_text(folder / name, "".join(lines))
     return open(folder / name, "a", encoding="utf-8")
 
 

@@ -62,10 +62,12 @@ class Weighting(nn.Module):
         """
         if stage == self.stage:
             return
-        self.stage = first = stage
-        while first and self._supervised(first - 1) == self._supervised(stage):
-            first -= 1
-        self.gauge.since = starts[first]
+        self.stage = stage
+        # Ratios that were measured in earlier stages hold as long as those have the same supervised loss.
+        earliest = stage
+        while earliest > 0 and self._supervised(earliest - 1) == self._supervised(stage):
+            earliest -= 1
+        self.gauge.since = starts[earliest]
 
     def _supervised(self, stage: int) -> dict[str, Weight]:
         """The terms of a stage against which the others are measured, with their weights."""
@@ -76,13 +78,13 @@ class Weighting(nn.Module):
         """The terms that some stage needs, in the order in which the stages name them."""
         names: dict[str, None] = {}
         for stage in self.stages:
-            names |= dict.fromkeys(name for name, weight in stage.items() if weight != 0)
+            names |= dict.fromkeys(_active(stage))
         return list(names)
 
     @property
     def active(self) -> list[str]:
         """The terms that the current stage computes: those whose weight is not the number 0."""
-        return [name for name, weight in self.stages[self.stage].items() if weight != 0]
+        return _active(self.stages[self.stage])
 
     @property
     def reference(self) -> list[str]:
@@ -93,8 +95,10 @@ class Weighting(nn.Module):
         return self._reference(self.stage)
 
     def _reference(self, stage: int) -> list[str]:
-        own = [name for name, weight in self.stages[stage].items() if weight != 0 and not isinstance(weight, Balance)]
-        return [name for name in own if name.startswith("loss/")] or own
+        weights = self.stages[stage]
+        own = [name for name in _active(weights) if not isinstance(weights[name], Balance)]
+        losses = [name for name in own if name.startswith("loss/")]
+        return losses or own
 
     def at(self, step: int) -> dict[str, float]:
         """Return the weight of every active term at ``step``; a balanced term that was not measured yet weighs 0."""
@@ -113,7 +117,11 @@ class Weighting(nn.Module):
     def moving(self, step: int) -> dict[str, float]:
         """Return the weights that are not plain numbers, for the log: ``weight/TERM`` -> value."""
         stage = self.stages[self.stage]
-        return {f"weight/{name}": now for name, now in self.at(step).items() if not isinstance(stage[name], float)}
+        moving = {}
+        for name, weight in self.at(step).items():
+            if not isinstance(stage[name], float):
+                moving[f"weight/{name}"] = weight
+        return moving
 
     def pulls(self, step: int) -> dict[str, float]:
         """Return the weighted gradient of each method over that of the supervised loss, ``pull/TERM`` -> ratio.
@@ -121,27 +129,36 @@ class Weighting(nn.Module):
         Gradients are those of the last measurement, weights those of ``step``. A term that was never measured, such as
         one without a loss beside it, is left out.
         """
-        last = {name: self.gauge.last(name) for name in self.active}
-        weights = self.at(step)
-        return {f"pull/{name}": weights[name] * ratio for name, ratio in last.items() if ratio is not None}
+        pulls = {}
+        for name, weight in self.at(step).items():
+            ratio = self.gauge.last(name)
+            if ratio is not None:
+                pulls[f"pull/{name}"] = weight * ratio
+        return pulls
 
     def measure(self, terms: Terms, parameters: Sequence[nn.Parameter], step: int) -> None:
         """Measure the ratios of gradients that are due at ``step``."""
         stage, reference = self.stages[self.stage], self.reference
-        due = []
+        due, settled = [], []
         for name in terms:
             if name not in self.gauge.terms or name in reference:
                 continue
             weight = stage[name]
             every = weight.every if isinstance(weight, Balance) else EVERY
-            if self.gauge.due(name, step, every):
-                due.append(name)
+            if not self.gauge.due(name, step, every):
+                continue
+            due.append(name)
+            if isinstance(weight, Balance) and weight.settled(step):
+                settled.append(name)
         if due and reference:
-            balanced = {name: weight for name in due if isinstance(weight := stage[name], Balance)}
-            settled = [name for name, weight in balanced.items() if weight.settled(step)]
             weights = self.at(step)
             task = torch.stack([weights[name] * terms[name] for name in reference]).sum()
             self.gauge.measure({name: terms[name] for name in due}, task, parameters, step, settled)
+
+
+def _active(stage: Mapping[str, Weight]) -> list[str]:
+    """Return the terms of a stage whose weight is not the number 0."""
+    return [name for name, weight in stage.items() if weight != 0]
 
 
 def _check_names(where: str, given: Iterable[str], terms: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ from sordino.training.divergence import Diverged
 from sordino.training.loss_weights import Weighting
 from sordino.training.term_weights import Weight
 from sordino.types import Batch, Terms, View
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 class Objective(nn.Module):
@@ -57,7 +60,7 @@ class Objective(nn.Module):
         # Torch does not see modules in a plain dict; the list registers them, for their parameters and their device.
         self.parts = nn.ModuleList([*losses.values(), *methods.values()])
         self.teacher = teacher
-        terms = [*(f"loss/{name}" for name in losses), *(f"kd/{name}" for name in methods)]
+        terms = [f"loss/{name}" for name in losses] + [f"kd/{name}" for name in methods]
         if not terms:
             raise InputError("loss", "nothing to minimise", "at least one loss or one distillation method")
         self._check_rate(student)
@@ -68,14 +71,10 @@ class Objective(nn.Module):
     def _check_rate(self, student: nn.Module) -> None:
         """Refuse losses, also those inside methods, that are defined at another sample rate than the student's."""
         rate = unwrap(student).sample_rate
-        parts: dict[str, nn.Module] = {f"loss.{name}": loss for name, loss in self.losses.items()}
-        parts |= {f"distill.{name}": method for name, method in self.methods.items()}
-        for where, part in parts.items():
-            for module in part.modules():
-                needed = getattr(module, "sample_rate", rate)
-                if needed != rate:
-                    found = f"{type(module).__name__} is defined at {needed} Hz alone"
-                    raise InputError(where, found, f"a loss for {rate} Hz, the student's rate", "take another loss")
+        for name, loss in self.losses.items():
+            _check_parts_rate(f"loss.{name}", loss, rate)
+        for name, method in self.methods.items():
+            _check_parts_rate(f"distill.{name}", method, rate)
 
     def _connect(self, student: nn.Module, teacher: AnyTeacher | None) -> None:
         """Let every method choose its taps."""
@@ -116,15 +115,14 @@ class Objective(nn.Module):
                 raise InputError(f"distill.{name}", error.found, error.expected, error.hint) from error
             method.to(batch.noisy.device)
         student.train(training)
-        used = [method for name, method in self.methods.items() if f"kd/{name}" in self.weighting.used]
+        used = with_term("kd", self.methods, self.weighting.used)
         if used and isinstance(self.teacher, CachedTeacher):
-            self.teacher.keep(used, batch)
+            self.teacher.keep(used.values(), batch)
 
     @property
     def active(self) -> dict[str, Method]:
         """The methods whose terms are computed in the current stage."""
-        terms = set(self.weighting.active)
-        return {name: method for name, method in self.methods.items() if f"kd/{name}" in terms}
+        return with_term("kd", self.methods, self.weighting.active)
 
     def forward(self, student: nn.Module, batch: Batch, step: int = 0) -> tuple[Tensor, Terms]:
         """Run the student on the ``batch`` of ``step``, and the teacher once if any method needs it.
@@ -135,14 +133,15 @@ class Objective(nn.Module):
         Raises:
             InputError: a term is not finite, or the batch lacks what a loss needs; the message names both.
         """
-        losses = {name: loss for name, loss in self.losses.items() if f"loss/{name}" in self.weighting.active}
+        losses = with_term("loss", self.losses, self.weighting.active)
         terms = self.terms(student, batch, losses, self.active)
         _check_finite(terms, batch)
         if torch.is_grad_enabled():
             trained = [one for one in unwrap(student).parameters() if one.requires_grad]
             self.weighting.measure(terms, trained, step)
         weights = self.weighting.at(step)
-        return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
+        weighted = [weights[name] * term for name, term in terms.items()]
+        return torch.stack(weighted).sum(), terms
 
     def meaningful(self, terms: Iterable[str], batch: Batch) -> list[str]:
         """Return the terms that some item of a batch has a part in; those that need clean speech may have none."""
@@ -196,8 +195,25 @@ class Objective(nn.Module):
                 term = method(_part(view, rows), _part(target, rows), batch.part(rows))
             else:
                 term = 0 * view.wave.sum()
-            terms[f"kd/{name}"] = labelled * term if method.needs_clean else term
+            if method.needs_clean:
+                term = labelled * term
+            terms[f"kd/{name}"] = term
         return terms
+
+
+def with_term(kind: Literal["loss", "kd"], parts: Mapping[str, Part], terms: Iterable[str]) -> dict[str, Part]:
+    """Return the losses or methods whose terms, ``loss/NAME`` or ``kd/NAME``, are among ``terms``."""
+    wanted = set(terms)
+    return {name: part for name, part in parts.items() if f"{kind}/{name}" in wanted}
+
+
+def _check_parts_rate(where: str, part: nn.Module, rate: int) -> None:
+    """Refuse a loss or method with a part that is defined at another sample rate than ``rate``."""
+    for module in part.modules():
+        needed = getattr(module, "sample_rate", rate)
+        if needed != rate:
+            found = f"{type(module).__name__} is defined at {needed} Hz alone"
+            raise InputError(where, found, f"a loss for {rate} Hz, the student's rate", "take another loss")
 
 
 def _check_finite(terms: Terms, batch: Batch) -> None:

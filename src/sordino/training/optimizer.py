@@ -26,19 +26,31 @@ MAX_SKIPPED = 20
 
 def optimizer_of(modules: Sequence[nn.Module], settings: Settings) -> Optimizer:
     """Create the optimiser that ``settings`` name for the parameters of ``modules``, at learning rate ``max_lr``."""
-    parameters = [parameter for module in modules for parameter in module.parameters()]
+    parameters: list[nn.Parameter] = []
+    for module in modules:
+        parameters += module.parameters()
     if settings.optimizer == "adam":
         return Adam(parameters, lr=settings.max_lr)
     decay = WEIGHT_DECAY if settings.weight_decay is None else settings.weight_decay
-    of_norms: set[int] = set()
+    of_norms = _ids_in_norms(modules)
+    decayed, others = [], []
+    for parameter in parameters:
+        if parameter.ndim > 1 and id(parameter) not in of_norms:
+            decayed.append(parameter)
+        else:
+            others.append(parameter)
+    groups = [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    return AdamW([group for group in groups if group["params"]], lr=settings.max_lr)
+
+
+def _ids_in_norms(modules: Sequence[nn.Module]) -> set[int]:
+    """Return the ids of the parameters of layer norms; tensors are compared value by value, so ids stand for them."""
+    ids: set[int] = set()
     for module in modules:
         for layer in module.modules():
             if isinstance(layer, nn.LayerNorm):
-                of_norms |= {id(parameter) for parameter in layer.parameters()}
-    decayed = [one for one in parameters if one.ndim > 1 and id(one) not in of_norms]
-    others = [one for one in parameters if one.ndim <= 1 or id(one) in of_norms]
-    groups = [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-    return AdamW([group for group in groups if group["params"]], lr=settings.max_lr)
+                ids |= {id(parameter) for parameter in layer.parameters()}
+    return ids
 
 
 class Stepper:

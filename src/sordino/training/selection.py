@@ -48,11 +48,17 @@ class Selection:
 
     def __init__(self, given: str | Mapping[str, float] | None = None, sample_rate: int = 16000) -> None:
         pesq = "pesq_wb" if METRICS["pesq_wb"].defined_at(sample_rate) else "pesq_nb"
-        self.always = [pesq if name == "pesq_wb" else name for name in ALWAYS]
-        default = {pesq if name == "pesq_wb" else name: weight for name, weight in DEFAULT.items()}
-        weights = default if given is None else given
-        if isinstance(weights, str):
-            weights = {weights: 1.0}
+
+        def at_rate(name: str) -> str:
+            return pesq if name == "pesq_wb" else name
+
+        self.always = [at_rate(name) for name in ALWAYS]
+        if given is None:
+            weights = {at_rate(name): weight for name, weight in DEFAULT.items()}
+        elif isinstance(given, str):
+            weights = {given: 1.0}
+        else:
+            weights = given
         for name, weight in weights.items():
             if name not in COLUMNS:
                 _check_name(name)
@@ -63,14 +69,15 @@ class Selection:
         if not self.weights:
             raise InputError("train.select", "nothing to choose by", "a measure, or weights of several")
         for name in self.metrics:
-            if not metric(name).defined_at(sample_rate):
+            entry = metric(name)
+            if not entry.defined_at(sample_rate):
                 expected = f"a measure that is defined at {sample_rate} Hz, the network's rate"
-                raise InputError("train.select", f"{name} is defined at {min(metric(name).rates)} Hz", expected)
+                raise InputError("train.select", f"{name} is defined at {min(entry.rates)} Hz", expected)
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics to compute at a validation: those that are always logged, and those that choose."""
-        choosing = [metric for metric, line in METRICS.items() if self.weights.keys() & line.columns.keys()]
+        choosing = [name for name, entry in METRICS.items() if self.weights.keys() & entry.columns.keys()]
         own = [name for name in self.weights if name not in COLUMNS]
         return tuple(dict.fromkeys([*self.always, *choosing, *own]))
 
@@ -80,8 +87,11 @@ class Selection:
 
     def score(self, means: Mapping[str, float]) -> float:
         """Return the weighted sum of ``means``; no column may be ``missing``."""
-        signs = {name: 1.0 if look_of(name).higher_is_better else -1.0 for name in self.weights}
-        return sum(weight * signs[name] * means[name] for name, weight in self.weights.items())
+        parts = []
+        for name, weight in self.weights.items():
+            sign = 1.0 if look_of(name).higher_is_better else -1.0
+            parts.append(weight * sign * means[name])
+        return sum(parts)
 
 
 def _check_name(name: str) -> None:

@@ -107,10 +107,14 @@ class Mix:
 
     def _mixer(self, split: Split) -> Mixer:
         """Return the mixer of the files of a split; only that of training has tempo, babble and recorded rooms."""
-        speech, noise = ([path for path, owner in part if owner == split] for part in self.files)
+        speech_files, noise_files = self.files
+        speech, noise = _paths_in(split, speech_files), _paths_in(split, noise_files)
         training = split == "train"
-        mixing = self.mixing if training else self.mixing.for_validation() or self.mixing
-        rooms = audio_below(self.impulse_responses) if training and self.impulse_responses is not None else []
+        mixing, rooms = self.mixing, []
+        if not training:
+            mixing = self.mixing.for_validation() or self.mixing
+        elif self.impulse_responses is not None:
+            rooms = audio_below(self.impulse_responses)
         return Mixer(
             Recordings(speech, self.sample_rate, self.cache and training),
             [speaker_of(path, self.clean) for path in speech],
@@ -130,7 +134,7 @@ class Mix:
         speech = [path for path in audio_below(self.clean, self.exclude, self.manifest) if not apart(path)]
         groups = [speaker_of(path, self.clean) for path in speech]
         test = bool(self.test_items)
-        if len(set(groups)) <= 1 + test:  # a student for one voice or two: utterances are held out, not speakers
+        if len(set(groups)) < _splits(test):  # a student for one voice or two: utterances are held out, not speakers
             groups = [path.stem for path in speech]
         noise = [path for path in audio_below(self.noise, self.exclude, self.manifest) if not apart(path)]
         recordings = [recording_of(path) for path in noise]
@@ -140,15 +144,27 @@ class Mix:
         )
 
 
+def _paths_in(split: Split, files: Sequence[tuple[Path, Split]]) -> list[Path]:
+    """Return the files of a split."""
+    return [path for path, owner in files if owner == split]
+
+
+def _splits(test: bool) -> int:
+    """Return the number of splits: training, validation, and the test if there is one."""
+    return 3 if test else 2
+
+
 def _hold_out(
     folder: str, what: str, paths: Sequence[Path], groups: Sequence[str], modulo: int, test: bool
 ) -> list[tuple[Path, Split]]:
     """Return each file with the split of its group; an InputError if there are too few groups for all splits."""
-    if len(set(groups)) < 2 + test:
-        kept = "one is kept for validation" + (" and one for the test" if test else "")
-        raise InputError(
-            folder, f"holds {len(set(groups))} {what}{'s' * (len(set(groups)) > 1)}", f"at least {2 + test}, as {kept}"
-        )
+    count, least = len(set(groups)), _splits(test)
+    if count < least:
+        plural = "s" if count > 1 else ""
+        kept = "one is kept for validation"
+        if test:
+            kept += " and one for the test"
+        raise InputError(folder, f"holds {count} {what}{plural}", f"at least {least}, as {kept}")
     valid = held_out(groups, modulo)
     tested = held_out(groups, modulo, valid) if test else set[str]()
     return [(path, split_of(group, valid, tested)) for path, group in zip(paths, groups, strict=True)]

@@ -97,20 +97,24 @@ class Shards:
 
     def _open(self, split: Split) -> PairSet:
         """Open the recordings of all shards of a split."""
-        members = []
+        pairs, noisy, clean = [], [], []
         for path in self._paths(split):
             archive = self._archive(path)
-            if archive is not None:
-                members += [(archive.path, member) for member in archive.members]
-        if not members:
+            if archive is None:
+                continue
+            for member in archive.members:
+                partner = None if member.clean is None else archive.path
+                pairs.append(Pair(member.id, archive.path, partner, member.speaker))
+                noisy.append((archive.path, member.noisy, member.length, member.id))
+                if member.clean is not None:
+                    clean.append((archive.path, member.clean, member.length, member.id))
+        if not pairs:
             hint = "run `sordino data shard` again"
             raise InputError(self.root, f"holds no whole shard of the {split} set", hint=hint)
-        pairs = [Pair(member.id, path, path if member.clean else None, member.speaker) for path, member in members]
-        noisy = ArchivedRecordings([(path, member.noisy, member.length, member.id) for path, member in members])
-        clean = [(path, member.clean, member.length, member.id) for path, member in members if member.clean]
-        if clean and len(clean) < len(members):
-            raise InputError(self.root, f"holds a clean partner for {len(clean)} of {len(members)} recordings", "all")
-        return PairSet(pairs, noisy, ArchivedRecordings(clean) if clean else None, self.sample_rate)
+        if clean and len(clean) < len(pairs):
+            raise InputError(self.root, f"holds a clean partner for {len(clean)} of {len(pairs)} recordings", "all")
+        references = ArchivedRecordings(clean) if clean else None
+        return PairSet(pairs, ArchivedRecordings(noisy), references, self.sample_rate)
 
     def _paths(self, split: Split) -> list[Path]:
         """Return the paths of all shards of a split, present or not: every name states how many there are."""

@@ -90,15 +90,15 @@ def check(
         if not of_part:
             raise InputError(part.clean or part.noisy, "holds no recordings", f"those of the {part.split} set")
         entries += of_part
-    # Each file once: a clean file may be the partner of several noisy ones.
-    paths = dict.fromkeys(path for entry in entries for path in entry.files)
-    sounds = _inspect_all(list(paths), progress)
-    problems = list(_problems(entries, sounds, sample_rate)) + list(_misaligned(entries, sounds, progress))
+    sounds = _inspect_all(_files_of(entries), progress)
+    problems = [*_problems(entries, sounds, sample_rate), *_misaligned(entries, sounds, progress)]
     faulty = {entry for entry, problem in problems if problem.kind != "wrong rate"}
     faultless = [entry for entry in entries if entry not in faulty]
     pairs = _draw_test_pairs(faultless, count, seed)
     published = VALENTINI_NOISY if layout.kind == "valentini" else {}
-    measured = measure and measure_noisy(pairs, measure, sample_rate, published, progress)
+    measured = None
+    if measure is not None:
+        measured = measure_noisy(pairs, measure, sample_rate, published, progress)
     if fix is not None:
         manifest.write(fix, [_manifest_entry(entry, sounds) for entry in faultless])
     counts = Counter(problem.kind for _, problem in problems)
@@ -115,14 +115,26 @@ def check(
     }
 
 
+def _files_of(entries: list[Entry]) -> list[Path]:
+    """Return the files of all entries, each once: a clean file may be the partner of several noisy ones."""
+    paths: dict[Path, None] = {}
+    for entry in entries:
+        paths |= dict.fromkeys(entry.files)
+    return list(paths)
+
+
 def _draw_test_pairs(entries: list[Entry], count: int, seed: int) -> list[tuple[Path, Path]]:
     """Draw up to ``count`` (clean, noisy) pairs of the test set, in the order of the corpus."""
     if count < 0:
         raise InputError("count", f"{count} pairs to measure", "0 or more")
     tests = [entry for entry in entries if entry.part.split == "test" and entry.part.paired]
     drawn = np.random.default_rng(seed).permutation(len(tests))[:count]
-    pairs = [(tests[index].clean, tests[index].noisy) for index in sorted(drawn)]
-    return [(clean, noisy) for clean, noisy in pairs if clean and noisy]
+    pairs = []
+    for index in sorted(drawn):
+        clean, noisy = tests[index].clean, tests[index].noisy
+        if clean is not None and noisy is not None:
+            pairs.append((clean, noisy))
+    return pairs
 
 
 def _inspect_all(paths: list[Path], progress: Progress | None) -> dict[Path, Sound]:
@@ -137,6 +149,7 @@ def _inspect_all(paths: list[Path], progress: Progress | None) -> dict[Path, Sou
 
 
 def _problems(entries: list[Entry], sounds: dict[Path, Sound], sample_rate: int) -> Iterator[tuple[Entry, Problem]]:
+    """Yield the faults that show without comparing the two signals of a pair."""
     for entry in entries:
         for kind, path, detail in _own_problems(entry, sounds, sample_rate):
             yield entry, Problem(kind, str(path), detail)
@@ -196,8 +209,12 @@ def _is_comparable(entry: Entry, sounds: dict[Path, Sound]) -> bool:
     """Whether both recordings of a pair can be read, at one rate, and hold speech."""
     if not entry.part.paired or entry.has_no_ratio or len(entry.files) < 2:
         return False
-    found = [sounds[path] for path in entry.files]
-    return all(one.digest and one.level_db >= SILENCE_DB for one in found) and len({x.sample_rate for x in found}) == 1
+    for path in entry.files:
+        sound = sounds[path]
+        if not sound.digest or sound.level_db < SILENCE_DB:
+            return False
+    rates = {sounds[path].sample_rate for path in entry.files}
+    return len(rates) == 1
 
 
 def _duplicates(entries: list[Entry], sounds: dict[Path, Sound]) -> Iterator[tuple[Entry, Problem]]:
@@ -206,7 +223,8 @@ def _duplicates(entries: list[Entry], sounds: dict[Path, Sound]) -> Iterator[tup
     Of a recording that is in the training set and in another one, the copy in the training set is the fault.
     """
     first: dict[str, Path] = {}
-    for entry in sorted(entries, key=lambda entry: entry.part.split not in ("valid", "test")):
+    kept_apart_first = sorted(entries, key=lambda entry: entry.part.split not in ("valid", "test"))
+    for entry in kept_apart_first:
         path = entry.files[0]
         digest = sounds[path].digest
         if not digest:
@@ -228,14 +246,18 @@ def _leaks(entries: list[Entry]) -> Iterator[tuple[Entry, Problem]]:
     training = [entry for entry in entries if entry.part.split in ("train", "speech")]
     if len({entry.speaker for entry in training}) < 2:
         return
-    kept = {entry.speaker: entry.part.split for entry in entries if entry.part.split in ("valid", "test")}
+    split_of_speaker: dict[str, str] = {}
+    for entry in entries:
+        if entry.part.split in ("valid", "test"):
+            split_of_speaker[entry.speaker] = entry.part.split
     for entry in training:
-        if entry.speaker in kept:
-            detail = f"{entry.speaker} speaks in the {kept[entry.speaker]} set too"
+        if entry.speaker in split_of_speaker:
+            detail = f"{entry.speaker} speaks in the {split_of_speaker[entry.speaker]} set too"
             yield entry, Problem("leaking speaker", str(entry.files[0]), detail)
 
 
 def _parts(layout: Layout, entries: list[Entry], sounds: dict[Path, Sound]) -> list[dict[str, Any]]:
+    """Count the entries and the seconds of each part."""
     parts = []
     for part in layout.parts:
         members = [entry for entry in entries if entry.part == part]
@@ -245,5 +267,7 @@ def _parts(layout: Layout, entries: list[Entry], sounds: dict[Path, Sound]) -> l
 
 
 def _manifest_entry(entry: Entry, sounds: dict[Path, Sound]) -> manifest.Entry:
-    noisy, clean = (str(path) if path else "" for path in (entry.noisy, entry.clean))
-    return manifest.Entry(entry.id, noisy, clean, entry.speaker, sounds[entry.files[0]].seconds, entry.part.split)
+    """Return the line of a manifest for an entry; a file that it lacks has an empty name."""
+    seconds = sounds[entry.files[0]].seconds
+    noisy, clean = str(entry.noisy or ""), str(entry.clean or "")
+    return manifest.Entry(entry.id, noisy, clean, entry.speaker, seconds, entry.part.split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,9 @@ from sordino.data.tools.pool import Written, run_jobs
 from sordino.errors import InputError
 from sordino.files import sweep
 from sordino.types import Progress
+
+Group = list[tuple[Path, Path]]
+"""Source and target of each file of a group."""
 
 
 @dataclass
@@ -64,13 +68,12 @@ def prepare(
         raise InputError(out, f"lies in {root}", "a folder outside the corpus")
     targets = _targets(root, out, sources)
     sweep(out)
-    _same_rate([target for target in targets.values() if target.exists()][:1], sample_rate)
-    # A pair of which one is missing is written again as a whole, as the two share a gain.
-    todo = [files for files in _together(root, sources) if not all(targets[path].exists() for path in files)]
-    jobs = [(tuple((path, targets[path]) for path in files), sample_rate) for files in todo]
-    result = Prepared(present=len(targets) - sum(map(len, todo)))
+    _check_earlier_rate(targets.values(), sample_rate)
+    jobs = _jobs(_together(root, sources), targets)
+    result = Prepared(present=len(targets) - sum(map(len, jobs)))
     done = result.present
-    for converted in run_jobs(partial(_convert, damaged=damaged), jobs, workers):
+    convert = partial(_convert, sample_rate=sample_rate, damaged=damaged)
+    for converted in run_jobs(convert, jobs, workers):
         for source, gain_db, reason in converted:
             done += 1
             if reason:
@@ -99,27 +102,46 @@ def _targets(root: Path, out: Path, sources: list[Path]) -> dict[Path, Path]:
 
 def _together(root: Path, sources: list[Path]) -> list[list[Path]]:
     """Group the files: the two of a pair, which must keep their ratio, together; all others alone."""
-    groups = [entry.files for part in detect(root).parts if part.paired for entry in entries_of(part)]
-    paired = {path for files in groups for path in files}
+    groups: list[list[Path]] = []
+    paired: set[Path] = set()
+    for part in detect(root).parts:
+        if not part.paired:
+            continue
+        for entry in entries_of(part):
+            groups.append(entry.files)
+            paired.update(entry.files)
     return groups + [[path] for path in sources if path not in paired]
 
 
-def _same_rate(present: list[Path], sample_rate: int) -> None:
-    for path in present:
-        rate = info(path).sample_rate
-        if rate != sample_rate:
-            raise InputError(
-                path, f"is there from an earlier run, at {rate} Hz", f"{sample_rate} Hz", "choose another folder"
-            )
+def _jobs(groups: list[list[Path]], targets: dict[Path, Path]) -> list[Group]:
+    """Return the groups that are to be written, each file with its target.
+
+    A pair of which one is missing is written again as a whole, as the two share a gain.
+    """
+    jobs = []
+    for files in groups:
+        if not all(targets[path].exists() for path in files):
+            jobs.append([(path, targets[path]) for path in files])
+    return jobs
 
 
-def _convert(job: tuple[tuple[tuple[Path, Path], ...], int], damaged: Damaged) -> list[tuple[Path, float, str]]:
+def _check_earlier_rate(targets: Iterable[Path], sample_rate: int) -> None:
+    """Refuse a folder in which an earlier run wrote at another rate; the first file that is there shows it."""
+    for path in targets:
+        if path.exists():
+            rate = info(path).sample_rate
+            if rate != sample_rate:
+                found = f"is there from an earlier run, at {rate} Hz"
+                raise InputError(path, found, f"{sample_rate} Hz", "choose another folder")
+            return
+
+
+def _convert(files: Group, sample_rate: int, damaged: Damaged) -> list[tuple[Path, float, str]]:
     """Resample the files of a group, all by one gain.
 
     Returns:
         For each the source, the gain in dB that was needed for all to fit, and the reason if it failed.
     """
-    files, sample_rate = job
     results, audios = [], []
     for source, target in files:
         try:
@@ -128,8 +150,12 @@ def _convert(job: tuple[tuple[tuple[Path, Path], ...], int], damaged: Damaged) -
             if damaged == "refuse":
                 raise
             results.append((source, 0.0, str(error)))
-    peak = max((float(np.abs(audio).max(initial=0.0)) for _, _, audio in audios), default=0.0)
+    peak = 1.0
+    for _, _, audio in audios:
+        peak = max(peak, float(np.abs(audio).max(initial=0.0)))
+    gain_db = -20 * math.log10(peak)
     for source, target, audio in audios:
-        write(target, audio / np.float32(peak) if peak > 1 else audio, sample_rate)
-        results.append((source, -20 * math.log10(max(peak, 1.0)), ""))
+        scaled = audio / np.float32(peak) if peak > 1 else audio
+        write(target, scaled, sample_rate)
+        results.append((source, gain_db, ""))
     return results

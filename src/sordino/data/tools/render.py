@@ -71,8 +71,7 @@ def render(
     if source.labels != "all" and not noisy_only:
         raise InputError("data", "not every recording has a clean reference", hint="render it with --noisy-only")
     out, segments, valid = Path(out), source.train(seed), source.valid()
-    record = {"seed": seed, "segment_s": source.segment_s, "sample_rate": source.sample_rate, "noisy_only": noisy_only}
-    _open(out, record | {"source": source.name, "about": dict(about or {})}, hours)
+    _open(out, _record_of(source, seed, noisy_only, about or {}), hours)
     if source.synthetic:
         write_text(out / SYNTHETIC_MARK, NOTE)
     count = max(1, round(hours * 3600 / source.segment_s))
@@ -123,7 +122,7 @@ class _Renderer:
     def __call__(self, job: _Job) -> tuple[str, str]:
         """Write the mixture of ``job``; returns its name and, if it failed, the reason."""
         try:
-            item = self.valid[job.index] if job.held_out else self._drawn(job.index)
+            item = self._item(job)
         except InputError as error:
             if self.damaged == "refuse":
                 raise
@@ -136,6 +135,9 @@ class _Renderer:
             write(self._path(job, "clean", item, f"clean_fileid_{job.index}"), clean, self.sample_rate, subtype)
         write(self._path(job, "noisy", item, _name(item, job.index)), noisy, self.sample_rate, subtype)
         return item.id, ""
+
+    def _item(self, job: _Job) -> Item:
+        return self.valid[job.index] if job.held_out else self._drawn(job.index)
 
     def _drawn(self, index: int) -> Item:
         """Return the training item that a run would get after ``index`` others."""
@@ -168,6 +170,18 @@ def _plain(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", text)
 
 
+def _record_of(source: Source, seed: int, noisy_only: bool, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the mixtures depend on; see ``RECORD``."""
+    return {
+        "seed": seed,
+        "segment_s": source.segment_s,
+        "sample_rate": source.sample_rate,
+        "noisy_only": noisy_only,
+        "source": source.name,
+        "about": dict(about),
+    }
+
+
 def _open(out: Path, record: dict[str, Any], hours: float) -> None:
     """Start in an empty folder, or continue in one with the same record; only the hours may differ."""
     sweep(out)
@@ -187,9 +201,12 @@ def _open(out: Path, record: dict[str, Any], hours: float) -> None:
 
 def _remaining(jobs: Sequence[_Job]) -> list[_Job]:
     """Return the jobs that are not done yet; an InputError if a folder holds further mixtures."""
-    present = {home: _present(home) for home in {job.home for job in jobs}}
-    for home, indices in present.items():
-        further = indices - {job.index for job in jobs if job.home == home}
+    asked: dict[Path, set[int]] = {}
+    for job in jobs:
+        asked.setdefault(job.home, set()).add(job.index)
+    present = {home: _present(home) for home in asked}
+    for home, indices in asked.items():
+        further = present[home] - indices
         if further:
             found = f"holds {len(further)} mixtures more than were asked for"
             raise InputError(home, found, hint="ask for as many hours as before, or choose another folder")
@@ -199,6 +216,11 @@ def _remaining(jobs: Sequence[_Job]) -> list[_Job]:
 def _present(home: Path) -> set[int]:
     """Return the numbers of the mixtures in ``home``."""
     folder = home / "noisy"
-    paths = list_audio(folder) if folder.is_dir() else []
-    matches = [re.search(r"fileid_(\d+)$", path.stem) for path in paths]
-    return {int(match.group(1)) for match in matches if match}
+    if not folder.is_dir():
+        return set()
+    numbers = set()
+    for path in list_audio(folder):
+        match = re.search(r"fileid_(\d+)$", path.stem)
+        if match:
+            numbers.add(int(match.group(1)))
+    return numbers

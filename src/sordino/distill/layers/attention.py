@@ -11,6 +11,7 @@ None of these losses is 0 when both networks are equal, because a layer is compa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import ClassVar, get_args
 
 import torch
@@ -49,13 +50,14 @@ def same_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     Where only one of them has frequencies, these become its channels.
     """
     student, teacher = map(planes, same_axes([student, teacher]))
-    size = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
-    return resize_planes(student, *size), resize_planes(teacher, *size)
+    frames = min(student.shape[2], teacher.shape[2])
+    bins = min(student.shape[3], teacher.shape[3])
+    return resize_planes(student, frames, bins), resize_planes(teacher, frames, bins)
 
 
 def all_pairs(student: Features, teacher: Features) -> list[tuple[Tensor, Tensor]]:
     """Pair every student layer with every teacher layer, the latter running faster, each pair at the same size."""
-    return [same_size(feature, target) for feature in student for target in teacher]
+    return [same_size(feature, target) for feature, target in product(student, teacher)]
 
 
 def common_bins(own: Tensor, others: Sequence[Tensor]) -> int:
@@ -73,9 +75,9 @@ class LayerSummaries(nn.Module):
 
     def __init__(self, features: Features, dim: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Sequential(nn.Linear(feature.shape[1], dim), nn.BatchNorm1d(dim)) for feature in features
-        )
+        self.layers = nn.ModuleList()
+        for feature in features:
+            self.layers.append(nn.Sequential(nn.Linear(feature.shape[1], dim), nn.BatchNorm1d(dim)))
 
     def forward(self, features: Features) -> Tensor:
         """Return a summary of every layer, [B,L,dim].

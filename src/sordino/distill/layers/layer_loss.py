@@ -48,7 +48,9 @@ def pointwise(module: nn.Module, feature: Tensor) -> Tensor:
 def to_channels(student: Tensor, teacher: Tensor) -> nn.Module:
     """Create a 1x1 convolution from the student's channels to the teacher's; the identity where they are as many."""
     inputs, outputs = student.shape[1], teacher.shape[1]
-    return nn.Identity() if inputs == outputs else nn.Conv1d(inputs, outputs, 1, bias=False)
+    if inputs == outputs:
+        return nn.Identity()
+    return nn.Conv1d(inputs, outputs, 1, bias=False)
 
 
 class LayerPairs(Method):
@@ -77,13 +79,16 @@ class LayerPairs(Method):
         self.pairs: list[tuple[str, str]] = []
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
-        pairs = layer_pairs(student, teacher, ("",), self.dual_depth)
-        self.pairs = [pair for pair in pairs if self.side in ("both", pair[0].partition(".")[0])]
+        self.pairs = layer_pairs(student, teacher, ("",), self.dual_depth)
+        if self.side != "both":
+            self.pairs = [pair for pair in self.pairs if pair[0].partition(".")[0] == self.side]
         if not self.pairs:
             layers = "layers" if self.side == "both" else self.side
             found = f"student and teacher share no {layers} at any depth"
             raise InputError(type(self).__name__, found, hint="choose networks that declare such taps")
-        self.rows = [first if first == second else f"{first} to {second}" for first, second in self.pairs]
+        self.rows = []
+        for first, second in self.pairs:
+            self.rows.append(first if first == second else f"{first} to {second}")
         self.read(student, teacher, *zip(*self.pairs, strict=True))
 
     def features(self, student: View, teacher: View) -> list[tuple[Tensor, Tensor]]:
@@ -100,8 +105,11 @@ class LayerPairs(Method):
 
     def channel_pairs(self, student: View, teacher: View) -> list[tuple[int, int]]:
         """Return the channels (student's, teacher's) of each pair of features once they are ``aligned``."""
-        pairs = [aligned(*pair) for pair in self.features(student, teacher)]
-        return [(feature.shape[1], target.shape[1]) for feature, target in pairs]
+        channels = []
+        for pair in self.features(student, teacher):
+            feature, target = aligned(*pair)
+            channels.append((feature.shape[1], target.shape[1]))
+        return channels
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         distances = []

@@ -41,7 +41,8 @@ def context_distance(student: Tensor, teacher: Tensor) -> Tensor:
     Level l is pooled to l frames, and to l bins where there are more.
     """
     frames, bins = student.shape[2:]
-    total, weight, weights = F.mse_loss(student, teacher), 1.0, 1.0
+    total = F.mse_loss(student, teacher)
+    weight = weights = 1.0
     for level in LEVELS:
         if level < frames:
             weight /= 2
@@ -79,9 +80,10 @@ class KnowledgeReview(LayerPairs):
 
     def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
         super().connect(student, teacher)
-        # The signal passes the deepest layer of the decoder first.
+        encoder = [pair for pair in self.pairs if not pair[0].startswith("decoder")]
         decoder = [pair for pair in self.pairs if pair[0].startswith("decoder")]
-        self.pairs = [pair for pair in self.pairs if pair not in decoder] + decoder[::-1]
+        # The signal passes the deepest layer of the decoder first.
+        self.pairs = encoder + decoder[::-1]
         self.rows = [f"{student_tap} for {teacher_tap}" for student_tap, teacher_tap in self.pairs[:-1]]
         self.columns = ["own", "later"]
 
@@ -89,9 +91,10 @@ class KnowledgeReview(LayerPairs):
         pairs = self.features(student, teacher)
         channels = [feature.shape[1] for feature, _ in pairs]
         targets = [target.shape[1] for _, target in pairs]
+        width = min(self.width, max(channels))
         has_frequencies = any(target.shape[3] > 1 for _, target in pairs)
         kernel = (3, 3) if has_frequencies else (3, 1)
-        self.fusion = Fusion(channels, targets, min(self.width, max(channels)), kernel).to(student.wave.device)
+        self.fusion = Fusion(channels, targets, width, kernel).to(student.wave.device)
 
     def features(self, student: View, teacher: View) -> list[tuple[Tensor, Tensor]]:
         """Return the features of both networks, pair by pair: [B,C,N,F], with at most ``frames`` frames."""
@@ -109,7 +112,8 @@ class KnowledgeReview(LayerPairs):
         # The squares of large features need single precision.
         with torch.autocast(student.wave.device.type, enabled=False):
             features, targets = zip(*self.features(student, teacher), strict=True)
-            fused, gates = self.fusion(features, [(target.shape[2], target.shape[3]) for target in targets])
+            sizes = [(target.shape[2], target.shape[3]) for target in targets]
+            fused, gates = self.fusion(features, sizes)
             distances = [context_distance(*pair) for pair in zip(fused, targets, strict=True)]
         self.tables = {"gates": gates} if len(gates) else {}
         return torch.stack(distances).sum()

@@ -31,13 +31,10 @@ from torch import Tensor
 
 from sordino.distill.base import Method, Reduction
 from sordino.distill.teachers.network import AnyTeacher
-from sordino.distill.teachers.outputs import WAVE, Whole, needs
+from sordino.distill.teachers.outputs import WAVE, Whole, close, needs
 from sordino.distill.teachers.store import FORMAT, Store, digest, size_of, to_half
 from sordino.errors import InputError
 from sordino.types import Batch, Tap, View
-
-CLOSE = 2e-3
-"""Accepted difference of two outputs of one teacher, as a share of the largest value: twice float16's precision."""
 
 
 class Plan(NamedTuple):
@@ -73,19 +70,23 @@ class CachedTeacher:
     def __init__(
         self, load: Callable[[], AnyTeacher], folder: str | Path, facts: Mapping[str, Any], verify: bool = False
     ) -> None:
-        self._load, self.store, self.facts, self.verify = load, Store(folder), dict(facts), verify
+        self._load, self.verify = load, verify
+        self.store, self.facts = Store(folder), dict(facts)
         self.loaded: AnyTeacher | None = None
         self._device = torch.device("cpu")
         self._reductions: dict[str, Reduction] | None = None  # what is stored, by name; None until ``keep`` was called
         self._answers: dict[str, Any] = {}  # the same for the header, as plain values
-        self._bytes, self._writes = 0, True  # bytes of the outputs for one segment; whether they are stored
+        self._bytes = 0  # of the outputs for one segment
+        self._writes = True  # whether this run stores what is missing
         # A full cache must not load the teacher: what a run asks of it (name, rate, taps) stands in the header.
+        # Until ``keep`` decides what is stored, keys follow the header; a new folder has no file under any key.
         header = self._checked_header("facts", self.facts)
-        teacher = header["teacher"] if header else self._describe()
+        if header is None:
+            teacher, self._hash_key = self._describe(), b""
+        else:
+            teacher, self._hash_key = header["teacher"], _hash_key(header["facts"], header["answers"])
         self.name, self.sample_rate = teacher["name"], teacher["sample_rate"]
         self.taps: Mapping[str, Tap] = {name: Tap(**place) for name, place in teacher["taps"].items()}
-        # Until ``keep`` decides what is stored, keys follow the header; a new folder has no file under any key.
-        self._hash_key = _hash_key(header["facts"], header["answers"]) if header else b""
 
     def to(self, device: torch.device) -> CachedTeacher:
         """Give outputs on ``device``, and move the underlying teacher there if it is loaded; return self."""
@@ -109,16 +110,34 @@ class CachedTeacher:
             InputError: the folder holds other outputs; the first difference is named.
         """
         kept = needs(methods)
-        header = self.store.header()
-        stored: dict[str, str] = header["answers"] if header else {}
-        further = {name: reduction for name, reduction in stored.items() if name not in {"samples", *kept}}
-        kept |= {name: Whole() for name, reduction in further.items() if reduction == repr(Whole())}
+        further = self._stored_reductions()
+        for name in kept:
+            further.pop(name, None)
+        for name, reduction in further.items():
+            if reduction == repr(Whole()):
+                kept[name] = Whole()
         self._writes = further.keys() <= kept.keys()
-        reductions = further | {name: repr(reduction) for name, reduction in kept.items()}
-        answers = {"samples": batch.noisy.shape[1], **{name: reductions[name] for name in sorted(reductions)}}
+
+        reductions = dict(further)
+        for name, reduction in kept.items():
+            reductions[name] = repr(reduction)
+        answers: dict[str, Any] = {"samples": batch.noisy.shape[1]}
+        for name in sorted(reductions):
+            answers[name] = reductions[name]
         self._checked_header("answers", answers)
-        self._answers, self._reductions, self._hash_key = answers, kept, _hash_key(self.facts, answers)
+
+        self._answers, self._reductions = answers, kept
+        self._hash_key = _hash_key(self.facts, answers)
         self._bytes = size_of(self._first_outputs(batch)) if self._writes else 0
+
+    def _stored_reductions(self) -> dict[str, str]:
+        """Return the repr of the reduction of each output that the folder stores, by name; empty for a new folder."""
+        header = self.store.header()
+        if header is None:
+            return {}
+        reductions = dict(header["answers"])
+        reductions.pop("samples", None)
+        return reductions
 
     def _first_outputs(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the outputs for the first item: those on disk, verified if that is wanted, or newly computed ones."""
@@ -127,8 +146,10 @@ class CachedTeacher:
         if stored is not None and not self.verify:
             return stored
         computed = {name: value[0] for name, value in self._compute(first).items()}
-        if stored is not None and not all(_close(stored[name], computed[name]) for name in computed):
-            raise self._stale("the teacher's outputs are no longer those that were stored here")
+        if stored is not None:
+            for name, value in computed.items():
+                if not close(stored[name], value):
+                    raise self._stale("the teacher's outputs are no longer those that were stored here")
         return computed
 
     def plan(self, total: int) -> Plan:
@@ -138,9 +159,11 @@ class CachedTeacher:
             InputError: the disk has less free space.
         """
         kept = min(self.store.count(), total)
-        plan, free = Plan(kept, total, (total - kept) * self._bytes), self.store.free()
+        missing = total - kept
+        plan = Plan(kept, total, missing * self._bytes)
+        free = self.store.free()
         if plan.bytes > free:
-            found = f"{total - kept:,} more answers take {plan.bytes / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free"
+            found = f"{missing:,} more answers take {plan.bytes / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free"
             raise InputError(self.store.folder, found, hint="choose another disk, or fewer teacher.draws")
         return plan
 
@@ -154,7 +177,9 @@ class CachedTeacher:
         """
         names = list(taps)
         rows = self._rows(batch, set(names or [WAVE]))
-        return self._live(batch, names) if rows is None else self._view(rows, names, batch)
+        if rows is None:
+            return self._live(batch, names)
+        return self._view(rows, names, batch)
 
     def _rows(self, batch: Batch, names: set[str]) -> list[dict[str, Tensor]] | None:
         """Return the stored outputs for each item, after computing those that are missing; None if they are not stored.
@@ -170,8 +195,10 @@ class CachedTeacher:
         rows = self.store.read_all(keys)
         if reductions is None:
             # Before ``keep``, methods ask for sizes of features; an older run's files may already have them.
-            known = all(key in rows and names <= rows[key].keys() for key in keys)
-            return [rows[key] for key in keys] if known else None
+            for key in keys:
+                if key not in rows or not names <= rows[key].keys():
+                    return None
+            return [rows[key] for key in keys]
         if len(rows) < len(set(keys)):
             # The whole batch is computed, even if some of it is there: the last bits may depend on the batch.
             # Rows from disk win, as another process may have written them meanwhile.
@@ -179,17 +206,25 @@ class CachedTeacher:
         return [rows[key] for key in keys]
 
     def _view(self, rows: list[dict[str, Tensor]], taps: list[str], batch: Batch) -> View:
-        names = [*taps, WAVE] if all(WAVE in row for row in rows) else taps
+        """Return the stored outputs for the items of a batch as a View in float32; see ``__call__``."""
+        feats = {name: self._stacked(rows, name) for name in taps}
+        if all(WAVE in row for row in rows):
+            return View(self._stacked(rows, WAVE), feats)
+        return View(torch.full_like(batch.noisy, torch.nan), feats)
+
+    def _stacked(self, rows: list[dict[str, Tensor]], name: str) -> Tensor:
+        """Return one output for all items, on the device."""
         with torch.autocast("cpu", enabled=False):  # it does not know float16 on CPUs
-            stacks = {name: torch.stack([row[name] for row in rows]) for name in names}
-        feats = {name: stack.to(self._device).float() for name, stack in stacks.items()}
-        wave = feats.pop(WAVE) if WAVE in feats else torch.full_like(batch.noisy, torch.nan)
-        return View(wave, feats)
+            stack = torch.stack([row[name] for row in rows])
+        return stack.to(self._device).float()
 
     def _keys(self, batch: Batch) -> list[str]:
         """Return the key of each item: a hash of its noisy samples."""
-        waves = batch.noisy.detach().float().cpu().numpy()
-        return [hashlib.blake2b(wave.tobytes(), key=self._hash_key, digest_size=20).hexdigest() for wave in waves]
+        keys = []
+        for wave in batch.noisy.detach().float().cpu().numpy():
+            key = hashlib.blake2b(wave.tobytes(), key=self._hash_key, digest_size=20).hexdigest()
+            keys.append(key)
+        return keys
 
     def _teacher(self) -> AnyTeacher:
         if self.loaded is None:
@@ -246,10 +281,3 @@ class CachedTeacher:
 def _hash_key(*parts: Mapping[str, Any]) -> bytes:
     """Return the key of the hash: with other facts or other outputs, every segment has another name."""
     return digest((FORMAT, *parts))
-
-
-def _close(before: Tensor, now: Tensor) -> bool:
-    if before.shape != now.shape:
-        return False
-    difference = (before.float() - now.float()).abs().max()
-    return bool(difference <= CLOSE * before.float().abs().max())

@@ -91,9 +91,9 @@ def graph_of(path: Path, values: Mapping[str, Any], title: str = "") -> GraphSou
         InputError: unknown keys, or values that are none.
     """
     _known(path, values, KEYS)
-    stft = values.get("stft")
-    file, preset = values.get("onnx", values.get("file")), values.get("preset")
-    for key, value in (("onnx" if "onnx" in values else "file", file), ("preset", preset)):
+    file_key = "onnx" if "onnx" in values else "file"
+    file, preset, stft = values.get(file_key), values.get("preset"), values.get("stft")
+    for key, value in ((file_key, file), ("preset", preset)):
         if not isinstance(value, str | None):
             raise InputError(path, f"{key} is {value!r}", "a text")
     try:
@@ -110,10 +110,13 @@ def named_by(path: Path, values: Mapping[str, Any]) -> str:
         InputError: unknown keys, or values that are none.
     """
     kind = _kind(path, values, MEMBERS)
-    _known(path, values, (kind, "sample_rate") if kind == "callable" else (kind,))
+    keys, form = (kind,), "a text"
+    if kind == "callable":
+        keys, form = (kind, "sample_rate"), FORM
+    _known(path, values, keys)
     word, rate = values[kind], values.get("sample_rate")
     if not isinstance(word, str) or (kind == "callable" and not is_name(word)):
-        raise InputError(path, f"{kind} is {word!r}", FORM if kind == "callable" else "a text")
+        raise InputError(path, f"{kind} is {word!r}", form)
     if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int) or rate <= 0):
         raise InputError(path, f"sample_rate is {rate!r}", "a whole number of Hz above 0")
     return word
@@ -125,7 +128,9 @@ def _kind(path: Path, values: Any, kinds: tuple[str, ...]) -> str:
         found = "best chooses by the clean speech, or by DNSMOS, and a model that enhances has neither"
         hint = "to see how good the best can be, score its members side by side: sordino evaluate MODEL MODEL"
         raise InputError(path, found, "mean: [MODEL, MODEL]", hint)
-    named = [kind for kind in kinds if isinstance(values, Mapping) and kind in values]
+    named: list[str] = []
+    if isinstance(values, Mapping):
+        named = [kind for kind in kinds if kind in values]
     if len(named) != 1:
         if kinds is MEMBERS:
             raise InputError(path, f"mean: {values!r} is no model", f"one word, or one of {', '.join(MEMBERS)}")
@@ -139,9 +144,11 @@ def _beside(values: Any, folder: Path, key: str = "") -> Any:
         return {name: _beside(value, folder, name) for name, value in values.items()}
     if isinstance(values, list):
         return [_beside(value, folder, _MEMBER) for value in values]
-    if not isinstance(values, str) or key not in (*_FILES, *_WORDS):
-        return values
-    return str(folder / values) if key in _FILES else _word(values, folder)
+    if isinstance(values, str) and key in _FILES:
+        return str(folder / values)
+    if isinstance(values, str) and key in _WORDS:
+        return _word(values, folder)
+    return values
 
 
 def _word(word: str, folder: Path) -> str:
@@ -151,8 +158,9 @@ def _word(word: str, folder: Path) -> str:
         return f"{named[0]}:{folder / named[1]}"
     if is_name(word) or word in students() or word in PRESETS:
         return word
-    of_file = Path(word).suffix.lower() in (".onnx", SUFFIX, *CHECKPOINTS) or os.path.exists(folder / word)
-    return str(folder / word) if of_file else word
+    if Path(word).suffix.lower() in (".onnx", SUFFIX, *CHECKPOINTS) or os.path.exists(folder / word):
+        return str(folder / word)
+    return word
 
 
 def _transform(path: Path, values: Any) -> Stft:

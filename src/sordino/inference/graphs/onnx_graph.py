@@ -90,7 +90,8 @@ class Graph:
         ort.set_default_logger_severity(4)  # an error is raised, and need not be printed too
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        if (largest := largest_axis(path)) > MOST_VALUES:
+        largest = largest_axis(path)
+        if largest > MOST_VALUES:
             raise InputError(path, f"has an axis of {largest:,}", f"at most {MOST_VALUES:,}")
         if hops is not None:
             options.add_free_dimension_override_by_name(HOPS, hops)
@@ -99,7 +100,7 @@ class Graph:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"], enable_fallback=0)
             self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()
             self.about: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
-            shapes = [one.shape for one in (*self.inputs, *self.outputs)]
+            sizes = [_fixed_values(port.shape) for port in (*self.inputs, *self.outputs)]
             self._note_names()
         except (*_FAILURES, UnicodeDecodeError) as error:
             raise unopened(path, error) from error
@@ -107,7 +108,6 @@ class Graph:
         self.path = path
         if not (self.inputs and self.outputs):
             raise InputError(path, "a graph without input or output", "a network")
-        sizes = [prod(axis for axis in shape if isinstance(axis, int)) for shape in shapes]
         if not 0 <= min(sizes) <= sum(sizes) <= MOST_VALUES:  # a state may be empty
             found = f"takes and gives arrays of {sum(sizes):,} values, the smallest of {min(sizes):,}"
             raise InputError(path, found, f"0 to {MOST_VALUES:,}")
@@ -130,7 +130,8 @@ class Graph:
 
     def _note_names(self) -> None:
         """Keep the names of inputs and outputs: asking onnxruntime for them at every hop takes as long as a copy."""
-        self._takes, self._gives = [one.name for one in self.inputs], [one.name for one in self.outputs]
+        self._takes = [port.name for port in self.inputs]
+        self._gives = [port.name for port in self.outputs]
 
     def give_back(self, arrays: Sequence[np.ndarray]) -> None:
         """Return the memory of long passes to the system.
@@ -150,9 +151,11 @@ class Graph:
 
     def shrink(self) -> None:
         """Return the memory of long passes, where an open axis of samples or frames lets a short pass be run."""
-        if len(self.inputs) == 1 and not isinstance(self.inputs[0].shape[-1], int):
-            shape = [axis if isinstance(axis, int) else 1 for axis in self.inputs[0].shape[:-1]]
-            self.give_back([np.zeros((*shape, _SHORT), np.float32)])
+        if len(self.inputs) > 1:
+            return
+        *others, last = self.inputs[0].shape
+        if not isinstance(last, int):
+            self.give_back([np.zeros((*_closed(others), _SHORT), np.float32)])
 
     def _run(self, arrays: Sequence[np.ndarray], options: ort.RunOptions | None) -> list[np.ndarray]:
         named = dict(zip(self._takes, arrays, strict=True))
@@ -170,7 +173,8 @@ class Graph:
         Raises:
             InputError: it is below ``least``, far too large or no whole number, or is not there and has no default.
         """
-        text = self.about.get(name, "" if default is None else str(default))
+        absent = "" if default is None else str(default)
+        text = self.about.get(name, absent)
         if not text.isdecimal() or len(text) > _DIGITS or int(text) < least:
             expected = f"a whole number from {least}, in its metadata"
             raise InputError(self.path, f"says {name} = {text[:40]!r}", expected)
@@ -185,14 +189,25 @@ class Graph:
     @property
     def memory(self) -> Memory:
         """The arrays of a stream's state, which are its inputs but the first: a shape and a type for each."""
-        # An axis that is open is that of the batch, which is one signal here.
-        shapes = [[axis if isinstance(axis, int) else 1 for axis in one.shape] for one in self.inputs[1:]]
-        return [(shape, TYPES[one.type]) for shape, one in zip(shapes, self.inputs[1:], strict=True)]
+        return [(_closed(array.shape), TYPES[array.type]) for array in self.inputs[1:]]
 
     def describe(self) -> str:
         """Describe its inputs in words; of many the first ones."""
-        words = [f"{one.name} {one.shape} {one.type}" for one in self.inputs]
-        return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
+        words = [f"{port.name} {port.shape} {port.type}" for port in self.inputs]
+        first = ", ".join(words[:3])
+        if len(words) > 3:
+            return f"{first} and {len(words) - 3} more"
+        return first
+
+
+def _fixed_values(shape: Sequence[object]) -> int:
+    """Return the number of values of an array, in its axes of a fixed length."""
+    return prod(axis for axis in shape if isinstance(axis, int))
+
+
+def _closed(shape: Sequence[object]) -> list[int]:
+    """Return a shape with open axes of length 1: they are those of the batch, which is one signal here."""
+    return [axis if isinstance(axis, int) else 1 for axis in shape]
 
 
 def silence(memory: Memory) -> list[np.ndarray]:
@@ -208,4 +223,5 @@ def open_graph(path: str | Path, threads: int = 0, hops: int | None = None) -> G
 
 @lru_cache(16)
 def _opened(path: str, threads: int, hops: int | None, _changed: tuple[int, ...]) -> Graph:
+    # The identity of the file is a part of the key alone: a file that was written anew is opened anew.
     return Graph(path, threads, hops)

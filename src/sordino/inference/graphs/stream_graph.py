@@ -7,6 +7,7 @@ once: fast for a file. Opening takes longer than enhancing a few seconds, so eac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class StreamGraph:
     def __init__(self, path: str | Path, threads: int = 1, long_blocks: bool = False) -> None:
         self.path, self.name = str(path), Path(path).name.removesuffix(STREAM_SUFFIX)
         self._threads, self._long_blocks = threads, long_blocks
-        graph = self._any if long_blocks else self._single
+        graph = self._first
         _check_stream(graph)
         self.about = graph.about
         self.sample_rate, self.delay = graph.sample_rate(), graph.number("delay")
@@ -54,8 +55,9 @@ class StreamGraph:
         """Enhance [C,k hop], channel by channel, all hops at once where the graph can; returns as many samples, and the
         new state."""
         channels, hops = len(block), block.shape[1] // self.hop
-        at_once = hops if hops > 1 and self.takes_many else 1
-        graph = self._any if at_once > 1 or self._long_blocks else self._single
+        graph, at_once = self._first, 1
+        if hops > 1 and self.takes_many:
+            graph, at_once = self._any, hops
         if channels == hops == 1:  # a live stream, in which a copy counts
             output, *memory = graph.run([block, *state[0]])
             return output, [memory]
@@ -71,6 +73,11 @@ class StreamGraph:
     def takes_many(self) -> bool:
         """Whether the graph takes any number of hops at once."""
         return isinstance(self._any.inputs[0].shape[0], str)
+
+    @property
+    def _first(self) -> Graph:
+        """The graph that is opened first; it takes a single hop, if perhaps more."""
+        return self._any if self._long_blocks else self._single
 
     @cached_property
     def _single(self) -> Graph:
@@ -92,7 +99,8 @@ def open_stream(path: Path, threads: int = 1, long_blocks: bool = False) -> Stre
     file = stream_file(path)
     graph = StreamGraph(file, threads, long_blocks)
     if file != path:
-        marks = [graph.about[key].encode() for key in ("name", "arguments", "about") if graph.about.get(key)]
+        facts = [graph.about.get(key, "") for key in ("name", "arguments", "about")]
+        marks = [fact.encode() for fact in facts if fact]
         if not holds(path, *marks):
             found = f"is not of the network that {file.name} beside it is of"
             raise InputError(path, found, "both files of one export", "copy both, or remove the other")
@@ -101,14 +109,18 @@ def open_stream(path: Path, threads: int = 1, long_blocks: bool = False) -> Stre
 
 def _check_stream(graph: Graph) -> None:
     """Refuse a graph that is not that of a stream: hops and state in, hops and state out, of the same shapes."""
-    source, *memory = graph.inputs
-    shapes = [one.shape for one in graph.inputs]
-    # All lengths are fixed, except perhaps the number of hops.
-    axes = [*source.shape[1:], *(axis for one in memory for axis in one.shape)]
-    fixed = all(isinstance(axis, int) for axis in axes) and (source.shape[:1] == [HOPS] or source.shape[:1] == [1])
-    types = [one.type for one in graph.inputs]
-    paired = shapes == [one.shape for one in graph.outputs] and types == [one.type for one in graph.outputs]
-    known = source.type == "tensor(float)" and all(one in TYPES for one in types)
-    if not (fixed and paired and known and len(source.shape) == 2):
+    takes = [(port.shape, port.type) for port in graph.inputs]
+    gives = [(port.shape, port.type) for port in graph.outputs]
+    if takes != gives or not _takes_hops(*takes[0]) or not all(_is_state(*port) for port in takes[1:]):
         found = f"is no graph of a stream: it takes {graph.describe()}"
         raise InputError(graph.path, found, "hops [hops, samples] and the state, of fixed shapes, in and out")
+
+
+def _takes_hops(shape: Sequence[int | str | None], kind: str) -> bool:
+    """Whether a port is [hops, samples] in floats; the number of hops alone may be open."""
+    return len(shape) == 2 and shape[0] in (1, HOPS) and isinstance(shape[1], int) and kind == "tensor(float)"
+
+
+def _is_state(shape: Sequence[int | str | None], kind: str) -> bool:
+    """Whether a port is a state of a fixed shape."""
+    return all(isinstance(axis, int) for axis in shape) and kind in TYPES

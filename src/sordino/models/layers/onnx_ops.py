@@ -86,7 +86,8 @@ def _emit_layers(
         state_count = 1
         # PyTorch and cuDNN multiply by the reset gate after the recurrent product, ONNX by default before it.
         attributes["linear_before_reset"] = 1
-    x = x.transpose(0, 1) if module.batch_first else x
+    if module.batch_first:
+        x = x.transpose(0, 1)
     length, batch = x.shape[:2]
     # ONNX keeps the directions as an axis of the output, [N,D,B,H]; PyTorch joins them to [N,B,D H].
     state_shape = (directions, batch, module.hidden_size)
@@ -105,8 +106,9 @@ def _emit_layers(
         x = y.squeeze(1) if directions == 1 else y.transpose(1, 2).flatten(2)
         for of_layers, of_layer in zip(last_states, last, strict=True):
             of_layers.append(of_layer)
-    output = x.transpose(0, 1) if module.batch_first else x
-    return output, [torch.cat(of_layers) for of_layers in last_states]
+    if module.batch_first:
+        x = x.transpose(0, 1)
+    return x, [torch.cat(of_layers) for of_layers in last_states]
 
 
 def _weights(module: nn.RNNBase, layer: int, directions: int, gates: tuple[int, ...]) -> list[Tensor]:

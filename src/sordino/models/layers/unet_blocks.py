@@ -56,12 +56,13 @@ class FrameConv(nn.Module):
         # output [B,N,F,2,c_out/2] then already is the interleaved spectrum [B,N,2F,c_out/2], without a copy.
         weight = _even_first(self.conv.weight)
         bias = None if self.conv.bias is None else _even_first(self.conv.bias)
-        if not self.causal:
-            past = None
-        if past is not None:
+        if past is None or not self.causal:
+            frames = 1
+        else:
+            frames = 0  # the frame before stands in the place of the padding
             x = _joined(past, x)
         groups = 1 if self.conv.groups == 1 else x.shape[1]
-        x = F.conv2d(x, weight, bias, padding=(int(past is None), self.edge), groups=groups)
+        x = F.conv2d(x, weight, bias, padding=(frames, self.edge), groups=groups)
         return x.movedim(1, -1).unflatten(-1, (2, -1)).flatten(2, 3).movedim(-1, 1)
 
 
@@ -73,9 +74,12 @@ class Down(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, kernel: int, first: bool, causal: bool) -> None:
         super().__init__()
-        channels, groups = (c_out, 1) if first else (c_in, c_in)
-        self.conv = FrameConv(c_in, channels, kernel, stride=2, groups=groups, causal=causal)
-        self.mix = nn.Identity() if first else Pointwise(c_in, c_out, bias=False)
+        if first:
+            self.conv = FrameConv(c_in, c_out, kernel, stride=2, causal=causal)
+            self.mix = nn.Identity()
+        else:
+            self.conv = FrameConv(c_in, c_in, kernel, stride=2, groups=c_in, causal=causal)
+            self.mix = Pointwise(c_in, c_out, bias=False)
         self.out = NormPRelu(c_out)
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -93,17 +97,22 @@ class Up(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, kernel: int, last: bool, causal: bool) -> None:
         super().__init__()
-        self.mix = nn.Identity() if last else Pointwise(c_in, c_out, bias=False)
-        channels, groups = (c_in, 1) if last else (c_out, c_out)
-        self.conv = FrameConv(channels, 2 * c_out, kernel, groups=groups, causal=causal)
-        self.out = nn.Identity() if last else NormPRelu(c_out)
+        if last:
+            self.mix = nn.Identity()
+            self.conv = FrameConv(c_in, 2 * c_out, kernel, causal=causal)
+            self.out = nn.Identity()
+        else:
+            self.mix = Pointwise(c_in, c_out, bias=False)
+            self.conv = FrameConv(c_out, 2 * c_out, kernel, groups=c_out, causal=causal)
+            self.out = NormPRelu(c_out)
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         if not takes_channels_last(x):
             return self._plain(x, cast(Tensor, past))
         if isinstance(self.mix, Pointwise):
             x = self.mix(x, copies=2)
-            past = None if past is None else past.repeat(1, 2, 1, 1)
+            if past is not None:
+                past = past.repeat(1, 2, 1, 1)
         wide = self.conv.interleaved(x, past)
         # One frequency is too many, and where past is None one frame.
         frames, frequencies = x.shape[2], wide.shape[3] - 1
@@ -120,9 +129,15 @@ class Up(nn.Module):
         if torch.compiler.is_exporting() and isinstance(out, nn.Sequential):
             # The norm before the interleaving: its values twice, for the even and the odd frequencies of a channel.
             norm, out = cast(nn.BatchNorm2d, out[0]), out[1]
-            values = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-            mean, variance, weight, bias = (cast(Tensor, value).repeat_interleave(2) for value in values)
-            y = F.batch_norm(y, mean, variance, weight, bias, eps=norm.eps)
+            mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+            y = F.batch_norm(
+                y,
+                mean.repeat_interleave(2),
+                variance.repeat_interleave(2),
+                norm.weight.repeat_interleave(2),
+                norm.bias.repeat_interleave(2),
+                eps=norm.eps,
+            )
         even_odd = y.unflatten(1, (-1, 2)).movedim(2, -1)
         interleaved = even_odd.flatten(-2)[..., :-1]
         if isinstance(out, NormPRelu):
