@@ -284,6 +284,22 @@ def _on_a_full_disk(folder: Path, messages: Queue[str]) -> None:
     messages.put(str(caught.value))
 
 
+def test_every_file_of_a_log_is_closed_though_one_cannot_be(tmp_path: Path) -> None:
+    class Full:
+        name = "log.jsonl"
+
+        def close(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    log = Log(tmp_path)
+    first, second = log._files
+    log._files[first].close()
+    log._files[first] = Full()  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="the disk is full"), log:
+        pass
+    assert log._files[second].closed
+
+
 def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     # In a process of its own: the limit would end whoever writes the output of the tests into a file.
     context = get_context("fork")

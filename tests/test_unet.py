@@ -23,7 +23,7 @@ from sordino.export import to_onnx
 from sordino.models.layers.bottleneck import LinearBottleneck
 from sordino.models.layers.fourier import COMPRESSION, RealFourier, compress
 from sordino.models.layers.onnx_ops import Gru, Lstm
-from sordino.models.layers.unet_blocks import GroupedGru
+from sordino.models.layers.unet_blocks import Down, GroupedGru
 from sordino.models.unet import POWER_FLOOR, UNet
 
 
@@ -185,6 +185,11 @@ def test_taps_are_every_layer_and_the_latent() -> None:
     expected |= {"decoder.1": (2, 2, 11, 161), "decoder.2": (2, 8, 11, 81), "decoder.3": (2, 8, 11, 41)}
     assert {name: tuple(one.shape) for name, one in view.feats.items()} == expected | {"latent": (2, 8, 11, 21)}
     assert torch.equal(view.feats["latent"], view.feats["encoder.3"])
+
+
+def test_the_first_layer_alone_mixes_its_channels_whatever_the_width() -> None:
+    layers = [layer for layer in network(width=3, depth=2, groups=1).encoder if isinstance(layer, Down)]
+    assert [layer.conv.conv.groups for layer in layers] == [1, 3]
 
 
 def test_a_linear_bottleneck_is_a_matrix_for_every_frame_and_frequency() -> None:

@@ -114,8 +114,8 @@ class UNet(StreamingEnhancer):
         self.last = f"decoder.{depth - 1}.conv"
         channels = [3, *[width] * depth]
         self.encoder = nn.ModuleList()
-        for c_in, c_out in pairwise(channels):
-            self.encoder.append(Down(c_in, c_out, kernel, first=c_in == 3, causal=causal))
+        for layer, (c_in, c_out) in enumerate(pairwise(channels)):
+            self.encoder.append(Down(c_in, c_out, kernel, first=layer == 0, causal=causal))
         self.latent = LinearBottleneck(width, width, bottleneck) if bottleneck else nn.Identity()
         self.bottleneck = GroupedGru(width, self.bins[-1], groups, causal)
         self.skips = nn.ModuleList(Pointwise(width, width) for _ in range(depth))

@@ -134,16 +134,17 @@ class Log:
     ) -> None:
         closing: list[tuple[str, Callable[[], None]]] = [(file.name, file.close) for file in self._files.values()]
         closing += [(LOG, partial(tracker.close, error)) for tracker in self._trackers]
+        failures: list[InputError] = []
         for name, close in closing:
             try:
                 close()
-            except (OSError, InputError) as failure:
-                # Closing retries a write that failed. If that failure ended the block, its error is the clearer one.
-                if error is not None:
-                    continue
-                if isinstance(failure, OSError):
-                    raise unwritable(name, failure) from failure
-                raise
+            except OSError as failure:
+                failures.append(unwritable(name, failure))
+            except InputError as failure:
+                failures.append(failure)
+        # Closing retries a write that failed. If that failure ended the block, its error is the clearer one.
+        if failures and error is None:
+            raise failures[0]
 
 
 def _reopened(folder: Path, name: str, step: int, validated: int | None) -> IO[str]:
