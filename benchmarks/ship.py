@@ -19,6 +19,7 @@ from typing import Any
 import soundfile
 import yaml
 from grow import hours
+from weak_spots import weaknesses
 
 from sordino import models
 from sordino.assets import INT8
@@ -54,6 +55,8 @@ SHOWN = {
     "si_sdr_120_db": "SI-SDR above 120 Hz, dB",
     "dnsmos_ovrl": "DNSMOS OVRL",
 }
+WEAK_ON = "benchmarks/real/default.yaml"
+"""The recipe whose held-out speech and noise show what a student is bad at."""
 HARM = {"stoi": "STOI", "si_sdr_db": "SI-SDR", "si_sdr_120_db": "SI-SDR above 120 Hz"}
 """What a denoiser must not lower below the noisy input's."""
 
@@ -97,6 +100,7 @@ def main() -> None:
             "noisy": noisy.means(),
             "lowered": {column: [row.worse[column], row.n] for column in HARM},
             "clean": left_alone(graph, recipe["data"]["test_clean"]),
+            "weak_spots": weaknesses(str(graph), WEAK_ON),
         },
         "licence": LICENCE,
     }
@@ -206,6 +210,7 @@ def limits(card: dict) -> str:
     clean = scores["clean"]
     return f"""it lowers {", ".join(counts)} of the recordings below.
   Clean speech comes out with PESQ-wb {clean["pesq_wb"]:.2f} and SI-SDR {clean["si_sdr_db"]:.1f} dB.
+  {scores["weak_spots"][0].upper()}{scores["weak_spots"][1:]}.
   It sees nothing above {card["sample_rate"] // 2000} kHz, and has learnt nothing of music and singing."""
 
 
