@@ -177,7 +177,7 @@ class _ErrorsAsItems:
         for worker in range(len(self._notes) // 3):
             process, epoch, index = self._notes[3 * worker : 3 * worker + 3]
             if not process:
-                continue  # it has not begun an item
+                continue  # no item was given to this worker yet
             child = children.get(process)
             if child is not None:
                 child.join(DYING_S)

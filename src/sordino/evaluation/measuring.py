@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sordino.audio.alignment import Alignment
 from sordino.distributed import init_worker, launched
 from sordino.errors import InputError
 from sordino.metrics import Align, Measurement, measure
@@ -36,6 +37,8 @@ class Recording(NamedTuple):
     """In the whole test set, from 0."""
     row: dict[str, Any]
     """``id``, ``speaker`` and ``seconds``; its metrics join them."""
+    alignment: Alignment | None
+    """None where the reference was not checked."""
 
 
 class Job(NamedTuple):

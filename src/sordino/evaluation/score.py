@@ -18,7 +18,7 @@ from sordino.audio.alignment import Alignment, alignment
 from sordino.distributed import all_gather, rank, world_size
 from sordino.errors import InputError
 from sordino.evaluation.measuring import Job, Recording, measured, workplaces
-from sordino.evaluation.shares import Failure, Share, lost_recordings, merged_rows, misaligned
+from sordino.evaluation.shares import Failure, Share, lost_recordings, merged, misaligned
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, spreadsheet
 from sordino.json_files import fits, read_json, write_json
@@ -159,27 +159,27 @@ def score(
     workers, here_s = workplaces(workers, len(mine))
 
     unreadable: list[InputError] = []
-    alignments: dict[int, Alignment] = {}
 
     def jobs() -> Iterator[tuple[Recording, Job]]:
         for index, item in _readable(mine, unreadable):
             place = rank() + index * world_size()
             row = {"id": item.id, "speaker": item.speaker, "seconds": item.length / sample_rate}
             clean, estimate = _enhanced(enhance, item, compared)
+            aligned = None
             if check_references and compared and clean is not None:
-                alignments[place] = _compared(clean, estimate, item.noisy[: item.length])
-            yield Recording(place, row), Job(clean, estimate, sample_rate, metrics, align)
+                aligned = _compared(clean, estimate, item.noisy[: item.length])
+            yield Recording(place, row, aligned), Job(clean, estimate, sample_rate, metrics, align)
 
     def share() -> Share:
-        return Share(_scored(measured(jobs(), workers, here_s), progress, total), unreadable, alignments)
+        return Share(_scored(measured(jobs(), workers, here_s), progress, total), unreadable)
 
     shares = all_gather(share)
-    rows, failures = merged_rows(shares)
-    failures += lost_recordings(shares, metrics, bool(rows))
+    recordings, failures = merged(shares)
+    failures += lost_recordings(shares, metrics, bool(recordings))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     if check_references:
-        metadata |= misaligned(shares, {place: row["id"] for place, row in rows.items()})
-    return Scores(list(rows.values()), metrics, failures, metadata)
+        metadata |= misaligned(recordings)
+    return Scores([recording.row for recording in recordings], metrics, failures, metadata)
 
 
 def _compared(clean: np.ndarray, estimate: np.ndarray, noisy: np.ndarray) -> Alignment:
@@ -207,9 +207,10 @@ def _scored(
     """Collect this process's recordings with their scores, each with the metrics that have no value for it."""
     scored = []
     with closing(measurements):
-        for (place, row), measurement in measurements:
-            failures = [Failure(row["id"], metric, reason) for metric, reason in measurement.failures.items()]
-            scored.append((Recording(place, row | measurement.values), failures))
+        for recording, measurement in measurements:
+            name = recording.row["id"]
+            failures = [Failure(name, metric, reason) for metric, reason in measurement.failures.items()]
+            scored.append((recording._replace(row=recording.row | measurement.values), failures))
             if progress is not None and rank() == 0:
                 # Processes take their recordings in turn, so the count of the first one stands for all.
                 progress("scoring", min(len(scored) * world_size(), total), total, {})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
-from sordino.audio.alignment import Alignment
 from sordino.errors import InputError
 from sordino.evaluation.measuring import Recording
 
@@ -27,8 +26,6 @@ class Share(NamedTuple):
     scored: list[tuple[Recording, list[Failure]]]
     """Each recording with its scores, and the metrics that have no value for it."""
     unreadable: list[InputError]
-    alignments: dict[int, Alignment]
-    """By place in the whole test set; of recordings whose reference was checked."""
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:
@@ -40,18 +37,18 @@ def _free_name(name: str, taken: Collection[str]) -> str:
     return free
 
 
-def merged_rows(shares: Sequence[Share]) -> tuple[dict[int, dict[str, Any]], list[Failure]]:
-    """Merge the rows, by place, and the failures of all processes, in the order of the recordings."""
+def merged(shares: Sequence[Share]) -> tuple[list[Recording], list[Failure]]:
+    """Merge the recordings and failures of all processes in the order of the test set, each under a name of its own."""
     scored = sorted(chain.from_iterable(share.scored for share in shares), key=lambda one: one[0].place)
-    rows: dict[int, dict[str, Any]] = {}
+    recordings: list[Recording] = []
     names: set[str] = set()
     failures: list[Failure] = []
-    for (place, row), missing in scored:
-        name = _free_name(row["id"], names)
+    for recording, missing in scored:
+        name = _free_name(recording.row["id"], names)
         names.add(name)
-        rows[place] = row | {"id": name}
+        recordings.append(recording._replace(row=recording.row | {"id": name}))
         failures += [replace(failure, id=name) for failure in missing]
-    return rows, failures
+    return recordings, failures
 
 
 def lost_recordings(shares: Sequence[Share], metrics: Sequence[str], others: bool) -> list[Failure]:
@@ -65,17 +62,14 @@ def lost_recordings(shares: Sequence[Share], metrics: Sequence[str], others: boo
     return failures
 
 
-def misaligned(shares: Sequence[Share], names: Mapping[int, str]) -> dict[str, Any]:
-    """Return what metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``.
-
-    Args:
-        shares: of all processes.
-        names: ids by place.
-    """
+def misaligned(recordings: Sequence[Recording]) -> dict[str, Any]:
+    """Return what metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``."""
     lags, foreign = {}, []
-    for place, aligned in sorted(chain.from_iterable(share.alignments.items() for share in shares)):
+    for _, row, aligned in recordings:
+        if aligned is None:
+            continue
         if aligned.lag:
-            lags[names[place]] = aligned.lag
+            lags[row["id"]] = aligned.lag
         if aligned.foreign:
-            foreign.append(names[place])
+            foreign.append(row["id"])
     return {"lags": lags, "foreign": foreign}
