@@ -10,11 +10,12 @@ speech without further augmentation. All mixtures are made from the names of fil
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from paired import machine
 import sordino
 from sordino.audio.mix import fit_noise, mix, rms_db
 from sordino.audio.sound_files import read_mono, resample
+from sordino.evaluation.score import Scores
 from sordino.evaluation.statistics import worse_files
 from sordino.experiments.build import build_source
 from sordino.experiments.recipe import read_data
@@ -159,15 +161,15 @@ def _babble(corpus: Corpus, name: str, length: int) -> np.ndarray:
 
 def tables_of(model: str, corpus: Corpus) -> list[Table]:
     """Score a model, and make a table for each way to group the mixtures."""
-    usual = mixed(corpus, [USUAL_DB])
-    by_noise = gains(model, grouped(usual, lambda one: one.noise))
+    usual, ratios = mixed(corpus, [USUAL_DB]), mixed(corpus, RATIOS_DB, utterances=1)
+    before, after = scored(None, usual), scored(model, usual)
+    by_noise = gains(before, after, usual, lambda one: one.noise)
     by_noise.sort(key=lambda gain: gain.stoi)
-    by_speech = gains(model, grouped(usual, lambda one: one.speech))
-    ratios = grouped(mixed(corpus, RATIOS_DB, utterances=1), lambda one: f"{one.snr_db:g} dB")
-    by_ratio = gains(model, ratios)
-    by_ratio += gains(
-        gentle(model), {f"{ratio}, strength {STRENGTH_DB:g} dB": group for ratio, group in ratios.items()}
-    )
+    by_speech = gains(before, after, usual, lambda one: one.speech)
+    before = scored(None, ratios)
+    by_ratio = gains(before, scored(model, ratios), ratios, lambda one: f"{one.snr_db:g} dB")
+    limited = f"strength {STRENGTH_DB:g} dB"
+    by_ratio += gains(before, scored(gentle(model), ratios), ratios, lambda one: f"{one.snr_db:g} dB, {limited}")
     tables = []
     for label, rows in (("noise", by_noise), ("speech", by_speech), ("ratio", by_ratio)):
         header = [label, "files", "Δ STOI (%)", "Δ PESQ", "Δ SI-SDR (dB)", "STOI lower"]
@@ -178,15 +180,16 @@ def tables_of(model: str, corpus: Corpus) -> list[Table]:
 def weaknesses(model: str, recipe: str) -> str:
     """Describe in a sentence what a model is bad at, for its card."""
     corpus = held_out(recipe)
-    by_noise = gains(model, grouped(mixed(corpus, [USUAL_DB]), lambda one: one.noise))
+    usual, quiet = mixed(corpus, [USUAL_DB]), mixed(corpus, RATIOS_DB[-1:], utterances=1)
+    by_noise = gains(scored(None, usual), scored(model, usual), usual, lambda one: one.noise)
     by_noise.sort(key=lambda gain: gain.stoi)
     least = ", ".join(f"{gain.name} ({100 * gain.stoi:+.1f} %)" for gain in by_noise[:FEW])
-    quiet = {"": mixed(corpus, RATIOS_DB[-1:], utterances=1)}
-    (alone,), (limited,) = gains(model, quiet), gains(gentle(model), quiet)
+    before = scored(None, quiet).values("stoi")
+    alone, limited = (worse_files(scored(which, quiet).values("stoi"), before) for which in (model, gentle(model)))
     return (
         f"of {len(by_noise)} kinds of held-out noise, at {USUAL_DB:g} dB, it raises STOI least with {least}; "
-        f"where noise is {RATIOS_DB[-1]:g} dB below the speech it lowers STOI on {alone.worse} of {alone.files} "
-        f"mixtures, with --strength {STRENGTH_DB:g} on {limited.worse}"
+        f"where noise is {RATIOS_DB[-1]:g} dB below the speech it lowers STOI on {alone} of {len(quiet)} "
+        f"mixtures, with --strength {STRENGTH_DB:g} on {limited}"
     )
 
 
@@ -195,24 +198,25 @@ def gentle(model: str) -> Callable[[np.ndarray], np.ndarray]:
     return partial(enhance, sample_rate=RATE, model=open_model(model, 1), strength_db=STRENGTH_DB)
 
 
-def grouped(mixtures: Iterable[Mixture], key: Callable[[Mixture], str]) -> dict[str, list[Mixture]]:
-    """Return the mixtures by what ``key`` says of them, in their order."""
-    groups: dict[str, list[Mixture]] = {}
+def scored(model: Any, mixtures: Sequence[Mixture]) -> Scores:
+    """Score a model, or the noisy input for None, on mixtures."""
+    return sordino.evaluate(model, [one.item for one in mixtures], metrics=METRICS, workers=0, sample_rate=RATE)
+
+
+def gains(before: Scores, after: Scores, mixtures: Iterable[Mixture], key: Callable[[Mixture], str]) -> list[Gain]:
+    """Compare scores with those of the noisy input, for each group of mixtures of which ``key`` says the same."""
+    groups: dict[str, list[str]] = {}
     for one in mixtures:
-        groups.setdefault(key(one), []).append(one)
-    return groups
-
-
-def gains(model: Any, groups: Mapping[str, Sequence[Mixture]]) -> list[Gain]:
-    """Score a model and the noisy input on each group of mixtures."""
+        groups.setdefault(key(one), []).append(one.item.id)
     found = []
-    for name, group in groups.items():
-        items = [one.item for one in group]
-        before = sordino.evaluate(None, items, metrics=METRICS, workers=0, sample_rate=RATE)
-        after = sordino.evaluate(model, items, metrics=METRICS, workers=0, sample_rate=RATE)
-        rise = {column: mean - before.means()[column] for column, mean in after.means().items()}
-        worse = worse_files(after.values("stoi"), before.values("stoi"))
-        found.append(Gain(name, len(items), rise["stoi"], rise["pesq_wb"], rise["si_sdr_db"], worse))
+    for name, ids in groups.items():
+        rise = {}
+        for column in METRICS:
+            old, new = before.values(column), after.values(column)
+            rise[column] = fmean(new[one] - old[one] for one in ids)
+        old, new = before.values("stoi"), after.values("stoi")
+        worse = worse_files({one: new[one] for one in ids}, old)
+        found.append(Gain(name, len(ids), rise["stoi"], rise["pesq_wb"], rise["si_sdr_db"], worse))
     return found
 
 
