@@ -44,7 +44,7 @@ from sordino.data.tools.render import render
 from sordino.data.tools.shard import shard
 from sordino.distributed import stop_on
 from sordino.experiments import run, study
-from sordino.experiments.recipe import RECIPE
+from sordino.experiments.run_recipe import RECIPE
 from sordino.experiments.study_plan import read_study
 from sordino.export import onnx_files
 from sordino.report.table import Cell, Table

@@ -34,8 +34,8 @@ from sordino.data.sources import Synthetic
 from sordino.errors import InputError
 from sordino.experiments import run, study
 from sordino.experiments.merge import parse
-from sordino.experiments.recipe import RECIPE, same_recipe
 from sordino.experiments.recipe import read as read_recipe
+from sordino.experiments.run_recipe import RECIPE, same_recipe
 from sordino.experiments.study_plan import read_study
 from sordino.files import write_text
 from sordino.report.table import Table

@@ -217,7 +217,7 @@ def test_answers_of_another_format_are_never_found(tmp_path: Path, monkeypatch: 
     student, teacher = pair()
     batch, method = batch_of(), ready("mvat", student, teacher, batch_of())
     with monkeypatch.context() as before:
-        for module in ("store", "cached"):
+        for module in ("store", "keys"):
             before.setattr(f"sordino.distill.teachers.{module}.FORMAT", 1)
         kept(tmp_path, teacher, method, batch=batch)(batch, method.teacher_taps)
     (tmp_path / "cache.json").unlink()  # as if the old header had been lost or overwritten

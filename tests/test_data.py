@@ -18,7 +18,8 @@ from sordino.audio.tempo import stretch
 from sordino.data import base, sources
 from sordino.data.base import LazySequence, Segments
 from sordino.data.loader import EpochBatches, collate, loader
-from sordino.data.mixing import Mixer, Mixing
+from sordino.data.mixer import Mixer
+from sordino.data.mixing import Mixing
 from sordino.data.names import held_out, recording_of, speaker_of
 from sordino.data.recordings import Recordings, audio_below, pair_files
 from sordino.data.sources.synthetic import MemoryRecordings

@@ -25,7 +25,7 @@ from sordino.distributed import stop_on
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run, study
-from sordino.experiments.recipe import RECIPE
+from sordino.experiments.run_recipe import RECIPE
 from sordino.files import atomic
 from sordino.report.pages.drawing import standalone
 from sordino.training import judge, read_log

@@ -16,7 +16,8 @@ from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run
 from sordino.experiments.compare import compare
-from sordino.experiments.recipe import RECIPE, read, write_recipe
+from sordino.experiments.recipe import read
+from sordino.experiments.run_recipe import RECIPE, write_recipe
 from sordino.experiments.side_by_side import side_by_side
 from sordino.experiments.study import run_all
 from sordino.experiments.study_plan import Study

@@ -21,8 +21,9 @@ from helpers.recipes import SOUND, settings
 from sordino import models
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
-from sordino.experiments.compare import NOISY_SCORES, compare
-from sordino.experiments.recipe import RECIPE
+from sordino.experiments.compare import compare
+from sordino.experiments.finished import NOISY_SCORES
+from sordino.experiments.run_recipe import RECIPE
 from sordino.report import paper
 from sordino.report.columns import SYNTHETIC
 from sordino.report.pages.methods import evenly, heat_maps

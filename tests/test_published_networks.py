@@ -16,7 +16,8 @@ from sordino.audio.sound_files import read_mono
 from sordino.errors import InputError
 from sordino.experiments.bench import bench
 from sordino.inference.graphs.external import open_external
-from sordino.inference.graphs.presets import PRESETS, GraphSource
+from sordino.inference.graphs.presets import PRESETS
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.model import open_model
 from sordino.inference.resolve import resolve
 from sordino.metrics import si_sdr_db

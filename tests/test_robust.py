@@ -21,7 +21,7 @@ from helpers.recipes import MANNER, settings
 from helpers.runs import same_weights, timeless
 from sordino.errors import InputError
 from sordino.experiments import run
-from sordino.experiments.recipe import RECIPE
+from sordino.experiments.run_recipe import RECIPE
 from sordino.files import atomic, sweep
 from sordino.training import read_log
 from sordino.training.state import STATE

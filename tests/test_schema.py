@@ -23,7 +23,8 @@ from sordino.distill.methods import METHODS
 from sordino.errors import InputError
 from sordino.experiments.build import build_network
 from sordino.experiments.merge import merge
-from sordino.experiments.recipe import RECIPE, Recipe, read, same_recipe
+from sordino.experiments.recipe import Recipe, read
+from sordino.experiments.run_recipe import RECIPE, same_recipe
 from sordino.experiments.schema import Component, Pretrained, TeacherSection
 from sordino.experiments.signatures import catalogue, inspected, signature
 from sordino.report import paper

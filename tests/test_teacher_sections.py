@@ -25,7 +25,8 @@ from sordino.experiments.recipe import read
 from sordino.experiments.teacher import build_teacher, notes
 from sordino.experiments.teacher_cost import TeacherCost
 from sordino.inference.enhance import enhance
-from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_of
+from sordino.inference.graphs.presets import PRESETS, preset_of
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.model import open_model
 from sordino.inference.resolve import resolve
 from sordino.metrics import dnsmos

@@ -80,14 +80,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.filename is None:  # of no file of the user's
             raise
-        name = str(error.filename)
-        if error.errno == errno.ENAMETOOLONG:
-            _complain(f"{name[:80]}...: a name of {len(name)} characters is too long")
-        else:
-            _complain(f"{name}: {error.strerror}")
+        _complain(_file_trouble(error))
         sys.exit(2)
     if isinstance(value, dict) and value.get("ok") is False:
         sys.exit(1)
+
+
+def _file_trouble(error: OSError) -> str:
+    """Describe what the system says of a user's file."""
+    name = str(error.filename)
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{name[:80]}...: a name of {len(name)} characters is too long"
+    return f"{name}: {error.strerror}"
 
 
 def _complain(text: str) -> None:

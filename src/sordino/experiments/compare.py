@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sordino import models
-from sordino.distill import methods
-from sordino.distill.base import Method
-from sordino.distill.layers.attention import LayerAttention
-from sordino.distill.layers.layer_loss import LayerPairs
 from sordino.errors import InputError
 from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
 from sordino.evaluation.speed import real_time_factor
 from sordino.experiments.build import build_source
-from sordino.experiments.recipe import RECIPE, Recipe, read_run
+from sordino.experiments.finished import (
+    finished_recipe,
+    method_tables,
+    noisy_scores,
+    recipe_or_none,
+    recording_ids,
+    scores_of,
+)
+from sordino.experiments.recipe import Recipe
 from sordino.experiments.run import NOISY, SCORES, evaluate
+from sordino.experiments.run_recipe import RECIPE
 from sordino.experiments.side_by_side import measured, played
 from sordino.experiments.side_by_side import titles as titles_of
 from sordino.inference.graphs.card import is_card
 from sordino.inference.resolve import resolve
-from sordino.plugins.modules import demand_names
 from sordino.report.pages.parts import check_page
 from sordino.report.pages.runs import write_page
 from sordino.report.paper import PaperRow, results
 from sordino.report.runs import RunRow
 from sordino.training import read_log
-from sordino.training.log import FIGURES
 from sordino.training.state import CHECKPOINT
 from sordino.types import Progress
-
-NOISY_SCORES = "noisy.json"
 
 
 class _Entry(NamedTuple):
@@ -74,16 +74,16 @@ def compare(
     words = [str(run) for run in runs if _is_model(run)]
     folders = [Path(run) for run in runs if str(run) not in words]
     # All recipes are read before a run is scored, so that a mistake in the last one is reported at once.
-    recipes = [_recipe_of(folder) for folder in folders]
+    recipes = [recipe_or_none(folder) for folder in folders]
     trained = [folder for folder, recipe in zip(folders, recipes, strict=True) if recipe is not None]
     if not trained:
         expected = "a folder of a run of sordino train among the others"
         raise InputError(runs[0], "holds scores alone" if folders else "is a model", expected)
     entries = []
     for folder, recipe in zip(folders, recipes, strict=True):
-        entries.append(_Entry(folder, recipe, _scores(folder, recipe, progress)))
+        entries.append(_Entry(folder, recipe, scores_of(folder, recipe, progress)))
     _same_test(entries)
-    noisy = _noisy(trained[0], entries, progress)
+    noisy = noisy_scores(trained[0], [entry.scores for entry in entries], progress)
     rows = [RunRow.of(noisy, name=NOISY)]
     opened = {}
     for title, entry in zip(_titles(entries), entries, strict=True):
@@ -132,11 +132,11 @@ def _write(
     closing: Mapping[str, str] | None,
 ) -> None:
     """Write the page of runs, whose folders are known by their titles, and of other models, known by theirs."""
-    source = build_source(_recipe(next(iter(runs.values()))).data)
+    source = build_source(finished_recipe(next(iter(runs.values()))).data)
     curves = {title: read_log(folder) for title, folder in runs.items()}
     playing = {title: folder / CHECKPOINT for title, folder in runs.items()} | dict(others)
     shown = played(source.test(), source.sample_rate, playing, examples)
-    figures = {title: _tables(folder) for title, folder in runs.items()}
+    figures = {title: method_tables(folder) for title, folder in runs.items()}
     titles = " / ".join(row.name for row in rows if row.name != NOISY)
     write_page(page, titles, rows, curves, shown, source.synthetic, published, figures, closing)
 
@@ -155,37 +155,17 @@ def _is_model(run: str | Path) -> bool:
     return True
 
 
-def _recipe_of(folder: Path) -> Recipe | None:
-    """The recipe of a finished run; None of a folder that holds the scores of some model, and no run."""
-    if (folder / SCORES).is_file() and not (folder / RECIPE).is_file():
-        return None
-    return _recipe(folder)
-
-
 def _same_test(entries: Sequence[_Entry]) -> None:
     """Refuse to put figures side by side that do not stand for the same signals."""
     first, *others = entries
     first_rate = first.scores.metadata.get("sample_rate")
     for folder, _, scores in others:
-        if _ids(scores) != _ids(first.scores):
+        if recording_ids(scores) != recording_ids(first.scores):
             raise InputError(folder, f"was scored on other recordings than {first.folder}", "the same test set")
         rate = scores.metadata.get("sample_rate")
         if rate != first_rate:
             found = f"was scored at {rate} Hz, and {first.folder} at {first_rate} Hz"
             raise InputError(folder, found, "the same rate")
-
-
-def _recipe(folder: Path) -> Recipe:
-    """The recipe of a finished run."""
-    for name in (RECIPE, CHECKPOINT):
-        if not (folder / name).is_file():
-            hint = ""
-            inner = sorted(str(scores.parent) for scores in folder.glob(f"*/{SCORES}"))
-            if inner:
-                hint = f"the scores of models are in {', '.join(inner)}"
-            found = f"no finished run: it has no {name}"
-            raise InputError(folder, found, "the folder of a run of sordino train", hint)
-    return read_run(folder)
 
 
 def _titles(entries: Sequence[_Entry]) -> list[str]:
@@ -201,62 +181,3 @@ def _titles(entries: Sequence[_Entry]) -> list[str]:
         shared = titles.count(title) > 1
         distinct.append(f"{title} ({entry.folder})" if shared else title)
     return distinct
-
-
-def _scores(folder: Path, recipe: Recipe | None, progress: Progress | None) -> Scores:
-    """The scores in a folder; a run's are measured now if there are none, or if they belong to other weights."""
-    if recipe is None:
-        return Scores.from_json(folder / SCORES)
-    if (folder / SCORES).is_file():
-        known = Scores.from_json(folder / SCORES)
-        if known.metadata.get("step") == models.read_header(folder / CHECKPOINT)["about"].get("step"):
-            return known
-    return evaluate(folder / CHECKPOINT, progress=progress)
-
-
-def _ids(scores: Scores) -> list[str]:
-    """The recordings that were scored."""
-    return sorted(row["id"] for row in scores.rows)
-
-
-def _noisy(folder: Path, beside: Sequence[_Entry], progress: Progress | None) -> Scores:
-    """The scores of the unprocessed input on the same recordings, by all metrics of ``beside``; once for a run."""
-    path, ids = folder / NOISY_SCORES, _ids(beside[0].scores)
-    wanted = list(dict.fromkeys(chain.from_iterable(entry.scores.metrics for entry in beside)))
-    if path.is_file():
-        known = Scores.from_json(path)
-        if _ids(known) == ids and set(wanted) <= set(known.metrics):
-            return known
-    demand_names(wanted, path)
-    scores = evaluate(NOISY, recipe=_recipe(folder), metrics=wanted, progress=progress)
-    if _ids(scores) != ids:
-        raise InputError(folder, "was scored on other recordings than its recipe's test set", hint="score it again")
-    scores.to_json(path)
-    return scores
-
-
-def _tables(folder: Path) -> list[dict[str, Any]]:
-    """The tables that the run's methods logged beside their losses, each with the meaning of its rows and columns."""
-    records = read_log(folder, FIGURES)
-    if not records:
-        return []
-    axes = {}
-    for name, arguments in _recipe(folder).methods.items():
-        axes[name] = _axes(methods.create(name, **arguments))
-    tables = []
-    for record in records:
-        _, method, *_ = record["name"].split("/")  # kd/METHOD/...
-        tables.append({**record, "axes": axes[method]})
-    return tables
-
-
-def _axes(method: Method) -> tuple[str, str]:
-    """Names of the axes of the method's tables, where rows and columns do not say what they are."""
-    student, teacher = "student's layers", "teacher's layers"
-    if isinstance(method, LayerAttention) and method.over == "student":
-        return teacher, student
-    if isinstance(method, LayerAttention):
-        return student, teacher
-    if isinstance(method, LayerPairs):
-        return student, ""
-    return "", ""

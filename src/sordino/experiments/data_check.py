@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sordino.audio.folders import list_audio
-from sordino.data.mixing import noise_of
+from sordino.data.mixer import noise_of
 from sordino.data.names import recording_of
 from sordino.errors import InputError
 from sordino.experiments.build import build_source

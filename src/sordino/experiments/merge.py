@@ -19,7 +19,7 @@ import yaml
 from sordino.assets import RECIPES, recipes, studies
 from sordino.errors import InputError, did_you_mean
 from sordino.experiments.schema import KEYS, OWN, PARTS
-from sordino.experiments.teacher_section import TEACHERS
+from sordino.experiments.teacher_kinds import TEACHERS
 from sordino.files import read_text
 from sordino.json_files import DEEPEST
 from sordino.plugins.modules import trust_names

@@ -7,7 +7,8 @@ from pathlib import Path
 from sordino.assets import RECIPES, recipes
 from sordino.errors import InputError
 from sordino.experiments.merge import parse_file
-from sordino.experiments.recipe import RECIPE, Recipe, read_data
+from sordino.experiments.recipe import Recipe, read_data
+from sordino.experiments.run_recipe import RECIPE
 from sordino.experiments.schema import Component, Pretrained
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.plugins.modules import demand_names

@@ -14,7 +14,8 @@ from sordino.evaluation.evaluate import evaluate as measure
 from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments.build import build_source, build_trainer
 from sordino.experiments.origins import data_of
-from sordino.experiments.recipe import RECIPE, RECOVERY, Recipe, RecipeLike, read, read_data, same_recipe, write_recipe
+from sordino.experiments.recipe import Recipe, RecipeLike, read, read_data
+from sordino.experiments.run_recipe import RECIPE, RECOVERY, same_recipe, write_recipe
 from sordino.experiments.teacher import cache_plan, idle, notes
 from sordino.files import demand_own
 from sordino.inference.resolve import ModelSource, resolve

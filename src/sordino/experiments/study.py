@@ -19,7 +19,7 @@ import torch
 from sordino.distributed import init_worker
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
-from sordino.experiments.recipe import same_recipe
+from sordino.experiments.run_recipe import same_recipe
 from sordino.experiments.study_check import obstacles
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_progress import StudyProgress

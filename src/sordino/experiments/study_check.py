@@ -17,7 +17,8 @@ from sordino.experiments.origins import demand_origins
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_results import scored
-from sordino.experiments.teacher_section import TEACHERS, TeacherSection
+from sordino.experiments.teacher_kinds import TEACHERS
+from sordino.experiments.teacher_section import TeacherSection
 from sordino.report.study_cells import StudyCell
 from sordino.training.log import read_log
 from sordino.training.state import STATE

@@ -22,7 +22,7 @@ from sordino.experiments.recipe import Recipe
 from sordino.experiments.teacher_section import TeacherSection
 from sordino.inference.enhance import enhance
 from sordino.inference.graphs.card import is_card
-from sordino.inference.graphs.presets import GraphSource
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.model import open_model
 from sordino.metrics import describe, look_of, measure, owner
 from sordino.training import Trainer

@@ -8,20 +8,14 @@ from typing import Any
 
 from sordino.errors import InputError, did_you_mean
 from sordino.experiments.recipe_values import construct
+from sordino.experiments.teacher_kinds import ALONE, SEVERAL, check_arguments
 from sordino.inference.graphs.card import SUFFIX as CARD
 from sordino.inference.graphs.card import MeanSource, is_card, read_card
-from sordino.inference.graphs.presets import GraphSource
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.graphs.stft import Stft
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.plugins.import_string import FORM, is_name
 
-SEVERAL = ("mean", "best")
-TEACHERS = ("checkpoint", "onnx", "callable", "preset", *SEVERAL)
-"""The kinds of teacher, of which a section names one."""
-GOES_WITH = {"file": "preset", "stft": "onnx", "measure": "best", "other_noise": "checkpoint"}
-"""Argument -> the kind that it belongs to."""
-ALONE = ("estimate", "cache", "draws", "other_noise")
-"""Arguments of the whole section, which none of its members has."""
 DRAWS = 4
 
 
@@ -74,11 +68,7 @@ class TeacherSection:
     other_noise: float | None = None
 
     def __post_init__(self) -> None:
-        kinds = [kind for kind in TEACHERS if getattr(self, kind) is not None]
-        if len(kinds) != 1:
-            found = " and ".join(kinds) + " at once" if kinds else "missing"
-            raise InputError("teacher", found, f"one of {', '.join(TEACHERS)}")
-        self._check_company(kinds[0])
+        check_arguments({name: value for name, value in vars(self).items() if value is not None})
         if self.onnx is not None and not self.onnx.lower().endswith((".onnx", CARD)):
             raise InputError("teacher.onnx", f"{self.onnx!r} is no .onnx file")
         if self.callable is not None and resolve(self.callable, otherwise="checkpoint").kind != "import":
@@ -89,23 +79,6 @@ class TeacherSection:
             _check_measure(self.measure)
         self.estimating()
         self.members()
-
-    def _check_company(self, kind: str) -> None:
-        """Refuse arguments that do not go with the kind."""
-        if self.draws is not None and self.cache is None:
-            found = "counts the variants that a cache keeps"
-            raise InputError("teacher.draws", found, "teacher.cache: FOLDER beside it")
-        if self.other_noise is not None and self.cache is not None:
-            found = "depends on which items are in a batch"
-            raise InputError("teacher.other_noise", found, "no teacher.cache beside it")
-        if kind not in ("onnx", "callable") and self.sample_rate is not None:
-            raise InputError("teacher.sample_rate", f"a {kind} knows its own", "none")
-        if self.checkpoint is None and self.estimate is not None:
-            found = f"{kind} shows nothing but its own"
-            raise InputError("teacher.estimate", found, "teacher.checkpoint beside it")
-        for argument, owner in GOES_WITH.items():
-            if kind != owner and getattr(self, argument) is not None:
-                raise InputError(f"teacher.{argument}", f"does not go with {kind}", f"teacher.{owner} beside it")
 
     @property
     def variants(self) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 from sordino.audio.pcm import whole_number
 from sordino.errors import InputError, needs_training_tier
 from sordino.inference.contracts import Engine
-from sordino.inference.graphs.presets import GraphSource
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.mean import MeanEngine
 from sordino.inference.resolve import ModelSource, resolve
 

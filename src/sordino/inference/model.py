@@ -21,7 +21,7 @@ from sordino.errors import InputError
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import load_checkpoint, open_engine
 from sordino.inference.functions import as_long, open_function
-from sordino.inference.graphs.presets import GraphSource
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.mean import MeanEngine, MeanProcess, apart
 from sordino.inference.pipeline import EngineProcess
 from sordino.inference.resolve import ModelSource, resolve
@@ -80,7 +80,7 @@ class Model:
                 yield EngineProcess(self.engine, channels)
             else:
                 run_batch = None if self.run_batch is None else self._whole_batch
-                window = self._window_s
+                window = WINDOW_S if self.longest is None else min(WINDOW_S, self.longest / self.sample_rate)
                 context = min(CONTEXT_S, CONTEXT * window)
                 yield Windows(
                     self._whole, self.sample_rate, channels, window, context, run_batch=run_batch, name=self.name
@@ -95,11 +95,6 @@ class Model:
         for member in self.members:
             parts += member.parts
         return parts or [self]
-
-    @property
-    def _window_s(self) -> float:
-        """Seconds of a window: the model's own length where that is shorter."""
-        return WINDOW_S if self.longest is None else min(WINDOW_S, self.longest / self.sample_rate)
 
     def _whole(self, noisy: np.ndarray) -> np.ndarray:
         """Run a signal [T] as a whole: padded to the shortest input, checked, and cut to its length again."""

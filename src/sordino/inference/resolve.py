@@ -17,7 +17,8 @@ from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_
 from sordino.errors import InputError, did_you_mean
 from sordino.inference.contracts import Engine, OpenModel
 from sordino.inference.graphs.card import MeanSource, graph_of, is_card, mean_of, named_by, read_card
-from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_and_file, preset_of
+from sordino.inference.graphs.presets import PRESETS, preset_and_file, preset_of
+from sordino.inference.graphs.source import GraphSource
 from sordino.plugins.import_string import is_name
 from sordino.plugins.modules import demand
 

@@ -98,17 +98,8 @@ class UNet(StreamingEnhancer):
             raise ValueError(f"depth is 1 to {most} for a window of {window} samples, not {depth}; 64 n allow 5")
         self.bins = bins[: depth + 1]
         self.name, self.sample_rate = "unet", sample_rate
-        self.arguments = {
-            "width": width,
-            "depth": depth,
-            "groups": groups,
-            "bottleneck": bottleneck,
-            "window": window,
-            "hop": hop,
-            "sample_rate": sample_rate,
-            "causal": causal,
-            "kernel": kernel,
-        }
+        self.arguments = {"width": width, "depth": depth, "groups": groups, "bottleneck": bottleneck, "window": window}
+        self.arguments |= {"hop": hop, "sample_rate": sample_rate, "causal": causal, "kernel": kernel}
         self.causal = causal
         self.hop, self.delay, self.window = hop, stft.delay, window
         self.last = f"decoder.{depth - 1}.conv"

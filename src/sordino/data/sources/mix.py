@@ -9,7 +9,8 @@ from typing import Any
 
 from sordino.data.augmentation import DEFAULT, Augmentation, augmentation
 from sordino.data.base import Segments
-from sordino.data.mixing import Mixer, Mixing
+from sordino.data.mixer import Mixer
+from sordino.data.mixing import Mixing
 from sordino.data.names import held_out, recording_of, speaker_of, within
 from sordino.data.pairs import Split, split_of, test_items
 from sordino.data.recordings import Recordings, Responses, audio_below, is_synthetic

@@ -15,7 +15,8 @@ import numpy as np
 from sordino.audio.mix import fit_noise
 from sordino.audio.sound_files import write
 from sordino.data.base import Segments
-from sordino.data.mixing import Mixer, Mixing
+from sordino.data.mixer import Mixer
+from sordino.data.mixing import Mixing
 from sordino.data.recordings import SYNTHETIC_MARK
 from sordino.data.voices import KINDS, Voice, make_noise, speak
 from sordino.files import write_text

@@ -20,29 +20,21 @@ What keeps a cache from giving wrong targets:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sordino.distill.base import Method, Reduction
+from sordino.distill.teachers.keys import hash_key, segment_keys
 from sordino.distill.teachers.network import AnyTeacher
 from sordino.distill.teachers.outputs import WAVE, Whole, close, needs
-from sordino.distill.teachers.store import FORMAT, Store, digest, size_of, to_half
+from sordino.distill.teachers.store import Plan, Store, size_of, to_half
 from sordino.errors import InputError
 from sordino.types import Batch, Tap, View
-
-
-class Plan(NamedTuple):
-    """State of a cache: segments with stored outputs, segments in all, and bytes that are still to be written."""
-
-    kept: int
-    total: int
-    bytes: int
 
 
 class CachedTeacher:
@@ -84,7 +76,7 @@ class CachedTeacher:
         if header is None:
             teacher, self._hash_key = self._describe(), b""
         else:
-            teacher, self._hash_key = header["teacher"], _hash_key(header["facts"], header["answers"])
+            teacher, self._hash_key = header["teacher"], hash_key(header["facts"], header["answers"])
         self.name, self.sample_rate = teacher["name"], teacher["sample_rate"]
         self.taps: Mapping[str, Tap] = {name: Tap(**place) for name, place in teacher["taps"].items()}
 
@@ -110,7 +102,7 @@ class CachedTeacher:
             InputError: the folder holds other outputs; the first difference is named.
         """
         kept = needs(methods)
-        further = self._stored_reductions()
+        further = self.store.reductions()
         for name in kept:
             further.pop(name, None)
         for name, reduction in further.items():
@@ -127,22 +119,13 @@ class CachedTeacher:
         self._checked_header("answers", answers)
 
         self._answers, self._reductions = answers, kept
-        self._hash_key = _hash_key(self.facts, answers)
+        self._hash_key = hash_key(self.facts, answers)
         self._bytes = size_of(self._first_outputs(batch)) if self._writes else 0
-
-    def _stored_reductions(self) -> dict[str, str]:
-        """Return the repr of the reduction of each output that the folder stores, by name; empty for a new folder."""
-        header = self.store.header()
-        if header is None:
-            return {}
-        reductions = dict(header["answers"])
-        reductions.pop("samples", None)
-        return reductions
 
     def _first_outputs(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the outputs for the first item: those on disk, verified if that is wanted, or newly computed ones."""
         first = batch.first
-        stored = self.store.read(self._keys(first)[0])
+        stored = self.store.read(segment_keys(first.noisy, self._hash_key)[0])
         if stored is not None and not self.verify:
             return stored
         computed = {name: value[0] for name, value in self._compute(first).items()}
@@ -158,14 +141,7 @@ class CachedTeacher:
         Raises:
             InputError: the disk has less free space.
         """
-        kept = min(self.store.count(), total)
-        missing = total - kept
-        plan = Plan(kept, total, missing * self._bytes)
-        free = self.store.free()
-        if plan.bytes > free:
-            found = f"{missing:,} more answers take {plan.bytes / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free"
-            raise InputError(self.store.folder, found, hint="choose another disk, or fewer teacher.draws")
-        return plan
+        return self.store.plan(total, self._bytes)
 
     def __call__(self, batch: Batch, taps: Iterable[str] = ()) -> View:
         """Return the estimate of ``batch.noisy`` and the reduced features at ``taps``, without a gradient.
@@ -191,7 +167,7 @@ class CachedTeacher:
             return None
         if reductions is not None and batch.noisy.shape[1] != self._answers["samples"]:
             return None
-        keys = self._keys(batch)
+        keys = segment_keys(batch.noisy, self._hash_key)
         rows = self.store.read_all(keys)
         if reductions is None:
             # Before ``keep``, methods ask for sizes of features; an older run's files may already have them.
@@ -217,14 +193,6 @@ class CachedTeacher:
         with torch.autocast("cpu", enabled=False):  # it does not know float16 on CPUs
             stack = torch.stack([row[name] for row in rows])
         return stack.to(self._device).float()
-
-    def _keys(self, batch: Batch) -> list[str]:
-        """Return the key of each item: a hash of its noisy samples."""
-        keys = []
-        for wave in batch.noisy.detach().float().cpu().numpy():
-            key = hashlib.blake2b(wave.tobytes(), key=self._hash_key, digest_size=20).hexdigest()
-            keys.append(key)
-        return keys
 
     def _teacher(self) -> AnyTeacher:
         if self.loaded is None:
@@ -276,8 +244,3 @@ class CachedTeacher:
 
     def _stale(self, found: str) -> InputError:
         return InputError(self.store.folder, found, hint="give teacher.cache another folder, or delete this one")
-
-
-def _hash_key(*parts: Mapping[str, Any]) -> bytes:
-    """Return the key of the hash: with other facts or other outputs, every segment has another name."""
-    return digest((FORMAT, *parts))

@@ -13,7 +13,6 @@ written atomically: many processes may read and write one folder, and one that i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -21,7 +20,7 @@ import shutil
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -42,6 +41,14 @@ _BLOCK = 4096
 """Size in bytes of the blocks of most file systems, in which files take up space."""
 
 
+class Plan(NamedTuple):
+    """State of a cache: segments with stored outputs, segments in all, and bytes that are still to be written."""
+
+    kept: int
+    total: int
+    bytes: int
+
+
 class _Teacher(TypedDict):
     """What a header says of the teacher."""
 
@@ -57,11 +64,6 @@ class _Header(TypedDict):
     teacher: _Teacher
     facts: dict[str, Any]
     answers: dict[str, str | int]
-
-
-def digest(value: Any) -> bytes:
-    """Return a digest of plain values; equal values have the same one in every process."""
-    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode()).digest()
 
 
 def to_half(tensors: Mapping[str, Tensor], teacher: str) -> dict[str, Tensor]:
@@ -105,6 +107,15 @@ class Store:
         if not fits(header, _Header):
             raise InputError(path, "is damaged", "what sordino writes into a teacher's cache", "delete the folder")
         return header
+
+    def reductions(self) -> dict[str, str]:
+        """Return the repr of the reduction of each output that is stored, by name; empty for a new folder."""
+        header = self.header()
+        if header is None:
+            return {}
+        reductions = dict(header["answers"])
+        reductions.pop("samples", None)
+        return reductions
 
     def write_header(self, header: Mapping[str, Any]) -> None:
         """Write the header, which says which teacher's outputs the folder holds."""
@@ -168,6 +179,21 @@ class Store:
         while not place.exists():
             place = place.parent
         return shutil.disk_usage(place).free
+
+    def plan(self, total: int, each: int) -> Plan:
+        """Return how many of ``total`` segments are stored, and the bytes that the others will take, ``each`` of them.
+
+        Raises:
+            InputError: the disk has less free space.
+        """
+        kept = min(self.count(), total)
+        missing = total - kept
+        plan = Plan(kept, total, missing * each)
+        free = self.free()
+        if plan.bytes > free:
+            found = f"{missing:,} more answers take {plan.bytes / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free"
+            raise InputError(self.folder, found, hint="choose another disk, or fewer teacher.draws")
+        return plan
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.safetensors"

@@ -16,7 +16,8 @@ from typing import Any
 
 from sordino.assets import CHECKPOINTS, students
 from sordino.errors import InputError, did_you_mean
-from sordino.inference.graphs.presets import PRESETS, GraphSource, preset_and_file
+from sordino.inference.graphs.presets import PRESETS, preset_and_file
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.graphs.stft import Stft
 from sordino.json_files import read_json
 from sordino.plugins.import_string import FORM, is_name

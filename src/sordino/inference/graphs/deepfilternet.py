@@ -25,7 +25,8 @@ import numpy as np
 
 from sordino.errors import InputError
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
-from sordino.inference.graphs.presets import PRESETS, GraphSource
+from sordino.inference.graphs.presets import PRESETS
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.graphs.stft import Stft
 from sordino.inference.graphs.whole import analyse, synthesise
 

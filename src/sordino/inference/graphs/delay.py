@@ -63,24 +63,13 @@ def measure_delay(run: Run, sample_rate: int, name: str, longest: int | None = N
     """
     speech = sound_files.read_mono(str(SPEECH), sample_rate)[-longest if longest else 0 :]
     stretch, reach, early = (round(seconds * sample_rate) for seconds in (STRETCH_S, REACH_S, EARLY_S))
-    delays, signs, gains = [], [], []
     if len(speech) < stretch + reach:
         found = f"takes {longest} samples at once and keeps no state"
         raise InputError(name, found, f"a state, or {stretch + reach} samples and more")
     speech, estimate = _estimated(run, speech)
     if not np.isfinite(estimate).all():
         raise InputError(name, "gives NaN or infinite samples for clean speech", "a finite estimate")
-    estimate = np.pad(estimate, (early, 0))
-    for start in range(0, len(speech) - stretch - reach + 1, stretch):
-        part = speech[start : start + stretch].astype(float)
-        later = estimate[start : start + early + stretch + reach]
-        if len(later) < early + stretch + reach:
-            break
-        lag, correlation, gain = _lag(part, later)
-        if abs(correlation) >= SURE:
-            delays.append(lag - early)
-            signs.append(np.sign(correlation))
-            gains.append(abs(gain))
+    delays, signs, gains = _of_stretches(speech, estimate, stretch, reach, early)
     if not delays:
         found = "its estimate of clean speech does not resemble that speech"
         hint = f"a delay of more than {1000 * REACH_S:g} ms is not looked for"
@@ -96,6 +85,33 @@ def measure_delay(run: Run, sample_rate: int, name: str, longest: int | None = N
         found = f"changes the level of clean speech by {gain_db:.1f} dB"
         raise InputError(name, found, f"{QUIETEST_DB:g} to {LOUDEST_DB:g} dB")
     return Delay(delay, float(gain_db))
+
+
+def _of_stretches(
+    speech: np.ndarray, estimate: np.ndarray, stretch: int, reach: int, early: int
+) -> tuple[list[int], list[float], list[float]]:
+    """Return delay, sign and gain of each stretch of the speech that its estimate resembles.
+
+    Args:
+        speech: clean, [T].
+        estimate: of it, [T].
+        stretch: samples of one.
+        reach: the longest delay that is looked for, in samples.
+        early: the same for an estimate that is ahead of the speech.
+    """
+    delays, signs, gains = [], [], []
+    estimate = np.pad(estimate, (early, 0))
+    for start in range(0, len(speech) - stretch - reach + 1, stretch):
+        part = speech[start : start + stretch].astype(float)
+        later = estimate[start : start + early + stretch + reach]
+        if len(later) < early + stretch + reach:
+            break
+        lag, correlation, gain = _lag(part, later)
+        if abs(correlation) >= SURE:
+            delays.append(lag - early)
+            signs.append(np.sign(correlation))
+            gains.append(abs(gain))
+    return delays, signs, gains
 
 
 def _estimated(run: Run, speech: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,9 +19,10 @@ from sordino.inference.graphs.delay import Delay, Run, measure_delay
 from sordino.inference.graphs.dtln import DtlnEngine
 from sordino.inference.graphs.engines import HopEngine, SpectrumEngine, WaveEngine
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
-from sordino.inference.graphs.presets import PRESETS, GraphSource
+from sordino.inference.graphs.presets import PRESETS
 from sordino.inference.graphs.recognise import Signature, recognise
 from sordino.inference.graphs.rnnoise import RNNoise
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.graphs.stft import Stft
 
 SAMPLE_RATE = 16000

@@ -94,28 +94,14 @@ class _NormPRelu(torch.autograd.Function):
         of_channels = (scale, shift, slope, deviation, -mean * deviation)
         scales, shifts, slopes, deviations, offsets = (one.repeat(frequencies) for one in of_channels)
         scratch = torch.empty(3, *blocks[0].shape, dtype=wide.dtype)
-        sums = torch.empty(4, len(blocks), columns, dtype=wide.dtype)
         given = _blocks(gradients[0].movedim(1, -1).flatten(2))
-        # First pass. With g the gradient of y, and g+ the same where v > 0 and 0 elsewhere, the gradient of v is
-        # g+ + slope (g - g+). It goes into the gradient of the input; sums over each block's rows are kept of g, g+,
-        # g x^ and g+ x^, from which all others follow.
-        for part, gradient, out, *totals in zip(blocks, given, inner, *sums, strict=True):
-            normal, value, passed = scratch[:, : len(part)]
-            torch.addcmul(offsets, part, deviations, out=normal)
-            torch.addcmul(shifts, normal, scales, out=value)
-            # The backward pass of ReLU: g where the value is above 0, else 0.
-            torch.ops.aten.threshold_backward.grad_input(gradient, value, 0, grad_input=passed)
-            torch.lerp(passed, gradient, slopes, out=out)
-            torch.sum(gradient, 0, out=totals[0])
-            torch.sum(passed, 0, out=totals[1])
-            torch.sum(torch.mul(gradient, normal, out=value), 0, out=totals[2])
-            torch.sum(passed.mul_(normal), 0, out=totals[3])
+        sums = _back_through_prelu(blocks, given, inner, scratch, (scales, shifts, slopes, deviations, offsets))
         all_sum, positive_sum, all_normal, positive_normal = sums.unflatten(2, (frequencies, channels)).sum(dim=(1, 2))
         negative_sum, negative_normal = all_sum - positive_sum, all_normal - positive_normal
         to_shift, to_scale = positive_sum + slope * negative_sum, positive_normal + slope * negative_normal
         # v = scale x^ + shift, where v < 0.
         to_slope = scale * negative_normal + shift * negative_sum
-        # Second pass. Through the batch's mean and variance every value has a further gradient, which is linear in x:
+        # Through the batch's mean and variance every value has a further gradient, which is linear in x:
         # the usual -scale deviation (to_shift + x^ to_scale) / count.
         count = len(wide) * frames * frequencies
         factor = scale * deviation
@@ -127,6 +113,39 @@ class _NormPRelu(torch.autograd.Function):
             torch.addcmul(through_moments, out, factors, out=out)
         to_input = to_input.unflatten(2, (ctx.frequencies, channels)).movedim(-1, 1)
         return to_input, to_scale, to_shift, to_slope, None, None, None
+
+
+def _back_through_prelu(
+    blocks: list[Tensor], given: list[Tensor], inner: list[Tensor], scratch: Tensor, of_columns: tuple[Tensor, ...]
+) -> Tensor:
+    """Write the gradients of v, and return the sums from which those of scale, shift and slope follow.
+
+    With g the gradient of y, and g+ the same where v > 0 and 0 elsewhere, the gradient of v is g+ + slope (g - g+).
+
+    Args:
+        blocks: of the input, [R,F C] each.
+        given: of g.
+        inner: of the gradient of v, which is written.
+        scratch: [3,R,F C], of the size of the largest block.
+        of_columns: scale, shift, slope, 1 / deviation and -mean / deviation, [F C] each.
+
+    Returns:
+        Sums over each block's rows of g, g+, g x^ and g+ x^, [4,blocks,F C].
+    """
+    scales, shifts, slopes, deviations, offsets = of_columns
+    sums = scratch.new_empty(4, len(blocks), blocks[0].shape[1])
+    for part, gradient, out, *totals in zip(blocks, given, inner, *sums, strict=True):
+        normal, value, passed = scratch[:, : len(part)]
+        torch.addcmul(offsets, part, deviations, out=normal)
+        torch.addcmul(shifts, normal, scales, out=value)
+        # The backward pass of ReLU: g where the value is above 0, else 0.
+        torch.ops.aten.threshold_backward.grad_input(gradient, value, 0, grad_input=passed)
+        torch.lerp(passed, gradient, slopes, out=out)
+        torch.sum(gradient, 0, out=totals[0])
+        torch.sum(passed, 0, out=totals[1])
+        torch.sum(torch.mul(gradient, normal, out=value), 0, out=totals[2])
+        torch.sum(passed.mul_(normal), 0, out=totals[3])
+    return sums
 
 
 def _moments(blocks: list[Tensor], channels: int) -> tuple[Tensor, Tensor]:

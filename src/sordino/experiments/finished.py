@@ -1,0 +1,105 @@
+"""What the folder of a finished run holds: its recipe, its scores, those of the noisy input, its methods' tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from sordino import models
+from sordino.distill import methods
+from sordino.distill.base import Method
+from sordino.distill.layers.attention import LayerAttention
+from sordino.distill.layers.layer_loss import LayerPairs
+from sordino.errors import InputError
+from sordino.evaluation.score import Scores
+from sordino.experiments.recipe import Recipe
+from sordino.experiments.run import NOISY, SCORES, evaluate
+from sordino.experiments.run_recipe import RECIPE, read_run
+from sordino.plugins.modules import demand_names
+from sordino.training import read_log
+from sordino.training.log import FIGURES
+from sordino.training.state import CHECKPOINT
+from sordino.types import Progress
+
+NOISY_SCORES = "noisy.json"
+
+
+def recipe_or_none(folder: Path) -> Recipe | None:
+    """The recipe of a finished run; None of a folder that holds the scores of some model, and no run."""
+    if (folder / SCORES).is_file() and not (folder / RECIPE).is_file():
+        return None
+    return finished_recipe(folder)
+
+
+def finished_recipe(folder: Path) -> Recipe:
+    """The recipe of a finished run."""
+    for name in (RECIPE, CHECKPOINT):
+        if not (folder / name).is_file():
+            hint = ""
+            inner = sorted(str(scores.parent) for scores in folder.glob(f"*/{SCORES}"))
+            if inner:
+                hint = f"the scores of models are in {', '.join(inner)}"
+            found = f"no finished run: it has no {name}"
+            raise InputError(folder, found, "the folder of a run of sordino train", hint)
+    return read_run(folder)
+
+
+def scores_of(folder: Path, recipe: Recipe | None, progress: Progress | None) -> Scores:
+    """The scores in a folder; a run's are measured now if there are none, or if they belong to other weights."""
+    if recipe is None:
+        return Scores.from_json(folder / SCORES)
+    if (folder / SCORES).is_file():
+        known = Scores.from_json(folder / SCORES)
+        if known.metadata.get("step") == models.read_header(folder / CHECKPOINT)["about"].get("step"):
+            return known
+    return evaluate(folder / CHECKPOINT, progress=progress)
+
+
+def recording_ids(scores: Scores) -> list[str]:
+    """The recordings that were scored."""
+    return sorted(row["id"] for row in scores.rows)
+
+
+def noisy_scores(folder: Path, beside: Sequence[Scores], progress: Progress | None) -> Scores:
+    """The scores of the unprocessed input on the same recordings, by all metrics of ``beside``; once for a run."""
+    path, ids = folder / NOISY_SCORES, recording_ids(beside[0])
+    wanted = list(dict.fromkeys(chain.from_iterable(scores.metrics for scores in beside)))
+    if path.is_file():
+        known = Scores.from_json(path)
+        if recording_ids(known) == ids and set(wanted) <= set(known.metrics):
+            return known
+    demand_names(wanted, path)
+    scores = evaluate(NOISY, recipe=finished_recipe(folder), metrics=wanted, progress=progress)
+    if recording_ids(scores) != ids:
+        raise InputError(folder, "was scored on other recordings than its recipe's test set", hint="score it again")
+    scores.to_json(path)
+    return scores
+
+
+def method_tables(folder: Path) -> list[dict[str, Any]]:
+    """The tables that the run's methods logged beside their losses, each with the meaning of its rows and columns."""
+    records = read_log(folder, FIGURES)
+    if not records:
+        return []
+    axes = {}
+    for name, arguments in finished_recipe(folder).methods.items():
+        axes[name] = _axes(methods.create(name, **arguments))
+    tables = []
+    for record in records:
+        _, method, *_ = record["name"].split("/")  # kd/METHOD/...
+        tables.append({**record, "axes": axes[method]})
+    return tables
+
+
+def _axes(method: Method) -> tuple[str, str]:
+    """Names of the axes of the method's tables, where rows and columns do not say what they are."""
+    student, teacher = "student's layers", "teacher's layers"
+    if isinstance(method, LayerAttention) and method.over == "student":
+        return teacher, student
+    if isinstance(method, LayerAttention):
+        return student, teacher
+    if isinstance(method, LayerPairs):
+        return student, ""
+    return "", ""

@@ -1,0 +1,85 @@
+"""The recipe in the folder of a run: written when the run begins, and compared when it is resumed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import yaml
+
+from sordino.errors import InputError
+from sordino.experiments.merge import parse_file
+from sordino.experiments.recipe import Recipe, RecipeLike, flat, read
+from sordino.files import write_text
+from sordino.plugins.modules import demand_names
+
+RECIPE = "recipe.yaml"
+"""The file in a run's folder that says what it computes."""
+RECOVERY = (("train", "max_lr"), ("train", "grad_clip"))
+"""Keys that a resumed run may change, because a run that diverged needs other values."""
+# Keys that any resumed run may change: they do not change what is computed, but threads and devices round differently.
+_FREE = {
+    ("train", "workers"),
+    ("train", "threads"),
+    ("train", "accelerator"),
+    ("train", "log"),
+    ("train", "log_every"),
+    ("title",),
+    ("out",),
+}
+
+
+def read_run(folder: Path) -> Recipe:
+    """Read the recipe that a run's folder holds.
+
+    Raises:
+        InputError: it names code of the user's, which he has not named himself.
+    """
+    path = folder / RECIPE
+    values = parse_file(path)
+    demand_names({key: value for key, value in values.items() if key != "teacher"}, path)
+    return read(values)
+
+
+def write_recipe(folder: Path, recipe: Recipe, given: RecipeLike = "") -> None:
+    """Write a recipe into the folder of its run.
+
+    Raises:
+        InputError: that would replace the file ``given``, which it was read from, by other words.
+    """
+    path, text = folder / RECIPE, yaml.safe_dump(recipe.to_mapping(), sort_keys=False)
+    if isinstance(given, str | Path) and path.is_file() and os.path.exists(given) and path.samefile(given):
+        if path.read_text("utf-8") != text:
+            raise InputError(path, "is the recipe itself, which would be written over", hint="choose another folder")
+        return
+    write_text(path, text)
+
+
+def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] = ()) -> bool:
+    """Refuse to go on with a run by another recipe, which would be neither the one nor the other.
+
+    Args:
+        folder: of the run.
+        recipe: what it is to go on with.
+        but: keys that may differ.
+
+    Returns:
+        Whether some of ``but`` do.
+
+    Raises:
+        InputError: no run there, or one whose recipe differs where it matters; the first difference is named.
+    """
+    path = folder / RECIPE
+    if not path.is_file():
+        raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", "start it without --resume")
+    before, now = flat(parse_file(path)), flat(recipe.to_mapping())
+    some_differ = False
+    for key in before | now:
+        if key in _FREE or before.get(key) == now.get(key):
+            continue
+        if key not in but:
+            found = f"{'.'.join(key)} is {now.get(key)!r}, but the run began with {before.get(key)!r}"
+            raise InputError(folder, found, "the same recipe", "set it back, or choose another --out")
+        some_differ = True
+    return some_differ
