@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from helpers.corpora import FEW
+from helpers.ranks import copies
 from helpers.shared import session_folder
 from sordino import metrics
 from sordino.data.sources import synthetic
@@ -65,6 +66,12 @@ def one_thread() -> Iterator[None]:
 def few_test_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut the synthetic test set, to which ``helpers.warm`` does the same in the processes that tests start."""
     monkeypatch.setattr(synthetic, "TEST_PAIRS", FEW)
+
+
+@pytest.fixture(scope="module")
+def warm() -> None:
+    """Start the process that those of a study's runs are copies of, with all that they need."""
+    copies()
 
 
 @pytest.fixture(scope="session")
