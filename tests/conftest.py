@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.corpora import FEW
+from helpers.corpora import FEW, write_valentini
 from helpers.ranks import copies
-from helpers.shared import session_folder
+from helpers.shared import once, session_folder
 from sordino import metrics
-from sordino.data.sources import synthetic
+from sordino.data.sources import Synthetic, synthetic
 from sordino.plugins import modules
 
 torch.set_num_threads(1)
@@ -80,3 +80,15 @@ def kept(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     folder = session_folder(tmp_path_factory, worker_id) / "kept"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def on_disk(kept: Path) -> Path:
+    """The synthetic corpus as files, only to be read."""
+    return once(kept / "embedded", Synthetic().write)
+
+
+@pytest.fixture
+def valentini(tmp_path: Path) -> Path:
+    write_valentini(tmp_path)
+    return tmp_path

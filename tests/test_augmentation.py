@@ -30,13 +30,6 @@ CHANCES.remove("shaping_db")
 UNTRIED = ("clean", "codec")  # the one makes nothing, the other takes its time
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("embedded")
-    sources.Synthetic().write(folder)
-    return folder
-
-
 def mix(folders: Path, **arguments: object) -> sources.Mix:
     defaults = {"segment_s": 1.0, "epoch_size": 200}
     return sources.Mix(f"{folders}/clean", f"{folders}/noise", **(defaults | arguments))  # pyright: ignore[reportArgumentType]
@@ -107,13 +100,13 @@ def test_published_recipes_are_not_augmented() -> None:
 # ---- items
 
 
-def test_items_are_functions_of_seed_epoch_and_index(folders: Path) -> None:
+def test_items_are_functions_of_seed_epoch_and_index(on_disk: Path) -> None:
     everything = replace(DEFAULT, **dict.fromkeys(CHANCES, 0.5))
-    first, second = (mix(folders, augment=everything, babble=0.2).train(4) for _ in range(2))
+    first, second = (mix(on_disk, augment=everything, babble=0.2).train(4) for _ in range(2))
     ids = set()
     for index in range(12):
         one = first[1, index]
-        other = second[1, index] if index % 2 else mix(folders, augment=everything, babble=0.2).train(4)[1, index]
+        other = second[1, index] if index % 2 else mix(on_disk, augment=everything, babble=0.2).train(4)[1, index]
         assert one.id == other.id
         np.testing.assert_array_equal(one.noisy, other.noisy)
         np.testing.assert_array_equal(one.clean, other.clean)
@@ -121,20 +114,20 @@ def test_items_are_functions_of_seed_epoch_and_index(folders: Path) -> None:
     assert not np.array_equal(first[1, 0].noisy, first[2, 0].noisy)
 
 
-def test_without_augmentation_an_item_is_the_same_speech_and_noise(folders: Path) -> None:
-    plain, nothing = (mix(folders, augment=augment).train(0) for augment in (None, NOTHING))
+def test_without_augmentation_an_item_is_the_same_speech_and_noise(on_disk: Path) -> None:
+    plain, nothing = (mix(on_disk, augment=augment).train(0) for augment in (None, NOTHING))
     for index in range(5):
         assert plain[0, index].id == nothing[0, index].id
         np.testing.assert_allclose(plain[0, index].noisy, nothing[0, index].noisy, atol=1e-6)
-    clipped = mix(folders, augment=replace(NOTHING, clipping=1.0, clipping_db=(6, 6))).train(0)
+    clipped = mix(on_disk, augment=replace(NOTHING, clipping=1.0, clipping_db=(6, 6))).train(0)
     for index in range(5):  # one degradation more changes nothing else
         np.testing.assert_array_equal(clipped[0, index].clean, nothing[0, index].clean)
         assert np.abs(clipped[0, index].noisy).max() < 0.51 * np.abs(nothing[0, index].noisy).max()
 
 
-def test_ratios_and_levels_are_reached_under_augmentation(folders: Path) -> None:
+def test_ratios_and_levels_are_reached_under_augmentation(on_disk: Path) -> None:
     augment = replace(DEFAULT, clipping=0.0, codec=0.0, rooms=0.5, band=0.3)
-    train, levels, ratios = mix(folders, augment=augment).train(1), [], []
+    train, levels, ratios = mix(on_disk, augment=augment).train(1), [], []
     for index in range(150):
         item = train[0, index]
         speech, noise = parts(item)
@@ -150,8 +143,8 @@ def test_ratios_and_levels_are_reached_under_augmentation(folders: Path) -> None
     assert max(levels) < -9.99
 
 
-def test_shares_without_noise_and_without_speech(folders: Path) -> None:
-    train = mix(folders, augment=replace(NOTHING, clean=0.3, noise_only=0.2), segment_s=0.1, epoch_size=600).train(0)
+def test_shares_without_noise_and_without_speech(on_disk: Path) -> None:
+    train = mix(on_disk, augment=replace(NOTHING, clean=0.3, noise_only=0.2), segment_s=0.1, epoch_size=600).train(0)
     kinds = {"clean": 0, "noise": 0}
     for index in range(600):
         item = train[0, index]
@@ -167,9 +160,9 @@ def test_shares_without_noise_and_without_speech(folders: Path) -> None:
     assert kinds["noise"] / 600 == pytest.approx(0.2, abs=0.06)
 
 
-def test_very_quiet_mixtures_are_not_quantised(folders: Path) -> None:
+def test_very_quiet_mixtures_are_not_quantised(on_disk: Path) -> None:
     loud, quiet = (
-        mix(folders, augment=None, level_db=(level, level), snr_db=(40, 40)).train(0) for level in (-20, -60)
+        mix(on_disk, augment=None, level_db=(level, level), snr_db=(40, 40)).train(0) for level in (-20, -60)
     )
     for index in range(5):
         (speech, _), (low_speech, low_noise) = parts(loud[0, index]), parts(quiet[0, index])
@@ -216,13 +209,13 @@ def test_a_band_limits_mixture_and_reference_and_a_room_obeys_its_part(part: str
     assert share_below(banded.clean, 7500) > 0.999
 
 
-def test_recorded_rooms_obey_the_reference_too(folders: Path, tmp_path: Path) -> None:
+def test_recorded_rooms_obey_the_reference_too(on_disk: Path, tmp_path: Path) -> None:
     response = np.random.default_rng(2).standard_normal(4000) * np.exp(-np.arange(4000) / 600)
     response[0] = 8
     write(tmp_path / "room.wav", response / 10, RATE, "FLOAT")
     arguments = {"impulse_responses": str(tmp_path), "reverb": 1.0, "level_db": None, "snr_db": (90, 90)}
-    dry = mix(folders, augment=replace(NOTHING, reference="dry"), **arguments).train(0)[0, 3]
-    wet = mix(folders, augment=NOTHING, **arguments).train(0)[0, 3]
+    dry = mix(on_disk, augment=replace(NOTHING, reference="dry"), **arguments).train(0)[0, 3]
+    wet = mix(on_disk, augment=NOTHING, **arguments).train(0)[0, 3]
     assert dry.clean is not None
     scale = np.abs(dry.noisy).max() / np.abs(wet.noisy).max()
     np.testing.assert_allclose(dry.noisy, wet.noisy * scale, atol=1e-4)
@@ -257,8 +250,8 @@ def test_whatever_is_drawn_an_item_is_sound(
 # ---- validation
 
 
-def test_validation_is_fixed_shaped_alike_and_spread(folders: Path) -> None:
-    source = mix(folders, augment=replace(DEFAULT, noise_only=0.9, clean=0.05), valid_items=24)
+def test_validation_is_fixed_shaped_alike_and_spread(on_disk: Path) -> None:
+    source = mix(on_disk, augment=replace(DEFAULT, noise_only=0.9, clean=0.05), valid_items=24)
     items = list(source.valid())
     for item, again in zip(items, source.valid(), strict=True):
         np.testing.assert_array_equal(item.noisy, again.noisy)
@@ -269,7 +262,7 @@ def test_validation_is_fixed_shaped_alike_and_spread(folders: Path) -> None:
     assert max(np.diff(ratios)) < 6
     assert ratios[0] < 0
     assert ratios[-1] > 35
-    plain = mix(folders, augment=None, valid_items=24).valid()
+    plain = mix(on_disk, augment=None, valid_items=24).valid()
     assert any(not np.array_equal(item.clean, other.clean) for item, other in zip(items, plain, strict=True))
 
 
@@ -317,8 +310,8 @@ def test_pairs_are_taken_apart_and_mixed_anew(pairs: Path) -> None:
         sources.Pairs(f"{pairs}/noisy", augment=DEFAULT)
 
 
-def test_quiet_mixtures_are_rendered_in_24_bits(folders: Path, tmp_path: Path) -> None:
-    source = mix(folders, level_db=(-60, -10), valid_items=2, cache=False)
+def test_quiet_mixtures_are_rendered_in_24_bits(on_disk: Path, tmp_path: Path) -> None:
+    source = mix(on_disk, level_db=(-60, -10), valid_items=2, cache=False)
     render(source, tmp_path, 20 / 3600, workers=1)
     depths = set()
     for index in range(20):
