@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import sordino
+from helpers.functions import same
 from helpers.noise import tone, white
 from sordino.audio import sound_files
 from sordino.errors import InputError
@@ -24,10 +25,6 @@ from test_stream import Identity, Smoother, partition, streamed
 
 RATE = 16000
 RATES = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000)
-
-
-def same(noisy: np.ndarray) -> np.ndarray:
-    return noisy
 
 
 def silent(noisy: np.ndarray) -> np.ndarray:
