@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import nn
 
 from helpers import reference
 from helpers.noise import noise
+from helpers.pickles import Bomb
 from sordino import models
 from sordino.errors import InputError
 from sordino.models.demucs import Demucs
@@ -163,14 +163,6 @@ def test_wrong_states_are_refused(tmp_path: Path) -> None:
     save(package(S4) | {"args": tuple(range(99))}, path)
     with pytest.raises(InputError, match="99 arguments"):
         models.load(path)
-
-
-class Bomb:
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.mkdir, (str(self.marker),)
 
 
 class Instance:

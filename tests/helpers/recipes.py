@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import torch
 
+from helpers.corpora import RATE
 from sordino import models
 from sordino.data.loader import loader
 from sordino.data.sources import Synthetic
 from sordino.distill.methods import METHODS
-from sordino.distill.teachers import Teacher
+from sordino.distill.teachers import AnyTeacher, Teacher
 from sordino.errors import InputError
 from sordino.experiments.recipe import read
+from sordino.experiments.teacher import build_teacher
 from sordino.losses import L1
 from sordino.training import Objective
 from sordino.types import Batch
@@ -103,3 +105,9 @@ def message_of(recipe: str | Path | Mapping[str, Any], *overrides: str) -> str:
         read(recipe, overrides)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def built(teacher: dict[str, Any]) -> AnyTeacher:
+    found = build_teacher(read(taught_by(teacher)), RATE)
+    assert found is not None
+    return found
