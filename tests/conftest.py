@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.corpora import FEW
-from helpers.shared import session_folder
+from helpers.corpora import FEW, write_valentini
+from helpers.ranks import copies
+from helpers.shared import once, session_folder
 from sordino import metrics
-from sordino.data.sources import synthetic
+from sordino.data.sources import Synthetic, synthetic
 from sordino.plugins import modules
 
 torch.set_num_threads(1)
@@ -36,6 +37,13 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the shared corpus beside the project")
     return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, an empty one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture
@@ -67,9 +75,27 @@ def few_test_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "TEST_PAIRS", FEW)
 
 
+@pytest.fixture(scope="module")
+def warm() -> None:
+    """Start the process that those of a study's runs are copies of, with all that they need."""
+    copies()
+
+
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The folder of what all tests of a session share, in whatever process; see ``helpers.shared.once``."""
     folder = session_folder(tmp_path_factory, worker_id) / "kept"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def on_disk(kept: Path) -> Path:
+    """The synthetic corpus as files, only to be read."""
+    return once(kept / "embedded", Synthetic().write)
+
+
+@pytest.fixture
+def valentini(tmp_path: Path) -> Path:
+    write_valentini(tmp_path)
+    return tmp_path

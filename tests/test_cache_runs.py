@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
+from helpers.caches import answers
 from helpers.recipes import MANNER, SOUND, settings
 from helpers.runs import same_weights, timeless
 from sordino import models
@@ -25,10 +25,6 @@ from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.dry_run import dry_run
 from sordino.training.state import STATE
-
-
-def answers(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
-    return {path.name: load_file(path) for path in sorted(folder.glob("??/[!.]*.safetensors"))}
 
 
 def never(_path: str) -> None:

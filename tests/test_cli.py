@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,22 +14,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.corpora import RATE
 from helpers.noise import tone
-from helpers.ranks import copies
 from sordino import models
 from sordino.assets import shipped, student_file
-from sordino.cli.base import Command
-from sordino.cli.commands import COMMANDS, DATA_COMMANDS, Entry
 from sordino.cli.main import main
-
-RATE = 16000
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
 
 Refused = Callable[..., str]
 
@@ -177,71 +163,6 @@ def test_full_disk(here: Path, target: str) -> None:
     nothing_written(here, "in.wav")
 
 
-def test_unknown_words(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in ([], ["bogus"], ["enhance"], ["train", "r.yaml", "--bogus"]):
-        with pytest.raises(SystemExit) as left:
-            main(words)
-        assert left.value.code == 2
-    assert "Traceback" not in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        *(["enhance"], ["models"], ["train"], ["evaluate"], ["bench"], ["report"], ["export"], ["demo"]),
-        *(["data", "check"], ["data", "prepare"], ["data", "render"], ["data", "shard"]),
-    ],
-    ids=" ".join,
-)
-def test_help_teaches(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main([*words, "--help"])
-    assert left.value.code == 0
-    printed = capsys.readouterr().out
-    assert "--json" in printed
-    assert "example" in printed
-
-
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["data", "render", "--help"]], ids=" ".join)
-def test_help_imports_the_command_that_it_explains_and_nothing_heavy(words: list[str]) -> None:
-    program = f"import sys\nfrom sordino.cli.main import main\ntry: main({words!r})\nfinally: print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    imported = set(done.stdout.splitlines()[-1].split())
-    commands = {entry.module for entry in (*COMMANDS.values(), *DATA_COMMANDS.values())}
-    assert {name for name in commands if f"sordino.cli.{name}" in imported} == {words[0]} - {"--help"}
-    assert imported.isdisjoint({"torch", "numpy", "jsonargparse", "yaml"})
-
-
-@pytest.mark.parametrize("entry", [*COMMANDS.values(), *DATA_COMMANDS.values()], ids=lambda entry: entry.name)
-def test_every_command_of_the_table_is_there(entry: Entry) -> None:
-    assert isinstance(entry.load(), Command)
-
-
-def test_json_is_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    soundfile.write("in.wav", tone(0.5), RATE)
-    main(["enhance", "in.wav", "-o", "out.wav", "--json"])
-    assert json.loads(capsys.readouterr().out)["output"] == "out.wav"
-    main(["models", "--json"])
-    assert json.loads(capsys.readouterr().out)
-    main(["bench", "valentini/manner-s-1.5gf", "--seconds", "0.5", "--repeats", "1", "--json"])
-    output = json.loads(capsys.readouterr().out)
-    assert output["parameters"] == 257785
-    assert output["flops_paper"] / 1e9 == pytest.approx(1.46, rel=0.01)
-    assert output["speed"]["median"] > 0
-
-
-def test_the_students_that_ship_are_reported_with_their_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["models"])
-    head, *rows = capsys.readouterr().out.splitlines()
-    output = {row.split("  ")[0]: row for row in rows}
-    column = slice(head.index("PESQ-wb"), head.index("PESQ-wb") + len("PESQ-wb"))
-    for name, card in shipped().items():
-        assert f"{card['parameters']:,}" in output[name]
-        assert float(output[name][column]) == round(card["scores"]["model"]["pesq_wb"], 3)
-        assert float(output["noisy input"][column]) == round(card["scores"]["noisy"]["pesq_wb"], 3)
-
-
 @pytest.mark.parametrize("name", shipped())
 def test_a_student_shows_its_card(name: str, capsys: pytest.CaptureFixture[str], refused: Refused) -> None:
     main(["models", name])
@@ -256,21 +177,6 @@ def test_a_student_shows_its_card(name: str, capsys: pytest.CaptureFixture[str],
     assert f"{name}x: does not ship; expected one of" in refused("models", f"{name}x")
 
 
-def test_a_folder_is_reported_file_by_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (here / "in" / "deep").mkdir(parents=True)
-    soundfile.write("in/a.wav", tone(0.5), RATE)
-    soundfile.write("in/deep/b.flac", tone(0.25), RATE)
-    (here / "in" / "bad.wav").write_text("words")
-    with pytest.raises(SystemExit) as left:
-        main(["enhance", "in", "-o", "out"])
-    assert left.value.code == 1
-    first, bad, second, last = capsys.readouterr().out.splitlines()
-    assert first == "in/a.wav -> out/a.wav: 0.50 s at 16000 Hz"
-    assert bad.startswith("in/bad.wav: ")
-    assert second == "in/deep/b.flac -> out/deep/b.flac: 0.25 s at 16000 Hz"
-    assert last == "out: 2 files, 1 failed"
-
-
 def test_a_student_that_ships_is_copied(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, suffixes in (("unet-24", (".onnx", ".stream.onnx")), ("manner-s-1.5gf-int8", (".onnx",))):
         main(["export", name, "-o", "student.onnx", "--json"])
@@ -279,54 +185,3 @@ def test_a_student_that_ships_is_copied(here: Path, capsys: pytest.CaptureFixtur
         for suffix in suffixes:
             assert (here / f"student{suffix}").read_bytes() == student_file(name, suffix).read_bytes()
         nothing_written(here, *(f"student{suffix}" for suffix in suffixes))
-
-
-def test_a_corpus_with_problems_leaves_with_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for folder, names in (("noisy", "ab"), ("clean", "a")):
-        (here / "corpus" / folder).mkdir(parents=True)
-        for name in names:
-            soundfile.write(here / "corpus" / folder / f"{name}.wav", tone(0.5), RATE)
-    with pytest.raises(SystemExit) as left:
-        main(["data", "check", "corpus", "--measure", "0"])
-    assert left.value.code == 1
-    assert "missing partner" in capsys.readouterr().out
-
-
-def run_telling(file: Path, *words: str) -> None:
-    """Run a command in this process; what it tells goes into a file."""
-    with file.open("w") as output, contextlib.redirect_stderr(output):
-        main(words)
-
-
-def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
-    (here / "r.yaml").write_text(
-        "data: {name: synthetic, segment_s: 0.5}\nmodel: {name: manner-s, hidden: 2, depth: 3}\n"
-        "train: {steps: 100000, batch_size: 1, accelerator: cpu, workers: 0, threads: 1, log_every: 1}\n"
-    )
-    process = copies().Process(target=run_telling, args=(here / "output", "train", "r.yaml", "--out", "run"))
-    process.start()
-    log = here / "run" / "log.jsonl"
-    deadline = time.monotonic() + 120
-    while not (log.is_file() and log.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    os.kill(process.pid or 0, signal.SIGINT)
-    process.join(60)
-    output = (here / "output").read_text()
-    assert process.exitcode == 130, output
-    assert output.splitlines()[-1] == "sordino: stopped"
-    assert (here / "run" / "state.pt").is_file()
-    assert not list((here / "run").glob(".*"))
-
-
-@pytest.mark.parametrize(
-    ("variables", "turns"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "x"}, None)]
-)
-def test_threads_that_wait_soon_sleep_unless_the_user_says_how(
-    variables: dict[str, str], turns: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-        monkeypatch.setenv(name, variables.get(name, ""))
-        if name not in variables:
-            monkeypatch.delenv(name)
-    main(["models"])
-    assert os.environ.get("GOMP_SPINCOUNT") == turns

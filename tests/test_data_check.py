@@ -1,29 +1,21 @@
-"""Checking and preparing corpora on disk: every fault is found once, a fix is a manifest, a stopped run goes on."""
+"""Checking corpora on disk: layouts are recognised, every fault is found once, and a fix is a manifest."""
 
 from __future__ import annotations
 
 import json
-import re
-import resource
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import yaml
 
 from helpers.corpora import write_pair
 from helpers.noise import hiss
-from sordino.audio.folders import list_audio
-from sordino.audio.sound_files import info, read, resample, write
-from sordino.cli.main import main
+from sordino.audio.sound_files import read, write
 from sordino.data import manifest, sources
-from sordino.data.manifest import Entry
 from sordino.data.tools.check import check
 from sordino.data.tools.inspection import clipped_share
 from sordino.data.tools.layouts import detect
-from sordino.data.tools.prepare import prepare
 from sordino.data.tools.published import measure_noisy
 from sordino.data.voices import Voice, speak
 from sordino.errors import InputError
@@ -40,9 +32,6 @@ def corpus(tmp_path) -> Path:
 
 def problems_of(report: dict) -> set[tuple[str, str]]:
     return {(problem["kind"], Path(problem["path"]).name) for problem in report["problems"]}
-
-
-# ---- check
 
 
 def test_a_sane_corpus_is_ok(corpus):
@@ -222,9 +211,6 @@ def test_a_valentini_test_set_that_is_off_is_not_ok(tmp_path):
     assert [sentence.split()[0] for sentence in report["measured"]["off"]] == ["pesq_wb"]
 
 
-# ---- layouts and manifests
-
-
 def test_layouts_are_recognised_by_their_folders(tmp_path, corpus):
     def made(name: str, *folders: str) -> Path:
         for folder in folders:
@@ -242,193 +228,3 @@ def test_layouts_are_recognised_by_their_folders(tmp_path, corpus):
     for folder in ("none", "absent"):
         with pytest.raises(InputError):
             detect(tmp_path / folder)
-
-
-def test_a_manifest_survives_the_round_trip_and_a_move(tmp_path):
-    home = tmp_path / "here"
-    entries = [
-        Entry("a,1", str(home / "noisy/a,1.wav"), str(home / "clean/a,1.wav"), "p1", 1.25, "train"),
-        Entry("ü", "", str(home / "clean/ü.wav"), "p2", 0.5, "speech"),
-    ]
-    manifest.write(home / "corpus.csv", entries)
-    assert manifest.read(home / "corpus.csv") == entries
-    home.rename(tmp_path / "there")
-    assert manifest.read(tmp_path / "there" / "corpus.csv")[1].clean == str(tmp_path / "there/clean/ü.wav")
-    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="not a manifest"):
-        manifest.read(tmp_path / "other.csv")
-    (tmp_path / "bad.csv").write_text("id,noisy,clean,speaker,seconds,split\na,b,c,d,long,train\n")
-    with pytest.raises(InputError, match="line 2"):
-        manifest.read(tmp_path / "bad.csv")
-
-
-# ---- prepare
-
-
-@pytest.fixture
-def raw(tmp_path) -> Path:
-    """Files as they are downloaded: 48 kHz, and 8 kHz stereo."""
-    root = tmp_path / "raw"
-    for number in range(3):
-        write(root / "deep" / f"{number}.wav", hiss(0.3, seed=number, rate=48000), 48000)
-    write(
-        root / "stereo.wav",
-        np.stack([hiss(0.3, seed=8, rate=8000), hiss(0.3, seed=9, rate=8000)]),
-        8000,
-    )
-    return root
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_prepare_resamples_once_and_keeps_folders(raw, tmp_path, workers):
-    out, seen = tmp_path / "out", []
-    result = prepare(raw, out, workers=workers, progress=lambda *step: seen.append(step))
-    assert (result.written, result.present, result.failed) == (4, 0, [])
-    assert seen == [("preparing", done, 4, {}) for done in range(1, 5)]
-    assert [path.relative_to(out).as_posix() for path in list_audio(out)] == [
-        "deep/0.flac", "deep/1.flac", "deep/2.flac", "stereo.flac",
-    ]  # fmt: skip
-    assert info(out / "stereo.flac").channels == 2
-    there, rate = read(out / "deep" / "1.flac")
-    assert rate == 16000
-    np.testing.assert_allclose(there, resample(read(raw / "deep" / "1.wav")[0], 48000, 16000), atol=1 / 32768)
-    before = {path: path.stat().st_mtime_ns for path in list_audio(out)}
-    again = prepare(raw, out, workers=workers)
-    assert (again.written, again.present) == (0, 4)
-    assert before == {path: path.stat().st_mtime_ns for path in list_audio(out)}
-
-
-def test_a_stopped_run_goes_on_where_it_was(raw, tmp_path):
-    def stop(_task: str, done: int, *_: object) -> None:
-        if done == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare(raw, tmp_path / "out", workers=1, progress=stop)
-    assert len(list((tmp_path / "out").rglob("*.flac"))) == 2
-    result = prepare(raw, tmp_path / "out", workers=1)
-    assert (result.written, result.present) == (2, 2)
-
-
-def test_bad_files_are_reported_and_the_rest_goes_on(raw, tmp_path):
-    (raw / "deep" / "1.wav").write_text("text")
-    (raw / "empty.wav").touch()
-    result = prepare(raw, tmp_path / "out", workers=2)
-    assert result.written == 3
-    assert [(Path(path).name, "cannot be read" in why or "0 bytes" in why) for path, why in result.failed] == [
-        ("1.wav", True),
-        ("empty.wav", True),
-    ]
-    with pytest.raises(InputError, match=r"1\.wav|empty\.wav"):  # whichever process comes upon its file first
-        prepare(raw, tmp_path / "other", workers=2, damaged="refuse")
-
-
-def test_a_file_that_passes_full_scale_is_turned_down_and_reported(raw, tmp_path):
-    square = np.sign(hiss(0.3, rate=48000))
-    write(raw / "loud.wav", square, 48000)
-    result = prepare(raw, tmp_path / "out", workers=1)
-    assert [(Path(path).name, gain_db < 0) for path, gain_db in result.turned_down] == [("loud.wav", True)]
-
-
-def test_the_two_files_of_a_pair_are_turned_down_together(tmp_path):
-    root, out = tmp_path / "corpus", tmp_path / "out"
-    for name in ("loud", "soft"):
-        clean = hiss(0.3, seed=3, rate=48000)
-        noise = (5 * np.sign(hiss(0.3, seed=4, rate=48000)) if name == "loud" else 0) * 0.2
-        write(root / "clean" / f"{name}.wav", clean, 48000, "FLOAT")
-        write(root / "noisy" / f"{name}.wav", clean + noise, 48000, "FLOAT")
-    result = prepare(root, out, workers=1)
-    downs = {Path(path).parent.name: gain_db for path, gain_db in result.turned_down}
-    assert downs.keys() == {"noisy", "clean"}
-    assert downs["noisy"] == downs["clean"] < -0.5
-    (kept, _), (given, _) = (read(folder, 16000) for folder in (out / "clean/loud.flac", root / "clean/loud.wav"))
-    assert kept == pytest.approx(given * 10 ** (downs["clean"] / 20), abs=1e-4)
-    before = {path: path.read_bytes() for path in list_audio(out)}
-    (out / "noisy" / "loud.flac").unlink()  # as if the run had been stopped between the two
-    again = prepare(root, out, workers=1)
-    assert (again.written, again.present) == (2, 2)
-    assert {path: path.read_bytes() for path in list_audio(out)} == before
-
-
-def test_a_file_that_is_cut_short_is_reported_and_not_prepared(raw, tmp_path):
-    whole = (raw / "deep" / "0.wav").read_bytes()
-    (raw / "deep" / "0.wav").write_bytes(whole[: len(whole) // 2])
-    result = prepare(raw, tmp_path / "out", workers=1)
-    assert [(Path(path).name, "was it cut short?" in reason) for path, reason in result.failed] == [("0.wav", True)]
-    assert not (tmp_path / "out" / "deep" / "0.flac").exists()
-
-
-def test_prepare_refuses_what_would_end_badly(raw, tmp_path):
-    with pytest.raises(InputError, match="outside the corpus"):
-        prepare(raw, raw / "out")
-    prepare(raw, tmp_path / "out", sample_rate=8000, workers=1)
-    with pytest.raises(InputError, match="at 8000 Hz"):
-        prepare(raw, tmp_path / "out", workers=1)
-    write(raw / "stereo.flac", hiss(0.3), 16000)
-    with pytest.raises(InputError, match="written over"):
-        prepare(raw, tmp_path / "other")
-    with pytest.raises(InputError, match="no such folder"):
-        prepare(tmp_path / "absent", tmp_path / "other")
-
-
-def test_a_full_disk_stops_prepare_with_one_line_and_no_half_file(raw, tmp_path):
-    write(raw / "long.wav", hiss(20.0, seed=3, rate=48000), 48000)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(InputError, match=r"long\.flac: cannot be written"):
-            prepare(raw, tmp_path / "out", workers=1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    left = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert sorted(left) == ["0.flac", "1.flac", "2.flac"]
-
-
-def test_an_error_in_a_worker_process_arrives_whole(raw, tmp_path):
-    (tmp_path / "out").write_text("a file where the folder should be")
-    with pytest.raises(InputError, match="cannot be written"):
-        prepare(raw, tmp_path / "out", workers=2)
-
-
-# ---- recipes
-
-
-def test_a_check_of_a_recipe_reports_over_whom_its_validation_and_test_are_spread(tmp_path, capsys):
-    for number in range(12):
-        write(tmp_path / "clean" / f"s{number}" / "a.wav", hiss(0.5, seed=number), 16000)
-    for number in range(9):
-        write(tmp_path / "noise" / f"n{number}.wav", hiss(0.5, seed=50 + number), 16000)
-    recipe = tmp_path / "mine.yaml"
-    data = {"name": "mix", "clean": str(tmp_path / "clean"), "noise": str(tmp_path / "noise"), "valid_items": 6}
-    recipe.write_text(yaml.safe_dump({"data": data}))
-    main(["data", "check", str(recipe), "data.test_items=4", "--json"])
-    report = json.loads(capsys.readouterr().out)
-    source = sources.create(**data, test_items=4)
-    train, valid, test = report["parts"]
-    assert [part["split"] for part in report["parts"]] == ["train", "valid", "test"]
-    assert train["items"] == len(source.train(0))
-    assert valid["speakers"] == dict(Counter(item.speaker for item in source.valid()))
-    assert sum(valid["noises"].values()) == 6
-    assert valid["noises"].keys() <= {f"n{number}" for number in range(9)}
-    assert test["items"] == 4
-    assert [folder["files"] for folder in report["folders"]] == [12, 9]
-    assert report["ok"]
-
-    # One noise for all, and no test.
-    exclude = ", ".join(f"n{number}.wav" for number in range(2, 9))
-    main(["data", "check", str(recipe), f"data.exclude=[{exclude}]"])
-    output = capsys.readouterr().out
-    assert "warning: there is no test set: give test_noisy" in output
-    assert re.search(r"warning: valid: all 6 items have the same noise recording, n[01]", output)
-
-    # A file that breaks behind its header is a problem; the others are still read.
-    (tmp_path / "test" / "noisy").mkdir(parents=True)
-    for number in range(2):
-        write_pair(tmp_path / "test", f"t{number}.flac", number, seconds=2.0)
-    broken = tmp_path / "test" / "noisy" / "t0.flac"
-    broken.write_bytes(broken.read_bytes()[:3000])
-    words = [f"data.test_{side}={tmp_path}/test/{side}" for side in ("noisy", "clean")]
-    with pytest.raises(SystemExit) as left:
-        main(["data", "check", str(recipe), *words])
-    assert left.value.code == 1
-    assert re.search(r"test: .*t0\.flac", capsys.readouterr().out)

@@ -13,7 +13,6 @@ import soundfile
 import torch
 
 import sordino
-from helpers.ranks import copies
 from sordino.app.demo import ROUNDS, RUNS, demo
 from sordino.errors import InputError
 from sordino.training import read_log
@@ -24,11 +23,7 @@ SHORT = ("train.steps=2", "train.validate_every=2", "train.log_every=1", "train.
 SHORT += ("data.valid_items=1",)
 LONG = (*SHORT, "train.steps=100000", "train.validate_every=100000", "train.save_every=100000")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def started() -> None:
-    """The process that those of the runs are copies of."""
-    copies()
+pytestmark = pytest.mark.usefixtures("warm")
 
 
 def ignore(_task: str, _done: int, _total: int, _numbers: Mapping[str, float]) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import sordino
+from helpers.functions import same
 from helpers.noise import tone
 from sordino import models
 from sordino.assets import shipped
@@ -22,11 +23,6 @@ from sordino.inference.files import enhance_file
 from sordino.inference.folders import enhance_folder
 from sordino.inference.model import Model, open_model
 from sordino.inference.windows import CONTEXT_S, WINDOW_S
-
-
-def same(noisy: np.ndarray) -> np.ndarray:
-    """A model that changes nothing."""
-    return noisy
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])

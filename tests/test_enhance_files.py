@@ -1,4 +1,4 @@
-"""Files and folders on their way through a model: constant memory, nothing half written, bad ones reported."""
+"""Files on their way through a model: constant memory, nothing half written, bad ones reported, tags kept."""
 
 from __future__ import annotations
 
@@ -15,19 +15,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.corpora import RATE
+from helpers.functions import same
 from helpers.noise import tone
 from sordino.audio import encoding, sound_files
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.inference.files import ahead, enhance_file
-from sordino.inference.folders import enhance_folder
-from sordino.inference.model import Model
-
-RATE = 16000
-
-
-def same(noisy: np.ndarray) -> np.ndarray:
-    return noisy
 
 
 def encoded(kind: str, seconds: float = 10.0) -> bytes:
@@ -44,8 +38,6 @@ def wav_that_promises(seconds: float, holds_s: float) -> bytes:
     )
     return header + samples
 
-
-# ---- length and memory
 
 PEAK = """
 import sys
@@ -114,9 +106,6 @@ def test_work_is_done_ahead_and_its_errors_come_out() -> None:
         next(handed)
     assert list(ahead(iter(()))) == []
     assert made == [0, 1, 2]
-
-
-# ---- bad input
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF", "AU", "W64", "RF64", "MP3", "CAF"])
@@ -200,145 +189,10 @@ def test_what_no_wav_can_hold_is_refused_at_once(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# ---- folders
-
-
-def test_a_folder_is_worked_at_by_several_threads_at_once(tmp_path: Path) -> None:
-    together = threading.Barrier(3, timeout=30)
-
-    def meet(noisy: np.ndarray) -> np.ndarray:
-        together.wait()
-        return noisy
-
-    for name in "abc":
-        sound_files.write(tmp_path / "in" / f"{name}.wav", tone(0.2), RATE)
-    reports = list(enhance_folder(tmp_path / "in", tmp_path / "out", Model("meet", RATE, meet), workers=3))
-    assert sorted(Path(report["output"]).name for report in reports) == ["a.wav", "b.wav", "c.wav"]
-    assert not together.broken
-
-
-def test_functions_are_called_by_one_thread_at_a_time_unless_asked(tmp_path: Path) -> None:
-    within = threading.Lock()
-
-    def alone(noisy: np.ndarray) -> np.ndarray:
-        assert within.acquire(blocking=False)
-        within.release()
-        return noisy
-
-    for index in range(6):
-        sound_files.write(tmp_path / "in" / f"{index}.wav", tone(0.2), RATE)
-    assert all("error" not in report for report in enhance_folder(tmp_path / "in", tmp_path / "out", alone))
-
-
-def test_who_leaves_a_folder_half_done_leaves_no_half_file(tmp_path: Path) -> None:
-    for index in range(4):
-        sound_files.write(tmp_path / "in" / f"{index}.wav", tone(40 if index else 0.1), RATE)
-    going = enhance_folder(tmp_path / "in", tmp_path / "out", same)
-    next(going)
-    going.close()
-    whole = [path for path in (tmp_path / "out").iterdir() if sound_files.info(path).length in (1600, 640_000)]
-    assert len(whole) == len(list((tmp_path / "out").iterdir())) < 4
-
-
-# ---- places
-
-
-def test_the_recording_itself_is_never_overwritten(tmp_path: Path) -> None:
-    path = tmp_path / "a.wav"
-    soundfile.write(path, tone(0.2), RATE)
-    kept = path.read_bytes()
-    (tmp_path / "link.wav").symlink_to(path)
-    for target in (path, tmp_path / "." / "a.wav", tmp_path / "link.wav", tmp_path):
-        with pytest.raises(InputError, match="is the recording itself"):
-            enhance_file(path, target, same)
-    assert path.read_bytes() == kept
-
-
-def test_in_a_folder_a_recording_keeps_its_name(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", tone(0.2), RATE)
-    (tmp_path / "out").mkdir()
-    assert enhance_file(tmp_path / "a.wav", tmp_path / "out", same)["output"] == str(tmp_path / "out" / "a.wav")
-
-
-def test_two_recordings_with_one_output_do_not_replace_each_other(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.m4a").write_bytes(b"sound of a phone becomes a.m4a.wav")
-    soundfile.write(tmp_path / "in" / "a.m4a.wav", tone(0.1), RATE)
-    phone, other = sorted(enhance_folder(tmp_path / "in", tmp_path / "out", same), key=lambda one: one["input"])
-    assert phone["error"] == f"{phone['input']}: has the same output as {other['input']}; rename one of them"
-    assert other["output"] == str(tmp_path / "out" / "a.m4a.wav")
-
-
-@pytest.mark.parametrize("output", ["in", "in/..", "link"])
-def test_an_output_folder_that_holds_the_recordings_is_refused(
-    tmp_path: Path, output: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "link").symlink_to("in")
-    soundfile.write(tmp_path / "in" / "a.wav", tone(0.1), RATE)
-    with pytest.raises(SystemExit):
-        main(["enhance", str(tmp_path / "in"), "-o", str(tmp_path / output)])
-    assert f"{tmp_path / output}: holds the recordings themselves" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.wav", "in", "link"]
-
-
 def test_a_model_that_gives_complex_numbers_is_reported(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(0.1), RATE)
     with pytest.raises(InputError, match="gave complex numbers; expected samples"):
         enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", lambda noisy: noisy + 0j)
-
-
-def test_links_are_followed_and_the_output_is_no_input(tmp_path: Path) -> None:
-    (tmp_path / "in" / "deep").mkdir(parents=True)
-    (tmp_path / "elsewhere").mkdir()
-    for place in ("in/a.WAV", "elsewhere/b.wav"):
-        soundfile.write(tmp_path / place, tone(0.1), RATE, format="WAV")
-    (tmp_path / "in" / "linked").symlink_to("../elsewhere")
-    (tmp_path / "in" / "deep" / "up").symlink_to("../..")  # a circle
-    for _ in range(2):
-        reports = list(enhance_folder(tmp_path / "in", tmp_path / "in" / "out", same))
-        assert {Path(one["output"]).relative_to(tmp_path / "in" / "out").as_posix() for one in reports} >= {
-            "a.WAV",
-            "linked/b.wav",
-        }
-        assert len(reports) == 2
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "rate", "kind", "note"),
-    [
-        ("a.mp3", "out.wav", 16000, "WAV", None),
-        ("mp3.wav", "out.wav", 16000, "WAV", "cannot hold MPEG_LAYER_III, so it was written as PCM_16"),
-        ("a.wav", "a.opus", 44100, "OGG", "no 44100 Hz, so it was written at 48000 Hz"),
-        ("a.wav", "a.mp3", 96000, "MP3", "no 96000 Hz, so it was written at 48000 Hz"),
-    ],
-)
-def test_a_format_that_cannot_hold_the_recording_takes_the_nearest_that_it_can(
-    tmp_path: Path, source: str, target: str, rate: int, kind: str, note: str | None
-) -> None:
-    form = "MP3" if "mp3" in source else "WAV"
-    soundfile.write(tmp_path / source, tone(1.0, rate=rate), rate, format=form)
-    report = enhance_file(tmp_path / source, tmp_path / target, same)
-    about = soundfile.info(tmp_path / target)
-    assert about.format == kind
-    assert about.duration == pytest.approx(1.0, abs=0.1)
-    assert (note is None) == (not report["notes"])
-    assert note is None or note in report["notes"][0]
-
-
-def test_a_name_of_255_bytes_is_a_name(tmp_path: Path) -> None:
-    name = "录音" * 41 + ".wav"
-    soundfile.write(tmp_path / name, tone(0.1), RATE)
-    assert Path(enhance_file(tmp_path / name, tmp_path / "out" / name, same)["output"]).is_file()
-
-
-def test_a_pipe_is_no_empty_file(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.wav")
-    with pytest.raises(InputError, match=r"is a pipe.*--stream"):
-        enhance_file(tmp_path / "pipe.wav", tmp_path / "out.wav", same)
-
-
-# ---- what is kept beside the sound
 
 
 @pytest.mark.parametrize("name", ["song.flac", "song.wav", "song.mp3", "song.ogg"])
@@ -352,18 +206,6 @@ def test_tags_are_kept(tmp_path: Path, name: str) -> None:
         assert (file.title, file.artist) == ("Führung", "Someone")
     enhance_file(tmp_path / name, tmp_path / "song.au", same)  # which has no tags
     assert soundfile.info(tmp_path / "song.au").frames == soundfile.info(tmp_path / name).frames
-
-
-def test_an_output_that_is_a_link_keeps_being_one(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "noisy.wav", tone(0.5), RATE)
-    for name in ("there.wav", "not-yet.wav"):
-        link = tmp_path / f"link-to-{name}"
-        link.symlink_to(name)
-        if name == "there.wav":
-            (tmp_path / name).write_bytes(b"old")
-        enhance_file(tmp_path / "noisy.wav", link, same)
-        assert link.is_symlink()
-        assert soundfile.info(tmp_path / name).frames == RATE // 2
 
 
 def test_what_may_have_been_cut_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

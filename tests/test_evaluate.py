@@ -1,4 +1,4 @@
-"""Scoring: one row per file, failures counted, pool and serial alike; and the statistics over files."""
+"""Scoring: one row per file, failures counted, pool and serial alike."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 
 import sordino
+from helpers.corpora import RATE
 from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.evaluation import measuring
 from sordino.evaluation.score import Scores, score
-from sordino.evaluation.statistics import over_seeds, paired, summarise
 from sordino.inference.model import Model
 from sordino.metrics import si_sdr_db
 from sordino.report.scores import score_table
 from sordino.types import Item
-
-RATE = 16000
 
 
 def recording(name: str, seconds: float = 1.5, seed: int = 0) -> Item:
@@ -237,40 +235,3 @@ def test_a_model_at_another_rate_hears_the_data_resampled(folders):
         "si_sdr_db"
     ] == pytest.approx(expected[0], abs=1e-3)
     assert "model_rate" not in sordino.evaluate(spy, Tiny(), metrics=("snr_db",), workers=0).metadata
-
-
-def test_a_summary_by_hand():
-    found = summarise([1.0, 2.0, 3.0, 4.0])
-    assert (found.n, found.mean) == (4, 2.5)
-    assert found.std == pytest.approx(np.sqrt(5 / 3))
-    assert (found.low, found.high) == pytest.approx((2.5 - 2.0543, 2.5 + 2.0543), abs=1e-4)  # t of 3 degrees: 3.1824
-    assert summarise([2.0]) == (1, 2.0, None, None, None)
-
-
-def test_a_paired_difference_sees_what_two_intervals_cannot():
-    random = np.random.default_rng(0)
-    files = [f"file_{index}" for index in range(60)]
-    base = dict(zip(files, random.normal(2.5, 0.8, size=60), strict=True))
-    better = {name: value + 0.05 + 0.02 * random.standard_normal() for name, value in reversed(base.items())}
-    difference = paired(better, base)
-    assert difference.n == 60
-    assert difference.mean == pytest.approx(0.05, abs=0.01)
-    assert difference.significant
-    high, low = summarise(list(base.values())).high, summarise(list(better.values())).low
-    assert high is not None
-    assert low is not None
-    assert high > low
-    back = paired(base, better)
-    assert back.mean == pytest.approx(-difference.mean)
-    assert back.significant
-    assert not paired(base, base).significant
-    with pytest.raises(InputError, match="file_0"):
-        paired({name: base[name] for name in files[1:]}, base)
-
-
-def test_spread_over_seeds_and_bad_values():
-    assert over_seeds([2.0, 3.0, 4.0]) == (3, 3.0, 1.0, 2.0, 4.0)
-    with pytest.raises(InputError, match="NaN"):
-        summarise([1.0, float("nan")])
-    with pytest.raises(InputError, match="shape"):
-        over_seeds([])

@@ -1,4 +1,4 @@
-"""Intervals hold the truth as often as they say: simulations of many test sets, seeds and scores of several shapes."""
+"""Statistics over files and seeds by hand, and intervals that hold the truth as often as they say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from sordino.errors import InputError
 from sordino.evaluation.intervals import of_difference, over_files, over_files_and_seeds
-from sordino.evaluation.statistics import paired, paired_seeds, summarise, summarise_seeds
+from sordino.evaluation.statistics import over_seeds, paired, paired_seeds, summarise, summarise_seeds
 
 TRIALS = 20_000
 Draw = Callable[..., np.ndarray]
@@ -151,3 +151,40 @@ def test_runs_on_other_files_are_refused() -> None:
         paired_seeds(runs[:1], runs[1:])
     with pytest.raises(InputError, match="no run"):
         paired_seeds([], runs[:1])
+
+
+def test_a_summary_by_hand():
+    found = summarise([1.0, 2.0, 3.0, 4.0])
+    assert (found.n, found.mean) == (4, 2.5)
+    assert found.std == pytest.approx(np.sqrt(5 / 3))
+    assert (found.low, found.high) == pytest.approx((2.5 - 2.0543, 2.5 + 2.0543), abs=1e-4)  # t of 3 degrees: 3.1824
+    assert summarise([2.0]) == (1, 2.0, None, None, None)
+
+
+def test_a_paired_difference_sees_what_two_intervals_cannot():
+    random = np.random.default_rng(0)
+    files = [f"file_{index}" for index in range(60)]
+    base = dict(zip(files, random.normal(2.5, 0.8, size=60), strict=True))
+    better = {name: value + 0.05 + 0.02 * random.standard_normal() for name, value in reversed(base.items())}
+    difference = paired(better, base)
+    assert difference.n == 60
+    assert difference.mean == pytest.approx(0.05, abs=0.01)
+    assert difference.significant
+    high, low = summarise(list(base.values())).high, summarise(list(better.values())).low
+    assert high is not None
+    assert low is not None
+    assert high > low
+    back = paired(base, better)
+    assert back.mean == pytest.approx(-difference.mean)
+    assert back.significant
+    assert not paired(base, base).significant
+    with pytest.raises(InputError, match="file_0"):
+        paired({name: base[name] for name in files[1:]}, base)
+
+
+def test_spread_over_seeds_and_bad_values():
+    assert over_seeds([2.0, 3.0, 4.0]) == (3, 3.0, 1.0, 2.0, 4.0)
+    with pytest.raises(InputError, match="NaN"):
+        summarise([1.0, float("nan")])
+    with pytest.raises(InputError, match="shape"):
+        over_seeds([])

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import sordino
+from helpers.functions import same
 from helpers.noise import tone, white
+from helpers.streams import Identity, Smoother, partition, streamed
 from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.inference.blend import Blend
@@ -20,14 +22,9 @@ from sordino.inference.folders import enhance_folder
 from sordino.inference.model import Model
 from sordino.inference.streamer import Streamer
 from sordino.inference.windows import WINDOW_S, Windows
-from test_stream import Identity, Smoother, partition, streamed
 
 RATE = 16000
 RATES = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000)
-
-
-def same(noisy: np.ndarray) -> np.ndarray:
-    return noisy
 
 
 def silent(noisy: np.ndarray) -> np.ndarray:

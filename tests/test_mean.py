@@ -31,17 +31,13 @@ from sordino.plugins.modules import trust
 
 RATE = 16000
 STFT = {"n_fft": 512, "hop": 256}
-HALF = f"{__name__}:half"
-
-
-def half(noisy: np.ndarray) -> np.ndarray:
-    return 0.5 * noisy
+HALF = "helpers.functions:halve"
 
 
 @pytest.fixture(autouse=True)
 def trusting(no_named_modules: None) -> None:
-    """The functions of this file are trusted, as by ``--trust``."""
-    trust(__name__)
+    """The functions of ``helpers.functions`` are trusted, as by ``--trust``."""
+    trust("helpers.functions")
 
 
 def card(folder: Path, members: Any, name: str = "both") -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.functions import same
 from helpers.noise import tone
 from helpers.videos import record
 from sordino.audio.folders import list_audio
@@ -22,10 +23,6 @@ from sordino.inference.files import enhance_file
 from sordino.inference.folders import enhance_folder
 
 KINDS = {"a.m4a": ("aac", 44100), "a.mp4": ("aac", 48000), "a.webm": ("libopus", 48000), "a.3gp": ("aac", 16000)}
-
-
-def same(noisy: np.ndarray) -> np.ndarray:
-    return noisy
 
 
 def record_tone(path: Path, codec: str, rate: int) -> None:

@@ -27,12 +27,6 @@ def record(folder: Path, count: int, rate: int = 16000, seconds: float = 1.0) ->
         soundfile.write(folder / f"s{number}_a.wav", sound, rate)
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_speech_and_noise_become_a_recipe_that_trains(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record(here / "mine" / "speech", 12)
     record(here / "mine" / "noise", 9)

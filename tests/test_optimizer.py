@@ -1,4 +1,4 @@
-"""The optimiser, the average of the weights, and the steps that are refused."""
+"""The optimiser, its learning rates, the average of the weights, and the steps that are refused."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from sordino.training import Settings, read_log
 from sordino.training.average import average_of
 from sordino.training.objective import Objective
 from sordino.training.optimizer import MAX_SKIPPED, optimizer_of
+from sordino.training.schedule import schedule
 from sordino.types import Batch
 
 PLAIN = {"distill": {}, "stages": []}
@@ -120,3 +121,41 @@ def test_few_recordings_are_not_validated_every_few_steps() -> None:
     assert Settings(steps=10).validation_steps(per_epoch=1) == 1
     assert Settings(epochs=350).validation_steps(per_epoch=5) == 5
     assert Settings(steps=2000, validate_every=10).validation_steps(per_epoch=5) == 10
+
+
+def rates(settings: Settings, steps: int) -> list[float]:
+    """The learning rate of each step of a run."""
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=settings.max_lr)
+    plan, found = schedule(optimizer, settings, steps), []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        plan.step()
+    return found
+
+
+def test_learning_rate_follows_its_schedule() -> None:
+    one_cycle = rates(Settings(max_lr=2e-3), 100)
+    assert one_cycle[0] == pytest.approx(2e-3 / 25)
+    assert max(one_cycle) == pytest.approx(2e-3) == one_cycle[29]
+    assert one_cycle[-1] < 1e-6
+    assert rates(Settings(max_lr=3e-4, schedule="constant"), 20) == [3e-4] * 20
+    warmed = rates(Settings(max_lr=3e-4, schedule="constant", warmup_steps=3), 5)
+    assert warmed == pytest.approx([1e-4, 2e-4, 3e-4, 3e-4, 3e-4])
+    cosine = rates(Settings(max_lr=1e-3, min_lr=1e-4, schedule="cosine", warmup_steps=10), 110)
+    expected = {1: 1e-4, 10: 1e-3, 60: 5.5e-4, 85: 5.5e-4 - 4.5e-4 / 2**0.5, 110: 1e-4}
+    assert {step: cosine[step - 1] for step in expected} == pytest.approx(expected)
+    assert rates(Settings(schedule="cosine"), 100)[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3])  # a twentieth
+    transformer = rates(Settings(max_lr=4e-4, schedule="transformer", warmup_steps=40), 200)
+    expected = {1: 1e-5, 2: 2e-5, 20: 2e-4, 39: 3.9e-4, 40: 4e-4, 41: 4e-4 * (40 / 41) ** 0.5, 160: 2e-4}
+    assert {step: transformer[step - 1] for step in expected} == pytest.approx(expected)
+    # With the peak at 1 / sqrt(d W) it is the rule as Vaswani et al. print it.
+    width, warmup = 32, 40
+    published = [width**-0.5 * min(step**-0.5, step * warmup**-1.5) for step in range(1, 201)]
+    settings = Settings(max_lr=(width * warmup) ** -0.5, schedule="transformer", warmup_steps=warmup)
+    assert rates(settings, 200) == pytest.approx(published)
+
+
+def test_a_schedule_that_is_none_is_reported() -> None:
+    with pytest.raises(InputError, match=r"train\.schedule: cosin; expected one_cycle, cosine, constant or tran"):
+        rates(Settings(schedule="cosin"), 1)  # pyright: ignore[reportArgumentType]

@@ -7,16 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.functions import halve
 from sordino import models
 from sordino.assets import DEFAULT_STUDENT, INT8, shipped, student_file, students
 from sordino.errors import InputError
 from sordino.inference.engine import open_engine
 from sordino.inference.model import open_model
 from sordino.inference.resolve import resolve
-
-
-def halve(noisy: np.ndarray) -> np.ndarray:
-    return 0.5 * noisy
 
 
 def test_nothing_and_a_name_are_students_that_ship() -> None:

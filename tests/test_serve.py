@@ -1,5 +1,4 @@
-"""``sordino serve`` under what happens to a server: many at once, far too long, no sound at all, and tabs that
-close."""
+"""``sordino serve`` under what happens to a server: many at once, far too long, no sound at all, tabs that close."""
 
 from __future__ import annotations
 
@@ -20,8 +19,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from helpers.attacks import ATTACKS, attack
+from helpers.attacks import ATTACKS, PATIENCE_S, attack
 from helpers.noise import hiss
+from helpers.ranks import free_port
 from sordino.assets import DEFAULT_STUDENT
 from sordino.cli.main import main
 from sordino.inference.files import enhance_file
@@ -34,13 +34,11 @@ pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="needs sordi
 httpx = pytest.importorskip("httpx", reason="needs sordino[web]")
 
 WITHOUT_LIMIT_DB = 60
-AT_ONCE = 20
-PATIENCE_S = 240
+AT_ONCE, ROUNDS = 20, 8
 SPARE_MIB = 60
 """What the memory of a process may keep of work that is done: allocators hold pages back."""
 KEPT_MIB_EACH = 0.3
 """Below what an answer takes that is kept, 0.4 MiB or more."""
-ROUNDS = 8
 
 
 class Server(NamedTuple):
@@ -64,12 +62,6 @@ class Server(NamedTuple):
 
     def answers(self) -> bool:
         return httpx.get(self.address, timeout=PATIENCE_S).status_code == 200
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def start(folder: Path, *words: str) -> Server:

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from helpers.browser import CHROMIUM, CONTRAST, LACKING, PHONE, WORDS, opened
+from helpers.listening import check_switch, drop, sounding, visit, wait_for_description
 from helpers.videos import record
 from sordino.assets import DEFAULT_STUDENT, shipped
 from sordino.audio.mix import mix
@@ -76,57 +77,6 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page that fails the test if it asks for anything from another machine."""
     with opened(browser, r"http://127\.0\.0\.1[:/]|data:|blob:|file:") as page:
         yield page
-
-
-def visit(page: Page, address: str, tab: str = "Enhance") -> None:
-    page.goto(address)
-    page.get_by_role("tab", name=tab).click()
-    page.get_by_role("button", name=tab, exact=True).wait_for()
-
-
-def drop(page: Page, path: Path) -> None:
-    """Drop a file into the first place that is empty on the tab that is open."""
-    page.get_by_role("tabpanel").locator("input[type=file]").first.set_input_files(path)
-
-
-def wait_for_description(page: Page, text: str) -> None:
-    """Wait until the open tab shows the description of a recording."""
-    page.get_by_role("tabpanel").get_by_text(text).wait_for()
-
-
-def position(page: Page) -> float:
-    return float(page.locator(".player .position").first.input_value())
-
-
-def sounding(page: Page) -> list[str]:
-    return page.evaluate(
-        "[...document.querySelectorAll('.player audio')].filter((one) => !one.paused)"
-        ".map((one) => one.getAttribute('aria-label'))"
-    )
-
-
-def check_switch(page: Page, first: str, second: str) -> None:
-    """Play the first version, flip the switch, and see that the second goes on where the first was."""
-    player = page.locator(".player").first
-    player.locator(".position").fill("1")
-    player.get_by_role("button", name="Play").click()
-    page.wait_for_function("document.querySelector('.player .position').value > 1.1")
-    assert len(sounding(page)) == 1
-    assert sounding(page)[0].endswith(f", {first}")
-    before = position(page)
-    player.get_by_label(first, exact=True).press("ArrowRight")
-    page.wait_for_function(
-        "(name) => [...document.querySelector('.player').querySelectorAll('audio')].every((one) =>"
-        " one.paused === !one.getAttribute('aria-label').endsWith(name))",
-        arg=f", {second}",
-    )
-    assert position(page) >= before - 0.05
-    player.get_by_role("button", name="Pause").click()
-    assert sounding(page) == []
-    at = position(page)
-    player.get_by_label(first, exact=True).check()
-    assert abs(position(page) - at) < 0.02
-    assert player.locator("figure.playing figcaption").inner_text() == first
 
 
 def test_a_file_is_dropped_enhanced_heard_and_downloaded(page: Page, address: str, talk: Path, tmp_path: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
-from helpers.corpora import write_pairs
-from helpers.noise import white
+from helpers.corpora import write_pair, write_pairs
+from helpers.noise import hiss, white
 from sordino.audio.folders import list_audio
-from sordino.audio.sound_files import read, read_segment
+from sordino.audio.sound_files import read, read_segment, write
+from sordino.cli.main import main
 from sordino.data import manifest, sources
 from sordino.data.recordings import Recordings
 from sordino.data.tools.check import check
@@ -91,3 +96,44 @@ def test_hidden_folders_are_not_listed(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         soundfile.write(tmp_path / folder / "a.wav", np.zeros(100), RATE)
     assert list_audio(tmp_path) == [tmp_path / "one" / "a.wav"]
+
+
+def test_a_check_of_a_recipe_reports_over_whom_its_validation_and_test_are_spread(tmp_path, capsys):
+    for number in range(12):
+        write(tmp_path / "clean" / f"s{number}" / "a.wav", hiss(0.5, seed=number), 16000)
+    for number in range(9):
+        write(tmp_path / "noise" / f"n{number}.wav", hiss(0.5, seed=50 + number), 16000)
+    recipe = tmp_path / "mine.yaml"
+    data = {"name": "mix", "clean": str(tmp_path / "clean"), "noise": str(tmp_path / "noise"), "valid_items": 6}
+    recipe.write_text(yaml.safe_dump({"data": data}))
+    main(["data", "check", str(recipe), "data.test_items=4", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    source = sources.create(**data, test_items=4)
+    train, valid, test = report["parts"]
+    assert [part["split"] for part in report["parts"]] == ["train", "valid", "test"]
+    assert train["items"] == len(source.train(0))
+    assert valid["speakers"] == dict(Counter(item.speaker for item in source.valid()))
+    assert sum(valid["noises"].values()) == 6
+    assert valid["noises"].keys() <= {f"n{number}" for number in range(9)}
+    assert test["items"] == 4
+    assert [folder["files"] for folder in report["folders"]] == [12, 9]
+    assert report["ok"]
+
+    # One noise for all, and no test.
+    exclude = ", ".join(f"n{number}.wav" for number in range(2, 9))
+    main(["data", "check", str(recipe), f"data.exclude=[{exclude}]"])
+    output = capsys.readouterr().out
+    assert "warning: there is no test set: give test_noisy" in output
+    assert re.search(r"warning: valid: all 6 items have the same noise recording, n[01]", output)
+
+    # A file that breaks behind its header is a problem; the others are still read.
+    (tmp_path / "test" / "noisy").mkdir(parents=True)
+    for number in range(2):
+        write_pair(tmp_path / "test", f"t{number}.flac", number, seconds=2.0)
+    broken = tmp_path / "test" / "noisy" / "t0.flac"
+    broken.write_bytes(broken.read_bytes()[:3000])
+    words = [f"data.test_{side}={tmp_path}/test/{side}" for side in ("noisy", "clean")]
+    with pytest.raises(SystemExit) as left:
+        main(["data", "check", str(recipe), *words])
+    assert left.value.code == 1
+    assert re.search(r"test: .*t0\.flac", capsys.readouterr().out)

@@ -1,84 +1,21 @@
-"""Sound as it comes: block by block equals the whole, for any blocks, rates and types, and as late as it reports."""
+"""Sound as it comes: block by block equals the whole, for any blocks, rates and types."""
 
 from __future__ import annotations
 
-import dataclasses
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import sordino
+from helpers.corpora import RATE
 from helpers.noise import white
+from helpers.streams import Identity, Smoother, partition, streamed
 from sordino import models
 from sordino.errors import InputError
-from sordino.inference.engine import Engine
-from sordino.inference.streamer import REMEMBERED, Streamer
-from sordino.models.base import State, StreamingEnhancer
-
-RATE = 16000
-
-
-class Smoother(StreamingEnhancer):
-    """y[t] = a x[t] + b x[t - 1] + c x[t - 2], ``delay`` samples late in whole hops of 24."""
-
-    hop, delay = 24, 37
-
-    def __init__(self, taps: tuple[float, float, float] = (0.5, -0.3, 0.2)) -> None:
-        super().__init__()
-        self.name, self.arguments = "smoother", {}
-        self.kernel = torch.nn.Parameter(torch.tensor(taps).flip(0).reshape(1, 1, 3))
-        self.seen: list[tuple[int, ...]] = []
-
-    def forward(self, noisy: Tensor) -> Tensor:
-        return torch.nn.functional.conv1d(torch.nn.functional.pad(noisy, (2, 0)).unsqueeze(1), self.kernel).squeeze(1)
-
-    def initial_state(self, batch: int = 1) -> State:
-        return (torch.zeros(batch, 2 + self.delay),)
-
-    def step(self, block: Tensor, state: State) -> tuple[Tensor, State]:
-        assert block.shape[-1] % self.hop == 0
-        assert torch.is_inference_mode_enabled()
-        self.seen.append(tuple(block.shape))
-        extended = torch.cat([state[0], block], dim=-1)
-        delayed = extended[:, : 2 + block.shape[-1]].unsqueeze(1)
-        estimate = torch.nn.functional.conv1d(delayed, self.kernel).squeeze(1)
-        return estimate, (extended[:, block.shape[-1] :],)
-
-
-class Identity:
-    """An engine without any network: what went in, ``delay`` samples late."""
-
-    name, sample_rate = "identity", RATE
-
-    def __init__(self, hop: int = 160, delay: int = 160) -> None:
-        self.hop, self.delay = hop, delay
-
-    def start(self, channels: int) -> np.ndarray:
-        return np.zeros((channels, self.delay), np.float32)
-
-    def step(self, block: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        extended = np.concatenate([state, block], axis=1)
-        return extended[:, : block.shape[1]], extended[:, block.shape[1] :]
-
-
-def partition(length: int, seed: int, longest: int) -> list[slice]:
-    """Cut points drawn at random, empty blocks and single samples among them."""
-    rng = np.random.default_rng(seed)
-    cuts = [0]
-    while cuts[-1] < length:
-        step = rng.choice([0, 1, rng.integers(longest), rng.integers(10 * longest)], p=[0.1, 0.1, 0.7, 0.1])
-        cuts.append(min(cuts[-1] + int(step), length))
-    return [slice(start, stop) for start, stop in pairwise(cuts)]
-
-
-def streamed(streamer: Streamer, noisy: np.ndarray, blocks: list[slice]) -> np.ndarray:
-    parts = [streamer.feed(noisy[..., block]) for block in blocks]
-    return np.concatenate([*parts, streamer.flush()], axis=-1)
+from sordino.inference.streamer import Streamer
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -119,17 +56,6 @@ def test_an_engine_may_change_its_block_in_place(size: int) -> None:
     blocks = [slice(start, start + size) for start in range(0, len(tone), size)]
     estimate = streamed(Streamer(InPlace(delay=0), 48000), tone, blocks)
     np.testing.assert_allclose(estimate[9600:38400], 0.5 * tone[9600:38400], atol=2e-3)
-
-
-def test_low_delay_is_near_enhance_in_its_band() -> None:
-    rng = np.random.default_rng(0)
-    for rate in (8000, 48000):
-        t = np.arange(rate) / rate
-        hertz = rng.uniform(50, 0.44 * min(rate, RATE), (20, 1))
-        noisy = 0.02 * np.cos(2 * np.pi * hertz * t + hertz).sum(axis=0)
-        estimate = streamed(Streamer(Smoother(), rate), noisy, partition(rate, 0, rate // 20))
-        inner = slice(rate // 10, -rate // 10)
-        assert np.abs(estimate - sordino.enhance(noisy, rate, Smoother()))[inner].max() < 1e-4
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 48000])
@@ -210,59 +136,6 @@ def test_long_blocks_go_through_in_parts() -> None:
     estimate = streamed(Streamer(network), noisy, [slice(0, 5 * RATE)])
     np.testing.assert_allclose(estimate, sordino.enhance(noisy, RATE, network), atol=1e-6)
     assert max(length for _, length in network.seen) <= RATE
-
-
-def test_timing_counts_blocks() -> None:
-    streamer = Streamer(Identity())
-    assert streamer.timing is None
-    for _ in range(50):
-        streamer.feed(np.zeros(320, np.float32))
-        streamer.feed(np.zeros(0, np.float32))  # no block
-    timing = streamer.timing
-    assert timing is not None
-    assert timing.blocks == 50
-    assert 0 < timing.p50_ms <= timing.p95_ms <= timing.p99_ms <= timing.max_ms
-    assert 0 < timing.real_time_factor < 50 * timing.max_ms / 1000
-    for _ in range(REMEMBERED):
-        streamer.feed(np.zeros(1, np.float32))
-    assert len(streamer._spent_s) == REMEMBERED
-    assert dataclasses.asdict(streamer.timing or timing)["blocks"] == 50 + REMEMBERED
-
-
-@pytest.mark.parametrize(("hop", "delay"), [(1, 0), (160, 160), (16, 215), (256, 595)])
-def test_latency_at_the_models_rate_is_to_the_sample(hop: int, delay: int) -> None:
-    """An impulse that just misses a hop comes out when ``hop + delay`` samples, itself among them, were fed."""
-    engine = Identity(hop, delay)
-    assert isinstance(engine, Engine)
-    streamer = Streamer(engine)
-    assert streamer.latency_s == (hop + delay) / RATE
-    noisy = np.zeros(20 * (hop + delay), np.float32)
-    impulse = 4 * hop + -delay % hop
-    noisy[impulse] = 1
-    position = 0
-    for fed in range(hop, len(noisy), hop):
-        ready = streamer.feed(noisy[fed - hop : fed])
-        if ready.any():
-            assert position + int(ready.argmax()) == impulse
-            assert fed - impulse == hop + delay
-            return
-        position += len(ready)
-    pytest.fail("the impulse never came out")
-
-
-@pytest.mark.parametrize("low_delay", [False, True])
-@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
-def test_latency_of_resampled_streams_is_no_better_than_reported(rate: int, low_delay: bool) -> None:
-    streamer = Streamer(Identity(), rate, low_delay=low_delay)
-    returned, late = 0, 0
-    for fed in range(1, rate, 7):
-        late = max(late, fed - returned)  # the sample after those returned has not come yet
-        returned += len(streamer.feed(np.zeros(7, np.float32)))
-    # Seven samples at a time, so the claim may look up to two blocks too good.
-    assert 0.5 * streamer.latency_s < late / rate <= streamer.latency_s + 14 / rate
-    assert streamer.latency_s < (0.036 if low_delay else 0.26)
-    if low_delay:
-        assert streamer.latency_s == Streamer(Identity(), rate).latency_s
 
 
 def test_what_cannot_stream_says_so(tmp_path: Path) -> None:

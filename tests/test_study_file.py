@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from helpers.studies import BASELINE, write
+from sordino.assets import studies
+from sordino.distill.methods import METHODS
 from sordino.errors import InputError
+from sordino.experiments import study
 from sordino.experiments.merge import is_study, parse_file
 from sordino.experiments.recipe import read
 from sordino.experiments.study_plan import OWN, read_study
@@ -98,3 +104,63 @@ def test_the_name_of_a_shipped_recipe_is_no_study_and_the_other_way_round() -> N
         read("causal")
     with pytest.raises(InputError, match=r"no such study; .*; it is a recipe: sordino train unet/student$"):
         read_study("unet/student")
+
+
+PAIR = {"noisy": "noisy", "clean": "clean"}
+
+
+@pytest.mark.parametrize("name", studies())
+def test_shipped_studies_hold_recipes_without_errors(name: str) -> None:
+    plan, runs = read_study(name)
+    assert len(runs) == len(plan.scenarios) * len(plan.methods) * len(plan.seeds)
+    assert len({one.folder for one in runs}) == len(runs)
+    assert len({json.dumps(one.recipe.to_mapping(), sort_keys=True) for one in runs}) == len(runs)
+    assert plan.against in plan.methods
+    for one in runs:
+        assert not one.recipe.methods or one.recipe.teacher is not None
+        assert one.recipe.train.seed == one.seed
+
+
+def test_all_methods_stand_in_the_study_of_methods() -> None:
+    _, runs = read_study("methods")
+    assert {name for one in runs for name in one.recipe.methods} == set(METHODS) - {"mvat"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": "nothing.yaml"}, "no such recipe"),
+        ({"against": "nobody"}, "nobody is no method"),
+        ({"methds": {}}, "did you mean methods?"),
+        ({"seeds": "many"}, "seeds"),
+        ({"methods": {"none": {"distill": {"ouptut": {}}}}}, "did you mean output?"),
+        ({"scenarios": {"odd": {"model": {"wdith": 3}}}}, "did you mean width?"),
+        ({"methods": {"1/2": {}, "1-2": {}}, "against": None}, "whole, 1-2, seed 0 shares the folder"),
+        ({"seeds": []}, "seeds: is empty, so there is no run"),
+        ({"methods": {}, "against": None}, "methods: is empty"),
+        ({"scenarios": {}}, "scenarios: is empty"),
+        ({"seeds": [0, 0]}, "whole, none, seed 0 shares the folder"),
+        ({"tests": {"other": {"noisy": "noisy"}}}, "tests.other: one folder"),
+        ({"tests": {"other": "noisy"}}, "'noisy' is no section"),
+        ({"tests": {"other": {"paper": 7}}}, "tests.other.paper: 7; expected a table of the paper, 1, 2, 3"),
+        ({"tests": {"one": {}, "two": {}}}, "at most one without folders"),
+        ({"tests": {"a b": PAIR, "a-b": PAIR}}, "names that differ in letters or digits"),
+        ({"methods": {"noisy": {}}, "against": None}, "methods: noisy is the row of the noisy input"),
+        ({"paper": {"nonne": BASELINE}, "tests": {"own": {"paper": 1}}}, "paper: nonne is no method"),
+        ({"paper": {"none": BASELINE}}, "in the tables that the test sets name (none)"),
+        ({"paper": {"none": "BEST"}, "tests": {"own": {"paper": 1}}}, "no row 'BEST'"),
+    ],
+)
+def test_mistakes_in_a_study_are_reported(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_study(write(tmp_path, **changes))
+    assert message in str(caught.value)
+    with pytest.raises(InputError, match="no such study"):
+        read_study("nothing")
+
+
+def test_all_broken_methods_are_told_at_once(tmp_path: Path) -> None:
+    methods = {"none": {}, "a": {"distill": {"outptu": {}}}, "b": {"train": {"batch_size": 0}}}
+    with pytest.raises(InputError, match=r"whole, a: distill\.outptu: .*; whole, b: train\.batch_size: 0") as raised:
+        study.read_study(write(tmp_path, methods=methods))
+    assert "none" not in str(raised.value)

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.corpora import RATE
 from helpers.graphs import held_back, spectral
 from helpers.networks import batch_of
 from helpers.noise import white
-from helpers.recipes import taught_by
-from sordino.distill.teachers import AnyTeacher, CachedTeacher, SeveralTeachers
+from helpers.recipes import built, taught_by
+from sordino.distill.teachers import CachedTeacher, SeveralTeachers
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.bench import bench
 from sordino.experiments.dry_run import dry_run
 from sordino.experiments.recipe import read
-from sordino.experiments.teacher import build_teacher, notes
+from sordino.experiments.teacher import build_teacher
 from sordino.experiments.teacher_cost import TeacherCost
-from sordino.inference.enhance import enhance
 from sordino.inference.graphs.presets import PRESETS, preset_of
 from sordino.inference.graphs.source import GraphSource
 from sordino.inference.model import open_model
@@ -32,50 +32,10 @@ from sordino.inference.resolve import resolve
 from sordino.metrics import dnsmos
 from sordino.types import Batch
 
-RATE = 16000
-
-
-def built(teacher: dict[str, Any]) -> AnyTeacher:
-    found = build_teacher(read(taught_by(teacher)), RATE)
-    assert found is not None
-    return found
-
-
-def as_is(noisy: np.ndarray) -> np.ndarray:
-    return noisy
-
-
-def half(noisy: np.ndarray) -> np.ndarray:
-    return 0.5 * noisy
-
 
 def slow(noisy: np.ndarray) -> np.ndarray:
     time.sleep(0.05)
     return noisy
-
-
-def late(noisy: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros(100, np.float32), noisy])[: len(noisy)]
-
-
-def early(noisy: np.ndarray) -> np.ndarray:
-    return noisy[50:]
-
-
-def drifting(noisy: np.ndarray) -> np.ndarray:
-    return np.concatenate([noisy[:12000], np.zeros(700, np.float32), noisy[12000:]])[: len(noisy)]
-
-
-def upside_down(noisy: np.ndarray) -> np.ndarray:
-    return -noisy
-
-
-def faint(noisy: np.ndarray) -> np.ndarray:
-    return 0.1 * noisy
-
-
-def broken(noisy: np.ndarray) -> np.ndarray:
-    return noisy * np.nan
 
 
 def facts(teacher: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -95,7 +55,7 @@ def test_a_graph_of_spectra_teaches_by_its_transform_or_its_preset(tmp_path: Pat
 
 
 def test_the_estimate_of_a_checkpoint_may_be_the_mean_of_others(tmp_path: Path) -> None:
-    several = {"mean": [f"{__name__}:as_is", {"preset": "gtcrn", "file": str(spectral(tmp_path / "x.onnx"))}]}
+    several = {"mean": ["helpers.functions:same", {"preset": "gtcrn", "file": str(spectral(tmp_path / "x.onnx"))}]}
     teacher, batch = built({"checkpoint": "unet-24", "estimate": several}), batch_of()
     assert teacher.taps
     torch.testing.assert_close(teacher(batch).wave, batch.noisy, atol=1e-5, rtol=0)
@@ -104,53 +64,19 @@ def test_the_estimate_of_a_checkpoint_may_be_the_mean_of_others(tmp_path: Path) 
 def test_the_mean_is_of_estimates_at_the_same_samples(tmp_path: Path) -> None:
     """One lags by 256 samples, which are taken off, one halves the level, one is a word."""
     late = str(held_back(tmp_path / "late.onnx", 256))
-    teacher, batch = built({"mean": [late, {"callable": f"{__name__}:half"}, f"{__name__}:as_is"]}), batch_of()
+    teacher, batch = (
+        built({"mean": [late, {"callable": "helpers.functions:halve"}, "helpers.functions:same"]}),
+        batch_of(),
+    )
     assert isinstance(teacher, SeveralTeachers)
     torch.testing.assert_close(teacher(batch).wave, batch.noisy * 2.5 / 3, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize(("name", "delay"), [("late", 100), ("early", -50)])
-def test_the_delay_of_a_function_is_measured_and_taken_off(name: str, delay: int) -> None:
-    teacher, batch = built({"callable": f"{__name__}:{name}"}), batch_of()
-    torch.testing.assert_close(teacher(batch).wave, batch.noisy, atol=1e-6, rtol=0)
-    line = f"{__name__}:{name}: a function at 16000 Hz; delay {delay} samples, gain +0.0 dB on speech"
-    assert notes(teacher) == [line]
-    fast = built({"callable": f"{__name__}:{name}", "sample_rate": 48000})
-    assert f"at 48000 Hz; delay {delay} samples" in notes(fast)[0]
-    # One that is scored is the one that teaches.
-    np.testing.assert_allclose(enhance(batch.noisy[0].numpy(), RATE, f"{__name__}:{name}"), batch.noisy[0], atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("drifting", r"its estimate lags by 0 to 700 samples; expected a constant delay"),
-        ("upside_down", r"its estimate has inverted polarity"),
-        ("faint", r"changes the level of clean speech by -20\.0 dB"),
-        ("broken", r"gives NaN or infinite samples for clean speech"),
-    ],
-)
-def test_a_function_that_cannot_be_compensated_is_refused(name: str, message: str) -> None:
-    with pytest.raises(InputError, match=rf"test_teacher_sections:{name}: {message}"):
-        built({"callable": f"{__name__}:{name}"})
-
-
-def test_a_function_is_measured_once_on_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    lengths = []
-    monkeypatch.setitem(globals(), "counted", lambda noisy: (lengths.append(len(noisy)), noisy)[1])
-    for _ in range(3):
-        open_model(f"{__name__}:counted")
-    assert lengths == [2 * RATE]
-    monkeypatch.setitem(globals(), "counted", upside_down)
-    with pytest.raises(InputError, match="inverted polarity"):  # another function of the same name
-        open_model(f"{__name__}:counted")
 
 
 def test_the_best_is_chosen_by_the_measure() -> None:
     """SNR prefers what is nearer, SI-SDR does not see a gain and takes the first of equals."""
     noisy = torch.randn(2, 4800, generator=torch.Generator().manual_seed(0))
     batch = Batch(noisy, noisy + 1e-3, torch.tensor([4800, 4800]))
-    members = [f"{__name__}:half", f"{__name__}:as_is"]
+    members = ["helpers.functions:halve", "helpers.functions:same"]
     torch.testing.assert_close(built({"best": members, "measure": "snr_db"})(batch).wave, noisy)
     torch.testing.assert_close(built({"best": members})(batch).wave, 0.5 * noisy)
     # Of a measure that is small where the estimate is good, the least is taken.
@@ -162,13 +88,15 @@ def test_dnsmos_chooses_where_there_is_no_clean_speech(monkeypatch: pytest.Monke
         pytest.skip("the network of DNSMOS comes with the package speechmos")
     batch = batch_of()
     estimates = [0.5 * batch.noisy, batch.noisy]
-    teacher = built({"best": [f"{__name__}:half", f"{__name__}:as_is"]})
+    teacher = built({"best": ["helpers.functions:halve", "helpers.functions:same"]})
     wave = teacher(Batch(batch.noisy, None, batch.lengths)).wave
     for item, length in enumerate(batch.lengths.tolist()):
         figures = [dnsmos(one[item, :length].numpy(), RATE)["dnsmos_ovrl"] for one in estimates]
         torch.testing.assert_close(wave[item], estimates[int(np.argmax(figures))][item])
     monkeypatch.setenv("SORDINO_DNSMOS", str(tmp_path / "missing.onnx"))
-    unlabelled = taught_by({"best": [f"{__name__}:half", f"{__name__}:as_is"]}, unlabelled={"noisy": "recordings"})
+    unlabelled = taught_by(
+        {"best": ["helpers.functions:halve", "helpers.functions:same"]}, unlabelled={"noisy": "recordings"}
+    )
     with pytest.raises(InputError, match="no such file"):
         build_teacher(read(unlabelled), RATE)
 
@@ -265,10 +193,10 @@ def test_a_card_says_how_to_run_a_graph(tmp_path: Path) -> None:
     assert (model.name, model.sample_rate) == ("theirs", 8000)
     speech = white(9000)
     np.testing.assert_allclose(model(speech), speech, atol=1e-5)
-    teacher = {"mean": [card(tmp_path, text), f"{__name__}:as_is"]}
+    teacher = {"mean": [card(tmp_path, text), "helpers.functions:same"]}
     whole, *members = read(taught_by(teacher)).teacher.models()  # type: ignore[union-attr]
-    assert whole.name == f"mean of theirs and {__name__}:as_is"
-    assert [one.name for one in members] == ["theirs", f"{__name__}:as_is"]
+    assert whole.name == "mean of theirs and helpers.functions:same"
+    assert [one.name for one in members] == ["theirs", "helpers.functions:same"]
     first = facts(teacher, tmp_path / "answers")
     card(tmp_path, text.replace("128", "256"))
     second = facts(teacher, tmp_path / "answers")

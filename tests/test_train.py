@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import resource
 import signal
-from multiprocessing import Queue, get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +12,18 @@ from safetensors.torch import load_file
 from torch import nn
 
 import sordino
-from helpers.recipes import MANNER, SOUND, UNET, batch_of, settings
+from helpers.recipes import MANNER, SOUND, UNET, settings
 from helpers.recipes import recipe as of_unets
 from helpers.runs import interrupt_at, same_weights, timeless
 from sordino import models
 from sordino.data.base import Segments
-from sordino.distill.methods import METHODS
-from sordino.distill.teachers import Teacher
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.build import build_trainer
 from sordino.experiments.recipe import read
-from sordino.losses import LOSSES
-from sordino.training import Objective, Settings, read_log
+from sordino.training import read_log
 from sordino.training.batches import FIRST
-from sordino.training.log import Log
-from sordino.training.schedule import schedule
-from sordino.training.state import STATE, load_state, same_data, save_state
+from sordino.training.state import load_state, same_data
 from sordino.types import Batch, Item
 
 # The first step of the run below, seed 0: what the networks, the losses, the methods and the data say together.
@@ -41,12 +33,7 @@ PINNED = {"loss/weighted": 1.996, "kd/mvat": 0.634, "kd/output": 0.108}
 def recipe(**changes: Any) -> dict[str, Any]:
     """A tiny student on synthetic data, on one thread."""
     train = settings(4, log_every=2)
-    values: dict[str, Any] = {
-        "data": SOUND,
-        "model": MANNER,
-        "loss": {"weighted": {}},
-        "train": train,
-    }
+    values: dict[str, Any] = {"data": SOUND, "model": MANNER, "loss": {"weighted": {}}, "train": train}
     return {**values, **changes, "train": {**train, **changes.get("train", {})}}
 
 
@@ -152,39 +139,6 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path: Path, teacher: str, craf
     assert timeless(tmp_path / "whole") == timeless(tmp_path / "cut")
 
 
-def rates(settings: Settings, steps: int) -> list[float]:
-    """The learning rate of each step of a run."""
-    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=settings.max_lr)
-    plan, found = schedule(optimizer, settings, steps), []
-    for _ in range(steps):
-        found.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        plan.step()
-    return found
-
-
-def test_learning_rate_follows_its_schedule() -> None:
-    one_cycle = rates(Settings(max_lr=2e-3), 100)
-    assert one_cycle[0] == pytest.approx(2e-3 / 25)
-    assert max(one_cycle) == pytest.approx(2e-3) == one_cycle[29]
-    assert one_cycle[-1] < 1e-6
-    assert rates(Settings(max_lr=3e-4, schedule="constant"), 20) == [3e-4] * 20
-    warmed = rates(Settings(max_lr=3e-4, schedule="constant", warmup_steps=3), 5)
-    assert warmed == pytest.approx([1e-4, 2e-4, 3e-4, 3e-4, 3e-4])
-    cosine = rates(Settings(max_lr=1e-3, min_lr=1e-4, schedule="cosine", warmup_steps=10), 110)
-    expected = {1: 1e-4, 10: 1e-3, 60: 5.5e-4, 85: 5.5e-4 - 4.5e-4 / 2**0.5, 110: 1e-4}
-    assert {step: cosine[step - 1] for step in expected} == pytest.approx(expected)
-    assert rates(Settings(schedule="cosine"), 100)[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3])  # a twentieth
-    transformer = rates(Settings(max_lr=4e-4, schedule="transformer", warmup_steps=40), 200)
-    expected = {1: 1e-5, 2: 2e-5, 20: 2e-4, 39: 3.9e-4, 40: 4e-4, 41: 4e-4 * (40 / 41) ** 0.5, 160: 2e-4}
-    assert {step: transformer[step - 1] for step in expected} == pytest.approx(expected)
-    # With the peak at 1 / sqrt(d W) it is the rule as Vaswani et al. print it.
-    width, warmup = 32, 40
-    published = [width**-0.5 * min(step**-0.5, step * warmup**-1.5) for step in range(1, 201)]
-    settings = Settings(max_lr=(width * warmup) ** -0.5, schedule="transformer", warmup_steps=warmup)
-    assert rates(settings, 200) == pytest.approx(published)
-
-
 def test_loss_falls_and_best_checkpoint_describes_itself(tmp_path: Path) -> None:
     train = {"steps": 40, "batch_size": 4, "max_lr": 1e-2, "log_every": 20, "validate_every": 40}
     values = recipe(data={"name": "synthetic", "segment_s": 1.0}, model=UNET, train=train)
@@ -264,64 +218,6 @@ def test_a_teacher_without_a_method_is_reported(tmp_path: Path, teacher: str) ->
     assert "teacher: it teaches nothing, as the recipe has no section distill" in lines
 
 
-def _on_a_full_disk(folder: Path, messages: Queue[str]) -> None:
-    """Save state, weights and log where writes beyond a few bytes fail, as they do on a full disk."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-
-    def log() -> None:
-        with Log(folder) as writer:
-            writer.write(1, {f"loss/{number}": 0.0 for number in range(50)})
-
-    network = models.create("manner-s", hidden=2, depth=3)
-    for work in (lambda: save_state(folder, {"step": 2}), lambda: models.save(network, folder / "best.safetensors")):
-        with pytest.raises(InputError) as caught:
-            work()
-        messages.put(str(caught.value))
-    messages.put(", ".join(path.name for path in folder.iterdir()))
-    with pytest.raises(InputError) as caught:
-        log()
-    messages.put(str(caught.value))
-
-
-def test_every_file_of_a_log_is_closed_though_one_cannot_be(tmp_path: Path) -> None:
-    class Full:
-        name = "log.jsonl"
-
-        def close(self) -> None:
-            raise OSError(28, "No space left on device")
-
-    log = Log(tmp_path)
-    first, second = log._files
-    log._files[first].close()
-    log._files[first] = Full()  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match="the disk is full"), log:
-        pass
-    assert log._files[second].closed
-
-
-def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
-    # In a process of its own: the limit would end whoever writes the output of the tests into a file.
-    context = get_context("fork")
-    messages = context.Queue()
-    process = context.Process(target=_on_a_full_disk, args=(tmp_path, messages))
-    process.start()
-    state, weights, left, log = (messages.get(timeout=60) for _ in range(4))
-    process.join(60)
-    assert process.exitcode == 0
-    assert "state.pt: cannot be written" in state
-    assert "best.safetensors: cannot be written" in weights
-    assert left == ""
-    assert "log.jsonl: cannot be written" in log
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 100
-
-
-def test_a_state_that_is_none_is_reported(tmp_path: Path) -> None:
-    (tmp_path / STATE).write_bytes(b"half a file")
-    with pytest.raises(InputError, match="cannot be opened as weights alone"):
-        load_state(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -343,66 +239,8 @@ def test_settings_out_of_range_are_reported(key: str, value: float) -> None:
         run.train(recipe(train={key: value}))
 
 
-def test_a_schedule_that_is_none_is_reported() -> None:
-    with pytest.raises(InputError, match=r"train\.schedule: cosin; expected one_cycle, cosine, constant or tran"):
-        rates(Settings(schedule="cosin"), 1)  # pyright: ignore[reportArgumentType]
-
-
 def test_too_little_data_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="fewer than one batch of 64"):
         run.train(recipe(data={"name": "synthetic", "epoch_size": 3}, train={"batch_size": 64}), out=tmp_path / "r")
     with pytest.raises(InputError, match=r"lengthen data\.segment_s"):
         run.train(recipe(data={"name": "synthetic", "segment_s": 0.05}), out=tmp_path / "r")
-
-
-def test_unfinished_last_line_of_a_log_is_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "log.jsonl").write_text(json.dumps({"step": 1, "total": 2.0}) + '\n{"step": 2, "to')
-    assert read_log(tmp_path) == [{"step": 1, "total": 2.0}]
-
-
-def test_total_is_the_weighted_sum() -> None:
-    student = models.create("manner-s", hidden=2, depth=3)
-    teacher = Teacher(models.create("manner-b", hidden=6, depth=3))
-    weights = {"loss/weighted": 0.5, "kd/output": 2.0}
-    losses, methods = {"weighted": LOSSES["weighted"]()}, {"output": METHODS["output"]()}
-    objective = Objective(losses, methods, student, teacher, weights)
-    total, terms = objective(student, batch_of())
-    assert total.item() == pytest.approx(0.5 * terms["loss/weighted"].item() + 2 * terms["kd/output"].item(), rel=1e-6)
-
-
-def test_objective_tells_what_does_not_fit() -> None:
-    student = models.create("manner-s", hidden=2, depth=3)
-    loss, method = {"weighted": LOSSES["weighted"]()}, {"output": METHODS["output"]()}
-    with pytest.raises(InputError, match="no teacher"):
-        Objective(loss, method, student)
-    with pytest.raises(InputError, match="did you mean loss/weighted"):
-        Objective(loss, {}, student, None, {"loss/weigted": 2.0})
-    with pytest.raises(InputError, match="nothing to minimise"):
-        Objective({}, {}, student)
-    batch = batch_of()
-    with pytest.raises(InputError, match="without clean references"):
-        Objective(loss, {}, student)(student, Batch(batch.noisy, None, batch.lengths, batch.ids))
-    with pytest.raises(InputError, match="loss/weighted: nan on the batch"):
-        Objective(loss, {}, student)(student, Batch(batch.noisy * float("nan"), batch.clean, batch.lengths, batch.ids))
-
-
-def test_label_free_batches_train_on_the_teacher_alone() -> None:
-    student = models.create("manner-s", hidden=2, depth=3)
-    teacher = Teacher(models.create("manner-b", hidden=6, depth=3))
-    batch = batch_of()
-    total, terms = Objective({}, {"output": METHODS["output"]()}, student, teacher)(
-        student, Batch(batch.noisy, None, batch.lengths, batch.ids)
-    )
-    total.backward()
-    assert terms.keys() == {"kd/output"}
-    assert all(parameter.grad is not None for parameter in student.parameters())
-
-
-def test_a_validation_that_the_state_does_not_know_of_is_recorded_once(tmp_path: Path) -> None:
-    """A run may be killed between the record of a validation and the state that knows of it."""
-    with Log(tmp_path) as log:
-        log.write(8, {"total": 1.0})
-        log.write(8, {"valid/score": 2.0})
-    with Log(tmp_path, step=8, validated=4) as log:
-        log.write(8, {"valid/score": 2.0})
-    assert [sorted(record) for record in read_log(tmp_path)] == [["step", "total"], ["step", "valid/score"]]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -17,20 +15,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.served import HALF, QUARTER, RATE
 from sordino.app.serve import jobs
-from sordino.app.serve.blind_test import NEITHER, BlindTest, scores_table, tally
-from sordino.app.serve.models import ServedModel, served_models
+from sordino.app.serve.blind_test import BlindTest
 from sordino.app.serve.service import WITHOUT_LIMIT_DB, Left, Service
 from sordino.app.serve.sessions import Sessions
-from sordino.assets import DEFAULT_STUDENT, shipped, student_file
 from sordino.errors import InputError
 from sordino.inference.enhance import enhance
 from sordino.inference.files import enhance_file
 from sordino.inference.model import Model, open_model
-
-RATE = 16000
-HALF = ServedModel("half", Model("half", RATE, lambda noisy: noisy / 2), parameters=1_000_000, test="ours", scores={})
-QUARTER = ServedModel("quarter", Model("quarter", RATE, lambda noisy: noisy / 4), scores={"pesq_wb": 3.0}, test="ours")
 
 
 def write(path: Path, seconds: float = 0.5, rate: int = RATE, channels: int = 1, seed: int = 0) -> Path:
@@ -239,47 +232,3 @@ def test_a_blind_comparison_tells_no_names_before_its_tally(service: Service) ->
         ("half", "0 of 12", "1.00", "–"),
     ]
     assert "from the cards, on ours" in table
-
-
-def test_votes_are_counted_once_and_ties_reported() -> None:
-    generator = np.random.default_rng(0)
-    trial = BlindTest().begin(["half", "quarter"], generator)
-    with pytest.raises(InputError, match="nothing is chosen; expected one of A, B, no preference"):
-        trial.vote(None)
-    voted = trial.vote(NEITHER)
-    with pytest.raises(InputError, match="press Compare first"):
-        voted.vote("A")
-    with pytest.raises(InputError, match="no votes yet"):
-        tally(trial, {})
-    measured = voted.measure([{"id": "half", "pesq_wb": 2.0}, {"id": "half", "pesq_wb": 4.0}])
-    table = tally(measured, {"half": HALF, "quarter": QUARTER})
-    assert "Votes: 1, of them 1 without preference." in table
-    assert "<td>3.00</td>" in table
-    assert "means over the recordings of this test" in table
-    assert "<td>–</td>" in scores_table([{"id": "noisy", "stoi": 0.5}])
-
-
-def test_served_models_say_size_cost_and_latency(tmp_path: Path) -> None:
-    from helpers.graphs import held_back  # which needs onnx; all else here does not
-
-    run = tmp_path / "mine"
-    run.mkdir()
-    (run / "best.onnx").write_bytes(student_file("unet-24").read_bytes())
-    found = served_models([str(run / "best.onnx"), str(held_back(tmp_path / "theirs.onnx", 256))])
-    assert next(iter(found)) == DEFAULT_STUDENT
-    assert "43,560 parameters" in str(found["unet-24"])
-    assert "latency 20 ms" in str(found["unet-24"])
-    assert "needs the whole recording" in str(found["manner-s-1.5gf"])
-    assert "43,560 parameters" in str(found["mine"])
-    assert "latency 32 ms" in str(found["theirs"])  # a hop, and the hop by which it is late
-    with pytest.raises(InputError, match="no such model"):
-        served_models(["there-is-none.onnx"])
-
-
-def test_the_page_needs_no_torch() -> None:
-    code = "import sys; sys.modules['torch'] = None; from sordino.app.serve import models, page, server"
-    code += "; print(*models.served_models())"
-    pytest.importorskip("gradio")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [*shipped()]

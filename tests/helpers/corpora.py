@@ -50,3 +50,19 @@ def write_spoken(noisy: Path, clean: Path, rng: np.random.Generator, seconds: fl
     """Write the two waves of ``spoken`` into two files."""
     for path, wave in zip((noisy, clean), spoken(rng, seconds, rate), strict=True):
         sound_files.write(path, wave, rate)
+
+
+def write_valentini_pair(root: Path, part: str, name: str, seconds: float, seed: int = 0) -> None:
+    """Write white noise, and more of it, into the two folders of a part such as ``testset``."""
+    clean, noise = hiss(seconds, seed=seed), hiss(seconds, seed=seed + 1000)
+    sound_files.write(root / f"clean_{part}_wav" / f"{name}.wav", clean, 16000)
+    sound_files.write(root / f"noisy_{part}_wav" / f"{name}.wav", clean + noise, 16000)
+
+
+def write_valentini(folder: Path) -> None:
+    """Write recordings of four voices to train on, two to validate and two to test with, in Valentini's layout."""
+    lengths = {"p226_001": 2.0, "p226_002": 4.0, "p227_001": 4.5, "p228_003": 6.2, "p282_001": 2.5, "p287_001": 1.5}
+    for seed, (name, seconds) in enumerate(lengths.items()):
+        write_valentini_pair(folder, "trainset_28spk", name, seconds, seed)
+    for seed, name in enumerate(("p232_001", "p257_001")):
+        write_valentini_pair(folder, "testset", name, 1.5, 50 + seed)

@@ -8,6 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.corpora import RATE
+from sordino.assets import SPEECH
+from sordino.audio.sound_files import read_mono
+from sordino.inference.graphs.external import open_external
+from sordino.inference.graphs.stft import Stft
+
 onnx = pytest.importorskip("onnx", reason="needs sordino[train]")
 
 
@@ -65,3 +71,32 @@ def spectral(path: Path, bins: int = 257, state: int = 4) -> Path:
     shape, memory = [1, bins, 1, 2], [1, state]
     nodes = [("Identity", ["frame"], ["out"]), ("Identity", ["memory"], ["after"])]
     return graph_file(path, nodes, [("frame", shape), ("memory", memory)], [("out", shape), ("after", memory)])
+
+
+def enhanced(path: Path, stft: Stft | None = None) -> np.ndarray:
+    """What a graph makes of the speech that ships."""
+    speech = read_mono(SPEECH, RATE)
+    return open_external(path, stft).run(speech)
+
+
+def foreign(path: Path, shape: Sequence[str | int] = (1, "time"), axes: int = 2, inputs: int = 1) -> Path:
+    """An ONNX file as nobody here writes it: names of its own, no metadata; it halves its input."""
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    halves = [helper.make_node("Mul", ["audio_0", "half"], ["halved"])]
+    halves.append(
+        helper.make_node("Unsqueeze", ["halved", "first"], ["out"])
+        if axes == 3
+        else helper.make_node("Identity", ["halved"], ["out"])
+    )
+    graph = helper.make_graph(
+        halves,
+        "theirs",
+        [helper.make_tensor_value_info(f"audio_{i}", kind, shape) for i in range(inputs)],
+        [helper.make_tensor_value_info("out", kind, [None] * axes)],
+        [
+            helper.make_tensor("half", kind, [1], [0.5]),
+            helper.make_tensor("first", onnx.TensorProto.INT64, [1], [0]),
+        ],
+    )
+    onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 18)]), path)
+    return path

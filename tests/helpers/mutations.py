@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
@@ -211,3 +212,24 @@ def _scalar(chance: Random, field: Any) -> Any:
     if field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
         return chance.choice((0.0, -1.0, 1e30, float("nan"), float("inf")))
     return chance.choice(numbers)
+
+
+def of_safetensors(chance: Random, content: bytes) -> bytes:
+    """Damage the header of a safetensors file, a text in JSON in it, or its bytes."""
+    (size,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + size])
+    about = dict(sorted(header.get("__metadata__", {}).items()))  # safetensors writes them in any order
+    inner = [key for key in about if about[key].startswith("{")]
+    way = chance.randrange(6)
+    if way == 0:
+        return of_bytes(chance, content[: 8 + size]) + content[8 + size :]
+    if way < 4 and inner:
+        key = chance.choice(inner)
+        header["__metadata__"] = about | {key: of_json(chance, json.loads(about[key])).decode("utf-8", "replace")}
+        text = json.dumps(header).encode()
+    elif way < 5 and about:
+        header["__metadata__"] = of_tree(chance, about)
+        text = json.dumps(header).encode()
+    else:
+        text = of_json(chance, header)
+    return struct.pack("<Q", len(text)) + text + content[8 + size :]

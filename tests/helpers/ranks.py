@@ -16,6 +16,7 @@ import pytest
 import torch
 
 PATIENCE_S = 300
+RANKS = 2
 
 
 _STARTED: set[int] = set()
@@ -64,7 +65,10 @@ def srun_says(rank: int, ranks: int, port: int) -> dict[str, str]:
 
 
 def begin(
-    work: Callable[..., Any], *arguments: Any, ranks: int = 2, says: Callable[..., Mapping[str, str]] = torchrun_says
+    work: Callable[..., Any],
+    *arguments: Any,
+    ranks: int = RANKS,
+    says: Callable[..., Mapping[str, str]] = torchrun_says,
 ) -> list[BaseProcess]:
     """Start ``work(rank, *arguments)`` in processes that a launcher seems to have started."""
     context, port = copies(), free_port()

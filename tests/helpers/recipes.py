@@ -1,17 +1,23 @@
-"""The smallest objective and recipe that have a teacher."""
+"""The smallest objective and recipes, with a teacher and without."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+from helpers.corpora import RATE
 from sordino import models
 from sordino.data.loader import loader
 from sordino.data.sources import Synthetic
 from sordino.distill.methods import METHODS
-from sordino.distill.teachers import Teacher
+from sordino.distill.teachers import AnyTeacher, Teacher
+from sordino.errors import InputError
+from sordino.experiments.recipe import read
+from sordino.experiments.teacher import build_teacher
 from sordino.losses import L1
 from sordino.training import Objective
 from sordino.types import Batch
@@ -75,3 +81,33 @@ def taught_by(teacher: dict[str, Any], **sections: Any) -> dict[str, Any]:
         "train": settings(2),
         **sections,
     }
+
+
+PLAIN: dict[str, Any] = {"data": {"name": "synthetic"}, "model": {"name": "manner-s", "hidden": 12, "depth": 3}}
+DISTILLED: dict[str, Any] = {
+    **PLAIN,
+    "teacher": {"checkpoint": "teacher.safetensors"},
+    "loss": {"weighted": {}},
+    "distill": {"mvat": {"norm": "l2"}},
+    "weights": {"kd/mvat": 2.0},
+    "train": {"epochs": 3, "threads": 1},
+}
+
+
+def write_recipe(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def message_of(recipe: str | Path | Mapping[str, Any], *overrides: str) -> str:
+    with pytest.raises(InputError) as caught:
+        read(recipe, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def built(teacher: dict[str, Any]) -> AnyTeacher:
+    found = build_teacher(read(taught_by(teacher)), RATE)
+    assert found is not None
+    return found

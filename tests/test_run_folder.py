@@ -1,0 +1,90 @@
+"""What a run writes into its folder: logs that end anywhere, states that are none, and full disks."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+from multiprocessing import Queue, get_context
+from pathlib import Path
+
+import pytest
+
+from sordino import models
+from sordino.errors import InputError
+from sordino.training import read_log
+from sordino.training.log import Log
+from sordino.training.state import STATE, load_state, save_state
+
+
+def _on_a_full_disk(folder: Path, messages: Queue[str]) -> None:
+    """Save state, weights and log where writes beyond a few bytes fail, as they do on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    def log() -> None:
+        with Log(folder) as writer:
+            writer.write(1, {f"loss/{number}": 0.0 for number in range(50)})
+
+    network = models.create("manner-s", hidden=2, depth=3)
+    for work in (lambda: save_state(folder, {"step": 2}), lambda: models.save(network, folder / "best.safetensors")):
+        with pytest.raises(InputError) as caught:
+            work()
+        messages.put(str(caught.value))
+    messages.put(", ".join(path.name for path in folder.iterdir()))
+    with pytest.raises(InputError) as caught:
+        log()
+    messages.put(str(caught.value))
+
+
+def test_every_file_of_a_log_is_closed_though_one_cannot_be(tmp_path: Path) -> None:
+    class Full:
+        name = "log.jsonl"
+
+        def close(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    log = Log(tmp_path)
+    first, second = log._files
+    log._files[first].close()
+    log._files[first] = Full()  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="the disk is full"), log:
+        pass
+    assert log._files[second].closed
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
+    # In a process of its own: the limit would end whoever writes the output of the tests into a file.
+    context = get_context("fork")
+    messages = context.Queue()
+    process = context.Process(target=_on_a_full_disk, args=(tmp_path, messages))
+    process.start()
+    state, weights, left, log = (messages.get(timeout=60) for _ in range(4))
+    process.join(60)
+    assert process.exitcode == 0
+    assert "state.pt: cannot be written" in state
+    assert "best.safetensors: cannot be written" in weights
+    assert left == ""
+    assert "log.jsonl: cannot be written" in log
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 100
+
+
+def test_a_state_that_is_none_is_reported(tmp_path: Path) -> None:
+    (tmp_path / STATE).write_bytes(b"half a file")
+    with pytest.raises(InputError, match="cannot be opened as weights alone"):
+        load_state(tmp_path)
+
+
+def test_unfinished_last_line_of_a_log_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(json.dumps({"step": 1, "total": 2.0}) + '\n{"step": 2, "to')
+    assert read_log(tmp_path) == [{"step": 1, "total": 2.0}]
+
+
+def test_a_validation_that_the_state_does_not_know_of_is_recorded_once(tmp_path: Path) -> None:
+    """A run may be killed between the record of a validation and the state that knows of it."""
+    with Log(tmp_path) as log:
+        log.write(8, {"total": 1.0})
+        log.write(8, {"valid/score": 2.0})
+    with Log(tmp_path, step=8, validated=4) as log:
+        log.write(8, {"valid/score": 2.0})
+    assert [sorted(record) for record in read_log(tmp_path)] == [["step", "total"], ["step", "valid/score"]]

@@ -1,0 +1,108 @@
+"""What a dry run of a study finds before anything is trained."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.studies import write
+from sordino.cli.main import main
+from sordino.errors import InputError
+from sordino.experiments import study
+
+pytestmark = pytest.mark.usefixtures("few_test_pairs", "warm")
+
+
+def test_what_stops_every_run_is_reported_once_and_a_dry_run_lists_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path)
+    main(["study", str(path), "--dry-run", "--json"])
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["ok"]
+    assert [(one["method"], one["seed"], one["state"]) for one in planned["runs"]] == [
+        (method, seed, "to train") for method in ("none", "output") for seed in (0, 1)
+    ]
+    assert not (tmp_path / "study").exists()
+
+    main(["study", str(path), "--try", "--json"])
+    tried = json.loads(capsys.readouterr().out)["runs"]
+    for one in tried:
+        assert one["hours"] == pytest.approx(one["seconds_per_step"] * 2 / 3600), "each run has two steps"
+    assert [one["hours"] for one in tried[::2]] == [one["hours"] for one in tried[1::2]], "one seed stands for all"
+    assert not (tmp_path / "study").exists()
+
+    (tmp_path / "teacher" / "best.safetensors").unlink()
+    with pytest.raises(SystemExit) as left:
+        main(["study", str(path), "--try"])
+    assert left.value.code == 1
+    log = capsys.readouterr().out
+    assert log.count("no such file") == 1
+    assert "4 of 4 runs would fail: " in log
+    with pytest.raises(
+        InputError, match=r"4 of 4 runs failed; the error of all: .*best\.safetensors: no such file.*train it first"
+    ):
+        study.run(path)
+    assert not (tmp_path / "study").exists(), "none began"
+
+
+def test_a_weight_of_a_term_that_a_method_took_away_is_reported_before_the_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, methods={"none": {"weights": {"kd/output": 0.5}}, "also none": {}})
+    with pytest.raises(SystemExit):
+        main(["study", str(path), "--dry-run"])
+    assert "2 of 4 runs would fail: weights.kd/output: no such term" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ({"teacher": {"checkpoint": None, "onnx": "theirs.onnx"}}, "theirs.onnx: no such file"),
+        (
+            {"teacher": {"checkpoint": None, "onnx": "theirs.onnx", "stft": {"n_fft": 512, "hop": 256}}},
+            "theirs.onnx: no such file",
+        ),
+        ({"teacher": {"checkpoint": None, "mean": ["unet-24", "gtcrn:theirs.onnx"]}}, "theirs.onnx: no such file"),
+        ({"distill": {"output": {"loss": "compresed"}}}, "loss compresed: no such loss; did you mean compressed?"),
+        ({"distill": {"mvat": {}}}, "distill.mvat: student and teacher share no channel"),
+        ({"teacher": None, "distill": {"output": {}}}, "distill: methods but no teacher"),
+    ],
+)
+def test_a_dry_run_finds_what_one_method_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: dict[str, Any], message: str
+) -> None:
+    path = write(tmp_path, methods={"none": {}, "other": method})
+    with pytest.raises(SystemExit) as left:
+        main(["study", str(path), "--dry-run"])
+    assert left.value.code == 1
+    assert f"2 of 4 runs would fail: {message}" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_that_a_teacher_from_elsewhere_has_no_features(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = {"checkpoint": None, "callable": "numpy:copy"}
+    methods = {"output": {"teacher": teacher}, "at": {"teacher": teacher, "distill": {"at": {}}}}
+    path = write(tmp_path, methods=methods, against="output")
+    with pytest.raises(SystemExit):
+        main(["study", str(path), "--dry-run"])
+    assert "2 of 4 runs would fail: distill.at: " in capsys.readouterr().out
+
+
+def test_a_dry_run_opens_no_model_from_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "external.py").write_text("raise RuntimeError('needs a GPU')")
+    monkeypatch.chdir(tmp_path)
+    teacher = {"checkpoint": None, "callable": "external:enhance"}
+    path = write(tmp_path, methods={"none": {}, "output": {"teacher": teacher, "distill": {"output": {}}}})
+    main(["study", str(path), "--dry-run"])
+    out = capsys.readouterr().out
+    assert "4 to do" in out
+    assert "would fail" not in out
+    assert "external" not in sys.modules
