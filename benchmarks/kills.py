@@ -56,14 +56,9 @@ from helpers.processes import alive
 RATE, STEPS = 16000, 12
 PATIENCE_S = 120
 PART = "sordino-part"
-PRELOAD = [
-    "sordino.experiments.run",
-    "sordino.experiments.study",
-    "lightning_fabric",
-    "torch.utils.tensorboard",
-    "pesq",
-]
-PRELOAD += ["sordino.data.tools.render", "sordino.data.tools.shard", "sordino.export", "torch.onnx", "pystoi"]
+PRELOAD = ["lightning_fabric", "pesq", "pystoi", "torch.onnx", "torch.utils.tensorboard"]
+PRELOAD += [f"sordino.{name}" for name in ("experiments.run", "experiments.study", "export")]
+PRELOAD += ["sordino.data.tools.render", "sordino.data.tools.shard"]
 UNET = {"name": "unet", "width": 4, "depth": 2, "groups": 1}
 TRAIN = {"steps": STEPS, "batch_size": 2, "accelerator": "cpu", "workers": 1, "threads": 1, "log_every": 1}
 TRAIN |= {"validate_every": 6, "validate_items": 1, "save_every": 1}
@@ -187,7 +182,7 @@ def differs(out: Path, whole: Path) -> list[str]:
 def trial(
     kind: str, corpus: Path, folder: Path, kills: int, seconds: float, number: int, chance: random.Random
 ) -> Counter[str]:
-    """Kill and resume one kind of work so often, or for so many seconds; return the counts of kills, ends and losses."""
+    """Kill and resume one kind of work so often, or for so many seconds; return counts of kills, ends and losses."""
     context = multiprocessing.get_context("forkserver")
     whole, counts, lives = folder / "whole", Counter(), 0
 
