@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helpers.corpora import write_pairs
 from helpers.recipes import SOUND, UNET, settings
 from sordino.assets import student_file
+from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run
@@ -74,6 +76,38 @@ def test_an_output_replaces_an_older_one_and_nothing_else(tmp_path: Path, name: 
     assert "would be lost" not in refusal(WRITERS[name], path)
     write_own(path)
     assert "would be lost" not in refusal(WRITERS[name], path)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    message = refusal(WRITERS[name], tmp_path / "file" / "new" / name)
+    assert "cannot be written (Not a directory)" in message
+    (tmp_path / "taken" / name).mkdir(parents=True)
+    assert "cannot be written (Is a directory)" in refusal(WRITERS[name], tmp_path / "taken" / name)
+    refusal(WRITERS[name], tmp_path / "new" / name)
+    assert not (tmp_path / "new").exists(), "what was tried is left behind"
+
+
+def test_scores_that_cannot_be_written_after_all_are_still_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy, clean = write_pairs(tmp_path, speakers=1, each=1)
+    full = "free some space and run again"
+
+    def write(*_: object, **__: object) -> None:
+        raise InputError("out", "the disk is full", hint=full)
+
+    monkeypatch.setattr(Scores, "to_json", write)
+    monkeypatch.setattr("sordino.experiments.side_by_side.write_page", write)
+    data = ["noisy", "--data", noisy, clean, "--metrics", "si_sdr_db", "--workers", "0"]
+    for more in (["--out", str(tmp_path / "scores")], ["--page", str(tmp_path / "page.html")]):
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate", *data, *more])
+        printed = capsys.readouterr()
+        assert (ended.value.code, printed.out) == (2, "")
+        assert "SI-SDR (dB)" in printed.err
+        assert printed.err.endswith(f"sordino: out: the disk is full; {full}\n")
 
 
 def test_a_recipe_in_the_folder_of_its_run_is_not_written_over(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
+from sordino.evaluation.shares import Failure
 from sordino.report import paper
 from sordino.report.columns import SYNTHETIC
 from sordino.report.runs import RunRow, run_table
@@ -68,7 +70,8 @@ def test_csv_is_unrounded_and_in_base_units():
     assert float(student["pesq_wb"]) == 2.9412
     assert float(student["pesq_wb_low"]) == 2.9
     assert float(student["params"]) == 262_000
-    assert student["si_sdr_db"] == ""
+    assert next(row for row in rows if row["name"] == "noisy")["stoi"] == ""
+    assert not any(name.startswith(("si_sdr_db", "dnsmos", "estoi")) for name in student), "nobody measured them"
     assert student["synthetic"] == "False"
 
 
@@ -90,6 +93,32 @@ def test_a_table_says_on_how_many_files_a_model_is_worse_than_the_noisy_input() 
     (_, tiny) = csv.DictReader(io.StringIO(run_table(rows).to_csv()))
     assert (tiny["stoi_worse"], tiny["si_sdr_db_worse"]) == ("2", "0")
     assert "worse than" not in run_table([RunRow.of(scores("alone", 0.1, 0.1, 0.1))]).to_text()
+
+
+def test_means_side_by_side_are_over_the_same_files() -> None:
+    infinite = Failure("c", "si_sdr_db", "the ratio is infinite")
+    noisy = Scores([{"id": "a", "si_sdr_db": 1.0}, {"id": "b", "si_sdr_db": 3.0}, {"id": "c"}], ("si_sdr_db",))
+    noisy = replace(noisy, failures=[infinite], metadata={"model": "noisy"})
+    better = [{"id": name, "si_sdr_db": value, "stoi": 0.9} for name, value in (("a", 5.0), ("b", 7.0), ("c", 90.0))]
+    rows = [RunRow.of(noisy), RunRow.of(Scores(better, ("stoi", "si_sdr_db"), [], {"model": "tiny"}))]
+    table = run_table(rows)
+    first, second = (re.split(r"\s{2,}", line) for line in table.to_text().splitlines()[2:4])
+    assert (first[2], second[2]) == ("2.00", "6.00")
+    assert second[1] == "90.0", "the noisy row was not asked for STOI, and leaves nothing out of it"
+    note = "SI-SDR: means over the 2 of 3 files that every row has scored; 1 left out, such as c"
+    assert f"{note} (noisy: the ratio is infinite)." in table.to_text()
+    assert "STOI: means" not in table.to_text()
+    _, tiny = csv.DictReader(io.StringIO(table.to_csv()))
+    assert (float(tiny["si_sdr_db"]), tiny["si_sdr_db_n"]) == (34.0, "3")
+    assert rows[1].as_json()["counts"] == {"stoi": 3, "si_sdr_db": 3}
+    assert "scores" not in rows[1].as_json()
+
+
+def test_where_no_file_is_common_no_mean_is_shown() -> None:
+    rows = [RunRow.of(Scores([{"id": name, "stoi": 0.5}], ("stoi",), [], {"model": name})) for name in "ab"]
+    text = run_table(rows).to_text()
+    assert "50.0" not in text
+    assert "STOI: means over the 0 of 2 files that every row has scored; 2 left out, such as a." in text
 
 
 def test_a_table_shows_every_metric_that_was_asked_for() -> None:

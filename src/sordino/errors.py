@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
@@ -41,9 +43,35 @@ class InputError(ValueError):
         message = " ".join(message.split())
         super().__init__(message if len(message) <= LONGEST else f"{message[:LONGEST]} ...")
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         """Pickle the four parts, so that the error survives the way out of a worker process."""
         return type(self), (self.where, self.found, self.expected, self.hint)
+
+
+class Unsaved(InputError):
+    """Error about an output that could not be written after long work.
+
+    Args:
+        error: what is wrong with the output.
+        result: of the work, for whoever can still show it.
+    """
+
+    def __init__(self, error: InputError, result: Any) -> None:
+        super().__init__(error.where, error.found, error.expected, error.hint)
+        self.result = result
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """Pickle the error with its result."""
+        return type(self), (InputError(self.where, self.found, self.expected, self.hint), self.result)
+
+
+@contextmanager
+def keeping(result: Any) -> Iterator[None]:
+    """Context manager: an InputError inside, about where ``result`` is written, carries it on as ``Unsaved``."""
+    try:
+        yield
+    except InputError as error:
+        raise Unsaved(error, result) from error
 
 
 def needs_training_tier(

@@ -38,8 +38,7 @@ def atomic(path: str | Path, alone: bool = False) -> Iterator[Path]:
         InputError: the folder cannot be written, the disk is full, or ``path`` is a device, a pipe or an open stream.
     """
     path = Path(path)
-    if _is_special(path):
-        raise InputError(path, "is a device, a pipe or a stream", "a file")  # renaming over it would remove it
+    _demand_file(path)
     if path.is_symlink():
         path = path.resolve()  # the file that it names is written; renaming over the link would remove it
     temporary: Path | None = None
@@ -69,7 +68,9 @@ def atomic(path: str | Path, alone: bool = False) -> Iterator[Path]:
 
 
 def demand_own(path: str | Path, mark: bytes, kind: str) -> None:
-    """Refuse to write over a file that something else has written; an empty file may be replaced.
+    """Try before long work whether its output can be written, and is none that something else has written.
+
+    An empty file may be replaced. Nothing is left behind, not even a folder.
 
     Args:
         path: that will be written, whether it exists or not.
@@ -77,9 +78,11 @@ def demand_own(path: str | Path, mark: bytes, kind: str) -> None:
         kind: its name, without an article.
 
     Raises:
-        InputError: there is a file without the mark, or one that cannot be read.
+        InputError: there is a file without the mark, one that cannot be read, or a place that cannot be written.
     """
+    path = Path(path)
     try:
+        _try_place(path)
         if not os.path.isfile(path) or not os.path.getsize(path):
             return
         own = holds(path, mark)
@@ -87,6 +90,20 @@ def demand_own(path: str | Path, mark: bytes, kind: str) -> None:
         raise unwritable(path, error) from error
     if not own:
         raise InputError(path, f"is no {kind} of sordino, and would be lost", "a new name", "choose another")
+
+
+def _try_place(path: Path) -> None:
+    """Write a file without a name where ``path`` or the first folder above it that is missing will be."""
+    _demand_file(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    place = path.resolve().parent  # a link stands for the file that it names
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    with tempfile.TemporaryFile(dir=place):
+        pass
 
 
 def holds(path: str | Path, *marks: bytes) -> bool:
@@ -175,11 +192,14 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _is_special(path: Path) -> bool:
-    """Tell whether something is there that is neither a file nor a folder; ``/dev/stdout`` is a link to a stream."""
-    if path.is_symlink() and os.readlink(path).startswith("/proc/"):
-        return True
-    return path.exists() and not (path.is_file() or path.is_dir())
+def _demand_file(path: Path) -> None:
+    """Refuse what is neither a file nor a folder, as renaming over it would remove it.
+
+    ``/dev/stdout`` is a link to a stream.
+    """
+    streamed = path.is_symlink() and os.readlink(path).startswith("/proc/")
+    if streamed or (path.exists() and not (path.is_file() or path.is_dir())):
+        raise InputError(path, "is a device, a pipe or a stream", "a file")
 
 
 def _flush(path: Path) -> None:

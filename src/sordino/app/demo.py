@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -74,7 +73,7 @@ def demo(
     enhance_file(noisy, enhanced, student)
     text = f"{run_table(rows).to_text()}\nReport: {report}\nStudent: {student}\nEnhanced: {enhanced}, from {noisy}"
     text += "\nNow yours: sordino new FOLDER"
-    return {"rows": [asdict(row) for row in rows], "report": str(report), "enhanced": str(enhanced)}, text
+    return {"rows": [row.as_json() for row in rows], "report": str(report), "enhanced": str(enhanced)}, text
 
 
 def _train_side_by_side(

@@ -135,7 +135,7 @@ class UnclippedEncoder:
     @property
     def gain_db(self) -> float:
         """Gain in dB that the signal so far needs in order to fit: 0 or below."""
-        return -20 * math.log10(self._peak)
+        return 0.0 - 20 * math.log10(self._peak)  # of a peak of 1 it is 0.0: a minus sign alone would make it -0.0
 
     def finish(self) -> None:
         """Encode the samples kept in the temporary file, attenuated to fit."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sordino.cli.base import TRUST, Answer, Command, flag
-from sordino.cli.progress import Display
-from sordino.errors import InputError, needs_training_tier
+from sordino.cli.progress import Display, say
+from sordino.errors import InputError, Unsaved, needs_training_tier
 
 if TYPE_CHECKING:
     from sordino.evaluation.efficiency import Cost
+    from sordino.evaluation.score import Scores
+    from sordino.report.paper import PaperRow
+    from sordino.report.runs import RunRow
 
 
 MODEL_RATE = flag("--model-rate", type=int, help="Hz of a model that does not say its own (default 16000)")
@@ -20,11 +25,24 @@ MODEL_RATE = flag("--model-rate", type=int, help="Hz of a model that does not sa
 STYLE = flag("--style", choices=("text", "markdown", "latex", "csv"), default="text", help="of the table")
 
 
+@contextmanager
+def _shown_if_unsaved(text: Callable[[Any], str]) -> Iterator[None]:
+    """Context manager: figures that cannot be written are at least on the terminal, before the error.
+
+    Args:
+        text: writes what was computed.
+    """
+    try:
+        yield
+    except Unsaved as error:
+        say(text(error.result))
+        raise
+
+
 def evaluate(given: Namespace) -> Answer:
     needs_training_tier()
     from sordino.experiments import run
     from sordino.metrics.dnsmos import FILE
-    from sordino.report.scores import score_table
 
     if given.data and len(given.data) > 2:
         raise InputError("--data", f"{len(given.data)} folders", "NOISY CLEAN, or NOISY alone")
@@ -38,7 +56,7 @@ def evaluate(given: Namespace) -> Answer:
         os.environ[FILE] = given.dnsmos  # the processes that measure inherit it
     if len(given.model) > 1 or given.page:
         return _side_by_side(given, folders)
-    with Display() as show:
+    with _shown_if_unsaved(_scored), Display() as show:
         scores = run.evaluate(
             given.model[0],
             folders,
@@ -54,16 +72,27 @@ def evaluate(given: Namespace) -> Answer:
         )
     value = {"metadata": scores.metadata, "means": scores.means(), "rows": scores.rows}
     value["failures"] = [asdict(one) for one in scores.failures]
+    return value, _scored(scores)
+
+
+def _scored(scores: Scores) -> str:
+    """The scores of one model as text: the table, and every metric that has no value for a file."""
+    from sordino.report.scores import score_table
+
     failures = [f"{one.id}: no {one.metric}: {one.reason}" for one in scores.failures]
-    return value, "\n".join([score_table(scores).to_text(), *failures]).rstrip()
+    return "\n".join([score_table(scores).to_text(), *failures]).rstrip()
 
 
 def _side_by_side(given: Namespace, folders: tuple[str, str] | str | None) -> Answer:
     """Score several models on the same recordings, as one table."""
+    from sordino.evaluation.score import Scores
     from sordino.experiments.side_by_side import side_by_side
     from sordino.report.runs import run_table
 
-    with Display() as show:
+    def table(done: Scores | list[RunRow]) -> str:
+        return _scored(done) if isinstance(done, Scores) else run_table(done).write(given.style)
+
+    with _shown_if_unsaved(table), Display() as show:
         rows = side_by_side(
             given.model,
             folders,
@@ -79,7 +108,7 @@ def _side_by_side(given: Namespace, folders: tuple[str, str] | str | None) -> An
             align=given.align,
             sample_rate=given.sample_rate,
         )
-    return {"rows": [asdict(row) for row in rows]}, run_table(rows).write(given.style)
+    return {"rows": [row.as_json() for row in rows]}, table(rows)
 
 
 def bench(given: Namespace) -> Answer:
@@ -126,13 +155,17 @@ def _costs(cost: Cost) -> str:
 
 def report(given: Namespace) -> Answer:
     needs_training_tier()
+    from sordino.evaluation.score import Scores
     from sordino.experiments.compare import compare
     from sordino.report.runs import run_table
 
-    with Display() as show:
+    def table(done: Scores | tuple[list[RunRow], list[PaperRow]]) -> str:
+        return _scored(done) if isinstance(done, Scores) else run_table(*done, given.intervals).write(given.style)
+
+    with _shown_if_unsaved(table), Display() as show:
         rows, published = compare(given.runs, given.output, given.paper, given.examples, show)
-    value = {"rows": [asdict(row) for row in rows], "paper": [row._asdict() for row in published]}
-    return value, run_table(rows, published, given.intervals).write(given.style)
+    value = {"rows": [row.as_json() for row in rows], "paper": [row._asdict() for row in published]}
+    return value, table((rows, published))
 
 
 EVALUATE = Command(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sordino import models
-from sordino.errors import InputError
+from sordino.errors import InputError, keeping
 from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
 from sordino.evaluation.speed import real_time_factor
@@ -99,7 +99,8 @@ def compare(
         speeds = {title: real_time_factor(folder / CHECKPOINT).median for title, folder in opened.items()}
         rows = [replace(row, rtf=speeds.get(row.name, row.rtf)) for row in rows]
     if page is not None:
-        _write(page, rows, published, opened, others, examples, closing)
+        with keeping((rows, published)):
+            _write(page, rows, published, opened, others, examples, closing)
     return rows, published
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def noisy_scores(folder: Path, beside: Sequence[Scores], progress: Progress | No
     scores = evaluate(NOISY, recipe=finished_recipe(folder), metrics=wanted, progress=progress)
     if recording_ids(scores) != ids:
         raise InputError(folder, "was scored on other recordings than its recipe's test set", hint="score it again")
-    scores.to_json(path)
+    with suppress(InputError):  # where they cannot be kept, they are measured again next time
+        scores.to_json(path)
     return scores
 
 

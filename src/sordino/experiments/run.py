@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sordino import models
 from sordino.distributed import broadcast, join, rank
-from sordino.errors import InputError
+from sordino.errors import InputError, keeping
 from sordino.evaluation.evaluate import evaluate as measure
 from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments.build import build_source, build_trainer
@@ -115,16 +115,19 @@ def evaluate(
         metrics: names as ``sordino.metrics.metric`` takes them; the paper's, ESTOI and SI-SDR when left out.
         out: folder for ``scores.json`` and ``scores.csv``. When left out, the best checkpoint of a run, scored on its
             own test set by all of ``sordino.metrics.DEFAULT`` at least, gets them in its folder, and nothing else
-            writes any.
+            writes any. They are tried before the work.
         progress: called after every file, in the first of the processes that a launcher started; these share the files.
         workers, align, sample_rate, model_rate: see ``sordino.evaluate``.
     """
     join()
-    if out:
-        demand_own(Path(out) / SCORES, b'"failures": ', "table of scores")
-        demand_own(Path(out) / SCORES_CSV, b"id,speaker,seconds,", "table of scores")
     source = None if str(model) == NOISY else resolve(model, otherwise="checkpoint")
     checkpoint = source.file if source is not None and source.kind == "checkpoint" else None
+    # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
+    complete = set(DEFAULT) <= set(metrics or DEFAULT)
+    usual = folders is None and recipe is None and split == "test" and complete and align == "exact"
+    own = _run_of(checkpoint) if usual else None
+    folder = Path(out) if out else own
+    demand_scores(folder)
     data, owner = _data(model, checkpoint, folders, recipe)
     with _named(owner):
         scores = measure(
@@ -140,15 +143,22 @@ def evaluate(
         )
     if checkpoint is not None:
         scores.metadata["step"] = models.read_about(checkpoint).get("step")
-    # A run's own scores are those that a report shows: its best weights on its own test set, by all the metrics.
-    complete = set(DEFAULT) <= set(metrics or DEFAULT)
-    usual = folders is None and recipe is None and split == "test" and complete and align == "exact"
-    own = _run_of(checkpoint) if usual else None
-    folder = Path(out) if out else own
     if folder is not None and rank() == 0:
-        scores.to_json(folder / SCORES)
-        scores.to_csv(folder / SCORES_CSV)
+        with keeping(scores):
+            scores.to_json(folder / SCORES)
+            scores.to_csv(folder / SCORES_CSV)
     return scores
+
+
+def demand_scores(folder: str | Path | None) -> None:
+    """Try before anything is scored whether a folder can take the scores; None is accepted.
+
+    Raises:
+        InputError: it cannot be written, or holds other files of these names.
+    """
+    if folder is not None:
+        demand_own(Path(folder) / SCORES, b'"failures": ', "table of scores")
+        demand_own(Path(folder) / SCORES_CSV, b"id,speaker,seconds,", "table of scores")
 
 
 def _data(

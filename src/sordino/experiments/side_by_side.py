@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sordino.errors import InputError
+from sordino.errors import InputError, keeping
 from sordino.evaluation.evaluate import recordings
 from sordino.evaluation.score import NOISY, Scores
 from sordino.evaluation.speed import real_time_factor
@@ -59,9 +59,11 @@ def side_by_side(
     if folders is None and recipe is None:
         raise InputError("data", "no recordings to compare on", "--data NOISY CLEAN or --recipe RECIPE")
     names = titles(models)
+    places = {name: None if out is None else Path(out) / slug(name) for name in names}
+    for place in places.values():
+        run.demand_scores(place)  # of the last model as well, before the first is scored
     scores: dict[str, Scores] = {}
-    for model, name in zip(models, names, strict=True):
-        place = None if out is None else Path(out) / slug(name)
+    for model, (name, place) in zip(models, places.items(), strict=True):
         own = run.evaluate(model, folders, recipe, out=place, model_rate=model_rate, progress=progress, **options)
         scores[name] = own
     noisy = scores.get(NOISY)
@@ -72,7 +74,8 @@ def side_by_side(
         items, rate = _recordings(folders, recipe, options)
         words = dict(zip(names, models, strict=True))
         shown = played(items, rate, words, examples, model_rate)
-        write_page(page, " / ".join(names), rows, examples=shown)
+        with keeping(rows):
+            write_page(page, " / ".join(names), rows, examples=shown)
     return rows
 
 

@@ -15,7 +15,7 @@ from sordino.evaluation.efficiency import Cost
 from sordino.metrics import Column
 from sordino.report.columns import SIZES, figure, figure_cell, labels
 from sordino.report.paper import PaperRow, source
-from sordino.report.table import Cell, Table
+from sordino.report.table import Cell, Table, without_empty_columns
 
 _COLUMNS = SIZES | {
     "macs_per_second": Column("MACs (G/s)", 2, 1e-9, higher_is_better=False),
@@ -52,13 +52,7 @@ def cost_table(rows: Sequence[CostRow], seconds: float) -> Table:
     """
     if not rows:
         raise InputError("bench", "there is nothing to show", "one or more models")
-    every = [_cells(row) for row in rows]
-    filled = set()
-    for cells in every:
-        filled |= {column for column, cell in cells.items() if cell.text}
-    table_rows = []
-    for cells in every:
-        table_rows.append({column: cell for column, cell in cells.items() if column in filled})
+    table_rows = without_empty_columns([_cells(row) for row in rows])
     return Table({"name": "Model"} | labels(_COLUMNS), table_rows, _notes(rows, seconds), name="What models cost")
 
 

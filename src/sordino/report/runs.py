@@ -1,14 +1,16 @@
 """The table of models on one test set: one row per model, beside the figures of the paper on demand.
 
-A table says how many files stand behind it, how many had no score, and when the data is synthetic. The paper's figures
-hold for its test set; a subset of it is another test set.
+A mean that is shown is over the files that all rows have scored for this metric, so that figures below each other can
+be compared; CSV holds each model's own mean and how many files are behind it. A table says which files are left out,
+and when the data is synthetic. The paper's figures hold for its test set; a subset of it is another test set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 from sordino.errors import InputError
 from sordino.evaluation.score import NOISY, Scores
@@ -17,8 +19,9 @@ from sordino.evaluation.trained_on import Losses, marked
 from sordino.evaluation.trained_on import notes as trained_notes
 from sordino.metrics import Column, columns, look_of
 from sordino.report.columns import COSTS, INNER, SHOWN, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
+from sordino.report.common_files import left_out_notes, over_common_files
 from sordino.report.paper import PaperRow
-from sordino.report.table import Cell, Table
+from sordino.report.table import Cell, Table, without_empty_columns
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class RunRow:
 
     name: str
     means: dict[str, float]
-    """Metric column to mean over files."""
+    """Metric column to mean over the files that this model has scores for."""
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Metric column to the 95 % interval of that mean."""
     deviations: dict[str, float | None] = field(default_factory=dict)
     """Metric column to the standard deviation over files; None for a single file."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Metric column to the number of files behind that mean."""
     n: int = 0
     """Files scored."""
     failures: int = 0
@@ -48,6 +53,14 @@ class RunRow:
     """The paper's name for this model, when it is not ``name``."""
     worse: dict[str, int] = field(default_factory=dict)
     """Metric column to the files on which it scores worse than the noisy input; empty where that was not scored."""
+    scores: Scores | None = field(default=None, repr=False)
+    """What the means are of; with them a table can compare rows on the same files."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, without the score of every file."""
+        value = asdict(replace(self, scores=None))
+        del value["scores"]
+        return value
 
     @classmethod
     def of(
@@ -73,6 +86,7 @@ class RunRow:
             means={column: summary.mean for column, summary in summaries.items()},
             intervals=intervals,
             deviations={column: summary.std for column, summary in summaries.items()},
+            counts={column: summary.n for column, summary in summaries.items()},
             n=len(scores.rows),
             failures=len(scores.failures),
             params=params,
@@ -81,6 +95,7 @@ class RunRow:
             trained_on=marked(scores.metadata),
             paper=paper,
             worse={} if noisy is None else _worse(scores, noisy),
+            scores=scores,
         )
 
 
@@ -94,7 +109,8 @@ def run_table(
     Args:
         rows: one per model; the one called ``noisy`` comes first.
         paper: rows of ``paper.results(...)``; their figures stand beside those of the models with the same name.
-        intervals: whether each mean is followed by its 95 % interval. CSV always has them.
+        intervals: whether each mean is followed by its 95 % interval. CSV always has them. It lacks the columns that
+            no row has.
 
     Raises:
         InputError: there are no rows.
@@ -119,11 +135,28 @@ def run_table(
     notes = []
     if any(row.synthetic for row in rows):
         notes.append(SYNTHETIC)
+    notes += left_out_notes(shown, [row.name for row in rows], [row.scores for row in rows])
     notes += _worse_notes(rows, shown)
     notes += trained_notes((row.name, row.trained_on) for row in rows)
     notes += printed_notes(printed)
-    cells = [_cells(row, looks, intervals, printed) for row in rows]
-    return Table(heads, cells, notes, name="Table of results")
+    cells = [_cells(row, looks, printed) for row in rows]
+    for column in shown:
+        _show_common(column, rows, cells, intervals)
+    return Table(heads, without_empty_columns(cells), notes, name="Table of results")
+
+
+def _show_common(column: str, rows: Sequence[RunRow], cells: Sequence[dict[str, Cell]], intervals: bool) -> None:
+    """Put what is shown of a metric into the cells of all rows: means over the files that all of them have scored."""
+    look = look_of(column)
+    for row, own, common in zip(rows, cells, over_common_files(column, [row.scores for row in rows]), strict=True):
+        if common is not None:
+            shown = figure_cell(look, common.mean, common.low, common.high)
+        elif row.scores is None:
+            shown = figure_cell(look, row.means.get(column), *row.intervals.get(column, (None, None)))
+        else:
+            shown = Cell()
+        # What is shown may be over fewer files than the row's own mean, which CSV holds.
+        own[column] = Cell(shown.text, shown.interval if intervals else "", row.means.get(column))
 
 
 def _worse(scores: Scores, noisy: Scores) -> dict[str, int]:
@@ -151,16 +184,14 @@ def _worse_notes(rows: Sequence[RunRow], shown: Sequence[str]) -> list[str]:
     return notes
 
 
-def _cells(
-    row: RunRow, looks: Mapping[str, Column], intervals: bool, printed: Mapping[str, PaperRow]
-) -> dict[str, Cell]:
-    """The cells of a row; those of the paper's figures only where some row has any."""
+def _cells(row: RunRow, looks: Mapping[str, Column], printed: Mapping[str, PaperRow]) -> dict[str, Cell]:
+    """The cells of a row, but for what is shown of its metrics; those of the paper's figures where some row has any."""
     cells = {"name": Cell(row.name)}
     for column, look in looks.items():
-        low, high = row.intervals.get(column, (None, None))
-        cell = figure_cell(look, figure(row, column), low, high)
-        cells[column] = cell if intervals else cell._replace(interval="")
+        cells[column] = figure_cell(look, figure(row, column))
         if column not in COSTS:
+            low, high = row.intervals.get(column, (None, None))
+            cells[f"{column}_n"] = Cell(value=row.counts.get(column))
             cells[f"{column}_std"] = Cell(value=row.deviations.get(column))
             cells[f"{column}_low"] = Cell(value=low)
             cells[f"{column}_high"] = Cell(value=high)

@@ -204,6 +204,14 @@ class Table:
         return f"<tr>{written}</tr>"
 
 
+def without_empty_columns(rows: Sequence[Mapping[str, Cell]]) -> list[dict[str, Cell]]:
+    """Return the rows without the columns in which none of them has anything."""
+    filled = set()
+    for row in rows:
+        filled |= {key for key, cell in row.items() if cell.raw() != ""}
+    return [{key: cell for key, cell in row.items() if key in filled} for row in rows]
+
+
 def write_tables(tables: Sequence[Table], style: Style) -> str:
     """Write several tables as one document; in CSV they are one table, with every column that one of them has."""
     if style == "csv":
