@@ -172,7 +172,7 @@ def test_measured_figures_are_held_against_the_published(tmp_path):
 
 
 def test_a_reference_that_is_late_or_of_another_recording_is_detected(tmp_path):
-    for name, shift in (("a_0.wav", 16), ("b_0.wav", -400), ("c_0.wav", 0), ("d_0.wav", 0)):
+    for name, shift in (("a_0.wav", 16), ("b_0.wav", -400), ("c_0.wav", 2), ("d_0.wav", 0)):
         clean = speech(seed=ord(name[0]))
         write(tmp_path / "noisy" / name, clean + hiss(2.0, seed=ord(name[0])), 16000)
         write(tmp_path / "clean" / name, np.roll(clean if name != "d_0.wav" else speech(seed=1), shift), 16000)

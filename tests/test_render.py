@@ -202,3 +202,17 @@ def test_the_command(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as left:
         main([*words[:5], "0.01", *words[6:], "--damaged", "skip"])
     assert left.value.code == 1
+
+
+@pytest.mark.parametrize("noisy_only", [False, True])
+def test_what_was_rendered_on_purpose_is_no_fault(corpus: Path, tmp_path: Path, noisy_only: bool) -> None:
+    chances = {"clipping": 1.0, "clipping_db": [11.0, 12.0], "clean": 0.0, "noise_only": 0.0}
+    about = {"augment": chances}
+    source = sources.Dns(str(corpus), hours=5 / 3600, segment_s=1.0, valid_items=2, snr_db=(0, 20), **about)
+    out = tmp_path / "out"
+    render(source, out, 4 / 3600, noisy_only=noisy_only, workers=1, about=about)
+    assert check(out)["counts"] == {}
+    record = json.loads((out / "render.json").read_text())
+    record["about"]["augment"] = None
+    (out / "render.json").write_text(json.dumps(record))
+    assert check(out)["counts"]["clipping"] > 0, "where nothing was to be clipped"

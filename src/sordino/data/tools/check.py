@@ -1,14 +1,16 @@
 """Find faults of a corpus on disk before a long training run does.
 
 The faults are files that are unreadable, without a partner, of another length than their partner, later or earlier than
-it, of another recording, at the wrong rate, silent, clipped or duplicated, and test speakers in the training set. No
-sound is changed: the fix is a manifest without the faulty entries.
+it, of another recording, at the wrong rate, silent, clipped or duplicated, and test speakers in the training set. What
+the record of a rendering says was intended is no fault. No sound is changed: the fix is a manifest without the faulty
+entries.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from sordino.data.tools.faults import KINDS, misaligned, problems
 from sordino.data.tools.inspection import Sound, inspect
 from sordino.data.tools.layouts import Layout, detect
 from sordino.data.tools.published import VALENTINI_NOISY, Measure, measure_noisy
+from sordino.data.tools.rendered import Intended, intended
 from sordino.errors import InputError
 from sordino.types import Progress
 
@@ -54,7 +57,8 @@ def check(
         InputError: the folder holds no corpus, or an empty one, the manifest cannot be written, or no such rate.
     """
     check_shape("sample_rate", sample_rate, channels=1)
-    layout = detect(root)
+    meant = intended(root)
+    layout = _as_meant(detect(root), meant)
     entries: list[Entry] = []
     for part in layout.parts:
         of_part = entries_of(part)
@@ -62,7 +66,7 @@ def check(
             raise InputError(part.clean or part.noisy, "holds no recordings", f"those of the {part.split} set")
         entries += of_part
     sounds = _inspect_all(_files_of(entries), progress)
-    found = [*problems(entries, sounds, sample_rate), *misaligned(entries, sounds, progress)]
+    found = [*problems(entries, sounds, sample_rate, meant.clipping), *misaligned(entries, sounds, progress)]
     faulty = {entry for entry, problem in found if problem.kind != "wrong rate"}
     faultless = [entry for entry in entries if entry not in faulty]
     pairs = _draw_test_pairs(faultless, count, seed)
@@ -84,6 +88,14 @@ def check(
         "measured": measured,
         "ok": not found and not (measured and measured["off"]),
     }
+
+
+def _as_meant(layout: Layout, meant: Intended) -> Layout:
+    """Return a layout whose training parts lack a folder of clean files, if none was to be written."""
+    if not meant.noisy_only:
+        return layout
+    parts = [replace(part, clean=None) if part.split == "train" else part for part in layout.parts]
+    return replace(layout, parts=tuple(parts))
 
 
 def _files_of(entries: list[Entry]) -> list[Path]:

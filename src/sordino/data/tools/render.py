@@ -24,13 +24,11 @@ from sordino.data.base import Damaged, Segments, Source, epoch_order
 from sordino.data.recordings import SYNTHETIC_MARK
 from sordino.data.sources.synthetic import NOTE
 from sordino.data.tools.pool import Written, run_jobs
+from sordino.data.tools.rendered import RECORD, read_record
 from sordino.errors import InputError
 from sordino.files import sweep, write_text
-from sordino.json_files import read_json, write_json
+from sordino.json_files import write_json
 from sordino.types import Item, Progress
-
-RECORD = "render.json"
-"""Name of the file in the output folder that describes what was rendered there."""
 
 NAME_MAX = 100
 """Largest number of characters for speech and noise in a file's name, as in the challenge's own names."""
@@ -187,8 +185,7 @@ def _open(out: Path, record: dict[str, Any], hours: float) -> None:
     sweep(out)
     path = out / RECORD
     if path.is_file():
-        hint = "remove it with its folder, and render again"
-        before = read_json(path, dict[str, Any], "record of a rendering", hint)
+        before = read_record(out)
         now = json.loads(json.dumps(record))  # as it would be read: tuples become lists
         for key, value in now.items():
             if before.get(key) != value:

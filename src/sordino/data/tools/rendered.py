@@ -1,0 +1,44 @@
+"""What the record of a rendering says was intended: a check of its files then reports no fault of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sordino.data.augmentation import DEFAULT, augmentation
+from sordino.json_files import read_json
+
+RECORD = "render.json"
+"""Name of the file in the output folder that describes what was rendered there."""
+HINT = "remove it with its folder, and render again"
+
+
+class Intended(NamedTuple):
+    """What looks like a fault of a corpus and is none."""
+
+    clipping: bool = False
+    """Noisy files may be clipped, as the augmentation clips some."""
+    noisy_only: bool = False
+    """Training files have no clean partners."""
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read the record of a rendering; see ``sordino.json_files.read_json``."""
+    return read_json(folder / RECORD, dict[str, Any], "record of a rendering", HINT)
+
+
+def intended(folder: str | Path) -> Intended:
+    """Return what was intended in a folder; nothing where it holds no rendering.
+
+    Raises:
+        InputError: the record cannot be read, or its augmentation is none.
+    """
+    folder = Path(folder)
+    if not (folder / RECORD).is_file():
+        return Intended()
+    record = read_record(folder)
+    about = record.get("about")
+    given = about.get("augment", DEFAULT) if isinstance(about, Mapping) else DEFAULT  # as sources that mix do
+    changes = augmentation(given)
+    return Intended(changes is not None and changes.clipping > 0, record.get("noisy_only") is True)
