@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 
 import sordino
+from docs_pages import blocks_of, read, section
 from helpers.corpora import RATE
 from helpers.streams import Identity, Smoother, partition, streamed
 from sordino.inference.engine import Engine
@@ -76,3 +78,20 @@ def test_latency_of_resampled_streams_is_no_better_than_reported(rate: int, low_
     assert streamer.latency_s < (0.036 if low_delay else 0.26)
     if low_delay:
         assert streamer.latency_s == Streamer(Identity(), rate).latency_s
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+@pytest.mark.parametrize("block", [441, 480, 64])
+def test_the_callback_of_the_docs_gives_as_many_samples_as_it_takes(rate: int, block: int) -> None:
+    (example,) = blocks_of(section(read("streaming.md"), "In an audio callback"))
+    page: dict[str, Any] = {}
+    exec(compile(example.text.replace("48000", str(rate)), "streaming.md", "exec"), page)
+    noisy = np.random.default_rng(0).uniform(-0.1, 0.1, rate - rate % block).astype(np.float32)
+    held, played = np.empty(block, np.float32), []
+    for begin in range(0, len(noisy), block):
+        held[:] = noisy[begin : begin + block]  # a sound card reuses its memory
+        played.append(page["callback"](held).copy())
+        assert len(played[-1]) == block
+    late = round(page["streamer"].latency_s * rate) + 2
+    estimate = streamed(Streamer(sample_rate=rate), noisy, [slice(0, len(noisy))])
+    assert np.abs(np.concatenate(played)[late:] - estimate[:-late]).max() < 1e-5
