@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -125,7 +126,9 @@ def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
         "data: {name: synthetic, segment_s: 0.5}\nmodel: {name: manner-s, hidden: 2, depth: 3}\n"
         "train: {steps: 100000, batch_size: 1, accelerator: cpu, workers: 0, threads: 1, log_every: 1}\n"
     )
-    process = copies().Process(target=run_telling, args=(here / "output", "train", "r.yaml", "--out", "run"))
+    process = copies().Process(
+        target=run_telling, args=(here / "output", "train", "r.yaml", "train.seed=1", "--out", "run")
+    )
     process.start()
     log = here / "run" / "log.jsonl"
     deadline = time.monotonic() + 120
@@ -135,7 +138,8 @@ def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
     process.join(60)
     output = (here / "output").read_text()
     assert process.exitcode == 130, output
-    assert output.splitlines()[-1] == "sordino: stopped"
+    told = r"sordino: stopped at step \d+, saved; go on with: sordino train r.yaml train.seed=1 --out run --resume"
+    assert re.fullmatch(told, output.splitlines()[-1])
     assert (here / "run" / "state.pt").is_file()
     assert not list((here / "run").glob(".*"))
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
+from rich.console import Console
 
 from sordino.cli.progress import Display, say
+from sordino.errors import duration
 from sordino.types import Progress, Status, retitled
 
 
@@ -30,7 +35,34 @@ def test_the_time_left_of_a_resumed_run_counts_its_own_steps_alone(
         for done in (1000, 1000, 1020, 1040):
             show("training", done, 1060, {})
     lines = [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()]
-    assert lines == ["training: 1000/1060", "training: 1020/1060, 160 s left", "training: 1040/1060, 60 s left"]
+    assert lines == ["training: 1000/1060", "training: 1020/1060, 2.7 min left", "training: 1040/1060, 1 min left"]
+
+
+def test_a_bar_says_which_time_is_gone_and_which_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=120)
+    monkeypatch.setattr("sordino.cli.progress._console", lambda: console)
+    with Display() as show:
+        show("training", 1, 4, {})
+    assert re.search(r"1/4.*0:00:00.*gone,.*left", output.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (1e-9, "1e-06 ms"),
+        (0.0123, "12 ms"),
+        (1.3, "1.3 s"),
+        (59.7, "60 s"),
+        (90, "1.5 min"),
+        (3600, "1 h"),
+        (47 * 3600, "47 h"),
+        (130 * 3600, "5.4 days"),
+    ],
+)
+def test_durations_have_the_unit_that_fits(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
 
 
 def test_brackets_in_titles_and_paths_are_brackets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,6 +62,7 @@ def test_ctrl_c_ends_a_study_whose_other_runs_still_wait(tmp_path: Path) -> None
         finally:
             process.kill()
     assert process.returncode == 130, message
+    assert message.endswith(f"sordino: stopped; what the runs have done is saved; go on with: sordino study {path}\n")
     assert (log.parent / "state.pt").is_file()
     assert [folder.name for folder in (tmp_path / "study" / "whole" / "none").iterdir()] == ["seed-0"]
 

@@ -1,4 +1,4 @@
-"""The error for a user's mistake: where it is, what is wrong, and what to do about it.
+"""The error for a user's mistake: where it is, what is wrong, and what to do about it; and words for a person.
 
 The command line prints it as a single line and exits with code 2. Any other exception that reaches the user is a bug
 and keeps its traceback.
@@ -18,6 +18,10 @@ _UNSEEN = re.compile(
 """Controls, with the escape that begins a terminal's commands; marks that turn the direction of writing; halves of
 characters, which names that are no UTF-8 are read as; what no SVG may hold. Tab and line break stay.
 """
+
+UNITS = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3}
+DAYS_FROM_S = 48 * 3600.0
+"""Up to here hours say it better."""
 
 LONGEST = 2000
 """Characters of a message; what a file holds may be longer."""
@@ -108,3 +112,15 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 def printable(text: str) -> str:
     """Return ``text``, such as a message with a stranger's file name, with what cannot be seen written as ``\\x1b``."""
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def duration(seconds: float) -> str:
+    """Write a duration in the largest unit of which it is one or more, in two digits or whole units; days from two."""
+    if seconds >= DAYS_FROM_S:
+        unit, value = "days", seconds / 86400
+    elif seconds == 0:
+        unit, value = "s", 0.0
+    else:
+        unit = next((unit for unit, size in UNITS.items() if seconds >= size), "ms")
+        value = seconds / UNITS[unit]
+    return f"{value:.0f} {unit}" if value >= 10 else f"{value:.2g} {unit}"

@@ -71,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         _complain(str(with_next_command(error)))
         sys.exit(2)
-    except KeyboardInterrupt:
-        _complain("stopped")
+    except KeyboardInterrupt as stop:
+        _complain(str(stop) or "stopped")
         sys.exit(130)
     except BrokenPipeError:  # the reader of the pipe has left
         _drop_output()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sordino.errors import printable
+from sordino.errors import duration, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,8 +73,9 @@ class Display:
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             progress.TimeElapsedColumn(),
-            progress.TextColumn("left"),
+            progress.TextColumn("gone,"),
             progress.TimeRemainingColumn(),
+            progress.TextColumn("left"),
             progress.TextColumn("{task.fields[numbers]}", markup=False),
             console=self._console,
             speed_estimate_period=SPEED_OVER_S,
@@ -87,7 +88,9 @@ class Display:
             return
         self._printed[task] = (started, first, now)
         # The rate is that of the steps since the first report: a resumed run does not begin at 0.
-        left = f", {(now - started) / (done - first) * (total - done):.0f} s left" if done > first else ""
+        left = ""
+        if done > first:
+            left = f", {duration(round((now - started) / (done - first) * (total - done)))} left"
         _print(self._console, f"{task}: {done}/{total}{left}  {figures}")
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sordino.assets import recipes, studies
 from sordino.cli.base import TRUST, Answer, Command, flag
 from sordino.cli.progress import Display
-from sordino.errors import needs_training_tier
+from sordino.errors import duration, needs_training_tier
 
 if TYPE_CHECKING:
     from sordino.experiments.dry_run import DryRun
@@ -22,6 +24,25 @@ TRAIN_EXAMPLES = """examples:
   sordino train my-recipe.yaml train.steps=1000 model.hidden=24 --out runs/trial
   sordino train my-recipe.yaml --resume
 """
+
+
+SAVED = "stopped; what the runs have done is saved"
+
+
+@contextmanager
+def _told_how_to_go_on(words: Sequence[str], saved: str = "") -> Iterator[None]:
+    """Context manager: after Ctrl-C the message has the command that goes on, if it says that something was saved.
+
+    Args:
+        words: of that command.
+        saved: what was saved, for an interruption that does not say so itself.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if done := str(stop) or saved:
+            raise KeyboardInterrupt(f"{done}; go on with: {shlex.join(['sordino', *words])}") from stop
+        raise
 
 
 def _shipped_recipes() -> str:
@@ -44,10 +65,12 @@ def train(given: Namespace) -> Answer:
     from sordino.experiments import run
     from sordino.metrics import format_scores
 
-    with show:
+    out = ["--out", given.out] if given.out else []
+    trusted = [word for code in given.trust for word in ("--trust", code)]
+    with _told_how_to_go_on(["train", given.recipe, *given.overrides, *out, *trusted, "--resume"]), show:
         outcome = run.train(recipe, (), given.out, given.resume, show, show.status)
     value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
-    text = f"{outcome.checkpoint}: {outcome.steps} steps in {outcome.seconds:.0f} s"
+    text = f"{outcome.checkpoint}: {outcome.steps} steps in {duration(outcome.seconds)}"
     if outcome.best_step is not None:
         text += f"; best at step {outcome.best_step}: {format_scores(outcome.valid)}"
     return value, text
@@ -58,10 +81,10 @@ def _tried(tried: DryRun) -> str:
     lines = []
     for name, value in tried.terms.items():
         lines.append(f"{name:24} {value:.4g} at the start{_pull(name, tried.pulls)}")
-    hours = tried.seconds_per_step * tried.steps / 3600
+    took = duration(tried.seconds_per_step * tried.steps)
     learnt = f", and {tried.learnt:,} of the methods" if tried.learnt else ""
     lines.append(f"trains {tried.parameters:,} parameters of the student{learnt}")
-    lines.append(f"{tried.steps} steps, about {hours:.2g} hours here; validation, save and resume work")
+    lines.append(f"{tried.steps} steps, about {took} here; validation, save and resume work")
     lines += tried.teacher
     if tried.cache:
         lines.append(tried.cache)
@@ -97,7 +120,7 @@ def study(given: Namespace) -> Answer:
         return value, _planned(planned_runs)
     from sordino.experiments.study import run_all
 
-    with Display() as show:
+    with _told_how_to_go_on(["study", given.study], SAVED), Display() as show:
         tables, text = run_all(plan, runs, show)
     value = {}
     for name, rows in tables.items():
@@ -117,12 +140,14 @@ def _planned(planned_runs: Sequence[Planned]) -> str:
         states["done" if one.state == "done" else "to do"] += 1
     notes.append(", ".join(f"{count} {state}" for state, count in states.items()))
     # The seeds of a method in a scenario take as long as each other.
-    timed = {(one.scenario, one.method): one for one in planned_runs if one.hours is not None}
-    for (scenario, method), one in timed.items():
-        notes.append(f"{scenario}/{method}: {one.seconds_per_step:.2g} s a step, {one.hours:.2g} hours a run")
-    if timed:
-        hours = sum(one.hours or 0.0 for one in planned_runs)
-        notes.append(f"{hours:.2g} hours for all unfinished runs, from their first step and one after another")
+    timed: dict[tuple[str, str], str] = {}
+    for one in planned_runs:
+        if one.seconds_per_step is not None and one.hours is not None:
+            took = f"{duration(one.seconds_per_step)} a step, {duration(3600 * one.hours)} a run"
+            timed[one.scenario, one.method] = f"{one.scenario}/{one.method}: {took}"
+    notes += timed.values()
+    if whole := sum(one.hours or 0.0 for one in planned_runs):
+        notes.append(f"{duration(3600 * whole)} for all unfinished runs, from their first step and one after another")
     return Table.of(["scenario", "method", "seed", "state", "folder"], rows, notes).to_text().rstrip()
 
 
@@ -130,7 +155,7 @@ def demo(given: Namespace) -> Answer:
     needs_training_tier()
     from sordino.app.demo import demo
 
-    with Display() as show:
+    with _told_how_to_go_on(["demo", "--out", given.out], SAVED), Display() as show:
         return demo(given.out, show, show.status)
 
 

@@ -12,6 +12,7 @@ from sordino.experiments.build import build_trainer
 from sordino.experiments.recipe import Recipe, RecipeLike, read
 from sordino.experiments.teacher import cache_plan, idle, notes
 from sordino.experiments.teacher_cost import teacher_cost
+from sordino.training import Trainer
 from sordino.training.checks import pulls
 from sordino.types import Status
 
@@ -58,7 +59,8 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
             whole = build_trainer(checked, folder)
         status("checking the losses and methods on the first batch")
         terms = whole.check()
-        status("measuring what the teacher costs and how hard methods pull")
+        if measured := _measured(whole):
+            status(f"measuring {measured}")
         cost = teacher_cost(whole, folder / "timed")
         teacher = (*notes(whole.objective.teacher), *idle(checked), *([cost.describe()] if cost else []))
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
@@ -68,6 +70,16 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
         build_trainer(short, folder).fit(resume=True)
     parameters, learnt = models.count_parameters(whole.student), models.count_parameters(whole.objective)
     return DryRun(terms, pulled, parameters, learnt, whole.steps, outcome.seconds / outcome.steps, cache, teacher)
+
+
+def _measured(trainer: Trainer) -> str:
+    """What is measured beside the terms, in words; empty where there is nothing to measure."""
+    parts = []
+    if trainer.objective.teacher is not None:
+        parts.append("what the teacher costs")
+    if trainer.objective.methods:
+        parts.append("how hard methods pull")
+    return " and ".join(parts)
 
 
 def _shortened(recipe: Recipe) -> Recipe:

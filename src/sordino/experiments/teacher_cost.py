@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sordino.distill.teachers import CachedTeacher
+from sordino.errors import duration
 from sordino.evaluation.speed import timed
 from sordino.training import Trainer
 
 PASSES = 2
-UNITS = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class TeacherCost:
 
     def describe(self) -> str:
         """Return the cost of an epoch in words."""
-        live, cached = (_words(seconds * self.segments) for seconds in (self.live_s, self.cached_s))
-        found = f"teacher: {_words(self.live_s)} for a segment; an epoch of {self.segments:,} costs {live} live"
+        live, cached = (duration(seconds * self.segments) for seconds in (self.live_s, self.cached_s))
+        found = f"teacher: {duration(self.live_s)} for a segment; an epoch of {self.segments:,} costs {live} live"
         return f"{found}, {cached} once its answers are cached"
 
 
@@ -55,10 +55,3 @@ def teacher_cost(trainer: Trainer, folder: Path) -> TeacherCost | None:
 
 def _fastest(work: Callable[[], object]) -> float:
     return min(timed(work) for _ in range(PASSES))
-
-
-def _words(seconds: float) -> str:
-    """Return a duration in the largest unit of which it is one or more, in two digits or whole units."""
-    unit = next((unit for unit, size in UNITS.items() if seconds >= size), "ms")
-    value = seconds / UNITS[unit]
-    return f"{value:.0f} {unit}" if value >= 10 else f"{value:.2g} {unit}"

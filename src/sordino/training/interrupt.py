@@ -8,6 +8,11 @@ from types import FrameType
 from typing import Any
 
 
+def stopped(step: int) -> KeyboardInterrupt:
+    """Return what ends a run that was asked to stop and has been saved after ``step``."""
+    return KeyboardInterrupt(f"stopped at step {step}, saved")
+
+
 class Interruptible:
     """Context manager in which SIGINT, SIGTERM and SIGHUP only set ``asked``: the loop can finish its step and save.
 

@@ -23,7 +23,7 @@ from sordino.training.checks import check
 from sordino.training.collectives import mean
 from sordino.training.divergence import GOOD, back_to_good, keep_good
 from sordino.training.fabric import open_fabric, wrap
-from sordino.training.interrupt import Interruptible
+from sordino.training.interrupt import Interruptible, stopped
 from sordino.training.judge import Judge, Validation
 from sordino.training.log import Log, RunningMeans
 from sordino.training.objective import Objective
@@ -135,7 +135,7 @@ class Trainer:
 
         Raises:
             InputError: the folder holds a run already and ``resume`` is not given, or it holds none and it is.
-            KeyboardInterrupt: asked to stop; the state after the last whole step has been saved.
+            KeyboardInterrupt: asked to stop; the state after the last whole step has been saved, and the error says so.
         """
         state = broadcast(lambda: open_folder(self.folder, resume))
         if state is None:
@@ -176,7 +176,7 @@ class Trainer:
             if self._unvalidated() or stop or self._due(self.settings.save_every):
                 self._save()
             if stop:
-                raise KeyboardInterrupt
+                raise stopped(self.step)
             self._validate_if_due(log)
 
     def _loaded(self, signals: Interruptible) -> Iterator[Batch]:
@@ -186,7 +186,7 @@ class Trainer:
         except InputError as error:
             self._save()
             if signals.asked:  # a signal to all processes of a job ends those that load data, too
-                raise KeyboardInterrupt from error
+                raise stopped(self.step) from error
             raise
 
     def _due(self, every: int) -> bool:
