@@ -18,6 +18,7 @@ from sordino.errors import InputError
 from sordino.experiments.build import build_source, build_trainer
 from sordino.experiments.draft import draft
 from sordino.experiments.recipe import read
+from sordino.experiments.schema import Component
 
 
 def record(folder: Path, count: int, rate: int = 16000, seconds: float = 1.0) -> None:
@@ -134,6 +135,17 @@ def test_copies_that_are_not_made_yet_are_named_with_the_command_that_makes_them
     record(here / "my calls-16k", 1)
     with pytest.raises(InputError, match=r"there is no such folder; check the path$"):
         list_audio("my calls-16k/noise")
+
+
+@pytest.mark.parametrize("key", ["clean", "noise"])
+def test_a_folder_of_training_data_that_is_not_there_is_named_with_its_key(here: Path, key: str) -> None:
+    record(here / "mine" / "clean", 1)
+    folders = {"clean": "mine/clean", "noise": "mine/clean"} | {key: "mine/absent"}
+    with pytest.raises(InputError, match=f"no such folder; set data.{key}=FOLDER to where yours is; docs/data.md"):
+        build_source(Component("mix", folders))
+    record(here / "calls" / key, 1)
+    with pytest.raises(InputError, match="sordino data prepare calls calls-16k makes it"):
+        build_source(Component("mix", folders | {key: f"calls-16k/{key}"}))
 
 
 def test_the_folder_here_is_named_by_its_place(here: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 
 from sordino import losses, models
+from sordino.audio.folders import demand_folder
 from sordino.data import sources
 from sordino.data.base import Source
 from sordino.distill import methods
 from sordino.distill.teachers import AnyTeacher
+from sordino.errors import InputError
 from sordino.evaluation.trained_on import METRICS, Losses, ordered, recipe_trains_on, trained_on
 from sordino.experiments.origins import demand_origins, origins
 from sordino.experiments.recipe import Recipe
@@ -19,6 +21,9 @@ from sordino.experiments.teacher import build_teacher
 from sordino.models import Enhancer
 from sordino.training import Objective, Trainer
 from sordino.version import commit
+
+FOLDERS = ("root", "clean", "noise", "noisy")
+"""Keys of the sources' arguments that name folders without which nothing can be trained."""
 
 
 def build_network(model: Component | Pretrained) -> Enhancer:
@@ -38,7 +43,24 @@ def build_source(data: Component) -> Source:
     Raises:
         InputError: no recordings there, or whatever else is wrong with them.
     """
+    if data.name in sources.SOURCES:
+        _demand_folders(data)
     return sources.create(data.name, **data.arguments)
+
+
+def _demand_folders(data: Component) -> None:
+    """Refuse a folder of training data that is not there, by the key that names it."""
+    for key in FOLDERS:
+        folder = data.arguments.get(key)
+        if not isinstance(folder, str):
+            continue
+        try:
+            demand_folder(folder)
+        except InputError as error:
+            hint = f"set data.{key}=FOLDER to where yours is; docs/data.md says where to get one"
+            if error.hint.endswith("makes it"):
+                hint = error.hint
+            raise InputError(error.where, error.found, hint=hint) from error
 
 
 def build_objective(recipe: Recipe, student: Enhancer, teacher: AnyTeacher | None) -> Objective:

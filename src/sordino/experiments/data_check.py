@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sordino.audio.folders import list_audio
 from sordino.data.mixer import noise_of
-from sordino.data.names import recording_of
+from sordino.data.names import recording_of, speaker_of
 from sordino.errors import InputError
 from sordino.experiments.build import build_source
 from sordino.experiments.schema import Component
@@ -49,6 +49,7 @@ def check_data(data: Component, progress: Progress | None = None) -> dict[str, A
         part = _read(split, items, source.sample_rate, problems, progress)
         parts.append(part)
         warnings += _narrow(part)
+    warnings += _unnamed(folders)
     return {
         "source": data.name,
         "folders": [
@@ -83,6 +84,17 @@ def _read(
             noises[recording] = noises.get(recording, 0) + 1
     seconds = samples / sample_rate
     return {"split": split, "items": len(items), "seconds": seconds, "speakers": speakers, "noises": noises}
+
+
+def _unnamed(folders: Mapping[str, Path]) -> list[str]:
+    """Warn about speech of as many speakers as files: the names then seem to be of recordings, not of speakers."""
+    speech = next((folders[key] for key in ("clean", "noisy") if key in folders and folders[key].is_dir()), None)
+    files = [] if speech is None else list_audio(speech)
+    if speech is None or len(files) < 2 or len({speaker_of(path, speech) for path in files}) < len(files):
+        return []
+    found = f"{speech}: the names tell of as many speakers as files, {len(files)}"
+    risk = "if one voice is in several files, training, validation and test may share it"
+    return [f"{found}; {risk}: put the files of each speaker into a folder"]
 
 
 def _narrow(part: dict[str, Any]) -> list[str]:
