@@ -93,7 +93,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(home: Path) -> None:
 def test_mistakes_are_reported_at_once_with_the_nearest_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for override, message in (
         ("model.hiden=3", "model.hiden: no such key; did you mean hidden?"),
-        ("model.hidden=many", "model.hidden: 'many' is no int"),
+        ("model.hidden=many", "model.hidden: 'many' is not a whole number"),
         ("model.name=my_network:GruMsk", "has no GruMsk; did you mean GruMask?"),
         ("model.name=my_netwrk:GruMask", "there is no module my_netwrk"),
         ("distill.my_method:SpectralContrast.powr=1", "powr: no such key; did you mean power?"),

@@ -51,6 +51,14 @@ def test_fractions_that_leave_nothing_to_train_on_are_refused(tmp_path: Path) ->
             path.rename(folder / f"{name}_0.wav")
     with pytest.raises(InputError, match="leaves nothing to train on"):
         sources.Pairs(noisy, clean, valid_fraction=0.5, test_fraction=0.33).train(0)
+    one = sorted(Path(noisy).glob("*.wav"))[0]
+    for path in [*Path(noisy).glob("*.wav"), *Path(clean).glob("*.wav")]:
+        if path.name != one.name:
+            path.unlink()
+    with pytest.raises(InputError, match=r"too few recordings \(1\); expected one more, as validation takes some"):
+        sources.Pairs(noisy, clean).train(0)
+    with pytest.raises(InputError, match="one more, as validation and the test take some"):
+        sources.Pairs(noisy, clean, test_fraction=0.2).train(0)
     with pytest.raises(InputError, match="valid_noisy and valid_clean, or neither"):
         sources.Pairs(noisy, clean, valid_noisy=noisy)
 
@@ -101,6 +109,7 @@ def test_hidden_folders_are_not_listed(tmp_path: Path) -> None:
 def test_a_check_of_a_recipe_reports_over_whom_its_validation_and_test_are_spread(tmp_path, capsys):
     for number in range(12):
         write(tmp_path / "clean" / f"s{number}" / "a.wav", hiss(0.5, seed=number), 16000)
+    write(tmp_path / "clean" / "s0" / "b.wav", hiss(0.5, seed=40), 16000)
     for number in range(9):
         write(tmp_path / "noise" / f"n{number}.wav", hiss(0.5, seed=50 + number), 16000)
     recipe = tmp_path / "mine.yaml"
@@ -116,8 +125,9 @@ def test_a_check_of_a_recipe_reports_over_whom_its_validation_and_test_are_sprea
     assert sum(valid["noises"].values()) == 6
     assert valid["noises"].keys() <= {f"n{number}" for number in range(9)}
     assert test["items"] == 4
-    assert [folder["files"] for folder in report["folders"]] == [12, 9]
+    assert [folder["files"] for folder in report["folders"]] == [13, 9]
     assert report["ok"]
+    assert report["warnings"] == []
 
     # One noise for all, and no test.
     exclude = ", ".join(f"n{number}.wav" for number in range(2, 9))
@@ -125,6 +135,11 @@ def test_a_check_of_a_recipe_reports_over_whom_its_validation_and_test_are_sprea
     output = capsys.readouterr().out
     assert "warning: there is no test set: give test_noisy" in output
     assert re.search(r"warning: valid: all 6 items have the same noise recording, n[01]", output)
+
+    # A speaker for every file, as far as the names tell.
+    (tmp_path / "clean" / "s0" / "b.wav").unlink()
+    main(["data", "check", str(recipe)])
+    assert "clean: the names tell of as many speakers as files, 12; if one voice" in capsys.readouterr().out
 
     # A file that breaks behind its header is a problem; the others are still read.
     (tmp_path / "test" / "noisy").mkdir(parents=True)

@@ -25,14 +25,17 @@ from sordino.report.study_tables import study_tables
 pytestmark = pytest.mark.usefixtures("few_test_pairs")
 PESQ, STOI, BOTH, LLR = ("perceptual",), ("stoi",), ("perceptual", "stoi"), ("llr",)
 ALL = ("perceptual", "stoi", "llr")
-TRAINED = "trained on a differentiable {}, or taught by a network that was; read {} beside its {}."
-SENTENCE = TRAINED.format("PESQ", "ESTOI, SI-SDR and DNSMOS", "PESQ")
+TRAINED = (
+    "trained on a differentiable {0}, or taught by a network that was; "
+    "its {2} higher than it sounds: compare {1} as well."
+)
+SENTENCE = TRAINED.format("PESQ", "ESTOI, SI-SDR and DNSMOS", "PESQ is")
 SENTENCES = {
     PESQ: SENTENCE,
-    STOI: TRAINED.format("STOI", "PESQ, SI-SDR and DNSMOS", "STOI"),
-    BOTH: TRAINED.format("PESQ and STOI", "SI-SDR and DNSMOS", "PESQ and STOI"),
-    ALL: TRAINED.format("PESQ, STOI and LLR", "SI-SDR and DNSMOS", "PESQ, STOI, CSIG and COVL"),
-    LLR: TRAINED.format("LLR", "PESQ, ESTOI, SI-SDR and DNSMOS", "CSIG and COVL"),
+    STOI: TRAINED.format("STOI", "PESQ, SI-SDR and DNSMOS", "STOI is"),
+    BOTH: TRAINED.format("PESQ and STOI", "SI-SDR and DNSMOS", "PESQ and STOI are"),
+    ALL: TRAINED.format("PESQ, STOI and LLR", "SI-SDR and DNSMOS", "PESQ, STOI, CSIG and COVL are"),
+    LLR: TRAINED.format("LLR", "PESQ, ESTOI, SI-SDR and DNSMOS", "CSIG and COVL are"),
 }
 
 

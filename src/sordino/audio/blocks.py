@@ -118,9 +118,15 @@ def _read_block(file: soundfile.SoundFile, path: str | Path, length: int) -> np.
     try:
         block = file.read(length, dtype="float32", always_2d=True).T
     except soundfile.LibsndfileError as error:
-        raise InputError(path, f"is damaged ({error})", hint="copy or download it again") from error
+        raise damaged(path, error) from error
     check_finite(block, path)
     return block
+
+
+def damaged(path: object, error: soundfile.LibsndfileError) -> InputError:
+    """Return the error for a file that cannot be decoded to its end."""
+    reason = str(error).replace("Error : ", "").rstrip(".")
+    return InputError(path, f"is damaged ({reason})", hint="copy or download it again")
 
 
 def check_finite(audio: np.ndarray, path: object) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from sordino.audio.blocks import READABLE, blocks_of, check_finite, open_sound
+from sordino.audio.blocks import READABLE, blocks_of, check_finite, damaged, open_sound
 from sordino.audio.encoding import FLOATS, encoder, subtype_for
 from sordino.audio.headers import ForwardFile
 from sordino.audio.mix import QUIET_DB, rms_db
@@ -191,7 +191,7 @@ def _segment(file: soundfile.SoundFile, path: object, start: int, length: int | 
     try:
         file.seek(min(start - lead, file.frames))
     except soundfile.LibsndfileError as error:  # a FLAC file that was cut short, even at its start
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     audio = _samples(file, path, -1 if length is None else length + lead)[lead:]
     return audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
 
@@ -215,9 +215,5 @@ def _decode(file: soundfile.SoundFile, path: object, length: int, dtype: Literal
             blocks.append(block)
             left -= len(block)
     except soundfile.LibsndfileError as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     return np.concatenate(blocks) if len(blocks) != 2 else blocks[1]
-
-
-def _damaged(path: object, error: soundfile.LibsndfileError) -> InputError:
-    return InputError(path, f"is damaged ({error})", hint="copy or download it again")

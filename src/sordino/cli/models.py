@@ -48,7 +48,7 @@ def _card(card: Mapping[str, Any]) -> str:
     worse = [label for column, label in SHOWN.items() if column in means and means[column] < noisy[column]]
     listed = ", ".join(worse) or f"none of {', '.join(SHOWN.values())}"
     note = f"Worse than the noisy input on average: {listed}."
-    return f"{text.rstrip()}\n\n{note}\nWith its recipe: sordino models {card['name']} --json"
+    return f"{text.rstrip()}\n\n{note}\nTo see the recipe: sordino models {card['name']} --json"
 
 
 MODELS = Command(

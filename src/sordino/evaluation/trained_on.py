@@ -37,7 +37,8 @@ def notes(trained: Iterable[tuple[str, Losses]]) -> list[str]:
         beside = _listed([metric for metric, loss in BESIDE.items() if loss not in losses])
         listed = ", ".join(names)
         how = f"trained on a differentiable {metrics}, or taught by a network that was"
-        sentences.append(f"{listed}: {how}; read {beside} beside its {columns}.")
+        verb = "are" if " and " in columns else "is"
+        sentences.append(f"{listed}: {how}; its {columns} {verb} higher than it sounds: compare {beside} as well.")
     return sentences
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from jsonargparse import ArgumentError, ArgumentParser
 
@@ -14,6 +15,16 @@ from sordino.errors import InputError, did_you_mean
 from sordino.experiments.signatures import Signature, inspected
 
 T = TypeVar("T")
+
+_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Mapping: "a section",
+    Sequence: "a list",
+}
+"""Type -> what a recipe holds for it; a bool is an int as well, and a str a Sequence."""
 
 _EXACT = 2**53
 """Below it, every integer is a floating-point number of its own."""
@@ -59,7 +70,7 @@ def arguments(where: str, signature: Signature, values: Mapping[str, Any], error
     errors += [unknown(f"{prefix}{key}", signature, str(key)) for key in values if key not in signature]
     for key, parameter in signature.items():
         if parameter.required and key not in values:
-            errors.append(f"{prefix}{key}: missing; expected a {_name(parameter.kind)}")
+            errors.append(f"{prefix}{key}: missing; expected {_name(parameter.kind)}")
     converted = {}
     for key, given in values.items():
         if key in signature:
@@ -98,7 +109,7 @@ def _expected(kind: Any) -> str:
         if get_origin(part) is Literal:
             choices += get_args(part)
     if not choices:
-        return f" is no {_name(kind)}"
+        return f" is not {_name(kind)}"
     listed = ", ".join(map(str, choices))
     if get_origin(kind) in (list, tuple):
         return f"; expected a list out of {listed}"
@@ -138,4 +149,13 @@ def _parser(kind: Any) -> ArgumentParser:
 
 
 def _name(kind: Any) -> str:
-    return kind.__name__ if inspect.isclass(kind) else str(kind)
+    """The name of a type in the words of somebody who writes a recipe, with its article."""
+    whole = get_origin(kind) or kind
+    if whole in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_name(part) for part in get_args(kind) if part is not type(None)))
+    for known, name in _NAMES.items():
+        if inspect.isclass(whole) and issubclass(whole, known):
+            return name
+    if inspect.isclass(whole) and is_dataclass(whole):
+        return "a section"
+    return whole.__name__ if inspect.isclass(whole) else str(kind)

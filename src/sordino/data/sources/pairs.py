@@ -125,8 +125,9 @@ class Pairs:
         if len(set(groups)) <= kept:
             groups = [pair.id for pair in pairs]
         if len(set(groups)) <= kept:
-            what = " and ".join(["validation"] * (self.valid_noisy is None) + ["the test"] * bool(self.test_fraction))
-            raise InputError(self.noisy, f"holds too few recordings ({len(pairs)})", f"one more, as {what} take some")
+            takers = ["validation"] * (self.valid_noisy is None) + ["the test"] * bool(self.test_fraction)
+            why = "as " + (" and ".join(takers) + " take some" if len(takers) > 1 else f"{takers[0]} takes some")
+            raise InputError(self.noisy, f"holds too few recordings ({len(pairs)})", f"one more, {why}")
         valid = held_out(groups, round(1 / self.valid_fraction)) if self.valid_noisy is None else set[str]()
         tested = held_out(groups, round(1 / self.test_fraction), valid) if self.test_fraction else set[str]()
         split: dict[Split, list[Pair]] = {"train": [], "valid": [], "test": []}

@@ -62,7 +62,9 @@ def check_name(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix != ".onnx" or stream_file(path) == path:
-        raise InputError(path, "is no name for an exported network", "one that ends in .onnx, and not in .stream.onnx")
+        raise InputError(
+            path, "is not a name for an exported network", "one that ends in .onnx, and not in .stream.onnx"
+        )
     for one in (path, stream_file(path)):
         demand_own(one, b"arguments", "graph")  # a key of their metadata
     return path
