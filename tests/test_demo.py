@@ -61,6 +61,9 @@ def test_a_short_demo_trains_scores_exports_and_enhances_and_goes_on_where_it_st
     assert enhanced.shape == noisy.shape
     assert np.abs(enhanced - sordino.enhance(noisy, rate, folder / "student.onnx")).max() < 1e-3
     assert str(values["report"]) in text
+    assert "What distillation gains on real speech is on the page docs/results.md" in text
+    assert "<h2>What to expect</h2>" in report
+    assert "Params (K)" in text
     assert "sordino new FOLDER" in text
     assert "sordino new FOLDER" in report[report.index("<h2>Now yours</h2>") :]
 

@@ -50,6 +50,12 @@ def test_the_text_table_has_noisy_first_and_scaled_units():
     assert len({len(line) for line in lines}) == 1
 
 
+def test_the_parameters_of_small_networks_are_not_rounded_to_nothing() -> None:
+    lines = run_table([RunRow("tiny", {}, params=3100), RunRow("large", {}, params=24_070_000)]).to_text().splitlines()
+    assert re.split(r"\s{2,}", lines[0])[:2] == ["Model", "Params (K)"]
+    assert [re.split(r"\s{2,}", line)[1] for line in lines[2:4]] == ["3.1", "24070.0"]
+
+
 def test_intervals_stand_beside_means_on_demand():
     assert "[2.90, 2.98]" not in run_table(RESULTS).to_text()
     assert "2.94 [2.90, 2.98]" in run_table(RESULTS, intervals=True).to_markdown()

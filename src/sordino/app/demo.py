@@ -27,13 +27,18 @@ from sordino.types import Progress, Status
 
 ROUNDS = (("teacher", "student"), ("student-output", "student-label-free"))
 """Runs that train side by side, one core each: the first two need no teacher, the others the one of the first round."""
-NOW_YOURS = {
+EXPECT = (
+    "The sound is made up and every network is trained for a few minutes: the students lie close together, and a "
+    "taught one may be behind the one alone. What distillation gains on real speech is on the page docs/results.md."
+)
+CLOSING = {
+    "What to expect": f"<p>{EXPECT}</p>",
     "Now yours": "<p>This was made-up sound. For a student of your own recordings, run</p>\n"
     "<pre><code>sordino new FOLDER</code></pre>\n"
     "<p>It says what lies in the folder (clean speech and noise, pairs, or noisy recordings alone), writes a recipe "
-    "that works on it at once, and tells the next commands.</p>"
+    "that works on it at once, and tells the next commands.</p>",
 }
-"""The last section of the page: heading to HTML."""
+"""The last sections of the page: heading to HTML."""
 RUNS = tuple(name for names in ROUNDS for name in names)
 
 
@@ -65,14 +70,14 @@ def demo(
     for names in ROUNDS:
         _train_side_by_side(names, out, overrides, progress, status)
     report = out / "report.html"
-    rows, _ = compare([out / name for name in RUNS], report, progress=progress, closing=NOW_YOURS)
+    rows, _ = compare([out / name for name in RUNS], report, progress=progress, closing=CLOSING)
     student = out / "student.onnx"
     run.export(out / RUNS[-1] / CHECKPOINT, student, licence="MIT")
     noisy = sorted((out / "corpus" / "test" / "noisy").glob("*.flac"))[0]
     enhanced = out / "enhanced.wav"
     enhance_file(noisy, enhanced, student)
-    text = f"{run_table(rows).to_text()}\nReport: {report}\nStudent: {student}\nEnhanced: {enhanced}, from {noisy}"
-    text += "\nNow yours: sordino new FOLDER"
+    text = f"{run_table(rows).to_text()}\n{EXPECT}\nReport: {report}\nStudent: {student}\n"
+    text += f"Enhanced: {enhanced}, from {noisy}\nNow yours: sordino new FOLDER"
     return {"rows": [row.as_json() for row in rows], "report": str(report), "enhanced": str(enhanced)}, text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sordino.metrics import METRICS, Column
@@ -24,8 +24,18 @@ SIZES = {
     "flops_paper": Column("FLOPs, paper (G)", 2, 1e-9, higher_is_better=False),
 }
 """Columns for the size of a network: fields of ``RunRow``, ``NetworkSize`` and ``PaperRow``."""
+SMALL_SIZES = SIZES | {"params": Column("Params (K)", 1, 1e-3, higher_is_better=False)}
+"""The same for networks that would have 0.00 million parameters."""
+SMALL = 1e5
+"""Parameters below which a network is called small."""
 COSTS = SIZES | {"rtf": Column("RTF, one thread", 4, higher_is_better=False)}
-"""The same with the speed, of which the paper prints nothing."""
+"""``SIZES`` with the speed, of which the paper prints nothing."""
+
+
+def sizes_for(params: Iterable[float | None]) -> dict[str, Column]:
+    """Return the columns for the sizes of networks with so many parameters: in thousands where one of them is small."""
+    small = any(count is not None and 0 < count < SMALL for count in params)
+    return SMALL_SIZES if small else SIZES
 
 
 def labels(columns: Mapping[str, Column]) -> dict[str, str]:

@@ -18,7 +18,18 @@ from sordino.evaluation.statistics import worse_files
 from sordino.evaluation.trained_on import Losses, marked
 from sordino.evaluation.trained_on import notes as trained_notes
 from sordino.metrics import Column, columns, look_of
-from sordino.report.columns import COSTS, INNER, SHOWN, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
+from sordino.report.columns import (
+    COSTS,
+    INNER,
+    SHOWN,
+    SIZES,
+    SYNTHETIC,
+    figure,
+    figure_cell,
+    labels,
+    printed_notes,
+    sizes_for,
+)
 from sordino.report.common_files import left_out_notes, over_common_files
 from sordino.report.paper import PaperRow
 from sordino.report.table import Cell, Table, without_empty_columns
@@ -128,7 +139,7 @@ def run_table(
     further = [column for column in measured if column not in INNER]
     shown = tuple(dict.fromkeys([*SHOWN, *further]))
     costs = COSTS if any(row.rtf is not None for row in rows) else SIZES
-    looks = costs | {column: look_of(column) for column in shown}
+    looks = costs | sizes_for(row.params for row in rows) | {column: look_of(column) for column in shown}
     heads = {"name": "Model"} | labels(looks) | {"n": "Files"}
     if any(row.failures for row in rows):
         heads["failures"] = "Not scored"

@@ -9,12 +9,11 @@ from sordino.errors import InputError
 from sordino.evaluation.statistics import OVER_BOTH, OVER_FILES
 from sordino.evaluation.trained_on import notes as trained_notes
 from sordino.metrics import Column, look_of
-from sordino.report.columns import INNER, SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
+from sordino.report.columns import INNER, SMALL_SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
 from sordino.report.studies import StudyRow
 from sordino.report.table import Cell, Table
 
 # Students are small, so that their parameters are shown in thousands.
-_SIZES = SIZES | {"params": Column("Params (K)", 1, 1e-3, higher_is_better=False)}
 
 
 def study_tables(
@@ -36,7 +35,7 @@ def study_tables(
     tables = []
     for test, rows in tests.items():
         shown = {column: look_of(column) for column in shown_metrics(rows)}
-        heads = {"scenario": "Scenario", "method": "Method", **labels(_SIZES), "seeds": "Seeds", **labels(shown)}
+        heads = {"scenario": "Scenario", "method": "Method", **labels(SMALL_SIZES), "seeds": "Seeds", **labels(shown)}
         cells = [{"test": Cell(value=test), **_cells(row, shown)} for row in rows]
         notes = _notes(rows, against, note)
         if synthetic:
@@ -103,7 +102,7 @@ def _cells(row: StudyRow, shown: Iterable[str]) -> dict[str, Cell]:
         "seeds": Cell(str(row.seeds)),
         "files": Cell(value=row.files),
     }
-    for column, look in _SIZES.items():
+    for column, look in SMALL_SIZES.items():
         cells[column] = figure_cell(look, getattr(row.size, column, None))
         cells |= _printed_cell(row, column, look)
     for column in dict.fromkeys([*row.spreads, *shown]):
