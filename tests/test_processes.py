@@ -152,8 +152,9 @@ def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
 
 
 def say(rank: int, folder: Path, *words: str) -> None:
-    """Run the command line, whose answer goes to a file."""
-    with (folder / f"{rank}.out").open("w") as answer, contextlib.redirect_stdout(answer):
+    """Run the command line, whose answer goes to a file, and what it tells on the way to another."""
+    answer, told = (folder / f"{rank}.out").open("w"), (folder / f"{rank}.err").open("w")
+    with answer, told, contextlib.redirect_stdout(answer), contextlib.redirect_stderr(told):
         main(words)
 
 
@@ -165,6 +166,7 @@ def test_a_dry_run_tries_all_processes(tmp_path: Path) -> None:
     finish(begin(say, dry_run, "train", str(path), "--dry-run", "--json"))
     assert json.loads((dry_run / "0.out").read_text())["steps"] == 6
     assert (dry_run / "1.out").read_text() == ""
+    assert [(dry_run / f"{rank}.err").read_text().count("trying a few steps") for rank in range(RANKS)] == [1, 0]
     assert {one.name for one in tmp_path.iterdir()} == before
 
 

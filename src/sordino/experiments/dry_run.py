@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sordino import models
+from sordino.distributed import rank
 from sordino.experiments.build import build_trainer
 from sordino.experiments.recipe import Recipe, RecipeLike, read
 from sordino.experiments.teacher import cache_plan, idle, notes
@@ -44,11 +45,16 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
 
     Args:
         recipe, overrides: as for ``sordino.experiments.run.train``.
-        status: called with a line before each of its parts.
+        status: called with a line before each of its parts, by the first process.
 
     Raises:
         InputError: whatever would stop the run.
     """
+
+    def tell(line: str) -> None:
+        if rank() == 0:
+            status(line)
+
     checked = read(recipe, overrides)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -57,15 +63,15 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
         if cache:  # it was found to fit and stays as it is
             checked = read(checked, layers=[{"teacher": {"cache": str(folder / "cache")}}])
             whole = build_trainer(checked, folder)
-        status("checking the losses and methods on the first batch")
+        tell("checking the losses and methods on the first batch")
         terms = whole.check()
         if measured := _measured(whole):
-            status(f"measuring {measured}")
+            tell(f"measuring {measured}")
         cost = teacher_cost(whole, folder / "timed")
         teacher = (*notes(whole.objective.teacher), *idle(checked), *([cost.describe()] if cost else []))
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
         short = _shortened(checked)
-        status("trying a few steps, a validation, a save and a resume")
+        tell("trying a few steps, a validation, a save and a resume")
         outcome = build_trainer(short, folder).fit()
         build_trainer(short, folder).fit(resume=True)
     parameters, learnt = models.count_parameters(whole.student), models.count_parameters(whole.objective)
