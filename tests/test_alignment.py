@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import sordino
 from helpers.noise import white
 from sordino.assets import SPEECH
-from sordino.audio.alignment import EXCERPT, REACH, Alignment, aligned, alignment, loudest
+from sordino.audio.alignment import EXCERPT, REACH, Alignment, aligned, alignment, describe_reference, loudest
 from sordino.audio.sound_files import read_mono, write
 from sordino.data.voices import Voice, speak
 from sordino.evaluation.score import score
@@ -113,3 +113,8 @@ def test_pairs_that_lie_as_they_should_are_not_spoken_of(tmp_path: Path) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sordino.evaluate(None, (tmp_path / "noisy", tmp_path / "clean"), metrics=("si_sdr_db",), workers=0)
+
+
+def test_a_lag_is_described_in_words() -> None:
+    assert describe_reference(1, 16000) == "0.06 ms (1 sample) too early"
+    assert describe_reference(-480, 48000) == "10.00 ms (480 samples) too late"

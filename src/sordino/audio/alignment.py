@@ -61,7 +61,8 @@ def aligned(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def describe_reference(lag: int, sample_rate: int) -> str:
     """Describe in words how late or early a reference is, from the recording's lag in samples."""
     side = "early" if lag > 0 else "late"
-    return f"{1000 * abs(lag) / sample_rate:.2f} ms ({abs(lag)} samples) too {side}"
+    samples = "1 sample" if abs(lag) == 1 else f"{abs(lag)} samples"
+    return f"{1000 * abs(lag) / sample_rate:.2f} ms ({samples}) too {side}"
 
 
 def loudest(signal: np.ndarray) -> int:
