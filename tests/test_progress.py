@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from helpers.corpora import RATE
+from helpers.noise import tone
+from sordino.audio.sound_files import write
+from sordino.cli.main import main
 from sordino.cli.progress import Display, say
 from sordino.errors import duration
 from sordino.types import Progress, Status, retitled
@@ -88,3 +95,15 @@ def test_a_task_under_another_title() -> None:
     renamed("scoring", 1, 2, {"loss": 0.5})
     assert seen == [("scoring best.safetensors", 1, 2, {"loss": 0.5})]
     assert retitled(None, "scoring") is None
+
+
+def test_the_time_left_for_a_folder_counts_from_its_first_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        write(tmp_path / "in" / f"{name}.wav", tone(0.2), RATE)
+    now = count(0.0, 40.0)
+    monkeypatch.setattr("sordino.cli.progress.time", SimpleNamespace(monotonic=lambda: next(now)))
+    main(["enhance", str(tmp_path / "in"), "-o", str(tmp_path / "out")])
+    lines = [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["enhancing: 1/2, 40 s left", "enhancing: 2/2, 0 s left"]

@@ -71,6 +71,7 @@ def enhance(given: Namespace) -> Answer:
         raise InputError(source, "holds no audio files", hint="name a file, or a folder with audio in it")
     reports = []
     with Display() as show:
+        show("enhancing", 0, count, {})  # the first file may take minutes, and the time left counts from here
         for report in enhance_folder(source, target, given.model, blend, given.workers):
             reports.append(report)
             show("enhancing", len(reports), count, {})
