@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,14 @@ def test_runs_of_one_title_are_kept_apart_and_the_noisy_input_comes_first(runs: 
     assert published == []
     page = (tmp_path / "report.html").read_text("utf-8")
     assert page.count("<audio") == 4  # noisy, two students, clean
+
+
+def test_scores_of_the_noisy_input_that_cannot_be_kept_stop_no_report(runs: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(runs[0], folder)
+    (folder / "noisy.json").unlink(missing_ok=True)
+    (folder / "noisy.json").mkdir()
+    assert [row.name for row in compare([folder])[0]] == ["noisy", "a student"]
 
 
 def test_scores_of_other_weights_are_measured_again(runs: list[Path]) -> None:

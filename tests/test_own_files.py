@@ -89,6 +89,12 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path: P
     assert not (tmp_path / "new").exists(), "what was tried is left behind"
 
 
+def test_the_places_of_all_models_are_tried_before_the_first_is_scored(tmp_path: Path) -> None:
+    (tmp_path / "unet-24").write_text("mine")
+    with pytest.raises(InputError, match=r"unet-24/scores\.json: cannot be written \(Not a directory\)"):
+        side_by_side(["noisy", "unet-24"], NOWHERE, out=tmp_path)
+
+
 def test_scores_that_cannot_be_written_after_all_are_still_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
