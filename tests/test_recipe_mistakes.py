@@ -31,6 +31,8 @@ def test_a_whole_number_may_be_written_in_any_way(tmp_path: Path, given: str, st
     [
         ({"modle": {}}, "modle: no such key; did you mean model?"),
         ({"bsae": "x"}, "did you mean base?"),
+        ({"distil": None}, "distil: no such key; did you mean distill?"),
+        ({"steps": 5}, "steps: no such key; did you mean train.steps?"),
         ({"model": {"name": "maner-s"}}, "model.name: maner-s: no such network; did you mean manner-s?"),
         ({"model": {"name": "manner-s", "hiden": 12}}, "model.hiden: no such key; did you mean hidden?"),
         ({"model": {"hidden": 12}}, "model.name: missing; expected one of manner-b"),

@@ -143,7 +143,7 @@ TRAIN = Command(
         flag("--dry-run", action="store_true", help="check everything, try a few steps, and leave no trace"),
         TRUST,
     ),
-    "Train what a recipe describes. key=value or --key value after its name changes the recipe, such as\n"
+    "Train what a recipe describes. key=value or --section.key value after its name changes the recipe, such as\n"
     "train.steps=1000. Ctrl-C saves the run; --resume continues it, with the same result.",
     _shipped_recipes,
 )

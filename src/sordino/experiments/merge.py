@@ -194,7 +194,8 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str
     removable = not within or (len(within) == 1 and within[0] in (*PARTS, "weights"))
     for key, value in changes.items():
         below = merged.get(key)
-        if value is None and removable and (key in merged or not within):
+        # A section that is unknown stays, so that the mistake is reported.
+        if value is None and removable and (key in merged or (not within and key in KEYS)):
             merged.pop(key, None)
         elif isinstance(value, Mapping) and isinstance(below, Mapping) and _extends(below, value):
             merged[key] = merge(below, value, (*within, key))
