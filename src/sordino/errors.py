@@ -46,6 +46,12 @@ class InputError(ValueError):
         return type(self), (self.where, self.found, self.expected, self.hint)
 
 
+INSTALL_TRAINING = (
+    "run pip install 'sordino[train]' "
+    "(without a GPU, before that: pip install torch --index-url https://download.pytorch.org/whl/cpu)"
+)
+
+
 def needs_training_tier(
     what: object = "this command", packages: Iterable[str] = ("torch", "lightning_fabric", "pesq")
 ) -> None:
@@ -60,7 +66,7 @@ def needs_training_tier(
     """
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(what, f"needs {', '.join(missing)}", hint="run pip install 'sordino[train]'")
+        raise InputError(what, f"needs {', '.join(missing)}", hint=INSTALL_TRAINING)
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

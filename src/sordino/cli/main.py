@@ -82,7 +82,8 @@ def _file_trouble(error: OSError) -> str:
     name = str(error.filename)
     if error.errno == errno.ENAMETOOLONG:
         return f"{name[:80]}...: a name of {len(name)} characters is too long"
-    return f"{name}: {error.strerror}"
+    hint = "; check who may read and write it" if error.errno in (errno.EACCES, errno.EPERM) else ""
+    return f"{name}: {error.strerror}{hint}"
 
 
 def _complain(text: str) -> None:
