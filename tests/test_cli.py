@@ -98,7 +98,7 @@ def test_eight_kilohertz_stereo(here: Path, refused: Refused, capsys: pytest.Cap
             (here / folder / speaker).mkdir(parents=True)
             soundfile.write(here / folder / speaker / f"{speaker}.wav", np.stack([tone(2, 8000)] * 2, axis=1), 8000)
     (here / "r.yaml").write_text(RECIPE)
-    line = refused("train", "r.yaml", "--out", "run")
+    line = refused("train", "r.yaml", "-o", "run")
     assert "8000 Hz" in line
     assert "sordino data prepare" in line
     assert not (here / "run").exists()
