@@ -134,6 +134,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
         return ModelSource("model", model.name, value=model)
     if isinstance(model, Engine):
         return ModelSource("engine", model.name, value=model)
+    if isinstance(model, type):
+        raise InputError("model", f"{model.__name__} is a class", "an object of it")
     if hasattr(model, "taps") and hasattr(model, "sample_rate"):
         return ModelSource("network", model.name, value=model)
     if callable(model):
