@@ -8,13 +8,14 @@ from pathlib import Path
 
 import yaml
 
+from sordino.assets import RUN_RECIPE
 from sordino.errors import InputError
 from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, RecipeLike, flat, read
 from sordino.files import write_text
 from sordino.plugins.modules import demand_names
 
-RECIPE = "recipe.yaml"
+RECIPE = RUN_RECIPE
 """The file in a run's folder that says what it computes."""
 RECOVERY = (("train", "max_lr"), ("train", "grad_clip"))
 """Keys that a resumed run may change, because a run that diverged needs other values."""

@@ -93,8 +93,7 @@ def load(path: str | Path, rebuild: Callable[[str, Mapping[str, Any], Path], Enh
     """Build the network stored in a checkpoint by ``rebuild`` and load its weights; see ``sordino.models.load``."""
     path = assets.weights(path)
     if not path.is_file():
-        hint = "give a .safetensors checkpoint, or a published one (.pt, .pth, .th)"
-        raise InputError(path, "no such file", hint=hint)
+        raise _missing(path, "give a .safetensors checkpoint, or a published one (.pt, .pth, .th)")
     if _is_own(path):
         header = read_header(path)
         name, arguments = header["name"], header["arguments"]
@@ -155,6 +154,10 @@ def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) ->
         raise InputError(path, f"cannot be opened as weights alone ({reason})", expected) from error
 
 
+def _missing(path: str | Path, hint: str) -> InputError:
+    return InputError(path, "no such file", hint=assets.nearest_student(path) or hint)
+
+
 def _is_own(path: Path) -> bool:
     """Return whether a checkpoint is one of sordino's by its suffix; the others are published ones."""
     return path.suffix.lower() == assets.OWN_CHECKPOINT
@@ -162,7 +165,7 @@ def _is_own(path: Path) -> bool:
 
 def _open_safetensors(path: str | Path) -> Any:
     if not Path(path).is_file():
-        raise InputError(path, "no such file", hint="give a checkpoint that sordino wrote (.safetensors)")
+        raise _missing(path, "give a checkpoint that sordino wrote (.safetensors)")
     try:
         return safe_open(path, framework="pt")
     except SafetensorError as error:
