@@ -55,6 +55,11 @@ def students() -> list[str]:
     return sorted(names, key=lambda name: name != DEFAULT_STUDENT)
 
 
+def streaming_students() -> list[str]:
+    """The names of those that can run block by block."""
+    return [name for name in students() if student_file(name, STREAM_SUFFIX).is_file()]
+
+
 def shipped() -> dict[str, dict[str, Any]]:
     """The students in the package: name -> its card (parameters, data, recipe, figures, licence), the default first."""
     return {name: json.loads(student_file(name, ".json").read_text("utf-8")) for name in students()}
