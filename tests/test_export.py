@@ -152,6 +152,7 @@ def test_a_checkpoint_is_exported_with_its_recipe_and_both_parities(
     assert 0 < answer["largest_difference"] < 1e-5
     assert 0 < answer["stream_difference"] < 1e-5
     for path in (student, stream_file(student)):
+        assert onnx.load(path).doc_string.startswith("Removes the noise from one channel of speech")
         about = json.loads(Graph(str(path)).about["about"])
         assert about == {"recipe": {"title": "a trial"}, "step": 7, "licence": "CC0"}
 
