@@ -110,7 +110,8 @@ def parse(text: str, where: object) -> Any:
         _check_size(text)
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, TypeError) as error:  # the latter two of values, such as a month 99
-        raise InputError(where, f"not YAML ({' '.join(str(error).split())})") from error
+        text = str(error).replace('in "<unicode string>", ', "at ")  # the parser's name for what it was given
+        raise InputError(where, f"not YAML ({' '.join(text.split())})") from error
 
 
 def _check_size(text: str) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from sordino.errors import InputError, did_you_mean
+from sordino.errors import InputError, did_you_mean, written
 from sordino.experiments.signatures import Signature, inspected
 
 T = TypeVar("T")
 
 _EXACT = 2**53
 """Below it, every integer is a floating-point number of its own."""
+_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
+_COUNTS = {2: "two", 3: "three"}
 
 
 def construct(where: str, constructor: Callable[..., T], values: Mapping[str, Any], errors: list[str]) -> T | None:
@@ -59,7 +63,7 @@ def arguments(where: str, signature: Signature, values: Mapping[str, Any], error
     errors += [unknown(f"{prefix}{key}", signature, str(key)) for key in values if key not in signature]
     for key, parameter in signature.items():
         if parameter.required and key not in values:
-            errors.append(f"{prefix}{key}: missing; expected a {_name(parameter.kind)}")
+            errors.append(f"{prefix}{key}: missing; expected {_in_words(parameter.kind)}")
     converted = {}
     for key, given in values.items():
         if key in signature:
@@ -87,22 +91,22 @@ def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:
             return _parser(kind).parse_object({"value": given}).value
     except (ArgumentError, OverflowError):  # the latter for a whole number that no float holds
         pass
-    errors.append(f"{key}: {given!r}{_expected(kind)}")
+    errors.append(f"{key}: {written(given)}; expected {_expected(kind)}")
     return None
 
 
 def _expected(kind: Any) -> str:
-    """The end of a message on a value of another type: the words among which it chooses, or the name of the type."""
+    """The end of a message on a value of another type: the words among which it chooses, or the type in words."""
     choices = []
     for part in (kind, *get_args(kind)):
         if get_origin(part) is Literal:
             choices += get_args(part)
     if not choices:
-        return f" is no {_name(kind)}"
+        return _in_words(kind)
     listed = ", ".join(map(str, choices))
     if get_origin(kind) in (list, tuple):
-        return f"; expected a list out of {listed}"
-    return f"; expected one of {listed}"
+        return f"a list out of {listed}"
+    return f"one of {listed}"
 
 
 def _whole(given: float | str) -> Any:
@@ -137,5 +141,18 @@ def _parser(kind: Any) -> ArgumentParser:
     return parser
 
 
-def _name(kind: Any) -> str:
-    return kind.__name__ if inspect.isclass(kind) else str(kind)
+def _in_words(kind: Any) -> str:
+    """A type in the words of a recipe's reader."""
+    origin, parts = get_origin(kind) or kind, get_args(kind)
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(map(_in_words, parts)))
+    if origin is tuple and len(parts) in _COUNTS and set(parts) <= {int, float}:
+        numbers = "numbers" if float in parts else "whole numbers"
+        return f"{_COUNTS[len(parts)]} {numbers}, such as {[20 * place for place in range(len(parts))]}"
+    if inspect.isclass(origin) and (is_dataclass(origin) or issubclass(origin, Mapping)):
+        return "a section"
+    if inspect.isclass(origin) and issubclass(origin, Path):
+        return "a path"
+    return "a list" if inspect.isclass(origin) and issubclass(origin, Sequence) else str(kind)
