@@ -34,9 +34,9 @@ def test_a_stale_cache_is_refused_and_the_difference_named(tmp_path: Path) -> No
     before = answers(tmp_path)
     with pytest.raises(InputError, match=r"teacher was 'its weights' .* is 'others'"):
         kept(tmp_path, never, mvat, batch=batch, facts={**FACTS, "teacher": "others"})
-    with pytest.raises(InputError, match=r"data\.tempo was None"):
+    with pytest.raises(InputError, match=r"data\.tempo was null"):
         kept(tmp_path, never, mvat, batch=batch, facts={**FACTS, "data.tempo": [0.9, 1.1]})
-    with pytest.raises(InputError, match=r"decoder\.1 was None when .* is 'AttentionMap\(\)'"):
+    with pytest.raises(InputError, match=r"decoder\.1 was null when .* is 'AttentionMap\(\)'"):
         kept(tmp_path, never, at, batch=batch)
     with pytest.raises(InputError, match=r"samples was 1600 .* is 2400"):
         kept(tmp_path, never, ready("mvat", student, teacher, longer), batch=longer)

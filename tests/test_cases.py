@@ -23,7 +23,7 @@ from helpers.noise import tone
 from sordino.cli.main import main
 from sordino.data.sources import Pairs
 from sordino.data.tools.check import check
-from sordino.errors import printable
+from sordino.errors import INSTALL_TRAINING, printable
 from sordino.files import identity
 
 RATE = 16000
@@ -185,7 +185,7 @@ def test_a_command_names_the_program_once(tmp_path: Path) -> None:
     hidden += "from sordino.cli.main import main; main(['bench', 'unet-24'])"
     done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "sordino: this command: needs torch, pesq; run pip install 'sordino[train]'\n"
+    assert done.stderr == f"sordino: this command: needs torch, pesq; {INSTALL_TRAINING}\n"
 
 
 def test_a_replaced_file_is_another_whatever_its_time_stamp(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import signal
@@ -18,7 +19,9 @@ from helpers.corpora import RATE
 from helpers.noise import tone
 from sordino import models
 from sordino.assets import shipped, student_file
+from sordino.cli.base import with_next_command
 from sordino.cli.main import main
+from sordino.files import unwritable
 
 Refused = Callable[..., str]
 
@@ -56,6 +59,13 @@ def test_a_checkpoint_that_is_not_trained_yet_names_the_command_that_trains_it(
     soundfile.write("noisy.wav", np.zeros(RATE), RATE)
     message = "runs/my/best.safetensors: no such file; expected a checkpoint; train it first: sordino train my.yaml"
     assert refused(*words) == f"sordino: {message}"
+
+
+def test_a_checkpoint_that_cannot_be_written_keeps_its_reason(tmp_path: Path) -> None:
+    """It is missing as well, but to train again would not help."""
+    full = unwritable(tmp_path / "best.safetensors", OSError(errno.ENOSPC, "No space left on device"))
+    assert with_next_command(full) is full
+    assert "the disk is full" in str(full)
 
 
 def nothing_written(folder: Path, *allowed: str) -> None:
@@ -98,7 +108,7 @@ def test_eight_kilohertz_stereo(here: Path, refused: Refused, capsys: pytest.Cap
             (here / folder / speaker).mkdir(parents=True)
             soundfile.write(here / folder / speaker / f"{speaker}.wav", np.stack([tone(2, 8000)] * 2, axis=1), 8000)
     (here / "r.yaml").write_text(RECIPE)
-    line = refused("train", "r.yaml", "--out", "run")
+    line = refused("train", "r.yaml", "-o", "run")
     assert "8000 Hz" in line
     assert "sordino data prepare" in line
     assert not (here / "run").exists()

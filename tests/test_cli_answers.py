@@ -24,12 +24,34 @@ from sordino.cli.commands import COMMANDS, DATA_COMMANDS, Entry
 from sordino.cli.main import main
 
 
-def test_unknown_words(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in ([], ["bogus"], ["enhance"], ["train", "r.yaml", "--bogus"]):
-        with pytest.raises(SystemExit) as left:
-            main(words)
-        assert left.value.code == 2
-    assert "Traceback" not in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("", "COMMAND: is missing; sordino --help shows what it takes"),
+        ("enhnace a.wav", "did you mean enhance?"),
+        ("data chek", "did you mean check?"),
+        ("train", "recipe: is missing; sordino train --help shows what it takes"),
+        ("train r.yaml --dryrun", "sordino train: no option --dryrun; did you mean --dry-run?"),
+        ("train r.yaml --dryrun --out run", "sordino train: no option --dryrun; did you mean --dry-run?"),
+        ("train r.yaml --bogus", "sordino train: no option --bogus; sordino train --help shows what it takes"),
+        ("train r.yaml --steps 5", "sordino train: no option --steps; did you mean train.steps=VALUE?"),
+        ("train r.yaml --train.steps", "--train.steps: has no value; expected --train.steps VALUE"),
+        ("train r.yaml --train.steps --resume", "--train.steps: has no value; expected --train.steps VALUE"),
+        ("enhance a.wav --modle x", "sordino enhance: no option --modle; did you mean --model?"),
+        ("enhance a.wav --strength abc", "sordino enhance --strength: 'abc'; expected a number"),
+        ("enhance a.wav --high-band no", "no: is no --high-band; expected one of follow, drop, keep"),
+    ],
+)
+def test_a_mistake_in_what_is_typed_is_one_line(
+    typed: str, line: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "r.yaml").write_text("data: {name: synthetic}\nmodel: {name: unet, width: 4}\n")
+    with pytest.raises(SystemExit) as left:
+        main(typed.split())
+    assert left.value.code == 2
+    [printed] = capsys.readouterr().err.splitlines()
+    assert line in printed
+    assert [path.name for path in here.iterdir()] == ["r.yaml"]
 
 
 @pytest.mark.parametrize(

@@ -134,11 +134,14 @@ def test_prepare_refuses_what_would_end_badly(raw, tmp_path):
     prepare(raw, tmp_path / "out", sample_rate=8000, workers=1)
     with pytest.raises(InputError, match="at 8000 Hz"):
         prepare(raw, tmp_path / "out", workers=1)
-    write(raw / "stereo.flac", hiss(0.3), 16000)
-    with pytest.raises(InputError, match="written over"):
-        prepare(raw, tmp_path / "other")
     with pytest.raises(InputError, match="no such folder"):
         prepare(tmp_path / "absent", tmp_path / "other")
+
+
+def test_recordings_that_differ_in_their_format_alone_both_stay(raw, tmp_path):
+    write(raw / "stereo.flac", hiss(0.3), 16000)
+    assert prepare(raw, tmp_path / "out", workers=1).failed == []
+    assert {"stereo.flac", "stereo.wav.flac"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_a_full_disk_stops_prepare_with_one_line_and_no_half_file(raw, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -61,6 +62,25 @@ def test_a_teacher_without_a_bottleneck_is_refused_with_advice(side: str) -> Non
     for teacher in (unet(), models.create("manner-b", hidden=12, depth=2)):
         with pytest.raises(InputError, match=r"no bottleneck on the teacher's side.*model\.bottleneck=2"):
             objective(unet(), teacher, side=side)
+
+
+@pytest.mark.parametrize(
+    ("name", "looked_for"),
+    [
+        ("rkd", "taps encoder.N or decoder.N in both, N from 1"),
+        ("abc", "taps encoder.N, and decoder.N beside it, N from 1"),
+        ("reviewkd", "taps encoder.N in both, N from 1"),
+        ("mvat", "taps encoder.N.channel or encoder.N.global or encoder.N.local, or of the decoder, in both, N from 1"),
+    ],
+)
+def test_taps_of_other_names_are_listed_with_what_is_looked_for(name: str, looked_for: str) -> None:
+    latent = {"latent": anywhere("x")}
+    many = {f"transformer.{block}": anywhere("x") for block in range(8)}
+    declared = (
+        r"\(the student declares latent, the teacher transformer.0, transformer.1, .*, transformer.5, and 2 more\)"
+    )
+    with pytest.raises(InputError, match=f"{declared}; expected {re.escape(looked_for)}"):
+        METHODS[name]().connect(latent, many)
 
 
 def test_networks_without_a_latent_are_refused() -> None:

@@ -17,19 +17,23 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
-from docs_pages import PAGES, ROOT, STEPS, blocks_of, commands_of, first_example, read, shortened
+from docs_pages import PAGES, ROOT, STEPS, Block, blocks_of, commands_of, first_example, read, section, shortened
 from helpers.corpora import RATE, write_spoken
 from helpers.ranks import copies
+from sordino import models
 from sordino.app.site import npm
 from sordino.cli.main import main
+from sordino.errors import InputError
 
 WITHOUT_EXAMPLE = {"design.md", "security.md"}  # which explain
 RUN_ELSEWHERE = {"export.md", "int8.md"}  # tests/test_export.py and tests/test_int8.py run them: they take long
@@ -137,8 +141,8 @@ def run_command(words: list[str]) -> None:
     main(words)
 
 
-def run_example(page: str) -> None:
-    for block in first_example(page):
+def run_example(page: str, blocks: Iterable[Block]) -> None:
+    for block in blocks:
         if block.title:
             short = block.text if block.language == "python" else shortened(block.text, SEGMENT_S.get(page, 0.5))
             Path(block.title).write_text(short)
@@ -178,9 +182,28 @@ def test_the_first_example_of_every_page_runs(
     monkeypatch.chdir(folder)
     set_up(page)
     before = {path for path in folder.rglob("*") if path.is_file()}
-    run_example(page)
+    run_example(page, first_example(page))
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path not in before}
     assert set(LEFT.get(page, [])) <= made
+
+
+@pytest.mark.usefixtures("own_code")
+def test_a_network_trained_elsewhere_teaches_its_features(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = "your-own-teacher.md"
+    shutil.copytree(home, tmp_path / "home")
+    monkeypatch.chdir(tmp_path / "home")
+    monkeypatch.syspath_prepend(tmp_path / "home")  # as of a script beside the class
+    file, *others = blocks_of(section(read(page), "A torch network whose features teach"))
+    run_example(page, [file])
+    network = models.create("my_mask:Teacher", width=32)
+    torch.save(network.state_dict(), "mine.pth")
+    with pytest.raises(InputError, match=r"mine\.pth: no checkpoint of.*models\.save, see docs/your-own-teacher\.md"):
+        models.load("mine.pth")
+    run_example(page, others)
+    torch.testing.assert_close(models.load("mine.safetensors").state_dict(), network.state_dict())
+    assert Path("runs", "features", "best.safetensors").is_file()
 
 
 LEFT = {

@@ -23,6 +23,9 @@ from sordino.losses import LOSSES
 from sordino.metrics import COLUMNS, METRICS
 from sordino.models import MODELS
 from sordino.training import Settings
+from sordino.types import Tap
+
+SIDES = "encoder", "decoder"
 
 
 def slugs(text: str) -> set[str]:
@@ -61,6 +64,24 @@ def codes(cell: str) -> list[str]:
 
 def first_column(page: str, heading: str) -> list[str]:
     return [name for row in table(page, heading) for name in codes(row[0])]
+
+
+def test_the_table_of_taps_has_what_methods_read() -> None:
+    kinds = ("", ".channel", ".global", ".local")
+    taps = {
+        f"{side}.{layer}{kind}": Tap("x", "BCNF", stride=1, offset=0)
+        for side in SIDES
+        for layer in (1, 2)
+        for kind in kinds
+    }
+    taps |= {name: Tap("x", "BCN", stride=1, offset=0) for name in ("latent", "latent.bottleneck")}
+    reads = {}
+    for name, method in METHODS.items():
+        one = method()
+        one.connect(taps, taps)
+        reads[name] = {re.sub(r"\d", "N", tap) for tap in (*one.student_taps, *one.teacher_taps)}
+    rows = table("your-own-network.md", "Names of taps")
+    assert {name: set(codes(row[1])) for row in rows for name in codes(row[0])} == reads
 
 
 def value(cell: str) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from helpers.corpora import RATE
 from helpers.functions import same
 from helpers.noise import tone
 from sordino.audio import sound_files
+from sordino.audio.folders import list_audio
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.inference.files import enhance_file
@@ -73,6 +77,55 @@ def test_in_a_folder_a_recording_keeps_its_name(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(0.2), RATE)
     (tmp_path / "out").mkdir()
     assert enhance_file(tmp_path / "a.wav", tmp_path / "out", same)["output"] == str(tmp_path / "out" / "a.wav")
+    assert enhance_file(tmp_path / "a.wav", f"{tmp_path}/new/", same)["output"] == str(tmp_path / "new" / "a.wav")
+
+
+def test_a_file_that_is_replaced_is_spoken_of_or_skipped(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write("a.wav", tone(0.2), RATE)
+    assert enhance_file("a.wav", "out.wav", same)["notes"] == []
+    assert enhance_file("a.wav", "out.wav", same)["notes"] == ["in place of the file that was there"]
+    kept = Path("out.wav").stat()
+    main(["enhance", "a.wav", "-o", "out.wav", "--skip-existing"])
+    assert "out.wav: is there already" in capsys.readouterr().out
+    assert Path("out.wav").stat() == kept
+
+
+def test_several_files_go_into_one_folder_and_what_is_there_may_be_skipped(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in ("a.wav", "deep/b.wav"):
+        sound_files.write(here / path, tone(0.2), RATE)
+    main(["enhance", "a.wav", "-o", "out/"])
+    main(["enhance", "a.wav", "deep/b.wav", "-o", "out", "--skip-existing", "--json"])
+    answer = json.loads(capsys.readouterr().out.partition("\n")[2])
+    done = {Path(one["output"]).name: "skipped" in one for one in answer["files"]}
+    assert done == {"a.wav": True, "b.wav": False}
+    for words, line in (
+        (["a.wav", "b.wav"], "did you mean -o b.wav?"),
+        (["a.wav", "deep/b.wav", "-o", "out.wav"], "out.wav: is the name of one file; expected a folder"),
+        (["a.wav", "deep", "-o", "out"], "deep: is a folder among several inputs"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["enhance", *words])
+        assert line in capsys.readouterr().err
+
+
+def test_a_subfolder_that_cannot_be_read_stops_no_other(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("in/a.wav", "in/locked/b.wav"):
+        sound_files.write(here / path, tone(0.2), RATE)
+    look = os.scandir
+
+    def locked(folder: str) -> Any:
+        if str(folder).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    failed, done = enhance_folder("in", "out", same)
+    assert failed == {"input": "in/locked", "error": "in/locked: cannot be read (Permission denied)"}
+    assert done["output"] == "out/a.wav"
+    with pytest.raises(InputError, match="in/locked: cannot be read"):
+        list_audio("in")
 
 
 def test_two_recordings_with_one_output_do_not_replace_each_other(tmp_path: Path) -> None:

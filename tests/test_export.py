@@ -152,16 +152,19 @@ def test_a_checkpoint_is_exported_with_its_recipe_and_both_parities(
     assert 0 < answer["largest_difference"] < 1e-5
     assert 0 < answer["stream_difference"] < 1e-5
     for path in (student, stream_file(student)):
+        assert onnx.load(path).doc_string.startswith("Removes the noise from one channel of speech")
         about = json.loads(Graph(str(path)).about["about"])
         assert about == {"recipe": {"title": "a trial"}, "step": 7, "licence": "CC0"}
 
 
 def test_the_answer_for_people_names_each_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = tmp_path / "best.safetensors"
+    checkpoint.touch()
     parity = {"whole": Parity(2e-7, (256,), 1e-4), "both": Parity(2e-7, (256,), 1e-4, 3e-7)}
     for name, lines in (("whole", 1), ("both", 2)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(run, "export", lambda *_, name=name: parity[name])
-            main(["export", "best.safetensors", "-o", "student.onnx"])
+            main(["export", str(checkpoint), "-o", "student.onnx"])
         output = capsys.readouterr().out.splitlines()
         assert output[0] == "student.onnx: differs from the network by at most 2.0e-07 on speech"
         assert output[1:] == ["student.stream.onnx: block by block, by at most 3.0e-07"][: lines - 1]

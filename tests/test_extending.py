@@ -93,9 +93,14 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(home: Path) -> None:
 def test_mistakes_are_reported_at_once_with_the_nearest_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for override, message in (
         ("model.hiden=3", "model.hiden: no such key; did you mean hidden?"),
-        ("model.hidden=many", "model.hidden: 'many' is not a whole number"),
+        ("model.hidden=many", "model.hidden: 'many'; expected a whole number"),
         ("model.name=my_network:GruMsk", "has no GruMsk; did you mean GruMask?"),
         ("model.name=my_netwrk:GruMask", "there is no module my_netwrk"),
+        (
+            "model.name=my_network.py:GruMask",
+            "there is no module my_network.py; expected one in the installed packages",
+        ),
+        ("model.name=my_network.py:GruMask", "write my_network, without .py"),
         ("distill.my_method:SpectralContrast.powr=1", "powr: no such key; did you mean power?"),
         ("model.name=my_method:SpectralContrast", "is a class SpectralContrast; expected a class derived from"),
     ):
@@ -130,6 +135,33 @@ def test_check_tells_what_does_not_hold_and_exits_with_one(home: Path, capsys: p
     assert "1 of 5 fail" in output
     main(["check", "fitnets"])
     assert "zero_when_equal is False" in capsys.readouterr().out
+
+
+BARE = """
+from torch import nn
+
+
+class Network(nn.Module):
+    def forward(self, noisy):
+        return noisy
+
+
+class Loss(nn.Module):
+    def forward(self, reference, estimate, noisy):
+        return (reference - estimate).abs().mean()
+"""
+
+
+def test_a_bare_module_is_a_loss_only_if_it_takes_what_a_loss_does(home: Path) -> None:
+    (home / "my_bare.py").write_text(BARE)
+    assert check("my_bare:Loss")[0] == "loss"
+    with pytest.raises(
+        InputError, match=r"kind is not clear.*sordino\.distill\.base\.Method or sordino\.models\.Enhancer"
+    ):
+        check("my_bare:Network")
+    assert check("my_bare:Network", "loss")[1][0].outcome == "fails"  # who says that it is one is taken at his word
+    with pytest.raises(InputError, match=r"name one of yours as package\.module:Class, with no folder and no \.py"):
+        check("./my_bare.py:Network")
 
 
 def test_a_name_of_two_kinds_needs_one_of_them() -> None:

@@ -39,6 +39,19 @@ def broken(noisy: np.ndarray) -> np.ndarray:
     return noisy * np.nan
 
 
+def failing(noisy: np.ndarray) -> np.ndarray:
+    raise LookupError(f"no such luck\nwith {len(noisy)} samples")
+
+
+def of_torch(noisy: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(noisy).requires_grad_()
+
+
+class Network(torch.nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+
 @pytest.mark.parametrize(("name", "delay"), [("late", 100), ("early", -50)])
 def test_the_delay_of_a_function_is_measured_and_taken_off(name: str, delay: int) -> None:
     teacher, batch = built({"callable": f"{__name__}:{name}"}), batch_of()
@@ -58,11 +71,30 @@ def test_the_delay_of_a_function_is_measured_and_taken_off(name: str, delay: int
         ("upside_down", r"its estimate has inverted polarity"),
         ("faint", r"changes the level of clean speech by -20\.0 dB"),
         ("broken", r"gives NaN or infinite samples for clean speech"),
+        ("failing", r"raised LookupError \(line 43 of test_function_delays\): no such luck$"),
+        ("of_torch", r"raised RuntimeError: Can't call numpy\(\) on Tensor that requires grad"),
+        (
+            "Network",
+            r"is a class; expected a function from noisy \[T\] to estimate \[T\], or a checkpoint of the network",
+        ),
     ],
 )
 def test_a_function_that_cannot_be_compensated_is_refused(name: str, message: str) -> None:
     with pytest.raises(InputError, match=rf"test_function_delays:{name}: {message}"):
         built({"callable": f"{__name__}:{name}"})
+
+
+def test_what_a_function_raises_later_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long recording may fail where the two seconds of the probe do not."""
+    monkeypatch.setitem(globals(), "short", lambda noisy: noisy if len(noisy) == 2 * RATE else failing(noisy))
+    with pytest.raises(InputError, match="test_function_delays:short: raised LookupError") as raised:
+        enhance(np.zeros(3 * RATE, np.float32), RATE, f"{__name__}:short")
+    assert isinstance(raised.value.__cause__, LookupError)
+
+
+def test_a_class_is_no_model() -> None:
+    with pytest.raises(InputError, match="model: Network is a class; expected an object of it"):
+        open_model(Network)
 
 
 def test_a_function_is_measured_once_on_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

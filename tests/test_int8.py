@@ -17,7 +17,8 @@ from sordino import models
 from sordino.audio import sound_files
 from sordino.cli.main import main
 from sordino.errors import InputError
-from sordino.export import to_int8
+from sordino.export import Quantised, to_int8
+from sordino.export.int8 import Attempt
 from sordino.export.onnx_files import Run, run_stream, run_whole, speech_signals
 from sordino.export.quantise import Plan, feeds_of_recordings, parts, quantised, ranges
 from sordino.inference.graphs.onnx_graph import Graph, stream_file
@@ -104,6 +105,18 @@ def test_matrices_with_ranges_found_in_each_call(tmp_path: Path) -> None:
     onnx.save(quantised(onnx.load(student), Plan("dynamic"), reach), path)
     assert "MatMulInteger" in {node.op_type for node in onnx.load(path).graph.node}
     assert 1e-4 < relative(run_whole(path)(SIGNALS[0]), run_whole(student)(SIGNALS[0])) < 0.05
+
+
+@pytest.mark.parametrize(("size", "lines"), [(900, 1), (1000, 2), (1100, 2)])
+def test_the_command_says_where_8_bits_make_nothing_smaller(
+    size: int, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = Quantised((Attempt(Plan("static"), 0.01, size),), 2.0, 1000, False)
+    monkeypatch.setattr("sordino.experiments.export.export_int8", lambda *_, **__: done)
+    main(["export", "unet-24", "-o", "x.onnx", "--int8", "--data", "noisy", "clean"])
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == lines
+    assert printed[1:] == [line for line in printed if "8 bits make it no smaller" in line]
 
 
 def test_a_checkpoint_is_quantised_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

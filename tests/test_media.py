@@ -43,6 +43,15 @@ def test_they_are_read_whole(tmp_path: Path, name: str) -> None:
     assert abs(2 * int(spectrum.argmax()) - 1000) <= 4
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_sound_that_begins_after_the_picture_keeps_its_place(tmp_path: Path, name: str) -> None:
+    record(tmp_path / name, "aac", 48000, tone(1.0, 48000, hertz=1000.0)[None], pictures=10, late_s=0.5)
+    audio, rate = read(tmp_path / name)
+    loud = np.flatnonzero(np.abs(audio[0]) > 0.02)
+    assert loud[0] / rate == pytest.approx(0.5, abs=0.05)
+    assert not audio[0, : round(0.4 * rate)].any()
+
+
 def test_enhanced_they_become_wav_in_a_folder(tmp_path: Path) -> None:
     record_tone(tmp_path / "in.m4a", "aac", 44100)
     (report,) = enhance_folder(tmp_path, tmp_path / "out", same)

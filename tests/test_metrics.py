@@ -151,6 +151,16 @@ def test_a_wrong_name_is_reported_with_the_right_one():
     assert metrics.check(["composite", "pesq_wb", "composite"]) == ("pesq_wb", "composite")
 
 
+def broken(clean, estimate, sample_rate):
+    return 1 / (sample_rate - RATE)
+
+
+def test_what_a_metric_of_the_users_raises_is_one_line_that_names_it():
+    with pytest.raises(InputError, match=r"test_metrics:broken: raised ZeroDivisionError \(line \d+ of") as raised:
+        measure(speechlike(0.5), speechlike(0.5), RATE, [f"{__name__}:broken"])
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
+
 def test_importing_the_metrics_imports_nothing_heavy():
     code = "import sys, sordino.metrics; print([m for m in ('torch', 'pesq', 'pystoi', 'scipy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -11,6 +11,7 @@ import torch
 from helpers.networks import small
 from helpers.pickles import Bomb
 from sordino import models
+from sordino.assets import SPEECH
 from sordino.conformance.base import NotClaimed
 from sordino.conformance.networks import NETWORKS
 from sordino.errors import InputError
@@ -62,5 +63,9 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
         models.load(tmp_path / "bomb.th")
     assert not (tmp_path / "ran").exists()
     (tmp_path / "text.pt").write_text("not a checkpoint")
-    with pytest.raises(InputError, match="cannot be opened"):
-        models.load(tmp_path / "text.pt")
+    (tmp_path / "sound.pt").write_bytes(SPEECH.read_bytes())
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "whole.pt")
+    for name, reason in (("text.pt", ""), ("sound.pt", ""), ("whole.pt", r": it holds a torch\.[\w.]+\.Linear")):
+        found = rf"cannot be opened as weights alone{reason}; expected .*; write .* with sordino\.models\.save"
+        with pytest.raises(InputError, match=found):
+            models.load(tmp_path / name)

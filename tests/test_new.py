@@ -46,6 +46,30 @@ def test_speech_and_noise_become_a_recipe_that_trains(here: Path, capsys: pytest
     with pytest.raises(SystemExit):
         main(["new", "mine"])
     assert "mine.yaml: is there already" in capsys.readouterr().err
+    main(["new", "mine", "-o", "other.yaml"])
+    assert read("other.yaml").out == "runs/other", "a run of its own"
+    best = "runs/other/best.safetensors"
+    assert f"sordino evaluate noisy {DEFAULT_STUDENT} {best} --recipe other.yaml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "line"),
+    [
+        ("--teacher", "nope.onnx", "nope.onnx: no such file"),
+        ("--teacher", "gtcrn:nope.onnx", "nope.onnx: no such file"),
+        ("--teacher", "unet24", "no model 'unet24'"),
+        ("--student", "unet24", "did you mean unet-24?"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named_before_a_recipe_is_written(
+    option: str, name: str, line: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("speech", "noise"):
+        record(here / "mine" / folder, 9)
+    with pytest.raises(SystemExit):
+        main(["new", "mine", option, name])
+    assert line in capsys.readouterr().err
+    assert not Path("mine.yaml").exists()
 
 
 def test_pairs_go_with_their_own_tests_or_keep_some(here: Path) -> None:
@@ -80,6 +104,7 @@ def test_noisy_recordings_at_another_rate_are_taught_and_prepared(
     assert line == "sordino data prepare calls calls-16k"
     main(line.split()[1:])
     assert build_source(read("recipe.yaml").data).labels == "none"
+    (here / "g.onnx").touch()
     assert draft(survey("calls"), teacher="gtcrn:g.onnx")["teacher"] == {"preset": "gtcrn", "file": "g.onnx"}
 
 

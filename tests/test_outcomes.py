@@ -37,7 +37,8 @@ def test_a_file_that_may_not_be_read_is_one_line(
     monkeypatch.setattr("sordino.inference.files.enhance_file", refuse)
     with pytest.raises(SystemExit, match="2"):
         main(["enhance", str(tmp_path / "a.wav"), "-o", str(tmp_path / "b.wav")])
-    assert capsys.readouterr().err == f"sordino: {tmp_path / 'a.wav'}: Permission denied\n"
+    refused = f"sordino: {tmp_path / 'a.wav'}: Permission denied"
+    assert capsys.readouterr().err == f"{refused}; check who may read and write it\n"
 
 
 def test_a_folder_goes_on_past_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import sys
 import pytest
 
 import sordino
+from sordino.errors import INSTALL_TRAINING
 
 HOMES = {
     "enhance": "sordino.inference.enhance",
@@ -27,6 +28,7 @@ WITHOUT_TORCH = """
 import pydoc, sys
 sys.modules["torch"] = None
 import sordino
+from sordino.errors import INSTALL_TRAINING
 assert not hasattr(sordino, "train")
 text = pydoc.render_doc(sordino, renderer=pydoc.plaintext)
 assert "enhance(" in text and "class Streamer" in text
@@ -60,7 +62,7 @@ def test_without_torch_help_works_and_the_error_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last == "AttributeError: sordino.load needs torch; run pip install 'sordino[train]'"
+    assert last == f"AttributeError: sordino.load needs torch; {INSTALL_TRAINING}"
 
 
 def test_a_name_that_is_none_is_no_attribute() -> None:

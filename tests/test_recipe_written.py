@@ -106,6 +106,8 @@ def test_a_recipe_of_an_older_version_is_read_and_written_as_it_was(tmp_path: Pa
     same_recipe(tmp_path, read(recipe, ["train.workers=3", "title=another"]))
     with pytest.raises(InputError, match=r"weights\.kd/similarity\.steps is 8, but the run began with 7"):
         same_recipe(tmp_path, read(recipe, ["weights.kd/similarity.steps=8"]))
+    with pytest.raises(InputError, match=r"train\.validate_items is 5, but the run began with null; expected the same"):
+        same_recipe(tmp_path, read(recipe, ["train.validate_items=5"]))
 
 
 def test_a_recipe_cannot_be_changed() -> None:

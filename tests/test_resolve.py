@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers.functions import halve
+from helpers.recipes import SOUND, UNET
 from sordino import models
 from sordino.assets import DEFAULT_STUDENT, INT8, shipped, student_file, students
+from sordino.cli.main import main
 from sordino.errors import InputError
+from sordino.experiments.bench import bench
+from sordino.experiments.finished import finished_recipe
+from sordino.experiments.origins import data_of, demand_origins
+from sordino.experiments.recipe import read
 from sordino.inference.engine import open_engine
 from sordino.inference.model import open_model
 from sordino.inference.resolve import resolve
@@ -52,7 +59,7 @@ def test_an_open_model_is_called_as_it_was_named(name: str) -> None:
 )
 def test_a_file_is_known_by_its_suffix(tmp_path: Path, file: str, kind: str, name: str) -> None:
     path = tmp_path / file
-    expected = f"expected a .onnx file, a checkpoint, or one of {DEFAULT_STUDENT}"
+    expected = f"expected a .onnx file, a checkpoint, the folder of a run, or one of {DEFAULT_STUDENT}"
     with pytest.raises(InputError, match=f"{file}: no such model; {expected}"):
         resolve(path)
     assert resolve(path, otherwise="recipe").kind == kind  # its reader says that it is not there
@@ -65,6 +72,52 @@ def test_a_file_is_known_by_its_suffix(tmp_path: Path, file: str, kind: str, nam
     else:
         with pytest.raises(InputError, match="is no checkpoint"):
             _ = resolve(path).checkpoint
+
+
+def test_the_folder_of_a_run_stands_for_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "v1.2"
+    run.mkdir()
+    with pytest.raises(InputError, match=r"v1\.2: not a model"):
+        resolve(run)
+    (run / "recipe.yaml").touch()
+    with pytest.raises(InputError, match=r"v1\.2/best\.safetensors: no such model"):  # from which the command is known
+        resolve(run)
+    network = models.create("unet", width=4, depth=2, groups=1)
+    models.save(network, run / "last.safetensors")
+    assert resolve(str(run)).checkpoint == run / "last.safetensors"  # a run that validates nothing has no best
+    models.save(network, run / "best.safetensors")
+    for given in (run, str(run), f"{run}/"):
+        for otherwise in (None, "recipe", "checkpoint"):
+            source = resolve(given, otherwise)
+            assert (source.kind, source.name, source.file) == ("checkpoint", "v1.2", run / "best.safetensors")
+        assert models.load(given).arguments == network.arguments
+        assert models.read_about(given) == {}
+    monkeypatch.chdir(run)
+    assert (resolve(".").name, resolve(".").checkpoint) == ("v1.2", Path("best.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda word: resolve(word),
+        lambda word: models.load(word),
+        lambda word: bench(word),
+        lambda word: data_of(word),
+        lambda word: demand_origins(read({"data": SOUND, "model": {"checkpoint": word}})),
+        lambda word: demand_origins(read({"data": SOUND, "model": UNET, "teacher": {"checkpoint": word}})),
+        lambda word: finished_recipe(Path(word)),
+    ],
+    ids=["resolve", "load", "bench", "evaluate", "model", "teacher", "report"],
+)
+def test_a_mistyped_student_gets_the_right_name_wherever_a_model_is_named(ask: Callable[[str], object]) -> None:
+    with pytest.raises(InputError, match=r"^unet24: no .*did you mean unet-24\?$"):
+        ask("unet24")
+
+
+def test_an_export_names_the_student_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["export", "dualpath24", "-o", "x.onnx"])
+    assert "did you mean dualpath-24?" in capsys.readouterr().err
 
 
 def test_other_words_are_what_the_function_takes_besides(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_recipes_carry_weights_and_stages(tmp_path: Path) -> None:
     assert checked.to_mapping()["weights"] == {"loss/weighted": {"ramp": "cosine", "steps": 7}}
     for wrong, message in (
         ({"weights": {"loss/weighted": {"balnce": 1.0}}}, "weights.loss/weighted.balnce: no such key"),
-        ({"weights": {"loss/weighted": {"balance": "much"}}}, "is not a number"),
+        ({"weights": {"loss/weighted": {"balance": "much"}}}, "; expected a number"),
         (
             {"weights": {"loss/weighted": {"balance": -1}}},
             "weights.loss/weighted: balance -1.0 every 25 steps;",
@@ -30,7 +30,7 @@ def test_recipes_carry_weights_and_stages(tmp_path: Path) -> None:
         ({"stages": [{"weights": 3}]}, "stages.0.weights: 3 is no section"),
         ({"stages": {"share": 1}}, "is no list of sections"),
         ({"stages": [{"shre": 0.5}]}, "did you mean share?"),
-        ({"stages": [{"weights": {"loss/weighted": "x"}}]}, "stages.0.weights.loss/weighted: 'x' is not a number"),
+        ({"stages": [{"weights": {"loss/weighted": "x"}}]}, "stages.0.weights.loss/weighted: 'x'; expected a number"),
     ):
         with pytest.raises(InputError, match="recipe") as caught:
             read(recipe(tmp_path) | wrong)

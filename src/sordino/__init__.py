@@ -21,6 +21,7 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
+from sordino.errors import INSTALL_TRAINING
 from sordino.version import __version__
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "sordino").startswith("sordino"):
             raise
-        missing = f"sordino.{name} needs {error.name}; run pip install 'sordino[train]'"
+        missing = f"sordino.{name} needs {error.name}; {INSTALL_TRAINING}"
         raise AttributeError(missing) from error
     return getattr(module, name) if name in _VERBS else module
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,6 +78,12 @@ def keeping(result: Any) -> Iterator[None]:
         raise Unsaved(error, result) from error
 
 
+INSTALL_TRAINING = (
+    "run pip install 'sordino[train]' "
+    "(without a GPU, before that: pip install torch --index-url https://download.pytorch.org/whl/cpu)"
+)
+
+
 def needs_training_tier(
     what: object = "this command", packages: Iterable[str] = ("torch", "lightning_fabric", "pesq")
 ) -> None:
@@ -92,7 +98,7 @@ def needs_training_tier(
     """
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(what, f"needs {', '.join(missing)}", hint="run pip install 'sordino[train]'")
+        raise InputError(what, f"needs {', '.join(missing)}", hint=INSTALL_TRAINING)
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
@@ -107,6 +113,17 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f"did you mean {near[0]}?" if near else ""
+
+
+def written(value: object) -> str:
+    """Return a value as a recipe has it: ``null`` and ``true``, where Python says ``None`` and ``True``."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {written(one)}' for key, one in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(written, value))}]"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def printable(text: str) -> str:

@@ -19,6 +19,7 @@ _PART = ".sordino-part-"
 _LEFT = re.compile(re.escape(_PART) + r"[a-z0-9_]{8}(\.[^.]*)?$")  # what mkstemp makes of it
 _STEM_BYTES = 100
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 LARGEST = 1 << 28
 """Bytes of a text that is read."""
 _PART_BYTES = 1 << 20
@@ -132,9 +133,10 @@ def unwritable(path: str | Path, error: OSError) -> InputError:
     """Return the error for a user whose ``path`` could not be written."""
     if error.errno in _NO_SPACE:
         return InputError(path, "the disk is full", hint="free some space and run again")
-    return InputError(
-        path, f"cannot be written ({error.strerror or error})", hint="free some space or choose another place"
-    )
+    found = f"cannot be written ({error.strerror or error})"
+    if error.errno in _NOT_ALLOWED:
+        return InputError(path, found, hint="choose another place, or change who may write there")
+    return InputError(path, found, hint="choose another place")
 
 
 def write_text(path: str | Path, text: str) -> None:

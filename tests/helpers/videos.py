@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 
-def record(path: Path, codec: str, rate: int, audio: np.ndarray, pictures: int = 0) -> None:
-    """Write float ``[C,T]`` of one or two channels, with so many grey pictures before it; skips without PyAV."""
+def record(path: Path, codec: str, rate: int, audio: np.ndarray, pictures: int = 0, late_s: float = 0.0) -> None:
+    """Write float ``[C,T]`` of one or two channels, with so many grey pictures beside it; skips without PyAV.
+
+    The sound begins ``late_s`` seconds after the first picture.
+    """
     av = pytest.importorskip("av", reason="needs sordino[media]")
     layout = ("mono", "stereo")[len(audio) - 1]
     with av.open(str(path), "w") as container:
@@ -23,7 +27,7 @@ def record(path: Path, codec: str, rate: int, audio: np.ndarray, pictures: int =
                 container.mux(film.encode(grey))
             container.mux(film.encode(None))
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio, np.float32), "fltp", layout)
-        frame.sample_rate = rate
+        frame.sample_rate, frame.pts, frame.time_base = rate, round(late_s * rate), Fraction(1, rate)
         resampler = av.AudioResampler(sound.codec_context.format, layout, rate, sound.codec_context.frame_size)
         for part in [*resampler.resample(frame), *resampler.resample(None)]:
             container.mux(sound.encode(part))

@@ -13,8 +13,12 @@ PREPARED = "-16k"
 """What the name of a folder of copies at the networks' rate ends in, after that of the folder they were made from."""
 
 
-def list_audio(folder: str | Path) -> list[Path]:
+def list_audio(folder: str | Path, unreadable: list[InputError] | None = None) -> list[Path]:
     """List the sound files in ``folder`` and its subfolders, linked ones too, sorted, without hidden ones.
+
+    Args:
+        folder: to look through.
+        unreadable: gets the errors of subfolders that cannot be read; they are raised when it is left out.
 
     Raises:
         InputError: there is no such folder, or one of its folders cannot be read.
@@ -25,7 +29,14 @@ def list_audio(folder: str | Path) -> list[Path]:
         if os.path.realpath(place) in seen:  # a link to a folder above would go on for ever
             continue
         seen.add(os.path.realpath(place))
-        for entry in _entries(place):
+        try:
+            entries = _entries(place)
+        except InputError as error:
+            if unreadable is None or place == str(folder):
+                raise
+            unreadable.append(error)
+            continue
+        for entry in entries:
             if entry.is_dir():
                 places.append(entry.path)
             elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file():

@@ -1,7 +1,8 @@
 """Sound of phones and videos, which libsndfile does not read: decoded once, with PyAV, into a temporary file.
 
 PyAV (``pip install 'sordino[media]'``) carries FFmpeg's decoders in its wheels. The first audio stream of a file is
-taken, at its own rate and with its own channels. Torch-free.
+taken, at its own rate and with its own channels. Where it begins later than the picture, silence comes first, so that
+the sound keeps its place when it goes back into the video. Torch-free.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import re
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
 
 from sordino.audio.pcm import check_shape, cut_short, limited
 from sordino.audio.temporary import temporary_sound
@@ -26,6 +29,8 @@ SUFFIXES = frozenset(
 """Suffixes of files that are read in this way."""
 SHORT_S = 0.25
 """Seconds by which the sound of a film may be shorter than its header says."""
+LATEST_S = 60.0
+"""Seconds by which the sound of a film may begin after its picture."""
 
 
 def decoded(path: Path, most: float = math.inf) -> BinaryIO:
@@ -45,11 +50,20 @@ def decoded(path: Path, most: float = math.inf) -> BinaryIO:
             frames = chain(container.decode(stream), [None])  # None: what the resampler still holds
             parts = (part for frame in frames for part in resampler.resample(frame))
             blocks = (part.to_ndarray().reshape(-1, stream.channels) for part in parts)
-            sound = temporary_sound(stream.rate, stream.channels, limited(blocks, most))
+            late = np.zeros((_late(container, stream), stream.channels), np.float32)
+            sound = temporary_sound(stream.rate, stream.channels, limited(chain([late], blocks), most))
             _check_length(path, container, sound)
             return sound
     except av.error.FFmpegError as error:
         raise InputError(path, f"cannot be decoded ({error.strerror})", hint="copy or download it again") from error
+
+
+def _late(container: Any, stream: Any) -> int:
+    """Return by how many samples the sound begins after the file itself, up to a minute; 0 where that is not told."""
+    if stream.start_time is None or container.start_time is None:
+        return 0
+    seconds = float(stream.start_time * stream.time_base) - container.start_time / 1e6
+    return round(seconds * stream.rate) if 0 < seconds <= LATEST_S else 0
 
 
 def _check_length(path: Path, container: Any, sound: BinaryIO) -> None:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sordino.assets import RUN_WEIGHTS
 from sordino.errors import InputError
 
 Answer = tuple[Any, str]
-TRAINED = ("best.safetensors", "last.safetensors")
-"""Names of the checkpoints in the folder of a run."""
+ABSENT = ("no such file", "no such model")
+"""What errors find where a checkpoint is missing; one that cannot be written, as on a full disk, is missing too."""
 Flag = tuple[tuple[str, ...], dict[str, Any]]
 
 
@@ -52,7 +53,8 @@ def with_next_command(error: InputError) -> InputError:
     Without torch no checkpoint can be opened, and ``error`` says so already.
     """
     path = str(error.where)
-    if os.path.basename(path) not in TRAINED or os.path.isfile(path) or importlib.util.find_spec("torch") is None:
+    missing = error.found in ABSENT and os.path.basename(path) in RUN_WEIGHTS and not os.path.isfile(path)
+    if not missing or importlib.util.find_spec("torch") is None:
         return error
     from sordino.experiments.origins import untrained
 

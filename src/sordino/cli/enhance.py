@@ -13,11 +13,13 @@ from sordino.cli.progress import Display
 from sordino.errors import InputError
 
 if TYPE_CHECKING:
+    from sordino.inference.blend import Blend
     from sordino.types import Progress
 
 ENHANCE_EXAMPLES = """examples:
   sordino enhance noisy.wav -o clean.wav
   sordino enhance recordings/ -o enhanced/
+  sordino enhance one.wav two.mp3 -o enhanced/ --skip-existing
   sordino enhance talk.flac -o clean.flac --strength 12
   arecord -f S16_LE -r 16000 -t wav | sordino enhance --stream | aplay
 """
@@ -43,42 +45,71 @@ STREAM = (
 
 def enhance(given: Namespace) -> Answer:
     from sordino.inference.blend import Blend
-    from sordino.inference.files import enhance_file
-    from sordino.inference.folders import enhance_folder, recordings_of
+    from sordino.inference.files import enhance_file, place
 
     if given.stream:
         return _stream(given)
     for option in ("rate", "channels", "format", "block_ms", "low_delay"):
         if getattr(given, option) is not None:
             raise InputError(f"--{option.replace('_', '-')}", "is for streams alone", hint="add --stream")
-    if not {None, "-"}.isdisjoint((given.input, given.output)):
+    inputs, output = given.input, given.output
+    if not inputs or output is None or "-" in (*inputs, output):
         do = "add --stream for standard input and output"
+        if output is None and len(inputs) == 2:
+            do = f"did you mean -o {inputs[1]}?"
         raise InputError("sordino enhance", "nothing to read, or nowhere to write to", "INPUT -o OUTPUT", do)
-    if not (given.input and given.output):
+    if not all((*inputs, output)):
         raise InputError("sordino enhance", "an empty name", "INPUT -o OUTPUT")
     if given.workers is not None and given.workers < 1:
         raise InputError("--workers", str(given.workers), "1 or more")
-    source, target = Path(given.input), Path(given.output)
     blend = Blend(**blend_of(given), keep_rate=given.keep_rate)
-    if not source.is_dir():
-        with Display() as show:
-            report = enhance_file(source, target, given.model, blend, _if_long(show))
-        return report, _done(report)
+    if len(inputs) > 1 or Path(inputs[0]).is_dir():
+        return _many(given, blend)
+    [source] = inputs
+    target = place(Path(source), output)
+    if given.skip_existing and target.is_file():
+        skipped = {"input": source, "output": str(target), "skipped": True}
+        return skipped, _done(skipped)
+    with Display() as show:
+        report = enhance_file(source, target, given.model, blend, _if_long(show))
+    return report, _done(report)
+
+
+def _many(given: Namespace, blend: Blend) -> Answer:
+    """Enhance a folder, or several files, into another folder."""
+    from sordino.audio.blocks import FORMATS
+    from sordino.inference.folders import enhance_files, enhance_folder, recordings_of
+
+    inputs, target = list(map(Path, given.input)), Path(given.output)
     if target.is_file():
-        raise InputError(target, "is a file", "a folder for the recordings of a folder")
-    count = len(recordings_of(source, target))
-    if not count:
-        raise InputError(source, "holds no audio files", hint="name a file, or a folder with audio in it")
+        raise InputError(target, "is a file", "a folder for several recordings")
+    if len(inputs) > 1 and target.suffix.lower() in FORMATS and not target.is_dir():
+        raise InputError(target, "is the name of one file", "a folder for several recordings")
+    options = (target, given.model, blend, given.workers, given.skip_existing)
+    if len(inputs) == 1:
+        [source] = inputs
+        count, coming = len(recordings_of(source, target, [])), enhance_folder(source, *options)
+        if not count:
+            raise InputError(source, "holds no audio files", hint="name a file, or a folder with audio in it")
+    else:
+        for path in inputs:
+            if path.is_dir():
+                raise InputError(path, "is a folder among several inputs", "several files, or one folder")
+        count, coming = len(inputs), enhance_files(inputs, *options)
     reports = []
     with Display() as show:
         show("enhancing", 0, count, {})  # the first file may take minutes, and the time left counts from here
-        for report in enhance_folder(source, target, given.model, blend, given.workers):
+        for report in coming:
             reports.append(report)
-            show("enhancing", len(reports), count, {})
+            show("enhancing", len(reports), max(count, len(reports)), {})
     reports.sort(key=lambda report: report["input"])
     failed = [report for report in reports if "error" in report]
+    skipped = sum("skipped" in report for report in reports)
     lines = [report.get("error") or f"{report['input']} -> {_done(report)}" for report in reports]
-    lines.append(f"{target}: {len(reports) - len(failed)} files" + (f", {len(failed)} failed" if failed else ""))
+    counts = [f"{len(reports) - len(failed) - skipped} files"]
+    counts += [f"{skipped} there already"] if skipped else []
+    counts += [f"{len(failed)} failed"] if failed else []
+    lines.append(f"{target}: {', '.join(counts)}")
     return {"files": reports, "failed": len(failed), "ok": not failed}, "\n".join(lines)
 
 
@@ -86,10 +117,10 @@ def _stream(given: Namespace) -> Answer:
     """Enhance standard input to standard output, which has no buffer, so that a reader gets every block at once."""
     from sordino.inference.pipe import enhance_stream
 
-    for option, usual in (("keep_rate", True), ("workers", None)):
+    for option, usual in (("keep_rate", True), ("workers", None), ("skip_existing", False)):
         if getattr(given, option) != usual:
             raise InputError(f"--{option.replace('_', '-')}", "is for files and folders alone", hint="leave it out")
-    for name in (given.input, given.output):
+    for name in (*given.input, given.output):
         if name not in (None, "-"):
             raise InputError(name, "is a name", "a stream", "write sordino enhance --stream < noisy.wav > clean.wav")
     for file, name in ((sys.stdin, "standard input"), (sys.stdout, "standard output")):
@@ -125,6 +156,8 @@ def _if_long(progress: Progress) -> Progress:
 
 def _done(report: dict[str, Any]) -> str:
     """Say what was written, and what is not as expected: a lower level, or what the format could not keep."""
+    if "skipped" in report:
+        return f"{report['output']}: is there already"
     remarks = list(report["notes"])
     if report["gain_db"] < 0:
         remarks.insert(0, f"turned down by {-report['gain_db']:.1f} dB to avoid clipping")
@@ -150,7 +183,7 @@ BLEND = (
 ENHANCE = Command(
     enhance,
     (
-        flag("input", nargs="?", help="an audio file, or a folder of them"),
+        flag("input", nargs="*", help="an audio file, several of them, or a folder of them"),
         flag("-o", "--output", help="the file or folder to write"),
         flag(
             "--model",
@@ -165,6 +198,11 @@ ENHANCE = Command(
             help="write at the rate of the input, which is the default, or at the model's (--no-keep-rate)",
         ),
         flag("--workers", type=int, help="files of a folder at once (default: one per core with a model in ONNX)"),
+        flag(
+            "--skip-existing",
+            action="store_true",
+            help="leave out recordings whose output is there already: go on with a folder that was interrupted",
+        ),
         flag("--stream", action="store_true", help="enhance standard input block by block, to standard output"),
         *STREAM,
         TRUST,

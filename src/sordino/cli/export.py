@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sordino.assets import STREAM_SUFFIX, student_file, students
+from sordino.assets import STREAM_SUFFIX, student_file
 from sordino.cli.base import TRUST, Answer, Command, flag
 from sordino.cli.progress import Display, say
 from sordino.errors import InputError, needs_training_tier
 from sordino.files import atomic
+from sordino.inference.resolve import resolve
 
 
 def export(given: Namespace) -> Answer:
@@ -31,8 +32,6 @@ def export(given: Namespace) -> Answer:
             _page(given.output, given.web),
         )
         return value | {"page": page}, f"{text}\n{more}"
-    from sordino.inference.resolve import resolve
-
     source = resolve(given.student)
     file = source.file
     if source.is_graph:
@@ -46,16 +45,18 @@ def export(given: Namespace) -> Answer:
 
 
 def _export(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple[dict[str, Any], str]:
-    if str(checkpoint) in students() and not (given.int8 or given.licence):
-        return _copied(str(checkpoint), output)
-    needs_training_tier("--int8 or --licence" if str(checkpoint) in students() else "this command")
+    source = resolve(checkpoint)
+    ships = source.kind == "shipped"
+    if ships and not (given.int8 or given.licence):
+        return _copied(source.name, output)
+    needs_training_tier("--int8 or --licence" if ships else "this command")
     if given.int8:
-        return _int8(given, checkpoint, output)
+        return _int8(given, source.checkpoint, output)
     say(f"{checkpoint}: reading the network")  # before torch is imported, which takes time
     from sordino.experiments import run
     from sordino.inference.graphs.onnx_graph import stream_file
 
-    parity = run.export(checkpoint, output, given.licence, say)
+    parity = run.export(source.checkpoint, output, given.licence, say)
     text = f"{output}: differs from the network by at most {parity.largest_difference:.1e} on speech"
     streamed = None
     if parity.stream_difference is not None:
@@ -93,6 +94,8 @@ def _int8(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple
     with Display() as show:
         done = export_int8(checkpoint, output, data, given.calibrate, max_drop, given.licence, status=show.status)
     text = f"{output}: {done.attempts[-1]}; in float {done.score:.3f} PESQ, {done.bytes / 1e6:.2f} MB"
+    if not done.is_smaller:
+        text += "\n8 bits make it no smaller: what stays in float and what converts to 8 bits outweigh the weights"
     streamed = str(stream_file(output)) if done.streams else None
     return asdict(done) | {"output": str(output), "stream_output": streamed}, text
 
@@ -109,7 +112,10 @@ def _page(student: str | Path, folder: str) -> tuple[dict[str, Any], str]:
 EXPORT = Command(
     export,
     (
-        flag("student", help="a checkpoint, or the name of a student that ships; for --web alone also an ONNX file"),
+        flag(
+            "student",
+            help="a checkpoint, a run's folder, or the name of a student that ships; for --web alone also ONNX",
+        ),
         flag("-o", "--output", help="the .onnx file to write"),
         flag("--web", metavar="FOLDER", help="write a page that runs the student in the browser, as plain files"),
         flag("--licence", default="", help="licence of the weights, for the file's metadata"),

@@ -182,7 +182,7 @@ EVALUATE = Command(
         flag("--split", choices=("test", "valid"), default="test", help="which recordings of the recipe's data"),
         flag("--metrics", nargs="+", help="names of metrics; the paper's, ESTOI and SI-SDR by default"),
         flag("--dnsmos", metavar="FILE", help="network of the metric dnsmos, unless speechmos is installed"),
-        flag("--out", help="folder for scores.json and scores.csv; a checkpoint's own run by default"),
+        flag("-o", "--out", help="folder for scores.json and scores.csv; a checkpoint's own run by default"),
         flag("--workers", type=int, help="processes that compute the metrics; one per core by default"),
         flag(
             "--align",

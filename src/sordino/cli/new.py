@@ -30,7 +30,7 @@ def new(given: Namespace) -> Answer:
         raise InputError(out, "is there already", hint="name another file with -o")
     with Display() as show:
         surveyed = survey(given.folder, show)
-    recipe = draft(surveyed, given.student, given.teacher)
+    recipe = draft(surveyed, given.student, given.teacher, out.stem)
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
     write_text(out, f"# {ROADS[surveyed.layout.kind]}. docs/recipe.md explains every section.\n{text}")
     lines = [f"{given.folder}: {ROADS[surveyed.layout.kind]}", _folders(surveyed), *_advice(surveyed)]
@@ -45,7 +45,11 @@ def commands(surveyed: Survey, recipe: Path, values: Mapping[str, Any]) -> list[
     root = surveyed.layout.root
     home, best = prepared(root, surveyed), f"{values['out']}/best.safetensors"
     first = [f"sordino data prepare {root} {home}"] if home != root else []
-    scored = [] if surveyed.layout.kind == "noisy" else [f"sordino evaluate {best}"]
+    before = values["model"].get("checkpoint", "")
+    compared = " ".join(["noisy", before, best]).replace("  ", " ")
+    scored = []
+    if surveyed.layout.kind != "noisy":
+        scored = [f"sordino evaluate {compared} --recipe {recipe}    # before and after, in one table"]
     return [
         *first,
         f"sordino data check {home}",

@@ -163,12 +163,12 @@ TRAIN = Command(
     train,
     (
         flag("recipe", help="a YAML file, or the name of a shipped recipe"),
-        flag("--out", help="folder of the run; the recipe's own by default"),
+        flag("-o", "--out", help="folder of the run; the recipe's own by default"),
         flag("--resume", action="store_true", help="continue the run in that folder"),
         flag("--dry-run", action="store_true", help="check everything, try a few steps, and leave no trace"),
         TRUST,
     ),
-    "Train what a recipe describes. key=value or --key value after its name changes the recipe, such as\n"
+    "Train what a recipe describes. key=value or --section.key value after its name changes the recipe, such as\n"
     "train.steps=1000. Ctrl-C saves the run; --resume continues it, with the same result.",
     _shipped_recipes,
 )
@@ -196,7 +196,7 @@ STUDY = Command(
 
 DEMO = Command(
     demo,
-    (flag("--out", default="runs/demo", help="folder to write to (default runs/demo)"),),
+    (flag("-o", "--out", default="runs/demo", help="folder to write to (default runs/demo)"),),
     "Train a small teacher and three students on a synthetic corpus, score them and write a report.",
     lambda: "example:\n  sordino demo",
 )

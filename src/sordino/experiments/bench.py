@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sordino import models
-from sordino.assets import recipes
-from sordino.errors import InputError
+from sordino.assets import recipes, students
+from sordino.errors import InputError, did_you_mean
 from sordino.evaluation import speed
 from sordino.evaluation.efficiency import Cost, count
 from sordino.experiments.build import build_network
@@ -68,6 +69,9 @@ def bench(
         runner = models.load(source.checkpoint)
         cost = _of_checkpoint(source, runner, seconds)
     else:
+        hint = did_you_mean(str(model), [*students(), *recipes()])
+        if hint and not os.path.isfile(model) and model not in recipes():
+            raise InputError(model, "no such model or recipe", hint=hint)
         runner = build_network(read(model).model)
         cost = count(runner, seconds)
     if not clocked:

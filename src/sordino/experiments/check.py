@@ -44,6 +44,11 @@ OWN: dict[Kind, Mapping[str, Any]] = {
     "source": sources.SOURCES,
 }
 
+EXPECTED = (
+    "a class derived from sordino.distill.base.Method or sordino.models.Enhancer, a loss or a metric of (reference or "
+    f"clean, estimate, ...), a source with train, valid and test; or --kind {' or '.join(KINDS)} to say which"
+)
+
 
 def check(name: str, kind: Kind | None = None, overrides: Sequence[str] = ()) -> tuple[Kind, list[Result]]:
     """Check whether a member of a catalogue meets the requirements of all members.
@@ -86,7 +91,10 @@ def _kind(name: str) -> Kind:
     if kinds:
         raise InputError(name, f"is {' and '.join(kinds)}", f"--kind {' or '.join(kinds)} beside it")
     known = [own for kind in KINDS for own in OWN[kind]]
-    raise InputError(name, "no such method, network, loss, metric or source", hint=did_you_mean(name, known))
+    hint = did_you_mean(name, known)
+    if ":" in name:
+        hint = "name one of yours as package.module:Class, with no folder and no .py"
+    raise InputError(name, "no such method, network, loss, metric or source", hint=hint)
 
 
 def _kind_of(name: str, subject: Any) -> Kind:
@@ -96,7 +104,7 @@ def _kind_of(name: str, subject: Any) -> Kind:
     if inspect.isclass(subject):
         kinds: dict[type, Kind] = {Method: "method", models.Enhancer: "network", nn.Module: "loss"}
         for base, kind in kinds.items():
-            if issubclass(subject, base):
+            if issubclass(subject, base) and (kind != "loss" or _takes_signals(subject)):
                 return kind
         if all(hasattr(subject, member) for member in ("train", "valid", "test")):
             return "source"
@@ -104,4 +112,13 @@ def _kind_of(name: str, subject: Any) -> Kind:
         first = next(iter(inspect.signature(subject).parameters), "")
         if first in ("reference", "clean"):
             return "loss" if first == "reference" else "metric"
-    raise InputError(name, "its kind is not clear from its base class or its signature", f"--kind {', '.join(KINDS)}")
+    raise InputError(name, "its kind is not clear from its base class or its signature", EXPECTED)
+
+
+def _takes_signals(loss: Any) -> bool:
+    """Whether it can be called as a loss is; a network derived from ``nn.Module`` alone cannot."""
+    try:
+        inspect.signature(loss.forward).bind(None, "reference", "estimate", "noisy")
+    except TypeError:
+        return False
+    return True

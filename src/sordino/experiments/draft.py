@@ -10,7 +10,7 @@ from typing import Any
 from sordino.assets import DEFAULT_STUDENT, students
 from sordino.audio.folders import PREPARED
 from sordino.data.tools.survey import Survey
-from sordino.errors import InputError
+from sordino.errors import InputError, did_you_mean
 from sordino.experiments.teacher_section import of_word
 
 RATE = 16000
@@ -38,7 +38,9 @@ _Place = tuple[str, str]
 """Split and content of a folder, such as ``train`` and ``noisy``."""
 
 
-def draft(surveyed: Survey, student: str | None = None, teacher: str | None = None) -> dict[str, Any]:
+def draft(
+    surveyed: Survey, student: str | None = None, teacher: str | None = None, name: str | None = None
+) -> dict[str, Any]:
     """Return the values of a recipe for recordings.
 
     Args:
@@ -47,10 +49,11 @@ def draft(surveyed: Survey, student: str | None = None, teacher: str | None = No
             default student, or a smaller one if the default one is the teacher.
         teacher: name of a shipped student, a checkpoint, or ``PRESET:FILE``; none trains on clean speech alone. Noisy
             recordings need one: the default student when left out.
+        name: of the run's folder below ``runs``; that of the recordings' folder when left out.
 
     Raises:
-        InputError: there is too little to train on, the student does not ship, the corpus has recipes of its own, or
-            the student would teach itself.
+        InputError: there is too little to train on, the student does not ship, the corpus has recipes of its own, the
+            student would teach itself, or there is no such teacher.
     """
     data, root = _data(surveyed), surveyed.layout.root
     noisy_alone = surveyed.layout.kind == "noisy"
@@ -62,7 +65,7 @@ def draft(surveyed: Survey, student: str | None = None, teacher: str | None = No
         raise InputError(root, f"{student} would teach itself", "another teacher", hint)
     recipe: dict[str, Any] = {
         "title": f"a student for {root.resolve().name}",
-        "out": f"runs/{root.resolve().name}",
+        "out": f"runs/{name or root.resolve().name}",
         "model": _model(student),
         "data": data,
         "loss": {},
@@ -90,12 +93,18 @@ def _model(student: str) -> dict[str, Any]:
     if student == NEW:
         return {"name": "dualpath", "width": 24}
     if student not in students():
-        raise InputError("--student", f"{student!r} does not ship", f"{NEW}, or one of {', '.join(students())}")
+        known = f"{NEW}, or one of {', '.join(students())}"
+        raise InputError("--student", f"{student!r} does not ship", known, did_you_mean(student, students()))
     return {"checkpoint": student}
 
 
 def _teacher(teacher: str) -> dict[str, Any]:
-    return {key: value for key, value in asdict(of_word(teacher)).items() if value is not None}
+    section = of_word(teacher)
+    section.demand_files()
+    if section.checkpoint is not None and section.checkpoint not in students() and not Path(teacher).is_file():
+        known = f"a checkpoint, PRESET:FILE, or one of {', '.join(students())}"
+        raise InputError("--teacher", f"no model {teacher!r}", known, did_you_mean(teacher, students()))
+    return {key: value for key, value in asdict(section).items() if value is not None}
 
 
 def _training(student: str) -> dict[str, Any]:

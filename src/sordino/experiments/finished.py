@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sordino import models
+from sordino.assets import nearest_student
 from sordino.distill import methods
 from sordino.distill.base import Method
 from sordino.distill.layers.attention import LayerAttention
@@ -38,7 +39,7 @@ def finished_recipe(folder: Path) -> Recipe:
     """The recipe of a finished run."""
     for name in (RECIPE, CHECKPOINT):
         if not (folder / name).is_file():
-            hint = ""
+            hint = nearest_student(folder)
             inner = sorted(str(scores.parent) for scores in folder.glob(f"*/{SCORES}"))
             if inner:
                 hint = f"the scores of models are in {', '.join(inner)}"

@@ -110,7 +110,8 @@ def parse(text: str, where: object) -> Any:
         _check_size(text)
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, TypeError) as error:  # the latter two of values, such as a month 99
-        raise InputError(where, f"not YAML ({' '.join(str(error).split())})") from error
+        text = str(error).replace('in "<unicode string>", ', "at ")  # the parser's name for what it was given
+        raise InputError(where, f"not YAML ({' '.join(text.split())})") from error
 
 
 def _check_size(text: str) -> None:
@@ -194,7 +195,8 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str
     removable = not within or (len(within) == 1 and within[0] in (*PARTS, "weights"))
     for key, value in changes.items():
         below = merged.get(key)
-        if value is None and removable and (key in merged or not within):
+        # A section that is unknown stays, so that the mistake is reported.
+        if value is None and removable and (key in merged or (not within and key in KEYS)):
             merged.pop(key, None)
         elif isinstance(value, Mapping) and isinstance(below, Mapping) and _extends(below, value):
             merged[key] = merge(below, value, (*within, key))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sordino.assets import RECIPES, recipes
+from sordino.assets import RECIPES, nearest_student, recipes
 from sordino.errors import InputError
+from sordino.evaluation.score import NOISY
 from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, read_data
 from sordino.experiments.run_recipe import RECIPE
@@ -35,8 +36,8 @@ def demand_origins(recipe: Recipe) -> None:
 
 
 def untrained(checkpoint: Path) -> InputError:
-    """Return the error for a checkpoint that is not there; the hint is the command that makes it."""
-    hint = f"train it first: {_command(checkpoint.parent)}"
+    """Return the error for a checkpoint that is not there; the hint is a like name, or the command that makes it."""
+    hint = nearest_student(checkpoint) or f"train it first: {_command(checkpoint.parent)}"
     return InputError(checkpoint, "no such file", "a checkpoint", hint)
 
 
@@ -44,9 +45,11 @@ def data_of(checkpoint: str | Path | ModelSource) -> Component:
     """Return the data of the recipe that a checkpoint's header carries.
 
     Raises:
-        InputError: no checkpoint, or one that was not trained from a recipe.
+        InputError: no model, no checkpoint, or one that was not trained from a recipe.
     """
     source = resolve(checkpoint, otherwise="recipe")
+    if source.kind == "recipe" and str(checkpoint) != NOISY:
+        resolve(checkpoint)  # raises: it is no model
     if source.kind != "checkpoint":
         raise InputError("data", "no recordings to score on", "--data NOISY CLEAN or --recipe RECIPE")
     from sordino.models import read_about  # imports torch, which no other question here needs

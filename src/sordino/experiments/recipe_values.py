@@ -6,28 +6,21 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
-from types import UnionType
+from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from sordino.errors import InputError, did_you_mean
+from sordino.errors import InputError, did_you_mean, written
 from sordino.experiments.signatures import Signature, inspected
 
 T = TypeVar("T")
 
-_NAMES = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    Mapping: "a section",
-    Sequence: "a list",
-}
-"""Type -> what a recipe holds for it; a bool is an int as well, and a str a Sequence."""
-
 _EXACT = 2**53
 """Below it, every integer is a floating-point number of its own."""
+_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
+_COUNTS = {2: "two", 3: "three"}
 
 
 def construct(where: str, constructor: Callable[..., T], values: Mapping[str, Any], errors: list[str]) -> T | None:
@@ -70,7 +63,7 @@ def arguments(where: str, signature: Signature, values: Mapping[str, Any], error
     errors += [unknown(f"{prefix}{key}", signature, str(key)) for key in values if key not in signature]
     for key, parameter in signature.items():
         if parameter.required and key not in values:
-            errors.append(f"{prefix}{key}: missing; expected {_name(parameter.kind)}")
+            errors.append(f"{prefix}{key}: missing; expected {_in_words(parameter.kind)}")
     converted = {}
     for key, given in values.items():
         if key in signature:
@@ -98,22 +91,22 @@ def value(key: str, given: Any, kind: Any, errors: list[str]) -> Any:
             return _parser(kind).parse_object({"value": given}).value
     except (ArgumentError, OverflowError):  # the latter for a whole number that no float holds
         pass
-    errors.append(f"{key}: {given!r}{_expected(kind)}")
+    errors.append(f"{key}: {written(given)}; expected {_expected(kind)}")
     return None
 
 
 def _expected(kind: Any) -> str:
-    """The end of a message on a value of another type: the words among which it chooses, or the name of the type."""
+    """The end of a message on a value of another type: the words among which it chooses, or the type in words."""
     choices = []
     for part in (kind, *get_args(kind)):
         if get_origin(part) is Literal:
             choices += get_args(part)
     if not choices:
-        return f" is not {_name(kind)}"
+        return _in_words(kind)
     listed = ", ".join(map(str, choices))
     if get_origin(kind) in (list, tuple):
-        return f"; expected a list out of {listed}"
-    return f"; expected one of {listed}"
+        return f"a list out of {listed}"
+    return f"one of {listed}"
 
 
 def _whole(given: float | str) -> Any:
@@ -148,14 +141,18 @@ def _parser(kind: Any) -> ArgumentParser:
     return parser
 
 
-def _name(kind: Any) -> str:
-    """The name of a type in the words of somebody who writes a recipe, with its article."""
-    whole = get_origin(kind) or kind
-    if whole in (Union, UnionType):
-        return " or ".join(dict.fromkeys(_name(part) for part in get_args(kind) if part is not type(None)))
-    for known, name in _NAMES.items():
-        if inspect.isclass(whole) and issubclass(whole, known):
-            return name
-    if inspect.isclass(whole) and is_dataclass(whole):
+def _in_words(kind: Any) -> str:
+    """A type in the words of a recipe's reader."""
+    origin, parts = get_origin(kind) or kind, get_args(kind)
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(map(_in_words, parts)))
+    if origin is tuple and len(parts) in _COUNTS and set(parts) <= {int, float}:
+        numbers = "numbers" if float in parts else "whole numbers"
+        return f"{_COUNTS[len(parts)]} {numbers}, such as {[20 * place for place in range(len(parts))]}"
+    if inspect.isclass(origin) and (is_dataclass(origin) or issubclass(origin, Mapping)):
         return "a section"
-    return whole.__name__ if inspect.isclass(whole) else str(kind)
+    if inspect.isclass(origin) and issubclass(origin, Path):
+        return "a path"
+    return "a list" if inspect.isclass(origin) and issubclass(origin, Sequence) else str(kind)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import yaml
 
-from sordino.errors import InputError
+from sordino.assets import RUN_RECIPE
+from sordino.errors import InputError, written
 from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, RecipeLike, flat, read
 from sordino.files import write_text
 from sordino.plugins.modules import demand_names
 
-RECIPE = "recipe.yaml"
+RECIPE = RUN_RECIPE
 """The file in a run's folder that says what it computes."""
 RECOVERY = (("train", "max_lr"), ("train", "grad_clip"))
 """Keys that a resumed run may change, because a run that diverged needs other values."""
@@ -79,7 +80,7 @@ def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] =
         if key in _FREE or before.get(key) == now.get(key):
             continue
         if key not in but:
-            found = f"{'.'.join(key)} is {now.get(key)!r}, but the run began with {before.get(key)!r}"
+            found = f"{'.'.join(key)} is {written(now.get(key))}, but the run began with {written(before.get(key))}"
             raise InputError(folder, found, "the same recipe", "set it back, or choose another --out")
         some_differ = True
     return some_differ

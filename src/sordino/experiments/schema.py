@@ -7,6 +7,7 @@ here or where they are used.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -104,7 +105,9 @@ def check(values: Mapping[str, Any], needed: Sequence[str]) -> tuple[dict[str, S
     sections: dict[str, Section] = {}
     for key, given in values.items():
         if key not in KEYS:
-            errors.append(unknown(str(key), ("base", *KEYS)))
+            section = section_of(str(key))
+            near = f"{key}: no such key; did you mean {section}.{key}?" if section else None
+            errors.append(near or unknown(str(key), ("base", *KEYS)))
         elif key in TEXTS:
             sections[key] = Section(str(given), str(given))
         elif key == "stages":
@@ -115,6 +118,14 @@ def check(values: Mapping[str, Any], needed: Sequence[str]) -> tuple[dict[str, S
             errors.append(f"{key}: {given!r} is no section; expected keys and values below it")
     errors += [f"{key}: missing; expected a section" for key in needed if key not in values]
     return sections, errors
+
+
+def section_of(setting: str) -> str | None:
+    """Return the section that has a setting of this name, such as ``train`` for ``steps``; None if none has."""
+    for section, constructor in PLAIN.items():
+        if setting in inspect.signature(constructor).parameters:
+            return section
+    return None
 
 
 def _section(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:

@@ -11,8 +11,8 @@ one where the network's step is unrolled frame by frame.
 
 In both, batch norms are folded into the convolutions before them, each recurrent layer is one operator, and
 convolutions get the form in which onnxruntime is fastest (``sordino.export.rewrite``). The metadata describes the
-graph: name, arguments, sample rate, latency, and the facts in the checkpoint's header. That of a stream also says how
-to run it, in the metadata for programs and in the model's ``doc_string`` for people.
+graph: name, arguments, sample rate, latency, and the facts in the checkpoint's header; that of a stream also says how
+to run it. The model's ``doc_string`` tells people how to run either.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ def whole_graph(network: Enhancer, about: Mapping[str, Any]) -> onnx.ModelProto:
     example = torch.zeros(1, network.sample_rate, device=_device(network))
     shapes = {"noisy": {1: Dim("samples", min=SHORTEST, max=LONGEST)}}
     proto = _exported(network, [example], ["noisy"], ["estimate"], shapes)
+    proto.doc_string = (
+        f"Removes the noise from one channel of speech: float32 samples at {network.sample_rate} Hz with full scale at "
+        f"1. Input noisy [1,samples]: a whole recording, with zeros at its end if it has less than {SHORTEST} samples. "
+        "Output estimate, of the same shape: the speech, at the same time."
+    )
     return _described(proto, network, {"minimum_samples": SHORTEST}, about)
 
 

@@ -63,6 +63,11 @@ class Quantised:
     streams: bool
     """Whether there is a graph for streams."""
 
+    @property
+    def is_smaller(self) -> bool:
+        """Whether what was written takes less than the float files do."""
+        return self.attempts[-1].bytes < self.bytes
+
 
 @dataclass(frozen=True)
 class _FloatGraph:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from sordino.assets import streaming_students
 from sordino.audio.pcm import whole_number
 from sordino.errors import InputError, needs_training_tier
 from sordino.inference.contracts import Engine
@@ -45,6 +46,9 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
     if source.kind == "mean":
         return _from_members(source, threads, long_blocks)
     if source.path is not None and source.is_graph:
+        if source.kind == "shipped" and source.name not in streaming_students():
+            expected = f"a student that ships and can, {' or '.join(streaming_students())}"
+            raise InputError(source.name, "cannot run block by block, as it needs the whole recording", expected)
         return _from_onnx(source.path, threads or 1, long_blocks)
     network = source.value
     if source.kind == "checkpoint":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -39,7 +40,8 @@ def enhance_file(
 
     Args:
         source: any file that libsndfile reads, or with ``sordino[media]`` FFmpeg.
-        target: its suffix chooses the format; in a folder that exists, the name of ``source`` is taken.
+        target: its suffix chooses the format; in a folder that exists, or is named with a slash at its end, the name of
+            ``source`` is taken.
         model: see ``open_model``.
         blend: how much noise to leave, what becomes of the high band, and whether to keep the rate.
         progress: called with the seconds of input that are done, from another thread.
@@ -52,7 +54,8 @@ def enhance_file(
     Raises:
         InputError: nothing to read, or no place to write; nothing is written then.
     """
-    target = place(Path(source), Path(target))
+    target = place(Path(source), target)
+    replaces = target.exists()
     with ExitStack() as stack:
         # Opened once, as some formats are decoded when they are opened.
         file = stack.enter_context(open_sound(source, ForwardFile))
@@ -71,6 +74,8 @@ def enhance_file(
                 length += block.shape[1]
                 put(block)
     notes = doubts(Path(source))
+    if replaces:
+        notes.append("in place of the file that was there")
     if sample_rate != about.sample_rate and blend.keep_rate:
         notes.append(f"{target.suffix} has no {about.sample_rate} Hz, so it was written at {sample_rate} Hz")
     if same_format and subtype is None:
@@ -86,15 +91,18 @@ def enhance_file(
     }
 
 
-def place(source: Path, target: Path) -> Path:
+def place(source: Path, target: str | Path) -> Path:
     """Return the file to write for a recording: in a folder under its own name, else ``target``.
 
-    What can be read and not written, such as sound of a phone, becomes WAV.
+    A folder is one that is there, or a name with a slash at its end. What can be read and not written, such as sound of
+    a phone, becomes WAV.
 
     Raises:
         InputError: that is the recording itself.
     """
-    if target.is_dir():
+    is_folder = str(target).endswith(("/", os.sep))
+    target = Path(target)
+    if target.is_dir() or is_folder:
         target = target / writable_name(source.name)
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(target, "is the recording itself, which would be lost", hint="choose another output")

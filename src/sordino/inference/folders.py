@@ -1,10 +1,10 @@
-"""Enhance a folder of sound files into another, several files at once."""
+"""Enhance a folder of sound files, or files from anywhere, into another folder, several files at once."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,17 @@ from typing import Any
 from sordino.audio.folders import list_audio
 from sordino.errors import InputError
 from sordino.inference.blend import USUAL, Blend
-from sordino.inference.files import enhance_file, writable_name
+from sordino.inference.files import enhance_file, place, writable_name
 from sordino.inference.model import open_model
 
 
-def recordings_of(source: Path, target: Path) -> list[Path]:
+def recordings_of(source: Path, target: Path, unreadable: list[InputError] | None = None) -> list[Path]:
     """Return the recordings below a folder, without those in the output folder where it lies below the other.
+
+    Args:
+        source: the folder.
+        target: that of the output.
+        unreadable: as ``list_audio`` takes it.
 
     Raises:
         InputError: no such folder, or it is the output folder or lies in it, where recordings could be lost.
@@ -25,7 +30,7 @@ def recordings_of(source: Path, target: Path) -> list[Path]:
     output = target.resolve()
     if output in (source.resolve(), *source.resolve().parents):
         raise InputError(target, "holds the recordings themselves, which could be lost", hint="choose another output")
-    return [path for path in list_audio(source) if output not in path.resolve().parents]
+    return [path for path in list_audio(source, unreadable) if output not in path.resolve().parents]
 
 
 class _Stopped(Exception):
@@ -38,6 +43,7 @@ def enhance_folder(
     model: Any = None,
     blend: Blend = USUAL,
     workers: int | None = None,
+    skip_existing: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Enhance every audio file below a folder into another folder of the same layout.
 
@@ -48,22 +54,61 @@ def enhance_folder(
         blend: see ``enhance_file``.
         workers: files at once. When left out, one for each core with a model in ONNX, and one with others: torch uses
             all cores for one file, and a function of yours may not allow two calls at once.
+        skip_existing: leave out recordings whose output is there already. An output is complete as soon as it is there,
+            so that a folder that was interrupted goes on where it was.
 
     Yields:
-        What ``enhance_file`` returns for each file, in the order in which they are done; for a file that fails,
-        ``input`` and ``error``. The others are still processed.
+        What ``enhance_file`` returns for each file, in the order in which they are done; for a file that fails, and for
+        a folder that cannot be read, ``input`` and ``error``; for one that is left out ``input``, ``output`` and
+        ``skipped``. The others are still processed.
 
     Raises:
         InputError: no such folder, an output folder that holds the other, or no such model.
     """
     source, target = Path(source), Path(target)
+    unreadable: list[InputError] = []
+    places = {}
+    for path in recordings_of(source, target, unreadable):
+        places[path] = target / path.relative_to(source).with_name(writable_name(path.name))
+    for error in unreadable:
+        yield {"input": error.where, "error": str(error)}
+    yield from _enhance_all(places, model, blend, workers, skip_existing)
+
+
+def enhance_files(
+    sources: Sequence[str | Path],
+    target: str | Path,
+    model: Any = None,
+    blend: Blend = USUAL,
+    workers: int | None = None,
+    skip_existing: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Enhance audio files from anywhere into one folder, each under its own name.
+
+    Args:
+        sources: the files.
+        target: the folder.
+        model, blend, workers, skip_existing: as for ``enhance_folder``, which says what is yielded, too.
+
+    Raises:
+        InputError: an output that is one of the files, or no such model.
+    """
+    places = {}
+    for path in map(Path, sources):
+        places[path] = place(path, Path(target) / writable_name(path.name))
+    yield from _enhance_all(places, model, blend, workers, skip_existing)
+
+
+def _enhance_all(
+    places: Mapping[Path, Path], model: Any, blend: Blend, workers: int | None, skip_existing: bool
+) -> Iterator[dict[str, Any]]:
+    """Enhance each file of ``places`` into the other; see ``enhance_folder``."""
     if workers is not None and workers < 1:
         raise InputError("workers", str(workers), "1 or more")
-    files, cores = recordings_of(source, target), os.cpu_count() or 1
-    places = {path: target / path.relative_to(source).with_name(writable_name(path.name)) for path in files}
     # Of two recordings with one output, that which keeps its name has it.
-    owners = {place: path for path, place in sorted(places.items(), key=lambda one: one[0].name == one[1].name)}
-    ready = open_model(model, threads=max(cores // max(len(files), 1), 1))
+    owners = {output: path for path, output in sorted(places.items(), key=lambda one: one[0].name == one[1].name)}
+    cores = os.cpu_count() or 1
+    ready = open_model(model, threads=max(cores // max(len(places), 1), 1))
     stopped = threading.Event()
 
     def check(*_: object) -> None:
@@ -72,17 +117,20 @@ def enhance_folder(
 
     def one(path: Path) -> dict[str, Any]:
         check()
+        target = places[path]
         try:
-            if (owner := owners[places[path]]) != path:
+            if (owner := owners[target]) != path:
                 raise InputError(path, f"has the same output as {owner}", hint="rename one of them")
-            return enhance_file(path, places[path], ready, blend, check)
+            if skip_existing and target.is_file():
+                return {"input": str(path), "output": str(target), "skipped": True}
+            return enhance_file(path, target, ready, blend, check)
         except InputError as error:
             return {"input": str(path), "error": str(error)}
         except OSError as error:
             return {"input": str(path), "error": f"{error.filename or path}: {error.strerror}"}
 
     with ThreadPoolExecutor(workers or (cores if ready.shareable else 1)) as pool:
-        coming = [pool.submit(one, path) for path in files]
+        coming = [pool.submit(one, path) for path in places]
         try:
             for done in as_completed(coming):
                 yield done.result()

@@ -6,19 +6,22 @@ be slow: it is given two seconds of speech, once in a process.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 
 from sordino.audio.pcm import check_shape
 from sordino.errors import InputError
 from sordino.inference.graphs.delay import Delay, Run, measure_delay
-from sordino.plugins.catalogue import function
+from sordino.plugins.catalogue import blamed, function
 
 PROBE_S = 2.0
 """Seconds of speech on which the delay is measured."""
 LOST_S = 0.1
 """Seconds that a model which works in whole frames may leave out at the end; they are filled with silence."""
+EXPECTED = "a function from noisy [T] to estimate [T], or a checkpoint of the network (sordino.models.save)"
 
 
 def open_function(word: str, sample_rate: int) -> tuple[Run, str]:
@@ -32,12 +35,15 @@ def open_function(word: str, sample_rate: int) -> tuple[Run, str]:
         The function on time, and one line for the log: its delay and its gain.
 
     Raises:
-        InputError: no such function, or one that does not enhance; see ``measure_delay``.
+        InputError: no such function, a class, or a function that does not enhance; see ``measure_delay``. The function
+            that is returned raises it for whatever the user's raises.
     """
     check_shape(word, sample_rate, 1)
     run = function(word)
+    if isinstance(run, type):
+        raise InputError(word, "is a class", EXPECTED)
     delay = _delay(word, sample_rate, id(run))
-    return delay.taken_off(run), f"{word}: a function at {sample_rate} Hz; {delay}"
+    return delay.taken_off(partial(_called, word, run)), f"{word}: a function at {sample_rate} Hz; {delay}"
 
 
 @lru_cache(64)
@@ -45,9 +51,14 @@ def _delay(word: str, sample_rate: int, _identity: int) -> Delay:
     run = function(word)
 
     def checked(noisy: np.ndarray) -> np.ndarray:
-        return as_long(np.asarray(run(noisy)), noisy, word, sample_rate)
+        return as_long(_called(word, run, noisy), noisy, word, sample_rate)
 
     return measure_delay(checked, sample_rate, word, round(PROBE_S * sample_rate))
+
+
+def _called(word: str, run: Callable[..., Any], noisy: np.ndarray) -> np.ndarray:
+    with blamed(word):
+        return np.asarray(run(noisy))
 
 
 def as_long(estimate: np.ndarray, noisy: np.ndarray, name: str, sample_rate: int, least: int = 0) -> np.ndarray:

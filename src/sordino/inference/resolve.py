@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sordino.assets import CHECKPOINTS, DEFAULT_STUDENT, STREAM_SUFFIX, student_file, students, weights
+from sordino import assets
 from sordino.errors import InputError, did_you_mean
 from sordino.inference.contracts import Engine, OpenModel
 from sordino.inference.graphs.card import MeanSource, graph_of, is_card, mean_of, named_by, read_card
@@ -102,9 +102,9 @@ class ModelSource:
             InputError: it has no checkpoint.
         """
         if self.kind == "shipped":
-            return weights(self.name)
+            return assets.weights(self.name)
         if self.kind != "checkpoint":
-            raise InputError(self.path or self.name, "is no checkpoint", f"a file {', '.join(CHECKPOINTS)}")
+            raise InputError(self.path or self.name, "is no checkpoint", f"a file {', '.join(assets.CHECKPOINTS)}")
         return self.file
 
 
@@ -112,10 +112,10 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
     """Say what ``model`` is.
 
     Args:
-        model: None for the default student; the name of one that ships; a path to ONNX or to a checkpoint; a published
-            network, ``PRESET:FILE``, or the folder of its files; a model card; the name of a function,
-            ``package.module:function``; a network; a function; a ``GraphSource``; what ``open_model`` or
-            ``open_engine`` returned; or what this function did.
+        model: None for the default student; the name of one that ships; a path to ONNX, to a checkpoint or to the
+            folder of a run, whose best weights it stands for; a published network, ``PRESET:FILE``, or the folder of
+            its files; a model card; the name of a function, ``package.module:function``; a network; a function; a
+            ``GraphSource``; what ``open_model`` or ``open_engine`` returned; or what this function did.
         otherwise: what a word is that is none of those. With it, nobody checks here that a file exists: what reads
             the file knows better what to say.
 
@@ -123,7 +123,7 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
         InputError: no such model; the nearest name is given.
     """
     if model is None:
-        model = DEFAULT_STUDENT
+        model = assets.DEFAULT_STUDENT
     if isinstance(model, (str, Path)):
         return _word(model, otherwise)
     if isinstance(model, ModelSource):
@@ -134,6 +134,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
         return ModelSource("model", model.name, value=model)
     if isinstance(model, Engine):
         return ModelSource("engine", model.name, value=model)
+    if isinstance(model, type):
+        raise InputError("model", f"{model.__name__} is a class", "an object of it")
     if hasattr(model, "taps") and hasattr(model, "sample_rate"):
         return ModelSource("network", model.name, value=model)
     if callable(model):
@@ -143,7 +145,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
 
 def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) -> ModelSource:
     """Say what a word or a path is; see ``resolve``."""
-    word, path = str(model), Path(model)
+    word, path = str(model), assets.run_weights(model)
+    name = path.stem if path == Path(model) else path.absolute().parent.name
     if is_card(path):
         return _card(path, ())
     external = _external(model)
@@ -151,14 +154,14 @@ def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) 
         return resolve(external)
     if isinstance(model, str) and is_name(word):
         return ModelSource("import", word)
-    if word in students():
-        return ModelSource("shipped", word, student_file(word))
+    if word in assets.students():
+        return ModelSource("shipped", word, assets.student_file(word))
     kind = _kind_of_file(path) or otherwise
     if kind is None or not (otherwise or os.path.isfile(path)):
-        raise _no_model(model)
+        raise _no_model(path)
     if kind == "stream":
-        return ModelSource(kind, path.name[: -len(STREAM_SUFFIX)], path)
-    return ModelSource(kind, path.stem, path)
+        return ModelSource(kind, path.name[: -len(assets.STREAM_SUFFIX)], path)
+    return ModelSource(kind, name, path)
 
 
 def _card(path: Path, within: tuple[Path, ...]) -> ModelSource:
@@ -221,19 +224,20 @@ def _external(model: str | Path) -> GraphSource | None:
 
 def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
     name = path.name.lower()
-    if name.endswith(STREAM_SUFFIX):
+    if name.endswith(assets.STREAM_SUFFIX):
         return "stream"
     if name.endswith(".onnx"):
         return "onnx"
-    if name.endswith(CHECKPOINTS):
+    if name.endswith(assets.CHECKPOINTS):
         return "checkpoint"
     return None
 
 
 def _no_model(model: str | Path) -> InputError:
     found = "not a model" if os.path.exists(model) else "no such model"
-    return InputError(model, found, _expected(), did_you_mean(str(model), students()))
+    return InputError(model, found, _expected(), assets.nearest_student(model))
 
 
 def _expected() -> str:
-    return f"a .onnx file, a checkpoint, or one of {', '.join(students())}, PRESET:FILE or a model card"
+    others = ", ".join(assets.students())
+    return f"a .onnx file, a checkpoint, the folder of a run, or one of {others}, PRESET:FILE or a model card"

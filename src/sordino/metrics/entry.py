@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sordino.errors import InputError
 from sordino.metrics.pair import MetricFailure
+from sordino.plugins.catalogue import blamed
 
 
 class Column(NamedTuple):
@@ -65,7 +66,7 @@ def entry_of(name: str, member: Any) -> Metric:
         member: a function ``(clean, estimate, sample_rate)`` -> float, where higher is better, or a ``Metric``.
 
     Raises:
-        InputError: a ``Metric`` of several columns.
+        InputError: a ``Metric`` of several columns. The entry's function raises it for whatever the user's raises.
     """
     if not isinstance(member, Metric):
         member = Metric(member, {name: Column(name.rpartition(":")[2])})
@@ -75,8 +76,9 @@ def entry_of(name: str, member: Any) -> Metric:
     function = member.function
 
     def measured(*signals: Any) -> float:
-        value = function(*signals)
-        value = float(next(iter(value.values())) if isinstance(value, dict) else value)
+        with blamed(name, MetricFailure):
+            value = function(*signals)
+            value = float(next(iter(value.values())) if isinstance(value, dict) else value)
         if not math.isfinite(value):
             raise MetricFailure(f"{name} gave {value}")
         return value

@@ -7,6 +7,7 @@ Nothing in a file is executed: safetensors holds tensors and text, and pickled c
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ FORMAT, FORMER_FORMAT = "sordino-network-1", "sotto-network-1"
 """Format names in the header of a checkpoint; files of the second were written when the project was called sotto."""
 
 DAMAGED = "copy or download it again"
+OWN = "write one of a network of your own with sordino.models.save, see docs/your-own-teacher.md"
 
 
 def save(network: Enhancer, path: str | Path, **about: Any) -> None:
@@ -93,8 +95,7 @@ def load(path: str | Path, rebuild: Callable[[str, Mapping[str, Any], Path], Enh
     """Build the network stored in a checkpoint by ``rebuild`` and load its weights; see ``sordino.models.load``."""
     path = assets.weights(path)
     if not path.is_file():
-        hint = "give a .safetensors checkpoint, or a published one (.pt, .pth, .th)"
-        raise InputError(path, "no such file", hint=hint)
+        raise _missing(path, "give a .safetensors checkpoint, or a published one (.pt, .pth, .th)")
     if _is_own(path):
         header = read_header(path)
         name, arguments = header["name"], header["arguments"]
@@ -129,13 +130,14 @@ def fill(network: Enhancer, state: Mapping[str, Tensor], where: str | Path) -> N
     network.load_state_dict(state)
 
 
-def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) -> Any:
+def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = (), hint: str = "") -> Any:
     """Open a file that ``torch.save`` wrote, without executing code: tensors and plain values only.
 
     Args:
         path: the file.
         expected: what the file should be, for the error message.
         inert: empty classes that replace the classes of the same full name in the file.
+        hint: for the error message.
 
     Raises:
         InputError: the file is broken, or holds other objects.
@@ -147,12 +149,21 @@ def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = ()) ->
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-                    raise ValueError("it is compressed, which torch does not do, and may take any memory")
+                    found = "is no checkpoint: it is compressed, which torch does not do, and may take any memory"
+                    raise InputError(path, found, expected)
         with torch.serialization.safe_globals(list(inert)):
             return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:  # on arbitrary bytes the unpickler raises arbitrary errors
-        reason = str(error).partition("\n")[0][:120]
-        raise InputError(path, f"cannot be opened as weights alone ({reason})", expected) from error
+        # The rest of its text is of torch's and the unpickler's own affairs, such as an empty list.
+        stranger = re.search(r"GLOBAL ([\w.]+)", str(error))
+        reason = f": it holds a {stranger[1]}" if stranger else ""
+        raise InputError(path, f"cannot be opened as weights alone{reason}", expected, hint) from error
+
+
+def _missing(path: str | Path, hint: str) -> InputError:
+    return InputError(path, "no such file", hint=assets.nearest_student(path) or hint)
 
 
 def _is_own(path: Path) -> bool:
@@ -162,7 +173,7 @@ def _is_own(path: Path) -> bool:
 
 def _open_safetensors(path: str | Path) -> Any:
     if not Path(path).is_file():
-        raise InputError(path, "no such file", hint="give a checkpoint that sordino wrote (.safetensors)")
+        raise _missing(path, "give a checkpoint that sordino wrote (.safetensors)")
     try:
         return safe_open(path, framework="pt")
     except SafetensorError as error:
@@ -175,10 +186,10 @@ def _read_published(path: Path) -> tuple[str, dict[str, Any], published.State]:
     """Read a published checkpoint; returns the network's name, its arguments, and its state under sordino's names."""
     names = " or ".join(form.network for form in published.FORMATS)
     expected = f"a published {names} checkpoint: the state, alone or in a dict as its authors save it"
-    state, package = published.unwrap(read_pickled(path, expected, published.foreign_classes()))
+    state, package = published.unwrap(read_pickled(path, expected, published.foreign_classes(), OWN))
     form = published.find(state)
     if form is None:
-        raise InputError(path, "no checkpoint of a network that is known here", expected)
+        raise InputError(path, "no checkpoint of a network that is known here", expected, OWN)
     try:
         return published.read(form, state, package, path)
     except KeyError as error:

@@ -6,10 +6,12 @@ A name is one of sordino's own, one that an installed package adds by an entry p
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
+from traceback import walk_tb
 from typing import Any, Literal
 
 from sordino.errors import InputError, did_you_mean
@@ -123,6 +125,29 @@ def function(word: str) -> Callable[..., Any]:
     if not callable(member):
         raise InputError(word, f"is a {type(member).__name__}", "something that can be called")
     return member
+
+
+@contextmanager
+def blamed(word: str, *expected: type[Exception]) -> Iterator[None]:
+    """Context manager around a call of the user's code: what that raises becomes one line that names it.
+
+    Args:
+        word: its name.
+        expected: errors that the caller handles himself; an ``InputError`` is one anyway.
+
+    Raises:
+        InputError: the code raised something else, which is the cause of the error.
+    """
+    try:
+        yield
+    except (InputError, *expected):
+        raise
+    except Exception as error:
+        module = word.partition(":")[0]
+        lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_globals.get("__name__") == module]
+        place = f" (line {lines[-1]} of {module})" if lines else ""
+        text = str(error).strip().partition("\n")[0]  # torch and others add pages to it
+        raise InputError(word, f"raised {type(error).__name__}{place}: {text}") from error
 
 
 @cache

@@ -123,7 +123,9 @@ def locate(module: str) -> ModuleSpec:
         spec = None if places is None else PathFinder.find_spec(full, list(places))
     if spec is None:
         places = " or ".join(["the installed packages", *folders])
-        raise InputError(module, f"there is no module {module}", f"one in {places}", "install its package")
+        name = module.removesuffix(".py")
+        hint = f"write {name}, without .py" if name != module else "install its package"
+        raise InputError(module, f"there is no module {module}", f"one in {places}", hint)
     return spec
 
 

@@ -92,7 +92,7 @@ class Objective(nn.Module):
                 if not teacher.taps:
                     found += ", which shows its estimate alone"
                     hint = "take output, or a teacher that is a checkpoint"
-                raise InputError(f"distill.{name}", found, error.expected, hint) from error
+                raise InputError(f"distill.{name}", found, error.expected if teacher.taps else "", hint) from error
 
     def prepare(self, student: nn.Module, batch: Batch) -> None:
         """Let the methods create their parameters, sized by the features of ``batch``; called once, before training.

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
+from sordino.assets import RUN_WEIGHTS
 from sordino.distributed import world_size
 from sordino.errors import InputError
 from sordino.files import atomic, sweep
 from sordino.models.checkpoint import read_pickled
 
 STATE = "state.pt"
-CHECKPOINT = "best.safetensors"
-"""The best weights on the validation recordings, which are the ones to use."""
-LAST = "last.safetensors"
-"""The weights after the last step: a run that has this file has taken all its steps."""
+CHECKPOINT, LAST = RUN_WEIGHTS
+"""The best weights on the validation recordings, which are the ones to use; and those after the last step: a run that
+has that file has taken all its steps."""
 FORMAT = 2
 """Format 1, which is still read, chose by PESQ alone and had neither an average nor a count of skipped steps."""
 

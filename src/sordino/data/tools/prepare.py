@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -90,12 +91,20 @@ def prepare(
 
 
 def _targets(root: Path, out: Path, sources: list[Path]) -> dict[Path, Path]:
-    """Return the target of every source; an InputError if two have the same."""
+    """Return the target of every source; those that differ in their format alone keep its name in theirs.
+
+    Raises:
+        InputError: two have the same target all the same.
+    """
+    shared = Counter(source.with_suffix("") for source in sources)
     origins: dict[Path, Path] = {}
     for source in sources:
-        target = (out / source.relative_to(root)).with_suffix(".flac")
+        target = out / source.relative_to(root)
+        alone = shared[source.with_suffix("")] == 1 or source.suffix.lower() == ".flac"
+        target = target.with_suffix(".flac") if alone else target.with_name(f"{target.name}.flac")
         if target in origins:
-            raise InputError(source, f"would be written over {origins[target]}", hint="rename or remove one of the two")
+            found = f"would be written to {target}, as {origins[target]} is"
+            raise InputError(source, found, hint="rename or remove one of the two")
         origins[target] = source
     return {source: target for target, source in origins.items()}
 

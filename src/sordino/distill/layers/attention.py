@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sordino.distill.base import Method
 from sordino.distill.layers.layer_loss import Side
-from sordino.distill.layers.pairing import layer_taps
+from sordino.distill.layers.pairing import layer_taps, nothing_shared
 from sordino.distill.layers.positions import match_views
 from sordino.distill.layers.resize import planes, pooled, resample_time, resize_planes, same_axes
 from sordino.errors import InputError
@@ -151,7 +151,8 @@ class LayerAttention(Method):
             network = "teacher" if self.student_taps else "student"
             layers = "layers" if self.side == "both" else self.side
             found = f"the {network} has no {layers} to attend to"
-            raise InputError(type(self).__name__, found, hint="choose networks that declare such taps")
+            wanted = "encoder.N, and decoder.N beside it" if self.side == "both" else f"{self.side}.N, and encoder.N"
+            raise nothing_shared(type(self).__name__, found, student, teacher, wanted)
         self.rows, self.columns = list(self.student_taps), list(self.teacher_taps)
         if self.over == "student":
             self.rows, self.columns = self.columns, self.rows

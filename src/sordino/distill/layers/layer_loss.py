@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from sordino.distill.base import Method
-from sordino.distill.layers.pairing import layer_pairs
+from sordino.distill.layers.pairing import layer_pairs, nothing_shared
 from sordino.distill.layers.positions import match, match_views
 from sordino.distill.layers.resize import resample_time, resize_planes, same_axes
-from sordino.errors import InputError
 from sordino.types import Batch, Tap, View
 
 Side = Literal["both", "encoder", "decoder"]
@@ -85,7 +84,8 @@ class LayerPairs(Method):
         if not self.pairs:
             layers = "layers" if self.side == "both" else self.side
             found = f"student and teacher share no {layers} at any depth"
-            raise InputError(type(self).__name__, found, hint="choose networks that declare such taps")
+            wanted = "encoder.N or decoder.N" if self.side == "both" else f"{self.side}.N"
+            raise nothing_shared(type(self).__name__, found, student, teacher, f"{wanted} in both")
         self.rows = []
         for first, second in self.pairs:
             self.rows.append(first if first == second else f"{first} to {second}")

@@ -10,7 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from sordino.errors import InputError
 from sordino.types import Tap
+
+MOST_LISTED = 6
+"""Taps of a network that an error lists."""
 
 
 def layer_pairs(
@@ -54,6 +58,29 @@ def layer_taps(taps: Mapping[str, Tap], side: str = "both") -> list[str]:
     if side != "encoder":
         order += [f"decoder.{layer}" for layer in range(depth, 0, -1)]
     return [name for name in order if name in taps]
+
+
+def nothing_shared(
+    method: str, found: str, student: Mapping[str, Tap], teacher: Mapping[str, Tap], wanted: str, hint: str = ""
+) -> InputError:
+    """Return the error for networks whose taps a method cannot compare: what they declare, and what it looks for.
+
+    Args:
+        method: its name.
+        found: what is missing.
+        student, teacher: the taps that the two networks declare.
+        wanted: the names of taps that it reads, with N for the number of a layer.
+        hint: what else the user can do.
+    """
+    declared = f"the student declares {_listed(student)}, the teacher {_listed(teacher)}"
+    numbers = ", N from 1" if ".N" in wanted else ""
+    return InputError(method, f"{found} ({declared})", f"taps {wanted}{numbers}", hint)
+
+
+def _listed(taps: Mapping[str, Tap]) -> str:
+    names = list(taps)
+    more = [f"and {len(names) - MOST_LISTED} more"] if len(names) > MOST_LISTED else []
+    return ", ".join([*names[:MOST_LISTED], *more]) or "none"
 
 
 def _depth(taps: Mapping[str, Tap]) -> int:

@@ -29,9 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sordino.distill.layers.layer_loss import LayerPairs
-from sordino.distill.layers.pairing import layer_pairs
+from sordino.distill.layers.pairing import layer_pairs, nothing_shared
 from sordino.distill.layers.resize import fold, resample_time
-from sordino.errors import InputError
 from sordino.types import Tap
 
 NORM_FLOOR = 1e-12
@@ -101,10 +100,13 @@ class AttentionTransfer(LayerPairs):
         self.pairs = layer_pairs(student, teacher, self.kinds, self.dual_depth)
         if not self.pairs:
             kinds = " or ".join(self.kinds) or "layer"
-            raise InputError(
+            raise nothing_shared(
                 type(self).__name__,
                 f"student and teacher share no {kinds} features at any depth that it pairs",
-                hint="choose networks with such taps, or dual_depth: true for a shallower student",
+                student,
+                teacher,
+                " or ".join(f"encoder.N{kind and f'.{kind}'}" for kind in self.kinds) + ", or of the decoder, in both",
+                "a shallower student needs dual_depth: true",
             )
         self.read(student, teacher, *zip(*self.pairs, strict=True))
         self.reductions = dict.fromkeys(self.teacher_taps, AttentionMap())

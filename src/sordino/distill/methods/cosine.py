@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sordino.distill.base import Method
+from sordino.distill.layers.pairing import nothing_shared
 from sordino.distill.layers.positions import match_views
 from sordino.distill.layers.resize import channels, fold, resample_time
 from sordino.errors import InputError
@@ -103,7 +104,7 @@ class CosineAlignment(Method):
         name = type(self).__name__
         if LATENT not in student or LATENT not in teacher:
             network = "teacher" if LATENT in student else "student"
-            raise InputError(name, f"the {network} declares no latent", hint="choose networks with the tap latent")
+            raise nothing_shared(name, f"the {network} declares no latent", student, teacher, f"{LATENT} in both")
         target = BOTTLENECK if self.side in ("teacher", "both") else LATENT
         if target not in teacher:
             found, expected = "there is no bottleneck on the teacher's side", "a teacher that was trained with one"

@@ -33,7 +33,7 @@ from sordino.distill.teachers.keys import hash_key, segment_keys
 from sordino.distill.teachers.network import AnyTeacher
 from sordino.distill.teachers.outputs import WAVE, Whole, close, needs
 from sordino.distill.teachers.store import Plan, Store, size_of, to_half
-from sordino.errors import InputError
+from sordino.errors import InputError, written
 from sordino.types import Batch, Tap, View
 
 
@@ -239,7 +239,7 @@ class CachedTeacher:
         for key in [*before, *expected]:
             old, new = before.get(key), expected.get(key)
             if old != new:
-                raise self._stale(f"{key} was {old!r} when its answers were stored, and is {new!r}")
+                raise self._stale(f"{key} was {written(old)} when its answers were stored, and is {written(new)}")
         return header
 
     def _stale(self, found: str) -> InputError:
