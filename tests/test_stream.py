@@ -142,8 +142,11 @@ def test_what_cannot_stream_says_so(tmp_path: Path) -> None:
     manner = models.create("manner-s", hidden=2, depth=3)
     models.save(manner, tmp_path / "manner.safetensors")
     whole = models.create("demucs", hidden=4, depth=3)
-    shipped = "manner-s-1.5gf"
-    for model in (shipped, manner, tmp_path / "manner.safetensors", whole, np.tanh, "numpy:tanh", sordino.enhance):
+    with pytest.raises(
+        InputError, match=r"cannot run block by block.*; expected a student that ships and can, dualpath"
+    ):
+        Streamer("manner-s-1.5gf")
+    for model in (manner, tmp_path / "manner.safetensors", whole, np.tanh, "numpy:tanh", sordino.enhance):
         with pytest.raises(InputError, match=r"cannot run block by block.*; expected .*a causal unet, or demucs"):
             Streamer(model)
     for wrong, message in (
