@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from helpers.corpora import RATE
 from helpers.functions import same
 from helpers.noise import tone
 from sordino.audio import encoding, sound_files
+from sordino.audio.temporary import Disk
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.inference.files import ahead, enhance_file
@@ -180,6 +182,24 @@ def test_a_disk_that_fills_up_while_the_sound_is_kept(tmp_path: Path, monkeypatc
     monkeypatch.setattr(encoding.tempfile, "TemporaryFile", lambda dir: Full())
     with pytest.raises(InputError, match=r"out.wav: the disk is full"):
         enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", same)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
+
+
+def test_a_signal_that_comes_while_a_block_is_written_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "in.wav", tone(3.0), RATE)
+    write, signals = Disk.write, iter([signal.SIGINT])
+
+    def interrupted(disk: Disk, data: bytes) -> int:
+        if len(data) > 1000:  # sound, no header
+            for number in signals:
+                signal.raise_signal(number)
+        return write(disk, data)
+
+    monkeypatch.setattr(Disk, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        enhance_file(tmp_path / "in.wav", tmp_path / "out.flac", same)
     assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from sordino.audio.blocks import FORMATS
-from sordino.audio.temporary import Disk
+from sordino.audio.temporary import Disk, block_writer
 from sordino.errors import InputError
 from sordino.files import atomic
 
@@ -80,23 +80,8 @@ def encoder(
         for name, text in (tags or {}).items():
             with suppress(soundfile.LibsndfileError):  # a format that has no such tag
                 setattr(file, name, text)
-
-        # Where libsndfile fails because the disk does, the disk's own error is the better message: check() raises it.
-        def write(audio: np.ndarray) -> None:
-            try:
-                file.write(audio.T)
-            except (soundfile.LibsndfileError, AssertionError):  # soundfile asserts that all was written
-                disk.check()
-                raise
-            disk.check()
-
-        try:
-            with file:
-                yield write
-        except soundfile.LibsndfileError:
-            disk.check()
-            raise
-        disk.check()
+        with block_writer(file, disk) as write:
+            yield lambda audio: write(audio.T)
 
 
 def _new_file(path: Path, disk: Disk, sample_rate: int, channels: int, subtype: str) -> soundfile.SoundFile:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -44,6 +46,32 @@ class Disk:
             raise self._error
 
 
+@contextmanager
+def block_writer(file: soundfile.SoundFile, disk: Disk) -> Iterator[Callable[[np.ndarray], None]]:
+    """Context manager: yield a function that writes a block, float [n,C], and close the file at the end.
+
+    Where libsndfile fails because the disk does, the operating system's own error is raised. A thread makes the calls:
+    a signal such as Ctrl-C interrupts the main thread alone, and would be lost where libsndfile calls ``disk`` in it.
+    """
+    worker = ThreadPoolExecutor(1)
+
+    def write(block: np.ndarray) -> None:
+        try:
+            worker.submit(file.write, block).result()
+        except (soundfile.LibsndfileError, AssertionError):  # soundfile asserts that all was written
+            disk.check()
+            raise
+        disk.check()  # python -O leaves assertions out
+
+    try:
+        with file, worker:
+            yield write
+    except soundfile.LibsndfileError:
+        disk.check()
+        raise
+    disk.check()
+
+
 def temporary_sound(sample_rate: int, channels: int, blocks: Iterable[np.ndarray]) -> BinaryIO:
     """Write blocks, float [n,C], into a temporary file that is removed when it is closed.
 
@@ -57,11 +85,10 @@ def temporary_sound(sample_rate: int, channels: int, blocks: Iterable[np.ndarray
     disk = Disk(raw)
     try:
         target = cast("BinaryIO", disk)
-        with soundfile.SoundFile(target, "w", sample_rate, channels, "FLOAT", format="W64") as file:
+        file = soundfile.SoundFile(target, "w", sample_rate, channels, "FLOAT", format="W64")
+        with block_writer(file, disk) as write:
             for block in blocks:
-                file.write(block)
-                disk.check()  # that all was written, soundfile only asserts, which python -O leaves out
-        disk.check()
+                write(block)
     except BaseException as error:
         raw.close()
         if disk.failed:
