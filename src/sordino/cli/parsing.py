@@ -58,14 +58,18 @@ def _unknown(given: Namespace, unknown: Sequence[str]) -> InputError:
     if option is None:
         return InputError(given.prog, f"{unknown[0]!r} is one word too many", hint=help_hint)
     name = option.partition("=")[0]
-    hint = _setting(name.removeprefix("--")) if given.prog == "sordino train" else ""
+    if name in given.options:  # before the command, or after --
+        return InputError(given.prog, f"{name} is in the wrong place", hint=f"write {given.prog} {name} and the rest")
+    hint = _setting(name.removeprefix("--").replace("-", "_")) if given.prog == "sordino train" else ""
     return InputError(given.prog, f"no option {name}", hint=hint or did_you_mean(name, given.options, 0.7) or help_hint)
 
 
 def _setting(name: str) -> str:
-    """Return a hint at the setting of a recipe that was typed without its section; empty if there is none."""
-    from sordino.experiments.schema import section_of
+    """Return a hint at the setting of a recipe that was typed like an option; empty if there is none."""
+    from sordino.experiments.schema import TEXTS, section_of
 
+    if name in TEXTS:
+        return f"did you mean {name}=VALUE?"
     section = section_of(name)
     return f"did you mean {section}.{name}=VALUE?" if section else ""
 
