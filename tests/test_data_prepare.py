@@ -144,6 +144,19 @@ def test_recordings_that_differ_in_their_format_alone_both_stay(raw, tmp_path):
     assert {"stereo.flac", "stereo.wav.flac"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
+def test_a_copy_under_the_name_that_it_had_before_a_second_format_came_is_named(raw, tmp_path):
+    out = tmp_path / "out"
+    prepare(raw, out, workers=1)
+    write(raw / "stereo.ogg", hiss(0.3), 16000)
+    with pytest.raises(
+        InputError, match=r"stereo\.flac: was made when stereo was there in one format alone; remove it"
+    ):
+        prepare(raw, out, workers=1)
+    (out / "stereo.flac").unlink()
+    assert prepare(raw, out, workers=1).written == 2
+    assert prepare(raw, out, workers=1).present == 5
+
+
 def test_a_full_disk_stops_prepare_with_one_line_and_no_half_file(raw, tmp_path):
     write(raw / "long.wav", hiss(20.0, seed=3, rate=48000), 48000)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

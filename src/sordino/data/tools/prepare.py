@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,8 @@ def prepare(
 
     Raises:
         InputError: ``root`` holds no sound files, ``out`` is inside it, two files would get the same name, ``out``
-            holds files at another rate or cannot be written, or a file cannot be read and ``damaged`` is ``refuse``.
+            holds files at another rate or under earlier names, or cannot be written, or a file cannot be read and
+            ``damaged`` is ``refuse``.
     """
     check_shape("sample_rate", sample_rate, channels=1)
     root, out = Path(root), Path(out)
@@ -68,6 +69,7 @@ def prepare(
     if out.resolve().is_relative_to(root.resolve()):
         raise InputError(out, f"lies in {root}", "a folder outside the corpus")
     targets = _targets(root, out, sources)
+    _check_earlier_names(targets)
     sweep(out)
     _check_earlier_rate(targets.values(), sample_rate)
     jobs = _jobs(_together(root, sources), targets)
@@ -107,6 +109,16 @@ def _targets(root: Path, out: Path, sources: list[Path]) -> dict[Path, Path]:
             raise InputError(source, found, hint="rename or remove one of the two")
         origins[target] = source
     return {source: target for target, source in origins.items()}
+
+
+def _check_earlier_names(targets: Mapping[Path, Path]) -> None:
+    """Refuse a copy from when its recording had no namesake in another format: it would be there under two names."""
+    written = set(targets.values())
+    for source, target in targets.items():
+        earlier = target.with_name(f"{source.stem}.flac")
+        if earlier not in written and earlier.is_file():
+            found = f"was made when {source.stem} was there in one format alone"
+            raise InputError(earlier, found, hint="remove it and run again")
 
 
 def _together(root: Path, sources: list[Path]) -> list[list[Path]]:
