@@ -181,6 +181,8 @@ def test_bench_on_the_command_line(
     assert answer["models"][0]["printed"]["name"] == "MANNER-B-Teacher"
     main(["bench", f"{__name__}:unchanged", "--counts"])
     assert "parameters               unknown\n" in capsys.readouterr().out
+    main(["bench", "valentini/manner-s-1.5gf.yaml", "--counts"])  # the file of a recipe that ships
+    assert "FLOPs, paper" in capsys.readouterr().out
     for words in (["bench"], ["bench", "valentini/manner-s-1.5gf", "--all"]):
         with pytest.raises(SystemExit, match="2"):
             main(words)

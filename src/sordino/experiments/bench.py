@@ -70,7 +70,7 @@ def bench(
         cost = _of_checkpoint(source, runner, seconds)
     else:
         hint = did_you_mean(str(model), [*students(), *recipes()])
-        if hint and not os.path.isfile(model) and model not in recipes():
+        if hint and not os.path.isfile(model) and str(model).removesuffix(".yaml") not in recipes():
             raise InputError(model, "no such model or recipe", hint=hint)
         runner = build_network(read(model).model)
         cost = count(runner, seconds)
