@@ -189,6 +189,14 @@ def test_half_a_test_set_is_none(here: Path) -> None:
     assert not {"test_noisy", "valid_noisy"} & data.keys()
 
 
+def test_the_folder_of_a_run_teaches(here: Path) -> None:
+    record(here / "calls", 12)
+    for name in ("recipe.yaml", "best.safetensors"):
+        (here / "big").mkdir(exist_ok=True)
+        (here / "big" / name).touch()
+    assert draft(survey("calls"), teacher="big")["teacher"] == {"checkpoint": "big"}
+
+
 def test_a_student_that_does_not_ship_and_a_corpus_with_recipes_are_named(here: Path) -> None:
     record(here / "calls", 2)
     with pytest.raises(InputError, match="'unet-25' does not ship; expected new, or one of dualpath-24"):
@@ -211,6 +219,7 @@ def test_a_teacher_that_is_missing_is_named_with_the_command_that_trains_it(here
     (here / "big.yaml").write_text("out: elsewhere\n")
     assert hint("elsewhere/best.safetensors") == "train it first: sordino train big.yaml"
     assert hint("nowhere/best.safetensors") == "train it first: sordino train RECIPE --out nowhere"
+    assert hint("elsewhere") == "train it first: sordino train big.yaml"  # the folder of the run
     (here / "nowhere").mkdir()
     (here / "nowhere" / "recipe.yaml").touch()
     assert hint("nowhere/best.safetensors").endswith("sordino train nowhere/recipe.yaml --out nowhere --resume")

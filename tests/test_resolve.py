@@ -94,6 +94,9 @@ def test_the_folder_of_a_run_stands_for_its_weights(tmp_path: Path, monkeypatch:
         assert models.read_about(given) == {}
     monkeypatch.chdir(run)
     assert (resolve(".").name, resolve(".").checkpoint) == ("v1.2", Path("best.safetensors"))
+    (run / "below").mkdir()
+    monkeypatch.chdir(run / "below")
+    assert resolve("..").name == "v1.2"
 
 
 @pytest.mark.parametrize(

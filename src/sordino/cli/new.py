@@ -45,8 +45,7 @@ def commands(surveyed: Survey, recipe: Path, values: Mapping[str, Any]) -> list[
     root = surveyed.layout.root
     home, best = prepared(root, surveyed), f"{values['out']}/best.safetensors"
     first = [f"sordino data prepare {root} {home}"] if home != root else []
-    before = values["model"].get("checkpoint", "")
-    compared = " ".join(["noisy", before, best]).replace("  ", " ")
+    compared = " ".join(["noisy", *filter(None, [values["model"].get("checkpoint")]), best])
     scored = []
     if surveyed.layout.kind != "noisy":
         scored = [f"sordino evaluate {compared} --recipe {recipe}    # before and after, in one table"]

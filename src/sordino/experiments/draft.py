@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sordino.assets import DEFAULT_STUDENT, students
+from sordino.assets import DEFAULT_STUDENT, run_weights, students
 from sordino.audio.folders import PREPARED
 from sordino.data.tools.survey import Survey
 from sordino.errors import InputError, did_you_mean
@@ -47,8 +47,8 @@ def draft(
         surveyed: the recordings of the folder, by what they are.
         student: name of a shipped student to train further, or ``new`` for an untrained one. When left out, the
             default student, or a smaller one if the default one is the teacher.
-        teacher: name of a shipped student, a checkpoint, or ``PRESET:FILE``; none trains on clean speech alone. Noisy
-            recordings need one: the default student when left out.
+        teacher: name of a shipped student, a checkpoint, the folder of a run, or ``PRESET:FILE``; none trains on clean
+            speech alone. Noisy recordings need one: the default student when left out.
         name: of the run's folder below ``runs``; that of the recordings' folder when left out.
 
     Raises:
@@ -101,8 +101,8 @@ def _model(student: str) -> dict[str, Any]:
 def _teacher(teacher: str) -> dict[str, Any]:
     section = of_word(teacher)
     section.demand_files()
-    if section.checkpoint is not None and section.checkpoint not in students() and not Path(teacher).is_file():
-        known = f"a checkpoint, PRESET:FILE, or one of {', '.join(students())}"
+    if section.checkpoint is not None and section.checkpoint not in students() and not run_weights(teacher).is_file():
+        known = f"a checkpoint, the folder of a run, PRESET:FILE, or one of {', '.join(students())}"
         raise InputError("--teacher", f"no model {teacher!r}", known, did_you_mean(teacher, students()))
     return {key: value for key, value in asdict(section).items() if value is not None}
 

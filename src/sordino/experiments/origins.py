@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sordino.assets import RECIPES, nearest_student, recipes
+from sordino.assets import CHECKPOINTS, RECIPES, nearest_student, recipes
 from sordino.errors import InputError
 from sordino.evaluation.score import NOISY
 from sordino.experiments.merge import parse_file
@@ -37,7 +37,8 @@ def demand_origins(recipe: Recipe) -> None:
 
 def untrained(checkpoint: Path) -> InputError:
     """Return the error for a checkpoint that is not there; the hint is a like name, or the command that makes it."""
-    hint = nearest_student(checkpoint) or f"train it first: {_command(checkpoint.parent)}"
+    folder = checkpoint.parent if checkpoint.name.endswith(CHECKPOINTS) else checkpoint  # of a run that has not begun
+    hint = nearest_student(checkpoint) or f"train it first: {_command(folder)}"
     return InputError(checkpoint, "no such file", "a checkpoint", hint)
 
 

@@ -146,7 +146,7 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
 def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) -> ModelSource:
     """Say what a word or a path is; see ``resolve``."""
     word, path = str(model), assets.run_weights(model)
-    name = path.stem if path == Path(model) else path.absolute().parent.name
+    name = path.stem if path == Path(model) else os.path.basename(os.path.dirname(os.path.abspath(path)))
     if is_card(path):
         return _card(path, ())
     external = _external(model)
