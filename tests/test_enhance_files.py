@@ -185,21 +185,24 @@ def test_a_disk_that_fills_up_while_the_sound_is_kept(tmp_path: Path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
 
 
-def test_a_signal_that_comes_while_a_block_is_written_is_not_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("closing", [False, True])
+def test_a_signal_that_comes_while_a_file_is_written_or_closed_is_not_lost(
+    closing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soundfile.write(tmp_path / "in.wav", tone(3.0), RATE)
-    write, signals = Disk.write, iter([signal.SIGINT])
+    write, signals, sizes = Disk.write, iter([signal.SIGINT]), [0]
 
     def interrupted(disk: Disk, data: bytes) -> int:
-        if len(data) > 1000:  # sound, no header
+        sizes.append(len(data))
+        # Sound, or the header that is written again when the file is closed.
+        if sizes[-1] < 1000 < max(sizes) if closing else sizes[-1] > 1000:
             for number in signals:
                 signal.raise_signal(number)
         return write(disk, data)
 
     monkeypatch.setattr(Disk, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        enhance_file(tmp_path / "in.wav", tmp_path / "out.flac", same)
+        enhance_file(tmp_path / "in.wav", tmp_path / "out.wav", same)
     assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
 
 

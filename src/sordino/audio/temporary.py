@@ -64,8 +64,11 @@ def block_writer(file: soundfile.SoundFile, disk: Disk) -> Iterator[Callable[[np
         disk.check()  # python -O leaves assertions out
 
     try:
-        with file, worker:
-            yield write
+        with worker:
+            try:
+                yield write
+            finally:
+                worker.submit(file.close).result()
     except soundfile.LibsndfileError:
         disk.check()
         raise
