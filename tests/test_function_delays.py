@@ -43,6 +43,10 @@ def failing(noisy: np.ndarray) -> np.ndarray:
     raise LookupError(f"no such luck\nwith {len(noisy)} samples")
 
 
+def wordless(noisy: np.ndarray) -> np.ndarray:
+    raise LookupError
+
+
 def of_torch(noisy: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(noisy).requires_grad_()
 
@@ -72,6 +76,7 @@ def test_the_delay_of_a_function_is_measured_and_taken_off(name: str, delay: int
         ("faint", r"changes the level of clean speech by -20\.0 dB"),
         ("broken", r"gives NaN or infinite samples for clean speech"),
         ("failing", r"raised LookupError \(line 43 of test_function_delays\): no such luck$"),
+        ("wordless", r"raised LookupError \(line 47 of test_function_delays\)$"),
         ("of_torch", r"raised RuntimeError: Can't call numpy\(\) on Tensor that requires grad"),
         (
             "Network",

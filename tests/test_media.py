@@ -112,5 +112,5 @@ def test_without_pyav_a_line_says_what_to_install_and_the_rest_goes_on(
         main(["enhance", str(tmp_path), "-o", str(tmp_path / "out")])
     assert ended.value.code == 1
     printed = capsys.readouterr().out
-    assert "1 files" in printed
+    assert "1 file, 1 failed" in printed
     assert "phone.m4a: is .m4a, which libsndfile does not read; run pip install 'sordino[media]'" in printed

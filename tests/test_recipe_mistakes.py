@@ -53,6 +53,7 @@ def test_a_whole_number_may_be_written_in_any_way(tmp_path: Path, given: str, st
         ({"loss": {"weigted": {}}}, "loss.weigted: no such loss; did you mean weighted?"),
         ({"loss": {"l1": {"power": 2}}}, "loss.l1.power: no such key"),
         ({"distill": {"mvat": "l2"}}, "distill.mvat: 'l2' is no section"),
+        ({"distill": {"mvat": None}}, "distill.mvat: null is no section"),
         ({"distill": {"mvat": None}}, "or {} for its defaults"),
         ({"distill": {"mvat": {"nrom": "l2"}}}, "distill.mvat.nrom: no such key; did you mean norm?"),
         ({"weights": {"kd/mvat": "much"}}, "weights.kd/mvat: 'much'; expected a number"),

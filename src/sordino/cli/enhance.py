@@ -106,7 +106,8 @@ def _many(given: Namespace, blend: Blend) -> Answer:
     failed = [report for report in reports if "error" in report]
     skipped = sum("skipped" in report for report in reports)
     lines = [report.get("error") or f"{report['input']} -> {_done(report)}" for report in reports]
-    counts = [f"{len(reports) - len(failed) - skipped} files"]
+    written = len(reports) - len(failed) - skipped
+    counts = [f"{written} file{'' if written == 1 else 's'}"]
     counts += [f"{skipped} there already"] if skipped else []
     counts += [f"{len(failed)} failed"] if failed else []
     lines.append(f"{target}: {', '.join(counts)}")

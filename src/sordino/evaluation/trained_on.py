@@ -38,7 +38,9 @@ def notes(trained: Iterable[tuple[str, Losses]]) -> list[str]:
         listed = ", ".join(names)
         how = f"trained on a differentiable {metrics}, or taught by a network that was"
         verb = "are" if " and " in columns else "is"
-        sentences.append(f"{listed}: {how}; its {columns} {verb} higher than it sounds: compare {beside} as well.")
+        whose, sounds = ("its", "it sounds") if len(names) == 1 else ("their", "they sound")
+        raised = f"{whose} {columns} {verb} higher than {sounds}"
+        sentences.append(f"{listed}: {how}; {raised}: compare {beside} as well.")
     return sentences
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from sordino.errors import InputError
+from sordino.errors import InputError, written
 from sordino.experiments.recipe_values import arguments, construct, unknown, value
 from sordino.experiments.signatures import CATALOGUES, Signature, catalogue, named
 from sordino.experiments.teacher_section import TeacherSection
@@ -115,7 +115,7 @@ def check(values: Mapping[str, Any], needed: Sequence[str]) -> tuple[dict[str, S
         elif isinstance(given, Mapping):
             sections[key] = _section(key, given, errors)
         else:
-            errors.append(f"{key}: {given!r} is no section; expected keys and values below it")
+            errors.append(f"{key}: {written(given)} is no section; expected keys and values below it")
     errors += [f"{key}: missing; expected a section" for key in needed if key not in values]
     return sections, errors
 
@@ -173,7 +173,9 @@ def _taken(kind: Kind, name: str, key: str, errors: list[str]) -> Signature | No
 def _part(key: str, name: str, given: Any, errors: list[str]) -> dict[str, Any]:
     """The arguments of one loss or method."""
     if not isinstance(given, Mapping):
-        errors.append(f"{key}.{name}: {given!r} is no section; expected arguments below it, or {{}} for its defaults")
+        errors.append(
+            f"{key}.{name}: {written(given)} is no section; expected arguments below it, or {{}} for its defaults"
+        )
         return {}
     taken = _taken(PARTS[key], name, f"{key}.{name}", errors)
     if taken is None:
@@ -205,7 +207,9 @@ def _stages(given: Any, errors: list[str]) -> Section:
 def _stage(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
     weights = given.get("weights") or {}
     if not isinstance(weights, Mapping):
-        errors.append(f"{key}.weights: {weights!r} is no section; expected a number, balance or ramp for each term")
+        errors.append(
+            f"{key}.weights: {written(weights)} is no section; expected a number, balance or ramp for each term"
+        )
         return Section({}, None)
     weighed = _weights(f"{key}.weights", weights, errors)
     others = {name: value for name, value in given.items() if name != "weights"}

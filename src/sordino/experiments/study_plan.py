@@ -36,7 +36,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sordino.errors import InputError
+from sordino.errors import InputError, written
 from sordino.evaluation.score import NOISY
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.recipe_values import construct
@@ -174,19 +174,19 @@ def _no_sections(key: str, sections: Mapping[str, Any]) -> list[str]:
     errors = []
     for name, section in sections.items():
         if not isinstance(section, Mapping | None):
-            errors.append(f"{key}.{name}: {section!r} is no section; expected what changes in the recipe")
+            errors.append(f"{key}.{name}: {written(section)} is no section; expected what changes in the recipe")
     return errors
 
 
 def _tests(sections: Any, errors: list[str]) -> dict[str, ScoredSet]:
     """The test sets, the recipe's own first; what is wrong with them joins ``errors``."""
     if not isinstance(sections, Mapping):
-        errors.append(f"tests: {sections!r} is no section; expected a name and a section for each test set")
+        errors.append(f"tests: {written(sections)} is no section; expected a name and a section for each test set")
         return {}
     tests: dict[str, ScoredSet] = {}
     for name, section in sections.items():
         if not isinstance(section, Mapping):
-            errors.append(f"tests.{name}: {section!r} is no section; expected noisy and clean, paper, or {{}}")
+            errors.append(f"tests.{name}: {written(section)} is no section; expected noisy and clean, paper, or {{}}")
             continue
         test = construct(f"tests.{name}", ScoredSet, section, errors)
         if test is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sordino.errors import InputError, did_you_mean
+from sordino.errors import InputError, did_you_mean, written
 from sordino.experiments.recipe_values import construct
 from sordino.experiments.teacher_kinds import ALONE, SEVERAL, check_arguments
 from sordino.inference.graphs.card import SUFFIX as CARD
@@ -139,7 +139,9 @@ class TeacherSection:
         stft = None
         if self.stft is not None:
             if not isinstance(self.stft, Mapping):
-                raise InputError("teacher.stft", f"{self.stft!r} is no section", "{n_fft: 512, hop: 256, window: hann}")
+                raise InputError(
+                    "teacher.stft", f"{written(self.stft)} is no section", "{n_fft: 512, hop: 256, window: hann}"
+                )
             errors: list[str] = []
             stft = construct("stft", Stft, self.stft, errors)
             if errors:

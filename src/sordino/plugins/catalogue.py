@@ -147,7 +147,8 @@ def blamed(word: str, *expected: type[Exception]) -> Iterator[None]:
         lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_globals.get("__name__") == module]
         place = f" (line {lines[-1]} of {module})" if lines else ""
         text = str(error).strip().partition("\n")[0]  # torch and others add pages to it
-        raise InputError(word, f"raised {type(error).__name__}{place}: {text}") from error
+        found = f"raised {type(error).__name__}{place}"
+        raise InputError(word, f"{found}: {text}" if text else found) from error
 
 
 @cache
