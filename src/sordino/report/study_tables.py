@@ -13,8 +13,6 @@ from sordino.report.columns import INNER, SMALL_SIZES, SYNTHETIC, figure, figure
 from sordino.report.studies import StudyRow
 from sordino.report.table import Cell, Table
 
-# Students are small, so that their parameters are shown in thousands.
-
 
 def study_tables(
     tests: Mapping[str, Sequence[StudyRow]], against: str | None = None, synthetic: bool = False, note: str = ""
@@ -35,6 +33,7 @@ def study_tables(
     tables = []
     for test, rows in tests.items():
         shown = {column: look_of(column) for column in shown_metrics(rows)}
+        # Students are small, so that their parameters are shown in thousands.
         heads = {"scenario": "Scenario", "method": "Method", **labels(SMALL_SIZES), "seeds": "Seeds", **labels(shown)}
         cells = [{"test": Cell(value=test), **_cells(row, shown)} for row in rows]
         notes = _notes(rows, against, note)
