@@ -42,7 +42,8 @@ from sordino.cli.main import main
         ("train r.yaml --train.steps --resume", "--train.steps: has no value; expected --train.steps VALUE"),
         ("enhance a.wav --modle x", "sordino enhance: no option --modle; did you mean --model?"),
         ("enhance a.wav --strength abc", "sordino enhance --strength: 'abc'; expected a number"),
-        ("enhance a.wav --high-band no", "no: is no --high-band; expected one of follow, drop, keep"),
+        ("enhance a.wav --high-band no", "enhance --high-band: 'no'; expected one of follow, drop, keep"),
+        ("train no.yaml train.steps=5 --out runs/lr=1", "no.yaml: no such recipe"),
     ],
 )
 def test_a_mistake_in_what_is_typed_is_one_line(

@@ -17,6 +17,8 @@ OVERRIDE = re.compile(r"[a-z_]+(\.\w+)+=")
 CHOICE = re.compile(r"argument (?P<where>\S+): invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)")
 VALUE = re.compile(r"argument (?P<where>\S+): invalid (?P<kind>int|float) value: '(?P<given>[^']*)'")
 MISSING = "the following arguments are required: "
+VALUED = ("-o", "--out", "--trust")
+"""Options of ``sordino train`` that the next word belongs to, even if that has a ``=``."""
 KINDS = {"int": "a whole number", "float": "a number"}
 
 
@@ -41,9 +43,11 @@ class _Parser(ArgumentParser):
         hint = f"{self.prog} --help shows what it takes"
         if choice := CHOICE.fullmatch(message):
             known = [name.strip("' ") for name in choice["known"].split(",")]
-            found = "no such command" if choice["where"].isupper() else f"is no {choice['where']}"
+            where, found = choice["given"], "no such command"
+            if not choice["where"].isupper():
+                where, found = f"{self.prog} {choice['where']}", f"{choice['given']!r}"
             near = did_you_mean(choice["given"], known)
-            raise InputError(choice["given"], found, f"one of {', '.join(known)}", near)
+            raise InputError(where, found, f"one of {', '.join(known)}", near)
         if value := VALUE.fullmatch(message):
             raise InputError(f"{self.prog} {value['where']}", f"{value['given']!r}", KINDS[value["kind"]], hint)
         if message.startswith(MISSING):
@@ -131,7 +135,7 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
         if word.startswith("--") and "." in key:
             override = word.removeprefix("--")
             overrides.append(override if sign else f"{override}={_value_of(word, rest)}")
-        elif sign and not word.startswith("-"):
+        elif sign and not word.startswith("-") and (not kept or kept[-1] not in VALUED):
             overrides.append(word)
         else:
             kept.append(word)

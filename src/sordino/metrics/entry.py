@@ -23,6 +23,11 @@ class Column(NamedTuple):
     """Factor applied for display: STOI is stored as a fraction and shown in per cent."""
     higher_is_better: bool = True
 
+    @property
+    def short_label(self) -> str:
+        """The label without its unit."""
+        return self.label.partition(" (")[0]
+
     def show(self, value: float | None) -> str:
         """Format a value; a missing one is a dash."""
         return "–" if value is None else f"{value * self.scale:.{self.digits}f}"

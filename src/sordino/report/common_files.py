@@ -28,8 +28,8 @@ def over_common_files(column: str, scores: Sequence[Scores | None]) -> list[Summ
         scores: of each row; None of one that has means alone.
 
     Returns:
-        A summary for each row, None where it has no score on these files. A row without any score of this column,
-        which was not asked for it, leaves no file out.
+        A summary for each row, None where it has no score on these files. A row without any score of this column, as
+        it was not asked for it or failed on every file, leaves no file out.
     """
     values = [{} if own is None else own.values(column) for own in scores]
     common = _common([own for own in values if own])
@@ -48,8 +48,7 @@ def left_out_notes(columns: Sequence[str], names: Sequence[str], scores: Sequenc
     known = [(name, own) for name, own in zip(names, scores, strict=True) if own is not None]
     for column in columns:
         if found := _left_out(column, known):
-            label, _, _ = look_of(column).label.partition(" (")  # without its unit
-            groups.setdefault(found, []).append(label)
+            groups.setdefault(found, []).append(look_of(column).short_label)
     notes = []
     for found, labels in groups.items():
         kept = f"means over the {found.files - found.number} of {found.files} files that every row has scored"

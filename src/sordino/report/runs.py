@@ -188,8 +188,7 @@ def _worse_notes(rows: Sequence[RunRow], shown: Sequence[str]) -> list[str]:
         counts = []
         for column in shown:
             if row.worse.get(column):
-                label, _, _ = look_of(column).label.partition(" (")  # without its unit
-                counts.append(f"{label} on {row.worse[column]}")
+                counts.append(f"{look_of(column).short_label} on {row.worse[column]}")
         if counts:
             notes.append(f"{row.name}: worse than the noisy input in {', '.join(counts)} of {row.n} files.")
     return notes
