@@ -124,7 +124,7 @@ def test_where_no_file_is_common_no_mean_is_shown() -> None:
     rows = [RunRow.of(Scores([{"id": name, "stoi": 0.5}], ("stoi",), [], {"model": name})) for name in "ab"]
     text = run_table(rows).to_text()
     assert "50.0" not in text
-    assert "STOI: means over the 0 of 2 files that every row has scored; 2 left out, such as a." in text
+    assert "STOI: no means, as no file is scored in every row; 2 left out, such as a." in text
 
 
 def test_a_table_shows_every_metric_that_was_asked_for() -> None:

@@ -52,6 +52,8 @@ def left_out_notes(columns: Sequence[str], names: Sequence[str], scores: Sequenc
     notes = []
     for found, labels in groups.items():
         kept = f"means over the {found.files - found.number} of {found.files} files that every row has scored"
+        if found.number == found.files:
+            kept = "no means, as no file is scored in every row"
         notes.append(f"{', '.join(labels)}: {kept}; {found.number} left out, such as {found.example}.")
     return notes
 
