@@ -138,6 +138,7 @@ def duration(seconds: float) -> str:
     elif seconds == 0:
         unit, value = "s", 0.0
     else:
-        unit = next((unit for unit, size in UNITS.items() if seconds >= size), "ms")
+        nearly = seconds / 0.9995  # what rounds to one of a unit is one
+        unit = next((unit for unit, size in UNITS.items() if nearly >= size), "ms")
         value = seconds / UNITS[unit]
     return f"{value:.0f} {unit}" if value >= 10 else f"{value:.2g} {unit}"

@@ -95,7 +95,7 @@ def _int8(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple
         done = export_int8(checkpoint, output, data, given.calibrate, max_drop, given.licence, status=show.status)
     text = f"{output}: {done.attempts[-1]}; in float {done.score:.3f} PESQ, {done.bytes / 1e6:.2f} MB"
     if not done.is_smaller:
-        text += "\n8 bits make it no smaller: what stays in float and what converts to 8 bits outweigh the weights"
+        text += "\n8 bits make it no smaller: what converts to 8 bits and back takes more than the weights save"
     streamed = str(stream_file(output)) if done.streams else None
     return asdict(done) | {"output": str(output), "stream_output": streamed}, text
 

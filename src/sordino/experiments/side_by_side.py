@@ -60,6 +60,8 @@ def side_by_side(
         raise InputError("data", "no recordings to compare on", "--data NOISY CLEAN or --recipe RECIPE")
     names = titles(models)
     places = {name: None if out is None else Path(out) / slug(name) for name in names}
+    if out is not None and len(set(places.values())) < len(names):
+        raise InputError("models", "two have names that make one folder", "other names, or no --out")
     for place in places.values():
         run.demand_scores(place)  # of the last model as well, before the first is scored
     scores: dict[str, Scores] = {}
@@ -91,7 +93,9 @@ def measured(
 
 
 def titles(models: Sequence[str]) -> list[str]:
-    """Name models for a table; where two files are called alike, by all of their words.
+    """Name models for a table; where two are called alike, or one like the noisy input, by all of their words.
+
+    Names are alike if folders for them would be.
 
     Raises:
         InputError: the same model twice, or no such model.
@@ -102,9 +106,10 @@ def titles(models: Sequence[str]) -> list[str]:
     names = []
     for model in models:
         names.append(NOISY if model == NOISY else resolve(model).name)
+    slugs = [slug(name) for name in names]
     distinct = []
     for name, model in zip(names, models, strict=True):
-        shared = names.count(name) > 1
+        shared = slugs.count(slug(name)) > 1 or (name == NOISY and model != NOISY)
         distinct.append(model if shared else name)
     return distinct
 

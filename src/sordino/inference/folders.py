@@ -91,11 +91,14 @@ def enhance_files(
         model, blend, workers, skip_existing: as for ``enhance_folder``, which says what is yielded, too.
 
     Raises:
-        InputError: an output that is one of the files, or no such model.
+        InputError: an output that is one of the files, or would be that of two; or no such model.
     """
-    places = {}
+    places: dict[Path, Path] = {}
     for path in map(Path, sources):
-        places[path] = place(path, Path(target) / writable_name(path.name))
+        output = place(path, Path(target) / writable_name(path.name))
+        if output in places.values():
+            raise InputError(path, f"is not the only one that would become {output}", hint="rename it")
+        places[path] = output
     yield from _enhance_all(places, model, blend, workers, skip_existing)
 
 
