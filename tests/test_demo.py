@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import multiprocessing
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import soundfile
 import torch
 
 import sordino
-from sordino.app.demo import ROUNDS, RUNS, demo
+from sordino.app.demo import ROUNDS, RUNS, demo, read_out
 from sordino.errors import InputError
 from sordino.training import read_log
 from sordino.training.state import STATE
@@ -91,6 +92,21 @@ def test_a_run_that_fails_stops_the_one_beside_it(tmp_path: Path) -> None:
         demo(tmp_path, ignore, overrides=LONG)
     assert not multiprocessing.active_children()
     assert not (tmp_path / "teacher" / "best.safetensors").exists()
+
+
+def test_a_run_whose_reports_nobody_reads_any_more_can_end() -> None:
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def run() -> None:
+        for _ in range(10_000):  # far more than a pipe holds
+            sender.send("a report")
+        sender.close()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    read_out(receiver)
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -111,8 +112,16 @@ def _train_side_by_side(
     finally:
         for process in running.values():
             process.terminate()  # a run that gets this signal finishes its step and saves
-        for process in running.values():
+        for receiver, process in running.items():
+            read_out(receiver)
             process.join()
+
+
+def read_out(receiver: Connection) -> None:
+    """Read reports until the process ends: it waits while the pipe is full, and would neither save nor end."""
+    with suppress(EOFError):
+        while True:
+            receiver.recv()
 
 
 def _end(process: BaseProcess) -> None:
