@@ -127,6 +127,16 @@ def test_where_no_file_is_common_no_mean_is_shown() -> None:
     assert "STOI: no means, as no file is scored in every row; 2 left out, such as a." in text
 
 
+def test_a_row_without_any_score_of_a_metric_is_named_and_leaves_no_file_out() -> None:
+    silent = [Failure(name, "stoi", f"{name} is silent") for name in "ab"]
+    mute = Scores([{"id": name} for name in "ab"], ("stoi",), silent, {"model": "mute"})
+    scored = Scores([{"id": name, "stoi": 0.5} for name in "ab"], ("stoi",), [], {"model": "tiny"})
+    text = run_table([RunRow.of(scored), RunRow.of(mute)]).to_text()
+    assert "50.0" in text
+    assert "mute has no stoi of any file: a is silent (a)." in text
+    assert "left out" not in text
+
+
 def test_a_table_shows_every_metric_that_was_asked_for() -> None:
     heads = (
         run_table([RunRow("narrow", {"pesq_nb": 3.0, "si_sdr_120_db": 9.0, "segsnr_db": 5.0})])

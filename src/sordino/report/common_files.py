@@ -55,6 +55,18 @@ def left_out_notes(columns: Sequence[str], names: Sequence[str], scores: Sequenc
         if found.number == found.files:
             kept = "no means, as no file is scored in every row"
         notes.append(f"{', '.join(labels)}: {kept}; {found.number} left out, such as {found.example}.")
+    return notes + _without_any(columns, known)
+
+
+def _without_any(columns: Sequence[str], rows: Sequence[tuple[str, Scores]]) -> list[str]:
+    """Name the rows that have no score of a metric on any file, with the first reason; they leave no file out."""
+    notes = []
+    for name, own in rows:
+        reasons = {failure.metric: failure for failure in reversed(own.failures)}
+        for metric in dict.fromkeys(owner(column) for column in columns if not own.values(column)):
+            if metric in reasons:
+                first = reasons[metric]
+                notes.append(f"{name} has no {metric} of any file: {first.reason} ({first.id}).")
     return notes
 
 
