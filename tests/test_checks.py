@@ -164,14 +164,13 @@ def test_dry_run_tells_the_terms_and_leaves_nothing(tmp_path: Path, monkeypatch:
 
 def test_dry_run_says_nothing_of_a_teacher_that_is_not_there(tmp_path: Path) -> None:
     values = recipe(tmp_path, stages=[])
-    told: list[str] = []
-    dry_run(values, status=told.append)
-    assert "measuring what the teacher costs and how hard methods pull" in told
-    told.clear()
-    dry_run(
-        {key: value for key, value in values.items() if key not in ("teacher", "distill", "weights")}, (), told.append
-    )
-    assert [line.partition(" ")[0] for line in told] == ["checking", "trying"]
+    statuses: list[str] = []
+    dry_run(values, status=statuses.append)
+    assert "measuring what the teacher costs and how hard methods pull" in statuses
+    statuses.clear()
+    alone = {key: value for key, value in values.items() if key not in ("teacher", "distill", "weights")}
+    dry_run(alone, status=statuses.append)
+    assert [line.partition(" ")[0] for line in statuses] == ["checking", "trying"]
 
 
 @pytest.mark.parametrize(

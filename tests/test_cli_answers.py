@@ -164,8 +164,8 @@ def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
     process.join(60)
     output = (here / "output").read_text()
     assert process.exitcode == 130, output
-    told = r"sordino: stopped at step \d+, saved; go on with: sordino train r.yaml train.seed=1 --out run --resume"
-    assert re.fullmatch(told, output.splitlines()[-1])
+    expected = r"sordino: stopped at step \d+, saved; go on with: sordino train r.yaml train.seed=1 --out run --resume"
+    assert re.fullmatch(expected, output.splitlines()[-1])
     assert (here / "run" / "state.pt").is_file()
     assert not list((here / "run").glob(".*"))
 

@@ -153,8 +153,8 @@ def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
 
 def say(rank: int, folder: Path, *words: str) -> None:
     """Run the command line, whose answer goes to a file, and what it tells on the way to another."""
-    answer, told = (folder / f"{rank}.out").open("w"), (folder / f"{rank}.err").open("w")
-    with answer, told, contextlib.redirect_stdout(answer), contextlib.redirect_stderr(told):
+    answer, errors = (folder / f"{rank}.out").open("w"), (folder / f"{rank}.err").open("w")
+    with answer, errors, contextlib.redirect_stdout(answer), contextlib.redirect_stderr(errors):
         main(words)
 
 

@@ -1,4 +1,4 @@
-"""What visitors of the listening page do in a browser, and what they see and hear."""
+"""What visitors of the listening page do in a browser, and what the page shows and plays them."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def sounds(page: Page, index: int) -> np.ndarray:
 
 
 def save_loudest(path: Path) -> None:
-    """A student that divides by the loudest sample it hears, so that where its windows lie can be heard."""
+    """A student that divides by the loudest sample of its input, so that where windows lie changes the output."""
     names = [onnx.helper.make_tensor_value_info(name, 1, [1, "samples"]) for name in ("noisy", "estimate")]
     nodes = [
         onnx.helper.make_node("Abs", ["noisy"], ["size"]),

@@ -59,7 +59,7 @@ def decoded(path: Path, most: float = math.inf) -> BinaryIO:
 
 
 def _late(container: Any, stream: Any) -> int:
-    """Return by how many samples the sound begins after the file itself, up to a minute; 0 where that is not told."""
+    """Return by how many samples the sound begins after the file itself, up to a minute; 0 where that is unknown."""
     if stream.start_time is None or container.start_time is None:
         return 0
     seconds = float(stream.start_time * stream.time_base) - container.start_time / 1e6

@@ -93,12 +93,13 @@ def enhance_files(
     Raises:
         InputError: an output that is one of the files, or would be that of two; or no such model.
     """
-    places: dict[Path, Path] = {}
+    origins: dict[Path, Path] = {}
     for path in map(Path, sources):
         output = place(path, Path(target) / writable_name(path.name))
-        if output in places.values():
+        if output in origins:
             raise InputError(path, f"is not the only one that would become {output}", hint="rename it")
-        places[path] = output
+        origins[output] = path
+    places = {path: output for output, path in origins.items()}
     yield from _enhance_all(places, model, blend, workers, skip_existing)
 
 
