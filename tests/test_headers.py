@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +139,26 @@ def test_a_header_that_promises_what_the_disk_does_not_hold_takes_no_memory(tmp_
     path.write_bytes(bytes(content))
     with pytest.raises(InputError, match=r"ends after 1\.50 s"):
         read(path)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "RF64", "AIFF", "CAF", "FLAC", "MP3", "OGG", "AU", "W64"])
+def test_a_header_that_is_cut_anywhere_is_one_clear_error(tmp_path: Path, kind: str) -> None:
+    content, path = bytes(encoded(kind)), tmp_path / "a.wav"
+    for length in range(1, 100):
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError, match=re.escape(str(path))):
+            read(path)
+
+
+def test_a_file_that_is_refused_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(1000), 500)
+    before, errors = len(os.listdir("/proc/self/fd")), []
+    for _ in range(5):
+        with pytest.raises(InputError, match="a sample rate of 500 Hz") as caught:
+            read(path)
+        errors.append(caught.value)  # which holds the frames that opened the file
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(1, 1), (999, 1), (2_000_000, 1), (16000, 65)])

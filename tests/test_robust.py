@@ -110,10 +110,12 @@ def test_one_folder_holds_one_run_at_a_time_and_a_killed_one_lets_go(tmp_path: P
     code = "import sys, time; from pathlib import Path; from sordino.training.state import held\n"
     code += "with held(Path(sys.argv[1])): print('held'); time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-uc", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    (tmp_path / "recipe.yaml").write_text("that of the other run")
     with other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with pytest.raises(InputError, match="another run is at work there"):
             run.train(VALUES, ["train.steps=1"], out=tmp_path)
         other.kill()
+    assert (tmp_path / "recipe.yaml").read_text() == "that of the other run"
     assert run.train(VALUES, ["train.steps=1"], out=tmp_path, resume=False).steps == 1

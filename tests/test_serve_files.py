@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,41 @@ def test_the_next_start_deletes_what_a_killed_server_left_and_nothing_else(
         assert not left.parent.exists()
     assert {path.name for path in tmp_path.iterdir()} == {"others", "sordino-serve-link"}
     assert (tmp_path / "others" / "held").is_dir()
+
+
+def test_a_visitor_who_uploads_a_file_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(sessions.time, "monotonic", lambda: now)
+    visitors = Sessions(tmp_path)
+    for name in ("first", "second"):
+        visitors.came("here", visitors.uploads / name)
+        now += KEEP_S - 1
+        visitors.sweep()
+        assert "here" in visitors
+
+
+def test_visitors_who_come_meanwhile_do_not_stop_the_sweeping(tmp_path: Path) -> None:
+    visitors, stop, many = Sessions(tmp_path), threading.Event(), 20_000
+    for number in range(many):
+        visitors.came(f"before {number}", visitors.uploads / "a.wav")
+
+    def come() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            visitors.came(str(number), visitors.uploads / "a.wav")
+            visitors.leave(str(number - 3))
+
+    coming, before = threading.Thread(target=come), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    coming.start()
+    try:
+        for _ in range(60):
+            visitors.sweep()
+    finally:
+        stop.set()
+        coming.join()
+        sys.setswitchinterval(before)
 
 
 def test_ages_do_not_depend_on_the_clock_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

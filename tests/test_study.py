@@ -144,6 +144,13 @@ def test_runs_keep_to_the_gpus_that_the_study_was_given(
     assert {gpu for process, gpu in lines if int(process) != os.getpid()} == given
 
 
+def test_a_run_gets_the_gpu_with_the_fewest_runs() -> None:
+    assert study.least_taken(["5", "3"], []) == "5"
+    assert study.least_taken(["5", "3"], ["5"]) == "3"
+    assert study.least_taken(["5", "3"], ["3"]) == "5", "the run on 5 has ended, though it began first"
+    assert study.least_taken([], [None]) is None
+
+
 def test_a_run_that_was_stopped_is_not_done_when_it_has_scores(tmp_path: Path) -> None:
     path = write(tmp_path, seeds=[3], methods={"none": {}}, scenarios={"all": {}}, metrics=["si_sdr_db"])
     study.run(path)

@@ -72,6 +72,13 @@ def world_size() -> int:
     return 1 if group is None else group.get_world_size()
 
 
+def usable_cores() -> int:
+    """Count the cores that this process may use: a batch system or a container may leave it few of the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def broadcast(function: Callable[[], T]) -> T:
     """Call ``function`` in the first process and return its result in all, so that they agree on what is on disk.
 

@@ -52,6 +52,10 @@ class InputError(ValueError):
         return type(self), (self.where, self.found, self.expected, self.hint)
 
 
+class MissingFile(InputError):
+    """Error about a file or a model that does not exist."""
+
+
 class Unsaved(InputError):
     """Error about an output that could not be written after long work.
 

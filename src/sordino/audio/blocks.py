@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,10 @@ def open_sound(
             file = kind(completed(path, most) or joined(path, most) or os.fsencode(path))  # pyright: ignore[reportArgumentType]
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless format, which needs a rate
             raise InputError(path, "cannot be read as audio", READABLE) from error
-    check_shape(path, file.samplerate, file.channels)
+    with ExitStack() as on_error:
+        on_error.callback(file.close)
+        check_shape(path, file.samplerate, file.channels)
+        on_error.pop_all()  # it stays open
     return file
 
 

@@ -147,7 +147,7 @@ def _wave_changes(head: bytes, size: int) -> dict[int, bytes]:
     """WAV whose sound has length 0, and RF64 whose lengths in 64 bits were never written."""
     long_at = None
     for name, at, length in chunks(head, 12, "<I"):
-        if name == b"ds64":
+        if name == b"ds64" and at + 20 <= len(head):
             (stated,) = struct.unpack_from("<Q", head, at + 12)
             unknown = stated == 0 or stated >= OPEN_64
             long_at = at + 4 if unknown else None
@@ -166,7 +166,7 @@ def _aiff_changes(head: bytes, size: int) -> dict[int, bytes]:
     """AIFF with no frames in its header and sound behind it."""
     frames_at = frame = 0
     for name, at, length in chunks(head, 12, ">I"):
-        if name == b"COMM":
+        if name == b"COMM" and at + 12 <= len(head):
             channels, frames, bits = struct.unpack_from(">hIh", head, at + 4)
             if frames:
                 return {}
@@ -195,7 +195,7 @@ def _flac_length(head: bytes) -> int:
 def _flac_changes(path: Path, head: bytes, most: float) -> dict[int, bytes]:
     """FLAC of unknown length: it is decoded once to be counted."""
     with ForwardFile(path) as file:
-        length = sum(len(block) for block in limited(blocks_to_end(file), most))
+        length = sum(len(block) for block in limited(blocks_to_end(file), most, path))
     # The field has 36 bits, of which the first four share a byte with the bits per sample.
     first, rest = head[21] & 0xF0 | length >> 32, length & 0xFFFFFFFF
     return {21: bytes([first]) + rest.to_bytes(4, "big")}
@@ -229,7 +229,7 @@ def decoded_mp3(path: Path, start: int, most: float, end: int | None = None) -> 
     feeder.start()
     try:
         with ForwardFile(source, closefd=True) as file:
-            return temporary_sound(file.samplerate, file.channels, limited(blocks_to_end(file), most))
+            return temporary_sound(file.samplerate, file.channels, limited(blocks_to_end(file), most, path))
     finally:
         feeder.join()
 

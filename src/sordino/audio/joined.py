@@ -53,7 +53,7 @@ def joined(path: Path, most: float) -> BinaryIO | None:
     parts = list(pairwise([*starts, path.stat().st_size]))
     with _open(path, *parts[0], ogg, most) as first:
         rate, channels = first.samplerate, first.channels
-    return temporary_sound(rate, channels, limited(_blocks(path, parts, ogg, most), most))
+    return temporary_sound(rate, channels, limited(_blocks(path, parts, ogg, most), most, path))
 
 
 def _blocks(path: Path, parts: Sequence[tuple[int, int]], ogg: bool, most: float) -> Iterator[np.ndarray]:

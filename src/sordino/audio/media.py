@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -51,8 +52,12 @@ def decoded(path: Path, most: float = math.inf) -> BinaryIO:
             parts = (part for frame in frames for part in resampler.resample(frame))
             blocks = (part.to_ndarray().reshape(-1, stream.channels) for part in parts)
             late = np.zeros((_late(container, stream), stream.channels), np.float32)
-            sound = temporary_sound(stream.rate, stream.channels, limited(chain([late], blocks), most))
-            _check_length(path, container, sound)
+            limited_blocks = limited(chain([late], blocks), most, path)
+            sound = temporary_sound(stream.rate, stream.channels, limited_blocks)
+            with ExitStack() as on_error:
+                on_error.callback(sound.close)
+                _check_length(path, container, sound)
+                on_error.pop_all()  # it stays open
             return sound
     except av.error.FFmpegError as error:
         raise InputError(path, f"cannot be decoded ({error.strerror})", hint="copy or download it again") from error

@@ -43,13 +43,17 @@ def cut_short(path: object, seconds: float, stated_s: float) -> InputError:
     return InputError(path, f"ends after {seconds:.2f} s", expected, "was it cut short? copy or download it again")
 
 
-def limited(blocks: Iterable[np.ndarray], most: float) -> Iterator[np.ndarray]:
-    """Yield blocks; an InputError once they hold more than ``most`` samples of all channels."""
+def limited(blocks: Iterable[np.ndarray], most: float, where: object) -> Iterator[np.ndarray]:
+    """Yield blocks of a recording, which ``where`` names in an error.
+
+    Raises:
+        InputError: they hold more than ``most`` samples of all channels.
+    """
     count = 0
     for block in blocks:
         count += block.size
         if count > most:
-            raise InputError("sound", "is too long", f"{most:.0f} samples of all channels at most", "cut it")
+            raise InputError(where, "is too long", f"{most:.0f} samples of all channels at most", "cut it")
         yield block
 
 

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sordino.assets import RUN_WEIGHTS
-from sordino.errors import InputError
+from sordino.errors import InputError, MissingFile
 
 Answer = tuple[Any, str]
-ABSENT = ("no such file", "no such model")
-"""What errors find where a checkpoint is missing; one that cannot be written, as on a full disk, is missing too."""
 Flag = tuple[tuple[str, ...], dict[str, Any]]
 
 
@@ -53,7 +51,7 @@ def with_next_command(error: InputError) -> InputError:
     Without torch no checkpoint can be opened, and ``error`` says so already.
     """
     path = str(error.where)
-    missing = error.found in ABSENT and os.path.basename(path) in RUN_WEIGHTS and not os.path.isfile(path)
+    missing = isinstance(error, MissingFile) and os.path.basename(path) in RUN_WEIGHTS and not os.path.isfile(path)
     if not missing or importlib.util.find_spec("torch") is None:
         return error
     from sordino.experiments.origins import untrained

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sordino.audio.alignment import Alignment
-from sordino.distributed import init_worker, launched
+from sordino.distributed import init_worker, launched, usable_cores
 from sordino.errors import InputError
 from sordino.metrics import Align, Measurement, measure
 from sordino.plugins.modules import Trusted, restore, trusted
@@ -62,9 +62,8 @@ def workplaces(workers: int | None, items: int) -> tuple[int, float]:
 
 def _cores() -> int:
     """Count the cores for this process: those that it may use, but no more than its share of the machine's."""
-    cores = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    return max(min(usable, cores // launched().per_node), 1)
+    share = (os.cpu_count() or 1) // launched().per_node
+    return max(min(usable_cores(), share), 1)
 
 
 def measured(

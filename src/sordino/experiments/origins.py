@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sordino.assets import CHECKPOINTS, RECIPES, nearest_student, recipes
-from sordino.errors import InputError
+from sordino.errors import InputError, MissingFile
 from sordino.evaluation.score import NOISY
 from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, read_data
@@ -39,7 +39,7 @@ def untrained(checkpoint: Path) -> InputError:
     """Return the error for a checkpoint that is not there; the hint is a like name, or the command that makes it."""
     folder = checkpoint.parent if checkpoint.name.endswith(CHECKPOINTS) else checkpoint  # of a run that has not begun
     hint = nearest_student(checkpoint) or f"train it first: {_command(folder)}"
-    return InputError(checkpoint, "no such file", "a checkpoint", hint)
+    return MissingFile(checkpoint, "no such file", "a checkpoint", hint)
 
 
 def data_of(checkpoint: str | Path | ModelSource) -> Component:

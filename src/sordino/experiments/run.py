@@ -67,9 +67,12 @@ def train(
         for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), *idle(checked), planned]:
             if line:
                 status(line)
-    saved = broadcast(lambda: _prepare_folder(folder, checked, resume, recipe))
+    if resume:  # refused before the lock makes a folder
+        broadcast(lambda: same_recipe(folder, checked, RECOVERY))
     with ExitStack() as stack:
         broadcast(lambda: stack.enter_context(held(folder)))  # one process stands for all of a run
+        # Under the lock, because it writes the recipe: that of a run at work must stay.
+        saved = broadcast(lambda: _prepare_folder(folder, checked, resume, recipe))
         return trainer.fit(saved, retitled(progress, title), status)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sordino.distributed import init_worker
+from sordino.distributed import init_worker, usable_cores
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.run_recipe import same_recipe
@@ -87,14 +87,16 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
 def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) -> dict[Path, str]:
     """Train and score ``runs``, several side by side; returns what went wrong, by folder."""
     gpus = _gpus()
-    jobs = study.jobs or len(gpus) or os.cpu_count() or 1
+    jobs = study.jobs or len(gpus) or usable_cores()
     others = set(multiprocessing.active_children())
+    at_work: dict[Future[None], str | None] = {}  # the GPU of every run
 
     def begin(index: int) -> Future[None]:
         # A pool for each run: where a process is killed, that run alone fails.
         pool = ProcessPoolExecutor(1, fresh_processes(), _start_worker, (trusted(),))
-        gpu = gpus[index % len(gpus)] if gpus else None
+        gpu = least_taken(gpus, [gpu for run, gpu in at_work.items() if not run.done()])
         future = pool.submit(_run, runs[index], study.metrics, gpu, jobs)
+        at_work[future] = gpu
         pool.shutdown(wait=False)  # it ends with its run
         return future
 
@@ -159,6 +161,11 @@ def fresh_processes() -> ForkServerContext | SpawnContext:
     return context
 
 
+def least_taken(gpus: Sequence[str], taken: Sequence[str | None]) -> str | None:
+    """Return the GPU with the fewest runs, the first of several; None without any GPU."""
+    return min(gpus, key=taken.count) if gpus else None
+
+
 def _gpus() -> list[str]:
     """The GPUs that this process may use, by the names that a process of its own would know them by."""
     count = torch.cuda.device_count()
@@ -172,7 +179,7 @@ def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, jobs: 
     """Train and score one run, in a process of its own."""
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    torch.set_num_threads(max((os.cpu_count() or 1) // jobs, 1))
+    torch.set_num_threads(max(usable_cores() // jobs, 1))
     outcome = recipes.train(one.recipe, out=one.folder, resume=(one.folder / STATE).exists())
     recipes.evaluate(outcome.checkpoint, metrics=metrics, out=one.folder, workers=0)
 

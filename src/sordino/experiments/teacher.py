@@ -17,7 +17,7 @@ from sordino import models
 from sordino.assets import weights
 from sordino.distill import teachers
 from sordino.distill.teachers.several import Measure
-from sordino.errors import InputError
+from sordino.errors import MissingFile
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.teacher_section import TeacherSection
 from sordino.inference.enhance import enhance
@@ -193,6 +193,6 @@ def _hash(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         if not path.is_file():
-            raise InputError(path, "no such file", "the teacher")
+            raise MissingFile(path, "no such file", "the teacher")
         digest.update(path.read_bytes())
     return digest.hexdigest()[:32]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sordino.audio.folders import list_audio
+from sordino.distributed import usable_cores
 from sordino.errors import InputError
 from sordino.inference.blend import USUAL, Blend
 from sordino.inference.files import enhance_file, place, writable_name
@@ -111,7 +111,7 @@ def _enhance_all(
         raise InputError("workers", str(workers), "1 or more")
     # Of two recordings with one output, that which keeps its name has it.
     owners = {output: path for path, output in sorted(places.items(), key=lambda one: one[0].name == one[1].name)}
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     ready = open_model(model, threads=max(cores // max(len(places), 1), 1))
     stopped = threading.Event()
 

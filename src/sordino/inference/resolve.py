@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sordino import assets
-from sordino.errors import InputError, did_you_mean
+from sordino.errors import InputError, MissingFile, did_you_mean
 from sordino.inference.contracts import Engine, OpenModel
 from sordino.inference.graphs.card import MeanSource, graph_of, is_card, mean_of, named_by, read_card
 from sordino.inference.graphs.presets import PRESETS, preset_and_file, preset_of
@@ -234,8 +234,8 @@ def _kind_of_file(path: Path) -> Literal["onnx", "stream", "checkpoint"] | None:
 
 
 def _no_model(model: str | Path) -> InputError:
-    found = "not a model" if os.path.exists(model) else "no such model"
-    return InputError(model, found, _expected(), assets.nearest_student(model))
+    kind, found = (InputError, "not a model") if os.path.exists(model) else (MissingFile, "no such model")
+    return kind(model, found, _expected(), assets.nearest_student(model))
 
 
 def _expected() -> str:

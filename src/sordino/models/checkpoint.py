@@ -19,7 +19,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from sordino import assets
-from sordino.errors import InputError
+from sordino.errors import InputError, MissingFile
 from sordino.files import atomic, misdownloaded
 from sordino.models import published
 from sordino.models.base import Enhancer
@@ -163,7 +163,7 @@ def read_pickled(path: str | Path, expected: str, inert: Sequence[type] = (), hi
 
 
 def _missing(path: str | Path, hint: str) -> InputError:
-    return InputError(path, "no such file", hint=assets.nearest_student(path) or hint)
+    return MissingFile(path, "no such file", hint=assets.nearest_student(path) or hint)
 
 
 def _is_own(path: Path) -> bool:

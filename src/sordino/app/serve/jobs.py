@@ -61,7 +61,7 @@ def look(path: Path, limits: Limits) -> sound_files.Info:
             if about.seconds > 60 * limits.minutes:
                 found = f"lasts {about.seconds / 60:.1f} minutes"
                 raise InputError(path, found, f"{limits.minutes:g} at most", "cut it, or use sordino enhance")
-            for _ in limited(blocks_of(file, path, BLOCK), limits.samples):
+            for _ in limited(blocks_of(file, path, BLOCK), limits.samples, path):
                 pass
     except InputError as error:
         raise InputError(path.name, error.found, error.expected, error.hint) from error

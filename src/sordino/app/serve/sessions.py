@@ -22,7 +22,7 @@ EMPTY_S = 1.0
 
 @dataclass
 class _Visitor:
-    seen: float
+    seen: float = 0.0
     uploads: set[Path] = field(default_factory=set)
     rooms: dict[str, Path] = field(default_factory=dict)
 
@@ -51,7 +51,8 @@ class Sessions:
     def came(self, session: str, upload: Path) -> None:
         """Claim a file that a visitor has uploaded."""
         with self._lock:
-            visitor = self._here.setdefault(session, _Visitor(time.monotonic()))
+            visitor = self._here.setdefault(session, _Visitor())
+            visitor.seen = time.monotonic()
             visitor.uploads.add(upload)
 
     def has(self, session: str, upload: Path) -> bool:
@@ -97,7 +98,8 @@ class Sessions:
     def sweep(self) -> None:
         """Delete what visitors who did nothing for long had, and uploads that broke off."""
         now = time.monotonic()
-        idle = [session for session, visitor in self._here.items() if now - visitor.seen > self._keep_s]
+        with self._lock:
+            idle = [session for session, visitor in self._here.items() if now - visitor.seen > self._keep_s]
         for session in idle:
             self.leave(session)
         with self._lock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from sordino.distributed import init_worker
+from sordino.distributed import init_worker, usable_cores
 from sordino.errors import InputError
 from sordino.plugins.modules import Trusted, restore, trusted
 
@@ -50,7 +49,7 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int | 
     """
     if workers is not None and workers < 1:
         raise InputError("workers", str(workers), "1 or more")
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    workers = min(workers or usable_cores(), len(jobs))
     if workers <= 1:
         yield from map(work, jobs)
         return

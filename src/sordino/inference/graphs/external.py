@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sordino.audio.pcm import check_shape
+from sordino.distributed import usable_cores
 from sordino.errors import InputError
 from sordino.files import identity
 from sordino.inference.graphs import whole
@@ -103,7 +103,7 @@ def _opened(source: GraphSource, threads: int | None, _changed: tuple[tuple[int,
 
 def _workers(threads: int | None) -> int:
     """Return how many channels run side by side."""
-    return threads or os.cpu_count() or 1
+    return threads or usable_cores()
 
 
 def _single(source: GraphSource, rate: int | None, threads: int | None) -> External:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sordino.errors import InputError, did_you_mean
+from sordino.errors import InputError, MissingFile, did_you_mean
 from sordino.inference.graphs.presets import PRESETS, Preset, preset_of
 from sordino.inference.graphs.stft import Stft
 
@@ -107,5 +107,5 @@ class GraphSource:
         if missing and parts:
             raise InputError(self.path, f"has no {', '.join(missing)}", f"a folder with {', '.join(parts)}")
         if missing:
-            raise InputError(self.path, "no such file", "a .onnx file")
+            raise MissingFile(self.path, "no such file", "a .onnx file")
         return files
