@@ -14,6 +14,7 @@ import yaml
 
 from docs_pages import DOCS, PAGES, read
 from sordino.assets import recipes, shipped, studies
+from sordino.cli.commands import COMMANDS
 from sordino.data.augmentation import Augmentation
 from sordino.data.sources import SOURCES
 from sordino.distill.methods import METHODS
@@ -114,6 +115,18 @@ def plain(default: Any) -> Any:
 )
 def test_a_table_names_all_members_once(page: str, heading: str, names: Iterable[str]) -> None:
     assert sorted(first_column(page, heading)) == sorted(names)
+
+
+@pytest.mark.parametrize("command", ["bench", "evaluate", "live", "serve"])
+def test_a_table_of_options_has_all_but_those_of_every_command(command: str) -> None:
+    long = {next(name for name in names if name.startswith("--")) for names in options_of(command)}
+    cells = "".join(row[0] for row in table(f"{command}.md", "Options"))
+    assert set(re.findall(r"`(--[a-z-]+)", cells)) == long - {"--trust"}
+
+
+def options_of(command: str) -> list[tuple[str, ...]]:
+    """The names of the options of a command."""
+    return [names for names, _ in COMMANDS[command].load().arguments if names[0].startswith("-")]
 
 
 def test_columns_of_metrics_are_all_there() -> None:
