@@ -45,11 +45,11 @@ NOT_CLAIMED = {
 
 
 @every_method
-@pytest.mark.parametrize("check", methods.METHODS)
+@pytest.mark.parametrize("check", methods.CHECKS)
 def test_every_method_holds_what_it_owes(name: str, check: str) -> None:
     unclaimed = name in NOT_CLAIMED.get(check, ())
     with pytest.raises(NotClaimed) if unclaimed else contextlib.nullcontext():
-        methods.METHODS[check](METHODS[name])
+        methods.CHECKS[check](METHODS[name])
 
 
 @every_method

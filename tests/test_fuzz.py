@@ -31,7 +31,7 @@ from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.model import open_model
 from sordino.json_files import fits, read_json
 from sordino.models.checkpoint import read_pickled
-from sordino.models.claims import AsLargeAs, count
+from sordino.models.claims import SizeLimit, count
 
 TRIED = {"published checkpoint": 30, "model card": 40, "recipe": 50, "study": 50, "ONNX, of spectra": 30}
 """Damaged files of each kind that takes long; of others a hundred."""
@@ -81,7 +81,7 @@ def test_sizes_beyond_the_file_are_refused_before_memory_is_taken(tmp_path: Path
     for name in ("demucs", "manner-s", "manner-b"):  # whose widths alone would fill the memory
         with pytest.raises(InputError, match=r"a\.safetensors.*depth=1000000000000"):
             models.rebuild(name, {"depth": 10**12}, path)
-    with pytest.raises(ValueError, match="larger than the file"), AsLargeAs(0):
+    with pytest.raises(ValueError, match="larger than the file"), SizeLimit(0):
         torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(10**6)))
     assert models.rebuild("unet", {"width": 4, "depth": 2, "groups": 1}, path).name == "unet"
 

@@ -118,9 +118,9 @@ def test_weighted_through_the_estimated_noise_itself_is_the_same() -> None:
 
 
 @every_loss
-@pytest.mark.parametrize("check", checks.LOSSES)
+@pytest.mark.parametrize("check", checks.CHECKS)
 def test_every_loss_holds_what_it_owes(name: str, check: str) -> None:
-    checks.LOSSES[check](LOSSES[name])
+    checks.CHECKS[check](LOSSES[name])
 
 
 @every_loss

@@ -13,7 +13,7 @@ from helpers.pickles import Bomb
 from sordino import models
 from sordino.assets import SPEECH
 from sordino.conformance.base import NotClaimed
-from sordino.conformance.networks import NETWORKS
+from sordino.conformance.networks import CHECKS
 from sordino.errors import InputError
 from sordino.models import MODELS
 from sordino.models import manner as manner_file
@@ -23,11 +23,11 @@ every_network = pytest.mark.parametrize("name", MODELS)
 
 
 @every_network
-@pytest.mark.parametrize("check", [name for name in NETWORKS if "ONNX" not in name])  # tests/test_export.py
+@pytest.mark.parametrize("check", [name for name in CHECKS if "ONNX" not in name])  # tests/test_export.py
 def test_every_network_holds_what_it_owes(name: str, check: str) -> None:
     unclaimed = check == "stream equals whole" and name not in STREAMING
     with pytest.raises(NotClaimed) if unclaimed else contextlib.nullcontext():
-        NETWORKS[check](lambda: small(name))
+        CHECKS[check](lambda: small(name))
 
 
 def test_create_says_what_is_wrong() -> None:

@@ -105,7 +105,7 @@ def test_a_gradient_that_is_not_finite_is_passed_over_and_many_in_a_row_end_the_
     values["train"] |= {"schedule": "constant", "ema": 0.9, "validate_every": 100}
     outcome = run.train(values, out=tmp_path / "run")
     assert outcome.steps == 6
-    assert [(line["step"], line["refused"]) for line in read_log(tmp_path / "run") if "refused" in line] == [(4, 1)]
+    assert [(line["step"], line["skipped"]) for line in read_log(tmp_path / "run") if "skipped" in line] == [(4, 1)]
     weights = sordino.load(outcome.checkpoint).state_dict()
     assert all(torch.isfinite(value).all() for value in weights.values())
 

@@ -133,7 +133,7 @@ def test_a_run_turns_its_network_over_early_and_says_so(tmp_path: Path, seen_by:
         trainer.watch.steps = set()
     outcome = trainer.fit(status=lines.append)
     log = read_log(tmp_path / "run")
-    assert [line["step"] for line in log if "turned" in line] == [1]
+    assert [line["step"] for line in log if "negated" in line] == [1]
     assert all(line["valid/correlation"] > 0.1 for line in log if "valid/correlation" in line)
     assert outcome.valid["correlation"] > 0.1
     (line,) = lines
@@ -146,8 +146,8 @@ def test_later_it_is_reported_and_logged_and_left(tmp_path: Path) -> None:
     trainer.watch.steps, trainer.watch.early = set(), 1
     trainer.fit(status=lines.append)
     log = read_log(tmp_path / "run")
-    assert [line["step"] for line in log if "upside_down" in line] == [2, 4]
-    assert not any("turned" in line for line in log)
+    assert [line["step"] for line in log if "inverted" in line] == [2, 4]
+    assert not any("negated" in line for line in log)
     assert all("too late to negate the network" in line for line in lines)
     assert len(lines) == 2
 

@@ -166,7 +166,7 @@ def test_the_command_takes_checkpoints_and_says_how_to_look(
     main(["export", str(checkpoint), "--web", str(page), "--licence", "CC0"])
     assert json.loads(Graph(str(page / "student.onnx")).about["about"]) == {"licence": "CC0"}
     assert f"python -m http.server --bind 127.0.0.1 --directory {page}" in capsys.readouterr().out
-    assert json.loads((page / "student.json").read_text("utf-8"))["name"] == "best"
+    assert json.loads((page / "student.json").read_text("utf-8"))["name"] == tmp_path.name
     main(["export", str(checkpoint), "-o", str(student), "--web", str(page), "--json"])
     answer = json.loads(capsys.readouterr().out)
     assert answer["output"] == str(student)

@@ -14,7 +14,7 @@ from helpers.noise import noise
 from helpers.unets import network
 from sordino import models
 from sordino.conformance.base import NotClaimed
-from sordino.conformance.networks import NETWORKS
+from sordino.conformance.networks import CHECKS
 from sordino.errors import InputError
 from sordino.evaluation.cost import macs_per_second, paper_flops
 from sordino.models.layers.unet_blocks import GroupedGru
@@ -51,11 +51,11 @@ def test_its_grus_run_both_ways() -> None:
         assert torch.allclose(made(x, torch.zeros(2, 2, 12))[0], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("check", NETWORKS)
+@pytest.mark.parametrize("check", CHECKS)
 def test_one_that_is_not_causal_holds_what_a_network_owes(check: str) -> None:
     """The graph takes torch's operators and is compared with the fast path of a CPU."""
     with pytest.raises(NotClaimed) if check == "stream equals whole" else contextlib.nullcontext():
-        NETWORKS[check](lambda: network(width=8, depth=3, groups=2, causal=False))
+        CHECKS[check](lambda: network(width=8, depth=3, groups=2, causal=False))
 
 
 def test_one_that_is_not_causal_does_not_stream() -> None:

@@ -45,7 +45,7 @@ _VERBS = {
     "Streamer": "inference.streamer",
 }
 """Public name -> the module that defines it. Nothing of the package is imported until one is asked for."""
-_ROOMS = (
+_SUBPACKAGES = (
     "audio",
     "data",
     "distill",
@@ -67,7 +67,7 @@ def __getattr__(name: str) -> Any:
     What cannot be imported because something is not installed is no attribute, so that ``hasattr``, ``dir`` and
     ``help(sordino)`` work without torch; the error says what to install.
     """
-    if name not in _VERBS and name not in _ROOMS:
+    if name not in _VERBS and name not in _SUBPACKAGES:
         raise AttributeError(f"module 'sordino' has no attribute {name!r}")
     try:
         module = importlib.import_module(f"sordino.{_VERBS.get(name, name)}")
@@ -81,4 +81,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Return the public names, those that are not imported yet included, and none of what this file itself imports."""
-    return sorted({name for name in globals() if name.startswith("__")} | {*__all__, *_ROOMS})
+    return sorted({name for name in globals() if name.startswith("__")} | {*__all__, *_SUBPACKAGES})

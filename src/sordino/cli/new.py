@@ -22,7 +22,7 @@ def new(given: Namespace) -> Answer:
     import yaml
 
     from sordino.data.tools.survey import survey
-    from sordino.experiments.draft import ROADS, draft
+    from sordino.experiments.draft import CORPUS_KINDS, draft
     from sordino.files import write_text
 
     out = Path(given.output or f"{Path(given.folder).resolve().name}.yaml")
@@ -32,8 +32,8 @@ def new(given: Namespace) -> Answer:
         surveyed = survey(given.folder, show)
     recipe = draft(surveyed, given.student, given.teacher, out.stem)
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-    write_text(out, f"# {ROADS[surveyed.layout.kind]}. docs/recipe.md explains every section.\n{text}")
-    lines = [f"{given.folder}: {ROADS[surveyed.layout.kind]}", _folders(surveyed), *_advice(surveyed)]
+    write_text(out, f"# {CORPUS_KINDS[surveyed.layout.kind]}. docs/recipe.md explains every section.\n{text}")
+    lines = [f"{given.folder}: {CORPUS_KINDS[surveyed.layout.kind]}", _folders(surveyed), *_advice(surveyed)]
     lines += [f"\n{out} is written. Next:", *(f"  {command}" for command in commands(surveyed, out, recipe))]
     return {"recipe": str(out), "kind": surveyed.layout.kind, "values": recipe}, "\n".join(lines)
 

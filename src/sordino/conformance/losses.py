@@ -78,7 +78,7 @@ def differences(make: Make) -> None:
     require(right, "gradients differ from finite differences")
 
 
-LOSSES: dict[str, Check] = {
+CHECKS: dict[str, Check] = {
     "perfect costs least": perfect,
     "gradient to the estimate": learns,
     "items apart": items,

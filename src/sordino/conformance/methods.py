@@ -122,7 +122,7 @@ def saved(make: Make) -> None:
     require(torch.equal(*losses), "its state does not hold all that it learns")
 
 
-METHODS: dict[str, Check] = {
+CHECKS: dict[str, Check] = {
     "gradient to the student alone": learns,
     "zero when equal": equal,
     "finite differences": differences,

@@ -52,7 +52,7 @@ def silence(make: Name) -> None:
         require(all(math.isfinite(value) for value in values.values()), "gives a value that is not finite for silence")
 
 
-METRICS: dict[str, Check] = {"finite, the same twice": measured, "prefers the better": prefers, "silence": silence}
+CHECKS: dict[str, Check] = {"finite, the same twice": measured, "prefers the better": prefers, "silence": silence}
 """Every check of a metric by the name that tables show."""
 
 

@@ -150,7 +150,7 @@ def export(make: Make) -> str:
     return found
 
 
-NETWORKS: dict[str, Check] = {
+CHECKS: dict[str, Check] = {
     "any length, finite": length_and_finite,
     "items apart, silence": items_and_silence,
     "gradients": gradients,

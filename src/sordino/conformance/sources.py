@@ -44,7 +44,7 @@ def recordings(make: Make) -> None:
         require(len(set(ids)) == len(ids), f"two {kind} recordings share an id")
 
 
-SOURCES: dict[str, Check] = {"training items": training, "validation and test": recordings}
+CHECKS: dict[str, Check] = {"training items": training, "validation and test": recordings}
 """Every check of a source by the name that tables show."""
 
 

@@ -11,12 +11,13 @@ from typing import Any
 from torch import nn
 
 from sordino import losses, metrics, models
+from sordino.conformance import losses as of_losses
+from sordino.conformance import methods as of_methods
+from sordino.conformance import metrics as of_metrics
+from sordino.conformance import networks as of_networks
+from sordino.conformance import sources as of_sources
 from sordino.conformance.base import Check, Result, run
-from sordino.conformance.losses import LOSSES
-from sordino.conformance.methods import METHODS, PAIRS, connected
-from sordino.conformance.metrics import METRICS
-from sordino.conformance.networks import NETWORKS
-from sordino.conformance.sources import SOURCES
+from sordino.conformance.methods import PAIRS, connected
 from sordino.data import sources
 from sordino.distill import methods
 from sordino.distill.base import Method
@@ -29,11 +30,11 @@ from sordino.plugins.import_string import is_name
 from sordino.plugins.modules import trust_names
 
 CHECKS: dict[Kind, tuple[Mapping[str, Check], Callable[..., Any]]] = {
-    "method": (METHODS, methods.create),
-    "network": (NETWORKS, models.create),
-    "loss": (LOSSES, losses.create),
-    "metric": (METRICS, lambda name: metrics.metric(name) and name),
-    "source": (SOURCES, sources.create),
+    "method": (of_methods.CHECKS, methods.create),
+    "network": (of_networks.CHECKS, models.create),
+    "loss": (of_losses.CHECKS, losses.create),
+    "metric": (of_metrics.CHECKS, lambda name: metrics.metric(name) and name),
+    "source": (of_sources.CHECKS, sources.create),
 }
 """What has checks -> its checks, and what makes one by its name."""
 OWN: dict[Kind, Mapping[str, Any]] = {

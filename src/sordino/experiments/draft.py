@@ -21,10 +21,10 @@ SMALLER_STUDENT = "unet-24"
 
 LOSSES = {"compressed": {}, "perceptual": {}, "snr": {}, "stoi": {}, "llr": {}}
 WEIGHTS = {"perceptual": 0.06, "snr": 0.003, "stoi": 0.5, "llr": 0.15}
-"""Of the default student, see benchmarks/real/default.yaml."""
+"""Weights with which the default student was trained."""
 TEST_ITEMS, TEST_FRACTION = 32, 0.1
 
-ROADS = {
+CORPUS_KINDS = {
     "mix": "clean speech and noise, mixed anew for every step",
     "valentini": "VoiceBank-DEMAND: pairs of noisy and clean recordings",
     "dns": "DNS Challenge: clean speech and noise, mixed anew for every step",
@@ -131,7 +131,7 @@ def _data(surveyed: Survey) -> dict[str, Any]:
     root, kind = surveyed.layout.root, surveyed.layout.kind
     if kind in SHIPPED:
         hint = f"recipes for it ship: sordino train {SHIPPED[kind]}"
-        raise InputError(root, f"is the corpus {ROADS[kind]}", hint=hint)
+        raise InputError(root, f"is the corpus {CORPUS_KINDS[kind]}", hint=hint)
     home = prepared(root, surveyed)
     places: dict[_Place, str] = {}
     filled: set[_Place] = set()

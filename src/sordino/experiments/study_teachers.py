@@ -27,14 +27,11 @@ def _row(source: ModelSource, taken: Container[StudyCell]) -> StudyCell:
 
 
 def _names(source: ModelSource) -> Iterator[str]:
-    """Give names from the shortest on; the folder of a run says more than ``best``."""
-    name = source.name
-    if source.kind == "checkpoint":
-        name = source.file.parent.name or str(source.file)
-    yield name
+    """Give names from the shortest on."""
+    yield source.name
     if source.path is not None:
         yield str(source.path.parent)
-    yield from (f"{name}, {number}" for number in count(2))
+    yield from (f"{source.name}, {number}" for number in count(2))
 
 
 def whole_name(source: ModelSource) -> str:

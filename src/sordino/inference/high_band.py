@@ -20,7 +20,7 @@ WINDOW_S = 0.008
 and falls quickly behind a word; about the period of a low voice, so that it does not follow single periods."""
 LOWEST = 0.5
 """Where the band of the comparison begins, as a share of half the model's rate: its top octave. A wider band says less
-about what lies above it, a narrower one holds less speech to go by. benchmarks/high_band.py compares all three."""
+about what lies above it, a narrower one holds less speech to go by."""
 TINY = 1e-16
 """Added to both energies, so that digital silence has a gain of 1; far below the last bit of 16."""
 AT_ONCE = 512

@@ -143,10 +143,15 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
     raise InputError("model", f"a {type(model).__name__}", "a name, a path, a network or a function")
 
 
+def shown_name(path: Path) -> str:
+    """Return what people call a file of weights: the folder of its run, or its own name without the suffix."""
+    of_run = path.stem in {Path(name).stem for name in assets.RUN_WEIGHTS}
+    return os.path.basename(os.path.dirname(os.path.abspath(path))) if of_run else path.stem
+
+
 def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) -> ModelSource:
     """Say what a word or a path is; see ``resolve``."""
     word, path = str(model), assets.run_weights(model)
-    name = path.stem if path == Path(model) else os.path.basename(os.path.dirname(os.path.abspath(path)))
     if is_card(path):
         return _card(path, ())
     external = _external(model)
@@ -161,7 +166,7 @@ def _word(model: str | Path, otherwise: Literal["checkpoint", "recipe"] | None) 
         raise _no_model(path)
     if kind == "stream":
         return ModelSource(kind, path.name[: -len(assets.STREAM_SUFFIX)], path)
-    return ModelSource(kind, name, path)
+    return ModelSource(kind, shown_name(path), path)
 
 
 def _card(path: Path, within: tuple[Path, ...]) -> ModelSource:

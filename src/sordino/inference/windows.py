@@ -9,7 +9,7 @@ changes nothing leaves no seam:
     window n + 1                        |context|fade|  used               |fade|context|
 
 The last window begins early enough to be as long as the others. A signal no longer than a window is enhanced as a
-whole. What these lengths cost in PESQ, against the whole, is measured by benchmarks/windows.py on real recordings.
+whole.
 """
 
 from __future__ import annotations

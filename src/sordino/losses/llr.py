@@ -12,9 +12,9 @@ high frequencies, or of a recording's own background, costs them nothing. It see
 below the clean speech, levels, so it is a term among others, never the only one. Wherever CSIG and COVL of a network
 that was trained on it are shown, a note says so.
 
-It agrees with the metric (``sordino.metrics.composite``) to 0.02 on average over noisy speech
-(tests/test_losses_llr.py). Differences from it: every second frame counts, and white noise 80 dB below the clean speech
-is added to both spectra, because digital silence has no predictor. A frame whose clean speech is quieter than that
+It agrees with the metric (``sordino.metrics.composite``) to 0.02 on average over noisy speech.
+Differences from it: every second frame counts, and white noise 80 dB below the clean speech is added to both spectra,
+because digital silence has no predictor. A frame whose clean speech is quieter than that
 counts as 0, and so does an item whose reference is silent: there is no envelope to learn.
 """
 

@@ -4,7 +4,7 @@ The loudness of the estimate is compared with that of the clean speech in every 
 and slow changes of the spectral shape are equalised. Power that was added counts more than power that is missing.
 Rix, Beerends, Hollier, Hekstra: "Perceptual evaluation of speech quality (PESQ)", ICASSP 2001, with the input filter of
 P.862.2; the constants are those of the public torch-pesq package (MIT). It agrees with the `pesq` package to 0.02 MOS
-on average over noisy speech (tests/test_losses_perceptual.py).
+on average over noisy speech.
 
 PESQ ignores phase, level and low frequencies, so this is a term among others, never the only one. A network trained on
 it has a higher PESQ than its sound deserves; wherever the PESQ of such a network is shown, a note says so.

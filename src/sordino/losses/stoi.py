@@ -4,7 +4,7 @@ Taal, Hendriks, Heusdens, Jensen: "An algorithm for intelligibility prediction o
 IEEE TASLP 2011, and for ESTOI Jensen, Taal: "An algorithm for predicting the intelligibility of speech masked by
 modulated noise maskers", IEEE TASLP 2016. Frames in which the clean speech is silent are left out. Then the magnitudes
 of estimate and clean speech in third-octave bands are correlated over segments of 384 ms. It agrees with the `pystoi`
-package to 0.002 on average over noisy speech (tests/test_losses_stoi.py).
+package to 0.002 on average over noisy speech.
 
 STOI ignores phase, level, whatever lies between words, and what is below 130 Hz or above 4.3 kHz, so this is a term
 among others, never the only one. Wherever the STOI of a network that was trained on it is shown, a note says so.

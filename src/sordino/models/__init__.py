@@ -11,7 +11,7 @@ from sordino.errors import InputError
 from sordino.models import checkpoint
 from sordino.models.base import Enhancer, count_parameters
 from sordino.models.checkpoint import DAMAGED, read_about, read_header, save
-from sordino.models.claims import AsLargeAs
+from sordino.models.claims import SizeLimit
 from sordino.models.demucs import Demucs
 from sordino.models.dualpath import DualPathNetwork
 from sordino.models.manner import manner_base, manner_large, manner_small
@@ -99,7 +99,7 @@ def rebuild(name: str, arguments: Mapping[str, Any], path: Path) -> Enhancer:
     if "name" in arguments:
         raise InputError(path, "its arguments have a name", hint=DAMAGED)
     try:
-        with AsLargeAs(path.stat().st_size):
+        with SizeLimit(path.stat().st_size):
             return create(name, **arguments)
     except InputError as error:
         raise InputError(f"{path}: {error.where}", error.found, error.expected, error.hint) from error

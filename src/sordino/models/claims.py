@@ -62,7 +62,7 @@ def count(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, An
     return _COUNTS[func](*args, **kwargs) if func in _COUNTS else None
 
 
-class AsLargeAs(TorchFunctionMode):
+class SizeLimit(TorchFunctionMode):
     """Context manager in which this thread creates no more tensors than a file of ``size`` bytes can fill.
 
     Raises:

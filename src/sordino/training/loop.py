@@ -195,7 +195,7 @@ class Trainer:
     def _record(self, log: Log, values: dict[str, float]) -> None:
         """Add ``values`` to the running sums; log their means when a record is due."""
         if self.updater.stepper.skipped_in_a_row:
-            log.write(self.step, {"refused": self.updater.stepper.skipped})
+            log.write(self.step, {"skipped": self.updater.stepper.skipped})
         self.running.add(values)
         if self._due(self.settings.log_every):
             pulls = self.objective.weighting.pulls(self.step - 1)

@@ -4,7 +4,7 @@ The STFT losses of waveform networks compare magnitudes: to them an estimate and
 the mean absolute difference of the samples, is a tenth of the whole at the start. A network whose random weights happen
 to give the opposite sign may therefore keep it: it learns the magnitudes of clean speech and its PESQ rises like that
 of any other, but its waveform never agrees. Of eight seeds of MANNER-S-1.5GF two begin like that, and one of them,
-trained on real speech for 1,500 steps, still had the wrong sign (benchmarks/results/first-studies.md).
+trained on real speech for 1,500 steps, still had the wrong sign.
 
 The remedy, which is from no paper, is to negate the last layer of the network, which negates the estimate and changes
 nothing else:
@@ -74,8 +74,8 @@ class PolarityWatch:
     def fix(self, correlation: float | None, step: int, optimizer: Any, log: Log) -> bool:
         """Negate the network if the ``correlation`` of its estimates with their targets is below 0 and it is early.
 
-        A negative correlation is always reported and logged: as ``turned`` if the network was negated, as
-        ``upside_down`` if not.
+        A negative correlation is always reported and logged: as ``negated`` if the network was negated, as
+        ``inverted`` if not.
 
         Returns:
             Whether the network was negated.
@@ -84,11 +84,11 @@ class PolarityWatch:
             return False
         found = f"{self.name}, step {step}: the estimate correlates by {correlation:.2f} with its target"
         if self.student.last is None or step > self.early:
-            log.write(step, {"upside_down": correlation})
+            log.write(step, {"inverted": correlation})
             self.status(f"{found}: its sign is wrong, and it is too late to negate the network; take another seed")
             return False
         negate(self.student, optimizer, self.average)
-        log.write(step, {"turned": correlation})
+        log.write(step, {"negated": correlation})
         self.status(f"{found}: its last layer was negated")
         return True
 

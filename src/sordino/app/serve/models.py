@@ -12,10 +12,7 @@ from typing import Any
 from sordino.assets import shipped, student_file
 from sordino.evaluation.speed import real_time_factor
 from sordino.inference.model import Model, open_model
-from sordino.inference.resolve import resolve
-
-BEST = "best"
-"""The checkpoint of every run is called so, and is named by the run's folder."""
+from sordino.inference.resolve import resolve, shown_name
 
 
 @dataclass(frozen=True)
@@ -112,9 +109,4 @@ def _latency_s(opened: Model) -> float | None:
 
 
 def _name(model: str) -> str:
-    path = Path(model)
-    if not path.is_file():
-        return model
-    if path.stem == BEST:
-        return path.absolute().parent.name
-    return path.stem
+    return shown_name(Path(model)) if Path(model).is_file() else model

@@ -88,11 +88,11 @@ class Service:
     def enhance(self, session: str, upload: str | None, name: str, limit_db: float, progress: Progress) -> str:
         """Enhance with one model: a link to the file, and a player of noisy and enhanced."""
         source = self._source(session, upload, "noisy recording")
-        with self._room(session, "enhance") as room:
+        with self._results(session, "enhance") as results:
             progress = self._while_here(session, progress)
-            target = self._enhanced(session, source, room, name, limit_db, progress)
+            target = self._enhanced(session, source, results, name, limit_db, progress)
             progress("drawing", 1, 1, {})
-            player = jobs.player_of(source.stem, {NOISY: source, "enhanced": target}, room)
+            player = jobs.player_of(source.stem, {NOISY: source, "enhanced": target}, results)
         address = escape(f"gradio_api/file={quote(target.as_posix())}")
         file = escape(target.name)
         link = f'<a class="download" href="{address}" download="{file}">Download {file}</a>'
@@ -129,11 +129,11 @@ class Service:
         if blind:
             blind_test = blind_test.begin(names, np.random.default_rng())
             shown = dict(blind_test.letters)
-        with self._room(session, "compare") as room:
+        with self._results(session, "compare") as results:
             progress = self._while_here(session, progress)
             files = {NOISY: noisy}
             for index, (label, name) in enumerate(shown.items()):
-                part, folder = f"model {index + 1} of {len(shown)}", room / str(index)
+                part, folder = f"model {index + 1} of {len(shown)}", results / str(index)
                 within = _part(progress, part, index, len(shown))
                 files[label] = self._enhanced(session, noisy, folder, name, WITHOUT_LIMIT_DB, within)
             rows = []
@@ -141,7 +141,7 @@ class Service:
                 rows = jobs.scored(clean, files, progress).rows
                 files[CLEAN] = clean
             progress("drawing", 1, 1, {})
-            player = jobs.player_of(noisy.stem, files, room)
+            player = jobs.player_of(noisy.stem, files, results)
         if blind:
             of_models = [{**row, "id": shown[row["id"]]} for row in rows if row["id"] in shown]
             return player, blind_test.measure(of_models)
@@ -189,14 +189,14 @@ class Service:
             raise Left
 
     @contextmanager
-    def _room(self, session: str, use: str) -> Generator[Path, None, None]:
+    def _results(self, session: str, use: str) -> Generator[Path, None, None]:
         """Context manager with a folder for results, which is deleted at once if its visitor has gone."""
-        room = self.sessions.room(session, use)
+        results = self.sessions.results(session, use)
         try:
-            yield room
+            yield results
         finally:
             if session not in self.sessions:
-                self.sessions.clear(room)
+                self.sessions.clear(results)
 
 
 def _part(progress: Progress, title: str, index: int, parts: int) -> Progress:

@@ -24,7 +24,7 @@ EMPTY_S = 1.0
 class _Visitor:
     seen: float = 0.0
     uploads: set[Path] = field(default_factory=set)
-    rooms: dict[str, Path] = field(default_factory=dict)
+    results: dict[str, Path] = field(default_factory=dict)
 
 
 class Sessions:
@@ -63,20 +63,20 @@ class Sessions:
                 visitor.seen = time.monotonic()
             return visitor is not None and upload in visitor.uploads and upload.is_file()
 
-    def room(self, session: str, use: str) -> Path:
+    def results(self, session: str, use: str) -> Path:
         """A new empty folder for a visitor's results, in place of the one before for the same use."""
-        room = Path(tempfile.mkdtemp(dir=self.work))
+        folder = Path(tempfile.mkdtemp(dir=self.work))
         with self._lock:
             visitor = self._here.get(session)
             old = None
             if visitor is not None:
-                old = visitor.rooms.get(use)
-                visitor.rooms[use] = room
+                old = visitor.results.get(use)
+                visitor.results[use] = folder
         if visitor is None:
-            self.clear(room)
+            self.clear(folder)
         if old is not None:
             self.clear(old)
-        return room
+        return folder
 
     def leave(self, session: str) -> None:
         """Delete what a visitor had, except uploads of the same content that someone else has too."""
@@ -87,8 +87,8 @@ class Sessions:
             for upload in visitor.uploads - self._claimed():
                 upload.unlink(missing_ok=True)
             self._remove_empty()
-        for room in visitor.rooms.values():
-            self.clear(room)
+        for folder in visitor.results.values():
+            self.clear(folder)
 
     def close(self) -> None:
         """End all sessions and delete their files."""
@@ -111,9 +111,9 @@ class Sessions:
             self._remove_empty()
             self._seen = {path: seen for path, seen in self._seen.items() if path.exists() and path not in claimed}
 
-    def clear(self, room: Path) -> None:
+    def clear(self, folder: Path) -> None:
         """Delete a folder of results, whatever is left of it."""
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _claimed(self) -> set[Path]:
         """Return the uploads of all visitors who are here.

@@ -1,4 +1,4 @@
-"""The house keeps its shape: imports point down, siblings leave each other alone, words stay in their rooms."""
+"""The package keeps its layers: imports point down, siblings leave each other alone, words stay in their places."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "src" / "sordino"
 FILES = sorted(ROOT.rglob("*.py"))
 
-# Room -> floor. A room is a folder, or a file at the top of the package. A line may import from its own room and from
-# lower floors: never from a room of the same floor, never from above. Imports for types count like any other. Below all
-# floors is the ground: files that anything may import, in an order of their own.
-FLOORS = {
+# Subpackage -> layer; a file at the top of the package counts as one, too. A file may import from its own subpackage
+# and from lower layers: never from another subpackage of the same layer, never from above. Imports for types count like
+# any other. Below all layers is the base: files that anything may import, in an order of their own.
+LAYERS = {
     **dict.fromkeys(("__main__", "__init__"), 11),
     "cli": 10,
     **dict.fromkeys(("app", "app/serve"), 9),
@@ -29,9 +29,9 @@ FLOORS = {
     **dict.fromkeys(("models", "data", "distill/layers", "inference/graphs"), 2),
     **dict.fromkeys(("models/layers", "models/published", "audio", "assets", "distill", "plugins"), 1),
 }
-# A file of the ground imports from those before it alone.
-GROUND = ("errors", "types", "version", "placement", "files", "json_files", "distributed")
-HEIGHTS = FLOORS | {room: place - len(GROUND) for place, room in enumerate(GROUND)}
+# A file of the base imports from those before it alone.
+BASE = ("errors", "types", "version", "placement", "files", "json_files", "distributed")
+HEIGHTS = LAYERS | {name: place - len(BASE) for place, name in enumerate(BASE)}
 MOST_LOOSE_FILES = 9
 
 # A word, and the only places where it may stand.
@@ -43,13 +43,13 @@ WORDS = {
     r"\bimport pystoi|\bfrom pystoi": ("metrics/",),
     r"\bimport onnx\b": ("export/",),
     r"^\s*except:": (),
-    r"^\s*from \.": (),  # the floors are those of absolute imports
+    r"^\s*from \.": (),  # the layers are those of absolute imports
     r"load_state_dict\(.*strict=False": (),
     r"\bTODO\b|\bFIXME\b": (),
 }
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     """The folder of a file below the package, or the name of a file at its top."""
     below = path.relative_to(ROOT)
     return below.parent.as_posix() if len(below.parts) > 1 else below.stem
@@ -80,11 +80,9 @@ def imports(path: Path) -> set[Path]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_down(path: Path) -> None:
-    room = room_of(path)
-    for other in {room_of(file) for file in imports(path)} - {room}:
-        assert HEIGHTS[other] < HEIGHTS[room], (
-            f"{room} (floor {HEIGHTS[room]}) imports {other} (floor {HEIGHTS[other]})"
-        )
+    own = package_of(path)
+    for other in {package_of(file) for file in imports(path)} - {own}:
+        assert HEIGHTS[other] < HEIGHTS[own], f"{own} (layer {HEIGHTS[own]}) imports {other} (layer {HEIGHTS[other]})"
 
 
 def test_no_file_imports_itself_through_others() -> None:
@@ -101,18 +99,18 @@ def test_no_file_imports_itself_through_others() -> None:
     }
 
 
-def test_every_room_has_a_floor_and_few_files_are_loose() -> None:
-    assert {room_of(path) for path in FILES} == HEIGHTS.keys()
+def test_every_subpackage_has_a_layer_and_few_files_are_loose() -> None:
+    assert {package_of(path) for path in FILES} == HEIGHTS.keys()
     assert len(list(ROOT.glob("*.py"))) <= MOST_LOOSE_FILES
 
 
-def test_the_page_on_design_draws_the_same_rooms_on_the_same_floors() -> None:
+def test_the_page_on_design_draws_the_same_layers() -> None:
     page = (ROOT.parents[1] / "docs" / "design.md").read_text("utf-8")
-    floor, drawn = "", {}
-    for number, room in re.findall(r"^ {2,3}(\d*) +([a-z_/]+)/ ", page, re.MULTILINE):
-        floor = number or floor  # written before the first room of a floor
-        drawn[room] = int(floor)
-    assert drawn == {room: number for room, number in FLOORS.items() if (ROOT / room).is_dir()}
+    layer, drawn = "", {}
+    for number, name in re.findall(r"^ {2,3}(\d*) +([a-z_/]+)/ ", page, re.MULTILINE):
+        layer = number or layer  # written before the first subpackage of a layer
+        drawn[name] = int(layer)
+    assert drawn == {name: number for name, number in LAYERS.items() if (ROOT / name).is_dir()}
 
 
 def test_files_stay_small() -> None:
@@ -133,7 +131,7 @@ def test_functions_stay_small(path: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", WORDS)
-def test_words_stay_in_their_rooms(pattern: str) -> None:
+def test_words_stay_in_their_places(pattern: str) -> None:
     strangers = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in FILES
