@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ def test_pieces_resample_to_the_whole(kind: Any, rates: tuple[int, int]) -> None
         np.testing.assert_allclose(whole, resample(noisy, *rates), atol=1e-6)
 
 
-@pytest.mark.parametrize("rates", [(48000, 16000), (16000, 44100), (8000, 16000), (16000, 8000)])
+@pytest.mark.parametrize(
+    "rates", [(48000, 16000), (16000, 44100), (8000, 16000), (16000, 8000), (48001, 16000), (16000, 44099)]
+)
 def test_short_filter_passes_and_stops_what_it_says(rates: tuple[int, int]) -> None:
     """Sines against the closed form: the same sine at the other rate below 0.9 of the lower half, nothing above it."""
     lower = min(rates) / 2
@@ -44,6 +47,17 @@ def test_short_filter_passes_and_stops_what_it_says(rates: tuple[int, int]) -> N
     if rates[0] > rates[1]:
         before = np.cos(2 * np.pi * 1.01 * lower * seconds[0]).astype(np.float32)
         assert np.abs(ShortFilter(*rates, 1).feed(before[None]))[0, inner].max() < 1e-4
+
+
+@pytest.mark.parametrize("rates", [(48001, 16000), (999_983, 16000), (16000, 999_983)])
+def test_rates_without_a_common_divisor_take_little_memory(rates: tuple[int, int]) -> None:
+    tracemalloc.start()
+    try:
+        resampler = open_resampler(*rates, 1, low_delay=True)
+        resampler.feed(white(1, rates[0] // 10, level=0.2))
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_equal_rates_are_not_touched() -> None:
