@@ -17,11 +17,13 @@ as silent. PESQ is not defined for it, so the item's loss and gradient are 0. Tr
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sordino.audio import filters
 from sordino.errors import InputError
 from sordino.losses import bark
 from sordino.losses.silence import SILENCE
@@ -171,8 +173,11 @@ def full_precision(wave: Tensor) -> Tensor:
 
 def _filtered(wave: Tensor, response: Tensor) -> Tensor:
     """Filter ``wave`` [B,T] causally by an impulse response, in the frequency domain; returns [B,T]."""
+    from scipy.fft import next_fast_len  # here and below, as in sordino.audio.filters
+
     samples = wave.shape[-1]
-    size = _fast_size(samples + len(response) - 1)
+    half = -(-(samples + len(response) - 1) // 2)
+    size = 2 * cast("int", next_fast_len(half, real=True))  # even, as ``irfft`` takes it to be
     spectrum = torch.fft.rfft(wave, size) * torch.fft.rfft(response.to(wave.dtype), size)
     return torch.fft.irfft(spectrum, size)[..., :samples]
 
@@ -188,31 +193,15 @@ def _over_time(disturbance: Tensor) -> Tensor:
     return (peaks / scale).square().mean(-1).sqrt() * scale.squeeze(-1)
 
 
-@lru_cache(maxsize=64)
-def _fast_size(least: int) -> int:
-    """Return the smallest even number from ``least`` on without a prime factor above 5: the size of a fast FFT."""
-    size = least + least % 2
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 2
-
-
 def _level_transfer(size: int) -> np.ndarray:
     """Return the transfer function of the filter that measures levels, at the frequencies of an ``rfft`` of ``size``.
 
-    It is a Butterworth band-pass of order 5, by the bilinear transform.
+    It is a Butterworth band-pass of order 5.
     """
-    poles = np.exp(1j * np.pi * (2 * np.arange(5) + 6) / 10)
-    low, high = (2 * RATE * np.tan(np.pi * edge / RATE) for edge in LEVEL_BAND_HZ)
-    # At 0 Hz and half the rate the filter is 0, and the bilinear transform would divide by 0: they are left out.
-    s = 2j * RATE * np.tan(np.pi * np.arange(1, size // 2) / size)
-    inside = (s**2 + low * high) / ((high - low) * s)
-    return np.concatenate([[0], 1 / np.prod(inside[:, None] - poles, axis=1), [0]])
+    from scipy.signal import butter
+
+    sections = np.asarray(butter(5, LEVEL_BAND_HZ, "bandpass", output="sos", fs=RATE))
+    return filters.response(sections, np.arange(size // 2 + 1) * RATE / size, RATE)
 
 
 @lru_cache(maxsize=1)
