@@ -82,7 +82,7 @@ def test_players_are_turned_down_together_and_not_clipped(page: str) -> None:
         with wave.open(io.BytesIO(sound)) as file:
             assert (file.getframerate(), file.getnframes(), file.getsampwidth()) == (16000, 4000, 2)
             levels.append(np.frombuffer(file.readframes(4000), "<i2").astype(float))
-    assert np.abs(levels[0]).max() == 32767
+    assert np.abs(levels[0]).max() in (32767, 32768)  # full scale above, and below
     assert (np.abs(levels[0]) >= 32767).sum() == 1
     assert levels[0].std() / levels[1].std() == pytest.approx(5, rel=0.1)
     assert "turned down by" in page

@@ -6,9 +6,7 @@ The file holds everything: figures as SVG, sound as 16-bit WAV.
 from __future__ import annotations
 
 import base64
-import io
 import math
-import wave
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
@@ -18,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from sordino.audio.pcm import encode
+from sordino.audio.wav import WavFormat, header
 from sordino.evaluation.statistics import OVER_FILES
 from sordino.files import write_text
 from sordino.report.columns import SYNTHETIC
@@ -141,10 +141,6 @@ def _example(example: Example) -> str:
 
 def _wav(samples: np.ndarray, sample_rate: int) -> str:
     """Encode samples [T] within [-1, 1] as a 16-bit WAV file in a data address. Every browser plays WAV."""
-    out = io.BytesIO()
-    with wave.open(out, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        file.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
-    return "data:audio/wav;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+    form = WavFormat(sample_rate, 1, "s16le")
+    data = encode(samples[None], form.encoding)
+    return "data:audio/wav;base64," + base64.b64encode(header(form, len(data)) + data).decode("ascii")
