@@ -1,5 +1,4 @@
-"""The choice between torch's own operators and the faster formulations for CPUs.
-
+"""How tensors are computed: the choice between torch's own operators and faster ones for CPUs, and the precision.
 Layers and losses that train slowly on a CPU with torch's own operators have a second, faster formulation there, with
 the same results and gradients within rounding. GPUs, autocast and exported graphs get torch's operators.
 """
@@ -21,6 +20,11 @@ def on_cpu(x: Tensor) -> bool:
     if torch.compiler.is_exporting() or _plain.get():
         return False
     return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Convert half precision to float32, in which losses are computed; float32 and float64 stay."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from sordino.audio import filters
 from sordino.errors import InputError
 from sordino.losses import bark
 from sordino.losses.silence import SILENCE
+from sordino.placement import at_least_float32
 
 RATE = 16000
 FFT, HOP, FADE = 512, 256, 15
@@ -84,7 +85,8 @@ class Perceptual(nn.Module):
             found = f"{reference.shape[-1] / RATE:g} s, too short for the perceptual loss"
             raise InputError("segment", found, "at least 1 s", "lengthen data.segment_s")
         with torch.autocast(reference.device.type, enabled=False):
-            silent, clean, guess = self._bands(full_precision(reference), full_precision(estimate))
+            # Powers reach 1e10 and more, too much for half precision.
+            silent, clean, guess = self._bands(at_least_float32(reference), at_least_float32(estimate))
             symmetric, asymmetric = self._compare(clean, guess)
         return torch.where(silent, 0.0, symmetric), torch.where(silent, 0.0, asymmetric)
 
@@ -164,11 +166,6 @@ class Perceptual(nn.Module):
 def mos(loss: Tensor) -> Tensor:
     """Convert a value of ``Perceptual`` with its default weights to a mean opinion score, 1.0 to 4.6."""
     return 0.999 + 4 / (1 + torch.exp(-1.3669 * (4.5 - loss) + 3.8224))
-
-
-def full_precision(wave: Tensor) -> Tensor:
-    """Convert ``wave`` to float32 at least: powers reach 1e10 and more, too much for half precision."""
-    return wave if wave.dtype == torch.float64 else wave.float()
 
 
 def _filtered(wave: Tensor, response: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sordino.losses.perceptual import full_precision
 from sordino.losses.silence import is_silent
+from sordino.placement import at_least_float32
 
 RATE, OWN_RATE = 16000, 10000
 FRAME, HOP, FFT = 256, 128, 512
@@ -63,7 +63,7 @@ class Stoi(nn.Module):
         """Compute the loss of ``estimate`` against ``reference``, [B,T] at 16 kHz; ``noisy`` is unused. Returns [B]."""
         with torch.autocast(reference.device.type, enabled=False):
             silent = is_silent(reference)
-            clean, guess = (full_precision(wave) for wave in (reference, estimate))
+            clean, guess = (at_least_float32(wave) for wave in (reference, estimate))
             # Dividing both by the level of the clean speech makes the floors below relative to it.
             level = torch.where(silent, 1.0, clean.detach().square().mean(-1).clamp(min=1e-30).sqrt()).unsqueeze(-1)
             clean, guess = self._frames(clean / level), self._frames(guess / level)

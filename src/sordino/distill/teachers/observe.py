@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-import torch
 from torch import Tensor, nn
 
 from sordino.errors import InputError
 from sordino.models.base import Enhancer
+from sordino.placement import at_least_float32
 from sordino.types import View
 
 
@@ -50,17 +50,12 @@ def observe(model: nn.Module, noisy: Tensor, taps: Iterable[str] = ()) -> View:
             def store(_module: nn.Module, _inputs: object, output: object, name: str = name) -> None:
                 if isinstance(output, Tensor):
                     feature = output.transpose(1, 2) if known[name].axes == "BNC" else output
-                    features[name] = _at_least_float32(feature)
+                    features[name] = at_least_float32(feature)
 
             handle = network.get_submodule(known[name].path).register_forward_hook(store)
             hooks.callback(handle.remove)
-        wave = _at_least_float32(model(noisy))
+        wave = at_least_float32(model(noisy))
     missing = [name for name in taps if name not in features]
     if missing:
         raise RuntimeError(f"{network.name}: no features came from {', '.join(missing)}")
     return View(wave, features)
-
-
-def _at_least_float32(output: Tensor) -> Tensor:
-    """Convert half precision to float32, in which losses are computed."""
-    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
