@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 import soundfile
 
+from sordino.audio.encoding import RATES
+
 Codec = Literal["opus", "vorbis", "mp3"]
 
 _FORMATS: dict[Codec, tuple[str, str]] = {
@@ -19,16 +21,12 @@ _FORMATS: dict[Codec, tuple[str, str]] = {
 # Encoders drop what lies below the threshold of hearing, so every signal is encoded at a usual level.
 _PEAK = 0.5
 
-OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
-
 
 def codecs_at(sample_rate: int) -> tuple[Codec, ...]:
-    """List the codecs that encode ``sample_rate`` Hz without resampling."""
-    if sample_rate in OPUS_RATES:
-        return ("opus", "vorbis", "mp3")
-    if sample_rate in (11025, 22050, 32000, 44100):
-        return ("vorbis", "mp3")
-    return ("vorbis",)
+    """List the codecs that encode ``sample_rate`` Hz without resampling, in the order from which they are drawn."""
+    return tuple(
+        codec for codec, (_, encoding) in _FORMATS.items() if sample_rate in RATES.get(encoding, (sample_rate,))
+    )
 
 
 def round_trip(audio: np.ndarray, codec: Codec, compression: float, sample_rate: int) -> np.ndarray:

@@ -30,7 +30,7 @@ _NARROW = ("WAV", "AIFF", "AU")
 _BYTES = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 """Subtype -> bytes of a sample."""
 
-_RATES = {
+RATES = {
     "OPUS": (8000, 12000, 16000, 24000, 48000),
     "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
 }
@@ -171,7 +171,7 @@ def holdable(path: str | Path, sample_rate: int, subtype: str | None) -> tuple[i
     """
     if subtype is not None and not _writes(path, subtype):
         subtype = None
-    rates = _RATES.get(subtype_for(path, subtype), (sample_rate,))
+    rates = RATES.get(subtype_for(path, subtype), (sample_rate,))
     return min((rate for rate in rates if rate >= sample_rate), default=max(rates)), subtype
 
 
