@@ -64,20 +64,25 @@ def common_gain(noisy: np.ndarray, clean: np.ndarray, level_db: float | None) ->
     noisy_db = rms_db(noisy)
     if level_db is not None and noisy_db >= SILENCE_DB:
         gain = 10 ** ((level_db - noisy_db) / 20)
-    peak = max(float(np.abs(noisy).max(initial=0.0)), float(np.abs(clean).max(initial=0.0)))
+    peak = _peak(noisy, clean)
     return PEAK / peak if peak * gain > PEAK else gain
 
 
 def clip(audio: np.ndarray, over_db: float) -> np.ndarray:
     """Clip float ``[T]`` at ``over_db`` below its peak, as an overdriven converter or preamplifier does."""
-    ceiling = float(np.abs(audio).max(initial=0.0)) * 10 ** (-over_db / 20)
+    ceiling = _peak(audio) * 10 ** (-over_db / 20)
     return np.clip(audio, -ceiling, ceiling)
 
 
 def within_scale(*waves: np.ndarray) -> tuple[np.ndarray, ...]:
     """Attenuate waves that belong together by one common gain, if the peak of one of them exceeds full scale."""
-    peak = max(float(np.abs(wave).max(initial=0.0)) for wave in waves)
+    peak = _peak(*waves)
     return waves if peak <= 1 else tuple(wave / np.float32(peak) for wave in waves)
+
+
+def fitting_gain(*waves: np.ndarray) -> float:
+    """Return the factor, 1 at most, by which none of these waves of any shape exceeds full scale."""
+    return 1 / max(_peak(*waves), 1.0)
 
 
 def fit_noise(noise: np.ndarray, length: int, offset: int = 0) -> np.ndarray:
@@ -85,3 +90,8 @@ def fit_noise(noise: np.ndarray, length: int, offset: int = 0) -> np.ndarray:
     if offset + length <= len(noise):
         return noise[offset : offset + length]
     return np.resize(np.roll(noise, -offset), length)
+
+
+def _peak(*waves: np.ndarray) -> float:
+    """Return the largest magnitude in these waves of any shape; 0 of none."""
+    return max((float(np.abs(wave).max(initial=0.0)) for wave in waves), default=0.0)

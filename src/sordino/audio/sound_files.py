@@ -20,7 +20,7 @@ import soxr
 from sordino.audio.blocks import READABLE, blocks_of, check_finite, damaged, open_sound
 from sordino.audio.encoding import FLOATS, encoder, subtype_for
 from sordino.audio.headers import ForwardFile
-from sordino.audio.mix import QUIET_DB, rms_db
+from sordino.audio.mix import QUIET_DB, fitting_gain, rms_db
 from sordino.errors import InputError
 
 MP3_LEAD = 4 * 1152
@@ -166,8 +166,7 @@ def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | 
     if not np.issubdtype(audio.dtype, np.floating) or audio.ndim not in (1, 2):
         raise InputError(path, f"cannot write a {audio.ndim}-d array of {audio.dtype}", "floats [C,T] or [T]")
     check_finite(audio, path)
-    peak = float(np.abs(audio).max(initial=0.0))
-    gain = 1 / peak if peak > 1 and subtype_for(path, subtype) not in FLOATS else 1.0
+    gain = 1.0 if subtype_for(path, subtype) in FLOATS else fitting_gain(audio)
     audio = np.atleast_2d(audio)
     with encoder(path, sample_rate, len(audio), subtype, audio.shape[1]) as write_block:
         write_block(audio * gain)

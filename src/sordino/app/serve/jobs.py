@@ -11,6 +11,7 @@ from typing import Any
 from sordino.audio import sound_files
 from sordino.audio.blocks import blocks_of, open_sound
 from sordino.audio.headers import ForwardFile
+from sordino.audio.mix import fitting_gain
 from sordino.audio.pcm import limited
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores, score
@@ -85,7 +86,7 @@ def player_of(label: str, files: Mapping[str, Path], folder: Path) -> str:
     _, rate = sound_files.read(next(iter(files.values())))
     waves = {name: sound_files.read(path, rate)[0] for name, path in files.items()}
     pictures = listen.pictures(label, {name: wave.mean(axis=0) for name, wave in waves.items()}, rate)
-    gain = listen.common_gain(list(waves.values()))
+    gain = fitting_gain(*waves.values())  # one for all versions, so that their loudness stays comparable
     versions = []
     for index, (name, wave) in enumerate(waves.items()):
         copy = folder / f"version-{index}.wav"

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from sordino.audio.folders import list_audio
+from sordino.audio.mix import fitting_gain, within_scale
 from sordino.audio.pcm import check_shape
 from sordino.audio.sound_files import info, read, write
 from sordino.data.base import Damaged
@@ -163,20 +162,17 @@ def _convert(files: Group, sample_rate: int, damaged: Damaged) -> list[tuple[Pat
     Returns:
         For each the source, the gain in dB that was needed for all to fit, and the reason if it failed.
     """
-    results, audios = [], []
+    results, readable, audios = [], [], []
     for source, target in files:
         try:
-            audios.append((source, target, read(source, sample_rate)[0]))
+            audios.append(read(source, sample_rate)[0])
+            readable.append((source, target))
         except InputError as error:
             if damaged == "refuse":
                 raise
             results.append((source, 0.0, str(error)))
-    peak = 1.0
-    for _, _, audio in audios:
-        peak = max(peak, float(np.abs(audio).max(initial=0.0)))
-    gain_db = -20 * math.log10(peak)
-    for source, target, audio in audios:
-        scaled = audio / np.float32(peak) if peak > 1 else audio
-        write(target, scaled, sample_rate)
+    gain_db = 20 * math.log10(fitting_gain(*audios))
+    for (source, target), audio in zip(readable, within_scale(*audios), strict=True):
+        write(target, audio, sample_rate)
         results.append((source, gain_db, ""))
     return results

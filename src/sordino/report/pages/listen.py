@@ -97,12 +97,6 @@ def pictures(label: str, waves: Mapping[str, np.ndarray], sample_rate: int) -> d
     return {name: picture(name) for name in waves}
 
 
-def common_gain(waves: Sequence[np.ndarray]) -> float:
-    """Return the factor for all versions that keeps each from being clipped and their loudness comparable."""
-    peak = max(float(np.abs(samples).max(initial=0.0)) for samples in waves)
-    return 1 / peak if peak > 1 else 1.0
-
-
 def _levels_db(samples: np.ndarray) -> np.ndarray:
     """Compute the power in dB, [T] -> [257, N], of no more than about ``POINTS`` frames."""
     hop = max(WINDOW // 4, len(samples) // POINTS)

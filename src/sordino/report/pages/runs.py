@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from sordino.audio.mix import fitting_gain
 from sordino.audio.pcm import encode
 from sordino.audio.wav import WavFormat, header
 from sordino.evaluation.statistics import OVER_FILES
@@ -129,7 +130,7 @@ def _example(example: Example) -> str:
     label, rate = example["id"], example["sample_rate"]
     waves = {name: np.asarray(samples, np.float64) for name, samples in example["waves"].items()}
     shown = listen.pictures(label, waves, rate)
-    gain = listen.common_gain(list(waves.values()))
+    gain = fitting_gain(*waves.values())  # one for all versions, so that their loudness stays comparable
     versions = []
     for name, samples in waves.items():
         versions.append(listen.Version(name, _wav(samples * gain, rate), shown[name]))
