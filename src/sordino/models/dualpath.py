@@ -25,6 +25,7 @@ from sordino.models.base import State, StreamingEnhancer
 from sordino.models.layers.bands import Bands
 from sordino.models.layers.fourier import compress, masked
 from sordino.models.layers.framing import StreamingStft, frame
+from sordino.models.layers.mirrored import interleave, mirrored_paths
 from sordino.models.layers.onnx_ops import Gru
 from sordino.types import Tap
 
@@ -92,8 +93,7 @@ class Up(nn.Module):
         self.out = nn.Identity() if last else nn.Sequential(nn.BatchNorm2d(2 * c_out), nn.PReLU(2 * c_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        even_odd = self.out(self.conv(x)).unflatten(1, (-1, 2)).movedim(2, -1)
-        return even_odd.flatten(-2)[..., :-1]
+        return interleave(self.out(self.conv(x)))
 
 
 class DualPath(nn.Module):
@@ -192,13 +192,7 @@ class DualPathNetwork(StreamingEnhancer):
     @property
     def taps(self) -> dict[str, Tap]:
         """Taps ``encoder.i`` and its mirror ``decoder.i``, i from 1, and ``latent``, the output of the last block."""
-        depth = len(self.encoder)
-        paths = {}
-        for layer in range(1, depth + 1):
-            paths[f"encoder.{layer}"] = f"encoder.{layer - 1}"
-        for layer in range(1, depth + 1):  # counted from the outermost one, which runs last
-            paths[f"decoder.{layer}"] = f"decoder.{depth - layer}"
-        paths["latent"] = "latent"
+        paths = mirrored_paths(len(self.encoder)) | {"latent": "latent"}
         return {name: Tap(path, "BCNF", stride=self.hop, offset=self.stft.centre) for name, path in paths.items()}
 
     def forward(self, noisy: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from sordino.models.layers.bottleneck import LinearBottleneck
 from sordino.models.layers.channels_last import Pointwise, channels_last, takes_channels_last
 from sordino.models.layers.fourier import compress, masked
 from sordino.models.layers.framing import StreamingStft, frame
+from sordino.models.layers.mirrored import mirrored_paths
 from sordino.models.layers.unet_blocks import Down, GroupedGru, Up
 from sordino.types import Tap
 
@@ -125,15 +126,11 @@ class UNet(StreamingEnhancer):
         A network with a linear bottleneck also has ``latent.bottleneck``, the bottleneck's output.
         """
         depth = len(self.encoder)
-        places = {}
-        for layer in range(1, depth + 1):
-            places[f"encoder.{layer}"] = f"encoder.{layer - 1}.out"
-        for layer in range(1, depth + 1):  # counted from the outermost one, which runs last
-            places[f"decoder.{layer}"] = f"decoder.{depth - layer}.out"
-        places["latent"] = places[f"encoder.{depth}"]
+        paths = mirrored_paths(depth, ".out")
+        paths["latent"] = paths[f"encoder.{depth}"]
         if self.arguments["bottleneck"]:
-            places["latent.bottleneck"] = "latent"
-        return {name: Tap(path, "BCNF", stride=self.hop, offset=self.stft.centre) for name, path in places.items()}
+            paths["latent.bottleneck"] = "latent"
+        return {name: Tap(path, "BCNF", stride=self.hop, offset=self.stft.centre) for name, path in paths.items()}
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Enhance ``noisy`` [B,T]; returns [B,T]: one step over the whole signal, followed by ``delay`` of silence."""

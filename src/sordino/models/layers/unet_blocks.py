@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sordino.models.layers.channels_last import Pointwise, channels_last, takes_channels_last
+from sordino.models.layers.mirrored import interleave
 from sordino.models.layers.norm_prelu import NormPRelu
 from sordino.models.layers.onnx_ops import Gru
 from sordino.models.layers.scan import scan
@@ -138,8 +139,7 @@ class Up(nn.Module):
                 norm.bias.repeat_interleave(2),
                 eps=norm.eps,
             )
-        even_odd = y.unflatten(1, (-1, 2)).movedim(2, -1)
-        interleaved = even_odd.flatten(-2)[..., :-1]
+        interleaved = interleave(y)
         if isinstance(out, NormPRelu):
             return out(interleaved, *interleaved.shape[2:]), x[:, :, -1:]
         return out(interleaved), x[:, :, -1:]
