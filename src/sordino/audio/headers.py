@@ -31,7 +31,7 @@ OPEN_64 = 2**62
 
 _CHUNK_NAMES = (b"LIST", b"id3 ", b"bext", b"cue ", b"fact", b"PEAK", b"iXML", b"smpl")
 _MP3_TAGS = (b"Xing", b"Info", b"VBRI")
-_FRAME = 4096
+LONGEST_FRAME = 4096
 """Bytes; no frame of an MP3 is longer."""
 _CHUNK = 2**16
 
@@ -108,7 +108,7 @@ def completed(path: Path, most: float = math.inf) -> BinaryIO | None:
     with open(path, "rb") as file:
         head = file.read(HEAD)
     size = path.stat().st_size
-    if _is_mp3(head):
+    if head[:3] == b"ID3" or begins_frame(head):  # an MP3, with or without a tag
         start = first_frame(head)
         if _states_length(path, start):
             return None
@@ -125,10 +125,8 @@ def completed(path: Path, most: float = math.inf) -> BinaryIO | None:
     return io.BufferedReader(Overlay(path, changes)) if changes else None
 
 
-def _is_mp3(head: bytes) -> bool:
-    """Whether a file begins with an ID3 tag, or with 11 set bits, the sync of a frame, of layer III."""
-    if head[:3] == b"ID3":
-        return True
+def begins_frame(head: bytes) -> bool:
+    """Whether a frame of an MP3 begins here: 11 set bits, its sync, and layer III."""
     return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2
 
 
@@ -215,7 +213,7 @@ def _states_length(path: Path, start: int) -> bool:
     """Whether the frame of an MP3 at ``start`` says how long the sound is."""
     with open(path, "rb") as file:
         file.seek(start)
-        first = file.read(_FRAME)
+        first = file.read(LONGEST_FRAME)
     return any(tag in first for tag in _MP3_TAGS)
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sordino.audio.headers import ForwardFile, blocks_to_end, decoded_mp3, first_frame
+from sordino.audio.headers import LONGEST_FRAME, ForwardFile, begins_frame, blocks_to_end, decoded_mp3, first_frame
 from sordino.audio.pcm import limited
 from sordino.audio.temporary import temporary_sound
 from sordino.errors import InputError
@@ -23,8 +23,6 @@ _PAGE_HEAD = 27
 """Bytes of the head of a page of Ogg, the last of which is the number of lengths that follow."""
 _BEGINS = 2
 """Bit of a page that begins a stream."""
-_FRAME = 4096
-"""Bytes; no frame of an MP3 is longer."""
 _SHORTEST = 1000
 """Bytes of an MP3, so that a small file is not taken for a million of them."""
 _ID3_V1 = 128
@@ -101,8 +99,8 @@ def _mp3_starts(path: Path) -> list[int]:
                 at, head = at + _ID3_V1, head[_ID3_V1:]
             at += first_frame(head)
             file.seek(at)
-            frame = file.read(_FRAME)
-            if len(frame) < 2 or frame[0] != 0xFF or frame[1] & 0xE6 != 0xE2:
+            frame = file.read(LONGEST_FRAME)
+            if not begins_frame(frame):
                 break
             starts.append(at)
             size = _stated_bytes(frame)
