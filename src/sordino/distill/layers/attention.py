@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from sordino.distill.base import Method
-from sordino.distill.layers.layer_loss import Side
+from sordino.distill.layers.layer_loss import Side, check_side, layers_of
 from sordino.distill.layers.pairing import layer_taps, nothing_shared
 from sordino.distill.layers.positions import match_views
 from sordino.distill.layers.resize import planes, pooled, resample_time, resize_planes, same_axes
@@ -138,8 +138,7 @@ class LayerAttention(Method):
 
     def __init__(self, side: Side, over: str, **positive: int) -> None:
         super().__init__()
-        if side not in get_args(Side):
-            raise ValueError(f"side is both, encoder or decoder, not {side!r}")
+        check_side(side)
         self.side, self.over = side, over
         for name, value in positive.items():
             if value < 1:
@@ -149,8 +148,7 @@ class LayerAttention(Method):
         self.read(student, teacher, layer_taps(student, self.side), layer_taps(teacher, self.side))
         if not self.student_taps or not self.teacher_taps:
             network = "teacher" if self.student_taps else "student"
-            layers = "layers" if self.side == "both" else self.side
-            found = f"the {network} has no {layers} to attend to"
+            found = f"the {network} has no {layers_of(self.side)} to attend to"
             wanted = "encoder.N, and decoder.N beside it" if self.side == "both" else f"{self.side}.N, and encoder.N"
             raise nothing_shared(type(self).__name__, found, student, teacher, wanted)
         self.rows, self.columns = list(self.student_taps), list(self.teacher_taps)

@@ -22,6 +22,21 @@ from sordino.types import Batch, Tap, View
 Side = Literal["both", "encoder", "decoder"]
 
 
+def check_side(side: Side) -> None:
+    """Check which layers a method is asked to read.
+
+    Raises:
+        ValueError: no such side.
+    """
+    if side not in get_args(Side):
+        raise ValueError(f"side is both, encoder or decoder, not {side!r}")
+
+
+def layers_of(side: str) -> str:
+    """Return what messages call the layers of a side."""
+    return "layers" if side == "both" else side
+
+
 def aligned(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Resize the teacher's feature to the frames and frequencies of the student's; both are of the same samples.
 
@@ -72,8 +87,7 @@ class LayerPairs(Method):
 
     def __init__(self, side: Side = "both", dual_depth: bool = False) -> None:
         super().__init__()
-        if side not in get_args(Side):
-            raise ValueError(f"side is both, encoder or decoder, not {side!r}")
+        check_side(side)
         self.side, self.dual_depth = side, dual_depth
         self.pairs: list[tuple[str, str]] = []
 
@@ -82,8 +96,7 @@ class LayerPairs(Method):
         if self.side != "both":
             self.pairs = [pair for pair in self.pairs if pair[0].partition(".")[0] == self.side]
         if not self.pairs:
-            layers = "layers" if self.side == "both" else self.side
-            found = f"student and teacher share no {layers} at any depth"
+            found = f"student and teacher share no {layers_of(self.side)} at any depth"
             wanted = "encoder.N or decoder.N" if self.side == "both" else f"{self.side}.N"
             raise nothing_shared(type(self).__name__, found, student, teacher, f"{wanted} in both")
         self.rows = []
