@@ -37,14 +37,14 @@ def draw_shape(rng: np.random.Generator, most_db: float, sample_rate: int) -> np
     top = 0.45 * sample_rate
 
     def hertz(lowest: float, highest: float) -> float:
-        return min(math.exp(rng.uniform(math.log(lowest), math.log(highest))), top)
+        return min(_log_uniform(rng, lowest, highest), top)
 
     def gain() -> float:
         return rng.uniform(-most_db, most_db)
 
     chain = [random_section(rng.uniform(-RANDOM_MAX, RANDOM_MAX, 4).tolist())]
     if rng.random() < 0.4:
-        chain.append(tilt(rng.uniform(-most_db, most_db) / 4, sample_rate))
+        chain.append(tilt(gain() / 4, sample_rate))
     if rng.random() < 0.3:
         chain.append(low_shelf(hertz(80, 500), gain(), sample_rate))
     if rng.random() < 0.3:
@@ -60,8 +60,7 @@ def draw_shape(rng: np.random.Generator, most_db: float, sample_rate: int) -> np
 
 def draw_rumble(rng: np.random.Generator, length: int, sample_rate: int, limits_hz: tuple[float, float]) -> np.ndarray:
     """Draw noise below a limit from ``limits_hz``, whose level varies by up to 8 dB up and down: float32 ``[T]``."""
-    lowest, highest = limits_hz
-    band_hz = rng.uniform(2, 10), math.exp(rng.uniform(math.log(lowest), math.log(highest)))
+    band_hz = rng.uniform(2, 10), _log_uniform(rng, *limits_hz)
     # Two levels per second, and one at either end.
     swell_db = rng.uniform(0, 8) * rng.uniform(-1, 1, 2 + math.ceil(2 * length / sample_rate))
     white = rng.standard_normal(rumble_samples(length, sample_rate))
@@ -77,7 +76,7 @@ def draw_hum(rng: np.random.Generator, length: int, sample_rate: int) -> np.ndar
 
 def draw_bursts(rng: np.random.Generator, draw_noise: DrawNoise, length: int, sample_rate: int) -> np.ndarray:
     """Draw a short sound, the loudest 50 to 500 ms of another noise, placed one to five times: float32 ``[T]``."""
-    seconds = math.exp(rng.uniform(math.log(0.05), math.log(0.5)))
+    seconds = _log_uniform(rng, 0.05, 0.5)
     source = draw_noise(rng, min(length, sample_rate))
     sound = fade(loudest_part(source, round(seconds * sample_rate)), sample_rate)
     starts = rng.integers(length, size=int(rng.integers(1, 6)))
@@ -101,3 +100,8 @@ def draw_band(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
     if rng.random() < 0.5:
         return telephone(rng.uniform(200, 400), min(rng.uniform(3000, 3800), top), sample_rate)
     return steep_low_pass(min(rng.uniform(3000, 7500), top), sample_rate)
+
+
+def _log_uniform(rng: np.random.Generator, lowest: float, highest: float) -> float:
+    """Draw a number whose logarithm is uniform between those of the two limits."""
+    return math.exp(rng.uniform(math.log(lowest), math.log(highest)))

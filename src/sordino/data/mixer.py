@@ -138,10 +138,7 @@ class Mixer:
         if self.mixing.babble and rng.random() < self.mixing.babble:
             noise, noise_name = self._babble(rng, speaker, len(clean)), "babble"
         else:
-            if noise_index is None:
-                noise_index = int(rng.integers(len(self.noise)))
-            offset = int(rng.integers(self.noise.lengths[noise_index]))
-            noise, noise_name = self.noise.loop(noise_index, offset, len(clean)), self.noise_names[noise_index]
+            noise, noise_name = self._noise(rng, len(clean), noise_index)
         level_db = self.mixing.draw_level(rng)
         name = self.speech_names[index]
         mixture_id = f"{name}+{noise_name}@{snr_db:.1f}dB"
@@ -162,9 +159,14 @@ class Mixer:
 
     def _draw_noise(self, rng: np.random.Generator, length: int) -> np.ndarray:
         """Draw ``length`` samples of a noise recording."""
-        chosen = int(rng.integers(len(self.noise)))
-        offset = int(rng.integers(self.noise.lengths[chosen]))
-        return self.noise.loop(chosen, offset, length)
+        return self._noise(rng, length)[0]
+
+    def _noise(self, rng: np.random.Generator, length: int, index: int | None = None) -> tuple[np.ndarray, str]:
+        """Draw ``length`` samples of the noise recording ``index``, or of a drawn one, [T]; and return its name."""
+        if index is None:
+            index = int(rng.integers(len(self.noise)))
+        offset = int(rng.integers(self.noise.lengths[index]))
+        return self.noise.loop(index, offset, length), self.noise_names[index]
 
     def _talk(self, rng: np.random.Generator, index: int, length: int) -> np.ndarray:
         """Draw ``length`` samples of speech of one speaker, beginning with utterance ``index``."""
