@@ -98,13 +98,19 @@ def _try_place(path: Path) -> None:
     _demand_file(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    place = path.resolve().parent  # a link stands for the file that it names
-    while not place.exists():
-        place = place.parent
+    place = existing_folder(path.resolve().parent)  # a link stands for the file that it names
     if not place.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     with tempfile.TemporaryFile(dir=place):
         pass
+
+
+def existing_folder(path: Path) -> Path:
+    """Return ``path``, or the first folder above it that exists; a file that is in the way is returned, too."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    return place
 
 
 def holds(path: str | Path, *marks: bytes) -> bool:

@@ -28,7 +28,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sordino.errors import InputError
-from sordino.files import atomic
+from sordino.files import atomic, existing_folder
 from sordino.json_files import fits, read_json, write_json
 from sordino.types import Tap
 
@@ -175,10 +175,7 @@ class Store:
 
     def free(self) -> int:
         """Return the free bytes on the disk where the folder is or will be."""
-        place = self.folder.absolute()
-        while not place.exists():
-            place = place.parent
-        return shutil.disk_usage(place).free
+        return shutil.disk_usage(existing_folder(self.folder)).free
 
     def plan(self, total: int, each: int) -> Plan:
         """Return how many of ``total`` segments are stored, and the bytes that the others will take, ``each`` of them.
