@@ -61,7 +61,9 @@ def held_out(names: Iterable[str], modulo: int, leave: Collection[str] = ()) -> 
     order = sorted(set(remainders) - set(leave), key=lambda name: (remainders[name], name))
     chosen = [name for name in order if remainders[name] == 0]
     enough = max(1, min(HELD_OUT_AT_LEAST, len(remainders) // 4))
-    return set(order[: max(len(chosen), enough)] if len(chosen) < len(order) else order[:1])
+    if len(chosen) == len(order):  # all of them: one is kept apart, and the others are left to train on
+        return set(order[:1])
+    return set(order[: max(len(chosen), enough)])
 
 
 def within(folders: Iterable[str | None]) -> Callable[[Path], bool]:
