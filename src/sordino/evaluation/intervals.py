@@ -22,29 +22,32 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Interval = tuple[Array, Array]
 
+LEVEL = 0.95
+"""The share of intervals that contain the true value."""
+
 _NO_SKEWNESS = 1e-6  # below it the transformation is the identity within rounding
 
 
-def over_files(scores: Array, level: float = 0.95) -> Interval:
+def over_files(scores: Array) -> Interval:
     """Return the interval of the mean of ``scores`` [...,n]: its lower and its upper end, each [...]."""
     mean = scores.mean(-1)
-    below, above = _half_widths(scores, level)
+    below, above = _half_widths(scores)
     return mean - below, mean + above
 
 
-def over_files_and_seeds(scores: Array, level: float = 0.95) -> Interval:
+def over_files_and_seeds(scores: Array) -> Interval:
     """Return the interval of the mean of ``scores`` [...,k,n] of k seeds on n files; for one seed, that over files."""
     seeds = scores.shape[-2]
     mean = scores.mean((-2, -1))
-    below, above = _half_widths(scores.mean(-2), level)
+    below, above = _half_widths(scores.mean(-2))
     of_seeds = 0.0  # the square of the half-width over seeds
     if seeds > 1:
-        of_seeds = _quantile(seeds - 1, level) ** 2 * scores.mean(-1).var(-1, ddof=1) / seeds
+        of_seeds = _quantile(seeds - 1) ** 2 * scores.mean(-1).var(-1, ddof=1) / seeds
     below, above = np.sqrt(below**2 + of_seeds), np.sqrt(above**2 + of_seeds)
     return mean - below, mean + above
 
 
-def of_difference(model: Array, baseline: Array, level: float = 0.95) -> Interval:
+def of_difference(model: Array, baseline: Array) -> Interval:
     """Return the interval of the mean difference of two models on the same files.
 
     Where one of the two has a single seed, the variance between its seeds is taken to be that of the other. Where
@@ -53,13 +56,12 @@ def of_difference(model: Array, baseline: Array, level: float = 0.95) -> Interva
     Args:
         model: [...,k,n], scores of k seeds on n files.
         baseline: [...,m,n].
-        level: the share of intervals that contain the true difference.
     """
     per_file = model.mean(-2) - baseline.mean(-2)
     files = per_file.shape[-1]
     repeated = [scores for scores in (model, baseline) if scores.shape[-2] > 1]
     if not repeated or files < 2:
-        return over_files(per_file, level)
+        return over_files(per_file)
     of_files = per_file.var(-1, ddof=1) / files
     of_seeds, squares = np.zeros(()), of_files**2 / (files - 1)
     for scores in repeated:
@@ -71,7 +73,7 @@ def of_difference(model: Array, baseline: Array, level: float = 0.95) -> Interva
     variance = of_files + np.maximum(of_seeds, 0)
     with np.errstate(divide="ignore", invalid="ignore"):  # two equal models have no variance, and no width
         freedom = variance**2 / squares
-    half = _quantile(np.fmax(freedom, 1), level) * np.sqrt(variance)
+    half = _quantile(np.fmax(freedom, 1)) * np.sqrt(variance)
     mean = per_file.mean(-1)
     return mean - half, mean + half
 
@@ -84,7 +86,7 @@ def _residual(scores: Array) -> Array:
     return (left**2).sum((-2, -1)) / (seeds - 1) / (files - 1)
 
 
-def _half_widths(scores: Array, level: float) -> tuple[Array, Array]:
+def _half_widths(scores: Array) -> tuple[Array, Array]:
     """Return the widths of the interval of the mean of [...,n] below and above the mean, each [...]."""
     count = scores.shape[-1]
     if count < 2:
@@ -95,7 +97,7 @@ def _half_widths(scores: Array, level: float) -> tuple[Array, Array]:
     third = (centred**3).mean(-1)
     skewness = np.divide(third, spread**3, out=np.zeros_like(third), where=spread**3 > 0)
     b = skewness / np.sqrt(count)
-    error, t = spread / np.sqrt(count - 1), _quantile(count - 1, level)
+    error, t = spread / np.sqrt(count - 1), _quantile(count - 1)
     return error * _inverse_hall(t, b), -error * _inverse_hall(-t, b)
 
 
@@ -105,8 +107,8 @@ def _inverse_hall(t: float | Array, b: Array) -> Array:
     return np.where(safe == b, 3 / safe * (np.cbrt(1 + safe * (t - safe / 6)) - 1), t)
 
 
-def _quantile(freedom: float | Array, level: float) -> Array:
-    """Return the quantile of Student's t above which a share (1 - level) / 2 lies."""
+def _quantile(freedom: float | Array) -> Array:
+    """Return the quantile of Student's t above which a share (1 - LEVEL) / 2 lies."""
     from scipy.special import stdtrit
 
-    return np.asarray(stdtrit(freedom, (1 + level) / 2), np.float64)
+    return np.asarray(stdtrit(freedom, (1 + LEVEL) / 2), np.float64)

@@ -62,70 +62,65 @@ class Spread(NamedTuple):
     """Mean scores of the lowest and the highest seed."""
 
 
-def summarise(values: ArrayLike, level: float = 0.95) -> Summary:
+def summarise(values: ArrayLike) -> Summary:
     """Summarise the scores of one model on n files.
 
     Args:
         values: [n], one score per file.
-        level: the share of intervals that contain the true mean.
 
     Raises:
         InputError: there are no scores, or some are not numbers.
     """
     scores = _scores(values)
-    return Summary(len(scores), float(scores.mean()), _deviation(scores), *_ends(over_files(scores, level)))
+    return Summary(len(scores), float(scores.mean()), _deviation(scores), *_ends(over_files(scores)))
 
 
-def summarise_seeds(runs: Sequence[Mapping[str, float]], level: float = 0.95) -> Summary:
+def summarise_seeds(runs: Sequence[Mapping[str, float]]) -> Summary:
     """Summarise the scores of one training recipe, run with several seeds, on n files.
 
     Args:
         runs: for each seed, file id to score.
-        level: the share of intervals that contain the true mean, for other files and other seeds.
 
     Returns:
-        The mean and its interval; the standard deviation is taken over files, of their means over seeds.
+        The mean and its interval, for other files and other seeds; the standard deviation is taken over files, of
+        their means over seeds.
 
     Raises:
         InputError: the runs were not scored on the same files, there are no scores, or some are not numbers.
     """
     scores = _matrix(runs, _files(runs))
     per_file = scores.mean(0)
-    ends = _ends(over_files_and_seeds(scores, level))
+    ends = _ends(over_files_and_seeds(scores))
     return Summary(len(per_file), float(per_file.mean()), _deviation(per_file), *ends)
 
 
-def paired(model: Mapping[str, float], baseline: Mapping[str, float], level: float = 0.95) -> Difference:
+def paired(model: Mapping[str, float], baseline: Mapping[str, float]) -> Difference:
     """Compare two models on the same files; see :func:`paired_seeds`.
 
     Args:
         model: file id to score.
         baseline: file id to score.
-        level: the share of intervals that contain the true difference.
     """
-    return paired_seeds([model], [baseline], level)
+    return paired_seeds([model], [baseline])
 
 
-def paired_seeds(
-    model: Sequence[Mapping[str, float]], baseline: Sequence[Mapping[str, float]], level: float = 0.95
-) -> Difference:
+def paired_seeds(model: Sequence[Mapping[str, float]], baseline: Sequence[Mapping[str, float]]) -> Difference:
     """Compare two training recipes, run with several seeds, on the same files.
 
     Args:
         model: for each seed, file id to score.
         baseline: likewise; it may have another number of seeds.
-        level: the share of intervals that contain the true difference, for other files and, where there are several
-            seeds, for other seeds.
 
     Returns:
-        The mean of ``model - baseline`` and its interval.
+        The mean of ``model - baseline`` and its interval, for other files and, where there are several seeds, for
+        other seeds.
 
     Raises:
         InputError: the runs were not scored on the same files, there are no scores, or some are not numbers.
     """
     names = _files([*model, *baseline])
     scores, reference = _matrix(model, names), _matrix(baseline, names)
-    interval = of_difference(scores, reference, level)
+    interval = of_difference(scores, reference)
     return Difference(len(names), float(scores.mean() - reference.mean()), *_ends(interval))
 
 
