@@ -38,9 +38,9 @@ def low_shelf(hz: float, gain_db: float, sample_rate: int, q: float = BUTTERWORT
     return _shelf(hz, gain_db, sample_rate, q, -1.0)
 
 
-def high_shelf(hz: float, gain_db: float, sample_rate: int, q: float = BUTTERWORTH_Q) -> np.ndarray:
+def high_shelf(hz: float, gain_db: float, sample_rate: int) -> np.ndarray:
     """Build a section that changes the level above ``hz`` by ``gain_db``."""
-    return _shelf(hz, gain_db, sample_rate, q, 1.0)
+    return _shelf(hz, gain_db, sample_rate, BUTTERWORTH_Q, 1.0)
 
 
 def peak(hz: float, gain_db: float, sample_rate: int, q: float = 1.0) -> np.ndarray:
@@ -49,16 +49,16 @@ def peak(hz: float, gain_db: float, sample_rate: int, q: float = 1.0) -> np.ndar
     return _section(1 + alpha * a, -2 * cosine, 1 - alpha * a, 1 + alpha / a, -2 * cosine, 1 - alpha / a)
 
 
-def high_pass(hz: float, sample_rate: int, q: float = BUTTERWORTH_Q) -> np.ndarray:
+def high_pass(hz: float, sample_rate: int) -> np.ndarray:
     """Build a high-pass section with its cut at ``hz`` and 12 dB per octave."""
-    cosine, alpha, _ = _prewarped(hz, sample_rate, q)
+    cosine, alpha, _ = _prewarped(hz, sample_rate, BUTTERWORTH_Q)
     edge = (1 + cosine) / 2
     return _section(edge, -2 * edge, edge, 1 + alpha, -2 * cosine, 1 - alpha)
 
 
-def low_pass(hz: float, sample_rate: int, q: float = BUTTERWORTH_Q) -> np.ndarray:
+def low_pass(hz: float, sample_rate: int) -> np.ndarray:
     """Build a low-pass section with its cut at ``hz`` and 12 dB per octave."""
-    cosine, alpha, _ = _prewarped(hz, sample_rate, q)
+    cosine, alpha, _ = _prewarped(hz, sample_rate, BUTTERWORTH_Q)
     edge = (1 - cosine) / 2
     return _section(edge, 2 * edge, edge, 1 + alpha, -2 * cosine, 1 - alpha)
 

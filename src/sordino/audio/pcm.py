@@ -57,13 +57,13 @@ def limited(blocks: Iterable[np.ndarray], most: float, where: object) -> Iterato
         yield block
 
 
-def whole_rate(sample_rate: object, where: str = "sample_rate") -> int:
+def whole_rate(sample_rate: object) -> int:
     """Return a sample rate in Hz as an int: 48000.0 and "48000" are one, as other programs write them.
 
     Raises:
         InputError: no whole number.
     """
-    return whole_number(sample_rate, where, expected="a whole number of Hz")
+    return whole_number(sample_rate, "sample_rate", expected="a whole number of Hz")
 
 
 def whole_number(given: object, where: str, least: float = -math.inf, expected: str = "a whole number") -> int:

@@ -16,6 +16,8 @@ from sordino.audio.wav import READABLE, UNKNOWN, WavFormat, header, read_header
 from sordino.errors import InputError
 from sordino.files import unwritable
 
+_INPUT, _OUTPUT = "standard input", "standard output"
+"""What errors call the streams."""
 _FOREIGN = {
     b"RIFX": "big-endian WAV",
     b"RF64": "RF64",
@@ -39,7 +41,6 @@ class Reader:
         encoding: encoding of raw samples, a key of ``BITS``; for WAV the header states it. Raw samples have no mark by
             which they could be recognised, so at least one of the three must be given for them; the others are then
             16000 Hz, one channel and ``s16le``.
-        name: name of the stream in errors.
 
     Raises:
         InputError: the header is cut short, belongs to a format that is not read here, or contradicts the arguments.
@@ -51,9 +52,8 @@ class Reader:
         sample_rate: int | None = None,
         channels: int | None = None,
         encoding: str | None = None,
-        name: str = "standard input",
     ) -> None:
-        self._file, self._name = file, name
+        self._file = file
         self._pushed_back = b""  # bytes that were read to recognise the format and belong to the samples
         self._read = 0  # bytes of samples so far
         self._stated: int | None = None  # bytes of samples by the header; None where it leaves them open
@@ -63,19 +63,19 @@ class Reader:
         magic = self._take(4)
         if magic in _FOREIGN:
             hint = "decode it first, for example with ffmpeg -i - -f wav -"
-            raise InputError(name, f"is {_FOREIGN[magic]}", READABLE, hint)
+            raise InputError(_INPUT, f"is {_FOREIGN[magic]}", READABLE, hint)
         self.is_wav = magic == b"RIFF"
         if self.is_wav:
-            form, self._stated = read_header(self._take, name)
+            form, self._stated = read_header(self._take, _INPUT)
             self.sample_rate, self.channels, self.encoding = form
             self._check_agreement(sample_rate, self.sample_rate, "Hz")
             self._check_agreement(channels, self.channels, "channel(s)")
         elif (sample_rate, channels, encoding) == (None, None, None) and magic:
             hint = "decode it first, for example with ffmpeg -i - -f wav -; of raw samples say the rate or the format"
-            raise InputError(name, "is no WAV", READABLE, hint)
+            raise InputError(_INPUT, "is no WAV", READABLE, hint)
         else:
             self._pushed_back = magic
-        check_shape(name, self.sample_rate, self.channels)
+        check_shape(_INPUT, self.sample_rate, self.channels)
         self._frame = BITS[self.encoding] // 8 * self.channels  # bytes of one sample of every channel
 
     def blocks(self, length: int) -> Iterator[np.ndarray]:
@@ -102,16 +102,16 @@ class Reader:
         rest = self._read % self._frame
         if rest:
             found = f"ends with {rest} byte(s) that are no whole sample of {self.channels} channel(s)"
-            raise InputError(self._name, found, f"{self._frame} bytes for each", "was it cut short?")
+            raise InputError(_INPUT, found, f"{self._frame} bytes for each", "was it cut short?")
         if self._stated is not None and self._read < self._stated:
             bytes_per_s = self._frame * self.sample_rate
             seconds, stated = self._read / bytes_per_s, self._stated / bytes_per_s
-            raise InputError(self._name, f"ends after {seconds:.2f} s where its header promises {stated:.2f} s")
+            raise InputError(_INPUT, f"ends after {seconds:.2f} s where its header promises {stated:.2f} s")
 
     def _check_agreement(self, given: int | None, stated: int, unit: str) -> None:
         """Raise an InputError if the caller gave another value than the header states."""
         if given not in (None, stated):
-            raise InputError(self._name, f"its header says {stated} {unit}, not {given}", hint="leave that option out")
+            raise InputError(_INPUT, f"its header says {stated} {unit}, not {given}", hint="leave that option out")
 
     def _take(self, size: int) -> bytes:
         """Read ``size`` bytes; fewer only at the end of the stream."""
@@ -137,7 +137,6 @@ class Writer:
         channels: channels of every block.
         encoding: a key of ``BITS``.
         is_wav: whether a WAV header is written first.
-        name: name of the stream in errors.
 
     Attributes:
         clipped: number of samples so far that were clipped: integers hold none beyond full scale.
@@ -150,9 +149,8 @@ class Writer:
         channels: int,
         encoding: str = "s16le",
         is_wav: bool = True,
-        name: str = "standard output",
     ) -> None:
-        self._file, self._name, self._is_wav = file, name, is_wav
+        self._file, self._is_wav = file, is_wav
         self._format = WavFormat(sample_rate, channels, encoding)
         self._size = 0
         self.clipped = 0
@@ -192,7 +190,7 @@ class Writer:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise unwritable(self._name, error) from error
+            raise unwritable(_OUTPUT, error) from error
 
     def _set_lengths(self) -> None:
         """Write the header again with the true lengths, if the file is seekable."""

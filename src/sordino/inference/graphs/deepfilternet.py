@@ -44,19 +44,18 @@ class DeepFilterNet3:
     """The network, opened from a folder.
 
     Args:
-        folder: holds ``enc.onnx``, ``erb_dec.onnx`` and ``df_dec.onnx``.
-        lookahead: frames that it looks ahead: 2, or 0 for the low-latency one; where left out what ``config.ini``
-            beside the files says, and 0 without such a file.
+        folder: holds ``enc.onnx``, ``erb_dec.onnx`` and ``df_dec.onnx``; ``config.ini`` beside them says how many
+            frames it looks ahead: 2, or 0 for the low-latency one and without such a file.
         threads: of arithmetic.
 
     Raises:
         InputError: a file is missing or none of onnxruntime's.
     """
 
-    def __init__(self, folder: str | Path, lookahead: int | None = None, threads: int = 1) -> None:
+    def __init__(self, folder: str | Path, threads: int = 1) -> None:
         files = GraphSource(folder, PRESET).files
         self._encoder, self._gains, self._filters = (open_graph(file, threads) for file in files)
-        self._lookahead = _lookahead(Path(folder) / CONFIG) if lookahead is None else lookahead
+        self._lookahead = _lookahead(Path(folder) / CONFIG)
         self._widths = band_widths()
 
     def describe(self) -> str:

@@ -54,9 +54,9 @@ def heat_maps(tables: Mapping[str, Sequence[Record]]) -> str:
     return f'<p class="note">{NOTE}</p>\n{parts.grid(cards)}'
 
 
-def evenly(records: Sequence[Record], count: int = STEPS) -> list[Record]:
-    """Return ``count`` records from the first to the last, evenly apart; all when there are no more."""
-    places = np.linspace(0, len(records) - 1, min(count, len(records)))
+def evenly(records: Sequence[Record]) -> list[Record]:
+    """Return ``STEPS`` records from the first to the last, evenly apart; all when there are no more."""
+    places = np.linspace(0, len(records) - 1, min(STEPS, len(records)))
     return [records[place] for place in places.round().astype(int)]
 
 
