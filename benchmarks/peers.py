@@ -45,6 +45,7 @@ from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
 from sordino.models.manner import Manner
 from sordino.report.table import Table
+from sordino.types import Enhance
 
 NETWORKS = {
     "S-1.5GF": ("manner-s", {"hidden": 12, "depth": 3}),
@@ -58,7 +59,6 @@ NETWORKS = {
 WAYS = ("plain", "eager", "compiled", "onnx", "int8")
 FILES, SECONDS, MATRIX, STARTS = 4, 4.0, 1024, 3
 HEADER = ["", "RTF", "faster than eager", "than plain", "peak", "memory", "file", "start", "block, p95"]
-Run = Callable[[np.ndarray], np.ndarray]
 Ready = Callable[[], object]
 
 
@@ -140,7 +140,7 @@ def _measured(name: str, ways: Sequence[str], sound: Sequence[np.ndarray], round
     return f"## {name}\n\nA matrix product: {core:.0f} GFLOP/s.\n\n{table}\n"
 
 
-def _opened(network: Enhancer, way: str, path: Path | None) -> Run:
+def _opened(network: Enhancer, way: str, path: Path | None) -> Enhance:
     if path is not None:
         return run_whole(path, threads=1)
     if way == "plain" and isinstance(network, Manner):
@@ -154,7 +154,7 @@ def _opened(network: Enhancer, way: str, path: Path | None) -> Run:
     return run
 
 
-def _pass(run: Run, sound: Sequence[np.ndarray]) -> None:
+def _pass(run: Enhance, sound: Sequence[np.ndarray]) -> None:
     for noisy in sound:
         run(noisy)
 

@@ -19,9 +19,10 @@ from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.export import Quantised, to_int8
 from sordino.export.int8 import Attempt
-from sordino.export.onnx_files import Run, run_stream, run_whole, speech_signals
+from sordino.export.onnx_files import run_stream, run_whole, speech_signals
 from sordino.export.quantise import Plan, feeds_of_recordings, parts, quantised, ranges
 from sordino.inference.graphs.onnx_graph import Graph, stream_file
+from sordino.types import Enhance
 
 NETWORKS = ("manner-s", "unet", "demucs-running")
 SIGNALS = [signal[8000:14000] for signal in speech_signals(16000)[-1:]]
@@ -31,7 +32,7 @@ def relative(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
 
 
-def nearness(path: Path) -> Callable[[Run], dict[str, float]]:
+def nearness(path: Path) -> Callable[[Enhance], dict[str, float]]:
     """A judge to whom the float network is worth 0, and another its relative error below it."""
     wanted = [run_whole(path)(signal) for signal in SIGNALS]
     return lambda run: {str(i): -relative(run(signal), wanted[i]) for i, signal in enumerate(SIGNALS)}

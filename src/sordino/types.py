@@ -119,6 +119,9 @@ class Progress(Protocol):
 Status = Callable[[str], None]
 """Reports something that a person should know, in one line."""
 
+Enhance = Callable[[np.ndarray], np.ndarray]
+"""Noisy float32 [T] to its estimate [T]; some also take several of one length, [B,T] to [B,T]."""
+
 
 def retitled(progress: Progress | None, title: str) -> Progress | None:
     """Return a progress that reports every task under another title; None for None."""

@@ -16,12 +16,13 @@ from sordino.data.base import LazySequence, Source
 from sordino.data.names import speaker_of
 from sordino.data.recordings import is_synthetic, pair_files
 from sordino.distributed import rank
-from sordino.evaluation.score import NOISY, Enhance, Scores, score
+from sordino.evaluation.score import NOISY, Scores, score
 from sordino.evaluation.trained_on import marks
 from sordino.inference.enhance import enhance
-from sordino.inference.model import SAMPLE_RATE, Model, open_model
+from sordino.inference.graphs.source import SAMPLE_RATE
+from sordino.inference.model import Model, open_model
 from sordino.metrics import DEFAULT, Align
-from sordino.types import Item, Progress
+from sordino.types import Enhance, Item, Progress
 
 
 def evaluate(

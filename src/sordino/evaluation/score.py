@@ -6,7 +6,7 @@ In a distributed run, each process takes its share of the recordings and all of 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,10 +23,8 @@ from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, spreadsheet
 from sordino.json_files import fits, read_json, write_json
 from sordino.metrics import DEFAULT, Align, Measurement, check, columns, describe, metric
-from sordino.types import Item, Progress
+from sordino.types import Enhance, Item, Progress
 from sordino.version import __version__
-
-Enhance = Callable[[np.ndarray], np.ndarray]
 
 NOISY = "noisy"
 """What tables, scores and commands call the unprocessed input."""

@@ -13,8 +13,7 @@ from sordino.evaluation.evaluate import evaluate
 from sordino.experiments import run as recipes
 from sordino.export import Quantised, to_int8
 from sordino.export.int8 import MAX_DROP
-from sordino.export.onnx_files import Run
-from sordino.types import Status
+from sordino.types import Enhance, Status
 
 CALIBRATION_FILES, CALIBRATION_S = 32, 4.0
 """What of a folder is calibrated on: the beginnings of its first recordings."""
@@ -46,7 +45,7 @@ def export_int8(
     sound = islice(list_audio(Path(calibrate or data[0])), CALIBRATION_FILES)
     signals = [sound_files.read_mono(path, rate)[: round(CALIBRATION_S * rate)] for path in sound]
 
-    def judge(run: Run) -> dict[str, float]:
+    def judge(run: Enhance) -> dict[str, float]:
         scores = evaluate(run, data, metrics=("pesq_wb",), workers=workers, model_rate=rate)
         return scores.values("pesq_wb")
 

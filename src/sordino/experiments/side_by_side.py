@@ -20,7 +20,8 @@ from sordino.experiments.build import build_source
 from sordino.experiments.recipe import read_data
 from sordino.files import slug
 from sordino.inference.enhance import enhance
-from sordino.inference.model import SAMPLE_RATE, open_model
+from sordino.inference.graphs.source import SAMPLE_RATE
+from sordino.inference.model import open_model
 from sordino.inference.resolve import resolve
 from sordino.report.pages.parts import check_page
 from sordino.report.pages.runs import Example, write_page

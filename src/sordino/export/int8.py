@@ -24,15 +24,15 @@ import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
 from sordino.errors import InputError
-from sordino.export.onnx_files import Run, run_stream, run_whole
+from sordino.export.onnx_files import run_stream, run_whole
 from sordino.export.quantise import DYNAMIC, Plan, feeds_of_recordings, feeds_of_stream, parts, quantised, ranges
 from sordino.files import atomic
 from sordino.inference.graphs.onnx_graph import check_name, stream_file
-from sordino.types import Status
+from sordino.types import Enhance, Status
 
 MAX_DROP = 0.05
 """Largest accepted fall of the mean score."""
-ScoreFunction = Callable[[Run], Mapping[str, float]]
+ScoreFunction = Callable[[Enhance], Mapping[str, float]]
 """Function from a model to a score by recording, higher is better; recordings without a score are left out."""
 
 
@@ -75,7 +75,7 @@ class _FloatGraph:
 
     proto: onnx.ModelProto
     ranges: TensorsData
-    open: Callable[[Path], Run]
+    open: Callable[[Path], Enhance]
     scores: Mapping[str, float]
 
 

@@ -10,7 +10,7 @@ stream too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,8 @@ from sordino.inference.graphs.onnx_graph import Graph, check_name, stream_file
 from sordino.inference.graphs.stream_graph import StreamGraph
 from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
-from sordino.types import Status
+from sordino.types import Enhance, Status
 
-Run = Callable[[np.ndarray], np.ndarray]
-"""Function from noisy [T] to estimate [T]."""
 TOLERANCE = 1e-4
 """Largest accepted difference of a sample, in units of full scale."""
 BLOCK_HOPS = 100
@@ -101,13 +99,13 @@ def to_onnx(
     return Parity(difference, tuple(len(signal) for signal in signals), tolerance, streamed)
 
 
-def run_whole(path: str | Path, threads: int = 0) -> Run:
+def run_whole(path: str | Path, threads: int = 0) -> Enhance:
     """Open the graph for recordings as a function of noisy [T]; 0 ``threads`` are one per core."""
     graph = Graph(str(path), threads)
     return lambda noisy: graph.run([noisy[None]])[0][0]
 
 
-def run_stream(path: str | Path, at_once: int = BLOCK_HOPS) -> Run:
+def run_stream(path: str | Path, at_once: int = BLOCK_HOPS) -> Enhance:
     """Open a stream's graph as a function of noisy [T] that takes ``at_once`` hops per call and cuts off its delay."""
     graph = StreamGraph(path)
 
@@ -157,7 +155,7 @@ def speech_signals(sample_rate: int) -> list[np.ndarray]:
     return [np.ascontiguousarray(noisy[:length]) for length in lengths]
 
 
-def _largest(network: Enhancer, run: Run, signals: Sequence[np.ndarray]) -> float:
+def _largest(network: Enhancer, run: Enhance, signals: Sequence[np.ndarray]) -> float:
     device = next(network.parameters()).device
     largest = 0.0
     for signal in signals:

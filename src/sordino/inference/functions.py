@@ -14,8 +14,9 @@ import numpy as np
 
 from sordino.audio.pcm import check_shape
 from sordino.errors import InputError
-from sordino.inference.graphs.delay import Delay, Run, measure_delay
+from sordino.inference.graphs.delay import Delay, measure_delay
 from sordino.plugins.catalogue import blamed, function
+from sordino.types import Enhance
 
 PROBE_S = 2.0
 """Seconds of speech on which the delay is measured."""
@@ -24,7 +25,7 @@ LOST_S = 0.1
 EXPECTED = "a function from noisy [T] to estimate [T], or a checkpoint of the network (sordino.models.save)"
 
 
-def open_function(word: str, sample_rate: int) -> tuple[Run, str]:
+def open_function(word: str, sample_rate: int) -> tuple[Enhance, str]:
     """Import a function from noisy [T] to estimate [T], and take its delay off.
 
     Args:

@@ -21,14 +21,13 @@ from sordino.errors import InputError
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import load_checkpoint, open_engine
 from sordino.inference.functions import as_long, open_function
-from sordino.inference.graphs.source import GraphSource
+from sordino.inference.graphs.source import SAMPLE_RATE, GraphSource
 from sordino.inference.mean import MeanEngine, MeanProcess, apart
 from sordino.inference.pipeline import EngineProcess
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.inference.windows import CONTEXT_S, WINDOW_S, Windows
+from sordino.types import Enhance
 
-SAMPLE_RATE = 16000
-"""Hz, for a model that does not state its rate."""
 NETWORK = "arguments"
 """Key in the metadata of every graph that sordino wrote, and of no other graph."""
 
@@ -43,7 +42,7 @@ class Model:
 
     name: str
     sample_rate: int
-    run: Callable[[np.ndarray], np.ndarray] | None
+    run: Enhance | None
     """[T] -> [T], on a whole signal; None for a model that only runs block by block."""
     minimum: int = MINIMUM
     """The shortest input, in samples, that the model takes; shorter ones are padded with silence."""
@@ -55,7 +54,7 @@ class Model:
     """Whether several threads may run it at once."""
     finish: Callable[[], object] = lambda: None
     """Called when a signal is done or given up, to free what was taken for it."""
-    run_batch: Callable[[np.ndarray], np.ndarray] | None = None
+    run_batch: Enhance | None = None
     """[C,T] -> [C,T], where the model takes several signals at once."""
     longest: int | None = None
     """The most samples that it takes at once; None where any number."""
@@ -167,7 +166,7 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
         run, notes = open_function(source.name, rate)
         return Model(source.name, rate, run, about={"external": notes})
     if source.kind == "function":
-        run = cast("Callable[[np.ndarray], np.ndarray]", source.value)
+        run = cast("Enhance", source.value)
         return Model(source.name, sample_rate or SAMPLE_RATE, run)
     engine = source.value
     return Model(engine.name, engine.sample_rate, None, engine=engine)

@@ -14,9 +14,9 @@ whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
+
+from sordino.types import Enhance
 
 WINDOW_S = 30.0
 CONTEXT_S = 0.5
@@ -39,13 +39,13 @@ class Windows:
 
     def __init__(
         self,
-        run: Callable[[np.ndarray], np.ndarray],
+        run: Enhance,
         sample_rate: int,
         channels: int,
         window_s: float = WINDOW_S,
         context_s: float = CONTEXT_S,
         fade_s: float = FADE_S,
-        run_batch: Callable[[np.ndarray], np.ndarray] | None = None,
+        run_batch: Enhance | None = None,
         name: str = "the model",
     ) -> None:
         self.name, self.sample_rate, self._run, self._run_batch = name, sample_rate, run, run_batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from sordino.training.polarity import PolarityWatch
 from sordino.training.selection import Best, Selection
 from sordino.training.state import CHECKPOINT
 from sordino.training.validation import validate
-from sordino.types import Item
+from sordino.types import Enhance, Item
 
 
 class Judge:
@@ -101,7 +101,7 @@ class Judge:
         """Return the mean of every column for the noisy input itself."""
         return self._validate(lambda noisy: noisy).means()
 
-    def _validate(self, enhance: Callable[[np.ndarray], np.ndarray]) -> Scores:
+    def _validate(self, enhance: Enhance) -> Scores:
         rate, metrics = self.network.sample_rate, self.selection.metrics
         return validate(enhance, self.items, metrics, rate, self.teacher, self.fabric.device)
 

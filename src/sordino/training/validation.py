@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ import torch
 from sordino.data.base import LazySequence
 from sordino.distill.teachers import AnyTeacher
 from sordino.evaluation.score import Scores, score
-from sordino.types import Batch, Item
+from sordino.types import Batch, Enhance, Item
 
 
 def choose(items: Sequence[Item], count: int | None) -> Sequence[Item]:
@@ -21,7 +21,7 @@ def choose(items: Sequence[Item], count: int | None) -> Sequence[Item]:
 
 
 def validate(
-    enhance: Callable[[np.ndarray], np.ndarray],
+    enhance: Enhance,
     items: Sequence[Item],
     metrics: Sequence[str],
     sample_rate: int,

@@ -5,14 +5,14 @@ Such a teacher gives its estimate alone (output distillation): there is no netwo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
 
 from sordino.audio.pcm import MAX_CHANNELS
 from sordino.errors import InputError
-from sordino.types import Batch, Tap, View
+from sordino.types import Batch, Enhance, Tap, View
 
 
 class ExternalTeacher:
@@ -33,7 +33,7 @@ class ExternalTeacher:
 
     def __init__(
         self,
-        run: Callable[[np.ndarray], np.ndarray],
+        run: Enhance,
         name: str,
         sample_rate: int,
         batches: bool = False,

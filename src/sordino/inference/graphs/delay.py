@@ -7,7 +7,6 @@ that a delay that drifts, or jumps, is seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +16,7 @@ from sordino.assets import SPEECH
 from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.inference.graphs.passes import Unfinished
+from sordino.types import Enhance
 
 STRETCH_S, REACH_S, EARLY_S = 0.5, 0.15, 0.05
 """Length of a stretch, the longest delay that is looked for, and by how much an estimate may be early instead: that of
@@ -27,9 +27,6 @@ TOLERANCE = 1
 """Samples by which the delays of stretches may differ."""
 QUIETEST_DB, LOUDEST_DB = -10.0, 6.0
 """Gain of the estimate on clean speech, beyond which a network is not one that only takes noise out."""
-
-Run = Callable[[np.ndarray], np.ndarray]
-"""Noisy float32 [T], or several [B,T], to the estimate of that shape."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,12 @@ class Delay:
         """Return what was found, in words."""
         return f"delay {self.samples} samples, gain {self.gain_db:+.1f} dB on speech"
 
-    def taken_off(self, run: Run) -> Run:
+    def taken_off(self, run: Enhance) -> Enhance:
         """Return ``run`` with the delay compensated."""
         return partial(_shifted, run, self.samples) if self.samples else run
 
 
-def measure_delay(run: Run, sample_rate: int, name: str, longest: int | None = None) -> Delay:
+def measure_delay(run: Enhance, sample_rate: int, name: str, longest: int | None = None) -> Delay:
     """Run the probe through a network.
 
     Args:
@@ -114,7 +111,7 @@ def _of_stretches(
     return delays, signs, gains
 
 
-def _estimated(run: Run, speech: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _estimated(run: Enhance, speech: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the speech and its estimate; some graphs take whole frames alone, so a power of two is tried as well."""
     try:
         return speech, np.asarray(run(speech.astype(np.float32)), dtype=float)
@@ -139,7 +136,7 @@ def _lag(part: np.ndarray, later: np.ndarray) -> tuple[int, float, float]:
     return lag, float(correlations[lag]), float(products[lag] / max(np.sum(part**2), 1e-20))
 
 
-def _shifted(run: Run, delay: int, noisy: np.ndarray) -> np.ndarray:
+def _shifted(run: Enhance, delay: int, noisy: np.ndarray) -> np.ndarray:
     """Compensate the delay of an estimate, [T] or [B,T], with silence behind it, or before an early one."""
     silence = np.zeros_like(noisy[..., :1]).repeat(abs(delay), -1)
     if delay < 0:

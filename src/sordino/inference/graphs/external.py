@@ -15,18 +15,16 @@ from sordino.errors import InputError
 from sordino.files import identity
 from sordino.inference.graphs import whole
 from sordino.inference.graphs.deepfilternet import DeepFilterNet3
-from sordino.inference.graphs.delay import Delay, Run, measure_delay
+from sordino.inference.graphs.delay import Delay, measure_delay
 from sordino.inference.graphs.dtln import DtlnEngine
 from sordino.inference.graphs.engines import HopEngine, SpectrumEngine, WaveEngine
 from sordino.inference.graphs.onnx_graph import Graph, open_graph
 from sordino.inference.graphs.presets import PRESETS
 from sordino.inference.graphs.recognise import Signature, recognise
 from sordino.inference.graphs.rnnoise import RNNoise
-from sordino.inference.graphs.source import GraphSource
+from sordino.inference.graphs.source import SAMPLE_RATE, GraphSource
 from sordino.inference.graphs.stft import Stft
-
-SAMPLE_RATE = 16000
-"""Hz, of a network that neither a preset nor the caller gives a rate."""
+from sordino.types import Enhance
 
 UNKNOWN = Delay(0, 0.0)
 """Until it is measured."""
@@ -48,13 +46,13 @@ class External:
         finish: frees what long recordings took.
     """
 
-    run: Run
+    run: Enhance
     engine: HopEngine | None
     sample_rate: int
     signature: Signature | None
     delay: Delay
     notes: str
-    run_batch: Run | None = None
+    run_batch: Enhance | None = None
     longest: int | None = None
     finish: Callable[[], object] = lambda: None
 
@@ -166,7 +164,7 @@ def _engine(
     return None
 
 
-def _whole(graph: Graph, stft: Stft | None, signature: Signature) -> Run:
+def _whole(graph: Graph, stft: Stft | None, signature: Signature) -> Enhance:
     if signature.kind == "wave":
         return partial(whole.run_wave, graph, signature)
     assert stft is not None

@@ -10,6 +10,9 @@ from sordino.errors import InputError, MissingFile, did_you_mean
 from sordino.inference.graphs.presets import PRESETS, Preset, preset_of
 from sordino.inference.graphs.stft import Stft
 
+SAMPLE_RATE = 16000
+"""Hz, for a model that does not state its rate."""
+
 
 @dataclass(frozen=True)
 class GraphSource:
