@@ -23,6 +23,7 @@ from sordino.inference.graphs.delay import measure_delay
 from sordino.inference.graphs.external import open_external
 from sordino.inference.graphs.presets import PRESETS
 from sordino.inference.graphs.recognise import Signature
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.graphs.stft import Stft
 from sordino.inference.model import open_model
 from sordino.types import Batch
@@ -31,7 +32,7 @@ from sordino.types import Batch
 @pytest.mark.parametrize("hop", [160, 256])
 def test_the_delay_of_a_stream_is_measured_and_taken_off(tmp_path: Path, hop: int) -> None:
     path = held_back(tmp_path / "late.onnx", hop)
-    opened = open_external(path)
+    opened = open_external(GraphSource(path))
     assert opened.signature == Signature("wave stream", length=hop, hop=hop)
     assert opened.delay.samples == hop
     assert f"delay {hop} samples" in opened.notes
@@ -43,14 +44,14 @@ def test_a_network_of_spectra_that_changes_nothing_changes_nothing(
     tmp_path: Path, n_fft: int, hop: int, window: str
 ) -> None:
     path, stft = spectral(tmp_path / "frames.onnx"), Stft(n_fft, hop, window)
-    assert open_external(path, stft).delay.samples == n_fft - hop
+    assert open_external(GraphSource(path, stft=stft)).delay.samples == n_fft - hop
     np.testing.assert_allclose(enhanced(path, stft), read_mono(SPEECH, RATE), atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [[1, "T"], ["B", "T"], ["B", 1, "T"]])
 def test_a_graph_of_whole_recordings_is_compensated_too(tmp_path: Path, shape: list[int | str]) -> None:
     path, speech = lagging(tmp_path / "late.onnx", shape, 100), read_mono(SPEECH, RATE)
-    opened = open_external(path)
+    opened = open_external(GraphSource(path))
     assert opened.engine is None
     assert opened.delay.samples == 100
     np.testing.assert_allclose(enhanced(path), speech, atol=1e-6)
@@ -67,7 +68,7 @@ def test_an_estimate_that_is_early_is_compensated_too(tmp_path: Path) -> None:
     nodes = [("Slice", ["x", "first", "last", "axis"], ["y"])]
     path, speech = tmp_path / "early.onnx", read_mono(SPEECH, RATE)
     graph_file(path, nodes, [("x", [1, "T"])], [("y", [1, "U"])], values)
-    assert open_external(path).delay.samples == -100
+    assert open_external(GraphSource(path)).delay.samples == -100
     np.testing.assert_allclose(sordino.enhance(speech, RATE, path), speech, atol=1e-6)
 
 
@@ -99,12 +100,12 @@ def test_a_graph_of_a_fixed_number_of_samples_runs_window_by_window(tmp_path: Pa
 
 def test_a_short_graph_without_a_state_needs_what_a_delay_is_measured_on(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"takes 8000 samples at once and keeps no state; expected a state, or 10400"):
-        open_external(lagging(tmp_path / "fixed.onnx", [1, RATE // 2], 0))
+        open_external(GraphSource(lagging(tmp_path / "fixed.onnx", [1, RATE // 2], 0)))
 
 
 def test_a_state_is_left_as_it_was_and_channels_keep_their_own(tmp_path: Path) -> None:
     for path, stft in ((held_back(tmp_path / "a.onnx", 256), None), (spectral(tmp_path / "b.onnx"), Stft(512, 256))):
-        engine = open_external(path, stft, threads=2).engine
+        engine = open_external(GraphSource(path, stft=stft), threads=2).engine
         assert engine is not None
         block = np.stack([read_mono(SPEECH, RATE)[:2048], np.ones(2048, np.float32)])
         _, before = engine.step(block, engine.start(2))
@@ -117,7 +118,7 @@ def test_a_state_is_left_as_it_was_and_channels_keep_their_own(tmp_path: Path) -
 
 def test_what_cannot_be_compensated_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="inverted polarity"):
-        open_external(held_back(tmp_path / "negative.onnx", 256, "Neg"))
+        open_external(GraphSource(held_back(tmp_path / "negative.onnx", 256, "Neg")))
     speech = read_mono(SPEECH, RATE)
     with pytest.raises(InputError, match=r"level of clean speech by -20\.0 dB"):
         measure_delay(lambda noisy: 0.1 * noisy, RATE, "quiet")
@@ -166,7 +167,7 @@ def test_bands_of_deepfilternet_hold_all_bins() -> None:
     ],
 )
 def test_public_networks_open_by_their_presets(shared: Path, file: str, delay: int) -> None:
-    opened = open_external(shared / "peers" / file)
+    opened = open_external(GraphSource(shared / "peers" / file))
     assert opened.delay.samples == delay
     assert abs(opened.delay.gain_db) < 1
 
@@ -174,7 +175,7 @@ def test_public_networks_open_by_their_presets(shared: Path, file: str, delay: i
 def test_a_preset_is_a_claim_that_the_file_is_held_to(shared: Path) -> None:
     """With another window than it was trained with, GTCRN changes speech more."""
     path = shared / "peers" / "gtcrn_simple.onnx"
-    right = open_external(path).delay
+    right = open_external(GraphSource(path)).delay
     assert PRESETS["gtcrn"].stft == Stft(512, 256, "sqrt_hann")
     speech = read_mono(SPEECH, RATE)
     errors = {

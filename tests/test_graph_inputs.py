@@ -19,6 +19,7 @@ from sordino.inference.graphs.engines import SpectrumEngine, WaveEngine
 from sordino.inference.graphs.external import open_external
 from sordino.inference.graphs.onnx_graph import Graph
 from sordino.inference.graphs.recognise import recognise
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.graphs.spectra import Frames
 from sordino.inference.graphs.stft import Stft
 
@@ -26,9 +27,9 @@ from sordino.inference.graphs.stft import Stft
 def test_spectra_need_their_transform(tmp_path: Path) -> None:
     path = spectral(tmp_path / "frames.onnx")
     with pytest.raises(InputError, match=r"257 bins, and no transform is given; stft: .*preset"):
-        open_external(path)
+        open_external(GraphSource(path))
     with pytest.raises(InputError, match="n_fft 400 gives 201"):
-        open_external(path, Stft(400, 100))
+        open_external(GraphSource(path, stft=Stft(400, 100)))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_a_stream_whose_state_comes_first_carries_it_on(tmp_path: Path) -> None:
     speech, ports = read_mono(SPEECH, RATE), ([("cache", HOP), ("x", HOP)], [("after", HOP), ("y", HOP)])
     nodes = [("Identity", ["cache"], ["y"]), ("Identity", ["x"], ["after"])]
     path = graph_file(tmp_path / "late.onnx", nodes, *ports)
-    opened = open_external(path)
+    opened = open_external(GraphSource(path))
     assert opened.delay.samples == 160
     np.testing.assert_allclose(enhanced(path), speech, atol=1e-6)
     np.testing.assert_allclose(sordino.enhance(speech, RATE, path), speech, atol=1e-6)

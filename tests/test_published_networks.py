@@ -37,7 +37,7 @@ def dtln(folder: Path) -> Path:
 
 def test_dtln_is_a_stream_of_two_graphs(tmp_path: Path) -> None:
     folder, speech = dtln(tmp_path), read_mono(SPEECH, RATE)
-    opened = open_external(folder)
+    opened = open_external(GraphSource(folder))
     assert opened.delay.samples == 512 - 128
     both = np.stack([speech, 0.5 * speech[::-1]])
     for model in (f"dtln:{folder}", folder):
@@ -61,13 +61,13 @@ def test_the_norms_of_dpdfnet_begin_as_its_file_says(tmp_path: Path, frames: int
     graph = onnx.load(path)
     onnx.helper.set_model_props(graph, {"erb_norm_init": "1.0,0.5", "spec_norm_init": "0.25"})
     onnx.save(graph, path)
-    opened, speech = open_external(path), read_mono(SPEECH, RATE)
+    opened, speech = open_external(GraphSource(path)), read_mono(SPEECH, RATE)
     assert opened.delay.samples == 160
     np.testing.assert_allclose(opened.run(speech), speech, atol=1e-5)
     onnx.helper.set_model_props(graph, {"erb_norm_init": "one"})
     onnx.save(graph, path)
     with pytest.raises(InputError, match="says erb_norm_init = 'one'; expected numbers"):
-        open_external(path)
+        open_external(GraphSource(path))
 
 
 def test_a_package_is_named_by_its_preset_alone() -> None:

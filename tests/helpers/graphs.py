@@ -12,6 +12,7 @@ from helpers.corpora import RATE
 from sordino.assets import SPEECH
 from sordino.audio.sound_files import read_mono
 from sordino.inference.graphs.external import open_external
+from sordino.inference.graphs.source import GraphSource
 from sordino.inference.graphs.stft import Stft
 
 onnx = pytest.importorskip("onnx", reason="needs sordino[train]")
@@ -76,7 +77,7 @@ def spectral(path: Path, bins: int = 257, state: int = 4) -> Path:
 def enhanced(path: Path, stft: Stft | None = None) -> np.ndarray:
     """What a graph makes of the speech that ships."""
     speech = read_mono(SPEECH, RATE)
-    return open_external(path, stft).run(speech)
+    return open_external(GraphSource(path, stft=stft)).run(speech)
 
 
 def foreign(path: Path, shape: Sequence[str | int] = (1, "time"), axes: int = 2, inputs: int = 1) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from pathlib import Path
 
 import numpy as np
 
@@ -57,18 +56,11 @@ class External:
     finish: Callable[[], object] = lambda: None
 
 
-def open_external(
-    source: str | Path | GraphSource,
-    stft: Stft | None = None,
-    sample_rate: int | None = None,
-    threads: int | None = None,
-) -> External:
+def open_external(source: GraphSource, threads: int | None = None) -> External:
     """Open a network and measure its delay; a second call for the same files, unchanged, gets the same network.
 
     Args:
-        source: the ONNX file or the folder; or that with its preset, transform and rate.
-        stft: the transform around a graph that takes spectra; taken from the preset of that file name where left out.
-        sample_rate: Hz; the preset's, or 16000, where left out.
+        source: where it lies, and how to run it; 16000 Hz where neither it nor its preset states a rate.
         threads: of arithmetic. Where left out, a stream has one, and one per core runs several signals side by side;
             other networks have one per core.
 
@@ -76,8 +68,6 @@ def open_external(
         InputError: no such file, a graph that fits nothing, a spectrum without a transform, or a delay that is not
             constant.
     """
-    if not isinstance(source, GraphSource):
-        source = GraphSource(source, None, stft, sample_rate)
     return _opened(source, threads, tuple(map(identity, source.files)))
 
 
