@@ -26,7 +26,6 @@ def export_int8(
     calibrate: str | Path | None = None,
     max_drop: float = MAX_DROP,
     licence: str = "",
-    workers: int | None = None,
     status: Status | None = None,
 ) -> Quantised:
     """Write a checkpoint as ONNX in 8 bits, if it scores nearly as well as in float; see ``sordino.export.to_int8``.
@@ -38,7 +37,6 @@ def export_int8(
         calibrate: folder of noisy recordings; the noisy one of ``data`` when left out.
         max_drop: largest loss of mean wide-band PESQ.
         licence: of the weights, for the metadata.
-        workers: processes that compute PESQ; 0 computes it in this one; one per core when left out.
         status: called with a line for each attempt.
     """
     rate = models.load(checkpoint).sample_rate
@@ -46,7 +44,7 @@ def export_int8(
     signals = [sound_files.read_mono(path, rate)[: round(CALIBRATION_S * rate)] for path in sound]
 
     def judge(run: Enhance) -> dict[str, float]:
-        scores = evaluate(run, data, metrics=("pesq_wb",), workers=workers, model_rate=rate)
+        scores = evaluate(run, data, metrics=("pesq_wb",), model_rate=rate)
         return scores.values("pesq_wb")
 
     with TemporaryDirectory() as folder:

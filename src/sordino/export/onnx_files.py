@@ -45,7 +45,6 @@ class Parity:
 
     largest_difference: float
     lengths: tuple[int, ...]
-    tolerance: float
     stream_difference: float | None = None
     """The same between the stream's graph and the network on whole signals; None where the network does not stream."""
 
@@ -55,7 +54,6 @@ def to_onnx(
     path: str | Path,
     speech: Sequence[np.ndarray] | None = None,
     about: Mapping[str, Any] | None = None,
-    tolerance: float = TOLERANCE,
     status: Status = lambda _: None,
 ) -> Parity:
     """Export ``network`` to ONNX files, after checking that they give the network's output on speech.
@@ -67,11 +65,10 @@ def to_onnx(
             not stream removes that file, which belongs to another network.
         speech: float32 [T] signals to check on; noisy real speech that ships with the package when left out.
         about: facts for the metadata, such as the training recipe and the licence; JSON-serialisable.
-        tolerance: largest difference allowed, in units of full scale.
         status: called with a line before each part that takes long.
 
     Raises:
-        InputError: a file would differ by more than ``tolerance``, or ``path`` is no valid name.
+        InputError: a file would differ by more than ``TOLERANCE``, or ``path`` is no valid name.
     """
     path = check_name(path)
     signals = list(speech) if speech is not None else speech_signals(network.sample_rate)
@@ -84,19 +81,19 @@ def to_onnx(
             onnx.save(whole_graph(network, about or {}), temporary)
             status(f"{path}: comparing with the network on speech")
             difference = compare(network, temporary, signals)
-            _check_difference(path, difference, tolerance)
+            _check_difference(path, difference)
             streamed = None
             if isinstance(network, StreamingEnhancer) and network.streams:
                 temporary = files.enter_context(atomic(stream_file(path), alone=True))
                 status(f"{stream_file(path)}: the same block by block")
                 onnx.save(step_graph(network, about or {}), temporary)
                 streamed = compare_stream(network, temporary, signals)
-                _check_difference(stream_file(path), streamed, tolerance)
+                _check_difference(stream_file(path), streamed)
         if streamed is None:
             stream_file(path).unlink(missing_ok=True)
     finally:
         network.train(training)
-    return Parity(difference, tuple(len(signal) for signal in signals), tolerance, streamed)
+    return Parity(difference, tuple(len(signal) for signal in signals), streamed)
 
 
 def run_whole(path: str | Path, threads: int = 0) -> Enhance:
@@ -168,7 +165,7 @@ def _largest(network: Enhancer, run: Enhance, signals: Sequence[np.ndarray]) -> 
     return largest
 
 
-def _check_difference(path: Path, difference: float, tolerance: float) -> None:
-    if not difference <= tolerance:
+def _check_difference(path: Path, difference: float) -> None:
+    if not difference <= TOLERANCE:
         found = f"the ONNX graph differs from the network by {difference:.2g}"
-        raise InputError(path, found, f"at most {tolerance:g}", "nothing was written")
+        raise InputError(path, found, f"at most {TOLERANCE:g}", "nothing was written")
