@@ -13,11 +13,12 @@ from helpers.noise import precise
 from helpers.taps import anywhere
 from helpers.views import FLAT, SIZES, TAPS, precise_view, ready, unlabelled
 from sordino.distill.base import Method
+from sordino.distill.layers.rows import Axis, rows
 from sordino.distill.methods import METHODS
 from sordino.distill.methods.clskd import CrossLayerSimilarity
 from sordino.distill.methods.pkt import Probabilistic
 from sordino.distill.methods.rkd import Relational, distances
-from sordino.distill.methods.similarity import Axis, Similarity, TwoStep, rows, similarity, similarity_distance
+from sordino.distill.methods.similarity import Similarity, TwoStep, similarity, similarity_distance
 from sordino.errors import InputError
 from sordino.types import View
 

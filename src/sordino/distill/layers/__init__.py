@@ -1,1 +1,1 @@
-"""Parts that methods share: pairing of layers, alignment by position, resizing, fusion, attention over layers."""
+"""Parts that methods share: pairing of layers, alignment by position, resizing, rows, fusion, attention over layers."""

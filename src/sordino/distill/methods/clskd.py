@@ -31,7 +31,8 @@ from sordino.distill.layers.layer_loss import LayerPairs, Side
 from sordino.distill.layers.pairing import layer_taps
 from sordino.distill.layers.positions import match_views
 from sordino.distill.layers.resize import channels
-from sordino.distill.methods.similarity import needs_items, similarity_distance
+from sordino.distill.layers.rows import needs_items
+from sordino.distill.methods.similarity import similarity_distance
 from sordino.types import Batch, Tap, View
 
 KERNEL = (1, 3)

@@ -22,8 +22,7 @@ from typing import get_args
 from torch import Tensor
 
 from sordino.distill.layers.layer_loss import LayerPairs, Side
-from sordino.distill.methods.rkd import ROWS, Among
-from sordino.distill.methods.similarity import SILENCE, needs_items, paired_rows, products
+from sordino.distill.layers.rows import ROWS, SILENCE, Among, needs_items, paired_rows, products
 from sordino.types import View
 
 KERNEL_FLOOR = 1e-7

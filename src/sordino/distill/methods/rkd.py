@@ -23,20 +23,16 @@ It is NOT a loss on the position of an embedding, so it needs neither a common w
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sordino.distill.layers.layer_loss import LayerPairs, Side
-from sordino.distill.methods.similarity import Axis, needs_items, paired_rows
+from sordino.distill.layers.rows import ROWS, Among, needs_items, paired_rows
 from sordino.types import View
 
-Among = Literal["frames", "items"]
-
-ROWS: dict[str, Axis] = {"frames": "intra_time", "items": "batch"}
-"""The axis of ``similarity`` whose rows are the embeddings."""
 SHORT = 1e-3
 DISTANCE_FLOOR = 1e-12
 
