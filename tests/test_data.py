@@ -11,22 +11,12 @@ import torch
 
 from sordino.audio.mix import rms_db
 from sordino.audio.sound_files import info
+from sordino.conformance.sources import equal
 from sordino.data import base, sources
 from sordino.data.loader import loader
 from sordino.data.recordings import audio_below
 from sordino.data.voices import KINDS, Voice, make_noise, speak
 from sordino.errors import InputError
-from sordino.types import Item
-
-
-def same(first: Item, second: Item) -> bool:
-    assert first.clean is not None
-    assert second.clean is not None
-    return (
-        first.id == second.id
-        and np.array_equal(first.noisy, second.noisy)
-        and np.array_equal(first.clean, second.clean)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +50,9 @@ def test_items_depend_on_seed_epoch_and_index_alone(mix, embedded, valentini):
         first = [train[2, index] for index in chosen]
         sent = pickle.loads(pickle.dumps(train))
         again = [sent[2, index] for index in reversed(chosen)][::-1]
-        assert all(map(same, first, again)), source.name
-        assert not any(same(a, train[3, index]) for index, a in enumerate(first))
-        assert not any(same(a, b) for a, b in zip(first, [source.train(4)[2, i] for i in chosen], strict=True))
+        assert all(map(equal, first, again)), source.name
+        assert not any(equal(a, train[3, index]) for index, a in enumerate(first))
+        assert not any(equal(a, b) for a, b in zip(first, [source.train(4)[2, i] for i in chosen], strict=True))
         for item in first:
             assert item.noisy.dtype == np.float32
             assert item.clean is not None
@@ -79,7 +69,7 @@ def test_validation_and_test_items_never_change(mix, embedded, valentini):
         for part in (source.valid, source.test):
             items = list(part())
             assert items
-            assert all(map(same, items, part()))
+            assert all(map(equal, items, part()))
             assert all(item.length == len(item.noisy) for item in items)
 
 
@@ -105,7 +95,7 @@ def test_cache_changes_nothing(on_disk):
     kept, read = (
         sources.Mix(f"{on_disk}/clean", f"{on_disk}/noise", segment_s=1.0, cache=cache) for cache in (True, False)
     )
-    assert all(same(kept.train(0)[0, index], read.train(0)[0, index]) for index in (0, 5, 9))
+    assert all(equal(kept.train(0)[0, index], read.train(0)[0, index]) for index in (0, 5, 9))
 
 
 def test_the_embedded_corpus_says_what_it_is_and_shares_no_voice(embedded):
@@ -116,7 +106,7 @@ def test_the_embedded_corpus_says_what_it_is_and_shares_no_voice(embedded):
     assert drawn.isdisjoint(validated)
     assert (drawn | validated).isdisjoint(tested)
     assert len(drawn) == 10
-    assert not same(embedded.test()[0], sources.Synthetic(seed=1).test()[0])
+    assert not equal(embedded.test()[0], sources.Synthetic(seed=1).test()[0])
 
 
 def test_the_embedded_corpus_on_disk_is_read_by_mix(mix, embedded, on_disk):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers import reference
+from helpers.largest import Largest
 from helpers.networks import small
 from helpers.noise import noise
 from sordino import models
@@ -174,19 +173,6 @@ def test_chunks_are_those_of_an_im2col(size: int, length: int) -> None:
     folded = F.fold(rows, (1, padded.shape[-1]), (1, size), stride=(1, size // 2)).reshape(2, 3, -1)
     assert torch.allclose(overlap_add(changed, length), folded[..., size : size + length] / 2, atol=1e-6)
     assert torch.allclose(overlap_add(chunk(x, size), length), x)
-
-
-class Largest(TorchDispatchMode):
-    """Remembers the largest tensor that any operation made."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
-        for made in output if isinstance(output, tuple | list) else (output,):
-            if isinstance(made, Tensor):
-                self.numel = max(self.numel, made.numel())
-        return output
 
 
 def largest_tensor(seconds: int, backend: SDPBackend) -> int:

@@ -15,12 +15,13 @@ import yaml
 
 from helpers.corpora import write_pair
 from sordino.cli.main import main
+from sordino.conformance.sources import equal
 from sordino.data import base, sources
 from sordino.data.loader import loader
 from sordino.data.tools.shard import shard
 from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate
-from sordino.types import Batch, Item
+from sordino.types import Batch
 
 RATE = 16000
 
@@ -47,16 +48,6 @@ def shards(out: Path, **arguments: object) -> sources.Shards:
     return sources.create("shards", root=str(out), segment_s=0.25, stride_s=0.1, **arguments)  # pyright: ignore[reportReturnType]
 
 
-def same(first: Item, second: Item) -> bool:
-    assert first.clean is not None
-    assert second.clean is not None
-    return (
-        (first.id, first.speaker, first.length) == (second.id, second.speaker, second.length)
-        and np.array_equal(first.noisy, second.noisy)
-        and np.array_equal(first.clean, second.clean)
-    )
-
-
 def test_a_run_on_shards_is_given_what_a_run_on_the_files_is(corpus: Path, tmp_path: Path) -> None:
     files, out, seen = pairs(corpus), tmp_path / "out", []
     result = shard(files, out, 5, workers=2, progress=lambda *step: seen.append(step))
@@ -68,10 +59,10 @@ def test_a_run_on_shards_is_given_what_a_run_on_the_files_is(corpus: Path, tmp_p
     assert isinstance(source, base.Source)
     assert (source.labels, source.synthetic) == ("all", False)
     assert len(source.train(3)) == len(files.train(3))
-    assert all(same(source.train(3)[2, index], files.train(3)[2, index]) for index in range(0, len(files.train(3)), 3))
+    assert all(equal(source.train(3)[2, index], files.train(3)[2, index]) for index in range(0, len(files.train(3)), 3))
     for here, there in ((source.valid(), files.valid()), (source.test(), files.test())):
         assert len(here) == len(there)
-        assert all(map(same, here, there))
+        assert all(map(equal, here, there))
 
 
 def batches(source: sources.Shards, start: int = 0, workers: int = 0, rank: int = 0, ranks: int = 1) -> list[Batch]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers import reference
+from helpers.largest import Largest
 from helpers.noise import noise
 from sordino import models
 from sordino.distill.teachers import observe
@@ -130,18 +128,6 @@ def test_nothing_but_the_epsilon_of_the_first_norm_tells_loud_from_faint() -> No
         assert not torch.allclose(network(8 * noisy), network(noisy), atol=1e-3)
         norm.eps = 0.0
         assert torch.allclose(network(8 * noisy), network(noisy), atol=1e-4)
-
-
-class Largest(TorchDispatchMode):
-    """Remembers the largest tensor that any operation made."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
-        for made in output if isinstance(output, tuple | list) else (output,):
-            self.numel = max(self.numel, made.numel() if isinstance(made, Tensor) else 0)
-        return output
 
 
 def test_attention_never_holds_the_weights_of_all_frames() -> None:
