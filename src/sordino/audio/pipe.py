@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sordino.audio.pcm import BITS, check_shape, decode, encode
+from sordino.audio.pcm import BITS, LOUDEST, check_shape, decode, encode
 from sordino.audio.wav import READABLE, UNKNOWN, WavFormat, header, read_header
 from sordino.errors import InputError
 from sordino.files import unwritable
@@ -57,6 +57,7 @@ class Reader:
         self._pushed_back = b""  # bytes that were read to recognise the format and belong to the samples
         self._read = 0  # bytes of samples so far
         self._stated: int | None = None  # bytes of samples by the header; None where it leaves them open
+        self._fault: InputError | None = None  # why the samples ended before the stream
         self.sample_rate = 16000 if sample_rate is None else sample_rate
         self.channels = 1 if channels is None else channels
         self.encoding = encoding or "s16le"
@@ -79,7 +80,10 @@ class Reader:
         self._frame = BITS[self.encoding] // 8 * self.channels  # bytes of one sample of every channel
 
     def blocks(self, length: int) -> Iterator[np.ndarray]:
-        """Yield float32 [C,length] until the stream ends, the last block shorter; call ``check_end`` afterwards."""
+        """Yield float32 [C,length] until the stream ends, the last block shorter; call ``check_end`` afterwards.
+
+        The stream also ends before a sample that is none: NaN, or far beyond full scale.
+        """
         while True:
             size = length * self._frame
             if self._stated is not None:
@@ -88,17 +92,34 @@ class Reader:
             data = self._take(size)
             self._read += len(data)
             whole = len(data) - len(data) % self._frame
-            if whole:
-                yield decode(data[:whole], self.encoding, self.channels)
-            if whole < length * self._frame:
+            block = decode(data[:whole], self.encoding, self.channels)
+            usable = self._usable(block)
+            if usable:
+                yield block[:, :usable]
+            if usable < length:
                 return
+
+    def _usable(self, block: np.ndarray) -> int:
+        """Count the samples before the first that is none; that one is kept as the stream's fault."""
+        good = (np.abs(block) <= LOUDEST).all(axis=0)  # NaN is not
+        if good.all():
+            return block.shape[1]
+        at = int(good.argmin())
+        value = block[np.argmin(np.abs(block[:, at]) <= LOUDEST), at]
+        seconds = self._read / (self._frame * self.sample_rate) - (block.shape[1] - at) / self.sample_rate
+        hint = "divide samples that were 16-bit integers by 32768" if np.isfinite(value) else "mend what writes them"
+        self._fault = InputError(_INPUT, f"a sample of {value:g} at {seconds:.2f} s", "full scale at 1", hint)
+        return at
 
     def check_end(self) -> None:
         """Check that the stream was not cut short.
 
         Raises:
-            InputError: it ended within a sample, or before the length stated in its header.
+            InputError: it ended within a sample, before the length stated in its header, or before a sample that is
+                none.
         """
+        if self._fault is not None:
+            raise self._fault
         rest = self._read % self._frame
         if rest:
             found = f"ends with {rest} byte(s) that are no whole sample of {self.channels} channel(s)"

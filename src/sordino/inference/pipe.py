@@ -40,8 +40,8 @@ def enhance_stream(
         full scale) and ``timing``.
 
     Raises:
-        InputError: input of another format, or one that was cut short (what came before is written); a model that
-            cannot stream; or a place that cannot be written.
+        InputError: input of another format, or one that was cut short or holds NaN (what came before is written); a
+            model that cannot stream; or a place that cannot be written.
         BrokenPipeError: nobody reads the output any more.
     """
     if not 0 < block_s <= LONGEST_BLOCK_S:
@@ -58,8 +58,8 @@ def enhance_stream(
                 writer.write(streamer.feed(block))
             writer.write(streamer.flush())
             reader.check_end()
-        except KeyboardInterrupt:
-            pass  # the usual end of a live stream; what was not written yet is dropped
+        except KeyboardInterrupt:  # the usual end of a live stream
+            writer.write(streamer.flush())
     return {
         "seconds": frames / reader.sample_rate,
         "sample_rate": reader.sample_rate,
