@@ -14,7 +14,7 @@ import torch
 
 import sordino
 from helpers.functions import same
-from helpers.noise import tone
+from helpers.noise import tone, white
 from sordino import models
 from sordino.assets import shipped
 from sordino.audio import sound_files
@@ -116,6 +116,15 @@ def test_networks_checkpoints_and_functions_are_models(tmp_path: Path) -> None:
     assert open_model(network).name == "manner-s"
     with pytest.raises(InputError, match="a int; expected"):
         open_model(3)
+
+
+def test_a_network_that_trains_goes_on_training() -> None:
+    network = models.create("unet", width=4, depth=2, groups=1).train()
+    network.encoder[0].eval()  # as a part that is frozen
+    before = [module.training for module in network.modules()]
+    sordino.enhance(white(8000, level=0.2), 16000, network)
+    sordino.Streamer(network).feed(white(8000, level=0.2))
+    assert [module.training for module in network.modules()] == before
 
 
 def test_no_such_model_names_those_that_ship(tmp_path: Path) -> None:

@@ -184,6 +184,8 @@ def test_a_run_of_another_person_imports_nothing(home: Path, capsys: pytest.Capt
     with pytest.raises(SystemExit):
         main(["report", "theirs"])
     assert "and was not imported" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"names a:B, c:D, which are not .*add --trust a --trust c, or"):
+        modules.demand_names({"loss": {"a:B": {}}, "model": {"name": "c:D"}}, "theirs")
     with pytest.raises(InputError, match="trust='my_network'"):
         sordino.load("theirs/best.safetensors")
     with pytest.raises(AssertionError, match="imported"):

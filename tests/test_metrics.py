@@ -141,6 +141,14 @@ def test_different_lengths_are_refused_unless_asked_for():
         measure(clean[None], clean[None], RATE)
 
 
+def test_int16_has_its_full_scale_beside_floats():
+    clean = speechlike(0.5)
+    estimate = np.round(noisy_version(clean) * 2**15).astype(np.int16)
+    assert measure(clean, estimate, RATE, ["snr_db"]) == measure(clean, estimate / 2**15, RATE, ["snr_db"])
+    with pytest.raises(InputError, match="estimate: values of type int32"):
+        measure(clean, estimate.astype(np.int32), RATE, ["snr_db"])
+
+
 def test_a_wrong_name_is_reported_with_the_right_one():
     with pytest.raises(InputError, match="did you mean pesq_wb"):
         metrics.check(["pesq-wb"])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from helpers.recipes import batch_of, objective_of, pair
-from sordino import models
+from sordino import losses, models
 from sordino.distill.methods import METHODS
 from sordino.distill.teachers import Teacher
 from sordino.errors import InputError
@@ -17,7 +20,7 @@ from sordino.losses import L1, LOSSES
 from sordino.training import Balance, Objective, Ramp
 from sordino.training.checks import check
 from sordino.training.log import RunningMeans
-from sordino.types import Batch
+from sordino.types import Batch, View
 
 
 def test_ramps_go_from_start_to_end_and_stay() -> None:
@@ -139,3 +142,54 @@ def test_label_free_batches_train_on_the_teacher_alone() -> None:
     total.backward()
     assert terms.keys() == {"kd/output"}
     assert all(parameter.grad is not None for parameter in student.parameters())
+
+
+class Deep(nn.Module):
+    """A loss between the features of a network, with all that training changes: weights, dropout, batch statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(nn.Conv1d(1, 4, 9), nn.BatchNorm1d(4), nn.Dropout(0.5))
+
+    def forward(self, reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
+        first, second = (self.network(wave.unsqueeze(1)) for wave in (reference, estimate))
+        return (first - second).square().mean((1, 2))
+
+
+def test_a_loss_learns_nothing_though_all_around_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOSSES, "deep", Deep)
+    loss, (student, teacher) = losses.create("deep"), pair()
+    inside = METHODS["output"](loss="deep")
+    objective = Objective({"deep": loss}, {"output": inside}, student, teacher)
+    before = {name: value.clone() for name, value in objective.parts.state_dict().items()}
+    objective.train()
+    first, again = (objective(student.eval(), batch_of())[0] for _ in range(2))
+    first.backward()
+    assert first == again, "no dropout"
+    assert not any(one.requires_grad for one in objective.parameters())
+    torch.testing.assert_close(objective.parts.state_dict(), before, rtol=0, atol=0)
+
+
+def test_a_teacher_of_the_users_gets_no_gradient() -> None:
+    class Own:
+        name, sample_rate, taps = "own", 16000, {}
+        gain = nn.Parameter(torch.tensor(0.5))
+
+        def to(self, device: torch.device) -> Own:
+            return self
+
+        def __call__(self, batch: Batch, taps: Iterable[str] = ()) -> View:
+            return View(self.gain * batch.noisy)
+
+    student, teacher = pair()[0], Own()
+    objective = Objective({}, {"output": METHODS["output"](loss="l1")}, student, teacher)
+    objective(student, batch_of())[0].backward()
+    assert teacher.gain.grad is None
+
+
+@pytest.mark.parametrize(("shape", "written"), [((), "[]"), ((2, 5), "[2, 5]"), ((3,), "[3]")])
+def test_a_loss_of_the_users_returns_a_value_for_each_recording(shape: tuple[int, ...], written: str) -> None:
+    student = pair()[0]
+    own = losses.FunctionLoss(lambda clean, estimate, noisy: estimate.mean() * torch.ones(shape))
+    with pytest.raises(InputError, match=re.escape(f"loss/own: returned the shape {written}; expected [B]")):
+        Objective({"own": own}, {}, student)(student, batch_of())

@@ -19,9 +19,10 @@ import yaml
 
 from helpers.recipes import settings
 from helpers.studies import RECIPE, summed_up, write
+from sordino import models
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
-from sordino.experiments import study
+from sordino.experiments import run, study
 from sordino.experiments.study_plan import read_study
 from sordino.report.study_cells import StudyCell
 
@@ -105,6 +106,18 @@ def test_a_study_trains_what_is_missing_and_sums_up_all(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "loss": {"l1": {}}}))
     with pytest.raises(InputError, match="but the run began with"):
         study.run(path)
+
+
+def test_runs_of_another_teacher_are_not_mixed_with_new_ones(tmp_path: Path) -> None:
+    taught = {"output": {"distill": {"output": {"loss": "l1"}}}}
+    path = write(tmp_path, seeds=[0], methods=taught, against=None, metrics=["si_sdr_db"])
+    study.run(path)
+    torch.manual_seed(2)
+    models.save(models.create("unet", width=6, depth=2, groups=1), tmp_path / "teacher" / "best.safetensors")
+    folder = tmp_path / "study" / "whole" / "output" / "seed-0"
+    for go_on in (lambda: study.run(path), lambda: run.train(folder / "recipe.yaml", out=folder, resume=True)):
+        with pytest.raises(InputError, match=f"{folder}: teacher is another one than when the run began"):
+            go_on()
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from sordino.experiments.build import build_source, build_trainer
 from sordino.experiments.origins import data_of
 from sordino.experiments.recipe import Recipe, RecipeLike, read, read_data
 from sordino.experiments.run_recipe import RECIPE, RECOVERY, same_recipe, write_recipe
+from sordino.experiments.run_teacher import keep_teacher, same_teacher
 from sordino.experiments.teacher import cache_plan, idle, notes
 from sordino.files import demand_own
 from sordino.inference.resolve import ModelSource, resolve
@@ -68,12 +69,18 @@ def train(
             if line:
                 status(line)
     if resume:  # refused before the lock makes a folder
-        broadcast(lambda: same_recipe(folder, checked, RECOVERY))
+        broadcast(lambda: _demand_same(folder, checked))
     with ExitStack() as stack:
         broadcast(lambda: stack.enter_context(held(folder)))  # one process stands for all of a run
         # Under the lock, because it writes the recipe: that of a run at work must stay.
         saved = broadcast(lambda: _prepare_folder(folder, checked, resume, recipe))
         return trainer.fit(saved, retitled(progress, title), status)
+
+
+def _demand_same(folder: Path, recipe: Recipe) -> None:
+    """Refuse to go on with a run by another recipe or another teacher."""
+    same_recipe(folder, recipe, RECOVERY)
+    same_teacher(folder, recipe)
 
 
 def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, given: RecipeLike) -> bool:
@@ -91,6 +98,7 @@ def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, given: RecipeLik
     saved = (folder / STATE).exists()
     if not saved and not resume:
         write_recipe(folder, recipe, given)
+        keep_teacher(folder, recipe)
     return saved and resume
 
 

@@ -20,6 +20,7 @@ from sordino.distributed import init_worker, usable_cores
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.run_recipe import same_recipe
+from sordino.experiments.run_teacher import same_teacher
 from sordino.experiments.study_check import obstacles
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_progress import StudyProgress
@@ -185,9 +186,10 @@ def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, jobs: 
 
 
 def _finished(one: StudyRun, study: Study) -> bool:
-    """Whether the run has ended and has its scores; one of another recipe than the study's is refused."""
+    """Whether the run has ended and has its scores; one of another recipe or teacher than the study's is refused."""
     own_test = next(iter(study.tests))  # the recipe's own goes first
     if not (one.folder / LAST).is_file() or scored(study, own_test, one.folder) is None:
         return False
     same_recipe(one.folder, one.recipe)
+    same_teacher(one.folder, one.recipe)
     return True

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from sordino.distill.teachers.several import Measure
 from sordino.errors import MissingFile
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.teacher_section import TeacherSection
+from sordino.files import identity
 from sordino.inference.enhance import enhance
 from sordino.inference.graphs.card import is_card
 from sordino.inference.graphs.source import GraphSource
@@ -53,7 +54,7 @@ def build_teacher(recipe: Recipe, sample_rate: int) -> teachers.AnyTeacher | Non
     load = partial(_load, section, sample_rate, recipe.train.threads)
     if section.cache is None:
         return load()
-    facts = recipe.teacher_facts() | _facts("teacher", section) | judged
+    facts = recipe.teacher_facts() | identity_of("teacher", section) | judged
     verify = any(_names(section, kind) for kind in ("onnx", "preset", "callable"))
     return teachers.CachedTeacher(load, section.cache, facts, verify=verify)
 
@@ -153,7 +154,7 @@ def _names(section: TeacherSection, kind: str) -> bool:
     return getattr(section, kind) is not None or any(_names(one, kind) for one in section.inner())
 
 
-def _facts(key: str, section: TeacherSection) -> dict[str, Any]:
+def identity_of(key: str, section: TeacherSection) -> dict[str, Any]:
     """Facts that identify the teacher, by dotted key: files by a hash of their content, wherever they lie."""
     estimating = section.estimating()
     facts: dict[str, Any] = {key: _identity(section)}
@@ -164,9 +165,9 @@ def _facts(key: str, section: TeacherSection) -> dict[str, Any]:
     if section.best is not None:
         facts[f"{key}.measure"] = section.measure or MEASURE
     for place, member in enumerate(section.members()):
-        facts |= _facts(f"{key}.{place}", member)
+        facts |= identity_of(f"{key}.{place}", member)
     if estimating is not None:
-        facts |= _facts(f"{key}.estimate", estimating)
+        facts |= identity_of(f"{key}.estimate", estimating)
     return facts
 
 
@@ -190,9 +191,16 @@ def _is_card(section: TeacherSection) -> bool:
 
 
 def _hash(paths: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
     for path in paths:
         if not path.is_file():
             raise MissingFile(path, "no such file", "the teacher")
+    return _hash_of_files(tuple((path, identity(path)) for path in paths))
+
+
+@lru_cache(64)
+def _hash_of_files(files: tuple[tuple[Path, tuple[int, ...]], ...]) -> str:
+    """Hash the content of files; with what ``sordino.files.identity`` says, one that was replaced is read again."""
+    digest = hashlib.sha256()
+    for path, _ in files:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:32]

@@ -97,15 +97,17 @@ def _from_members(source: ModelSource, threads: int | None, long_blocks: bool) -
 
 
 class _TorchEngine:
-    """A network in torch, in eval mode, on the device where it is."""
+    """A network in torch, on the device where it is; it is in eval mode for every step."""
 
     def __init__(self, network: StreamingEnhancer, name: str, threads: int | None) -> None:
         import torch
 
+        from sordino.models.base import evaluating
+
         if threads is not None:
             torch.set_num_threads(threads)
         self.name, self.sample_rate, self.hop, self.delay = name, network.sample_rate, network.hop, network.delay
-        self._torch, self._network = torch, network.eval()
+        self._torch, self._network, self._evaluating = torch, network, evaluating
         self._device = next(network.parameters()).device
 
     def start(self, channels: int) -> Any:
@@ -114,6 +116,6 @@ class _TorchEngine:
 
     def step(self, block: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         """See ``Engine``; the arrays go to the network's device and back."""
-        with self._torch.inference_mode():
+        with self._torch.inference_mode(), self._evaluating(self._network):
             estimate, state = self._network.step(self._torch.from_numpy(block).to(self._device), state)
         return estimate.float().cpu().numpy(), state

@@ -237,11 +237,12 @@ def _from_members(source: ModelSource, threads: int | None) -> Model:
 def _from_network(network: Any, name: str) -> Model:
     import torch
 
+    from sordino.models.base import evaluating
+
     device = next(network.parameters()).device
-    network.eval()
 
     def run(noisy: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
+        with torch.inference_mode(), evaluating(network):
             return network(torch.from_numpy(noisy).to(device)[None])[0].float().cpu().numpy()
 
     engine = open_engine(network) if network.streams else None

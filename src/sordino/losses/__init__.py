@@ -78,13 +78,21 @@ def create(name: str, **arguments: Any) -> nn.Module:
             function of (reference, estimate, noisy).
         arguments: of the constructor, or of the function behind the three.
 
+    Returns:
+        A loss that learns nothing: the parameters of a network inside it are frozen, and it is in eval mode for every
+        call, whatever the mode of the modules around it.
+
     Raises:
         InputError: no such loss; the message suggests the nearest name.
     """
     member = catalogue.find("loss", name, LOSSES, _is_loss, "a class derived from torch.nn.Module, or a function")
-    if isinstance(member, type):
-        return member(**arguments)
-    return FunctionLoss(member, **arguments)
+    loss = member(**arguments) if isinstance(member, type) else FunctionLoss(member, **arguments)
+    loss.register_forward_pre_hook(_to_eval_mode)
+    return loss.requires_grad_(False).eval()
+
+
+def _to_eval_mode(loss: nn.Module, _: Any) -> None:
+    loss.eval()
 
 
 def _is_loss(member: Any) -> bool:

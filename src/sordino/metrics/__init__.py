@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sordino.audio.pcm import to_float
 from sordino.audio.sound_files import resample
 from sordino.errors import InputError
 from sordino.metrics.builtin import METRICS
@@ -179,8 +180,8 @@ def measure(
     """Measure one recording with several metrics.
 
     Args:
-        clean: [T]; None if no metric needs it.
-        estimate: [T].
+        clean: [T], floats with full scale at 1, or int16; None if no metric needs it.
+        estimate: [T], as ``clean``.
         sample_rate: in Hz. Where a metric is defined at a lower one, as PESQ is, it measures what lies below half of
             that.
         metrics: names as ``metric`` takes them.
@@ -190,8 +191,9 @@ def measure(
 
     Raises:
         InputError: the arguments are wrong for a metric, whatever the recording: lengths, sample rate, name, no clean
-            signal.
+            signal, or a type that holds no samples.
     """
+    clean, estimate = None if clean is None else _as_floats(clean, "clean"), _as_floats(estimate, "estimate")
     values: dict[str, float] = {}
     failures: dict[str, str] = {}
     metrics = check(metrics)
@@ -226,6 +228,12 @@ def measure(
         else:
             values |= _by_column(name, result)
     return Measurement(values, failures)
+
+
+def _as_floats(signal: np.ndarray, where: str) -> np.ndarray:
+    """Return floats as they are, and int16 with full scale at 1."""
+    signal = np.asarray(signal)
+    return signal if signal.dtype.kind == "f" else to_float(signal, where)
 
 
 def _by_column(name: str, result: float | dict[str, float]) -> dict[str, float]:

@@ -18,7 +18,8 @@ class Column(NamedTuple):
     """How the values of one column are shown."""
 
     label: str
-    digits: int = 2
+    digits: int | None = 2
+    """Decimals; None shows three significant digits, as nobody knows the size of the values."""
     scale: float = 1.0
     """Factor applied for display: STOI is stored as a fraction and shown in per cent."""
     higher_is_better: bool = True
@@ -30,7 +31,12 @@ class Column(NamedTuple):
 
     def show(self, value: float | None) -> str:
         """Format a value; a missing one is a dash."""
-        return "–" if value is None else f"{value * self.scale:.{self.digits}f}"
+        if value is None:
+            return "–"
+        shown = value * self.scale
+        if self.digits is not None:
+            return f"{shown:.{self.digits}f}"
+        return f"{shown:.0f}" if abs(shown) >= 100 else f"{shown:.3g}"
 
 
 class Metric(NamedTuple):
@@ -74,7 +80,7 @@ def entry_of(name: str, member: Any) -> Metric:
         InputError: a ``Metric`` of several columns. The entry's function raises it for whatever the user's raises.
     """
     if not isinstance(member, Metric):
-        member = Metric(member, {name: Column(name.rpartition(":")[2])})
+        member = Metric(member, {name: Column(name.rpartition(":")[2], digits=None)})
     if len(member.columns) != 1:
         raise InputError(f"metric {name}", f"has {len(member.columns)} columns", "one", "make a metric of each")
     (column,) = member.columns.values()

@@ -6,6 +6,8 @@ and holds what is needed to build it again (``name``, ``arguments``), so that a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -119,3 +121,15 @@ class StreamingEnhancer(Enhancer):
 def count_parameters(network: nn.Module) -> int:
     """Return the number of trainable values."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Context manager in which a network is in eval mode; after it, all its modules are in the modes they were in."""
+    trained = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in trained:
+            module.training = True

@@ -70,17 +70,22 @@ def demand(name: str, where: object) -> None:
     Raises:
         InputError: the user has not named its module; the message says how to.
     """
-    module = name.partition(":")[0]
-    if is_name(name) and not any(_within(module, one) for one in named_modules):
-        found = f"names {name}, which is not part of sordino and was not imported"
-        hint = f"if you trust that code, add --trust {module}, or the path of its file; in Python trust={module!r}"
-        raise InputError(where, found, hint=hint)
+    demand_names([name], where)
 
 
 def demand_names(values: Any, where: object) -> None:
-    """Refuse what a file names as ``package.module:Class`` and nobody else; arguments and errors as above."""
-    for name in _names(values):
-        demand(name, where)
+    """Refuse what a file names as ``package.module:Class`` and nobody else; arguments and errors as above.
+
+    The message has all names: one after another would take as many tries.
+    """
+    strange = [name for name in _names(values) if not any(_within(_module(name), one) for one in named_modules)]
+    if strange:
+        modules = list(dict.fromkeys(map(_module, strange)))
+        verb = "which is" if len(strange) == 1 else "which are"
+        found = f"names {', '.join(strange)}, {verb} not part of sordino and was not imported"
+        words = " ".join(f"--trust {module}" for module in modules)
+        hint = f"if you trust that code, add {words}, or the path of its file; in Python trust={modules[0]!r}"
+        raise InputError(where, found, hint=hint)
 
 
 def trusted() -> Trusted:
@@ -165,6 +170,10 @@ def _folders_of(module: str) -> list[str]:
         if _within(module, name):
             found += [folder for folder in folders if folder not in found]
     return found
+
+
+def _module(name: str) -> str:
+    return name.partition(":")[0]
 
 
 def _within(module: str, package: str) -> bool:

@@ -19,8 +19,8 @@ from sordino.distill.base import Method
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, observe, unwrap
 from sordino.errors import InputError
 from sordino.training.collectives import gathered_batch, gathered_view, mean, references, share
-from sordino.training.divergence import Diverged
 from sordino.training.loss_weights import Weighting
+from sordino.training.term_checks import check_finite, check_parts_rate, check_shape
 from sordino.training.term_weights import Weight
 from sordino.types import Batch, Terms, View
 
@@ -34,7 +34,8 @@ class Objective(nn.Module):
     parameters are neither trained nor saved.
 
     Args:
-        losses: name -> loss of (clean, estimate, noisy); each gives a term ``loss/NAME``.
+        losses: name -> loss of (clean, estimate, noisy), as ``sordino.losses.create`` makes it: whatever it learnt
+            would train with the student. Each gives a term ``loss/NAME``.
         methods: name -> method, connected by this constructor; each gives a term ``kd/NAME``.
         student: the network that will train; only its taps and its sample rate are read here.
         teacher: needed when there is any method.
@@ -72,9 +73,9 @@ class Objective(nn.Module):
         """Refuse losses, also those inside methods, that are defined at another sample rate than the student's."""
         rate = unwrap(student).sample_rate
         for name, loss in self.losses.items():
-            _check_parts_rate(f"loss.{name}", loss, rate)
+            check_parts_rate(f"loss.{name}", loss, rate)
         for name, method in self.methods.items():
-            _check_parts_rate(f"distill.{name}", method, rate)
+            check_parts_rate(f"distill.{name}", method, rate)
 
     def _connect(self, student: nn.Module, teacher: AnyTeacher | None) -> None:
         """Let every method choose its taps."""
@@ -135,7 +136,7 @@ class Objective(nn.Module):
         """
         losses = with_term("loss", self.losses, self.weighting.active)
         terms = self.terms(student, batch, losses, self.active)
-        _check_finite(terms, batch)
+        check_finite(terms, batch)
         if torch.is_grad_enabled():
             trained = [one for one in unwrap(student).parameters() if one.requires_grad]
             self.weighting.measure(terms, trained, step)
@@ -178,14 +179,17 @@ class Objective(nn.Module):
             return {f"loss/{name}": 0 * view.wave.sum() for name in losses}
         terms: Terms = {}
         for name, loss in losses.items():
-            terms[f"loss/{name}"] = labelled * loss(batch.clean, view.wave, batch.noisy).mean()
+            values = loss(batch.clean, view.wave, batch.noisy)
+            check_shape(f"loss/{name}", values, (len(view.wave),), "[B], a value for each recording")
+            terms[f"loss/{name}"] = labelled * values.mean()
         return terms
 
     def _distilled(self, methods: Mapping[str, Method], view: View, batch: Batch, labelled: Tensor | float) -> Terms:
         """Return the terms of ``methods``, from one pass of the teacher."""
         if not methods or self.teacher is None:
             return {}
-        target = self.teacher(batch, _unique(method.teacher_taps for method in methods.values()))
+        with torch.no_grad():  # whatever a teacher of the user's does
+            target = self.teacher(batch, _unique(method.teacher_taps for method in methods.values()))
         terms: Terms = {}
         for name, method in methods.items():
             rows = batch.labelled if method.needs_clean else None
@@ -195,6 +199,7 @@ class Objective(nn.Module):
                 term = method(_part(view, rows), _part(target, rows), batch.part(rows))
             else:
                 term = 0 * view.wave.sum()
+            check_shape(f"kd/{name}", term, (), "[], the mean over the batch")
             if method.needs_clean:
                 term = labelled * term
             terms[f"kd/{name}"] = term
@@ -205,28 +210,6 @@ def with_term(kind: Literal["loss", "kd"], parts: Mapping[str, Part], terms: Ite
     """Return the losses or methods whose terms, ``loss/NAME`` or ``kd/NAME``, are among ``terms``."""
     wanted = set(terms)
     return {name: part for name, part in parts.items() if f"{kind}/{name}" in wanted}
-
-
-def _check_parts_rate(where: str, part: nn.Module, rate: int) -> None:
-    """Refuse a loss or method with a part that is defined at another sample rate than ``rate``."""
-    for module in part.modules():
-        needed = getattr(module, "sample_rate", rate)
-        if needed != rate:
-            found = f"{type(module).__name__} is defined at {needed} Hz alone"
-            raise InputError(where, found, f"a loss for {rate} Hz, the student's rate", "take another loss")
-
-
-def _check_finite(terms: Terms, batch: Batch) -> None:
-    """Refuse terms that are not finite in one process, in all of them: the first one mends the folder of the run."""
-    finite = mean(torch.stack([torch.isfinite(term) for term in terms.values()]).float())
-    for name, share_finite in zip(terms, finite.tolist(), strict=True):
-        if share_finite < 1:
-            value = terms[name]
-            found = f"{value.item()} on the batch {', '.join(batch.ids)}"
-            if torch.isfinite(value):
-                found = "not finite in another process"
-            hint = "lower train.max_lr, set train.grad_clip, or check these recordings"
-            raise Diverged(name, found, "a finite loss", hint)
 
 
 def _unique(taps: Iterable[Iterable[str]]) -> list[str]:
