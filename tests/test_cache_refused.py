@@ -136,6 +136,9 @@ def test_the_size_is_known_before_anything_is_written(tmp_path: Path, monkeypatc
         <= planned.bytes // 1000
         == size_of(next(iter(answers(folder).values())))
     )
+    other = Batch(-batch.noisy, None, batch.lengths, batch.ids)
+    assert kept(folder, teacher, method, batch=other).plan(1000) == planned, "the answers are of other mixtures"
+    cached = kept(folder, teacher, method, batch=batch)
     assert cached.plan(1000) == (len(batch.ids), 1000, planned.bytes // 1000 * (1000 - len(batch.ids)))
     monkeypatch.setattr(Store, "free", lambda _self: planned.bytes // 2)
     with pytest.raises(InputError, match=r"1,000 more answers take .* GB are free"):

@@ -70,6 +70,7 @@ class CachedTeacher:
         self._answers: dict[str, Any] = {}  # the same for the header, as plain values
         self._bytes = 0  # of the outputs for one segment
         self._writes = True  # whether this run stores what is missing
+        self._begun = True  # whether the folder has answers for this run, and not for runs of other seeds alone
         # A full cache must not load the teacher: what a run asks of it (name, rate, taps) stands in the header.
         # Until ``keep`` decides what is stored, keys follow the header; a new folder has no file under any key.
         header = self._checked_header("facts", self.facts)
@@ -126,6 +127,7 @@ class CachedTeacher:
         """Return the outputs for the first item: those on disk, verified if that is wanted, or newly computed ones."""
         first = batch.first
         stored = self.store.read(segment_keys(first.noisy, self._hash_key)[0])
+        self._begun = stored is not None
         if stored is not None and not self.verify:
             return stored
         computed = {name: value[0] for name, value in self._compute(first).items()}
@@ -138,10 +140,13 @@ class CachedTeacher:
     def plan(self, total: int) -> Plan:
         """Return how many of ``total`` segments are stored, and the bytes that the others will take.
 
+        A run whose first segment is not there has none: what the folder holds is of runs of other seeds.
+
         Raises:
             InputError: the disk has less free space.
         """
-        return self.store.plan(total, self._bytes)
+        kept = min(self.store.count(), total) if self._begun else 0
+        return self.store.plan(kept, total, self._bytes)
 
     def __call__(self, batch: Batch, taps: Iterable[str] = ()) -> View:
         """Return the estimate of ``batch.noisy`` and the reduced features at ``taps``, without a gradient.

@@ -177,13 +177,12 @@ class Store:
         """Return the free bytes on the disk where the folder is or will be."""
         return shutil.disk_usage(existing_folder(self.folder)).free
 
-    def plan(self, total: int, each: int) -> Plan:
-        """Return how many of ``total`` segments are stored, and the bytes that the others will take, ``each`` of them.
+    def plan(self, kept: int, total: int, each: int) -> Plan:
+        """Return what segments take of which ``kept`` of ``total`` are stored, and the others take ``each`` bytes.
 
         Raises:
             InputError: the disk has less free space.
         """
-        kept = min(self.count(), total)
         missing = total - kept
         plan = Plan(kept, total, missing * each)
         free = self.free()
