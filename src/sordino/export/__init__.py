@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from sordino.export.int8 import Quantised, to_int8
-from sordino.export.onnx_files import Parity, compare, compare_stream, count_weights, to_onnx
+from sordino.export.onnx_files import Parity, count_weights, to_onnx
 
-__all__ = ["Parity", "Quantised", "compare", "compare_stream", "count_weights", "to_int8", "to_onnx"]
+__all__ = ["Parity", "Quantised", "count_weights", "to_int8", "to_onnx"]

@@ -27,6 +27,7 @@ from sordino.export.graphs import SHORTEST, step_graph, whole_graph
 from sordino.files import atomic
 from sordino.inference.graphs.onnx_graph import Graph, check_name, stream_file
 from sordino.inference.graphs.stream_graph import StreamGraph
+from sordino.inference.pipeline import EngineProcess
 from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
 from sordino.types import Enhance, Status
@@ -103,20 +104,13 @@ def run_whole(path: str | Path, threads: int = 0) -> Enhance:
 
 
 def run_stream(path: str | Path, at_once: int = BLOCK_HOPS) -> Enhance:
-    """Open a stream's graph as a function of noisy [T] that takes ``at_once`` hops per call and cuts off its delay."""
+    """Open a stream's graph as a function of noisy [T] that takes at most ``at_once`` hops, or 1 s, per call."""
     graph = StreamGraph(path)
 
     def run(noisy: np.ndarray) -> np.ndarray:
-        # Silence after the signal gets the last samples out of the graph, and fills up the last hop.
-        silence = graph.delay + -(len(noisy) + graph.delay) % graph.hop
-        padded = np.pad(noisy, (0, silence))[None]
-        block = at_once * graph.hop
-        state = graph.start(1)
-        parts = []
-        for start in range(0, padded.shape[1], block):
-            part, state = graph.step(padded[:, start : start + block], state)
-            parts.append(part[0])
-        return np.concatenate(parts)[graph.delay : graph.delay + len(noisy)]
+        process, block = EngineProcess(graph, channels=1), at_once * graph.hop
+        parts = [process.feed(noisy[None, start : start + block]) for start in range(0, len(noisy), block)]
+        return np.concatenate([*parts, process.flush()], axis=1)[0]
 
     return run
 
