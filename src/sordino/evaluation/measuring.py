@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sordino.audio.alignment import Alignment
-from sordino.distributed import init_worker, launched, usable_cores
+from sordino.distributed import launched, usable_cores
 from sordino.errors import InputError
 from sordino.metrics import Align, Measurement, measure
-from sordino.plugins.modules import Trusted, restore, trusted
+from sordino.plugins.modules import start_worker, trusted
 
 HERE_S = 2.0  # of measuring before a pool is worth its start, which takes about as long
 _AHEAD = 4  # recordings waiting per process: enough to keep it busy, few enough to hold in memory
@@ -88,7 +88,7 @@ def measured(
 
 def _pooled(jobs: Iterator[tuple[Recording, Job]], workers: int) -> Generator[tuple[Recording, Measurement]]:
     """Measure every job in a pool of processes, in order; draws the next ones while it computes."""
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (trusted(),))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), start_worker, (trusted(),))
     pending: deque[tuple[Recording, Future[Measurement]]] = deque()
     try:
         for recording, job in jobs:
@@ -103,11 +103,6 @@ def _pooled(jobs: Iterator[tuple[Recording, Job]], workers: int) -> Generator[tu
         raise InputError("workers", "a process that computes the metrics ended early", hint=hint) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _start_worker(state: Trusted) -> None:
-    restore(state)
-    init_worker()
 
 
 def _fetched(recording: Recording, result: Callable[[], Measurement]) -> Measurement:

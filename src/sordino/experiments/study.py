@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sordino.distributed import init_worker, usable_cores
+from sordino.distributed import usable_cores
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.run_recipe import same_recipe
@@ -26,7 +26,7 @@ from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_progress import StudyProgress
 from sordino.experiments.study_results import Lines, scored, summary
 from sordino.metrics import check
-from sordino.plugins.modules import Trusted, restore, trusted
+from sordino.plugins.modules import start_worker, trusted
 from sordino.report.pages.parts import check_page
 from sordino.training.state import LAST, STATE
 from sordino.types import Progress
@@ -94,7 +94,7 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
 
     def begin(index: int) -> Future[None]:
         # A pool for each run: where a process is killed, that run alone fails.
-        pool = ProcessPoolExecutor(1, fresh_processes(), _start_worker, (trusted(),))
+        pool = ProcessPoolExecutor(1, fresh_processes(), start_worker, (trusted(),))
         gpu = least_taken(gpus, [gpu for run, gpu in at_work.items() if not run.done()])
         future = pool.submit(_run, runs[index], study.metrics, gpu, jobs)
         at_work[future] = gpu
@@ -146,11 +146,6 @@ def _side_by_side(
                 failed.append(futures[future])
         count.update(under_way=[futures[future] for future in under_way], done=done, failed=failed)
     return futures
-
-
-def _start_worker(state: Trusted) -> None:
-    init_worker()
-    restore(state)
 
 
 def fresh_processes() -> ForkServerContext | SpawnContext:

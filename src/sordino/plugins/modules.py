@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from sordino.distributed import init_worker
 from sordino.errors import InputError
 from sordino.plugins.import_string import is_name
 
@@ -105,6 +106,12 @@ def restore(state: Trusted, imports: bool = False) -> None:
     if imports:
         for name in state.imported:
             load(name)
+
+
+def start_worker(state: Trusted) -> None:
+    """Set up a worker process of a pool, as ``init_worker`` does, which trusts the same modules."""
+    init_worker()
+    restore(state)
 
 
 def locate(module: str) -> ModuleSpec:

@@ -70,7 +70,7 @@ class CachedTeacher:
         self._answers: dict[str, Any] = {}  # the same for the header, as plain values
         self._bytes = 0  # of the outputs for one segment
         self._writes = True  # whether this run stores what is missing
-        self._begun = True  # whether the folder has answers for this run, and not for runs of other seeds alone
+        self._begun = True  # whether the first answer is there: a folder may have those of other seeds alone
         # A full cache must not load the teacher: what a run asks of it (name, rate, taps) stands in the header.
         # Until ``keep`` decides what is stored, keys follow the header; a new folder has no file under any key.
         header = self._checked_header("facts", self.facts)
@@ -139,8 +139,6 @@ class CachedTeacher:
 
     def plan(self, total: int) -> Plan:
         """Return how many of ``total`` segments are stored, and the bytes that the others will take.
-
-        A run whose first segment is not there has none: what the folder holds is of runs of other seeds.
 
         Raises:
             InputError: the disk has less free space.
