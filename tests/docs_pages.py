@@ -13,8 +13,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text("utf-8")
-ROADS = ("Use a student", "Your own noises", "Your own method")
-"""Sections of the README that tests/test_roads.py walks; tests/test_readme.py runs the others."""
+FIRST_MINUTES = ("Use a student", "Your own noises", "Your own method")
+"""Sections of the README that tests/test_first_minutes.py walks; tests/test_readme.py runs the others."""
 STEPS = {"steps": 2, "batch_size": 2, "validate_items": 1, "accelerator": "cpu", "threads": 1, "workers": 0}
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 

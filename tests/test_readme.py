@@ -1,6 +1,6 @@
 """Every command of the README runs, in its order, as a reader would type it; trainings are cut to one step.
 
-Those of the newcomers' roads run in tests/test_roads.py. The corpora that the reader would have downloaded are
+Those of a newcomer's first minutes run in tests/test_first_minutes.py. The corpora that the reader would have downloaded are
 fabricated: the right folders and names, synthetic voices.
 """
 
@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from docs_pages import README, ROADS, ROOT, blocks_of, commands_of, section
+from docs_pages import README, FIRST_MINUTES, ROOT, blocks_of, commands_of, section
 from helpers.corpora import spoken, write_spoken
 from sordino import models
 from sordino.cli.main import main
 
 COMMANDS = commands_of(blocks_of(README))
-ON_ROADS = [words for title in ROADS for words in commands_of(blocks_of(section(README, title)))]
+RUN_THERE = [words for title in FIRST_MINUTES for words in commands_of(blocks_of(section(README, title)))]
 SHORT = ["train.steps=1", "train.batch_size=1", "train.accelerator=cpu", "train.workers=0", "train.validate_items=1"]
 SHORT += ["data.segment_s=0.5"]
 
@@ -59,7 +59,7 @@ def test_make_and_pip_name_what_exists() -> None:
 def test_sordino_commands_run_in_their_order(reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
     for words in COMMANDS:
-        if words in ON_ROADS or words[0] != "sordino":
+        if words in RUN_THERE or words[0] != "sordino":
             continue
         if words[1] == "serve":  # which runs until it is stopped; tests/test_serve.py does that
             continue
