@@ -1,7 +1,7 @@
 """Every command of the README runs, in its order, as a reader would type it; trainings are cut to one step.
 
-Those of a newcomer's first minutes run in tests/test_first_minutes.py. The corpora that the reader would have downloaded are
-fabricated: the right folders and names, synthetic voices.
+Those of a newcomer's first minutes run in tests/test_first_minutes.py. The corpora that the reader would have
+downloaded are fabricated: the right folders and names, synthetic voices.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from docs_pages import README, FIRST_MINUTES, ROOT, blocks_of, commands_of, section
+from docs_pages import FIRST_MINUTES, README, ROOT, blocks_of, commands_of, section
 from helpers.corpora import spoken, write_spoken
 from sordino import models
 from sordino.cli.main import main
