@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,8 @@ import pytest
 
 from sordino.assets import student_file
 from sordino.audio import sound_files
+from sordino.cli.main import main
+from sordino.errors import INSTALL_TRAINING, TRAINING_TIER
 
 COUNT = """
 import json, sys
@@ -73,3 +78,37 @@ print([name for name in ("torch._dynamo", "sympy", "scipy.signal") if name in sy
     path = str(student_file(suffix=".safetensors"))
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n", "each takes a second of a processor"
+
+
+def test_the_training_tier_names_all_that_its_extra_installs() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [re.split(r"[^\w-]", line)[0].lower() for line in project["optional-dependencies"]["train"]]
+    installed = packages_distributions()
+    named = [{one.lower().replace("_", "-") for one in installed[name]} for name in TRAINING_TIER]
+    assert len(named) == len(wanted)
+    assert [name for name, found in zip(wanted, named, strict=True) if name not in found] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        ("export best.safetensors -o student.onnx", "onnx"),
+        ("export best.safetensors -o student.onnx", "onnxscript"),
+        ("train recipe.yaml", "yaml"),
+        ("train recipe.yaml", "jsonargparse"),
+        ("train recipe.yaml", "filelock"),
+        ("train recipe.yaml", "tensorboard"),
+        ("new my", "yaml"),
+        ("evaluate noisy --data noisy clean", "pystoi"),
+    ],
+)
+def test_a_package_that_is_missing_beside_torch_is_named_in_one_line(
+    words: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "best.safetensors").write_bytes(student_file("unet-24", ".safetensors").read_bytes())
+    monkeypatch.setitem(sys.modules, package, None)  # the import system then finds no such package
+    with pytest.raises(SystemExit) as left:
+        main(words.split())
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"sordino: this command: needs {package}; {INSTALL_TRAINING}\n"

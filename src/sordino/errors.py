@@ -87,15 +87,30 @@ INSTALL_TRAINING = (
     "(without a GPU, before that: pip install torch --index-url https://download.pytorch.org/whl/cpu)"
 )
 
+TRAINING_TIER = (
+    "torch",
+    "lightning_fabric",
+    "filelock",
+    "jsonargparse",
+    "safetensors",
+    "onnx",
+    "onnxscript",
+    "tensorboard",
+    "pesq",
+    "pystoi",
+    "scipy",
+    "matplotlib",
+    "yaml",
+)
+"""What the packages of the extra ``train`` are imported as, in the order of pyproject.toml."""
 
-def needs_training_tier(
-    what: object = "this command", packages: Iterable[str] = ("torch", "lightning_fabric", "pesq")
-) -> None:
+
+def needs_training_tier(what: object = "this command", packages: Iterable[str] = TRAINING_TIER) -> None:
     """Say in one line what is missing for ``what``, where the package was installed for use only.
 
     Args:
         what: a command, or a file.
-        packages: of the second tier, that it needs.
+        packages: of the second tier, that it needs, by the names under which they are imported.
 
     Raises:
         InputError: one of them is not installed.
