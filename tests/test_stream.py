@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from helpers.noise import white
 from helpers.streams import Identity, Smoother, partition, streamed
 from sordino import models
 from sordino.errors import InputError
+from sordino.inference.engine import open_engine
 from sordino.inference.streamer import Streamer
 
 
@@ -128,6 +132,19 @@ def test_a_flushed_stream_is_closed_until_reset() -> None:
     streamer.reset()
     assert streamer.timing is None
     assert np.array_equal(first, streamed(streamer, noisy, [slice(0, 5000)]))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stream_is_not_copied_but_shares_its_engine(copied: Callable[[Streamer], object]) -> None:
+    engine = open_engine("unet-24")
+    noisy, other = white(2, 5000, level=0.2)
+    first, second = Streamer(engine), Streamer(engine)
+    parts = [first.feed(noisy[:2000])]
+    second.feed(other)
+    with pytest.raises(InputError, match=r"streamer: cannot be copied or pickled; make another Streamer"):
+        copied(first)
+    parts += [first.feed(noisy[2000:]), first.flush()]
+    np.testing.assert_allclose(np.concatenate(parts), sordino.enhance(noisy, RATE, "unet-24"), atol=1e-5)
 
 
 def test_long_blocks_go_through_in_parts() -> None:

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -43,7 +43,8 @@ class Streamer:
 
     The outputs of ``feed``, and of ``flush`` at the end, are together as long as the input. At the model's rate, or
     with ``low_delay=False``, they equal what ``sordino.enhance`` returns for it. One object serves one stream, in one
-    thread.
+    thread, and cannot be copied or pickled. Several streams share one network: open it once with
+    ``sordino.inference.engine.open_engine``, and give the ``Engine`` to a ``Streamer`` for each.
 
     Args:
         model: None for the default student; the name of a shipped one that streams, an ONNX file with its stream's
@@ -90,6 +91,15 @@ class Streamer:
             silence = np.zeros((channels, hops * self._engine.hop), np.float32)
             self._engine.step(silence, self._engine.start(channels))
         self.reset()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse: ``copy`` and ``pickle`` both ask here, and a shallow copy would feed the same stream.
+
+        Raises:
+            InputError: always.
+        """
+        hint = "make another Streamer for another stream; both may be given the same Engine"
+        raise InputError("streamer", "cannot be copied or pickled", hint=hint)
 
     @property
     def latency_s(self) -> float:
