@@ -146,6 +146,15 @@ def test_without_a_high_band_there_is_nothing_to_follow(tmp_path: Path) -> None:
     assert (tmp_path / "follow.wav").read_bytes() == (tmp_path / "drop.wav").read_bytes()
 
 
+def test_a_strength_may_be_given_as_text() -> None:
+    noisy = white(8000)
+    assert np.array_equal(
+        sordino.enhance(noisy, RATE, same, strength_db="12"),  # pyright: ignore[reportArgumentType]
+        sordino.enhance(noisy, RATE, same, strength_db=12),
+    )
+    assert Blend("12").noisy_share == Blend(12).noisy_share  # pyright: ignore[reportArgumentType]
+
+
 @pytest.mark.parametrize("high_band", ["keep", "follow"])
 def test_streams_blend_as_files_do(high_band: str) -> None:
     noisy = white(2, 48000)
@@ -159,7 +168,7 @@ def test_streams_blend_as_files_do(high_band: str) -> None:
 
 def test_options_that_cannot_be_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     sound_files.write(tmp_path / "a.wav", tone(0.1), RATE)
-    for options in ({"strength_db": -1.0}, {"strength_db": np.nan}, {"high_band": "both"}):
+    for options in ({"strength_db": -1.0}, {"strength_db": np.nan}, {"strength_db": "x"}, {"high_band": "both"}):
         with pytest.raises(InputError, match=r"strength|high band"):
             sordino.enhance(tone(0.1), RATE, same, **options)
         with pytest.raises(InputError, match=r"strength|high band"):

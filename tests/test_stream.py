@@ -172,6 +172,10 @@ def test_what_cannot_stream_says_so(tmp_path: Path) -> None:
         ({"channels": 1.5}, "channels: 1.5; expected a whole number"),
         ({"threads": 0}, "threads: 0; expected 1 or more"),
         ({"threads": "x"}, "threads: 'x'; expected a whole number"),
+        ({"threads": 1e9}, r"threads: 1000000000\.0; expected 1024 at most"),
+        ({"threads": 10**400}, "threads: 1000.*; expected a whole number"),
+        ({"strength_db": "x"}, "strength: 'x'; expected 0 dB or more"),
+        ({"strength_db": [12]}, r"strength: \[12\]; expected 0 dB or more"),
     ):
         with pytest.raises(InputError, match=message):
             Streamer(Smoother(), **wrong)

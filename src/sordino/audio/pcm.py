@@ -66,20 +66,24 @@ def whole_rate(sample_rate: object) -> int:
     return whole_number(sample_rate, "sample_rate", expected="a whole number of Hz")
 
 
-def whole_number(given: object, where: str, least: float = -math.inf, expected: str = "a whole number") -> int:
+def whole_number(
+    given: object, where: str, least: float = -math.inf, expected: str = "a whole number", most: float = math.inf
+) -> int:
     """Return a number or its text as an int.
 
     Raises:
-        InputError: not whole, or below ``least``.
+        InputError: not whole, below ``least`` or above ``most``.
     """
     try:
         number = float(given)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not number.is_integer():
         raise InputError(where, repr(given), expected)
     if number < least:
         raise InputError(where, repr(given), f"{least:g} or more")
+    if number > most:
+        raise InputError(where, repr(given), f"{most:g} at most")
     return int(number)
 
 

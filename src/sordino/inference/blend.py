@@ -24,14 +24,15 @@ class Blend:
     """Settings for blending the estimate with the noisy input.
 
     Args:
-        strength_db: the noise is lowered by at most that much; None sets no limit, 0 changes nothing.
+        strength_db: the noise is lowered by at most that much; None sets no limit, 0 changes nothing. A text that is a
+            number is read as one, as a sample rate is.
         high_band: what becomes of the band above half the model's rate, which the model does not see: ``follow``
             lowers it by as many decibels as the model takes out of its top octave at the time, ``drop`` leaves it out,
             ``keep`` passes it on unchanged, noise and all. Strength limits what ``follow`` and ``drop`` take out.
         keep_rate: the output has the rate of the input; otherwise it has the model's, which has no high band.
 
     Raises:
-        InputError: a strength below 0, or a high band to keep at the model's rate.
+        InputError: a strength that is no number or below 0, or a high band to keep at the model's rate.
     """
 
     strength_db: float | None = None
@@ -39,9 +40,8 @@ class Blend:
     keep_rate: bool = True
 
     def __post_init__(self) -> None:
-        if self.strength_db is not None and not self.strength_db >= 0:  # so that NaN is refused too
-            expected = "0 dB or more, by which the noise is lowered at most"
-            raise InputError("strength", f"{self.strength_db:g} dB", expected)
+        if self.strength_db is not None:
+            object.__setattr__(self, "strength_db", _strength(self.strength_db))
         if self.high_band not in get_args(HighBand):
             raise InputError("high band", repr(self.high_band), "follow, drop or keep")
         if self.high_band == "keep" and not self.keep_rate:
@@ -55,3 +55,19 @@ class Blend:
 
 USUAL = Blend()
 """No limit, the high band follows, and the rate is kept."""
+
+
+def _strength(given: object) -> float:
+    """Return an attenuation limit in dB as a float.
+
+    Raises:
+        InputError: no number, or below 0.
+    """
+    expected = "0 dB or more, by which the noise is lowered at most"
+    try:
+        strength_db = float(given)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError("strength", repr(given), expected) from error
+    if not strength_db >= 0:  # so that NaN is refused too
+        raise InputError("strength", f"{strength_db:g} dB", expected)
+    return strength_db

@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 
 STREAMING = "a network that can: dualpath, a causal unet, or demucs with normalisation: running"
 
+MOST_THREADS = 1024
+"""onnxruntime takes memory for each thread when it opens a graph, and fails where there is none left."""
+
+
+def whole_threads(threads: object) -> int | None:
+    """Return a number of threads as an int, and None as it is.
+
+    Raises:
+        InputError: not whole, below 1 or above ``MOST_THREADS``.
+    """
+    return None if threads is None else whole_number(threads, "threads", least=1, most=MOST_THREADS)
+
 
 def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool = False) -> Engine:
     """Make a model ready to run block by block.
@@ -28,14 +40,15 @@ def open_engine(model: Any = None, threads: int | None = None, long_blocks: bool
         model: None for the default student; the name of a shipped one; a path to ONNX, of the graph of recordings or
             that of the stream beside it, or to a checkpoint; the card of a mean whose members stream together; a
             network that streams; an engine, or an open model with one.
-        threads: of the arithmetic. In ONNX 1 when None; in torch those of all the process, left alone when None.
+        threads: of the arithmetic, 1 to 1024. In ONNX 1 when None; in torch those of all the process, left alone when
+            None.
         long_blocks: whether blocks will be of many hops; see ``StreamGraph``.
 
     Raises:
-        InputError: no such model, or one that cannot stream: it needs the whole signal, or is none of those above.
+        InputError: no such model, or one that cannot stream: it needs the whole signal, or is none of those above; or
+            a wrong number of threads.
     """
-    if threads is not None:
-        threads = whole_number(threads, "threads", least=1)
+    threads = whole_threads(threads)
     source = resolve(model)
     if source.kind == "engine":
         return source.value

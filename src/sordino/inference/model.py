@@ -16,10 +16,9 @@ from typing import Any, cast
 import numpy as np
 
 from sordino.assets import STREAM_SUFFIX
-from sordino.audio.pcm import whole_number
 from sordino.errors import InputError
 from sordino.inference.contracts import Engine, Process
-from sordino.inference.engine import load_checkpoint, open_engine
+from sordino.inference.engine import load_checkpoint, open_engine, whole_threads
 from sordino.inference.functions import as_long, open_function
 from sordino.inference.graphs.source import SAMPLE_RATE, GraphSource
 from sordino.inference.mean import MeanEngine, MeanProcess, apart
@@ -122,16 +121,17 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
             ``sordino[train]``); a published network, ``"PRESET:FILE"`` or a ``GraphSource``; a model card, also that of
             a mean; a network in torch; an ``Engine``; or a function from noisy [T] to estimate [T], float32, as it is
             or by its name, ``"package.module:function"``, its delay then taken off.
-        threads: that a model in ONNX computes with; one per core when left out. Torch has a setting of its own.
+        threads: that a model in ONNX computes with, 1 to 1024; one per core when left out. Torch has a setting of its
+            own.
         sample_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
 
     Raises:
-        InputError: no such model, a file that is none, or one that works at another rate than ``sample_rate``.
+        InputError: no such model, a file that is none, or one that works at another rate than ``sample_rate``; or a
+            wrong number of threads.
     """
     if sample_rate is not None and sample_rate <= 0:
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
-    if threads is not None:
-        threads = whole_number(threads, "threads", least=1)
+    threads = whole_threads(threads)
     source = resolve(model)
     sample_rate = sample_rate or source.sample_rate
     ready = source.value if source.kind == "model" else _opened(source, threads, sample_rate)

@@ -54,14 +54,14 @@ class Streamer:
         low_delay: resample by short filters, which hold back milliseconds rather than tenths of a second; the output
             differs from that of ``sordino.enhance`` above 0.9 of the lower rate's half. False: the filters of files.
         threads: of the arithmetic; 1 is fastest for the small blocks of a stream, and what ONNX gets unless given.
-            Torch has one number for the whole process, which is left alone unless given.
+            Torch has one number for the whole process, which is left alone unless given. At most 1024.
         strength_db: the noise is lowered by at most that much; see ``sordino.enhance``.
         high_band: the band above half the model's rate: ``follow`` lowers it by what the model takes out of its top
             octave, ``drop`` leaves it out, ``keep`` passes it on unchanged; see ``sordino.enhance``.
 
     Raises:
-        InputError: no such model, one that cannot stream, a rate or a number of channels or threads that is not whole
-            or is below 1, or a strength below 0.
+        InputError: no such model, one that cannot stream, a rate or a number of channels or threads that is not whole,
+            is below 1 or far too large, or a strength that is no number or below 0.
     """
 
     def __init__(
