@@ -42,6 +42,9 @@ def test_mono_int16_and_float64() -> None:
     assert sordino.enhance(noisy.astype(np.float64), 16000, same).dtype == np.float64
     whole = (noisy * 32767).astype(np.int16)
     assert np.abs(sordino.enhance(whole, 16000, same).astype(int) - whole).max() <= 1
+    swapped = sordino.enhance(whole.astype(">i2"), 16000, same)
+    assert swapped.dtype == ">i2"
+    assert np.array_equal(swapped, sordino.enhance(whole, 16000, same))
     loud = sordino.enhance(np.full(1000, 32767, np.int16), 16000, lambda wave: 2 * wave)
     assert loud.max() == 32767  # clipped at full scale, never wrapped around
 

@@ -97,6 +97,10 @@ def test_types_and_shapes_come_back_as_fed() -> None:
     estimate = streamed(Streamer(network), whole, partition(4000, 0, 200))
     assert estimate.dtype == np.int16
     assert np.abs(estimate.astype(int) - sordino.enhance(whole, RATE, network)).max() <= 1
+    swapped = streamed(Streamer(network), whole.astype(">i2"), partition(4000, 0, 200))  # the bytes as RTP sends them
+    assert np.array_equal(swapped, estimate)
+    streamer = Streamer(network)
+    assert streamer.feed(whole.astype(">i2")).dtype == ">i2"
     streamer = Streamer(network)
     assert streamer.feed(np.zeros(100)).dtype == np.float64
     assert streamer.feed(np.zeros((1, 100), np.float32)).shape == (1, 100 - 100 % 24)

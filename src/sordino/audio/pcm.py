@@ -106,13 +106,13 @@ def to_float(samples: np.ndarray, where: str) -> np.ndarray:
     """Convert int16, or floats with full scale at 1, to float32 of the same shape.
 
     Args:
-        samples: array of any shape.
+        samples: array of any shape and byte order.
         where: name of the samples in an error.
 
     Raises:
         InputError: another type, NaN or infinite samples, or floats that are integers by their size.
     """
-    if samples.dtype == np.int16:
+    if _is_int16(samples.dtype):
         return samples.astype(np.float32) / 2**15
     if samples.dtype.kind != "f":
         raise InputError(where, f"values of type {samples.dtype}", "floating point with full scale at 1, or int16")
@@ -126,10 +126,15 @@ def to_float(samples: np.ndarray, where: str) -> np.ndarray:
 
 
 def from_float(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert floats to ``dtype``: floating point, or int16, which is clipped at full scale and does not wrap."""
-    if dtype == np.int16:
-        return _quantised(samples, 16).astype(np.int16)
+    """Convert floats to ``dtype``, with its byte order: floating point, or int16, which clips and does not wrap."""
+    if _is_int16(dtype):
+        return _quantised(samples, 16).astype(dtype)
     return samples.astype(dtype, copy=False)
+
+
+def _is_int16(dtype: np.dtype) -> bool:
+    """Whether a type is int16 of either byte order: RTP sends L16 with the upper byte first."""
+    return dtype.newbyteorder("=") == np.int16
 
 
 def decode(data: bytes, encoding: str, channels: int) -> np.ndarray:
