@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import sordino
+from docs_pages import blocks_of, read, section
 from helpers.exports import NETWORKS, SMALLEST, Half, export
 from helpers.noise import white
 from sordino import models
@@ -96,6 +97,19 @@ def test_runs_as_a_model_and_as_a_stream(exported: Case) -> None:
             streamer.reset()
 
 
+def test_the_loop_on_the_page_gives_all_of_a_recording(exported: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not exported.streams:
+        pytest.skip("has no stream")
+    monkeypatch.chdir(exported.path.parent)
+    (loop,) = [one for one in blocks_of(section(read("export.md"), "Use in other")) if one.language == "python"]
+    hop = exported.network.hop
+    for length in (20 * hop, 20 * hop + 1, 21 * hop - 1):
+        noisy = white(length, seed=length)
+        page = {"noisy": noisy}
+        exec(compile(loop.text, "export.md", "exec"), page)
+        np.testing.assert_allclose(page["clean"], whole(exported.network, noisy), atol=exported.close)
+
+
 def test_files_are_what_runtimes_read_and_tell_what_they_hold(exported: Case) -> None:
     for path in (exported.path, stream_file(exported.path))[: 1 + exported.streams]:
         proto = onnx.load(path)
@@ -118,6 +132,7 @@ def test_files_are_what_runtimes_read_and_tell_what_they_hold(exported: Case) ->
             inputs, outputs = ([one.name for one in ports] for ports in (proto.graph.input, proto.graph.output))
             assert json.loads(facts["state"]) == dict(zip(inputs[1:], outputs[1:], strict=True))
             assert f"{exported.network.delay} samples late" in proto.doc_string
+            assert f"with zeros, and feed {exported.network.delay} more zeros, rounded up" in proto.doc_string
             assert facts.get("window") == (None if exported.network.window is None else str(exported.network.window))
 
 

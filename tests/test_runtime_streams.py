@@ -82,7 +82,7 @@ def test_a_stream_runs_by_its_own_description_alone(name: str) -> None:
     about, words = session.get_modelmeta().custom_metadata_map, session.get_modelmeta().description
     hop, delay, rate = (int(about[key]) for key in ("hop", "delay", "sample_rate"))
     assert int(about["window"]) == delay + hop == int(about["latency_samples"])
-    for phrase in (f"[hops,{hop}]", f"{delay} samples late", f"feed {delay} zeros", f"{rate} Hz"):
+    for phrase in (f"[hops,{hop}]", f"{delay} samples late", f"feed {delay} more zeros", f"{rate} Hz"):
         assert phrase in words
     returned: dict[str, str] = json.loads(about["state"])
     assert about["initial_state"] == "zeros"
@@ -90,7 +90,8 @@ def test_a_stream_runs_by_its_own_description_alone(name: str) -> None:
     shapes = {one.name: one.shape for one in session.get_inputs()}
     state = {port: np.zeros(shapes[port], np.float32) for port in returned}
     noisy, parts = speech(rate + 77), []
-    for block in np.pad(noisy, (0, delay + -(len(noisy) + delay) % hop)).reshape(-1, 1, hop):
+    assert delay % hop == 0
+    for block in np.pad(noisy, (0, -len(noisy) % hop + delay)).reshape(-1, 1, hop):
         given = session.run(["estimate", *returned.values()], {"noisy": block, **state})
         state = dict(zip(returned, given[1:], strict=True))
         parts.append(given[0][0])

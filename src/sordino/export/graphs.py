@@ -88,8 +88,9 @@ def describe_stream(proto: onnx.ModelProto, network: StreamingEnhancer) -> onnx.
     proto.doc_string = (
         f"Removes the noise from one channel of speech, hop by hop: float32 samples at {network.sample_rate} Hz with "
         f"full scale at 1. Input {source} [{hops},{network.hop}]: the next hops. Output "
-        f"{target}, of the same shape: the speech, {network.delay} samples late. Drop the first {network.delay} "
-        f"samples of the output, and feed {network.delay} zeros after the end. "
+        f"{target}, of the same shape: the speech, {network.delay} samples late. After the end, fill the last hop up "
+        f"with zeros, and feed {network.delay} more zeros, rounded up to whole hops. Of all the output, drop the first "
+        f"{network.delay} samples, and keep as many as were fed before the zeros. "
     )
     if inputs:
         proto.doc_string += (
