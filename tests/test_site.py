@@ -112,6 +112,25 @@ def test_a_page_knows_its_student(registry: Path, tmp_path: Path) -> None:
     assert (facts["window"], facts["context"], facts["fade"]) == (480000, 8000, 1600)
 
 
+def test_a_page_carries_the_licences_of_all_that_it_holds(registry: Path, tmp_path: Path) -> None:
+    permission = (Path(__file__).parents[1] / "LICENSE").read_text("utf-8").partition("authors\n")[2]
+    copied, stated, odd = (tmp_path / f"{name}.onnx" for name in ("copied", "stated", "odd"))
+    copied.write_bytes(STUDENT.read_bytes())
+    proto = onnx.load(STUDENT)
+    facts = {fact.key: fact.value for fact in proto.metadata_props}
+    for path, about in ((stated, '{"licence": "CC BY 4.0"}'), (odd, "[1]")):
+        onnx.helper.set_model_props(proto, {**facts, "about": about})
+        onnx.save(proto, path)
+    wanted = {"unet-24": "MIT", copied: "MIT", stated: "CC BY 4.0", odd: "the file states none"}
+    for model, licence in wanted.items():
+        write_site(model, tmp_path / "page")
+        text = (tmp_path / "page" / "LICENSES.txt").read_text("utf-8")
+        assert f"the weights of the student {Path(model).stem}: {licence}\n" in text
+        assert f"{npm.PACKAGE} {npm.VERSION}: MIT License, below\nCopyright (c) Microsoft Corporation\n" in text
+        assert "Copyright (c) 2026 The sordino authors\n" in text
+        assert text.endswith(permission)
+
+
 def test_a_new_page_takes_the_place_of_the_one_before(registry: Path, tmp_path: Path) -> None:
     page = tmp_path / "page"
     write_site("unet-24", page)

@@ -6,6 +6,7 @@
     capture.js                                         the live microphone, in the audio thread
     service.js                                         keeps all files in the browser
     student.onnx, student.json                         the student, and the facts that the scripts need
+    LICENSES.txt                                       the licences of all of these
 
 The scripts do as ``sordino.enhance`` does: a student that streams carries its state through a recording, hop by hop,
 and needs the graph of its stream alone; any other works in windows, with the constants of
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from sordino.app.site import npm
-from sordino.assets import ASSETS, PAGE
+from sordino.assets import ASSETS, PAGE, shipped, student_file
 from sordino.errors import InputError
 from sordino.files import atomic
 from sordino.inference.graphs.onnx_graph import Graph, stream_file
@@ -38,7 +39,7 @@ from sordino.report.pages import listen, parts
 
 SITE = ASSETS / "site"
 SCRIPTS = ("app.js", "sound.js", "worker.js", "capture.js")
-GRAPH, FACTS, SERVICE = "student.onnx", "student.json", "service.js"
+GRAPH, FACTS, SERVICE, LICENCES = "student.onnx", "student.json", "service.js", "LICENSES.txt"
 LONGEST_S, LARGEST_MB = 600, 200
 """Of a recording: what a browser holds in memory without trouble."""
 SLACK_S = 0.05
@@ -113,6 +114,7 @@ def _facts(path: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "name": path.stem,
         "network": graph.about.get("name", ""),
+        "licence": _licence(path, graph.about),
         "sample_rate": rate,
         "graph": GRAPH,
         "window": round(WINDOW_S * rate),
@@ -132,13 +134,29 @@ def _facts(path: Path) -> dict[str, Any]:
     return facts
 
 
+def _licence(path: Path, metadata: Mapping[str, str]) -> str:
+    """Return the licence of a student's weights: from its card if it ships, also where it was copied, or its file."""
+    content = path.read_bytes()
+    for name, card in shipped().items():
+        if student_file(name).read_bytes() == content:
+            return card["licence"]
+    try:
+        stated = json.loads(metadata.get("about", "{}")).get("licence")
+    except (AttributeError, ValueError, RecursionError):  # of another program
+        stated = None
+    return str(stated) if stated else "the file states none"
+
+
 def _page(facts: Mapping[str, Any], size: int) -> dict[str, bytes]:
     """Return the files of the page, except ``service.js``, by name."""
     words = f"Student {facts['name']} (network {facts['network']}), {facts['sample_rate'] / 1000:g} kHz, "
     words += f"{size / 1e6:.1f} MB, on {npm.PACKAGE} {npm.VERSION}."
     player = listen.player("the recording", [listen.Version(name, "", "") for name in ("noisy", "enhanced")])
     page = Template((SITE / "index.html").read_text("utf-8")).substitute(
-        facts=escape(words), player=player, longest=LONGEST_S // 60
+        facts=escape(words), player=player, longest=LONGEST_S // 60, licences=LICENCES
+    )
+    licences = Template((SITE / LICENCES).read_text("utf-8")).substitute(
+        name=facts["name"], licence=facts["licence"], package=npm.PACKAGE, version=npm.VERSION
     )
     texts = {
         "index.html": page,
@@ -146,6 +164,7 @@ def _page(facts: Mapping[str, Any], size: int) -> dict[str, bytes]:
         "player.js": listen.SCRIPT,
         "microphone.js": (PAGE / "microphone.js").read_text("utf-8"),
         FACTS: json.dumps(facts, indent=1) + "\n",
+        LICENCES: licences,
         **{name: (SITE / name).read_text("utf-8") for name in SCRIPTS},
     }
     return {name: text.encode() for name, text in texts.items()}
