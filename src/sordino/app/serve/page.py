@@ -45,6 +45,24 @@ JOBS = "jobs"
 """The queue of all that computes: one job at a time, so that twenty visitors do not take twenty times the memory."""
 
 
+class _Page(gr.Blocks):
+    """A page that answers values which it would not send itself in one sentence."""
+
+    async def preprocess_data(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """Check the values of a request as Gradio does, which else prints a traceback and may say nothing.
+
+        Raises:
+            Error: a value is wrong, or one is missing.
+        """
+        try:
+            return await super().preprocess_data(*args, **kwargs)
+        except gr.Error as error:
+            raise gr.Error(error.message, print_exception=False) from error
+        except ValueError as error:
+            wrong = InputError("request", "values of a wrong kind or number", "those that /gradio_api/info lists")
+            raise gr.Error(str(wrong), print_exception=False) from error
+
+
 def theme() -> Base:
     """The fonts and colours of the reader's system; nothing is fetched for them."""
     return Base(
@@ -62,7 +80,7 @@ def build(service: Service) -> gr.Blocks:
         service.sessions.leave(_session(request))
         page.state_holder.session_data.pop(_session(request), None)  # where Gradio would keep the answers
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+    with _Page(title=TITLE, analytics_enabled=False) as page:
         _html(INTRODUCTION)
         with gr.Tab("Enhance"):
             _enhance_tab(page, service)
@@ -73,13 +91,16 @@ def build(service: Service) -> gr.Blocks:
 
 
 def _enhance_tab(page: gr.Blocks, service: Service) -> None:
-    def enhance(upload: str | None, name: str, limit_db: float, request: gr.Request, progress=gr.Progress()):  # noqa: B008
+    def enhance(upload: str | None, name: str | None, limit_db: float, request: gr.Request, progress=gr.Progress()):  # noqa: B008
         return _answer(lambda: service.enhance(_session(request), upload, name, limit_db, _steps(progress)))
+
+    def about(name: str | None) -> str:
+        return _answer(lambda: service.about(name))
 
     recording = _recording("Noisy recording", service)
     names = list(service.models)
     student = gr.Dropdown(names, value=names[0], label="Student", filterable=False)
-    about = _html()
+    description = _html()
     limit = gr.Slider(
         0,
         WITHOUT_LIMIT_DB,
@@ -91,7 +112,7 @@ def _enhance_tab(page: gr.Blocks, service: Service) -> None:
     start = gr.Button("Enhance", variant="primary")
     result = _html()
     for happening in (page.load, student.change):
-        happening(service.about, student, about, concurrency_id=JOBS, show_progress="hidden")
+        happening(about, student, description, concurrency_id=JOBS, show_progress="hidden")
     start.click(enhance, [recording, student, limit], result, concurrency_id=JOBS)
 
 

@@ -80,12 +80,12 @@ class Service:
         return note(f"{about.seconds:.2f} s, {about.sample_rate} Hz, {channels}.")
 
     @_alone
-    def about(self, name: str) -> str:
+    def about(self, name: str | None) -> str:
         """Describe a model and its cost; its speed is measured at the first request."""
-        return note(f"{self.models[name]}.")
+        return note(f"{self._model(name)}.")
 
     @_alone
-    def enhance(self, session: str, upload: str | None, name: str, limit_db: float, progress: Progress) -> str:
+    def enhance(self, session: str, upload: str | None, name: str | None, limit_db: float, progress: Progress) -> str:
         """Enhance with one model: a link to the file, and a player of noisy and enhanced."""
         source = self._source(session, upload, "noisy recording")
         with self._results(session, "enhance") as results:
@@ -153,6 +153,11 @@ class Service:
         """Show the votes so far, under the models' names."""
         return tally(blind_test, self.models)
 
+    def _model(self, name: str | None) -> ServedModel:
+        if name is None:
+            raise InputError("student", "none is chosen", f"one of {', '.join(self.models)}")
+        return self.models[name]
+
     def _source(self, session: str, upload: str | None, what: str) -> Path:
         if upload is None:
             raise InputError(what, "there is none", hint="drop a file, or record one")
@@ -163,13 +168,13 @@ class Service:
         return path
 
     def _enhanced(
-        self, session: str, source: Path, folder: Path, name: str, limit_db: float, progress: Progress
+        self, session: str, source: Path, folder: Path, name: str | None, limit_db: float, progress: Progress
     ) -> Path:
         suffix = source.suffix if source.suffix.lower() in FORMATS else ".wav"
         target = folder / f"{source.stem}-enhanced{suffix}"
         limit = None if limit_db >= WITHOUT_LIMIT_DB else limit_db
         try:
-            jobs.enhanced(source, target, self.models[name].model, limit, progress)
+            jobs.enhanced(source, target, self._model(name).model, limit, progress)
         except InputError:
             self._check(session)  # the folder may have gone with its visitor
             raise
