@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from sordino.errors import InputError
+
 if TYPE_CHECKING:
     from torch import Tensor, device
 
@@ -84,21 +86,34 @@ class View:
     """Features by the name of their tap: [B,C,N] or [B,C,N,F]."""
 
 
+AXES = ("BCN", "BNC", "BCNF", "BCFN", "BNFC")
+"""Orders of axes that an output of a tapped module may have; ``BCFN`` is that of a conv2d on a torch.stft."""
+
+
 @dataclass(frozen=True)
 class Tap:
     """A place inside a network where its features can be read, and the position of their frames in the signal.
 
     Frame n covers the samples around ``offset + n * stride``, half a stride to either side.
+
+    Raises:
+        InputError: axes that are none of ``AXES``, or a stride that is not above 0.
     """
 
     path: str
     """The submodule whose output is read, for example ``encoder.2.attention.channel``."""
     axes: str = "BCN"
-    """The axes of that output."""
+    """The axes of that output, one of ``AXES``; methods get them as BCN or BCNF."""
     stride: float = field(kw_only=True)
     """Samples of the input per frame; below 1 inside a network that runs above the sampling rate."""
     offset: float = field(kw_only=True)
     """The sample of the input at which frame 0 is centred; below 0 where that frame reaches before the signal."""
+
+    def __post_init__(self) -> None:
+        if self.axes not in AXES:
+            raise InputError(f"the Tap of {self.path}", f"axes {self.axes!r}", f"one of {', '.join(AXES)}")
+        if not self.stride > 0:
+            raise InputError(f"the Tap of {self.path}", f"stride {self.stride:g}", "a number of samples above 0")
 
 
 class Progress(Protocol):

@@ -17,11 +17,14 @@ from sordino.conformance.base import Check, NotClaimed, noise, require
 from sordino.distill.teachers import observe
 from sordino.models import Enhancer
 from sordino.models.base import StreamingEnhancer
+from sordino.types import Tap
 
 Make = Callable[[], Enhancer]
 LENGTHS = (1, *range(2, 40), 63, 64, 65, 127, 255, 257, 1023, 1024, 1365, 4999, 5000)
 STREAMED = (1, 255, 256, 4001)
 CLOSE = 1e-5
+FRAMES_OFF = 0.25
+"""Share of a second by which rounding to whole frames and to whole chunks may move the frames that it adds."""
 
 
 def length_and_finite(make: Make) -> None:
@@ -95,14 +98,15 @@ def built_again(make: Make) -> None:
 
 
 def taps(make: Make) -> None:
-    """Every tap can be read, and reading changes nothing."""
+    """Every tap can be read, its frames are as long as it says, and reading changes nothing."""
     network, noisy = _made(make), noise(2, 900, seed=1)
     if not network.taps:
         raise NotClaimed("declares no taps; methods on features cannot read it")
     view = observe(network, noisy, network.taps)
+    with torch.no_grad():
+        longer = observe(network, noise(2, 900 + network.sample_rate, seed=1), network.taps)
     for name, feature in view.feats.items():
-        axes = 4 if network.taps[name].axes.endswith("F") else 3
-        require(feature.ndim == axes and feature.shape[0] == 2, f"{name} has the shape {list(feature.shape)}")
+        _require_stride(name, network.taps[name], longer.feats[name].shape[2] - feature.shape[2], network.sample_rate)
         require(torch.isfinite(feature).all(), f"{name} is not finite")
         require(feature.requires_grad, f"{name} carries no gradient")
     require(torch.equal(view.wave, network(noisy)), "the estimate differs while taps are read")
@@ -177,6 +181,16 @@ def streamed(network: StreamingEnhancer, noisy: Tensor, hops: int) -> Tensor:
         parts.append(estimate)
         state = after
     return torch.cat(parts, dim=-1)[:, network.delay : network.delay + length]
+
+
+def _require_stride(name: str, tap: Tap, frames: int, samples: int) -> None:
+    """Require that ``frames``, which ``samples`` more of a signal have added, are about as many as the tap says.
+
+    Padding and context add as much to a short signal as to a long one, so they do not count.
+    """
+    found = f"{samples} more samples add {frames} frames to {name}, and its Tap says {samples / tap.stride:g}"
+    near = abs(frames * tap.stride - samples) <= FRAMES_OFF * samples
+    require(near, f"{found}: set its stride and its axes, {tap.axes}")
 
 
 def _shapes(network: Enhancer) -> dict[str, torch.Size]:
