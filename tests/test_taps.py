@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -99,3 +99,102 @@ def test_a_feature_of_other_axes_than_its_tap_is_refused(declared: str) -> None:
     expected = rf"encoder\.1 of mask: shown returned the shape {shape}; expected {declared} of 2 items.*; set the axes"
     with pytest.raises(InputError, match=expected):
         observe(Mask("BCFN", declared), noise(2, SAMPLES), ["encoder.1"])
+
+
+class Follows(Mask):
+    """A mask whose feature goes on through another module."""
+
+    def __init__(self, after: nn.Module) -> None:
+        super().__init__()
+        self.after, self.tap = after, Tap("conv", "BCFN", stride=HOP, offset=0)
+
+    def feature(self, noisy: Tensor) -> Tensor:
+        return self.after(super().feature(noisy))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_feature_that_is_changed_in_place_is_refused(training: bool) -> None:
+    noisy = noise(2, SAMPLES)
+    network = Follows(nn.LeakyReLU(0.1, inplace=True)).train(training)
+    message = r"^tap encoder\.1 of mask: the output of conv was changed in place after it; write inplace=False"
+    with torch.set_grad_enabled(training), pytest.raises(InputError, match=message):
+        observe(network, noisy, ["encoder.1"])
+    network.after = nn.LeakyReLU(0.1)
+    expected = network.conv(torch.view_as_real(network.spectrum(noisy)).movedim(-1, 1)).transpose(2, 3)
+    assert torch.equal(observe(network, noisy, ["encoder.1"]).feats["encoder.1"], expected)
+    network.after, network.tap = nn.LeakyReLU(0.1, inplace=True), Tap("after", "BCFN", stride=HOP, offset=0)
+    assert observe(network, noisy, ["encoder.1"]).feats["encoder.1"].shape == expected.shape
+
+
+def test_a_feature_whose_copy_is_kept_may_be_changed_in_place() -> None:
+    """Half precision is copied to float32 at once, so that what is done to the original does not matter."""
+    network = Follows(nn.LeakyReLU(0.1, inplace=True))
+    with torch.autocast("cpu", torch.bfloat16):
+        feature = observe(network, noise(2, SAMPLES), ["encoder.1"]).feats["encoder.1"]
+    assert feature.dtype == torch.float32
+    assert feature.min() < 0.5 * -feature.max()  # not yet through the LeakyReLU
+
+
+def test_a_module_that_runs_twice_is_refused() -> None:
+    network = Follows(nn.Conv2d(5, 5, 1))
+    network.after = nn.Sequential(network.after, network.after)
+    network.tap = Tap("after.0", "BCFN", stride=HOP, offset=0)
+    with pytest.raises(InputError, match=r"^tap encoder\.1 of mask: after\.0 runs more than once in a pass; expected"):
+        observe(network, noise(2, SAMPLES), ["encoder.1"])
+
+
+class Sequence(Mask):
+    """A mask from the bands of a spectrum as a sequence [B,N,C] through a module that returns what it will."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.tap = inner, Tap("inner", "BNC", stride=HOP, offset=0)
+
+    def feature(self, noisy: Tensor) -> Tensor:
+        feature = super().feature(noisy)
+        sequence = feature.mean(2).transpose(1, 2)
+        self.inner(*[sequence] * (3 if isinstance(self.inner, nn.MultiheadAttention) else 1))
+        return feature
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        nn.GRU(5, 4, batch_first=True),
+        nn.LSTM(5, 4, batch_first=True),
+        nn.MultiheadAttention(5, 1, batch_first=True),
+    ],
+    ids=lambda inner: type(inner).__name__,
+)
+def test_of_a_tuple_the_first_member_is_the_feature(inner: nn.Module) -> None:
+    network, noisy = Sequence(inner).eval(), noise(2, SAMPLES)
+    sequence = Mask.feature(network, noisy).mean(2).transpose(1, 2)
+    output, _ = inner(*[sequence] * (3 if isinstance(inner, nn.MultiheadAttention) else 1))
+    assert torch.equal(observe(network, noisy, ["encoder.1"]).feats["encoder.1"], output.transpose(1, 2))
+
+
+class Gives(nn.Module):
+    def __init__(self, output: object) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, _: Tensor) -> object:
+        return self.output
+
+
+@pytest.mark.parametrize(
+    ("output", "kind"), [(None, "NoneType"), ((), "tuple"), (([], None), "tuple of list"), ({"x": 1}, "dict")], ids=str
+)
+def test_an_output_that_is_no_tensor_is_refused(output: object, kind: str) -> None:
+    message = rf"^tap encoder\.1 of mask: inner returned a {kind}; expected a tensor$"
+    with pytest.raises(InputError, match=message):
+        observe(Sequence(Gives(output)), noise(2, SAMPLES), ["encoder.1"])
+
+
+def test_a_compiled_network_shows_the_same_features() -> None:
+    network, noisy = Mask(), noise(2, SAMPLES)
+    compiled = torch.compile(network, backend="eager")
+    plain = observe(network, noisy, ["encoder.1"])
+    seen = observe(cast(nn.Module, compiled), noisy, ["encoder.1"])
+    torch.testing.assert_close(seen.feats["encoder.1"], plain.feats["encoder.1"])
+    torch.testing.assert_close(seen.wave, plain.wave)
