@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from sordino.conformance import losses, methods
 from sordino.conformance.base import Broken, run
 from sordino.distill.base import Method
+from sordino.distill.layers.layer_loss import aligned
+from sordino.distill.layers.positions import match
 from sordino.losses import LOSSES, create
-from sordino.types import Batch, View
+from sordino.types import Batch, Tap, View
 
 DIFFERENCES = "finite differences"
 
@@ -111,3 +113,52 @@ class NoisyMethod(Method):
 def test_what_is_random_is_named_at_once(checks: Any, make: Callable[[], nn.Module]) -> None:
     (result,) = run({DIFFERENCES: checks[DIFFERENCES]}, make)
     assert result == (DIFFERENCES, "fails", "not deterministic: two calls differ")
+
+
+class Gram(Method):
+    """Products of the items of a batch with each other, which the class does not say."""
+
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        return (student.wave @ student.wave.T - teacher.wave @ teacher.wave.T).square().mean()
+
+
+class Shares(Method):
+    """A ratio of sums over the batch, in which a loud item counts for more than a faint one."""
+
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        return (student.wave - teacher.wave).abs().sum() / teacher.wave.abs().sum()
+
+
+@pytest.mark.parametrize("make", [Gram, Shares])
+def test_a_method_that_does_not_say_that_it_compares_items_is_found(make: Callable[[], Method]) -> None:
+    with pytest.raises(Broken, match=r"the loss of a batch is .*, and the mean of its items' .*, or set across_items$"):
+        methods.CHECKS["items apart"](make)
+
+
+class Cropped(Method):
+    """The distance of two features on the same samples, which have as many frames only where strides are equal."""
+
+    def connect(self, student: Mapping[str, Tap], teacher: Mapping[str, Tap]) -> None:
+        self.read(student, teacher, ["encoder.1"], ["encoder.1"])
+
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        places = self.student_places["encoder.1"], self.teacher_places["encoder.1"]
+        features = self.sized(*match((student.feats["encoder.1"], teacher.feats["encoder.1"]), places))
+        first, second = (feature.mean(1) for feature in features)
+        return (first - second).square().mean()
+
+    def sized(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        return student, teacher
+
+
+class Resampled(Cropped):
+    def sized(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        return aligned(student, teacher)
+
+
+def test_a_method_that_does_not_resample_is_found() -> None:
+    methods.CHECKS["gradient to the student alone"](Cropped)  # the first pair of networks has the same strides
+    message = r"of other strides and axes: The size of tensor a .*: compare match and aligned, as docs/your-own-method"
+    with pytest.raises(Broken, match=message):
+        methods.CHECKS["unlike features"](Cropped)
+    methods.CHECKS["unlike features"](Resampled)

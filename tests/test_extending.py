@@ -133,7 +133,7 @@ def test_check_tells_what_does_not_hold_and_exits_with_one(home: Path, capsys: p
     assert re.search(r"gradient to the student alone +fails +no gradient reaches the student's", output)
     assert re.search(r"finite differences +fails +the gradient along a direction is 0", output)
     assert re.search(r"zero when equal +holds", output)
-    assert "2 of 5 fail" in output
+    assert "2 of 7 fail" in output
     main(["check", "fitnets"])
     assert "zero_when_equal is False" in capsys.readouterr().out
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sordino import models
-from sordino.conformance.base import Check, NotClaimed, noise, require
+from sordino.conformance.base import Broken, Check, NotClaimed, noise, require
 from sordino.conformance.gradients import require_gradient
 from sordino.distill.base import Method
 from sordino.distill.teachers import Teacher, observe
@@ -19,6 +19,7 @@ from sordino.types import Batch, View
 
 Make = Callable[[], Method]
 EQUAL = 1e-6
+ITEMS_CLOSE = 1e-4
 
 
 class Pair(NamedTuple):
@@ -36,6 +37,8 @@ MANNERS = Pair(("manner-s", {"hidden": 12, "depth": 2}), ("manner-b", {"hidden":
 UNETS = Pair(("unet", {"width": 8, "depth": 3, "groups": 2}), ("unet", {"width": 12, "depth": 3, "groups": 2}))
 PAIRS = (MANNERS, UNETS)
 """In this order; a method is checked on the first one that it can read."""
+UNLIKE = Pair(UNETS.student, MANNERS.teacher)
+"""Their layers of equal depth have unequal strides, and the student's alone have frequencies."""
 
 
 def learns(make: Make, pair: Pair | None = None) -> None:
@@ -112,6 +115,39 @@ def references(make: Make) -> None:
     require(same, "the loss depends on clean speech, though needs_clean is False")
 
 
+def apart(make: Make) -> None:
+    """The loss of a batch is the mean of those of its items, unless the method says that it compares items."""
+    case = _Case(make, None)
+    method, batch = case.method.eval(), case.batch
+    if method.across_items:
+        raise NotClaimed("across_items: compares the items of a batch")
+    with torch.no_grad():
+        views = observe(case.student, batch.noisy, method.student_taps), case.target()
+        together = method(*views, batch)
+        alone = torch.stack(
+            [method(*(_item(view, item) for view in views), batch.part(torch.tensor([item]))) for item in range(2)]
+        )
+    found = f"the loss of a batch is {together.item():.6g}, and the mean of its items' {alone.mean().item():.6g}"
+    same = torch.allclose(together, alone.mean(), rtol=ITEMS_CLOSE, atol=0)
+    require(same, f"{found}: average over items, or set across_items")
+
+
+def unlike(make: Make) -> None:
+    """Features of unequal strides and axes are compared, or refused with a reason, but do not end in an error."""
+    try:
+        method = connected(make, UNLIKE)[0]
+        if not method.teacher_taps:
+            raise NotClaimed("reads no features of the teacher")
+        learns(make, UNLIKE)
+    except InputError as refusal:
+        reason = refusal.found.partition(" (")[0]  # without the lists of taps
+        raise NotClaimed(f"refuses a U-Net as the student of a MANNER: {reason}") from refusal
+    except (RuntimeError, IndexError, ValueError) as error:
+        text = str(error).strip().partition("\n")[0]
+        hint = "compare match and aligned, as docs/your-own-method.md shows, or raise InputError in connect"
+        raise Broken(f"a U-Net's features beside a MANNER's, of other strides and axes: {text}: {hint}") from error
+
+
 def saved(make: Make) -> None:
     """What it learns is saved and loaded: the loss is the same."""
     case, again = _Case(make, None), _Case(make, None, seed=11)
@@ -127,6 +163,8 @@ CHECKS: dict[str, Check] = {
     "zero when equal": equal,
     "finite differences": differences,
     "clean speech": references,
+    "items apart": apart,
+    "unlike features": unlike,
     "save and load": saved,
 }
 """Every check of a method by the name that tables show."""
@@ -188,6 +226,11 @@ class _Case:
         if clean and self.method.needs_clean and self.batch.clean is not None:
             return View(self.batch.clean, view.feats)
         return view
+
+
+def _item(view: View, item: int) -> View:
+    """One item of a View, as a batch of one."""
+    return View(view.wave[item : item + 1], {name: feature[item : item + 1] for name, feature in view.feats.items()})
 
 
 def _network(name: str, arguments: dict[str, Any], seed: int) -> Enhancer:
