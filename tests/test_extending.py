@@ -16,15 +16,17 @@ import pytest
 import yaml
 
 import sordino
-from docs_pages import blocks_of, commands_of, first_example, read, section, shortened
+from docs_pages import STEPS, blocks_of, commands_of, first_example, read, section, shortened
 from helpers.corpora import write_pair
 from helpers.runs import interrupt_at, same_weights
+from sordino import models
 from sordino.audio import sound_files
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.check import check
 from sordino.plugins import modules
+from sordino.training import read_log
 
 CODE = {"my_method.py": "your-own-method.md", "my_network.py": "your-own-network.md"}
 
@@ -88,6 +90,17 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(home: Path) -> None:
         run.train("student.yaml", ["train.steps=4"], "halted", progress=interrupt_at(2))
     run.train("student.yaml", ["train.steps=4"], "halted", resume=True)
     assert same_weights(home / "whole", home / "halted")
+
+
+def test_a_teacher_of_python_teaches_without_a_recipe(home: Path) -> None:
+    (block,) = blocks_of(section(read("teachers.md"), "In Python"))
+    short = ", ".join(f"{key}={value!r}" for key, value in STEPS.items())
+    text = block.text.replace("steps=20000, batch_size=8", short).replace("snr_db=", "segment_s=0.5, snr_db=")
+    assert "steps=2," in text
+    exec(compile(text, "teachers.md", "exec"), {"__name__": "page"})
+    assert models.load(home / "runs" / "python" / "best.safetensors").name == "unet"
+    records = read_log(home / "runs" / "python")
+    assert {"kd/output", "kd/at", "loss/compressed"} <= {key for record in records for key in record}
 
 
 def test_mistakes_are_reported_at_once_with_the_nearest_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
