@@ -109,7 +109,9 @@ class NoisyMethod(Method):
         return nn.functional.dropout(student.wave - teacher.wave).square().mean()
 
 
-@pytest.mark.parametrize(("checks", "make"), [(losses.CHECKS, Noisy), (methods.CHECKS, NoisyMethod)], ids=["loss", "method"])
+@pytest.mark.parametrize(
+    ("checks", "make"), [(losses.CHECKS, Noisy), (methods.CHECKS, NoisyMethod)], ids=["loss", "method"]
+)
 def test_what_is_random_is_named_at_once(checks: Any, make: Callable[[], nn.Module]) -> None:
     (result,) = run({DIFFERENCES: checks[DIFFERENCES]}, make)
     assert result == (DIFFERENCES, "fails", "not deterministic: two calls differ")

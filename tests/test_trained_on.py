@@ -134,7 +134,7 @@ def test_tables_name_it_and_nobody_else(style: Any, losses: tuple[str, ...]) -> 
 
 def test_reports_and_the_command_that_scores_say_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["evaluate", str(run / "best.safetensors"), "--workers", "0"])
-    assert f"best: {SENTENCE}" in capsys.readouterr().out
+    assert f"{run.name}: {SENTENCE}" in capsys.readouterr().out
     page = run / "report.html"
     rows, _ = compare.compare([run], page, examples=1)
     assert [row.trained_on for row in rows] == [(), PESQ]

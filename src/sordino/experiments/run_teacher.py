@@ -15,7 +15,7 @@ from sordino.experiments.teacher import identity_of
 from sordino.json_files import read_json, write_json
 
 TEACHER = "teacher.json"
-"""The file in a run's folder with the hashes; runs without a teacher have none."""
+"""The file in a run's folder with the hashes; runs that learn from no teacher have none."""
 
 
 def keep_teacher(folder: Path, recipe: Recipe) -> None:
@@ -24,14 +24,14 @@ def keep_teacher(folder: Path, recipe: Recipe) -> None:
     Raises:
         InputError: a file of the teacher is missing.
     """
-    if recipe.teacher is None:
+    if recipe.teacher is None or not recipe.methods:
         (folder / TEACHER).unlink(missing_ok=True)
     else:
         write_json(folder / TEACHER, identity_of("teacher", recipe.teacher))
 
 
 def same_teacher(folder: Path, recipe: Recipe) -> None:
-    """Refuse to go on with a run by another teacher than it began with; runs that did not keep it go on.
+    """Refuse to go on with a run by another teacher than it began with; runs of older versions did not keep it.
 
     Raises:
         InputError: the teacher is another one; or a file of it is missing.
