@@ -104,7 +104,7 @@ def test_an_engineer_with_noises_of_her_own_trains_scores_exports_and_uses_a_stu
     printed = capsys.readouterr().out
     assert "sordino data prepare my my-16k" in printed, "new names what the section does next"
     assert "every recording can be read" in printed
-    for row in ("noisy", DEFAULT_STUDENT, "best"):
+    for row in ("noisy", DEFAULT_STUDENT, "my"):
         assert re.search(rf"^{row} .*\d", printed, re.MULTILINE), printed
     assert yaml.safe_load(Path("runs/my/recipe.yaml").read_text())["data"]["noise"] == "my-16k/noise"
     before, after = (sordino.load(one).state_dict() for one in (QUICK, "runs/my/last.safetensors"))
