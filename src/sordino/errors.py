@@ -117,7 +117,8 @@ def needs_training_tier(what: object = "this command", packages: Iterable[str] =
     """
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(what, f"needs {', '.join(missing)}", hint=INSTALL_TRAINING)
+        others = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise InputError(what, f"needs {', '.join(missing[:3])}{others}", hint=INSTALL_TRAINING)
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
