@@ -32,7 +32,8 @@ def test_pieces_resample_to_the_whole(kind: Any, rates: tuple[int, int]) -> None
 
 
 @pytest.mark.parametrize(
-    "rates", [(48000, 16000), (16000, 44100), (8000, 16000), (16000, 8000), (48001, 16000), (16000, 44099)]
+    "rates",
+    [(48000, 16000), (16000, 48000), (16000, 44100), (8000, 16000), (16000, 8000), (48001, 16000), (16000, 44099)],
 )
 def test_short_filter_passes_and_stops_what_it_says(rates: tuple[int, int]) -> None:
     """Sines against the closed form: the same sine at the other rate below 0.9 of the lower half, nothing above it."""

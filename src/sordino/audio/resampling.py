@@ -111,7 +111,8 @@ class ShortFilter:
         self._step, self._phases = rate_in // common, rate_out // common
         self._weights = _weights(self._step, self._phases)
         self._rows, self._reach = len(self._weights) - 1, self._weights.shape[1] // 2
-        self._at_once = max(_AT_ONCE // (2 * self._reach), 1)
+        together = self._phases if self._step == 1 else 1  # outputs that become ready with one input
+        self._at_once = max(_AT_ONCE // (2 * self._reach) // together, 1) * together
         # Input samples that later outputs still need; the first outputs need silence before the signal.
         self._recent = np.zeros((channels, self._reach - 1), np.float32)
         self._origin = 1 - self._reach  # position in the input of the first sample of _recent
@@ -137,8 +138,11 @@ class ShortFilter:
 
     def _outputs(self, first: int, last: int) -> np.ndarray:
         """Compute the outputs ``first`` to ``last - 1``, [C,last-first]."""
-        before, phase = np.divmod(np.arange(first, last) * self._step, self._phases)
         windows = np.lib.stride_tricks.sliding_window_view(self._recent, 2 * self._reach, axis=1)
+        if self._step == 1 or self._phases == 1:  # such as 16 and 48 kHz: all phases follow at each position
+            start, end = (one * self._step // self._phases - self._reach + 1 - self._origin for one in (first, last))
+            return (windows[:, start : end : self._step] @ self._weights[: self._phases].T).reshape(len(windows), -1)
+        before, phase = np.divmod(np.arange(first, last) * self._step, self._phases)
         starts, weights = before - self._reach + 1 - self._origin, self._weights_at(phase)
         return np.stack([np.einsum("tk,tk->t", channel[starts], weights) for channel in windows])
 
