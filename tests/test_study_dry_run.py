@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,18 @@ def test_what_stops_every_run_is_reported_once_and_a_dry_run_lists_it(
     ):
         study.run(path)
     assert not (tmp_path / "study").exists(), "none began"
+
+
+def test_a_cache_of_other_answers_is_found_before_the_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = {"checkpoint": str(tmp_path / "teacher" / "best.safetensors"), "cache": str(tmp_path / "answers")}
+    path = write(tmp_path, seeds=[0], scenarios={"whole": {"teacher": teacher}}, metrics=["si_sdr_db"])
+    study.run(path)
+    path = write(tmp_path, seeds=[0], scenarios={"more": {"teacher": teacher, "data": {"snr_db": [0, 5]}}})
+    with pytest.raises(SystemExit):
+        main(["study", str(path), "--dry-run"])
+    assert re.search(r"1 of 2 runs would fail: .* when its answers were stored", capsys.readouterr().out)
 
 
 def test_a_weight_of_a_term_that_a_method_took_away_is_reported_before_the_runs(

@@ -17,6 +17,7 @@ from sordino.experiments.origins import demand_origins
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_results import scored
+from sordino.experiments.teacher import check_cache
 from sordino.experiments.teacher_kinds import TEACHERS
 from sordino.experiments.teacher_section import TeacherSection
 from sordino.report.study_cells import StudyCell
@@ -109,7 +110,7 @@ def obstacles(runs: Sequence[StudyRun]) -> list[str]:
     found = []
     for one in runs:
         recipe = one.recipe
-        parts = recipe.model, recipe.teacher, recipe.losses, recipe.methods, recipe.weights, recipe.stages
+        parts = recipe.model, recipe.data, recipe.teacher, recipe.losses, recipe.methods, recipe.weights, recipe.stages
         reasons = [
             reason(demand_origins, recipe, recipe.model, recipe.teacher),
             reason(_build_parts, recipe, *parts),
@@ -124,11 +125,13 @@ def _build_parts(recipe: Recipe) -> None:
     """Put together the student and what it minimises."""
     student = build_network(recipe.model)
     build_objective(recipe, student, _stand_in(recipe.teacher, student.sample_rate))
+    if recipe.methods:
+        check_cache(recipe, student.sample_rate)
 
 
 def _stand_in(section: TeacherSection | None, sample_rate: int) -> teachers.AnyTeacher | None:
-    """A teacher with the name and the features of a section's. Neither a cache nor a model from elsewhere is opened, as
-    the latter may be the user's code, and large."""
+    """A teacher with the name and the features of a section's. No model from elsewhere is opened, as it may be the
+    user's code, and large."""
     if section is None:
         return None
     if section.checkpoint is not None:

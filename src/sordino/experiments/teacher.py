@@ -17,6 +17,7 @@ from sordino import models
 from sordino.assets import weights
 from sordino.distill import teachers
 from sordino.distill.teachers.several import Measure
+from sordino.distill.teachers.store import Store
 from sordino.errors import MissingFile
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.teacher_section import TeacherSection
@@ -57,6 +58,17 @@ def build_teacher(recipe: Recipe, sample_rate: int) -> teachers.AnyTeacher | Non
     facts = recipe.teacher_facts() | identity_of("teacher", section) | judged
     verify = any(_names(section, kind) for kind in ("onnx", "preset", "callable"))
     return teachers.CachedTeacher(load, section.cache, facts, verify=verify)
+
+
+def check_cache(recipe: Recipe, sample_rate: int) -> None:
+    """Open the cache of a recipe's teacher, if there is one already; no teacher is loaded for it.
+
+    Raises:
+        InputError: it holds the answers of another teacher, or for other data.
+    """
+    section = recipe.teacher
+    if section is not None and section.cache is not None and Store(section.cache).header() is not None:
+        build_teacher(recipe, sample_rate)
 
 
 def cache_plan(trainer: Trainer) -> str:
