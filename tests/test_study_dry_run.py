@@ -51,9 +51,7 @@ def test_what_stops_every_run_is_reported_once_and_a_dry_run_lists_it(
     assert not (tmp_path / "study").exists(), "none began"
 
 
-def test_a_cache_of_other_answers_is_found_before_the_runs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_cache_of_other_answers_is_found_before_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     teacher = {"checkpoint": str(tmp_path / "teacher" / "best.safetensors"), "cache": str(tmp_path / "answers")}
     path = write(tmp_path, seeds=[0], scenarios={"whole": {"teacher": teacher}}, metrics=["si_sdr_db"])
     study.run(path)
