@@ -15,6 +15,7 @@ from sordino.distill.base import Method
 from sordino.distill.teachers import Teacher, observe
 from sordino.errors import InputError
 from sordino.models import Enhancer
+from sordino.models.base import evaluating
 from sordino.types import Batch, View
 
 Make = Callable[[], Method]
@@ -214,11 +215,8 @@ class _Case:
 
     def _seen(self, network: Enhancer, taps: Sequence[str]) -> View:
         """Compute the views that a method gets before the first step: in eval mode, so that no statistics change."""
-        training = network.training
-        with torch.no_grad():
-            view = observe(network.eval(), self.batch.noisy, taps)
-        network.train(training)
-        return view
+        with torch.no_grad(), evaluating(network):
+            return observe(network, self.batch.noisy, taps)
 
     def target(self, clean: bool = True) -> View:
         """The teacher's View; its estimate is the clean speech if the method asks which network is closer to that."""

@@ -29,7 +29,7 @@ from sordino.inference.graphs.onnx_graph import Graph, check_name, stream_file
 from sordino.inference.graphs.stream_graph import StreamGraph
 from sordino.inference.pipeline import EngineProcess
 from sordino.models import Enhancer
-from sordino.models.base import StreamingEnhancer
+from sordino.models.base import StreamingEnhancer, evaluating
 from sordino.types import Enhance, Status
 
 TOLERANCE = 1e-4
@@ -73,27 +73,22 @@ def to_onnx(
     """
     path = check_name(path)
     signals = list(speech) if speech is not None else speech_signals(network.sample_rate)
-    training = network.training
-    network.eval()
-    try:
-        with ExitStack() as files:
-            temporary = files.enter_context(atomic(path, alone=True))
-            status(f"{path}: translating the network")
-            onnx.save(whole_graph(network, about or {}), temporary)
-            status(f"{path}: comparing with the network on speech")
-            difference = compare(network, temporary, signals)
-            _check_difference(path, difference)
-            streamed = None
-            if isinstance(network, StreamingEnhancer) and network.streams:
-                temporary = files.enter_context(atomic(stream_file(path), alone=True))
-                status(f"{stream_file(path)}: the same block by block")
-                onnx.save(step_graph(network, about or {}), temporary)
-                streamed = compare_stream(network, temporary, signals)
-                _check_difference(stream_file(path), streamed)
-        if streamed is None:
-            stream_file(path).unlink(missing_ok=True)
-    finally:
-        network.train(training)
+    with evaluating(network), ExitStack() as files:
+        temporary = files.enter_context(atomic(path, alone=True))
+        status(f"{path}: translating the network")
+        onnx.save(whole_graph(network, about or {}), temporary)
+        status(f"{path}: comparing with the network on speech")
+        difference = compare(network, temporary, signals)
+        _check_difference(path, difference)
+        streamed = None
+        if isinstance(network, StreamingEnhancer) and network.streams:
+            temporary = files.enter_context(atomic(stream_file(path), alone=True))
+            status(f"{stream_file(path)}: the same block by block")
+            onnx.save(step_graph(network, about or {}), temporary)
+            streamed = compare_stream(network, temporary, signals)
+            _check_difference(stream_file(path), streamed)
+    if streamed is None:
+        stream_file(path).unlink(missing_ok=True)
     return Parity(difference, tuple(len(signal) for signal in signals), streamed)
 
 

@@ -17,6 +17,7 @@ from sordino.distributed import rank
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.metrics import columns
+from sordino.models.base import evaluating
 from sordino.plugins.modules import demand_names
 from sordino.training.collectives import follow_first
 from sordino.training.divergence import FALLEN
@@ -71,10 +72,8 @@ class Judge:
             InputError: a measure that chooses has no value on any recording, whatever the network's output is.
         """
         follow_first(self.network)
-        training = self.network.training
-        self.network.eval()
-        scores = self._validate(self._enhance)
-        self.network.train(training)
+        with evaluating(self.network):
+            scores = self._validate(self._enhance)
         means = scores.means()
         if self.selection.missing(means):
             self._check_recordings(scores)

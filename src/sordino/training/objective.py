@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sordino.distill.base import Method
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, observe, unwrap
 from sordino.errors import InputError
+from sordino.models.base import evaluating
 from sordino.training.collectives import gathered_batch, gathered_view, mean, references, share
 from sordino.training.loss_weights import Weighting
 from sordino.training.term_checks import check_finite, check_parts_rate, check_shape
@@ -103,10 +104,8 @@ class Objective(nn.Module):
         """
         if self.teacher is None:
             return
-        training = student.training
-        student.eval()
         for name, method in self.methods.items():
-            with torch.no_grad():
+            with torch.no_grad(), evaluating(student):
                 view = observe(student, batch.noisy, method.student_taps)
                 target = self.teacher(batch, method.teacher_taps)
             view, target, _ = _gathered_for(method, view, target, batch)
@@ -115,7 +114,6 @@ class Objective(nn.Module):
             except InputError as error:
                 raise InputError(f"distill.{name}", error.found, error.expected, error.hint) from error
             method.to(batch.noisy.device)
-        student.train(training)
         used = with_term("kd", self.methods, self.weighting.used)
         if used and isinstance(self.teacher, CachedTeacher):
             self.teacher.keep(used.values(), batch)
