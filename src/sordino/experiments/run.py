@@ -68,30 +68,35 @@ def train(
         for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), *idle(checked), planned]:
             if line:
                 status(line)
-    if resume:  # refused before the lock makes a folder
-        broadcast(lambda: _demand_same(folder, checked))
+    # Another recipe or teacher is refused before the lock makes a folder.
+    recovered = resume and broadcast(lambda: _compare(folder, checked))
     with ExitStack() as stack:
         broadcast(lambda: stack.enter_context(held(folder)))  # one process stands for all of a run
         # Under the lock, because it writes the recipe: that of a run at work must stay.
-        saved = broadcast(lambda: _prepare_folder(folder, checked, resume, recipe))
+        saved = broadcast(lambda: _prepare_folder(folder, checked, resume, recovered, recipe))
         return trainer.fit(saved, retitled(progress, title), status)
 
 
-def _demand_same(folder: Path, recipe: Recipe) -> None:
-    """Refuse to go on with a run by another recipe or another teacher."""
-    same_recipe(folder, recipe, RECOVERY)
-    same_teacher(folder, recipe)
-
-
-def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, given: RecipeLike) -> bool:
-    """Write the recipe into the folder of its run; returns whether there is a state to go on from.
-
-    A run that was killed before it first saved starts anew.
+def _compare(folder: Path, recipe: Recipe) -> bool:
+    """Return whether keys of ``RECOVERY`` differ from those of the run that is to be resumed.
 
     Raises:
-        InputError: the run that is to be resumed has another recipe, or the file of the recipe would be written over.
+        InputError: the run has another recipe, or another teacher.
     """
-    if resume and same_recipe(folder, recipe, RECOVERY):
+    some_differ = same_recipe(folder, recipe, RECOVERY)
+    same_teacher(folder, recipe)
+    return some_differ
+
+
+def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, recovered: bool, given: RecipeLike) -> bool:
+    """Write the recipe into the folder of its run; returns whether there is a state to go on from.
+
+    A run that was killed before it first saved starts anew. One that is ``recovered`` goes on by other keys.
+
+    Raises:
+        InputError: the file of the recipe would be written over.
+    """
+    if recovered:
         if (folder / STATE).exists() and load_state(folder).get("fallen"):
             return_to_good(folder)
         write_recipe(folder, recipe)
