@@ -21,6 +21,8 @@ MAX_CHANNELS = 64
 """More channels than that are no recording: an array whose axes are exchanged, or a header that lies."""
 LOUDEST = 1_000.0
 """A larger peak, 60 dB above full scale, is that of integers which were made floats."""
+WERE_INTEGERS = "divide samples that were 16-bit integers by 32768"
+"""What to do about a larger peak."""
 RATES = (1_000, 1_000_000)
 """Lowest and highest sample rate in Hz that is believed."""
 
@@ -120,8 +122,7 @@ def to_float(samples: np.ndarray, where: str) -> np.ndarray:
     if not math.isfinite(peak):
         raise InputError(where, "NaN or infinite samples", "finite samples", "repair the recording first")
     if peak > LOUDEST:
-        hint = "divide samples that were 16-bit integers by 32768"
-        raise InputError(where, f"a peak of {peak:g}", "floating point with full scale at 1", hint)
+        raise InputError(where, f"a peak of {peak:g}", "floating point with full scale at 1", WERE_INTEGERS)
     return samples.astype(np.float32)
 
 

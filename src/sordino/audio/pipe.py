@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sordino.audio.pcm import BITS, LOUDEST, check_shape, decode, encode
+from sordino.audio.pcm import BITS, LOUDEST, WERE_INTEGERS, check_shape, decode, encode
 from sordino.audio.wav import READABLE, UNKNOWN, WavFormat, header, read_header
 from sordino.errors import InputError
 from sordino.files import unwritable
@@ -101,13 +101,16 @@ class Reader:
 
     def _usable(self, block: np.ndarray) -> int:
         """Count the samples before the first that is none; that one is kept as the stream's fault."""
-        good = (np.abs(block) <= LOUDEST).all(axis=0)  # NaN is not
+        if self.encoding != "f32le":  # integers are always within full scale
+            return block.shape[1]
+        good = np.abs(block) <= LOUDEST  # NaN is not
         if good.all():
             return block.shape[1]
-        at = int(good.argmin())
-        value = block[np.argmin(np.abs(block[:, at]) <= LOUDEST), at]
-        seconds = self._read / (self._frame * self.sample_rate) - (block.shape[1] - at) / self.sample_rate
-        hint = "divide samples that were 16-bit integers by 32768" if np.isfinite(value) else "mend what writes them"
+        at = int(good.all(axis=0).argmin())
+        value = block[good[:, at].argmin(), at]
+        before = self._read // self._frame - block.shape[1]
+        seconds = (before + at) / self.sample_rate
+        hint = WERE_INTEGERS if np.isfinite(value) else "mend what writes them"
         self._fault = InputError(_INPUT, f"a sample of {value:g} at {seconds:.2f} s", "full scale at 1", hint)
         return at
 
