@@ -98,6 +98,7 @@ def test_visitors_who_come_meanwhile_do_not_stop_the_sweeping(tmp_path: Path) ->
         stop.set()
         coming.join()
         sys.setswitchinterval(before)
+    assert all(f"before {number}" in visitors for number in range(many))
 
 
 def test_ages_do_not_depend_on_the_clock_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
