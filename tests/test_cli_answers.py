@@ -22,6 +22,7 @@ from sordino.assets import shipped
 from sordino.cli.base import Command
 from sordino.cli.commands import COMMANDS, DATA_COMMANDS, Entry
 from sordino.cli.main import main
+from sordino.experiments import run
 
 
 @pytest.mark.parametrize(
@@ -168,6 +169,23 @@ def test_ctrl_c_leaves_a_run_to_resume(here: Path) -> None:
     assert re.fullmatch(expected, output.splitlines()[-1])
     assert (here / "run" / "state.pt").is_file()
     assert not list((here / "run").glob(".*"))
+
+
+def test_ctrl_c_in_a_launched_run_names_the_launcher(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "r.yaml").write_text("data: {name: synthetic}\nmodel: {name: manner-s, hidden: 2, depth: 3}\n")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt("stopped at step 3, saved")
+
+    monkeypatch.setattr(run, "train", stopped)
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match="130"):
+        main(["train", "r.yaml"])
+    message = "sordino: stopped at step 3, saved; go on with the same launcher and: sordino train r.yaml --resume"
+    assert capsys.readouterr().err.splitlines()[-1] == message
 
 
 @pytest.mark.parametrize(

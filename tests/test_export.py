@@ -16,7 +16,7 @@ import sordino
 from docs_pages import blocks_of, read, section
 from helpers.exports import NETWORKS, SMALLEST, Half, export
 from helpers.noise import white
-from sordino import models
+from sordino import assets, models
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.experiments import run
@@ -183,3 +183,8 @@ def test_the_answer_for_people_names_each_file(tmp_path: Path, capsys: pytest.Ca
         output = capsys.readouterr().out.splitlines()
         assert output[0] == "student.onnx: differs from the network by at most 2.0e-07 on speech"
         assert output[1:] == ["student.stream.onnx: block by block, by at most 3.0e-07"][: lines - 1]
+
+
+@pytest.mark.parametrize("path", sorted(assets.STUDENTS.glob("*.onnx")), ids=lambda path: path.name)
+def test_graphs_that_ship_say_how_to_run_them(path: Path) -> None:
+    assert onnx.load(path).doc_string.startswith("Removes the noise from one channel of speech")

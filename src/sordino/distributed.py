@@ -32,6 +32,11 @@ class Launch(NamedTuple):
     per_node: int = 1
     nodes: int = 1
 
+    @property
+    def processes(self) -> int:
+        """The number of processes on all machines."""
+        return self.per_node * self.nodes
+
 
 def launched() -> Launch:
     """Read from the environment what ``torchrun`` or ``srun`` started; a single process where neither was used.
@@ -53,11 +58,11 @@ def launched() -> Launch:
 
 def join() -> None:
     """Form a group with the other processes of the launcher, to exchange data in main memory."""
-    per_node, nodes = launched()
-    if per_node * nodes > 1 and _group() is None:
+    launch = launched()
+    if launch.processes > 1 and _group() is None:
         from lightning_fabric import Fabric
 
-        Fabric(accelerator="cpu", strategy="ddp", devices=per_node, num_nodes=nodes).launch()
+        Fabric(accelerator="cpu", strategy="ddp", devices=launch.per_node, num_nodes=launch.nodes).launch()
 
 
 def rank() -> int:

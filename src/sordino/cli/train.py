@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sordino.assets import recipes, studies
 from sordino.cli.base import TRUST, Answer, Command, flag
 from sordino.cli.progress import Display
+from sordino.distributed import launched
 from sordino.errors import duration, needs_training_tier
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def _told_how_to_go_on(words: Sequence[str], saved: str = "") -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         if done := str(stop) or saved:
-            raise KeyboardInterrupt(f"{done}; go on with: {shlex.join(['sordino', *words])}") from stop
+            launcher = " the same launcher and" if launched().processes > 1 else ""
+            raise KeyboardInterrupt(f"{done}; go on with{launcher}: {shlex.join(['sordino', *words])}") from stop
         raise
 
 

@@ -60,14 +60,14 @@ def open_fabric(settings: Settings, unused: bool) -> Fabric:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    per_node, nodes = launched()
-    strategy = DDPStrategy(find_unused_parameters=unused) if per_node * nodes > 1 else "auto"
+    launch = launched()
+    strategy = DDPStrategy(find_unused_parameters=unused) if launch.processes > 1 else "auto"
     try:
         fabric = Fabric(
             accelerator=settings.accelerator,
             strategy=strategy,
-            devices=per_node,
-            num_nodes=nodes,
+            devices=launch.per_node,
+            num_nodes=launch.nodes,
             precision=settings.precision,
         )
         fabric.launch()
