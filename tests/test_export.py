@@ -25,6 +25,8 @@ from sordino.inference.graphs.onnx_graph import Graph, stream_file
 from sordino.models import MODELS, Enhancer
 
 RATE = 16000
+SLOWEST = "tstnn"
+"""The network that takes longest to export; it has no layers that stream."""
 STREAM = ("demucs-running", "unet", "dualpath")
 CLOSE = {"tstnn": 1e-4}
 """What is near enough where 1e-5 is not: this one normalises each frame by itself, and what was rounded with it."""
@@ -39,7 +41,10 @@ class Case:
     close: float
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] if name == SLOWEST else []) for name in NETWORKS],
+)
 def exported(request: pytest.FixtureRequest, kept: Path) -> Case:
     found = export(request.param, kept)
     streams, close = request.param in STREAM, CLOSE.get(request.param, 1e-5)

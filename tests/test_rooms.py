@@ -80,7 +80,8 @@ def test_reverb_is_a_probability(corpus: Path) -> None:
         level_db=None, augment=None, epoch_size=200, segment_s=0.2,
     )  # fmt: skip
     none = sources.Mix(f"{folder}/clean", f"{folder}/noise", level_db=None, augment=None, epoch_size=200, segment_s=0.2)
-    changed = [not np.array_equal(some.train(0)[0, i].clean, none.train(0)[0, i].clean) for i in range(200)]
+    reverberated, dry = some.train(0), none.train(0)
+    changed = [not np.array_equal(reverberated[0, i].clean, dry[0, i].clean) for i in range(200)]
     assert 0.3 < np.mean(changed) < 0.5
     with pytest.raises(InputError, match="reverb"):
         sources.Dns(str(corpus), reverb=1.1)

@@ -22,6 +22,8 @@ from sordino.data.voices import Voice, make_noise, speak
 from sordino.report.pages.runs import Example, write_page
 from sordino.report.runs import RunRow
 
+pytestmark = pytest.mark.slow
+
 if CHROMIUM is None:
     pytest.skip(LACKING, allow_module_level=True)
 pytest.importorskip("gradio", reason="needs sordino[web]")
