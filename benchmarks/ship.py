@@ -40,8 +40,9 @@ LICENCE = "MIT"
 DATA = (
     "Clean speech, 98 minutes: LibriSpeech and VCTK (CC BY 4.0), speechocean762 and CMU ARCTIC (free for any use), "
     "Common Voice Upper Sorbian (CC0 1.0), Zalozba (MIT). Noise, 47 minutes: ESC-10 (CC BY 3.0 / CC0), Noisekun, "
-    "Blanket, Berlin Noise, Speech Commands background (CC BY), Picovoice, SpeechBrain (Apache 2.0), Mycroft and "
-    "DeepFilterNet samples (public domain / CC0). Nothing licensed for non-commercial use only."
+    "Blanket, Berlin Noise, Speech Commands background, office ambience by klankbeeld (CC BY), Picovoice, SpeechBrain "
+    "(Apache 2.0), Mycroft and DeepFilterNet samples (public domain / CC0). Nothing licensed for non-commercial use "
+    "only."
 )
 METRICS = ["pesq_wb", "stoi", "estoi", "composite", "si_sdr_db", "si_sdr_120_db", "dnsmos"]
 SHOWN = {
@@ -194,7 +195,7 @@ def page(card: dict) -> str:
 * **Time:** {hours:.1f} hours on one processor core.
 * **What it is bad at:** {limits(card)}
 
-Mean over {scores["test"]}. They took no part in any choice: checkpoints
+Mean over {scores["test"]}. They chose no checkpoint: those
 were selected on held-out training speakers and noises.{learnt}
 
 {table}
