@@ -142,6 +142,26 @@ def test_a_corpus_with_problems_leaves_with_1(here: Path, capsys: pytest.Capture
     assert "missing partner" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("evaluate noisy --data n c --recipe r.yaml", "evaluate: both --data and --recipe; expected one of them"),
+        ("bench dualpath-14 --style csv", "--style: csv for one model; expected --all"),
+        ("export dualpath-14 -o page/student.onnx --web page", "-o: page/student.onnx lies in the folder of the page"),
+        ("train runs/lr=0.1/r.yaml", "runs/lr=0.1/r.yaml: "),
+        ("serve --name demo.example.org:8080", "--name: 'demo.example.org:8080'; expected the name of a host alone"),
+    ],
+)
+def test_what_contradicts_itself_is_one_line(
+    words: str, line: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words.split())
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.startswith(f"sordino: {line}")
+    assert not (here / "page").exists()
+
+
 def run_telling(file: Path, *words: str) -> None:
     """Run a command in this process; what it tells goes into a file."""
     with file.open("w") as output, contextlib.redirect_stderr(output):

@@ -109,7 +109,8 @@ def test_a_recording_that_cannot_be_read_is_a_failure_among_the_others(tmp_path)
     scores = sordino.evaluate(None, folders, metrics=("si_sdr_db", "snr_db"))
     assert [row["id"] for row in scores.rows] == ["a"]
     assert [failure.metric for failure in scores.failures] == ["si_sdr_db", "snr_db"]
-    assert all("b.wav: cannot be read as audio" in failure.reason for failure in scores.failures)
+    assert all(failure.id.endswith("b.wav") for failure in scores.failures)
+    assert all(failure.reason.startswith("cannot be read as audio") for failure in scores.failures)
     assert score_table(scores).to_text().splitlines()[2].split()[-2:] == ["1", "1"]
     (tmp_path / "noisy" / "a.wav").write_bytes(b"no sound")
     with pytest.raises(InputError, match="cannot be read as audio"):

@@ -136,7 +136,8 @@ def test_a_checkpoint_is_quantised_by_the_command(tmp_path: Path, capsys: pytest
     assert abs(answer["attempts"][0]["drop"]) < 1
     assert output.err.startswith("static, every part: ")
     sordino.enhance(clean, 16000, student)
-    for wrong in (["--int8"], ["--data", *folders], ["--max-drop", "1"]):
+    impossible = ["--int8", "--data", *folders, "--max-drop", "nan"]
+    for wrong in (["--int8"], ["--data", *folders], ["--max-drop", "1"], impossible):
         with pytest.raises(SystemExit) as left:
             main([*words, *wrong])
         assert left.value.code == 2

@@ -160,10 +160,12 @@ def test_a_recipe_with_code_of_the_users_is_read_without_torch(folder: Path) -> 
 
 def test_metrics_and_sources_of_the_users(folder: Path) -> None:
     (folder / "measures.py").write_text(
-        "import numpy as np\nfrom sordino.metrics import Column, Metric\n"
+        "from functools import partial\nimport numpy as np\nfrom sordino.metrics import Column, Metric\n"
         "def drift(clean, estimate, sample_rate):\n    return np.abs(clean - estimate).mean()\n"
         "DRIFT = Metric(drift, {'drift': Column('Drift', 3, higher_is_better=False)})\n"
         "TWO = Metric(drift, {'a': Column('A'), 'b': Column('B')})\n"
+        "PART = Metric(partial(drift, sample_rate=1), {'drift': Column('Drift')})\n"
+        "def several(clean, estimate, sample_rate):\n    return {'a': 1.0, 'b': 2.0}\n"
         "def nothing(clean, estimate, sample_rate):\n    return float('nan')\n"
     )
     modules.trust(folder / "measures.py")
@@ -174,6 +176,9 @@ def test_metrics_and_sources_of_the_users(folder: Path) -> None:
     assert found.values["measures:DRIFT"] == pytest.approx(0.5)
     assert list(found.values) == ["snr_db", "measures:DRIFT"]
     assert found.failures == {"measures:nothing": "measures:nothing gave nan"}
+    with pytest.raises(InputError, match="metric measures:several: gave 2 values; expected one"):
+        measure(wave, wave, 16000, ["measures:several"])
+    assert metric("measures:PART").release() == "", "a partial is in no file"
     assert metric("measures:DRIFT").columns["measures:DRIFT"].label == "Drift"
     choice = Selection({"measures:DRIFT": 2.0})
     assert choice.metrics[-1] == "measures:DRIFT"

@@ -44,11 +44,13 @@ def test_models_are_named_by_their_files_and_each_once(tmp_path: Path) -> None:
         held_back(tmp_path / folder / "same.onnx", 256)
     same = [str(tmp_path / folder / "same.onnx") for folder in "ab"]
     assert titles(["noisy", *same, "unet-24"]) == ["noisy", *same, "unet-24"]
-    alike = [str(tmp_path / name) for name in ("a_b.onnx", "a-b.onnx", "noisy.onnx")]
+    alike = [str(tmp_path / name) for name in ("a_b.onnx", "a-b.onnx", "noisy.onnx", "clean.onnx")]
     for path in alike:
         held_back(Path(path), 256)
-    assert titles(alike) == alike, "as folders, a_b and a-b are one; noisy is the input"
+    assert titles(alike) == alike, "as folders, a_b and a-b are one; noisy is the input, clean the reference"
     with pytest.raises(InputError, match="unet-24 is named twice"):
         titles(["unet-24", "noisy", "unet-24"])
     with pytest.raises(InputError, match="no recordings to compare on; expected --data"):
         side_by_side(["noisy", "unet-24"])
+    with pytest.raises(InputError, match="--examples: -1; expected 0 or more"):
+        side_by_side(["noisy", "unet-24"], (str(tmp_path), str(tmp_path)), page=tmp_path / "page.html", examples=-1)

@@ -49,6 +49,8 @@ def test_served_models_say_size_cost_and_latency(tmp_path: Path) -> None:
     assert "latency 32 ms" in str(found["theirs"])  # a hop, and the hop by which it is late
     with pytest.raises(InputError, match="no such model"):
         served_models(["there-is-none.onnx"])
+    reference = str(held_back(tmp_path / "clean.onnx", 256))
+    assert reference in served_models([reference]), "clean is the reference that the page plays"
 
 
 def test_the_page_needs_no_torch() -> None:

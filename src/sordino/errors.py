@@ -47,6 +47,11 @@ class InputError(ValueError):
         message = " ".join(message.split())
         super().__init__(message if len(message) <= LONGEST else f"{message[:LONGEST]} ...")
 
+    @property
+    def reason(self) -> str:
+        """The message without the place, for lines that begin with it."""
+        return str(self).removeprefix(f"{self.where}: ")
+
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         """Pickle the four parts, so that the error survives the way out of a worker process."""
         return type(self), (self.where, self.found, self.expected, self.hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from argparse import Namespace
 from dataclasses import asdict
@@ -26,6 +27,10 @@ def export(given: Namespace) -> Answer:
     from sordino.app.site import check_folder
 
     check_folder(given.web)  # before a network is exported, which takes a while
+    if given.output and Path(given.output).resolve().is_relative_to(Path(given.web).resolve()):
+        raise InputError(
+            "-o", f"{given.output} lies in the folder of the page", "a file elsewhere", "the page has its own"
+        )
     if given.output:
         (value, text), (page, more) = (
             _export(given, given.student, given.output),
@@ -34,13 +39,13 @@ def export(given: Namespace) -> Answer:
         return value | {"page": page}, f"{text}\n{more}"
     source = resolve(given.student)
     file = source.file
-    if source.is_graph:
-        if given.int8:
-            raise InputError(file, "is exported already", "a checkpoint for --int8")
+    if source.is_graph and not (given.licence and source.kind == "shipped"):
+        if given.int8 or given.licence:
+            raise InputError(file, "is exported already", "a checkpoint for --int8 and --licence")
         return _page(file, given.web)
     with tempfile.TemporaryDirectory() as folder:
         student = Path(folder) / f"{source.name}.onnx"
-        _export(given, file, student)
+        _export(given, given.student, student)
         return _page(student, given.web)
 
 
@@ -106,7 +111,7 @@ def _page(student: str | Path, folder: str) -> tuple[dict[str, Any], str]:
     site = write_site(student, folder)
     inputs = "files and the microphone" if site.streams else "files; this student cannot run live"
     text = f"{folder}: a page of {site.megabytes:.1f} MB, for {inputs}"
-    return asdict(site), f"{text}\ntry it: python -m http.server --bind 127.0.0.1 --directory {folder}"
+    return asdict(site), f"{text}\ntry it: python -m http.server --bind 127.0.0.1 --directory {shlex.quote(folder)}"
 
 
 EXPORT = Command(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sordino.evaluation.score import Scores
     from sordino.report.paper import PaperRow
     from sordino.report.runs import RunRow
+    from sordino.report.table import Style
 
 
 MODEL_RATE = flag("--model-rate", type=int, help="Hz of a model that does not say its own (default 16000)")
@@ -46,6 +47,8 @@ def evaluate(given: Namespace) -> Answer:
 
     if given.data and len(given.data) > 2:
         raise InputError("--data", f"{len(given.data)} folders", "NOISY CLEAN, or NOISY alone")
+    if given.data and given.recipe:
+        raise InputError("evaluate", "both --data and --recipe", "one of them, as either names the recordings")
     if not given.data:
         folders = None
     elif len(given.data) == 1:
@@ -72,15 +75,16 @@ def evaluate(given: Namespace) -> Answer:
         )
     value = {"metadata": scores.metadata, "means": scores.means(), "rows": scores.rows}
     value["failures"] = [asdict(one) for one in scores.failures]
-    return value, _scored(scores)
+    return value, _scored(scores, given.style)
 
 
-def _scored(scores: Scores) -> str:
-    """The scores of one model as text: the table, and every metric that has no value for a file."""
+def _scored(scores: Scores, style: Style = "text") -> str:
+    """The scores of one model: the table, and for people every metric that has no value for a file."""
     from sordino.report.scores import score_table
 
     failures = [f"{one.id}: no {one.metric}: {one.reason}" for one in scores.failures]
-    return "\n".join([score_table(scores).to_text(), *failures]).rstrip()
+    table = score_table(scores).write(style)
+    return table.rstrip() if style == "csv" else "\n".join([table, *failures]).rstrip()
 
 
 def _side_by_side(given: Namespace, folders: tuple[str, str] | str | None) -> Answer:
@@ -120,6 +124,8 @@ def bench(given: Namespace) -> Answer:
         found = "both a model and --all" if given.all else "no model"
         raise InputError("bench", found, "MODEL, or --all")
     if not given.all:
+        if given.style != "text":
+            raise InputError("--style", f"{given.style} for one model", "--all, whose table has styles")
         cost = benchmark.bench(
             given.model, given.seconds, given.repeats, given.threads, not given.counts, given.model_rate
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,19 +43,20 @@ def commands(surveyed: Survey, recipe: Path, values: Mapping[str, Any]) -> list[
     """The commands that lead from the folder to an enhanced recording."""
     from sordino.experiments.draft import prepared
 
-    root = surveyed.layout.root
-    home, best = prepared(root, surveyed), f"{values['out']}/best.safetensors"
-    first = [f"sordino data prepare {root} {home}"] if home != root else []
+    given, wanted = surveyed.layout.root, prepared(surveyed.layout.root, surveyed)
+    root, home, best = (shlex.quote(str(path)) for path in (given, wanted, f"{values['out']}/best.safetensors"))
+    written = shlex.quote(str(recipe))
+    first = [f"sordino data prepare {root} {home}"] if wanted != given else []
     compared = " ".join(["noisy", *filter(None, [values["model"].get("checkpoint")]), best])
     scored = []
     if surveyed.layout.kind != "noisy":
-        scored = [f"sordino evaluate {compared} --recipe {recipe}    # before and after, in one table"]
+        scored = [f"sordino evaluate {compared} --recipe {written}    # before and after, in one table"]
     return [
         *first,
         f"sordino data check {home}",
-        f"sordino data check {recipe}    # the speakers and noises of validation and test",
-        f"sordino train {recipe} --dry-run    # how long it takes here",
-        f"sordino train {recipe}",
+        f"sordino data check {written}    # the speakers and noises of validation and test",
+        f"sordino train {written} --dry-run    # how long it takes here",
+        f"sordino train {written}",
         *scored,
         f"sordino enhance NOISY.wav -o OUT.wav --model {best}",
     ]

@@ -118,7 +118,7 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     """Separate the words of a command on a recipe from its overrides.
 
     Overrides are ``key=value`` and, for ``sordino train``, also ``--section.key value`` and ``--section.key=value``. An
-    option without a dot is the command's own, or a mistake.
+    option without a dot is the command's own, or a mistake. A word with a slash before its ``=`` is a path.
 
     argparse has no options of any name, nor positional words on both sides of an option.
     """
@@ -135,7 +135,7 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
         if word.startswith("--") and "." in key:
             override = word.removeprefix("--")
             overrides.append(override if sign else f"{override}={_value_of(word, rest)}")
-        elif sign and not word.startswith("-") and (not kept or kept[-1] not in VALUED):
+        elif sign and "/" not in key and not word.startswith("-") and (not kept or kept[-1] not in VALUED):
             overrides.append(word)
         else:
             kept.append(word)

@@ -26,8 +26,8 @@ from sordino.metrics import DEFAULT, Align, Measurement, check, columns, describ
 from sordino.types import Enhance, Item, Progress
 from sordino.version import __version__
 
-NOISY = "noisy"
-"""What tables, scores and commands call the unprocessed input."""
+NOISY, CLEAN = "noisy", "clean"
+"""What tables, scores, players and commands call the unprocessed input, and the reference: no model has these names."""
 
 
 class _Content(TypedDict):

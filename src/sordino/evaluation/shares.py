@@ -58,7 +58,7 @@ def lost_recordings(shares: Sequence[Share], metrics: Sequence[str], others: boo
         for error in share.unreadable:
             if not others:
                 raise error
-            failures += [Failure(error.where, name, str(error)) for name in metrics]
+            failures += [Failure(error.where, name, error.reason) for name in metrics]
     return failures
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sordino import models
 from sordino.errors import InputError, keeping
 from sordino.evaluation.cost import paper_flops
-from sordino.evaluation.score import Scores
+from sordino.evaluation.score import CLEAN, Scores
 from sordino.evaluation.speed import real_time_factor
 from sordino.experiments.build import build_source
 from sordino.experiments.finished import (
@@ -68,9 +68,10 @@ def compare(
         closing: sections at the end of the page, heading to HTML.
 
     Raises:
-        InputError: a folder without a finished run, no run among them, different test sets, or another's page.
+        InputError: a folder without a finished run, no run among them, different test sets, another's page, or
+            fewer than no examples.
     """
-    check_page(page)
+    check_page(page, examples)
     words = [str(run) for run in runs if _is_model(run)]
     folders = [Path(run) for run in runs if str(run) not in words]
     # All recipes are read before a run is scored, so that a mistake in the last one is reported at once.
@@ -179,6 +180,6 @@ def _titles(entries: Sequence[_Entry]) -> list[str]:
             titles.append(recipe.title or folder.name)
     distinct = []
     for title, entry in zip(titles, entries, strict=True):
-        shared = titles.count(title) > 1
+        shared = titles.count(title) > 1 or title in (NOISY, CLEAN)
         distinct.append(f"{title} ({entry.folder})" if shared else title)
     return distinct

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 from sordino import models
 from sordino.audio import sound_files
 from sordino.audio.folders import list_audio
+from sordino.errors import InputError
 from sordino.evaluation.evaluate import evaluate
 from sordino.experiments import run as recipes
 from sordino.export import Quantised, to_int8
@@ -38,7 +40,12 @@ def export_int8(
         max_drop: largest loss of mean wide-band PESQ.
         licence: of the weights, for the metadata.
         status: called with a line for each attempt.
+
+    Raises:
+        InputError: ``max_drop`` is below 0 or not finite; the others are those of ``to_int8``.
     """
+    if not 0 <= max_drop < math.inf:
+        raise InputError("--max-drop", f"{max_drop:g}", "0 or more")
     rate = models.load(checkpoint).sample_rate
     sound = islice(list_audio(Path(calibrate or data[0])), CALIBRATION_FILES)
     signals = [sound_files.read_mono(path, rate)[: round(CALIBRATION_S * rate)] for path in sound]

@@ -12,7 +12,7 @@ import numpy as np
 
 from sordino.errors import InputError, keeping
 from sordino.evaluation.evaluate import recordings
-from sordino.evaluation.score import NOISY, Scores
+from sordino.evaluation.score import CLEAN, NOISY, Scores
 from sordino.evaluation.speed import real_time_factor
 from sordino.experiments import run
 from sordino.experiments.bench import bench
@@ -54,9 +54,10 @@ def side_by_side(
         options: further arguments of that function.
 
     Raises:
-        InputError: no recordings, no such model, one that is named twice, or another's file in the place of the page.
+        InputError: no recordings, no such model, one that is named twice, or another's file in the place
+            of the page, or fewer than no examples.
     """
-    check_page(page)
+    check_page(page, examples)
     if folders is None and recipe is None:
         raise InputError("data", "no recordings to compare on", "--data NOISY CLEAN or --recipe RECIPE")
     names = titles(models)
@@ -94,7 +95,7 @@ def measured(
 
 
 def titles(models: Sequence[str]) -> list[str]:
-    """Name models for a table; where two are called alike, or one like the noisy input, by all of their words.
+    """Name models for a table; where two are called alike, or one like the noisy input or the reference, by all words.
 
     Names are alike if folders for them would be.
 
@@ -110,7 +111,7 @@ def titles(models: Sequence[str]) -> list[str]:
     slugs = [slug(name) for name in names]
     distinct = []
     for name, model in zip(names, models, strict=True):
-        shared = slugs.count(slug(name)) > 1 or (name == NOISY and model != NOISY)
+        shared = slugs.count(slug(name)) > 1 or (name in (NOISY, CLEAN) and model != NOISY)
         distinct.append(model if shared else name)
     return distinct
 
@@ -132,7 +133,7 @@ def played(
         waves: dict[str, np.ndarray] = {NOISY: item.noisy}
         waves |= {name: enhance(item.noisy, sample_rate, model) for name, model in opened.items()}
         if item.clean is not None:
-            waves["clean"] = item.clean
+            waves[CLEAN] = item.clean
         shown.append({"id": item.id, "sample_rate": sample_rate, "waves": waves})
     return shown
 

@@ -89,12 +89,19 @@ def entry_of(name: str, member: Any) -> Metric:
     def measured(*signals: Any) -> float:
         with blamed(name, MetricFailure):
             value = function(*signals)
-            value = float(next(iter(value.values())) if isinstance(value, dict) else value)
+        values = list(value.values()) if isinstance(value, dict) else [value]
+        if len(values) != 1:
+            raise InputError(f"metric {name}", f"gave {len(values)} values", "one", "make a metric of each")
+        with blamed(name, MetricFailure):
+            value = float(values[0])
         if not math.isfinite(value):
             raise MetricFailure(f"{name} gave {value}")
         return value
 
-    source = inspect.getsourcefile(inspect.unwrap(function))
+    try:
+        source = inspect.getsourcefile(inspect.unwrap(function))
+    except TypeError:  # a partial, an instance that is called, or a function in C
+        source = None
     digest = "" if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12]
     release = member.release or (lambda: digest)
     return member._replace(function=measured, columns={name: column}, package=name, release=release)

@@ -11,13 +11,14 @@ import asyncio
 import ipaddress
 import json
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sordino.app.serve.upload_form import TooLarge, UploadForm
+from sordino.errors import InputError
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -27,6 +28,8 @@ JSON_BYTES = 2**16
 """The largest body that is held in memory; those of the page have 1 kB."""
 FORM_BYTES = 2**16
 """What a form may hold beside its file."""
+LONGEST_NUMBER = 15
+"""Digits of a length that is read as a number; no body is that long."""
 JSON_S = 30.0
 """Seconds in which JSON must be there."""
 
@@ -62,7 +65,7 @@ class Guard:
         uploads: the folder of the visitors' files, the only ones that a request may name.
         upload_bytes: the largest file.
         host: the address on which the server listens.
-        names: further names of the server, such as a proxy's.
+        names: further names of the server, such as a proxy's, as ``check_names`` accepts them.
     """
 
     def __init__(self, app: ASGIApp, uploads: Path, upload_bytes: int, host: str, names: Sequence[str] = ()) -> None:
@@ -129,7 +132,7 @@ class Guard:
         upload = method == "POST" and path.startswith(UPLOAD)
         most = self.upload_bytes + FORM_BYTES if upload else JSON_BYTES
         stated = headers.get("content-length", "0")
-        if not stated.isdecimal() or int(stated) > most:
+        if not stated.isdecimal() or len(stated) > LONGEST_NUMBER or int(stated) > most:
             raise _Refused(413, f"the body is larger than {most} bytes")
         if not upload:
             return await self._json(_counted(receive, most), receive)
@@ -151,7 +154,7 @@ class Guard:
         origin = headers.get("origin")
         if origin is None:
             return
-        same = urlsplit(origin).scheme in ("http", "https") and urlsplit(origin).netloc.lower() == here.lower()
+        same = origin.lower() in (f"http://{here}".lower(), f"https://{here}".lower())
         if not same and _name(origin) not in self.names:
             raise _Refused(403, "another site's request")
 
@@ -218,6 +221,17 @@ def _counted(receive: Receive, most: int, follow: Callable[[bytes], None] = lamb
         return message
 
     return counted
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse a name of the server that is more than a host, which no request would match.
+
+    Raises:
+        InputError: it is empty, or has a port, a scheme or a path.
+    """
+    for name in names:
+        if not name or _name(f"//{name}") != name.lower():
+            raise InputError("--name", f"{name!r}", "the name of a host alone, such as speech.example.org")
 
 
 def _name(address: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sordino.assets import shipped, student_file
+from sordino.evaluation.score import CLEAN, NOISY
 from sordino.evaluation.speed import real_time_factor
 from sordino.inference.model import Model, open_model
 from sordino.inference.resolve import resolve, shown_name
@@ -68,8 +69,8 @@ def served_models(models: Sequence[str] = ()) -> dict[str, ServedModel]:
     served = {name: _shipped(name, card) for name, card in shipped().items()}
     for model in models:
         name = _name(model)
-        if name in served:
-            name = model  # in full, as two runs may lie in folders of one name
+        if name in served or name in (NOISY, CLEAN):  # two runs may lie in folders of one name
+            name = model  # in full
         served[name] = _other(model, name)
     return served
 

@@ -15,7 +15,7 @@ from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from typing import Any
 
 from sordino.app.serve.folder import own_folder
-from sordino.app.serve.guard import Guard
+from sordino.app.serve.guard import Guard, check_names
 from sordino.app.serve.jobs import Limits
 from sordino.app.serve.models import served_models
 from sordino.app.serve.service import Service
@@ -51,14 +51,15 @@ def serving(
         names: under which the page is opened beside the machine's own, such as that of a proxy.
 
     Raises:
-        InputError: a model cannot be opened, the host is no address of this machine, the port is taken, or what the
-            page needs is not installed.
+        InputError: a model cannot be opened, the host is no address of this machine, the port is taken, a name has more
+            than the host, or what the page needs is not installed.
     """
     missing = [name for name in ("gradio", "matplotlib") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError("sordino serve", f"needs {' and '.join(missing)}", hint="run pip install 'sordino[web]'")
     if port is not None and not 1 <= port <= 65535:
         raise InputError("--port", str(port), "1 to 65535")
+    check_names(names)
     host = _bindable(host, port)
     served = served_models(models)
     with ExitStack() as stack:

@@ -23,10 +23,9 @@ from sordino.app.serve.models import ServedModel
 from sordino.app.serve.sessions import Sessions
 from sordino.audio.blocks import FORMATS
 from sordino.errors import InputError
-from sordino.evaluation.score import NOISY
+from sordino.evaluation.score import CLEAN, NOISY
 from sordino.types import Progress
 
-CLEAN = "clean"
 WITHOUT_LIMIT_DB = 60.0
 """The end of the slider, where it lowers the noise by as much as the model can."""
 

@@ -9,6 +9,7 @@ let worker;
 let student;
 let live = null; // the microphone, while it runs
 let busy = true;
+let lost = ""; // why the student could not be loaded
 let addresses = []; // of sounds on the page
 let asked = null; // who waits for the worker
 let focused = null; // what had the keyboard before it was disabled
@@ -65,6 +66,10 @@ function setBusy(value) {
 
 function enhance(file) {
   if (!file) return;
+  if (!student && lost) {
+    show("", lost);
+    return;
+  }
   if (live || busy) {
     const hint = live ? "stop the microphone first" : "wait until this is done";
     show(at("status").textContent, `${file.name}: ${hint}.`);
@@ -229,7 +234,8 @@ async function begin() {
   try {
     student = await ask("load");
   } catch (error) {
-    show("", `The student cannot be loaded: ${error.message}.`);
+    lost = `The student cannot be loaded: ${error.message}.`;
+    show("", lost);
     return;
   }
   if (!student.stream) at("live-note").textContent = "This student needs the whole recording and cannot run live.";

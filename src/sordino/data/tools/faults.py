@@ -62,7 +62,7 @@ def _own_problems(entry: Entry, sounds: dict[Path, Sound], sample_rate: int) -> 
     for path in entry.files:
         sound = sounds[path]
         if sound.error:
-            yield "unreadable", path, sound.error.removeprefix(f"{path}: ")
+            yield "unreadable", path, sound.error
             continue
         if sound.sample_rate != sample_rate:
             yield "wrong rate", path, f"{sound.sample_rate} Hz instead of {sample_rate} Hz"

@@ -43,7 +43,7 @@ def inspect(path: Path) -> Sound:
     try:
         channels, sample_rate = read(path)
     except InputError as error:
-        return Sound(error=str(error))
+        return Sound(error=error.reason)
     audio = channels.mean(axis=0)
     digest = hashlib.sha256(audio.tobytes()).hexdigest()
     return Sound("", sample_rate, len(audio), rms_db(audio), clipped_share(audio), loudest(audio), digest)

@@ -170,7 +170,7 @@ def _convert(files: Group, sample_rate: int, damaged: Damaged) -> list[tuple[Pat
         except InputError as error:
             if damaged == "refuse":
                 raise
-            results.append((source, 0.0, str(error)))
+            results.append((source, 0.0, error.reason))
     gain_db = 20 * math.log10(fitting_gain(*audios))
     for (source, target), audio in zip(readable, within_scale(*audios), strict=True):
         write(target, audio, sample_rate)

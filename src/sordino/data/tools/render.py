@@ -69,13 +69,15 @@ def render(
     if source.labels != "all" and not noisy_only:
         raise InputError("data", "not every recording has a clean reference", hint="render it with --noisy-only")
     out, segments, valid = Path(out), source.train(seed), source.valid()
-    _open(out, _record_of(source, seed, noisy_only, about or {}), hours)
-    if source.synthetic:
-        write_text(out / SYNTHETIC_MARK, NOTE)
+    record = _record_of(source, seed, noisy_only, about or {})
+    _open(out, record)
     count = max(1, round(hours * 3600 / source.segment_s))
     jobs = [_Job(out, False, index, not noisy_only) for index in range(count)]
     jobs += [_Job(out / "valid", True, index, source.labels != "none") for index in range(len(valid))]
     todo = _remaining(jobs)
+    write_json(out / RECORD, record | {"hours": hours})
+    if source.synthetic:
+        write_text(out / SYNTHETIC_MARK, NOTE)
     result = Written(present=len(jobs) - len(todo))
     work = _Renderer(segments, valid, source.sample_rate, damaged)
     for done, (name, reason) in enumerate(run_jobs(work, todo, workers), result.present + 1):
@@ -180,11 +182,10 @@ def _record_of(source: Source, seed: int, noisy_only: bool, about: Mapping[str, 
     }
 
 
-def _open(out: Path, record: dict[str, Any], hours: float) -> None:
-    """Start in an empty folder, or continue in one with the same record; only the hours may differ."""
+def _open(out: Path, record: dict[str, Any]) -> None:
+    """Check that the folder is empty, or has the same record, and clear away what was written in part."""
     sweep(out)
-    path = out / RECORD
-    if path.is_file():
+    if (out / RECORD).is_file():
         before = read_record(out)
         now = json.loads(json.dumps(record))  # as it would be read: tuples become lists
         for key, value in now.items():
@@ -193,7 +194,6 @@ def _open(out: Path, record: dict[str, Any], hours: float) -> None:
                 raise InputError(out, found, hint="set it back, or choose another folder")
     elif out.is_dir() and any(out.iterdir()):
         raise InputError(out, "holds files, but no rendering", "a new folder")
-    write_json(path, record | {"hours": hours})
 
 
 def _remaining(jobs: Sequence[_Job]) -> list[_Job]:

@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 
 from sordino.assets import PAGE
+from sordino.errors import InputError
 from sordino.files import demand_own
 from sordino.report.columns import SYNTHETIC
 
@@ -37,12 +38,18 @@ PARTS = (PAGE / "parts.css").read_text("utf-8")
 STYLE = (PAGE / "page.css").read_text("utf-8") + PARTS
 
 
-def check_page(path: str | Path | None) -> None:
+def check_page(path: str | Path | None, examples: int = 0) -> None:
     """Refuse to write over a file that is not a page of this kind; None is accepted.
 
+    Args:
+        path: of the page.
+        examples: number of recordings that it will play.
+
     Raises:
-        InputError: it is not.
+        InputError: it is another file, or the number is below 0.
     """
+    if examples < 0:
+        raise InputError("--examples", f"{examples}", "0 or more")
     if path is not None:
         demand_own(path, _OWN, "page")
 
