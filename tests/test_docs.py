@@ -38,6 +38,7 @@ from sordino.errors import InputError
 WITHOUT_EXAMPLE = {"design.md", "security.md"}  # which explain
 RUN_ELSEWHERE = {"export.md", "int8.md"}  # tests/test_export.py and tests/test_int8.py run them: they take long
 SLOWEST = "your-own-network.md"  # it checks a network, which exports it
+EXAMPLES = [page for page in PAGES if page not in WITHOUT_EXAMPLE | RUN_ELSEWHERE | {SLOWEST}]
 SIDES = ("noisy", "clean")
 SEGMENT_S = {"losses.md": 1.0}
 """Of pages whose losses need more than half a second."""
@@ -172,14 +173,7 @@ def set_up(page: str) -> None:
 
 
 @pytest.mark.usefixtures("devices", "runtime", "own_code")
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, marks=[pytest.mark.slow] if page == SLOWEST else [])
-        for page in PAGES
-        if page not in WITHOUT_EXAMPLE | RUN_ELSEWHERE
-    ],
-)
+@pytest.mark.parametrize("page", [*EXAMPLES, pytest.param(SLOWEST, marks=pytest.mark.slow)])
 def test_the_first_example_of_every_page_runs(
     page: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

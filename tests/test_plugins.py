@@ -176,20 +176,16 @@ def test_metrics_and_sources_of_the_users(folder: Path) -> None:
     assert found.values["measures:DRIFT"] == pytest.approx(0.5)
     assert list(found.values) == ["snr_db", "measures:DRIFT"]
     assert found.failures == {"measures:nothing": "measures:nothing gave nan"}
-    with pytest.raises(InputError, match="metric measures:several: gave 2 values; expected one"):
-        measure(wave, wave, 16000, ["measures:several"])
     assert metric("measures:PART").release() == "", "a partial is in no file"
+    for name in ("several", "TWO"):
+        with pytest.raises(InputError, match=f"metric measures:{name}: (gave 2 values|has 2 columns)"):
+            measure(wave, wave, 16000, [f"measures:{name}"])
     assert metric("measures:DRIFT").columns["measures:DRIFT"].label == "Drift"
     choice = Selection({"measures:DRIFT": 2.0})
     assert choice.metrics[-1] == "measures:DRIFT"
     assert choice.score({"measures:DRIFT": 3.0}) == -6.0
-    with pytest.raises(InputError, match="has 2 columns"):
-        metric("measures:TWO")
     with pytest.raises(InputError, match="made a float; expected a class with the members"):
         sources.create("measures:nothing", clean=0, estimate=0, sample_rate=0)
-
-
-# Names of installed packages
 
 
 @pytest.fixture
