@@ -22,7 +22,7 @@ from typing import Any
 from paired import machine
 
 import sordino
-from sordino.data.fixed_draws import evenly_spread, valid_generator
+from sordino.data.augmentation import NOTHING
 from sordino.data.mixer import Mixer
 from sordino.data.mixing import Mixing
 from sordino.data.names import speaker_of
@@ -33,6 +33,7 @@ from sordino.evaluation.statistics import paired, worse_files
 from sordino.experiments.build import build_source
 from sordino.experiments.recipe import read_data
 from sordino.files import write_text
+from sordino.metrics import look_of
 from sordino.report.table import Table, write_tables
 from sordino.types import Item
 
@@ -43,21 +44,13 @@ LEVELS_DB = (-35.0, -20.0)
 SETS: list[tuple[Split, Split]] = [("train", "train"), ("valid", "train"), ("train", "valid"), ("valid", "valid")]
 """Of which split the speech and the noise are."""
 WORDS = {"train": "seen", "valid": "unseen"}
-COLUMNS = {
-    "pesq_wb": ("PESQ-wb", 1, 2),
-    "stoi": ("STOI (%)", 100, 1),
-    "estoi": ("ESTOI (%)", 100, 1),
-    "si_sdr_db": ("SI-SDR (dB)", 1, 1),
-    "covl": ("COVL", 1, 2),
-    "dnsmos_ovrl": ("DNSMOS OVRL", 1, 2),
-}
-"""Column of scores -> its heading, its factor and its decimals."""
+COLUMNS = {column: look_of(column) for column in ("pesq_wb", "stoi", "estoi", "si_sdr_db", "covl", "dnsmos_ovrl")}
 HARMED = ("stoi", "si_sdr_db")
 METRICS = ("pesq_wb", "stoi", "estoi", "si_sdr_db", "composite", "dnsmos")
 
 
 def main() -> None:
-    """Read the words typed, score every model, and write the tables."""
+    """Parse the command line, score every model, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", help="whose speech and noise are mixed, and which of them trained the students")
     parser.add_argument("models", nargs="+", help="names of students, or files")
@@ -70,7 +63,9 @@ def main() -> None:
     other = [scored(given.beside[0], items) for items in sets.values()]
     tables = []
     for model in given.models:
-        tables.append(lead(model, given.beside[0], [scored(model, items) for items in sets.values()], other))
+        title = f"How far {model} is ahead of {given.beside[0]}"
+        scores = [scored(model, items) for items in sets.values()]
+        tables.append(replace(differences(scores, other), title=title))
     tables.append(means([*given.models, *given.beside], sets["valid", "valid"]))
     text = write_tables(tables, "markdown") + f"\n{machine()}\n"
     if given.out is None:
@@ -79,7 +74,7 @@ def main() -> None:
         write_text(given.out, text)
 
 
-def mixtures(source: Any, speech_split: Split, noise_split: Split, count: int) -> list[Item]:
+def mixtures(source: Any, speech_split: Split, noise_split: Split, count: int) -> Sequence[Item]:
     """Mix ``count`` utterances of one split with noise of another; the kinds of noise take turns."""
     speech_files, noise_files = source.files
     speech = [path for path, split in speech_files if split == speech_split]
@@ -91,14 +86,10 @@ def mixtures(source: Any, speech_split: Split, noise_split: Split, count: int) -
         Recordings(noise, RATE, cache=False),
         [path.stem for path in noise],
         RATE,
-        Mixing(RATIOS_DB, LEVELS_DB),
+        Mixing(RATIOS_DB, LEVELS_DB, augment=NOTHING),  # with None, the kinds of noise do not take turns
         noise_kinds=[path.parent.name for path in noise],
     )
-    items = []
-    for index in range(count):
-        utterance, snr_db = index * len(speech) // count, evenly_spread(RATIOS_DB, index)
-        items.append(mixer.whole(valid_generator(index), utterance, snr_db, mixer.validation_noise(index)))
-    return items
+    return mixer.valid(count)
 
 
 def scored(model: str | None, items: Sequence[Item]) -> Scores:
@@ -106,20 +97,16 @@ def scored(model: str | None, items: Sequence[Item]) -> Scores:
     return sordino.evaluate(model, items, metrics=METRICS, sample_rate=RATE)
 
 
-def lead(model: str, other: str, ours: Sequence[Scores], theirs: Sequence[Scores]) -> Table:
-    """Say how far a model is ahead of another on each of ``SETS``, with intervals."""
+def differences(model: Sequence[Scores], other: Sequence[Scores]) -> Table:
+    """Compare the scores of a model with those of another on each of ``SETS``, with 95 % intervals over files."""
     rows = []
-    for (speech, noise), our, their in zip(SETS, ours, theirs, strict=True):
+    for (speech, noise), scores, other_scores in zip(SETS, model, other, strict=True):
         cells = [WORDS[speech], WORDS[noise]]
-        for column, (_, factor, decimals) in COLUMNS.items():
-            ahead = paired(our.values(column), their.values(column))
-            figures = [
-                f"{factor * value:+.{decimals}f}" for value in (ahead.mean, ahead.low, ahead.high) if value is not None
-            ]
-            cells.append(f"{figures[0]} [{', '.join(figures[1:])}]")
+        for column, look in COLUMNS.items():
+            difference = paired(scores.values(column), other_scores.values(column))
+            cells.append(f"{look.show(difference.mean)} [{look.show(difference.low)}, {look.show(difference.high)}]")
         rows.append(cells)
-    table = Table.of(["speech", "noise", *(heading for heading, _, _ in COLUMNS.values())], rows)
-    return replace(table, title=f"How far {model} is ahead of {other}")
+    return Table.of(["speech", "noise", *(look.label for look in COLUMNS.values())], rows)
 
 
 def means(models: Sequence[str], items: Sequence[Item]) -> Table:
@@ -129,11 +116,12 @@ def means(models: Sequence[str], items: Sequence[Item]) -> Table:
     for model in (None, *models):
         after = before if model is None else scored(model, items)
         figures = after.means()
-        cells = [f"{factor * figures[column]:.{decimals}f}" for column, (_, factor, decimals) in COLUMNS.items()]
+        cells = [look.show(figures[column]) for column, look in COLUMNS.items()]
         cells += [str(worse_files(after.values(column), before.values(column))) for column in HARMED]
         rows.append([model or "noisy input", *cells])
-    headings = [heading for heading, _, _ in COLUMNS.values()]
-    table = Table.of(["model", *headings, "STOI lower", "SI-SDR lower"], rows)
+    labels = [look.label for look in COLUMNS.values()]
+    harmed = [f"{COLUMNS[column].short_label} lower" for column in HARMED]
+    table = Table.of(["model", *labels, *harmed], rows)
     return replace(table, title=f"Unseen speech with unseen noise, {len(items)} mixtures")
 
 

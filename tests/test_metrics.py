@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from sordino import metrics
 from sordino.conformance import metrics as checks
 from sordino.errors import InputError
 from sordino.metrics import METRICS, MetricFailure, measure, si_sdr_above_db, si_sdr_db, snr_db
+from sordino.metrics.entry import entry_of
 
 
 def test_snr_of_a_scaled_copy_and_of_orthogonal_noise():
@@ -172,3 +175,19 @@ def test_what_a_metric_of_the_users_raises_is_one_line_that_names_it():
 def test_importing_the_metrics_imports_nothing_heavy():
     code = "import sys, sordino.metrics; print([m for m in ('torch', 'pesq', 'pystoi', 'scipy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_metric_may_be_any_callable_and_gives_one_value():
+    def difference(clean, estimate, sample_rate):
+        return float(np.abs(clean - estimate).mean())
+
+    column = {"x": metrics.Column("X")}
+    entry = entry_of("mine:PART", metrics.Metric(partial(difference, sample_rate=RATE), column))
+    assert entry.function(np.zeros(8), np.ones(8)) == 1.0
+    assert entry.release() == "", "a partial is in no file"
+    entry = entry_of("mine:C", metrics.Metric(operator.length_hint, column))
+    assert entry.release() == "", "nor is a function in C"
+    for given in ({"a": 1.0, "b": 2.0}, {}):
+        several = entry_of("mine:several", lambda *_, given=given: given)
+        with pytest.raises(InputError, match=f"metric mine:several: gave {len(given)} values; expected one"):
+            several.function(np.zeros(8), np.ones(8), RATE)
