@@ -1,4 +1,4 @@
-"""What strangers send to the listening page: twenty kinds of requests, each of which must be refused.
+"""What strangers send to the listening page: more than twenty kinds of requests, each of which must be refused.
 
 ``python -m helpers.attacks ADDRESS`` prints how a server answers each.
 """
@@ -89,6 +89,7 @@ ATTACKS: dict[str, Attack] = {
         f"{API}/queue/join", json=_join(None), headers={"origin": FOREIGN}
     ),
     "the Origin null": lambda client: client.get("/config", headers={"origin": "null"}),
+    "an Origin that is no address": lambda client: client.get("/config", headers={"origin": "http://["}),
     "another port of this machine as Origin": lambda client: client.get("/", headers={"origin": "http://127.0.0.1:1"}),
     "a preflight of a foreign Host": lambda client: client.options(
         f"{API}/upload",
