@@ -149,6 +149,13 @@ def test_a_corpus_with_problems_leaves_with_1(here: Path, capsys: pytest.Capture
         ("bench dualpath-14 --style csv", "--style: csv for one model; expected --all"),
         ("export dualpath-14 -o page/student.onnx --web page", "-o: page/student.onnx lies in the folder of the page"),
         ("train runs/lr=0.1/r.yaml", "runs/lr=0.1/r.yaml: "),
+        ("data check n data.seed=1", "data.seed=1: changes a recipe, and n is none"),
+        ("data check r.yaml --sample-rate 8000", "--sample-rate: is for a corpus; expected a folder"),
+        ("data check r.yaml --measure 3", "--measure: is for a corpus; expected a folder"),
+        ("evaluate noisy --data n c --split valid", "--split: is for the data of a recipe; expected --recipe"),
+        ("evaluate noisy --data n c --dnsmos no.onnx", "--dnsmos: there is no file no.onnx"),
+        ("evaluate noisy --data n c --examples 2", "--examples: no page to show them on; expected --page"),
+        ("report runs/a --examples 2", "--examples: no page to show them on; expected --output"),
         ("serve --name demo.example.org:8080", "--name: 'demo.example.org:8080'; expected the name of a host alone"),
     ],
 )

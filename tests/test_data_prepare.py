@@ -174,3 +174,26 @@ def test_an_error_in_a_worker_process_arrives_whole(raw, tmp_path):
     (tmp_path / "out").write_text("a file where the folder should be")
     with pytest.raises(InputError, match="cannot be written"):
         prepare(raw, tmp_path / "out", workers=2)
+
+
+def test_a_folder_that_is_linked_into_the_test_set_is_prepared_under_both_names(raw, tmp_path):
+    root = tmp_path / "linked"
+    for folder in ("noisy", "clean", "test/noisy"):
+        write(root / folder / "a.wav", hiss(0.3, seed=1), 16000)
+    (root / "test" / "clean").symlink_to(root / "clean")
+    result = prepare(root, tmp_path / "out", workers=1)
+    assert (result.written, result.failed) == (4, [])
+    assert (tmp_path / "out" / "test" / "clean" / "a.flac").is_file()
+
+
+def test_what_flac_cannot_hold_is_reported_and_the_rest_goes_on(raw, tmp_path):
+    write(raw / "array.wav", np.stack([hiss(0.1, seed=seed) for seed in range(16)]), 16000)
+    write(raw / "click.wav", np.full(1, 0.5, np.float32), 48000)
+    result = prepare(raw, tmp_path / "out", workers=1)
+    assert result.written == 4
+    assert [(Path(path).name, reason) for path, reason in result.failed] == [
+        ("array.wav", "has 16 channels; expected up to 8, which FLAC holds"),
+        ("click.wav", "is too short for a sample at 16000 Hz"),
+    ]
+    with pytest.raises(InputError, match="16 channels"):
+        prepare(raw, tmp_path / "out", workers=1, damaged="refuse")

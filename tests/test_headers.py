@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from helpers.noise import tone
+from helpers.noise import tone, white
 from sordino.audio.blocks import read_blocks
 from sordino.audio.sound_files import info, read, read_compact, read_segment
 from sordino.errors import InputError
@@ -188,3 +188,27 @@ def test_recordings_that_were_joined_are_read_to_the_end(tmp_path: Path, suffix:
     (tmp_path / f"all{suffix}").write_bytes(parts[0] + (tmp_path / f"other{suffix}").read_bytes())
     with pytest.raises(InputError, match="several recordings, of 16000 Hz with 1 channels and of 24000 Hz with 2"):
         read(tmp_path / f"all{suffix}")
+
+
+def test_an_mp3_that_lost_a_twelfth_of_its_sound_is_not_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, white(20 * RATE, level=0.1), RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 11 // 12])
+    with pytest.raises(InputError, match=r"ends after 18\..*was it cut short"):
+        read(path)
+
+
+def test_a_wav_that_lost_less_than_lies_before_its_sound_is_not_whole(tmp_path: Path) -> None:
+    content, path = bytes(encoded("WAV")), tmp_path / "a.wav"
+    at = content.index(b"data")
+    path.write_bytes(content[:at] + b"JUNK" + struct.pack("<I", 60_000) + bytes(60_000) + content[at:])
+    assert read(path)[0].shape == (1, LENGTH)
+    path.write_bytes(path.read_bytes()[:-LENGTH])  # half of the sound
+    with pytest.raises(InputError, match=r"ends after 0\.75 s"):
+        read(path)
+
+
+def test_flac_behind_the_tag_of_an_mp3_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    path.write_bytes(b"ID3\3\0\0\0\0\0\x0a" + bytes(10) + bytes(encoded("FLAC")))
+    assert read(path)[0].shape == (1, LENGTH)

@@ -191,3 +191,11 @@ def test_a_metric_may_be_any_callable_and_gives_one_value():
         several = entry_of("mine:several", lambda *_, given=given: given)
         with pytest.raises(InputError, match=f"metric mine:several: gave {len(given)} values; expected one"):
             several.function(np.zeros(8), np.ones(8), RATE)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.5, 1e-6])
+def test_a_constant_estimate_has_no_value(value):
+    names = ("si_sdr_db", "si_sdr_120_db", "correlation", "composite")
+    values, failures = measure(speechlike(1.0), np.full(RATE, value), RATE, names)
+    assert values == {}
+    assert set(failures) == set(names)

@@ -216,3 +216,14 @@ def test_what_was_rendered_on_purpose_is_no_fault(corpus: Path, tmp_path: Path, 
     record["about"]["augment"] = None
     (out / "render.json").write_text(json.dumps(record))
     assert check(out)["counts"]["clipping"] > 0, "where nothing was to be clipped"
+
+
+def test_pairs_that_are_clipped_by_mistake_stay_so_when_they_are_rendered(corpus: Path, tmp_path: Path) -> None:
+    for speaker in range(6):
+        for side, level in (("clean", 0.1), ("noisy", 3.0)):
+            audio = np.clip(hiss(1.5, seed=speaker, level=level), -0.99, 0.99)
+            write(tmp_path / "pairs" / side / f"p{speaker}_1.wav", audio, RATE)
+    folders = {side: str(tmp_path / "pairs" / side) for side in ("noisy", "clean")}
+    source = sources.Pairs(**folders, segment_s=1.0)
+    render(source, tmp_path / "out", 4 / 3600, workers=1, about=folders)
+    assert check(tmp_path / "out")["counts"]["clipping"] > 0

@@ -145,10 +145,13 @@ def unwritable(path: str | Path, error: OSError) -> InputError:
     return InputError(path, found, hint="choose another place")
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically; what UTF-8 cannot hold, as in odd names of files, becomes ``?``."""
+def write_text(path: str | Path, text: str, errors: str = "replace") -> None:
+    """Write ``text`` as UTF-8, atomically; what UTF-8 cannot hold, as in odd names of files, becomes ``?``.
+
+    With ``errors="surrogateescape"`` such names are written as the bytes that they are on disk.
+    """
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="replace")
+        temporary.write_text(text, encoding="utf-8", errors=errors)
 
 
 def spreadsheet(value: object) -> object:
@@ -165,8 +168,13 @@ def spreadsheet(value: object) -> object:
     return text
 
 
-def read_text(path: str | Path, most: int = LARGEST) -> str:
+def read_text(path: str | Path, most: int = LARGEST, errors: str = "strict") -> str:
     """Read a text in UTF-8 of at most so many bytes.
+
+    Args:
+        path: the file.
+        most: bytes.
+        errors: as ``bytes.decode`` takes it; ``surrogateescape`` lets through names that are not UTF-8.
 
     Raises:
         InputError: it is larger, or another encoding.
@@ -179,7 +187,7 @@ def read_text(path: str | Path, most: int = LARGEST) -> str:
             if len(content) > most:
                 raise InputError(path, f"has more than {most:,} bytes", "a file of less")
     try:
-        return content.decode()
+        return content.decode(errors=errors)
     except UnicodeDecodeError as error:
         raise InputError(path, f"is not a text file (byte {error.start} is no UTF-8)", "UTF-8") from error
 

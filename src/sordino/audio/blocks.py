@@ -17,7 +17,8 @@ import numpy as np
 import soundfile
 
 from sordino.audio import media
-from sordino.audio.headers import OPEN_64, ForwardFile, OwnFile, completed
+from sordino.audio.forward import ForwardFile, OwnFile
+from sordino.audio.headers import OPEN_64, completed
 from sordino.audio.joined import joined
 from sordino.audio.pcm import check_shape, cut_short
 from sordino.audio.wav import PLACEHOLDER
@@ -45,11 +46,12 @@ READABLE = "a sound file (" + ", ".join(suffix[1:] for suffix in FORMATS) + ")"
 SUFFIXES = frozenset(FORMATS) | media.SUFFIXES
 """Suffixes of files that are taken for sound in a folder."""
 
-_STATED_BYTES = re.compile(r"^\s*(?:data|SSND|Data [Ss]ize)\s*:\s*(\d+)", re.MULTILINE)
-"""The line of libsndfile's log that holds the number of sample bytes stated in the header of WAV, AIFF, AU and CAF."""
+_STATED_BYTES = re.compile(r"^\s*(?:data|SSND|Data [Ss]ize)\s*:\s*(\d+)( \(should be)?", re.MULTILINE)
+"""The line of libsndfile's log that holds the number of sample bytes stated in the header of WAV, AIFF, AU, CAF, W64
+and RF64; in the first four it says so if fewer are there."""
 
-MP3_SHORT = 0.1
-"""Share of an MP3's length that may be missing: where its header states no length, libsndfile only estimates one."""
+MP3_MISSING = 5 * 1152
+"""Samples of an MP3 that may be missing, five frames: encoders do not agree on whether the first and the last count."""
 
 
 def open_sound(
@@ -61,19 +63,11 @@ def open_sound(
     hold ``most`` samples of all channels.
 
     Raises:
-        InputError: the file is missing, a folder, empty or not audio, PyAV is needed and not installed, or its header
-            states a rate or a number of channels that no recording has.
+        InputError: the file is missing, a folder, empty, may not be read or is not audio, PyAV is needed and not
+            installed, or its header states a rate or a number of channels that no recording has.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(path, "there is no such file", hint="check the path")
-    if path.is_dir():
-        raise InputError(path, "is a folder", "a sound file")
-    if not path.is_file():
-        hint = "write sordino enhance --stream < PIPE > clean.wav, or save it to a file first"
-        raise InputError(path, "is a pipe or a device, which cannot be read twice", "a file", hint)
-    if path.stat().st_size == 0:
-        raise InputError(path, "is empty (0 bytes)", READABLE, "copy or download it again")
+    _demand_content(path)
     if path.suffix.lower() in media.SUFFIXES:
         file = kind(media.decoded(path, most))
     else:
@@ -87,6 +81,24 @@ def open_sound(
         check_shape(path, file.samplerate, file.channels)
         on_error.pop_all()  # it stays open
     return file
+
+
+def _demand_content(path: Path) -> None:
+    """Raise an InputError unless ``path`` is a file that can be read and is not empty."""
+    try:
+        if not path.exists():
+            raise InputError(path, "there is no such file", hint="check the path")
+        if path.is_dir():
+            raise InputError(path, "is a folder", "a sound file")
+        if not path.is_file():
+            hint = "write sordino enhance --stream < PIPE > clean.wav, or save it to a file first"
+            raise InputError(path, "is a pipe or a device, which cannot be read twice", "a file", hint)
+        with open(path, "rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", hint="check who may read it") from error
+    if empty:
+        raise InputError(path, "is empty (0 bytes)", READABLE, "copy or download it again")
 
 
 def read_blocks(path: str | Path, length: int) -> Iterator[np.ndarray]:
@@ -113,8 +125,7 @@ def blocks_of(file: soundfile.SoundFile, path: str | Path, length: int) -> Itera
     while (block := _read_block(file, path, length)).size:
         read += block.shape[1]
         yield block
-    least = stated * (1 - MP3_SHORT) if file.format == "MP3" else stated
-    if read < least:
+    if read < stated - (MP3_MISSING if file.format == "MP3" else 0):
         raise cut_short(path, read / file.samplerate, stated / file.samplerate)
 
 
@@ -151,6 +162,6 @@ def _check_stated_length(file: soundfile.SoundFile, path: str | Path) -> None:
     size = Path(path).stat().st_size
     # A program that writes into a pipe cannot know the length, and leaves a huge placeholder in the header.
     placeholder = OPEN_64 if file.format in ("W64", "RF64") else PLACEHOLDER
-    if size < int(stated[1]) < placeholder:
+    if (stated[2] or size < int(stated[1])) and int(stated[1]) < placeholder:
         found = f"ends after {file.frames / file.samplerate:.2f} s ({size} bytes)"
         raise InputError(path, found, f"the {stated[1]} bytes of sound that its header promises", "was it cut short?")

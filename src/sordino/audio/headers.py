@@ -12,16 +12,13 @@ import io
 import math
 import os
 import struct
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-import soundfile
-
+from sordino.audio.forward import ForwardFile, blocks_to_end
+from sordino.audio.mp3 import LONGEST_FRAME, begins_frame, decoded_mp3, first_frame, stated_size
 from sordino.audio.pcm import limited
-from sordino.audio.temporary import temporary_sound
 
 HEAD = 2**16
 """Bytes in which the chunks before the sound are looked for."""
@@ -30,30 +27,6 @@ OPEN_64 = 2**62
 """Lengths in 64 bits from this one on mean unknown."""
 
 _CHUNK_NAMES = (b"LIST", b"id3 ", b"bext", b"cue ", b"fact", b"PEAK", b"iXML", b"smpl")
-_MP3_TAGS = (b"Xing", b"Info", b"VBRI")
-LONGEST_FRAME = 4096
-"""Bytes; no frame of an MP3 is longer."""
-_CHUNK = 2**16
-
-
-class OwnFile(soundfile.SoundFile):
-    """A sound file that closes the file object on which it was opened, such as that of ``temporary_sound``."""
-
-    def close(self) -> None:
-        super().close()
-        if hasattr(self.name, "close"):
-            self.name.close()
-
-
-class ForwardFile(OwnFile):
-    """A sound file that is read from front to back and never sought in.
-
-    soundfile seeks after every block where the file is seekable. An MP3 in which libsndfile has sought continues with
-    wrong samples, and in FLAC of unknown length it cannot seek.
-    """
-
-    def seekable(self) -> bool:
-        return False
 
 
 class Overlay(io.RawIOBase):
@@ -110,7 +83,10 @@ def completed(path: Path, most: float = math.inf) -> BinaryIO | None:
     size = path.stat().st_size
     if head[:3] == b"ID3" or begins_frame(head):  # an MP3, with or without a tag
         start = first_frame(head)
-        if _states_length(path, start):
+        with open(path, "rb") as file:
+            file.seek(start)
+            first = file.read(LONGEST_FRAME)
+        if first[:4] == b"fLaC" or stated_size(first)[0]:  # FLAC may have that tag as well
             return None
         return decoded_mp3(path, start, most)
     changes: dict[int, bytes] = {}
@@ -123,11 +99,6 @@ def completed(path: Path, most: float = math.inf) -> BinaryIO | None:
     elif head[:4] == b"fLaC" and not _flac_length(head):
         changes = _flac_changes(path, head, most)
     return io.BufferedReader(Overlay(path, changes)) if changes else None
-
-
-def begins_frame(head: bytes) -> bool:
-    """Whether a frame of an MP3 begins here: 11 set bits, its sync, and layer III."""
-    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2
 
 
 def chunks(head: bytes, start: int, form: str) -> Iterator[tuple[bytes, int, int]]:
@@ -197,52 +168,3 @@ def _flac_changes(path: Path, head: bytes, most: float) -> dict[int, bytes]:
     # The field has 36 bits, of which the first four share a byte with the bits per sample.
     first, rest = head[21] & 0xF0 | length >> 32, length & 0xFFFFFFFF
     return {21: bytes([first]) + rest.to_bytes(4, "big")}
-
-
-def first_frame(head: bytes) -> int:
-    """Return the offset of the first frame of an MP3, behind its ID3 tag."""
-    if head[:3] != b"ID3" or len(head) < 10:
-        return 0
-    size = 0
-    for byte in head[6:10]:
-        size = size << 7 | byte & 127  # seven bits of each byte count
-    return 10 + size
-
-
-def _states_length(path: Path, start: int) -> bool:
-    """Whether the frame of an MP3 at ``start`` says how long the sound is."""
-    with open(path, "rb") as file:
-        file.seek(start)
-        first = file.read(LONGEST_FRAME)
-    return any(tag in first for tag in _MP3_TAGS)
-
-
-def decoded_mp3(path: Path, start: int, most: float, end: int | None = None) -> BinaryIO:
-    """Decode an MP3, from the offset of its first frame on to ``end``, into a temporary file of floats.
-
-    libsndfile reads an MP3 that it can seek in up to the length that it guessed. Through a pipe it reads to the end.
-    """
-    source, sink = os.pipe()
-    feeder = threading.Thread(target=_pour, args=(path, start, end, sink), daemon=True)
-    feeder.start()
-    try:
-        with ForwardFile(source, closefd=True) as file:
-            return temporary_sound(file.samplerate, file.channels, limited(blocks_to_end(file), most, path))
-    finally:
-        feeder.join()
-
-
-def blocks_to_end(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    """Yield the rest of a sound in blocks, float32 [n,C]."""
-    while len(block := file.read(_CHUNK, dtype="float32", always_2d=True)):
-        yield block
-
-
-def _pour(path: Path, start: int, end: int | None, sink: int) -> None:
-    with open(path, "rb") as file, open(sink, "wb") as pipe:
-        file.seek(start)
-        try:
-            while data := file.read(_CHUNK if end is None else min(_CHUNK, end - file.tell())):
-                pipe.write(data)
-        except BrokenPipeError:
-            return  # the decoder has seen enough

@@ -6,7 +6,6 @@ libsndfile reads the first one alone. Torch-free.
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sordino.audio.headers import LONGEST_FRAME, ForwardFile, begins_frame, blocks_to_end, decoded_mp3, first_frame
+from sordino.audio.forward import ForwardFile, blocks_to_end
+from sordino.audio.mp3 import LONGEST_FRAME, begins_frame, decoded_mp3, first_frame, stated_size
 from sordino.audio.pcm import limited
 from sordino.audio.temporary import temporary_sound
 from sordino.errors import InputError
@@ -103,18 +103,6 @@ def _mp3_starts(path: Path) -> list[int]:
             if not begins_frame(frame):
                 break
             starts.append(at)
-            size = _stated_bytes(frame)
-            at = at + size if size else None
+            _, size = stated_size(frame)
+            at = at + size if size >= _SHORTEST else None
     return starts
-
-
-def _stated_bytes(frame: bytes) -> int:
-    """Return the size of an MP3 by its first frame; 0 where it does not say."""
-    tag = max(frame.find(b"Xing"), frame.find(b"Info"))
-    if tag < 0 or len(frame) < tag + 16:
-        return 0
-    flags, first, second = struct.unpack_from(">3I", frame, tag + 4)
-    if not flags & 2:  # it has no size
-        return 0
-    size = second if flags & 1 else first  # the number of frames, where it is there, comes before the size
-    return size if size >= _SHORTEST else 0

@@ -19,7 +19,7 @@ import soxr
 
 from sordino.audio.blocks import READABLE, blocks_of, check_finite, damaged, open_sound
 from sordino.audio.encoding import FLOATS, encoder, subtype_for
-from sordino.audio.headers import ForwardFile
+from sordino.audio.forward import ForwardFile
 from sordino.audio.mix import QUIET_DB, fitting_gain, rms_db
 from sordino.errors import InputError
 

@@ -36,7 +36,7 @@ COMMANDS = {
     "train": Entry("train a teacher, a baseline or a distilled student", "train", "TRAIN"),
     "evaluate": Entry("score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR, DNSMOS", "measure", "EVALUATE"),
     "study": Entry("train methods x scenarios x seeds, and compare them", "train", "STUDY"),
-    "bench": Entry("measure the parameters, FLOPs, speed and memory of a network", "measure", "BENCH"),
+    "bench": Entry("measure the parameters, FLOPs, speed and memory of a network", "bench", "BENCH"),
     "check": Entry("check a method, network, loss, metric or source of yours", "check", "CHECK"),
     "report": Entry("compare runs with each other, and with the paper's figures", "measure", "REPORT"),
     "export": Entry("write a checkpoint as ONNX, or a page for browsers", "export", "EXPORT"),

@@ -19,30 +19,37 @@ if TYPE_CHECKING:
 
     from sordino.data.tools.pool import Written
 
+SAMPLE_RATE, MEASURED = 16000, 50
+
 
 def check(given: Namespace) -> Answer:
     if not Path(given.root).is_dir():
         is_recipe = given.root.endswith((".yaml", ".yml")) or given.root in recipes()
         if is_recipe:
             return _check_recipe(given)
+    if given.overrides:
+        raise InputError(given.overrides[0], f"changes a recipe, and {given.root} is none", "a recipe to check")
+    count = MEASURED if given.measure is None else given.measure
     from sordino.data.tools.check import check
     from sordino.metrics import measure as score
 
     def measure(clean: np.ndarray, noisy: np.ndarray, sample_rate: int) -> dict[str, float]:
         return score(clean, noisy, sample_rate, ("pesq_wb", "stoi"), "shorter").values
 
-    if given.measure:
+    if count:
         needs_training_tier()
-    measured = measure if given.measure else None
+    rate = SAMPLE_RATE if given.sample_rate is None else given.sample_rate
     with Display() as show:
-        report = check(given.root, given.sample_rate, measured, given.measure, fix=given.fix, progress=show)
+        report = check(given.root, rate, measure if count else None, count, fix=given.fix, progress=show)
     return report, _checked(report)
 
 
 def _check_recipe(given: Namespace) -> Answer:
     needs_training_tier()
-    if given.fix:
-        raise InputError("--fix", "is for a corpus", "a folder", "name the folder of the corpus")
+    for option in ("fix", "measure", "sample_rate"):
+        if getattr(given, option) is not None:
+            name = "--" + option.replace("_", "-")
+            raise InputError(name, "is for a corpus", "a folder", "name the folder of the corpus")
     from sordino.experiments.data_check import check_data
     from sordino.experiments.recipe import read_data
 
@@ -157,8 +164,8 @@ CHECK = Command(
     check,
     (
         flag("root", help="a corpus (Valentini, DNS, noisy/ and clean/, or clean/ and noise/), or a recipe"),
-        flag("--sample-rate", type=int, default=16000, help="Hz that files should have (default 16000)"),
-        flag("--measure", type=int, default=50, help="test pairs to measure PESQ and STOI on (default 50; 0: none)"),
+        flag("--sample-rate", type=int, help=f"Hz that files should have (default {SAMPLE_RATE})"),
+        flag("--measure", type=int, help=f"test pairs to measure PESQ and STOI on (default {MEASURED}; 0: none)"),
         flag("--fix", metavar="CSV", help="write a manifest without the faulty entries; audio is never touched"),
     ),
     "Check every file: unreadable, without partner, of another length or rate, silent, clipped, duplicate; and test\n"

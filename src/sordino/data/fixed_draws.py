@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 
@@ -25,6 +26,6 @@ def evenly_spread(bounds: tuple[float, float], index: int) -> float:
 def by_kind(kinds: Sequence[str], names: Sequence[str]) -> list[list[int]]:
     """Return the indices of each kind of noise; kinds and members are in the order of their names' CRC-32."""
     members: dict[str, list[int]] = {}
-    for index in sorted(range(len(names)), key=lambda index: zlib.crc32(names[index].encode())):
+    for index in sorted(range(len(names)), key=lambda index: zlib.crc32(os.fsencode(names[index]))):
         members.setdefault(kinds[index], []).append(index)
-    return [members[kind] for kind in sorted(members, key=lambda kind: zlib.crc32(kind.encode()))]
+    return [members[kind] for kind in sorted(members, key=lambda kind: zlib.crc32(os.fsencode(kind)))]

@@ -34,7 +34,10 @@ HEADER = tuple(field.name for field in fields(Entry))
 
 
 def write(path: str | Path, entries: Iterable[Entry]) -> None:
-    """Write a manifest; paths are stored relative to its folder, so that both can be moved together."""
+    """Write a manifest; paths are stored relative to its folder, so that both can be moved together.
+
+    Names of files need not be UTF-8.
+    """
     home = Path(path).absolute().parent
 
     def relative(name: str) -> str:
@@ -46,7 +49,7 @@ def write(path: str | Path, entries: Iterable[Entry]) -> None:
     for entry in entries:
         noisy, clean = relative(entry.noisy), relative(entry.clean)
         lines.writerow((entry.id, noisy, clean, entry.speaker, f"{entry.seconds:.3f}", entry.split))
-    write_text(path, text.getvalue())
+    write_text(path, text.getvalue(), "surrogateescape")
 
 
 def read(path: str | Path) -> list[Entry]:
@@ -58,7 +61,7 @@ def read(path: str | Path) -> list[Entry]:
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "there is no such manifest", hint="write one with `sordino data check --fix`")
-    lines = csv.reader(io.StringIO(read_text(path), newline=""))
+    lines = csv.reader(io.StringIO(read_text(path, errors="surrogateescape"), newline=""))
     entries = []
     try:
         if tuple(next(lines, ())) != HEADER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterable
@@ -57,7 +58,7 @@ def held_out(names: Iterable[str], modulo: int, leave: Collection[str] = ()) -> 
         modulo: the inverse of the share that is chosen.
         leave: names kept for something else, never chosen. If there are any, the remainder 1 is chosen, not 0.
     """
-    remainders = {name: (zlib.crc32(name.encode()) - bool(leave)) % modulo for name in set(names)}
+    remainders = {name: (zlib.crc32(os.fsencode(name)) - bool(leave)) % modulo for name in set(names)}
     order = sorted(set(remainders) - set(leave), key=lambda name: (remainders[name], name))
     chosen = [name for name in order if remainders[name] == 0]
     enough = max(1, min(HELD_OUT_AT_LEAST, len(remainders) // 4))

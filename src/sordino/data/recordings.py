@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sordino.audio.blocks import MP3_MISSING
 from sordino.audio.folders import list_audio
 from sordino.audio.mix import fit_noise
 from sordino.audio.sound_files import info, read, read_compact, read_segment
@@ -76,7 +77,7 @@ class Recordings:
     def _whole(self, index: int, start: int, length: int | None, audio: np.ndarray) -> np.ndarray:
         """Return all samples that were asked for; a file that was cut is refused, as libsndfile just ends earlier.
 
-        The length of an MP3 may be an estimate: where it ends early, silence follows.
+        An MP3 may end some frames early, which silence replaces.
         """
         path = self.paths[index]
         expected = int(self.lengths[index]) - start
@@ -85,7 +86,7 @@ class Recordings:
         missing = expected - len(audio)
         if missing <= 0:
             return audio
-        if path.suffix.lower() == ".mp3":
+        if path.suffix.lower() == ".mp3" and missing <= MP3_MISSING:
             return np.pad(audio, (0, missing))
         now = info(path)
         stated = self.lengths[index] / now.sample_rate

@@ -16,6 +16,7 @@ from sordino.data.base import LazySequence, Source
 from sordino.data.names import speaker_of
 from sordino.data.recordings import is_synthetic, pair_files
 from sordino.distributed import rank
+from sordino.errors import InputError
 from sordino.evaluation.score import NOISY, Scores, score
 from sordino.evaluation.trained_on import marks
 from sordino.inference.enhance import enhance
@@ -69,7 +70,7 @@ def evaluate(
     about = _about(run)
     if isinstance(data, Source):
         items = {"test": data.test, "valid": data.valid}[split]()
-        rate = data.sample_rate
+        rate = _own_rate(data, sample_rate)
         about |= {"data": data.name, "split": split, "synthetic": data.synthetic}
     elif folders := _named(data):
         items = recordings(data, rate)
@@ -85,6 +86,13 @@ def evaluate(
     scores.metadata |= about
     _warn(misalignments(scores))
     return scores
+
+
+def _own_rate(source: Source, asked: int | None) -> int:
+    """Return the rate of a source in Hz, which none that is asked for may contradict."""
+    if asked not in (None, source.sample_rate):
+        raise InputError("sample_rate", f"{asked} Hz for data at {source.sample_rate} Hz", hint="leave it out")
+    return source.sample_rate
 
 
 def _about(model: Model | None) -> dict[str, Any]:

@@ -216,10 +216,15 @@ def _scored(
 
 
 def _enhanced(enhance: Enhance | None, item: Item, compared: bool) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return clean reference and estimate without padding; a missing reference is an error if it is ``compared``."""
+    """Return clean reference and estimate without padding; a missing reference is an error if it is ``compared``.
+
+    A reference that is longer than the noisy signal keeps its length, which the alignment then judges.
+    """
     if item.clean is None and compared:
         raise InputError(item.id, "has no clean reference", "a pair of noisy and clean", "or --metrics dnsmos")
     noisy = item.noisy[: item.length]
-    clean = None if item.clean is None else item.clean[: item.length]
+    clean = item.clean
+    if clean is not None and len(clean) == len(item.noisy):  # both are padded to the longest of a batch
+        clean = clean[: item.length]
     estimate = noisy if enhance is None else np.asarray(enhance(noisy))
     return clean, estimate

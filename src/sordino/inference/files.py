@@ -15,7 +15,7 @@ from sordino.audio import sound_files
 from sordino.audio.blocks import FORMATS, blocks_of, open_sound
 from sordino.audio.doubts import doubts
 from sordino.audio.encoding import holdable, subtype_for, tags_of, unclipped_encoder
-from sordino.audio.headers import ForwardFile
+from sordino.audio.forward import ForwardFile
 from sordino.audio.resampling import open_resampler
 from sordino.errors import InputError
 from sordino.inference.blend import USUAL, Blend

@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 
 from sordino.metrics.pair import MetricFailure, Signal, pair
 
+ROUNDING = 1e-13
+"""Share of a signal's peak that arithmetic in float64 leaves of what should be 0."""
+
 
 def snr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
     """Compute the signal-to-noise ratio of a whole recording; every difference from the clean signal is noise.
@@ -42,11 +45,8 @@ def si_sdr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
     Raises:
         MetricFailure: a signal is silent or constant, or the ratio is infinite.
     """
-    reference, judged = (signal - signal.mean() for signal in pair(clean, estimate))
-    energy = reference @ reference
-    if not energy or not judged.any():
-        raise MetricFailure("a signal is constant")
-    target = (reference @ judged / energy) * reference
+    reference, judged = map(without_mean, pair(clean, estimate))
+    target = (reference @ judged / (reference @ reference)) * reference
     return _ratio_db(target, target - judged)
 
 
@@ -73,7 +73,10 @@ def si_sdr_above_db(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, low
 def _above(signal: Signal, sample_rate: int, lowest_hz: float) -> Signal:
     spectrum = np.fft.rfft(signal)
     spectrum[: int(np.ceil(lowest_hz * len(signal) / sample_rate))] = 0
-    return np.fft.irfft(spectrum, len(signal))
+    above = np.fft.irfft(spectrum, len(signal))
+    if np.abs(above).max() <= ROUNDING * np.abs(signal).max():
+        raise MetricFailure(f"a signal has nothing above {lowest_hz:g} Hz")
+    return above
 
 
 def correlation(clean: ArrayLike, estimate: ArrayLike) -> float:
@@ -91,11 +94,20 @@ def correlation(clean: ArrayLike, estimate: ArrayLike) -> float:
     Raises:
         MetricFailure: a signal is silent or constant.
     """
-    reference, judged = (signal - signal.mean() for signal in pair(clean, estimate))
-    energies = float((reference @ reference) * (judged @ judged))
-    if not energies:
+    reference, judged = map(without_mean, pair(clean, estimate))
+    return float(reference @ judged / (np.linalg.norm(reference) * np.linalg.norm(judged)))
+
+
+def without_mean(signal: Signal) -> Signal:
+    """Remove the mean of [T].
+
+    Raises:
+        MetricFailure: nothing but rounding would be left, as the signal is constant.
+    """
+    centred = signal - signal.mean()
+    if np.abs(centred).max() <= ROUNDING * np.abs(signal).max():
         raise MetricFailure("a signal is constant")
-    return float(reference @ judged) / energies**0.5
+    return centred
 
 
 def _ratio_db(target: Signal, error: Signal) -> float:

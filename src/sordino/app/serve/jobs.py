@@ -10,7 +10,7 @@ from typing import Any
 
 from sordino.audio import sound_files
 from sordino.audio.blocks import blocks_of, open_sound
-from sordino.audio.headers import ForwardFile
+from sordino.audio.forward import ForwardFile
 from sordino.audio.mix import fitting_gain
 from sordino.audio.pcm import limited
 from sordino.errors import InputError

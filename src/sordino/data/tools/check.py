@@ -24,7 +24,9 @@ from sordino.data.tools.inspection import Sound, inspect
 from sordino.data.tools.layouts import Layout, detect
 from sordino.data.tools.published import VALENTINI_NOISY, Measure, measure_noisy
 from sordino.data.tools.rendered import Intended, intended
+from sordino.distributed import usable_cores
 from sordino.errors import InputError
+from sordino.files import demand_own
 from sordino.types import Progress
 
 
@@ -55,14 +57,13 @@ def check(
         InputError: the folder holds no corpus, or an empty one, the manifest cannot be written, or no such rate.
     """
     check_shape("sample_rate", sample_rate, channels=1)
+    if count < 0:
+        raise InputError("count", f"{count} pairs to measure", "0 or more")
+    if fix is not None:
+        demand_own(fix, ",".join(manifest.HEADER).encode(), "manifest")
     meant = intended(root)
     layout = _as_meant(detect(root), meant)
-    entries: list[Entry] = []
-    for part in layout.parts:
-        of_part = entries_of(part)
-        if not of_part:
-            raise InputError(part.clean or part.noisy, "holds no recordings", f"those of the {part.split} set")
-        entries += of_part
+    entries = _entries(layout)
     sounds = _inspect_all(_files_of(entries), progress)
     found = [*problems(entries, sounds, sample_rate, meant.clipping), *misaligned(entries, sounds, progress)]
     faulty = {entry for entry, problem in found if problem.kind != "wrong rate"}
@@ -96,6 +97,17 @@ def _as_meant(layout: Layout, meant: Intended) -> Layout:
     return replace(layout, parts=tuple(parts))
 
 
+def _entries(layout: Layout) -> list[Entry]:
+    """Return the recordings of all parts, none of which may be empty."""
+    entries: list[Entry] = []
+    for part in layout.parts:
+        of_part = entries_of(part)
+        if not of_part:
+            raise InputError(part.clean or part.noisy, "holds no recordings", f"those of the {part.split} set")
+        entries += of_part
+    return entries
+
+
 def _files_of(entries: list[Entry]) -> list[Path]:
     """Return the files of all entries, each once: a clean file may be the partner of several noisy ones."""
     paths: dict[Path, None] = {}
@@ -106,8 +118,6 @@ def _files_of(entries: list[Entry]) -> list[Path]:
 
 def _draw_test_pairs(entries: list[Entry], count: int) -> list[tuple[Path, Path]]:
     """Draw up to ``count`` (clean, noisy) pairs of the test set, in the order of the corpus."""
-    if count < 0:
-        raise InputError("count", f"{count} pairs to measure", "0 or more")
     tests = [entry for entry in entries if entry.part.split == "test" and entry.part.paired]
     drawn = np.random.default_rng(0).permutation(len(tests))[:count]
     pairs = []
@@ -121,7 +131,8 @@ def _draw_test_pairs(entries: list[Entry], count: int) -> list[tuple[Path, Path]
 def _inspect_all(paths: list[Path], progress: Progress | None) -> dict[Path, Sound]:
     """Inspect all files, in parallel."""
     sounds: dict[Path, Sound] = {}
-    with ThreadPoolExecutor() as pool:  # threads suffice: decoding and hashing release Python's lock
+    # Threads suffice: decoding and hashing release Python's lock. Each holds a whole recording, so they are few.
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for path, sound in zip(paths, pool.map(inspect, paths), strict=True):
             sounds[path] = sound
             if progress:

@@ -21,6 +21,8 @@ from sordino.errors import InputError
 from sordino.files import sweep
 from sordino.types import Progress
 
+FLAC_CHANNELS = 8
+
 Group = list[tuple[Path, Path]]
 """Source and target of each file of a group."""
 
@@ -62,16 +64,18 @@ def prepare(
     """
     check_shape("sample_rate", sample_rate, channels=1)
     root, out = Path(root), Path(out)
-    sources = list_audio(root)
-    if not sources:
+    found = list_audio(root)
+    if not found:
         raise InputError(root, "holds no sound files")
     if out.resolve().is_relative_to(root.resolve()):
         raise InputError(out, f"lies in {root}", "a folder outside the corpus")
+    groups = _together(root, found)
+    sources = sorted({path for files in groups for path in files})
     targets = _targets(root, out, sources)
     _check_earlier_names(targets)
     sweep(out)
     _check_earlier_rate(targets.values(), sample_rate)
-    jobs = _jobs(_together(root, sources), targets)
+    jobs = _jobs(groups, targets)
     result = Prepared(present=len(targets) - sum(map(len, jobs)))
     done = result.present
     convert = partial(_convert, sample_rate=sample_rate, damaged=damaged)
@@ -121,7 +125,10 @@ def _check_earlier_names(targets: Mapping[Path, Path]) -> None:
 
 
 def _together(root: Path, sources: list[Path]) -> list[list[Path]]:
-    """Group the files: the two of a pair, which must keep their ratio, together; all others alone."""
+    """Group the files: the two of a pair, which must keep their ratio, together; all others alone.
+
+    A folder that is linked into another part belongs to the pairs of both.
+    """
     groups: list[list[Path]] = []
     paired: set[Path] = set()
     for part in detect(root).parts:
@@ -165,7 +172,12 @@ def _convert(files: Group, sample_rate: int, damaged: Damaged) -> list[tuple[Pat
     results, readable, audios = [], [], []
     for source, target in files:
         try:
-            audios.append(read(source, sample_rate)[0])
+            audio, _ = read(source, sample_rate)
+            if len(audio) > FLAC_CHANNELS:
+                raise InputError(source, f"has {len(audio)} channels", f"up to {FLAC_CHANNELS}, which FLAC holds")
+            if audio.shape[1] == 0:
+                raise InputError(source, f"is too short for a sample at {sample_rate} Hz")
+            audios.append(audio)
             readable.append((source, target))
         except InputError as error:
             if damaged == "refuse":

@@ -31,7 +31,7 @@ from sordino.json_files import write_json
 from sordino.types import Item, Progress
 
 NAME_MAX = 100
-"""Largest number of characters for speech and noise in a file's name, as in the challenge's own names."""
+"""Largest number of bytes for speech and noise in a file's name: file systems take 255, and letters have up to four."""
 
 
 def render(
@@ -153,7 +153,7 @@ class _Renderer:
 
 def _name(item: Item, index: int) -> str:
     """Return the name of a noisy file in the style of the challenge."""
-    name = _plain(item.id.partition("@")[0])[:NAME_MAX]
+    name = _plain(item.id.partition("@")[0]).encode()[:NAME_MAX].decode(errors="ignore")
     noisy = item.noisy[: item.length]
     if item.clean is not None:
         clean = item.clean[: item.length]

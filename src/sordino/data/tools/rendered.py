@@ -11,6 +11,8 @@ from sordino.json_files import read_json
 
 RECORD = "render.json"
 """Name of the file in the output folder that describes what was rendered there."""
+_AUGMENTED = ("mix", "dns")
+"""Sources that augment where ``augment`` is left out."""
 HINT = "remove it with its folder, and render again"
 
 
@@ -39,6 +41,7 @@ def intended(folder: str | Path) -> Intended:
         return Intended()
     record = read_record(folder)
     about = record.get("about")
-    given = about.get("augment", DEFAULT) if isinstance(about, Mapping) else DEFAULT  # as sources that mix do
+    default = DEFAULT if record.get("source") in _AUGMENTED else None
+    given = about.get("augment", default) if isinstance(about, Mapping) else default
     changes = augmentation(given)
     return Intended(changes is not None and changes.clipping > 0, record.get("noisy_only") is True)
