@@ -17,7 +17,7 @@ from sordino.distill.teachers.other_noise import with_other_noise
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.recipe import read
-from sordino.experiments.teacher import build_teacher
+from sordino.experiments.teacher import build_teacher, idle
 from sordino.types import Batch
 
 LENGTHS = (4000, 2500, 4000)
@@ -107,3 +107,12 @@ def test_a_student_learns_from_it(tmp_path: Path) -> None:
 def test_what_does_not_go_with_it_is_refused(teacher: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build_teacher(read(recipe(**teacher)), 16000)
+
+
+def test_where_it_does_nothing_a_line_says_so() -> None:
+    values = recipe(checkpoint="unet-24", other_noise=0.5)
+    assert idle(read(values)) == []
+    (alone,) = idle(read(values, ["train.batch_size=1"]))
+    assert "a batch of one recording has no other noise" in alone
+    (unread,) = idle(read(values, layers=[{"distill": dict.fromkeys(values["distill"]) | {"output": {}}}]))
+    assert "no method reads features" in unread

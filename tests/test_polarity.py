@@ -21,6 +21,7 @@ from sordino.metrics import correlation
 from sordino.models import MODELS, Enhancer
 from sordino.training import Trainer, read_log
 from sordino.training.average import average_of
+from sordino.training.log import Log
 from sordino.training.polarity import fix_polarity, negate, target_correlation
 
 UPRIGHT_AND_NOT = {
@@ -208,3 +209,12 @@ def test_after_a_little_training_every_seed_is_upright(
 ) -> None:
     for seed in range(8):
         ends_upright(tmp_path, name, model, steps, seed)
+
+
+def test_of_a_network_without_a_last_layer_the_reason_is_another(tmp_path: Path) -> None:
+    trainer, lines = upside_down(tmp_path)
+    trainer.student.last = None
+    trainer.watch.status = lines.append
+    with Log(tmp_path) as log:
+        assert not trainer.watch.fix(-0.3, 1, None, log)
+    assert "the network names no last layer" in lines[0]

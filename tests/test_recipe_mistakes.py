@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from helpers.recipes import PLAIN, message_of, write_recipe
+from sordino import losses
+from sordino.cli.parsing import _take_overrides
+from sordino.errors import InputError
 from sordino.experiments.recipe import read
 
 
@@ -69,6 +73,13 @@ def test_a_whole_number_may_be_written_in_any_way(tmp_path: Path, given: str, st
         ),
         ({"paper": {"table": 1}}, "paper.row: missing"),
         ({7: {}}, "7: no such key"),
+        ({"weights": {"loss/weighted": -1}}, "weights.loss/weighted: -1.0; expected a number of 0 or more"),
+        ({"weights": {"loss/weighted": math.nan}}, "weights.loss/weighted: nan; expected a number of 0 or more"),
+        ({"weights": {"loss/weighted": {"balance": math.inf}}}, "balance inf"),
+        ({"weights": {"loss/weighted": {"ramp": "linear", "steps": 2, "end": math.nan}}}, "a ramp from 0.0 to nan"),
+        ({"train": {"seed": 2**64}}, "train.seed: 18446744073709551616; expected at most 9223372036854775807"),
+        ({"train": {"threads": 10**11}}, "train.threads: 100000000000; expected at most 1024"),
+        ({"train": {"max_lr": math.inf}}, "train.max_lr: inf; expected a number above 0"),
     ],
 )
 def test_mistake_is_named_with_what_would_be_right(changes: dict[Any, Any], message: str) -> None:
@@ -109,3 +120,27 @@ def test_settings_out_of_range_are_reported_with_the_other_mistakes() -> None:
     message = message_of({**PLAIN, "train": {"steps": 0}, "modle": {}, "unlabelled": {"noisy": "r", "shar": 1}})
     for part in ("train.steps: 0; expected at least 1", "modle: no such key", "unlabelled.shar: no such key"):
         assert part in message
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ({"compressed": {"compression": 2}}, "loss.compressed: "),
+        ({"si_sdr": {"max_db": -1}}, "loss.si_sdr: max_db is a positive number"),
+    ],
+)
+def test_what_a_loss_refuses_is_one_line(loss: dict[str, Any], message: str) -> None:
+    ((name, arguments),) = loss.items()
+    with pytest.raises(InputError) as caught:
+        losses.create(name, **arguments)
+    assert str(caught.value).startswith(message)
+
+
+def test_an_empty_line_for_title_or_folder_is_none() -> None:
+    checked = read({**PLAIN, "title": None, "out": None})
+    assert (checked.title, checked.out) == ("", "")
+
+
+def test_a_word_with_the_name_of_a_term_is_no_path() -> None:
+    _, overrides = _take_overrides(["train", "r.yaml", "weights.loss/compressed=2", "runs/lr=1/r.yaml"])
+    assert overrides == ["weights.loss/compressed=2"]

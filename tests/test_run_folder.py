@@ -1,4 +1,4 @@
-"""What a run writes into its folder: logs that end anywhere, states that are none, and full disks."""
+"""What a run writes into its folder, and goes on from: logs that end anywhere, states that are none, full disks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from helpers.recipes import SOUND, UNET, settings
 from sordino import models
 from sordino.errors import InputError
+from sordino.experiments import run
 from sordino.training import read_log
 from sordino.training.log import Log
 from sordino.training.state import STATE, load_state, save_state
+
+VALUES = {"data": SOUND, "model": UNET, "loss": {"weighted": {}}, "train": settings(4)}
 
 
 def _on_a_full_disk(folder: Path, messages: Queue[str]) -> None:
@@ -88,3 +92,30 @@ def test_a_validation_that_the_state_does_not_know_of_is_recorded_once(tmp_path:
     with Log(tmp_path, step=8, validated=4) as log:
         log.write(8, {"valid/score": 2.0})
     assert [sorted(record) for record in read_log(tmp_path)] == [["step", "total"], ["step", "valid/score"]]
+
+
+def test_a_finished_run_without_its_state_is_not_written_over(tmp_path: Path) -> None:
+    values, folder = VALUES, tmp_path / "run"
+    run.train(values, out=folder)
+    (folder / "state.pt").unlink()
+    before = (folder / "last.safetensors").read_bytes(), (folder / "recipe.yaml").read_text()
+    for resume in (False, True):
+        with pytest.raises(InputError, match="holds the weights of a finished run"):
+            run.train(values, [] if resume else ["train.seed=5"], out=folder, resume=resume)
+    assert ((folder / "last.safetensors").read_bytes(), (folder / "recipe.yaml").read_text()) == before
+
+
+def test_a_default_may_be_stated_when_a_run_is_resumed(tmp_path: Path) -> None:
+    values = VALUES
+    run.train(values, out=tmp_path / "run")
+    assert run.train(values, ["train.ema=null", "train.min_lr=1e-5"], out=tmp_path / "run", resume=True).steps == 4
+
+
+def test_a_state_that_no_longer_fits_the_code_is_one_line(tmp_path: Path) -> None:
+    values, folder = VALUES, tmp_path / "run"
+    run.train(values, out=folder)
+    state = load_state(folder)
+    state["student"].popitem()
+    save_state(folder, state)
+    with pytest.raises(InputError, match=r"state\.pt: does not fit the network and the methods as they are now"):
+        run.train(values, out=folder, resume=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from helpers.corpora import write_pairs
 from helpers.studies import write
 from sordino.cli.main import main
 from sordino.errors import InputError
@@ -117,3 +119,38 @@ def test_a_dry_run_opens_no_model_from_elsewhere(
     assert "4 to do" in out
     assert "would fail" not in out
     assert "external" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scenarios": {"whole": {"data": {"name": "pairs"}}}, "methods": {"none": {}}}, "has no test set"),
+        ({"tests": {"other": {"noisy": "nowhere", "clean": "nowhere"}}}, "nowhere: there is no such folder"),
+    ],
+)
+def test_a_test_set_that_is_missing_is_found_before_the_runs(
+    tmp_path: Path, changes: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy, clean = write_pairs(tmp_path / "pairs")
+    for scenario in changes.get("scenarios", {}).values():
+        scenario["data"] |= {"noisy": noisy, "clean": clean, "segment_s": 0.5}
+    path = write(tmp_path, seeds=[0], **changes)
+    with pytest.raises(SystemExit, match="1"):
+        main(["study", str(path), "--dry-run"])
+    assert message in capsys.readouterr().out
+    with pytest.raises(InputError, match=message):
+        study.run(path)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_run_that_went_on_at_another_rate_is_the_studys_still(tmp_path: Path) -> None:
+    path = write(tmp_path, seeds=[0], methods={"none": {}})
+    study.run(path)
+    folder = tmp_path / "study" / "whole" / "none" / "seed-0"
+    stated = yaml.safe_load((folder / "recipe.yaml").read_text())
+    stated["train"]["max_lr"] = 1e-4
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(stated))
+    study.run(path)
+    (folder / "scores.json").unlink()
+    study.run(path)
+    assert yaml.safe_load((folder / "recipe.yaml").read_text())["train"]["max_lr"] == 1e-4

@@ -136,6 +136,7 @@ def test_all_methods_stand_in_the_study_of_methods() -> None:
         ({"methods": {"none": {"distill": {"ouptut": {}}}}}, "did you mean output?"),
         ({"scenarios": {"odd": {"model": {"wdith": 3}}}}, "did you mean width?"),
         ({"methods": {"1/2": {}, "1-2": {}}, "against": None}, "whole, 1-2, seed 0 shares the folder"),
+        ({"jobs": 0}, "jobs: 0; expected at least 1"),
         ({"seeds": []}, "seeds: is empty, so there is no run"),
         ({"methods": {}, "against": None}, "methods: is empty"),
         ({"scenarios": {}}, "scenarios: is empty"),

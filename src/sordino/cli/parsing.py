@@ -13,7 +13,7 @@ from sordino.version import __version__
 
 DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
 EPILOG = "sordino COMMAND --help explains a command and shows examples."
-OVERRIDE = re.compile(r"[a-z_]+(\.\w+)+=")
+OVERRIDE = re.compile(r"[a-z_]+(\.\w+)+=|weights\.(loss|kd)/[^=]+=")
 CHOICE = re.compile(r"argument (?P<where>\S+): invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)")
 VALUE = re.compile(r"argument (?P<where>\S+): invalid (?P<kind>int|float) value: '(?P<given>[^']*)'")
 MISSING = "the following arguments are required: "
@@ -118,7 +118,8 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     """Separate the words of a command on a recipe from its overrides.
 
     Overrides are ``key=value`` and, for ``sordino train``, also ``--section.key value`` and ``--section.key=value``. An
-    option without a dot is the command's own, or a mistake. A word with a slash before its ``=`` is a path.
+    option without a dot is the command's own, or a mistake. A word with a slash before its ``=`` is a path, unless the
+    slash belongs to the name of a term: ``weights.loss/compressed=2``.
 
     argparse has no options of any name, nor positional words on both sides of an option.
     """
@@ -135,11 +136,16 @@ def _take_overrides(words: list[str]) -> tuple[list[str], list[str]]:
         if word.startswith("--") and "." in key:
             override = word.removeprefix("--")
             overrides.append(override if sign else f"{override}={_value_of(word, rest)}")
-        elif sign and "/" not in key and not word.startswith("-") and (not kept or kept[-1] not in VALUED):
+        elif sign and not word.startswith("-") and _is_setting(word) and (not kept or kept[-1] not in VALUED):
             overrides.append(word)
         else:
             kept.append(word)
     return kept, overrides
+
+
+def _is_setting(word: str) -> bool:
+    """Whether a word with ``=`` is a key and its value, and not a path."""
+    return OVERRIDE.match(word) is not None or "/" not in word.partition("=")[0]
 
 
 def _value_of(option: str, rest: Iterator[str]) -> str:

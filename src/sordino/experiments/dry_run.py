@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 from sordino import models
-from sordino.distributed import rank
+from sordino.distributed import broadcast, rank
 from sordino.experiments.build import build_trainer
 from sordino.experiments.recipe import Recipe, RecipeLike, read
-from sordino.experiments.teacher import cache_plan, idle, notes
+from sordino.experiments.teacher import cache_plan, has_all_answers, idle, notes
 from sordino.experiments.teacher_cost import teacher_cost
 from sordino.training import Trainer
 from sordino.training.checks import pulls
 from sordino.types import Status
+
+STEPS = 3
+"""That are tried of each stage."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class DryRun:
     steps: int
     """That the run would take."""
     seconds_per_step: float
-    """Of those that were tried."""
+    """Of the last step that was tried in each stage, where no pull is measured; their mean."""
     cache: str
     """What the teacher's cache would take, in words; empty if there is none."""
     teacher: tuple[str, ...] = ()
@@ -60,7 +65,7 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
         folder = Path(name)
         whole = build_trainer(checked, folder)
         cache = cache_plan(whole)
-        if cache:  # it was found to fit and stays as it is
+        if cache and not has_all_answers(whole):  # it was found to fit and stays as it is
             checked = read(checked, layers=[{"teacher": {"cache": str(folder / "cache")}}])
             whole = build_trainer(checked, folder)
         tell("checking the losses and methods on the first batch")
@@ -72,10 +77,27 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
         short = _shortened(checked)
         tell("trying a few steps, a validation, a save and a resume")
-        outcome = build_trainer(short, folder).fit()
+        clock = _StepClock()
+        build_trainer(short, folder).fit(progress=clock)
         build_trainer(short, folder).fit(resume=True)
     parameters, learnt = models.count_parameters(whole.student), models.count_parameters(whole.objective)
-    return DryRun(terms, pulled, parameters, learnt, whole.steps, outcome.seconds / outcome.steps, cache, teacher)
+    return DryRun(terms, pulled, parameters, learnt, whole.steps, broadcast(clock.per_step), cache, teacher)
+
+
+class _StepClock:
+    """A progress that notes when each step ends."""
+
+    def __init__(self) -> None:
+        self._ends: list[float] = []
+
+    def __call__(self, task: str, done: int, total: int, numbers: Mapping[str, float]) -> None:
+        if task == "training":
+            self._ends.append(time.perf_counter())
+
+    def per_step(self) -> float:
+        """Seconds of the last step of each stage, on average; pulls are measured in the steps before it."""
+        last = range(STEPS - 1, len(self._ends), STEPS)
+        return mean(self._ends[index] - self._ends[index - 1] for index in last)
 
 
 def _measured(trainer: Trainer) -> str:
@@ -89,11 +111,11 @@ def _measured(trainer: Trainer) -> str:
 
 
 def _shortened(recipe: Recipe) -> Recipe:
-    """The recipe with as many stages, of two steps each, whatever their length in the run."""
+    """The recipe with as many stages, of a few steps each, whatever their length in the run."""
     count = max(len(recipe.stages), 1)
     stages = [{**stage, "epochs": None, "share": 1 / count} for stage in recipe.stated.get("stages", [])]
     if stages:
         stages[-1]["share"] = None
-    steps = 2 * count
+    steps = STEPS * count
     every = dict.fromkeys(("steps", "validate_every", "log_every", "save_every"), steps)
     return read(recipe, layers=[{"train": {**every, "validate_items": 1, "log": []}, "stages": stages}])

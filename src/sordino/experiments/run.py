@@ -23,7 +23,7 @@ from sordino.inference.resolve import ModelSource, resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.training import Outcome
 from sordino.training.divergence import return_to_good
-from sordino.training.state import CHECKPOINT, STATE, held, load_state
+from sordino.training.state import CHECKPOINT, STATE, demand_new, held, load_state
 from sordino.types import Progress, Status, retitled
 
 if TYPE_CHECKING:
@@ -94,14 +94,17 @@ def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, recovered: bool,
     A run that was killed before it first saved starts anew. One that is ``recovered`` goes on by other keys.
 
     Raises:
-        InputError: the file of the recipe would be written over.
+        InputError: the folder holds a run that is not to be resumed or cannot be, or the file of the recipe would be
+            written over.
     """
     if recovered:
         if (folder / STATE).exists() and load_state(folder).get("fallen"):
             return_to_good(folder)
         write_recipe(folder, recipe)
     saved = (folder / STATE).exists()
-    if not saved and not resume:
+    if not saved or not resume:
+        demand_new(folder)
+    if not resume:
         write_recipe(folder, recipe, given)
         keep_teacher(folder, recipe)
     return saved and resume

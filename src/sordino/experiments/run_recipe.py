@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -14,6 +15,7 @@ from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, RecipeLike, flat, read
 from sordino.files import write_text
 from sordino.plugins.modules import demand_names
+from sordino.training.settings import Settings
 
 RECIPE = RUN_RECIPE
 """The file in a run's folder that says what it computes."""
@@ -26,6 +28,8 @@ _FREE = {
     ("train", "accelerator"),
     ("train", "log"),
     ("train", "log_every"),
+    ("data", "test_noisy"),
+    ("data", "test_clean"),
     ("title",),
     ("out",),
 }
@@ -77,10 +81,24 @@ def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] =
     before, now = flat(parse_file(path)), flat(recipe.to_mapping())
     some_differ = False
     for key in before | now:
-        if key in _FREE or before.get(key) == now.get(key):
+        if key in _FREE or _value(before, key) == _value(now, key):
             continue
         if key not in but:
             found = f"{'.'.join(key)} is {written(now.get(key))}, but the run began with {written(before.get(key))}"
             raise InputError(folder, found, "the same recipe", "set it back, or choose another --out")
         some_differ = True
     return some_differ
+
+
+def _value(stated: Mapping[tuple[str, ...], Any], key: tuple[str, ...]) -> Any:
+    """Return the value of a key; of the section ``train``, the default where none is stated."""
+    if key not in stated and len(key) == 2 and key[0] == "train":
+        return getattr(Settings(), key[1], None)
+    return stated.get(key)
+
+
+def as_recovered(folder: Path, recipe: Recipe) -> Recipe:
+    """Return the recipe of a run with the values of ``RECOVERY`` by which it went on after it diverged, if it did."""
+    before = flat(parse_file(folder / RECIPE))
+    changes = {name: _value(before, (section, name)) for section, name in RECOVERY}
+    return read(recipe, layers=[{"train": changes}])

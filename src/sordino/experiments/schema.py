@@ -8,6 +8,7 @@ here or where they are used.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -108,6 +109,8 @@ def check(values: Mapping[str, Any], needed: Sequence[str]) -> tuple[dict[str, S
             section = section_of(str(key))
             near = f"{key}: no such key; did you mean {section}.{key}?" if section else None
             errors.append(near or unknown(str(key), ("base", *KEYS)))
+        elif key in TEXTS and given is None:
+            continue  # an empty line is as good as none
         elif key in TEXTS:
             sections[key] = Section(str(given), str(given))
         elif key == "stages":
@@ -192,7 +195,9 @@ def _weights(key: str, given: Mapping[str, Any], errors: list[str]) -> Section:
             kind = Balance if "balance" in weight else Ramp
             stated[name], made[name] = _plain(f"{key}.{name}", kind, weight, errors)
         else:
-            stated[name] = made[name] = value(f"{key}.{name}", weight, float, errors)
+            stated[name] = made[name] = number = value(f"{key}.{name}", weight, float, errors)
+            if number is not None and not 0 <= number < math.inf:
+                errors.append(f"{key}.{name}: {number}; expected a number of 0 or more")
     return Section(stated, made)
 
 

@@ -19,7 +19,7 @@ import torch
 from sordino.distributed import usable_cores
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
-from sordino.experiments.run_recipe import same_recipe
+from sordino.experiments.run_recipe import RECOVERY, as_recovered, same_recipe
 from sordino.experiments.run_teacher import same_teacher
 from sordino.experiments.study_check import obstacles
 from sordino.experiments.study_plan import Study, StudyRun, read_study
@@ -69,7 +69,7 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     if study.metrics is not None:
         check(study.metrics)
     missing = [one for one in runs if not _finished(one, study)]
-    reasons = set(obstacles(missing))
+    reasons = set(obstacles(study, missing))
     if len(reasons) == 1 and "" not in reasons:  # such as a corpus that is not there
         reason = reasons.pop()
         failures = {one.folder: reason for one in missing}
@@ -176,15 +176,22 @@ def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, jobs: 
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     torch.set_num_threads(max(usable_cores() // jobs, 1))
-    outcome = recipes.train(one.recipe, out=one.folder, resume=(one.folder / STATE).exists())
+    resume = (one.folder / STATE).exists()
+    recipe = one.recipe
+    if resume and same_recipe(one.folder, recipe, RECOVERY):
+        recipe = as_recovered(one.folder, recipe)
+    outcome = recipes.train(recipe, out=one.folder, resume=resume)
     recipes.evaluate(outcome.checkpoint, metrics=metrics, out=one.folder, workers=0)
 
 
 def _finished(one: StudyRun, study: Study) -> bool:
-    """Whether the run has ended and has its scores; one of another recipe or teacher than the study's is refused."""
+    """Whether the run has ended and has its scores; one of another recipe or teacher than the study's is refused.
+
+    One that went on at another rate after it had diverged is the study's still.
+    """
     own_test = next(iter(study.tests))  # the recipe's own goes first
     if not (one.folder / LAST).is_file() or scored(study, own_test, one.folder) is None:
         return False
-    same_recipe(one.folder, one.recipe)
+    same_recipe(one.folder, one.recipe, RECOVERY)
     same_teacher(one.folder, one.recipe)
     return True

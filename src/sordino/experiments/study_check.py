@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sordino import models
+from sordino.data.recordings import pair_files
 from sordino.distill import teachers
 from sordino.errors import InputError
 from sordino.experiments.build import build_network, build_objective, build_source
@@ -45,7 +46,7 @@ class Planned(NamedTuple):
 
 def planned(study: Study, runs: Sequence[StudyRun]) -> list[Planned]:
     """Check every run of a study; nothing is trained or written."""
-    hindered = obstacles(runs)
+    hindered = obstacles(study, runs)
     plans = []
     for one, obstacle in zip(runs, hindered, strict=True):
         done = scored(study, next(iter(study.tests)), one.folder) is not None
@@ -93,9 +94,10 @@ def _with_outcome(plan: Planned, outcome: DryRun | str | None) -> Planned:
     return plan._replace(seconds_per_step=outcome.seconds_per_step, hours=hours)
 
 
-def obstacles(runs: Sequence[StudyRun]) -> list[str]:
+def obstacles(study: Study, runs: Sequence[StudyRun]) -> list[str]:
     """Say for each run why it would fail: a missing checkpoint or graph, a network, loss or method that its arguments
-    do not make, parts that do not fit together, or missing recordings; empty where nothing is known.
+    do not make, parts that do not fit together, or missing recordings to train or to be scored on; empty where nothing
+    is known.
 
     What several runs share is looked at once for all of them.
     """
@@ -107,6 +109,7 @@ def obstacles(runs: Sequence[StudyRun]) -> list[str]:
             known[key] = _reason(partial(attempt, recipe))
         return known[key]
 
+    untested = _reason(partial(_open_tests, study))
     found = []
     for one in runs:
         recipe = one.recipe
@@ -115,6 +118,7 @@ def obstacles(runs: Sequence[StudyRun]) -> list[str]:
             reason(demand_origins, recipe, recipe.model, recipe.teacher),
             reason(_build_parts, recipe, *parts),
             reason(_open_data, recipe, recipe.data),
+            untested,
         ]
         stated = [one for one in reasons if one]
         found.append(stated[0] if stated else "")
@@ -141,7 +145,15 @@ def _stand_in(section: TeacherSection | None, sample_rate: int) -> teachers.AnyT
 
 
 def _open_data(recipe: Recipe) -> None:
-    build_source(recipe.data).train(0)
+    source = build_source(recipe.data)
+    source.train(0)
+    source.test()  # on which every run is scored
+
+
+def _open_tests(study: Study) -> None:
+    for test in study.tests.values():
+        if test.noisy is not None and test.clean is not None:
+            pair_files(test.noisy, test.clean)
 
 
 def _reason(attempt: Callable[[], object]) -> str:

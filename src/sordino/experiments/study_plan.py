@@ -91,7 +91,7 @@ class Study:
         jobs: runs side by side; one for each GPU, or each core of a CPU, when left out.
 
     Raises:
-        InputError: a seed below 0, or no seed, method or scenario.
+        InputError: a seed below 0, fewer than one job, or no seed, method or scenario.
     """
 
     recipe: str
@@ -110,6 +110,8 @@ class Study:
     def __post_init__(self) -> None:
         if min(self.seeds, default=0) < 0:
             raise InputError("seeds", str(min(self.seeds)), "0 or more")
+        if self.jobs is not None and self.jobs < 1:
+            raise InputError("jobs", str(self.jobs), "at least 1")
         for name in ("scenarios", "methods", "seeds"):
             if not getattr(self, name):
                 raise InputError(name, "is empty, so there is no run", f"one or more {name}")

@@ -17,7 +17,7 @@ from sordino import models
 from sordino.assets import weights
 from sordino.distill import teachers
 from sordino.distill.teachers.several import Measure
-from sordino.distill.teachers.store import Store
+from sordino.distill.teachers.store import Plan, Store
 from sordino.errors import MissingFile
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.teacher_section import TeacherSection
@@ -77,14 +77,26 @@ def cache_plan(trainer: Trainer) -> str:
     Raises:
         InputError: the disk has less free.
     """
-    teacher, segments = trainer.objective.teacher, trainer.segments
-    if not isinstance(teacher, teachers.CachedTeacher):
+    teacher, plan = trainer.objective.teacher, _plan(trainer)
+    if not isinstance(teacher, teachers.CachedTeacher) or plan is None:
         return ""
-    plan = teacher.plan(len(segments) * (segments.draws or 1))
     return (
         f"teacher cache {teacher.store.folder}: has {plan.kept:,} of {plan.total:,} answers; "
         f"the others will take {plan.bytes / 1e6:,.1f} MB, written as they come"
     )
+
+
+def has_all_answers(trainer: Trainer) -> bool:
+    """Whether a run's teacher has a cache that lacks no answer, so that the run writes none."""
+    plan = _plan(trainer)
+    return plan is not None and plan.kept == plan.total
+
+
+def _plan(trainer: Trainer) -> Plan | None:
+    teacher, segments = trainer.objective.teacher, trainer.segments
+    if not isinstance(teacher, teachers.CachedTeacher):
+        return None
+    return teacher.plan(len(segments) * (segments.draws or 1))
 
 
 def _load(section: TeacherSection, sample_rate: int, threads: int | None) -> teachers.AnyTeacher:
@@ -130,10 +142,18 @@ def notes(teacher: teachers.AnyTeacher | None) -> list[str]:
 
 
 def idle(recipe: Recipe) -> list[str]:
-    """Return a line where a recipe has a teacher and no method that learns from it, as baselines in studies do."""
-    if recipe.teacher is None or recipe.methods:
+    """Return a line for what a recipe states of its teacher to no effect, as baselines in studies do."""
+    if recipe.teacher is None:
         return []
-    return ["teacher: it teaches nothing, as the recipe has no section distill"]
+    if not recipe.methods:
+        return ["teacher: it teaches nothing, as the recipe has no section distill"]
+    if recipe.teacher.other_noise is None:
+        return []
+    if recipe.train.batch_size == 1:
+        return ["teacher.other_noise: does nothing, as a batch of one recording has no other noise"]
+    if recipe.methods.keys() <= {"output", "bounded", "dispatch"}:
+        return ["teacher.other_noise: does nothing, as no method reads features"]
+    return []
 
 
 def _graph(section: TeacherSection) -> str | GraphSource:

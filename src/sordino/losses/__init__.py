@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sordino.errors import InputError
 from sordino.losses.compressed import Compressed
 from sordino.losses.llr import Llr
 from sordino.losses.perceptual import Perceptual
@@ -83,10 +84,15 @@ def create(name: str, **arguments: Any) -> nn.Module:
         call, whatever the mode of the modules around it.
 
     Raises:
-        InputError: no such loss; the message suggests the nearest name.
+        InputError: no such loss, for which the message suggests the nearest name, or arguments that it refuses.
     """
     member = catalogue.find("loss", name, LOSSES, _is_loss, "a class derived from torch.nn.Module, or a function")
-    loss = member(**arguments) if isinstance(member, type) else FunctionLoss(member, **arguments)
+    try:
+        loss = member(**arguments) if isinstance(member, type) else FunctionLoss(member, **arguments)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"loss.{name}", str(error)) from error
     loss.register_forward_pre_hook(_to_eval_mode)
     return loss.requires_grad_(False).eval()
 

@@ -10,7 +10,8 @@ k = 10^(-max_db / 10), the loss of an item is
     10 log10( (||e||^2 + k ||t||^2 + d ||s||^2) / (||t||^2 + k ||e||^2 + d ||s||^2) ) - (the same of y = s),
 
 d = 1e-8, which is max_db - SI-SDR to within 0.1 dB wherever SI-SDR lies 17 dB or more inside -max_db..max_db. It is 0
-for a perfect estimate, max_db for a silent one, about 2 max_db for an unrelated one; its gradient is bounded.
+for a perfect estimate, max_db for a silent one, about 2 max_db for an unrelated one; its gradient is bounded. From
+max_db = 60 on, d limits these as well: to 80 dB for a silent estimate.
 
 It depends neither on scale nor on sign: an estimate of opposite polarity has the same loss. ``snr`` depends on both.
 """

@@ -57,7 +57,7 @@ def check(objective: Objective, student: Enhancer, batch: Batch, labels: str = "
             if needs and labels == "none":
                 hint = "leave it out"
                 if name.startswith("loss/"):
-                    hint = "set loss: null, or add recordings with references"
+                    hint = f"set {name.replace('/', '.')}=null, or add recordings with references"
                 raise InputError(name, "needs clean speech, and none of the recordings has a reference", hint=hint)
             if needs and lacking:
                 continue  # a batch of partly labelled data may have no reference by chance

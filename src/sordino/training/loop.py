@@ -33,7 +33,7 @@ from sordino.training.schedule import warmup_of
 from sordino.training.selection import Selection
 from sordino.training.settings import Settings
 from sordino.training.stages import Stage, stage_ranges
-from sordino.training.state import CHECKPOINT, LAST, chosen, open_folder, same_data, save_state
+from sordino.training.state import CHECKPOINT, LAST, chosen, matching, open_folder, same_data, save_state
 from sordino.training.trackers import check_installed
 from sordino.training.updater import Updater
 from sordino.training.validation import choose
@@ -237,14 +237,14 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         same_data(state, len(self.segments))
-        self.step, self.seconds = state["step"], state["seconds"]
-        # A state without counts is that of an earlier version, which counted all steps for every term.
-        counts = state.get("counts", dict.fromkeys(state["sums"], self.step % self.settings.log_every))
-        self.running = RunningMeans(state["sums"], counts)
-        self.validation.last, self.validation.fallen = state["validated"], state.get("fallen", False)
-        self.judge.load_state_dict(state["judge"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
-        self.student.load_state_dict(state["student"])
-        self.objective.load_state_dict(state["objective"])
-        self.updater.load_state_dict(state, self.step)
-        torch.set_rng_state(state["random"])
+        with matching(self.folder):
+            self.step, self.seconds = state["step"], state["seconds"]
+            since_record = self.step % self.settings.log_every  # what an earlier version counted for every term
+            self.running = RunningMeans(state["sums"], state.get("counts", dict.fromkeys(state["sums"], since_record)))
+            self.validation.last, self.validation.fallen = state["validated"], state.get("fallen", False)
+            self.judge.load_state_dict(state["judge"])
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
+            self.student.load_state_dict(state["student"])
+            self.objective.load_state_dict(state["objective"])
+            self.updater.load_state_dict(state, self.step)
+            torch.set_rng_state(state["random"])

@@ -85,7 +85,10 @@ class PolarityWatch:
         found = f"{self.name}, step {step}: the estimate correlates by {correlation:.2f} with its target"
         if self.student.last is None or step > self.early:
             log.write(step, {"inverted": correlation})
-            self.status(f"{found}: its sign is wrong, and it is too late to negate the network; take another seed")
+            reason = "it is too late to negate the network"
+            if self.student.last is None:
+                reason = "the network names no last layer (last) that could be negated"
+            self.status(f"{found}: its sign is wrong, and {reason}; take another seed")
             return False
         negate(self.student, optimizer, self.average)
         log.write(step, {"negated": correlation})

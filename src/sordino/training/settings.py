@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from sordino.errors import InputError
 
+LARGEST_SEED, MOST_THREADS = 2**63 - 1, 1024
 VALIDATIONS = 10
 """Most validations of a run of a given number of steps, unless ``validate_every`` says otherwise."""
 
@@ -80,13 +82,17 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise InputError(f"train.{name}", str(value), f"at least {low}")
+        for name, high in {"seed": LARGEST_SEED, "threads": MOST_THREADS}.items():
+            value = getattr(self, name)
+            if value is not None and value > high:
+                raise InputError(f"train.{name}", str(value), f"at most {high}")
         for name in ("max_lr", "grad_clip"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not 0 < value < math.inf:
                 raise InputError(f"train.{name}", str(value), "a number above 0")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError("train.ema", str(self.ema), "a decay between 0 and 1, such as 0.999")
-        if self.min_lr < 0 or (self.schedule == "cosine" and self.min_lr > self.max_lr):
+        if not 0 <= self.min_lr < math.inf or (self.schedule == "cosine" and self.min_lr > self.max_lr):
             raise InputError("train.min_lr", str(self.min_lr), f"0 to train.max_lr, {self.max_lr:g}")
         if self.weight_decay is not None:
             if not self.weight_decay >= 0:

@@ -40,12 +40,25 @@ def open_folder(folder: Path, resume: bool) -> dict[str, Any] | None:
     Raises:
         InputError: the folder holds a run already and ``resume`` is not given, or it holds none and it is.
     """
-    if not resume and (folder / STATE).exists():
-        raise InputError(folder, "holds a run already", hint="go on with --resume, or choose another --out")
+    if not resume:
+        demand_new(folder)
     state = load_state(folder) if resume else None
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     return state
+
+
+def demand_new(folder: Path) -> None:
+    """Refuse a folder that holds a run.
+
+    Raises:
+        InputError: it does.
+    """
+    if (folder / STATE).exists():
+        raise InputError(folder, "holds a run already", hint="go on with --resume, or choose another --out")
+    if (folder / LAST).exists():
+        found = f"holds the weights of a finished run, but not its {STATE}"
+        raise InputError(folder, found, hint=f"choose another --out, or remove {LAST}")
 
 
 @contextmanager
@@ -112,6 +125,23 @@ def same_data(state: dict[str, Any], segments: int) -> None:
         raise InputError(
             "data", f"has {segments} segments, but the run began with {before}", "the same recordings", hint
         )
+
+
+@contextmanager
+def matching(folder: Path) -> Iterator[None]:
+    """Context manager: inside, a run takes over the state in its folder.
+
+    Raises:
+        InputError: the state is that of a network, a method or a loss whose code has changed since.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason, _, _ = str(error).partition("\n")
+        found = f"does not fit the network and the methods as they are now ({reason})"
+        raise InputError(folder / STATE, found, hint="put their code back, or choose another --out") from error
 
 
 def _upgraded(state: dict[str, Any]) -> dict[str, Any]:

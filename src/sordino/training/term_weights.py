@@ -28,7 +28,7 @@ class Balance:
     until: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.balance > 0 or self.every < 1:
+        if not 0 < self.balance < math.inf or self.every < 1:
             raise InputError("weights", f"balance {self.balance} every {self.every} steps", "both above 0")
         if self.until is not None and self.until < 1:
             raise InputError("weights", f"balance until step {self.until}", "at least 1")
@@ -57,6 +57,8 @@ class Ramp:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise InputError("weights", f"a ramp over {self.steps} steps", "at least 1")
+        if not all(0 <= weight < math.inf for weight in (self.start, self.end)):
+            raise InputError("weights", f"a ramp from {self.start} to {self.end}", "numbers of 0 or more")
 
     def at(self, step: int) -> float:
         """The weight at ``step``, counted from 0."""
