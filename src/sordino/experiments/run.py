@@ -91,7 +91,8 @@ def _compare(folder: Path, recipe: Recipe) -> bool:
 def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, recovered: bool, given: RecipeLike) -> bool:
     """Write the recipe into the folder of its run; returns whether there is a state to go on from.
 
-    A run that was killed before it first saved starts anew. One that is ``recovered`` goes on by other keys.
+    Without ``resume`` the folder must be new. With it, a run that was killed before it first saved starts anew, and one
+    that is ``recovered`` goes on by other keys, if it had diverged from its last good state.
 
     Raises:
         InputError: the folder holds a run that is not to be resumed or cannot be, or the file of the recipe would be

@@ -115,19 +115,26 @@ class Pairs:
             return list_pairs(self.test_noisy, self.test_clean)
         return self._split[split]
 
+    def _groups(self, pairs: Sequence[Pair]) -> list[str]:
+        """Return the group of each pair that stays together: its speaker, or of too few speakers the pair alone."""
+        takers = []
+        if self.valid_noisy is None:
+            takers.append("validation")
+        if self.test_fraction:
+            takers.append("the test")
+        for groups in ([pair.speaker for pair in pairs], [pair.id for pair in pairs]):
+            if len(set(groups)) > len(takers):
+                return groups
+        take = "takes" if len(takers) == 1 else "take"
+        expected = f"one more, as {' and '.join(takers)} {take} some"
+        raise InputError(self.noisy, f"holds too few recordings ({len(pairs)})", expected)
+
     @cached_property
     def _split(self) -> dict[Split, list[Pair]]:
         """Pairs by the split that they belong to, those of ``test_noisy`` left out."""
         apart = within((self.test_noisy, self.test_clean, self.valid_noisy, self.valid_clean))
         pairs = [one for one in list_pairs(self.noisy, self.clean, self.manifest) if not apart(one.noisy)]
-        groups = [pair.speaker for pair in pairs]
-        kept = (self.valid_noisy is None) + bool(self.test_fraction)
-        if len(set(groups)) <= kept:
-            groups = [pair.id for pair in pairs]
-        if len(set(groups)) <= kept:
-            takers = ["validation"] * (self.valid_noisy is None) + ["the test"] * bool(self.test_fraction)
-            why = "as " + (" and ".join(takers) + " take some" if len(takers) > 1 else f"{takers[0]} takes some")
-            raise InputError(self.noisy, f"holds too few recordings ({len(pairs)})", f"one more, {why}")
+        groups = self._groups(pairs)
         valid = held_out(groups, round(1 / self.valid_fraction)) if self.valid_noisy is None else set[str]()
         tested = held_out(groups, round(1 / self.test_fraction), valid) if self.test_fraction else set[str]()
         split: dict[Split, list[Pair]] = {"train": [], "valid": [], "test": []}
