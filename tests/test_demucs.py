@@ -136,3 +136,8 @@ def test_exported_its_lstm_is_two_operators(name: str, kept: Path) -> None:
     operators = [node.op_type for node in onnx.load(export(name, kept).path).graph.node]
     assert operators.count("LSTM") == 2
     assert {"Loop", "Scan", "If"}.isdisjoint(operators)
+
+
+def test_resampling_is_bounded_as_no_weight_depends_on_it() -> None:
+    with pytest.raises(InputError, match="resample a power of 2 up to 16"):
+        models.create("demucs", hidden=2, depth=1, resample=32)

@@ -14,7 +14,7 @@ import torch
 
 import sordino
 from docs_pages import blocks_of, read, section
-from helpers.exports import NETWORKS, SMALLEST, Half, export
+from helpers.exports import NETWORKS, OLDER_GRAPH, SMALLEST, Half, export
 from helpers.noise import white
 from sordino import assets, models
 from sordino.cli.main import main
@@ -143,7 +143,7 @@ def test_files_are_what_runtimes_read_and_tell_what_they_hold(exported: Case) ->
 
 @pytest.mark.parametrize("graph", ["whole", "step"])
 def test_what_differs_is_not_kept(graph: str, tmp_path: Path) -> None:
-    before = {"student.onnx": b"the arguments of an older graph", "student.stream.onnx": b"and arguments beside it"}
+    before = {"student.onnx": OLDER_GRAPH, "student.stream.onnx": OLDER_GRAPH + b" "}
     for name, content in before.items():
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=r"onnx: .* differs from the network by .* at most 0\.0001; nothing was"):
@@ -152,7 +152,7 @@ def test_what_differs_is_not_kept(graph: str, tmp_path: Path) -> None:
 
 
 def test_no_stream_of_another_network_stays_beside_an_export(tmp_path: Path) -> None:
-    (tmp_path / "student.stream.onnx").write_bytes(b"arguments of a network that was here before")
+    (tmp_path / "student.stream.onnx").write_bytes(OLDER_GRAPH)
     to_onnx(Half(streams=False), tmp_path / "student.onnx", [white(300)])
     assert [path.name for path in tmp_path.iterdir()] == ["student.onnx"]
     for name in ("student.pt", "student.stream.onnx", "student"):
@@ -193,3 +193,49 @@ def test_the_answer_for_people_names_each_file(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize("path", sorted(assets.STUDENTS.glob("*.onnx")), ids=lambda path: path.name)
 def test_graphs_that_ship_say_how_to_run_them(path: Path) -> None:
     assert onnx.load(path).doc_string.startswith("Removes the noise from one channel of speech")
+
+
+class Nameless(Enhancer):
+    """Built by its class, and not by its name."""
+
+    def forward(self, noisy: torch.Tensor) -> torch.Tensor:
+        return noisy
+
+
+class OfAUser(Enhancer):
+    """Its argument has another name, and its recurrent layer no bias."""
+
+    name, arguments = "of-a-user", {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = torch.nn.GRU(1, 1, bias=False, batch_first=True)
+
+    def forward(self, sound: torch.Tensor) -> torch.Tensor:
+        return sound + self.gru(sound.unsqueeze(-1))[0].squeeze(-1)
+
+
+def test_names_of_arguments_are_free_and_recurrent_layers_need_no_bias(tmp_path: Path) -> None:
+    assert to_onnx(OfAUser(), tmp_path / "student.onnx", [white(2000, level=0.1)]).largest_difference < 1e-5
+
+
+def test_what_onnx_has_no_operator_for_is_refused(tmp_path: Path) -> None:
+    network = OfAUser()
+    network.gru = torch.nn.LSTM(1, 2, proj_size=1, batch_first=True)  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(InputError, match="has a proj_size"):
+        to_onnx(network, tmp_path / "student.onnx", [white(2000)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_of_another_project_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(b"y = f(*arguments, sample_rate)")
+    with pytest.raises(InputError, match="is no graph of sordino, and would be lost"):
+        to_onnx(Half(), path)
+
+
+def test_a_network_that_could_not_be_built_again_is_refused_at_once(tmp_path: Path) -> None:
+    for write in (to_onnx, models.save):
+        with pytest.raises(InputError, match=r'create\("test_export:Nameless"') as caught:
+            write(Nameless(), tmp_path / "student.onnx")
+        assert caught.value.where == "Nameless"

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 import sordino
-from helpers.exports import ABOUT, SMALLEST, export
+from helpers.exports import ABOUT, OLDER_GRAPH, SMALLEST, export
 from sordino import models
 from sordino.audio import sound_files
 from sordino.cli.main import main
@@ -83,10 +83,10 @@ def test_parts_that_hurt_stay_in_float_until_the_rest_passes(kept: Path, tmp_pat
 
 def test_what_loses_too_much_is_not_kept(kept: Path, tmp_path: Path) -> None:
     source, target, lines = export("unet", kept).path, tmp_path / "student.onnx", []
-    target.write_bytes(b"the arguments of an older graph")
+    target.write_bytes(OLDER_GRAPH)
     with pytest.raises(InputError, match=r"student\.onnx: int8 lost .* PESQ in the best of \d+ attempts"):
         to_int8(source, target, SIGNALS, nearness(source), -1.0, lines.append)
-    assert target.read_bytes() == b"the arguments of an older graph"
+    assert target.read_bytes() == OLDER_GRAPH
     assert not stream_file(target).exists()
     assert len(lines) == len(parts(onnx.load(source).graph))
 
@@ -141,3 +141,13 @@ def test_a_checkpoint_is_quantised_by_the_command(tmp_path: Path, capsys: pytest
         with pytest.raises(SystemExit) as left:
             main([*words, *wrong])
         assert left.value.code == 2
+
+
+def test_the_float_file_and_signals_of_no_use_are_refused(kept: Path, tmp_path: Path) -> None:
+    source = export("unet", kept).path
+    before = source.read_bytes()
+    with pytest.raises(InputError, match="is the float network itself"):
+        to_int8(source, source, SIGNALS, nearness(source))
+    assert source.read_bytes() == before
+    with pytest.raises(InputError, match="calibration: none of 2 signals has 256 samples"):
+        to_int8(source, tmp_path / "student.onnx", [np.zeros(255), np.zeros(9)], nearness(source))

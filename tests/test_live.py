@@ -196,3 +196,9 @@ def test_the_command(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     with pytest.raises(SystemExit) as left:
         main(["live", "--speaker", "Piano"])
     assert left.value.code == 2
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 0.0, 61.0])
+def test_blocks_of_no_sensible_length_are_refused(seconds: float) -> None:
+    with pytest.raises(InputError, match=r"block length: .*more than 0, and at most 60 s"):
+        live(block_s=seconds)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import sordino
 from helpers.networks import small
+from helpers.noise import white
 from helpers.pickles import Bomb
 from sordino import models
 from sordino.assets import SPEECH
@@ -17,6 +20,7 @@ from sordino.conformance.networks import CHECKS
 from sordino.errors import InputError
 from sordino.models import MODELS
 from sordino.models import manner as manner_file
+from sordino.models.base import evaluating
 
 STREAMING = ("unet", "dualpath")
 every_network = pytest.mark.parametrize("name", MODELS)
@@ -69,3 +73,21 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
         found = rf"cannot be opened as weights alone{reason}; expected .*; write .* with sordino\.models\.save"
         with pytest.raises(InputError, match=found):
             models.load(tmp_path / name)
+
+
+def test_of_several_that_evaluate_a_network_the_last_one_restores_its_mode() -> None:
+    network = small("unet").train()
+    with contextlib.ExitStack() as other:
+        with evaluating(network):
+            other.enter_context(evaluating(network))
+        assert not any(module.training for module in network.modules())
+    assert all(module.training for module in network.modules())
+
+
+def test_networks_in_double_precision_enhance_and_stream() -> None:
+    network, noisy = small("unet").double(), white(2000, level=0.1)
+    estimate = sordino.enhance(noisy, 16000, network)
+    assert estimate.dtype == np.float32
+    streamer = sordino.Streamer(network)
+    streamed = np.concatenate([streamer.feed(noisy), streamer.flush()])
+    np.testing.assert_allclose(streamed, estimate, atol=1e-6)

@@ -230,3 +230,10 @@ def test_a_teacher_that_is_missing_is_named_with_the_command_that_trains_it(here
     (here / "nowhere").mkdir()
     (here / "nowhere" / "recipe.yaml").touch()
     assert hint("nowhere/best.safetensors").endswith("sordino train nowhere/recipe.yaml --out nowhere --resume")
+
+
+@pytest.mark.parametrize("options", [{"student": "manner-s-1.5gf-int8"}, {"teacher": "manner-s-1.5gf-int8"}])
+def test_a_student_that_ships_without_a_checkpoint_is_refused(here: Path, options: dict[str, str]) -> None:
+    record(here / "calls", 2)
+    with pytest.raises(InputError, match=r"ships as ONNX alone; .*take manner-s-1\.5gf"):
+        draft(survey("calls"), **options)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from helpers.noise import white
 from helpers.riff import chunks
-from sordino.audio.pcm import BITS, decode, encode
+from sordino.audio.pcm import BITS, as_array, decode, encode, to_float
 from sordino.audio.pipe import UNKNOWN, Reader, Writer
 from sordino.errors import InputError
 
@@ -137,3 +138,15 @@ def test_other_bytes_are_no_sound_unless_they_are_said_to_be(data: bytes) -> Non
     with pytest.raises(InputError, match=r"is no WAV.*say the rate or the format"):
         Reader(io.BytesIO(data))
     assert sum(block.shape[1] for block in Reader(io.BytesIO(data[:4]), encoding="s16le").blocks(10)) == 2
+
+
+@pytest.mark.parametrize("kind", [torch.int16, torch.float64, torch.float32])
+def test_tensors_are_read_as_arrays_of_their_type_are(kind: torch.dtype) -> None:
+    tensor = torch.arange(-3, 4).to(kind)
+    array = as_array(tensor, "samples")
+    assert torch.from_numpy(array).dtype == kind
+    np.testing.assert_array_equal(to_float(array, "samples"), to_float(tensor.numpy(), "samples"))
+
+
+def test_tensors_that_numpy_has_no_type_for_are_read_as_float32() -> None:
+    assert as_array(torch.ones(3, dtype=torch.bfloat16), "samples").dtype == np.float32

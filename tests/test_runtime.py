@@ -16,12 +16,12 @@ from onnx import TensorProto, helper
 from helpers.corpora import RATE
 from helpers.graphs import graph_file
 from helpers.speech import speech
-from sordino.assets import student_file
+from sordino.assets import STREAM_SUFFIX, student_file
 from sordino.audio import sound_files
 from sordino.errors import InputError
 from sordino.inference.engine import open_engine
 from sordino.inference.graphs.onnx_graph import open_graph
-from sordino.inference.graphs.stream_graph import StreamGraph
+from sordino.inference.graphs.stream_graph import StreamGraph, open_stream
 from sordino.inference.model import open_model
 
 
@@ -139,3 +139,32 @@ def test_facts_that_are_none_are_reported(tmp_path: Path, value: str) -> None:
     path = edited(student_file(suffix=".stream.onnx"), tmp_path / "odd.stream.onnx", say("sample_rate", value))
     with pytest.raises(InputError, match=r"says sample_rate = .*a whole number from 1"):
         open_engine(path)
+
+
+@pytest.mark.parametrize("name", ["dualpath-24", "manner-s-1.5gf"])
+def test_a_model_that_is_called_takes_what_enhance_takes(name: str) -> None:
+    model, noisy = open_model(name), speech(8000)
+    whole = np.round(noisy * 2**15).astype(np.int16)
+    np.testing.assert_allclose(model(whole), model(whole / 2**15), atol=1e-6)
+    with pytest.raises(InputError, match=r"an array of shape \(1, 8000\); expected one channel"):
+        model(noisy[None])
+
+
+def test_the_number_of_threads_reaches_the_graph_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def opened(path: Path, threads: int, long_blocks: bool) -> StreamGraph:
+        asked.append(threads)
+        return open_stream(path, threads, long_blocks)
+
+    monkeypatch.setattr("sordino.inference.graphs.stream_graph.open_stream", opened)
+    for threads in (None, 3):
+        open_model("dualpath-24", threads)
+    assert asked == [1, 3]
+
+
+def test_an_empty_graph_beside_that_of_a_stream_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").touch()
+    (tmp_path / "a.stream.onnx").write_bytes(student_file("dualpath-24", STREAM_SUFFIX).read_bytes())
+    with pytest.raises(InputError, match=r"a\.onnx: is not of the network that a\.stream\.onnx beside it is of"):
+        open_model(tmp_path / "a.onnx")

@@ -114,7 +114,9 @@ def existing_folder(path: Path) -> Path:
 
 
 def holds(path: str | Path, *marks: bytes) -> bool:
-    """Return whether a file that is not empty holds all of ``marks``; it is not read into memory."""
+    """Return whether a file holds all of ``marks``; it is not read into memory."""
+    if not os.path.getsize(path):  # of which there is no map
+        return not marks
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return all(content.find(mark) >= 0 for mark in marks)
 

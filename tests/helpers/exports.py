@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor
 
@@ -36,6 +37,8 @@ SMALLEST: dict[str, Any] = {"name": "demucs", "hidden": 2, "depth": 1, "normalis
 SMALLEST |= {"kernel": 256, "stride": 256}  # hops of 64 samples: by hops of one, a second takes minutes to calibrate
 """A network that is exported and streams in a moment, for the command line."""
 ABOUT = {"licence": "MIT"}
+OLDER_GRAPH = onnx.ModelProto(metadata_props=[{"key": "arguments", "value": "{}"}]).SerializeToString()
+"""What an earlier export might have left: nothing but the mark of its metadata."""
 
 
 @dataclass(frozen=True)

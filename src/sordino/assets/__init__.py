@@ -60,6 +60,11 @@ def streaming_students() -> list[str]:
     return [name for name in students() if student_file(name, STREAM_SUFFIX).is_file()]
 
 
+def trainable_students() -> list[str]:
+    """The names of those that ship with a checkpoint, and not as ONNX alone."""
+    return [name for name in students() if student_file(name, OWN_CHECKPOINT).is_file()]
+
+
 def shipped() -> dict[str, dict[str, Any]]:
     """The students in the package: name -> its card (parameters, data, recipe, figures, licence), the default first."""
     return {name: json.loads(student_file(name, ".json").read_text("utf-8")) for name in students()}

@@ -92,12 +92,15 @@ def whole_number(
 def as_array(samples: Any, where: str) -> np.ndarray:
     """Return samples as a numpy array; a torch tensor, also with a gradient or on a GPU, is one.
 
+    Only bfloat16, which numpy lacks, becomes float32.
+
     Raises:
         InputError: something that is no array.
     """
     try:
         if hasattr(samples, "detach"):
-            samples = samples.detach().cpu().float().numpy()
+            samples = samples.detach().cpu()
+            samples = (samples.float() if "bfloat16" in str(samples.dtype) else samples).numpy()
         return np.asarray(samples)
     except (TypeError, ValueError, RuntimeError) as error:
         found = f"a {type(samples).__name__} that is no array ({error})"
@@ -124,6 +127,18 @@ def to_float(samples: np.ndarray, where: str) -> np.ndarray:
     if peak > LOUDEST:
         raise InputError(where, f"a peak of {peak:g}", "floating point with full scale at 1", WERE_INTEGERS)
     return samples.astype(np.float32)
+
+
+def one_channel(samples: Any, where: str) -> np.ndarray:
+    """Return the samples of one channel, [T], as float32; arguments and errors as in ``as_array`` and ``to_float``.
+
+    Raises:
+        InputError: several channels, or another type.
+    """
+    audio = to_float(as_array(samples, where), where)
+    if audio.ndim != 1:
+        raise InputError(where, f"an array of shape {audio.shape}", "one channel, of shape [T]")
+    return audio
 
 
 def from_float(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:

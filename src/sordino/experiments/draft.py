@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sordino.assets import DEFAULT_STUDENT, run_weights, students
+from sordino.assets import DEFAULT_STUDENT, students, trainable_students, weights
 from sordino.audio.folders import PREPARED
 from sordino.data.tools.survey import Survey
 from sordino.errors import InputError, did_you_mean
@@ -93,17 +93,18 @@ def _model(student: str) -> dict[str, Any]:
     if student == NEW:
         return {"name": "dualpath", "width": 24}
     if student not in students():
-        known = f"{NEW}, or one of {', '.join(students())}"
-        raise InputError("--student", f"{student!r} does not ship", known, did_you_mean(student, students()))
+        known = f"{NEW}, or one of {', '.join(trainable_students())}"
+        raise InputError("--student", f"{student!r} does not ship", known, did_you_mean(student, trainable_students()))
+    weights(student)  # refuses one that ships as ONNX alone
     return {"checkpoint": student}
 
 
 def _teacher(teacher: str) -> dict[str, Any]:
     section = of_word(teacher)
     section.demand_files()
-    if section.checkpoint is not None and section.checkpoint not in students() and not run_weights(teacher).is_file():
-        known = f"a checkpoint, the folder of a run, PRESET:FILE, or one of {', '.join(students())}"
-        raise InputError("--teacher", f"no model {teacher!r}", known, did_you_mean(teacher, students()))
+    if section.checkpoint is not None and not weights(section.checkpoint).is_file():
+        known = f"a checkpoint, the folder of a run, PRESET:FILE, or one of {', '.join(trainable_students())}"
+        raise InputError("--teacher", f"no model {teacher!r}", known, did_you_mean(teacher, trainable_students()))
     return {key: value for key, value in asdict(section).items() if value is not None}
 
 

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from sordino.errors import InputError
 from sordino.export.rewrite import rewrite
 from sordino.inference.graphs.onnx_graph import HOPS
 from sordino.models import Enhancer
@@ -47,7 +48,8 @@ _RECURRENT: dict[type[nn.Module], type[nn.Module]] = {nn.GRU: Gru, nn.LSTM: Lstm
 def whole_graph(network: Enhancer, about: Mapping[str, Any]) -> onnx.ModelProto:
     """Export the graph for recordings of any length; ``network`` is in eval mode."""
     example = torch.zeros(1, network.sample_rate, device=_device(network))
-    shapes = {"noisy": {1: Dim("samples", min=SHORTEST, max=LONGEST)}}
+    # By position, as users' networks may call the argument what they like.
+    shapes = ({1: Dim("samples", min=SHORTEST, max=LONGEST)},)
     proto = _exported(network, [example], ["noisy"], ["estimate"], shapes)
     proto.doc_string = (
         f"Removes the noise from one channel of speech: float32 samples at {network.sample_rate} Hz with full scale at "
@@ -120,7 +122,7 @@ def _exported(
     example: Sequence[Tensor | list[Tensor]],
     inputs: Sequence[str],
     outputs: Sequence[str],
-    dynamic_shapes: dict[str, Any] | None = None,
+    dynamic_shapes: dict[str, Any] | tuple[Any, ...],
 ) -> onnx.ModelProto:
     with _quiet(), _shapes_not_kept(), _one_operator_each(module):
         program = torch.onnx.export(
@@ -178,6 +180,8 @@ def _device(network: nn.Module) -> torch.device:
 def _one_operator_each(module: nn.Module) -> Iterator[None]:
     """Let PyTorch's own recurrent layers, which the exporter cannot write for any length, emit one operator each."""
     layers = [(layer, type(layer)) for layer in module.modules() if type(layer) in _RECURRENT]
+    if any(getattr(layer, "proj_size", 0) for layer, _ in layers):
+        raise InputError("nn.LSTM", "has a proj_size, for which ONNX has no operator", "a Linear layer behind it")
     for layer, kind in layers:
         layer.__class__ = _RECURRENT[kind]  # in place, so that no weight is copied or renamed
     try:

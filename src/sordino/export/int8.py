@@ -24,6 +24,7 @@ import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
 from sordino.errors import InputError
+from sordino.export.graphs import SHORTEST
 from sordino.export.onnx_files import run_stream, run_whole
 from sordino.export.quantise import DYNAMIC, Plan, feeds_of_recordings, feeds_of_stream, parts, quantised, ranges
 from sordino.files import atomic
@@ -102,8 +103,9 @@ def to_int8(
             is no valid name.
     """
     source, target = Path(source), check_name(target)
-    if not calibration:
-        raise InputError("calibration", "there is no signal", "one recording or more")
+    if source.resolve() == target.resolve():
+        raise InputError(target, "is the float network itself, which would be lost", "another name")
+    calibration = _usable(calibration)
     targets = {source: target}
     if stream_file(source).exists():
         targets[stream_file(source)] = stream_file(target)
@@ -124,6 +126,17 @@ def to_int8(
     least = min((attempt.drop for attempt in attempts), default=float("inf"))
     found = f"int8 lost {least:.3f} PESQ in the best of {len(attempts)} attempts"
     raise InputError(target, found, f"at most {max_drop:g}", "nothing was written")
+
+
+def _usable(calibration: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the signals in float32; those of less than ``SHORTEST`` samples say nothing of ranges."""
+    if not calibration:
+        raise InputError("calibration", "there is no signal", "one recording or more")
+    usable = [np.asarray(signal, np.float32) for signal in calibration if len(signal) >= SHORTEST]
+    if not usable:
+        found = f"none of {len(calibration)} signals has {SHORTEST} samples"
+        raise InputError("calibration", found, "one recording or more")
+    return usable
 
 
 def _float_graph(path: Path, calibration: Sequence[np.ndarray], judge: ScoreFunction) -> _FloatGraph:

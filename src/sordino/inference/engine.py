@@ -121,14 +121,14 @@ class _TorchEngine:
             torch.set_num_threads(threads)
         self.name, self.sample_rate, self.hop, self.delay = name, network.sample_rate, network.hop, network.delay
         self._torch, self._network, self._evaluating = torch, network, evaluating
-        self._device = next(network.parameters()).device
+        self._like = next(network.parameters())
 
     def start(self, channels: int) -> Any:
         """See ``Engine``."""
         return self._network.initial_state(channels)
 
     def step(self, block: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
-        """See ``Engine``; the arrays go to the network's device and back."""
+        """See ``Engine``; the arrays go to the network's device and type, and back."""
         with self._torch.inference_mode(), self._evaluating(self._network):
-            estimate, state = self._network.step(self._torch.from_numpy(block).to(self._device), state)
+            estimate, state = self._network.step(self._torch.from_numpy(block).to(self._like), state)
         return estimate.float().cpu().numpy(), state

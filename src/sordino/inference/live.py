@@ -16,6 +16,7 @@ import numpy as np
 
 from sordino.errors import InputError
 from sordino.inference.engine import open_engine
+from sordino.inference.pipe import LONGEST_BLOCK_S
 from sordino.inference.pipeline import SampleQueue
 from sordino.inference.streamer import Streamer
 
@@ -73,14 +74,15 @@ def live(
         InputError: no PortAudio, no such device or none that takes the rate, one that goes away, or a model that cannot
             stream.
     """
-    for name, value in (("block length", block_s), ("time to listen", limit_s)):
-        if not value > 0:
-            raise InputError(name, f"{value:g} s", "more than 0")
+    if not 0 < block_s <= LONGEST_BLOCK_S:
+        raise InputError("block length", f"{block_s:g} s", f"more than 0, and at most {LONGEST_BLOCK_S:g} s")
+    if not limit_s > 0:
+        raise InputError("time to listen", f"{limit_s:g} s", "more than 0")
     engine = open_engine(model, threads=1)
     audio = _sounddevice()
     try:
         ends = _find(audio, microphone, "input"), _find(audio, speaker, "output")
-        rate = sample_rate or _rate(audio, engine.sample_rate, ends)
+        rate = _rate(audio, engine.sample_rate, ends) if sample_rate is None else sample_rate
         streamer = Streamer(engine, rate, **options)
         block = max(round(block_s * rate), 1)
         indices = tuple(end["index"] for end in ends)

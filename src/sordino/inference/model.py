@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from sordino.assets import STREAM_SUFFIX
+from sordino.audio.pcm import one_channel
 from sordino.errors import InputError
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import load_checkpoint, open_engine, whole_threads
@@ -61,9 +62,10 @@ class Model:
     """The models whose mean it is."""
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
-        """Enhance one channel of any length, [T] -> [T]."""
+        """Enhance one channel of any length, [T] -> [T]; errors as in ``one_channel``."""
+        channel = one_channel(noisy, "noisy")
         with self.open(1) as process:
-            return np.concatenate([process.feed(noisy[None]), process.flush()], axis=1)[0]
+            return np.concatenate([process.feed(channel[None]), process.flush()], axis=1)[0]
 
     @contextmanager
     def open(self, channels: int) -> Iterator[Process]:
@@ -121,8 +123,8 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
             ``sordino[train]``); a published network, ``"PRESET:FILE"`` or a ``GraphSource``; a model card, also that of
             a mean; a network in torch; an ``Engine``; or a function from noisy [T] to estimate [T], float32, as it is
             or by its name, ``"package.module:function"``, its delay then taken off.
-        threads: that a model in ONNX computes with, 1 to 1024; one per core when left out. Torch has a setting of its
-            own.
+        threads: that a model in ONNX computes with, 1 to 1024. When left out one per core, and 1 for a model that runs
+            block by block, as its hops are too small to share. Torch has a setting of its own.
         sample_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
 
     Raises:
@@ -151,7 +153,7 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
 
         # Of a pair of graphs that of the stream alone: a file of any length passes through it in blocks.
         if source.kind != "stream" and stream_file(source.path).is_file():
-            return _from_stream(source.path, source.name)
+            return _from_stream(source.path, source.name, threads)
         return _from_onnx(source.path, source.name, threads, sample_rate)
     if source.kind == "checkpoint":
         network = load_checkpoint(source)
@@ -166,16 +168,15 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
         run, notes = open_function(source.name, rate)
         return Model(source.name, rate, run, about={"external": notes})
     if source.kind == "function":
-        run = cast("Enhance", source.value)
-        return Model(source.name, sample_rate or SAMPLE_RATE, run)
+        return Model(source.name, sample_rate or SAMPLE_RATE, cast("Enhance", source.value))
     engine = source.value
     return Model(engine.name, engine.sample_rate, None, engine=engine)
 
 
-def _from_stream(path: Path, name: str) -> Model:
+def _from_stream(path: Path, name: str, threads: int | None) -> Model:
     from sordino.inference.graphs.stream_graph import open_stream
 
-    graph = open_stream(path, long_blocks=True)
+    graph = open_stream(path, threads or 1, long_blocks=True)
     return Model(name, graph.sample_rate, None, about=graph.about, engine=graph, shareable=True)
 
 
@@ -239,11 +240,11 @@ def _from_network(network: Any, name: str) -> Model:
 
     from sordino.models.base import evaluating
 
-    device = next(network.parameters()).device
+    like = next(network.parameters())
 
     def run(noisy: np.ndarray) -> np.ndarray:
         with torch.inference_mode(), evaluating(network):
-            return network(torch.from_numpy(noisy).to(device)[None])[0].float().cpu().numpy()
+            return network(torch.from_numpy(noisy).to(like)[None])[0].float().cpu().numpy()
 
     engine = open_engine(network) if network.streams else None
     return Model(name, network.sample_rate, run, engine=engine)

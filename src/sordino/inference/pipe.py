@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
@@ -10,6 +13,7 @@ from sordino.errors import InputError
 from sordino.inference.streamer import Streamer
 
 LONGEST_BLOCK_S = 60.0
+"""Seconds of a block, also of a live stream."""
 
 
 def enhance_stream(
@@ -59,7 +63,8 @@ def enhance_stream(
             writer.write(streamer.flush())
             reader.check_end()
         except KeyboardInterrupt:  # the usual end of a live stream
-            writer.write(streamer.flush())
+            with _passes_end():
+                writer.write(streamer.flush())
     return {
         "seconds": frames / reader.sample_rate,
         "sample_rate": reader.sample_rate,
@@ -69,3 +74,21 @@ def enhance_stream(
         "clipped": writer.clipped,
         "timing": asdict(streamer.timing) if streamer.timing else None,
     }
+
+
+@contextmanager
+def _passes_end() -> Iterator[None]:
+    """Context manager in which Ctrl-C waits for the end of a pass through a graph.
+
+    The first Ctrl-C, which is handled already, may still be on its way to the thread that ends passes. It leaves them
+    alone where somebody else handles the signal.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

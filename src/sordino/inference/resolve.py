@@ -137,7 +137,7 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
     if isinstance(model, type):
         raise InputError("model", f"{model.__name__} is a class", "an object of it")
     if hasattr(model, "taps") and hasattr(model, "sample_rate"):
-        return ModelSource("network", model.name, value=model)
+        return ModelSource("network", getattr(model, "name", type(model).__name__), value=model)
     if callable(model):
         return ModelSource("function", getattr(model, "__name__", type(model).__name__), value=model)
     raise InputError("model", f"a {type(model).__name__}", "a name, a path, a network or a function")

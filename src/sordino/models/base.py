@@ -6,9 +6,11 @@ and holds what is needed to build it again (``name``, ``arguments``), so that a 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -123,13 +125,42 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
+_evaluated: WeakKeyDictionary[nn.Module, tuple[int, list[nn.Module]]] = WeakKeyDictionary()
+"""How many are evaluating a network, and its modules that were in training mode before."""
+_evaluated_lock = threading.Lock()
+
+
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Context manager in which a network is in eval mode; after it, all its modules are in the modes they were in."""
-    trained = [module for module in network.modules() if module.training]
-    network.eval()
+    """Context manager in which a network is in eval mode; after it, all its modules are in the modes they were in.
+
+    Several threads may evaluate a network at once: the last one to leave restores the modes.
+    """
+    with _evaluated_lock:
+        users, trained = _evaluated.get(network, (0, []))
+        if not users:
+            trained = [module for module in network.modules() if module.training]
+            network.eval()
+        _evaluated[network] = users + 1, trained
     try:
         yield
     finally:
-        for module in trained:
-            module.training = True
+        with _evaluated_lock:
+            users, trained = _evaluated.pop(network)
+            if users > 1:
+                _evaluated[network] = users - 1, trained
+            else:
+                for module in trained:
+                    module.training = True
+
+
+def demand_named(network: Enhancer) -> None:
+    """Refuse a network whose file could not say how to build it again.
+
+    Raises:
+        InputError: it has no ``name`` and ``arguments``, as one of a user's class has none that was not built by name.
+    """
+    kind = type(network)
+    if not (hasattr(network, "name") and hasattr(network, "arguments")):
+        hint = f'build it with sordino.models.create("{kind.__module__}:{kind.__name__}", ...)'
+        raise InputError(kind.__name__, "has no name and arguments by which it could be built again", hint=hint)

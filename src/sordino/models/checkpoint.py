@@ -22,7 +22,7 @@ from sordino import assets
 from sordino.errors import InputError, MissingFile
 from sordino.files import atomic, misdownloaded
 from sordino.models import published
-from sordino.models.base import Enhancer
+from sordino.models.base import Enhancer, demand_named
 from sordino.version import __version__
 
 FORMAT, FORMER_FORMAT = "sordino-network-1", "sotto-network-1"
@@ -39,7 +39,11 @@ def save(network: Enhancer, path: str | Path, **about: Any) -> None:
         network: its ``name``, ``arguments`` and ``sample_rate`` go into the header.
         path: file to write, usually ``.safetensors``; replaced atomically.
         about: further JSON-serialisable facts for the header, such as the recipe, the step or the validation score.
+
+    Raises:
+        InputError: the network has no name, or the file cannot be written.
     """
+    demand_named(network)
     header = {
         "format": FORMAT,
         "sordino": __version__,

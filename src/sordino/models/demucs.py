@@ -40,6 +40,8 @@ from sordino.models.layers.strided import (
 from sordino.types import Tap
 
 Normalisation = Literal["item", "running"]
+MOST_RESAMPLING = 16
+"""The signal is as many times longer inside. No weight depends on it, so a small file could ask for any memory."""
 
 
 class Demucs(StreamingEnhancer):
@@ -79,11 +81,11 @@ class Demucs(StreamingEnhancer):
     ) -> None:
         super().__init__()
         least = min(hidden, depth, stride, growth)
-        if least < 1 or depth > DEEPEST or kernel < stride or resample < 1 or resample & (resample - 1):
+        if least < 1 or depth > DEEPEST or kernel < stride or not _is_factor(resample):
             sizes = f"hidden={hidden}, depth={depth}, kernel={kernel}, stride={stride}, growth={growth}"
             raise ValueError(
                 f"no DEMUCS with {sizes}, resample={resample}: "
-                f"depth <= {DEEPEST}, kernel >= stride, resample a power of 2"
+                f"depth <= {DEEPEST}, kernel >= stride, resample a power of 2 up to {MOST_RESAMPLING}"
             )
         if normalisation not in get_args(Normalisation) or (normalisation == "running" and not causal):
             raise ValueError(
@@ -223,3 +225,8 @@ class Demucs(StreamingEnhancer):
             x, overlap = cast(DecoderLayer, layer).step(x, memory.is_inside(x, delay), memory.take())
             memory.keep(overlap)
         return x * memory.is_inside(x, self._delays.decoded[0])
+
+
+def _is_factor(resample: int) -> bool:
+    """Whether a signal can be resampled by this factor: a power of 2 that is not too large."""
+    return 1 <= resample <= MOST_RESAMPLING and resample & (resample - 1) == 0

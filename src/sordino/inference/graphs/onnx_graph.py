@@ -39,6 +39,8 @@ HOPS = "hops"
 _FAILURES = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 MOST_VALUES = 1 << 26
 """Of all inputs and outputs, in axes of a fixed length."""
+_OWN_KEY = b"\x0a\x09arguments\x12"
+"""An entry of the metadata of every graph that sordino wrote, as it is in the file: a key of nine letters."""
 _DIGITS = 7
 _LONG = 160_000  # values of one input: ten seconds
 _SHORT = 16_000
@@ -66,7 +68,7 @@ def check_name(path: str | Path) -> Path:
             path, "is not a name for an exported network", "one that ends in .onnx, and not in .stream.onnx"
         )
     for one in (path, stream_file(path)):
-        demand_own(one, b"arguments", "graph")  # a key of their metadata
+        demand_own(one, _OWN_KEY, "graph")
     return path
 
 

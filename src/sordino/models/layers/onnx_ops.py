@@ -111,8 +111,11 @@ def _emit_layers(
     return x, [torch.cat(of_layers) for of_layers in last_states]
 
 
-def _weights(module: nn.RNNBase, layer: int, directions: int, gates: tuple[int, ...]) -> list[Tensor]:
-    """Return ONNX's W [D,G H,C], R [D,G H,H] and B [D,2 G H] of a layer, with the gates in ONNX's order."""
+def _weights(module: nn.RNNBase, layer: int, directions: int, gates: tuple[int, ...]) -> list[Tensor | None]:
+    """Return ONNX's W [D,G H,C], R [D,G H,H] and B [D,2 G H] of a layer, with the gates in ONNX's order.
+
+    B is None of a module without ``bias``.
+    """
     order = list(gates)
 
     def stacked(kind: str) -> Tensor:
@@ -122,5 +125,5 @@ def _weights(module: nn.RNNBase, layer: int, directions: int, gates: tuple[int, 
             values.append(by_gate[order].flatten(0, 1))
         return torch.stack(values)
 
-    biases = torch.cat([stacked("bias_ih"), stacked("bias_hh")], dim=-1)
+    biases = torch.cat([stacked("bias_ih"), stacked("bias_hh")], dim=-1) if module.bias else None
     return [stacked("weight_ih"), stacked("weight_hh"), biases]
