@@ -103,6 +103,9 @@ def test_several_files_go_into_one_folder_and_what_is_there_may_be_skipped(
     for words, line in (
         (["a.wav", "b.wav"], "did you mean -o b.wav?"),
         (["a.wav", "deep/b.wav", "-o", "out.wav"], "out.wav: is the name of one file; expected a folder"),
+        (["deep", "-o", "out.wav"], "out.wav: is the name of one file; expected a folder"),
+        (["a.wav"], "sordino enhance: there is no -o OUTPUT"),
+        (["a.wav", "-o", "b.m4a"], "b.m4a: .m4a can be read, but not written"),
         (["a.wav", "deep", "-o", "out"], "deep: is a folder among several inputs"),
         (["a.wav", "deep/b.wav", "b.wav", "-o", "new"], "b.wav: is not the only one that would become new/b.wav"),
     ):

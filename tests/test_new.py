@@ -237,3 +237,12 @@ def test_a_student_that_ships_without_a_checkpoint_is_refused(here: Path, option
     record(here / "calls", 2)
     with pytest.raises(InputError, match=r"ships as ONNX alone; .*take manner-s-1\.5gf"):
         draft(survey("calls"), **options)
+
+
+@pytest.mark.parametrize("names", [("a_noisy", "a_clean"), ("deep/noisy/a", "deep/clean/a")])
+def test_pairs_that_lie_together_are_not_taken_for_noisy_recordings(here: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        record(here / "calls" / Path(name).parent, 1)
+        (here / "calls" / Path(name).parent / "s0_a.wav").rename(here / "calls" / f"{name}.wav")
+    with pytest.raises(InputError, match=r"look like a pair; expected noisy/ and clean/"):
+        draft(survey("calls"))

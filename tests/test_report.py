@@ -208,3 +208,10 @@ def test_the_paper_is_here_whole():
     assert sum(row.means["cbak"] for row in rows["2"]) == pytest.approx(24.48)
     with pytest.raises(InputError, match="no table"):
         paper.results("4")
+
+
+def test_the_speed_of_torch_is_not_compared_with_that_of_onnxruntime_in_silence() -> None:
+    exported, trained = replace(STUDENT, name="a", rtf=0.01), replace(STUDENT, name="b", rtf=0.02, in_torch=True)
+    assert "b: timed in torch; once exported to ONNX it is faster" in run_table([exported, trained]).write("text")
+    for alike in ([exported], [trained]):
+        assert "timed in torch" not in run_table(alike).write("text")

@@ -24,7 +24,7 @@ from sordino.experiments import run
 from sordino.experiments.run_recipe import RECIPE
 from sordino.files import atomic, sweep
 from sordino.training import read_log
-from sordino.training.state import STATE
+from sordino.training.state import LAST, STATE
 
 STEPS = 12
 KILLS = (0, 3, 6, 9)
@@ -78,7 +78,8 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_uninterrupted_one(tmp_p
 
 def test_a_run_killed_before_its_first_save_begins_anew(tmp_path: Path) -> None:
     run.train(VALUES, ["train.steps=2"], out=tmp_path)
-    (tmp_path / STATE).unlink()
+    for name in (STATE, LAST):
+        (tmp_path / name).unlink()
     assert run.train(VALUES, ["train.steps=2"], out=tmp_path, resume=True).steps == 2
 
 

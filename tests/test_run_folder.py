@@ -9,9 +9,11 @@ from multiprocessing import Queue, get_context
 from pathlib import Path
 
 import pytest
+import yaml
 
 from helpers.recipes import SOUND, UNET, settings
 from sordino import models
+from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.training import read_log
@@ -119,3 +121,20 @@ def test_a_state_that_no_longer_fits_the_code_is_one_line(tmp_path: Path) -> Non
     save_state(folder, state)
     with pytest.raises(InputError, match=r"state\.pt: does not fit the network and the methods as they are now"):
         run.train(values, out=folder, resume=True)
+
+
+def test_a_longer_run_is_told_where_to_begin(tmp_path: Path) -> None:
+    run.train(VALUES, out=tmp_path / "run")
+    with pytest.raises(InputError, match=r"to train longer, begin a run with model\.checkpoint=.*last\.safetensors"):
+        run.train(VALUES, ["train.steps=8"], out=tmp_path / "run", resume=True)
+
+
+def test_a_run_that_made_nothing_better_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"name": "synthetic", "segment_s": 0.5, "valid_items": 2}
+    values = VALUES | {"data": data, "model": {"checkpoint": "unet-24"}, "out": str(tmp_path / "run")}
+    values |= {"train": settings(2, max_lr=1.0)}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
+    main(["train", str(tmp_path / "recipe.yaml")])
+    output = capsys.readouterr().out
+    assert "best at step 0" in output
+    assert "these are the weights that the run began with" in output

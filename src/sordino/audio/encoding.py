@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import soundfile
 
+from sordino.audio import media
 from sordino.audio.blocks import FORMATS
 from sordino.audio.temporary import Disk, block_writer
 from sordino.errors import InputError
@@ -192,6 +193,9 @@ def subtype_for(path: str | Path, subtype: str | None = None) -> str:
         InputError: an unknown suffix.
     """
     suffix = Path(path).suffix.lower()
+    if suffix in media.SUFFIXES:
+        hint = "take .wav or .flac, and see docs/enhance.md for the sound of a video"
+        raise InputError(path, f"{suffix} can be read, but not written", "one of " + ", ".join(FORMATS), hint)
     if suffix not in FORMATS:
         raise InputError(path, f"unknown suffix {suffix!r}", "one of " + ", ".join(FORMATS))
     return subtype or ("OPUS" if suffix == ".opus" else str(soundfile.default_subtype(FORMATS[suffix])))

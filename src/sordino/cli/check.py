@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from sordino.cli.base import Answer, Command, flag
+from sordino.cli.progress import Display
 from sordino.errors import needs_training_tier
 from sordino.plugins.catalogue import KINDS
 
@@ -14,7 +15,8 @@ def check(given: Namespace) -> Answer:
     from sordino.experiments.check import check as check_named
     from sordino.report.table import Table
 
-    kind, results = check_named(given.name, given.kind, given.overrides)
+    with Display() as show:
+        kind, results = check_named(given.name, given.kind, given.overrides, show.status)
     failed = [result for result in results if result.outcome == "fails"]
     verdict = f"{len(failed)} of {len(results)} fail" if failed else "nothing fails"
     rows = [[result.check, result.outcome, result.remark] for result in results]

@@ -57,7 +57,8 @@ def enhance(given: Namespace) -> Answer:
         do = "add --stream for standard input and output"
         if output is None and len(inputs) == 2:
             do = f"did you mean -o {inputs[1]}?"
-        raise InputError("sordino enhance", "nothing to read, or nowhere to write to", "INPUT -o OUTPUT", do)
+        found = "nothing to read, or nowhere to write to" if output or not inputs else "there is no -o OUTPUT"
+        raise InputError("sordino enhance", found, "INPUT -o OUTPUT", do)
     if not all((*inputs, output)):
         raise InputError("sordino enhance", "an empty name", "INPUT -o OUTPUT")
     if given.workers is not None and given.workers < 1:
@@ -83,7 +84,7 @@ def _many(given: Namespace, blend: Blend) -> Answer:
     inputs, target = list(map(Path, given.input)), Path(given.output)
     if target.is_file():
         raise InputError(target, "is a file", "a folder for several recordings")
-    if len(inputs) > 1 and target.suffix.lower() in FORMATS and not target.is_dir():
+    if target.suffix.lower() in FORMATS and not target.is_dir():
         raise InputError(target, "is the name of one file", "a folder for several recordings")
     options = (target, given.model, blend, given.workers, given.skip_existing)
     if len(inputs) == 1:

@@ -26,6 +26,8 @@ EXAMPLES = 3
 
 MODEL_RATE = flag("--model-rate", type=int, help="Hz of a model that does not say its own (default 16000)")
 
+INTERVALS = flag("--intervals", action="store_true", help="of several: add the 95 %% interval behind each mean")
+
 STYLE = flag("--style", choices=("text", "markdown", "latex", "csv"), default="text", help="of the table")
 
 
@@ -103,7 +105,7 @@ def _side_by_side(given: Namespace, folders: tuple[str, str] | str | None) -> An
     from sordino.report.runs import run_table
 
     def table(done: Scores | list[RunRow]) -> str:
-        return _scored(done) if isinstance(done, Scores) else run_table(done).write(given.style)
+        return _scored(done) if isinstance(done, Scores) else run_table(done, (), given.intervals).write(given.style)
 
     with _shown_if_unsaved(table), Display() as show:
         rows = side_by_side(
@@ -167,11 +169,12 @@ EVALUATE = Command(
         flag("--sample-rate", type=int, help="Hz to read --data at (default 16000)"),
         flag("--page", help="HTML page with the table of several models, and recordings to play"),
         flag("--examples", type=int, help=f"recordings to play on the page (default {EXAMPLES})"),
+        INTERVALS,
         MODEL_RATE,
         TRUST,
         STYLE,
     ),
-    "Enhance a test set and score it, with a row per file, means and 95 % intervals.",
+    "Enhance a test set and score it: one model with 95 % intervals, several side by side.",
     lambda: (
         "examples:\n  sordino evaluate runs/student/best.safetensors\n  sordino evaluate noisy --data noisy/ clean/\n"
         "  sordino evaluate noisy --data noisy/ --metrics dnsmos\n"
@@ -187,7 +190,7 @@ REPORT = Command(
         flag("-o", "--output", help="write an HTML page with curves, spectrograms and sound"),
         flag("--paper", action="store_true", help="add the published figures that the recipes name"),
         STYLE,
-        flag("--intervals", action="store_true", help="add the 95 %% interval behind each mean"),
+        INTERVALS,
         flag("--examples", type=int, help=f"recordings on the page (default {EXAMPLES})"),
         TRUST,
     ),

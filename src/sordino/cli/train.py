@@ -75,6 +75,11 @@ def train(given: Namespace) -> Answer:
     text = f"{outcome.checkpoint}: {outcome.steps} steps in {duration(outcome.seconds)}"
     if outcome.best_step is not None:
         text += f"; best at step {outcome.best_step}: {format_scores(outcome.valid)}"
+    if outcome.best_step == 0:
+        text += (
+            "\nno validation was better than before the first step, so these are the weights that the run began with; "
+            "those of its end are in last.safetensors. More steps or a lower train.max_lr may help."
+        )
     return value, text
 
 
@@ -99,7 +104,7 @@ def _pull(name: str, pulls: Mapping[str, float]) -> str:
     pull = pulls.get(name)
     if pull is None:
         return ", with no loss beside it"
-    return f", pulls {pull:.3g} times as hard as the loss"
+    return f", pulls {pull:.3g} times as hard as the loss (docs/weights.md)"
 
 
 def study(given: Namespace) -> Answer:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sordino.types import Status
+
 Check = Callable[[Callable[[], Any]], str | None]
 
 
@@ -38,10 +40,14 @@ def require(holds: Any, message: str) -> None:
         raise Broken(message)
 
 
-def run(checks: Mapping[str, Check], make: Callable[[], Any]) -> list[Result]:
-    """Run every check on what ``make`` makes; any error of the subject's own is a failure with its text."""
+def run(checks: Mapping[str, Check], make: Callable[[], Any], status: Status = lambda _: None) -> list[Result]:
+    """Run every check on what ``make`` makes; any error of the subject's own is a failure with its text.
+
+    ``status`` is called with the name of each check before it.
+    """
     results = []
     for name, check in checks.items():
+        status(name)
         torch.manual_seed(0)
         try:
             results.append(Result(name, "holds", check(make) or ""))

@@ -28,6 +28,7 @@ from sordino.experiments.signatures import named
 from sordino.plugins.catalogue import KINDS, Kind, attribute, is_known
 from sordino.plugins.import_string import is_name
 from sordino.plugins.modules import trust_names
+from sordino.types import Status
 
 CHECKS: dict[Kind, tuple[Mapping[str, Check], Callable[..., Any]]] = {
     "method": (of_methods.CHECKS, methods.create),
@@ -51,7 +52,9 @@ EXPECTED = (
 )
 
 
-def check(name: str, kind: Kind | None = None, overrides: Sequence[str] = ()) -> tuple[Kind, list[Result]]:
+def check(
+    name: str, kind: Kind | None = None, overrides: Sequence[str] = (), status: Status = lambda _: None
+) -> tuple[Kind, list[Result]]:
     """Check whether a member of a catalogue meets the requirements of all members.
 
     Args:
@@ -59,6 +62,7 @@ def check(name: str, kind: Kind | None = None, overrides: Sequence[str] = ()) ->
             the working folder.
         kind: what it is; recognised by its class when left out.
         overrides: its arguments, ``key=value``.
+        status: called with a line before each check.
 
     Returns:
         What it is, and what became of each check.
@@ -79,7 +83,7 @@ def check(name: str, kind: Kind | None = None, overrides: Sequence[str] = ()) ->
         connected(make, None, PAIRS)
     else:
         make()
-    return kind, run(checks, make)
+    return kind, run(checks, make, lambda one: status(f"{name}: {one}"))
 
 
 def _kind(name: str) -> Kind:
@@ -113,7 +117,8 @@ def _kind_of(name: str, subject: Any) -> Kind:
         first = next(iter(inspect.signature(subject).parameters), "")
         if first in ("reference", "clean"):
             return "loss" if first == "reference" else "metric"
-    raise InputError(name, "its kind is not clear from its base class or its signature", EXPECTED)
+    hint = f"a function that enhances is none of them: score it with sordino evaluate noisy {name} --data NOISY CLEAN"
+    raise InputError(name, "its kind is not clear from its base class or its signature", EXPECTED, hint)
 
 
 def _takes_signals(loss: Any) -> bool:

@@ -98,10 +98,14 @@ def _unnamed(folders: Mapping[str, Path]) -> list[str]:
 
 
 def _narrow(part: dict[str, Any]) -> list[str]:
-    """Warn about a split that has a single speaker or a single noise, whose figures mean little."""
+    """Warn about a split that has a single item, speaker or noise, whose figures mean little."""
+    split, items = part["split"], part["items"]
+    remedy = f"add recordings of others, or give {split}_noisy and {split}_clean"
+    if items == 1:
+        return [f"{split}: has one recording alone; {remedy}"]
     named = (("speaker", part["speakers"]), ("noise recording", part["noises"]))
     return [
-        f"{part['split']}: all {part['items']} items have the same {what}, {next(iter(counts))}"
+        f"{split}: all {items} items have the same {what}, {next(iter(counts))}; {remedy}"
         for what, counts in named
-        if len(counts) == 1 and part["items"] > 1
+        if len(counts) == 1
     ]

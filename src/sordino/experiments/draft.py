@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sordino.assets import DEFAULT_STUDENT, students, trainable_students, weights
-from sordino.audio.folders import PREPARED
+from sordino.audio.folders import PREPARED, list_audio
 from sordino.data.tools.survey import Survey
 from sordino.errors import InputError, did_you_mean
 from sordino.experiments.teacher_section import of_word
@@ -16,6 +17,8 @@ from sordino.experiments.teacher_section import of_word
 RATE = 16000
 """Hz of the networks that ship; other recordings are resampled first."""
 NEW = "new"
+SIDE = re.compile(r"(?<![a-z])(noisy|clean)(?![a-z])")
+"""What in a name says which of a pair a file is."""
 SMALLER_STUDENT = "unet-24"
 """What goes on under the default student where there is no clean speech: no network that ships can teach that one."""
 
@@ -57,6 +60,8 @@ def draft(
     """
     data, root = _data(surveyed), surveyed.layout.root
     noisy_alone = surveyed.layout.kind == "noisy"
+    if noisy_alone:
+        _demand_no_pairs(root)
     if noisy_alone and teacher is None:
         teacher, student = DEFAULT_STUDENT, student or SMALLER_STUDENT
     student = student or DEFAULT_STUDENT
@@ -79,6 +84,18 @@ def draft(
         recipe["distill"] = {"output": {"loss": {"compressed": 1, **WEIGHTS}}}
     recipe["train"] = _training(student)
     return recipe
+
+
+def _demand_no_pairs(root: Path) -> None:
+    """Refuse recordings that by their names are pairs, and would all be taken for noisy ones."""
+    seen: dict[str, Path] = {}
+    for path in list_audio(root):
+        relative = path.relative_to(root)
+        key = SIDE.sub("*", relative.with_suffix("").as_posix().lower())
+        other = seen.setdefault(key, relative)
+        if other != relative and "*" in key:
+            expected = "noisy/ and clean/ in that folder, with the two files of a pair under one name"
+            raise InputError(root, f"{other} and {relative} look like a pair", expected)
 
 
 def prepared(root: Path, surveyed: Survey) -> Path:

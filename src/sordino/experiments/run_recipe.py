@@ -16,6 +16,7 @@ from sordino.experiments.recipe import Recipe, RecipeLike, flat, read
 from sordino.files import write_text
 from sordino.plugins.modules import demand_names
 from sordino.training.settings import Settings
+from sordino.training.state import LAST
 
 RECIPE = RUN_RECIPE
 """The file in a run's folder that says what it computes."""
@@ -85,7 +86,10 @@ def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] =
             continue
         if key not in but:
             found = f"{'.'.join(key)} is {written(now.get(key))}, but the run began with {written(before.get(key))}"
-            raise InputError(folder, found, "the same recipe", "set it back, or choose another --out")
+            hint = "set it back, or choose another --out"
+            if key in (("train", "steps"), ("train", "epochs")):
+                hint += f"; to train longer, begin a run with model.checkpoint={folder / LAST}"
+            raise InputError(folder, found, "the same recipe", hint)
         some_differ = True
     return some_differ
 

@@ -91,7 +91,8 @@ def measured(
         return RunRow.of(scores, NOISY)
     cost = bench(model, clocked=False, model_rate=model_rate)
     speed = real_time_factor(open_model(model, 1, model_rate))
-    return replace(RunRow.of(scores, name, cost.parameters, cost.flops_paper, noisy=noisy), rtf=speed.median)
+    row = RunRow.of(scores, name, cost.parameters, cost.flops_paper, noisy=noisy)
+    return replace(row, rtf=speed.median, in_torch=resolve(model).kind in ("checkpoint", "network"))
 
 
 def titles(models: Sequence[str]) -> list[str]:

@@ -112,6 +112,8 @@ def without_mean(signal: Signal) -> Signal:
 
 def _ratio_db(target: Signal, error: Signal) -> float:
     wanted, unwanted = float(target @ target), float(error @ error)
-    if not wanted or not unwanted:
-        raise MetricFailure("the ratio is infinite: the estimate has nothing but, or nothing of, the clean signal")
+    if not unwanted:
+        raise MetricFailure("the ratio is infinite: the signal is the clean one itself, without any noise")
+    if not wanted:
+        raise MetricFailure("the ratio is infinite: the signal holds nothing of the clean one")
     return 10 * float(np.log10(wanted / unwanted))

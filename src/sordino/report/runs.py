@@ -57,6 +57,8 @@ class RunRow:
     """Floating-point operations on 4 s of audio as the MV-AT paper counts them."""
     rtf: float | None = None
     """Seconds of work per second of audio, on one thread."""
+    in_torch: bool = False
+    """Whether it was timed in torch, and not in onnxruntime."""
     synthetic: bool = False
     trained_on: Losses = ()
     """Losses of its training that are metrics."""
@@ -148,6 +150,7 @@ def run_table(
         notes.append(SYNTHETIC)
     notes += left_out_notes(shown, [row.name for row in rows], [row.scores for row in rows])
     notes += _worse_notes(rows, shown)
+    notes += _speed_notes(rows)
     notes += trained_notes((row.name, row.trained_on) for row in rows)
     notes += printed_notes(printed)
     cells = [_cells(row, looks, printed) for row in rows]
@@ -179,6 +182,15 @@ def _worse(scores: Scores, noisy: Scores) -> dict[str, int]:
             higher_is_better = look_of(column).higher_is_better
             worse[column] = worse_files(scores.values(column), noisy.values(column), higher_is_better)
     return worse
+
+
+def _speed_notes(rows: Sequence[RunRow]) -> list[str]:
+    """Say whose speed is that of torch, where others ran in onnxruntime, which is faster."""
+    timed = [row for row in rows if row.rtf is not None]
+    slow = [row.name for row in timed if row.in_torch]
+    if not slow or len(slow) == len(timed):
+        return []
+    return [f"{', '.join(slow)}: timed in torch; once exported to ONNX it is faster, as the others are."]
 
 
 def _worse_notes(rows: Sequence[RunRow], shown: Sequence[str]) -> list[str]:

@@ -156,6 +156,7 @@ class Validation:
         judge: scores the network, and keeps its best weights.
         watch: checks the polarity of the network.
         warmup: steps during which a low score says nothing.
+        steps: of the run, at whose end there is nothing left to stop.
         last: the step of the last validation; 0 before the first, or -1 to validate before the first step too.
 
     Attributes:
@@ -163,8 +164,8 @@ class Validation:
         fallen: whether that was below the noisy input, and below the best before it.
     """
 
-    def __init__(self, judge: Judge, watch: PolarityWatch, warmup: int, last: int) -> None:
-        self.judge, self.watch, self.warmup, self.last = judge, watch, warmup, last
+    def __init__(self, judge: Judge, watch: PolarityWatch, warmup: int, steps: int, last: int) -> None:
+        self.judge, self.watch, self.warmup, self.steps, self.last = judge, watch, warmup, steps, last
         self.fallen = False
 
     def run(self, model: nn.Module, step: int, optimizer: Any, log: Log) -> None:
@@ -181,6 +182,6 @@ class Validation:
         log.write(step, {f"valid/{name}": value for name, value in scores.items()})
         had_fallen, best = self.fallen, self.judge.best
         self.fallen = step > self.warmup and self.judge.is_below_noisy(scores)
-        if self.fallen and best is not None and not had_fallen:
+        if self.fallen and best is not None and not had_fallen and step < self.steps:
             self.watch.status(FALLEN.format(step=step, best=best.step))
         self.judge.keep(step, scores)

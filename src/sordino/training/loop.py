@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -105,11 +105,11 @@ class Trainer:
     def _prepare_validation(self, selection: Selection, trained: bool) -> None:
         """Choose the validation recordings, and what judges and watches the network that will be used."""
         items = choose(self.source.valid(), self.settings.validate_items)
-        teacher, averaged = self.objective.teacher, self.updater.average
-        average = None if averaged is None else cast(models.Enhancer, averaged.module)
+        teacher, average = self.objective.teacher, self.updater.averaged
         self.judge = Judge(average or self.student, items, selection, teacher, self.fabric, self.folder, self.about)
         self.watch = PolarityWatch(self.student, average, teacher, self.steps, str(self.folder))
-        self.validation = Validation(self.judge, self.watch, warmup_of(self.settings, self.steps), -1 if trained else 0)
+        warmup, last = warmup_of(self.settings, self.steps), -1 if trained else 0
+        self.validation = Validation(self.judge, self.watch, warmup, self.steps, last)
 
     def first_batch(self) -> Batch:
         """Return the batch that the run begins with."""

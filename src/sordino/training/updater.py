@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -85,6 +85,11 @@ class Updater:
                 # PyTorch takes a skipped first step for a schedule that is called before its optimiser.
                 warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
             self.schedule.step()
+
+    @property
+    def averaged(self) -> Enhancer | None:
+        """The network with averaged weights, where the run has one."""
+        return None if self.average is None else cast("Enhancer", self.average.module)
 
     @property
     def learning_rate(self) -> float:

@@ -105,7 +105,8 @@ def _single(source: GraphSource, rate: int | None, threads: int | None) -> Exter
     if signature.bins is not None:
         stft = _checked(path, stft, signature)
     if signature.kind == "gains" and not (source.facts and source.facts.log_power):
-        raise InputError(path, f"takes {signature.describe()}", "a preset that says what the features are")
+        hint = "if it is of another project, run it in a function of your own, see docs/your-own-teacher.md"
+        raise InputError(path, f"takes {signature.describe()}", "a preset that says what the features are", hint)
     rate = rate or graph.sample_rate(SAMPLE_RATE)
     engine = _engine(graph, stft, signature, source.name, rate, _workers(threads))
     run = _whole(graph, stft, signature) if engine is None else partial(_stepped, engine)
@@ -135,7 +136,8 @@ def _compensated(opened: External, source: GraphSource) -> External:
 def _checked(path: str, stft: Stft | None, signature: Signature) -> Stft:
     """Return the transform, if there is one and it fits the graph."""
     if stft is None:
-        hint = f"stft: give n_fft, hop and window, or name a preset: {', '.join(PRESETS)}"
+        known = ", ".join(PRESETS)
+        hint = f"give n_fft, hop and window as stft in a model card (docs/teachers.md), or PRESET:FILE with {known}"
         raise InputError(path, f"takes spectra of {signature.bins} bins, and no transform is given", hint=hint)
     if stft.bins != signature.bins:
         raise InputError(path, f"takes {signature.bins} bins, and n_fft {stft.n_fft} gives {stft.bins}")
