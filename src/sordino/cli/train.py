@@ -95,6 +95,8 @@ def _tried(tried: DryRun) -> str:
     lines += tried.teacher
     if tried.cache:
         lines.append(tried.cache)
+    elif tried.teacher:
+        lines.append("teacher.cache=FOLDER keeps the teacher's answers for later epochs (docs/cache.md)")
     return "\n".join(lines)
 
 

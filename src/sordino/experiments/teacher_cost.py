@@ -28,10 +28,8 @@ class TeacherCost:
     def describe(self) -> str:
         """Return the cost of an epoch in words."""
         live, cached = (duration(seconds * self.segments) for seconds in (self.live_s, self.cached_s))
-        found = (
-            f"teacher: {duration(self.live_s)} for a segment; an epoch of {self.segments:,} segments costs {live} live"
-        )
-        return f"{found}, {cached} once its answers are cached (teacher.cache: FOLDER)"
+        found = f"teacher: {duration(self.live_s)} for a segment; an epoch of {self.segments:,} costs {live} live"
+        return f"{found}, {cached} once its answers are cached"
 
 
 def teacher_cost(trainer: Trainer, folder: Path) -> TeacherCost | None:

@@ -137,7 +137,7 @@ def _checked(path: str, stft: Stft | None, signature: Signature) -> Stft:
     """Return the transform, if there is one and it fits the graph."""
     if stft is None:
         known = ", ".join(PRESETS)
-        hint = f"give n_fft, hop and window as stft in a model card (docs/teachers.md), or PRESET:FILE with {known}"
+        hint = f"stft: give n_fft, hop and window in a model card (docs/teachers.md), or a preset, PRESET:FILE: {known}"
         raise InputError(path, f"takes spectra of {signature.bins} bins, and no transform is given", hint=hint)
     if stft.bins != signature.bins:
         raise InputError(path, f"takes {signature.bins} bins, and n_fft {stft.n_fft} gives {stft.bins}")
