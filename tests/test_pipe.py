@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +106,8 @@ def test_nothing_in_nothing_out_and_clipping_is_counted() -> None:
             through(b"", block_s=block_s)
 
 
-def test_ctrl_c_ends_the_stream_with_its_summary() -> None:
+@pytest.mark.parametrize("thread", [False, True])
+def test_ctrl_c_ends_the_stream_with_its_summary(thread: bool) -> None:
     class Interrupted(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             if self.tell() > 6400:
@@ -112,7 +116,13 @@ def test_ctrl_c_ends_the_stream_with_its_summary() -> None:
 
     source = Interrupted(chunks((b"fmt ", struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)), (b"data", bytes(9000))))
     target = io.BytesIO()
-    report = enhance_stream(source, target, Gain(), block_s=0.0213)  # after which part of a hop waits
+    run = partial(enhance_stream, source, target, Gain(), block_s=0.0213)  # after which part of a hop waits
+    if thread:
+        with ThreadPoolExecutor(1) as pool:
+            report = pool.submit(run).result()
+    else:
+        report = run()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert 0.2 < report["seconds"] < 0.23
     assert soundfile.info(io.BytesIO(target.getvalue())).frames == round(report["seconds"] * RATE)
 

@@ -100,7 +100,9 @@ def _unnamed(folders: Mapping[str, Path]) -> list[str]:
 def _narrow(part: dict[str, Any]) -> list[str]:
     """Warn about a split that has a single item, speaker or noise, whose figures mean little."""
     split, items = part["split"], part["items"]
-    remedy = f"add recordings of others, or give {split}_noisy and {split}_clean"
+    remedy = "add recordings of others"
+    if split == "test":
+        remedy += ", or give test_noisy and test_clean"
     if items == 1:
         return [f"{split}: has one recording alone; {remedy}"]
     named = (("speaker", part["speakers"]), ("noise recording", part["noises"]))

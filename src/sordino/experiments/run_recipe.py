@@ -29,8 +29,6 @@ _FREE = {
     ("train", "accelerator"),
     ("train", "log"),
     ("train", "log_every"),
-    ("data", "test_noisy"),
-    ("data", "test_clean"),
     ("title",),
     ("out",),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -81,8 +82,11 @@ def _passes_end() -> Iterator[None]:
     """Context manager in which Ctrl-C waits for the end of a pass through a graph.
 
     The first Ctrl-C, which is handled already, may still be on its way to the thread that ends passes. It leaves them
-    alone where somebody else handles the signal.
+    alone where somebody else handles the signal, as only the main thread can arrange.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
