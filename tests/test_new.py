@@ -38,6 +38,7 @@ def test_speech_and_noise_become_a_recipe_that_trains(here: Path, capsys: pytest
     assert "less than ten minutes" in output
     assert "sordino data prepare" not in output, "the rate is right"
     recipe = read("mine.yaml")
+    assert "data.augment: null leaves them as they are" in Path("mine.yaml").read_text()
     assert (recipe.out, recipe.teacher) == ("runs/mine", None)
     source = build_source(recipe.data)
     assert len(source.valid()) == len(source.test()) == 32

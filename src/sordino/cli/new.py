@@ -17,6 +17,12 @@ from sordino.report.table import Table
 
 LITTLE_SPEECH_S = 600
 
+VARIED = (
+    "# Recordings are varied in training and validation, and a few keep no noise at all (docs/augmentation.md);\n"
+    "# data.augment: null leaves them as they are.\n"
+)
+"""What a recipe of one's own says of the changes that are made without a word in it."""
+
 
 def new(given: Namespace) -> Answer:
     needs_training_tier()
@@ -33,7 +39,10 @@ def new(given: Namespace) -> Answer:
         surveyed = survey(given.folder, show)
     recipe = draft(surveyed, given.student, given.teacher, out.stem)
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-    write_text(out, f"# {CORPUS_KINDS[surveyed.layout.kind]}. docs/recipe.md explains every section.\n{text}")
+    comments = f"# {CORPUS_KINDS[surveyed.layout.kind]}. docs/recipe.md explains every section.\n"
+    if surveyed.layout.kind != "noisy":
+        comments += VARIED
+    write_text(out, comments + text)
     lines = [f"{given.folder}: {CORPUS_KINDS[surveyed.layout.kind]}", _folders(surveyed), *_advice(surveyed)]
     lines += [f"\n{out} is written. Next:", *(f"  {command}" for command in commands(surveyed, out, recipe))]
     return {"recipe": str(out), "kind": surveyed.layout.kind, "values": recipe}, "\n".join(lines)
