@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from sordino.errors import InputError
 from sordino.losses.compressed import Compressed
 from sordino.losses.llr import Llr
 from sordino.losses.perceptual import Perceptual
@@ -87,12 +87,8 @@ def create(name: str, **arguments: Any) -> nn.Module:
         InputError: no such loss, for which the message suggests the nearest name, or arguments that it refuses.
     """
     member = catalogue.find("loss", name, LOSSES, _is_loss, "a class derived from torch.nn.Module, or a function")
-    try:
-        loss = member(**arguments) if isinstance(member, type) else FunctionLoss(member, **arguments)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"loss.{name}", str(error)) from error
+    constructor = member if isinstance(member, type) else partial(FunctionLoss, member)
+    loss = catalogue.made(f"loss.{name}", constructor, arguments)
     loss.register_forward_pre_hook(_to_eval_mode)
     return loss.requires_grad_(False).eval()
 

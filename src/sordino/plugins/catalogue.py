@@ -79,6 +79,20 @@ def find(kind: Kind, name: str, known: Mapping[str, Any], suits: Callable[[Any],
     return member
 
 
+def made(where: str, constructor: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call the constructor of a member.
+
+    Raises:
+        InputError: it refuses the arguments by a ValueError, which becomes one line about ``where``.
+    """
+    try:
+        return constructor(**arguments)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(where, str(error)) from error
+
+
 def is_known(kind: Kind, name: str, known: Collection[str]) -> bool:
     """Return whether a name is one of sordino's own or that of an entry point."""
     return name in known or name in added_names()[kind]

@@ -26,7 +26,6 @@ from sordino.distill.methods.rkd import Relational
 from sordino.distill.methods.semckd import SemanticCalibrationDistillation
 from sordino.distill.methods.similarity import Similarity, TwoStep
 from sordino.distill.methods.vid import Variational
-from sordino.errors import InputError
 from sordino.plugins import catalogue
 
 METHODS: dict[str, type[Method]] = {
@@ -68,12 +67,7 @@ def create(name: str, **arguments: Any) -> Method:
         InputError: no such method, or arguments that its constructor refuses.
     """
     member = catalogue.find("method", name, METHODS, _is_method, "a class derived from sordino.distill.base.Method")
-    try:
-        return member(**arguments)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"distill.{name}", str(error)) from error
+    return catalogue.made(f"distill.{name}", member, arguments)
 
 
 def _is_method(member: Any) -> bool:
