@@ -16,7 +16,8 @@ from sordino.distill.teachers import JointTeacher, OtherNoiseTeacher, Teacher
 from sordino.distill.teachers.other_noise import with_other_noise
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
-from sordino.experiments.recipe import read
+from sordino.experiments.build import build_trainer
+from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.teacher import build_teacher, idle
 from sordino.types import Batch
 
@@ -109,10 +110,13 @@ def test_what_does_not_go_with_it_is_refused(teacher: dict[str, Any], message: s
         build_teacher(read(recipe(**teacher)), 16000)
 
 
-def test_where_it_does_nothing_a_line_says_so() -> None:
+def test_where_it_does_nothing_a_line_says_so(tmp_path: Path) -> None:
+    def lines(checked: Recipe) -> list[str]:
+        return idle(checked, build_trainer(checked, tmp_path).objective.methods.values())
+
     values = recipe(checkpoint="unet-24", other_noise=0.5)
-    assert idle(read(values)) == []
-    (alone,) = idle(read(values, ["train.batch_size=1"]))
+    assert lines(read(values)) == []
+    (alone,) = lines(read(values, ["train.batch_size=1"]))
     assert "a batch of one recording has no other noise" in alone
-    (unread,) = idle(read(values, layers=[{"distill": dict.fromkeys(values["distill"]) | {"output": {}}}]))
+    (unread,) = lines(read(values, layers=[{"distill": dict.fromkeys(values["distill"]) | {"output": {}}}]))
     assert "no method reads features" in unread

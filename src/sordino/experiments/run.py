@@ -65,7 +65,9 @@ def train(
     trainer = build_trainer(checked, folder)
     title, planned = checked.title or checked.name, cache_plan(trainer)
     if status is not None and rank() == 0:
-        for line in [*(f"teacher {note}" for note in notes(trainer.objective.teacher)), *idle(checked), planned]:
+        objective = trainer.objective
+        known = [f"teacher {note}" for note in notes(objective.teacher)]
+        for line in [*known, *idle(checked, objective.methods.values()), planned]:
             if line:
                 status(line)
     # Another recipe or teacher is refused before the lock makes a folder.

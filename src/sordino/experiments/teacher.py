@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from sordino import models
 from sordino.assets import weights
 from sordino.distill import teachers
+from sordino.distill.base import Method
 from sordino.distill.teachers.several import Measure
 from sordino.distill.teachers.store import Plan, Store
 from sordino.errors import MissingFile
@@ -141,8 +142,13 @@ def notes(teacher: teachers.AnyTeacher | None) -> list[str]:
     return []
 
 
-def idle(recipe: Recipe) -> list[str]:
-    """Return a line for what a recipe states of its teacher to no effect, as baselines in studies do."""
+def idle(recipe: Recipe, methods: Iterable[Method]) -> list[str]:
+    """Return a line for what a recipe states of its teacher to no effect, as baselines in studies do.
+
+    Args:
+        recipe: of a run.
+        methods: of its objective, connected.
+    """
     if recipe.teacher is None:
         return []
     if not recipe.methods:
@@ -151,7 +157,7 @@ def idle(recipe: Recipe) -> list[str]:
         return []
     if recipe.train.batch_size == 1:
         return ["teacher.other_noise: does nothing, as a batch of one recording has no other noise"]
-    if recipe.methods.keys() <= {"output", "bounded", "dispatch"}:
+    if not any(method.teacher_taps for method in methods):
         return ["teacher.other_noise: does nothing, as no method reads features"]
     return []
 
