@@ -140,3 +140,15 @@ def test_a_scored_model_from_elsewhere_is_a_row(runs: list[Path], tmp_path: Path
     other.to_json(scored / SCORES)
     with pytest.raises(InputError, match=r"was scored at 8000 Hz, and .* at 16000 Hz"):
         compare([runs[0], scored])
+
+
+def test_runs_and_models_are_compared_with_the_one_that_is_named_like_an_argument(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    late = str(held_back(tmp_path / "late.onnx", 256))
+    for against, title in ((f"{runs[1]}", f"a student ({runs[1]})"), (late, "late"), ("noisy", "noisy")):
+        rows, _ = compare([late, *map(str, runs)], against=against)
+        assert {row.against for row in rows} == {title}
+        assert [row.name for row in rows if not row.differences] == [title]
+    with pytest.raises(InputError, match="--against: unet-24 is not in the table"):
+        compare(runs, against="unet-24")

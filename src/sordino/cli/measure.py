@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +27,8 @@ EXAMPLES = 3
 MODEL_RATE = flag("--model-rate", type=int, help="Hz of a model that does not say its own (default 16000)")
 
 INTERVALS = flag("--intervals", action="store_true", help="of several: add the 95 %% interval behind each mean")
+
+AGAINST = flag("--against", metavar="MODEL", help="of several: add how far the others are above this one")
 
 STYLE = flag("--style", choices=("text", "markdown", "latex", "csv"), default="text", help="of the table")
 
@@ -68,7 +70,7 @@ def evaluate(given: Namespace) -> Answer:
         folders = tuple(given.data)
     if given.dnsmos:
         os.environ[FILE] = given.dnsmos  # the processes that measure inherit it
-    if len(given.model) > 1 or given.page:
+    if len(given.model) > 1 or given.page or given.against:
         return _side_by_side(given, folders)
     with _shown_if_unsaved(_scored), Display() as show:
         scores = run.evaluate(
@@ -102,10 +104,9 @@ def _side_by_side(given: Namespace, folders: tuple[str, str] | str | None) -> An
     """Score several models on the same recordings, as one table."""
     from sordino.evaluation.score import Scores
     from sordino.experiments.side_by_side import side_by_side
-    from sordino.report.runs import run_table
 
     def table(done: Scores | list[RunRow]) -> str:
-        return _scored(done) if isinstance(done, Scores) else run_table(done, (), given.intervals).write(given.style)
+        return _scored(done) if isinstance(done, Scores) else _tables(done, (), given)
 
     with _shown_if_unsaved(table), Display() as show:
         rows = side_by_side(
@@ -116,6 +117,7 @@ def _side_by_side(given: Namespace, folders: tuple[str, str] | str | None) -> An
             page=given.page,
             examples=EXAMPLES if given.examples is None else given.examples,
             model_rate=given.model_rate,
+            against=given.against,
             progress=show,
             split=given.split or "test",
             metrics=given.metrics,
@@ -132,16 +134,27 @@ def report(given: Namespace) -> Answer:
         raise InputError("--examples", "no page to show them on", "--output FILE", "leave it out")
     from sordino.evaluation.score import Scores
     from sordino.experiments.compare import compare
-    from sordino.report.runs import run_table
 
     def table(done: Scores | tuple[list[RunRow], list[PaperRow]]) -> str:
-        return _scored(done) if isinstance(done, Scores) else run_table(*done, given.intervals).write(given.style)
+        return _scored(done) if isinstance(done, Scores) else _tables(*done, given)
 
     with _shown_if_unsaved(table), Display() as show:
         examples = EXAMPLES if given.examples is None else given.examples
-        rows, published = compare(given.runs, given.output, given.paper, examples, show)
+        rows, published = compare(given.runs, given.output, given.paper, examples, show, against=given.against)
     value = {"rows": [row.as_json() for row in rows], "paper": [row._asdict() for row in published]}
     return value, table((rows, published))
+
+
+def _tables(rows: Sequence[RunRow], paper: Sequence[PaperRow], given: Namespace) -> str:
+    """The table of models, and below it that of their differences, if asked for; CSV is one table, which has both."""
+    from sordino.report.differences import difference_table
+    from sordino.report.runs import run_table
+    from sordino.report.table import write_tables
+
+    tables = [run_table(rows, paper, given.intervals)]
+    if given.against and given.style != "csv":
+        tables.append(difference_table(rows))
+    return write_tables(tables, given.style)
 
 
 EVALUATE = Command(
@@ -170,6 +183,7 @@ EVALUATE = Command(
         flag("--page", help="HTML page with the table of several models, and recordings to play"),
         flag("--examples", type=int, help=f"recordings to play on the page (default {EXAMPLES})"),
         INTERVALS,
+        AGAINST,
         MODEL_RATE,
         TRUST,
         STYLE,
@@ -191,6 +205,7 @@ REPORT = Command(
         flag("--paper", action="store_true", help="add the published figures that the recipes name"),
         STYLE,
         INTERVALS,
+        AGAINST,
         flag("--examples", type=int, help=f"recordings on the page (default {EXAMPLES})"),
         TRUST,
     ),

@@ -24,10 +24,11 @@ from sordino.experiments.finished import (
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.run import NOISY, SCORES, evaluate
 from sordino.experiments.run_recipe import RECIPE
-from sordino.experiments.side_by_side import measured, played
+from sordino.experiments.side_by_side import demand_named, measured, played
 from sordino.experiments.side_by_side import titles as titles_of
 from sordino.inference.graphs.card import is_card
 from sordino.inference.resolve import resolve
+from sordino.report.differences import compared
 from sordino.report.pages.parts import check_page
 from sordino.report.pages.runs import write_page
 from sordino.report.paper import PaperRow, results
@@ -53,6 +54,7 @@ def compare(
     examples: int = 3,
     progress: Progress | None = None,
     closing: Mapping[str, str] | None = None,
+    against: str | None = None,
 ) -> tuple[list[RunRow], list[PaperRow]]:
     """Put runs on the same test set side by side, the noisy input first.
 
@@ -66,12 +68,14 @@ def compare(
         examples: test recordings to show and to play on the page.
         progress: called after every file that is scored.
         closing: sections at the end of the page, heading to HTML.
+        against: the one of ``runs``, or ``noisy``, that the others are compared with, file by file.
 
     Raises:
-        InputError: a folder without a finished run, no run among them, different test sets, another's page, or
-            fewer than no examples.
+        InputError: ``against`` is none of them, a folder without a finished run, no run among them, different test
+            sets, another's page, or fewer than no examples.
     """
     check_page(page, examples)
+    demand_named(against, [NOISY, *map(str, runs)])
     words = [str(run) for run in runs if _is_model(run)]
     folders = [Path(run) for run in runs if str(run) not in words]
     # All recipes are read before a run is scored, so that a mistake in the last one is reported at once.
@@ -99,6 +103,9 @@ def compare(
     if others:
         speeds = {title: real_time_factor(folder / CHECKPOINT).median for title, folder in opened.items()}
         rows = [replace(row, rtf=speeds.get(row.name, row.rtf)) for row in rows]
+    if against is not None:
+        place = [NOISY, *(str(run) for run in runs if str(run) not in words), *words].index(against)
+        rows = compared(rows, rows[place].name)
     if page is not None:
         with keeping((rows, published)):
             _write(page, rows, published, opened, others, examples, closing)

@@ -23,6 +23,7 @@ from sordino.inference.enhance import enhance
 from sordino.inference.graphs.source import SAMPLE_RATE
 from sordino.inference.model import open_model
 from sordino.inference.resolve import resolve
+from sordino.report.differences import compared
 from sordino.report.pages.parts import check_page
 from sordino.report.pages.runs import Example, write_page
 from sordino.report.runs import RunRow
@@ -38,6 +39,7 @@ def side_by_side(
     page: str | Path | None = None,
     examples: int = 3,
     model_rate: int | None = None,
+    against: str | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> list[RunRow]:
@@ -50,14 +52,16 @@ def side_by_side(
         page: where to write an HTML page with the table, and with examples to play.
         examples: recordings to play on the page.
         model_rate: Hz of functions, and of ONNX files that do not say.
+        against: the one of ``models`` that the others are compared with, file by file.
         progress: called after every file.
         options: further arguments of that function.
 
     Raises:
-        InputError: no recordings, no such model, one that is named twice, or another's file in the place
-            of the page, or fewer than no examples.
+        InputError: no recordings, no such model, one that is named twice, ``against`` is none of them, or another's
+            file in the place of the page, or fewer than no examples.
     """
     check_page(page, examples)
+    demand_named(against, models)
     if folders is None and recipe is None:
         raise InputError("data", "no recordings to compare on", "--data NOISY CLEAN or --recipe RECIPE")
     names = titles(models)
@@ -74,6 +78,8 @@ def side_by_side(
     rows = []
     for model, (name, own) in zip(models, scores.items(), strict=True):
         rows.append(measured(model, name, own, model_rate, noisy))
+    if against is not None:
+        rows = compared(rows, names[models.index(against)])
     if page is not None:
         items, rate = _recordings(folders, recipe, options)
         words = dict(zip(names, models, strict=True))
@@ -93,6 +99,20 @@ def measured(
     speed = real_time_factor(open_model(model, 1, model_rate))
     row = RunRow.of(scores, name, cost.parameters, cost.flops_paper, noisy=noisy)
     return replace(row, rtf=speed.median, in_torch=resolve(model).kind in ("checkpoint", "network"))
+
+
+def demand_named(against: str | None, models: Sequence[str]) -> None:
+    """Check that what models are compared with is among them, and not alone.
+
+    Raises:
+        InputError: it is not, or there is no other one.
+    """
+    if against is None:
+        return
+    if against not in models:
+        raise InputError("--against", f"{against} is not in the table", f"one of {', '.join(models)}")
+    if len(models) < 2:
+        raise InputError("--against", f"{against} is the only model", "two or more", "name a second one")
 
 
 def titles(models: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sordino.evaluation.statistics import Difference
 from sordino.metrics import METRICS, Column
 from sordino.report.paper import PaperRow, source
 from sordino.report.table import Cell
@@ -60,6 +61,22 @@ def figure_cell(look: Column, value: float | None, low: float | None = None, hig
         return Cell()
     interval = "" if low is None or high is None else f"[{look.show(low)}, {look.show(high)}]"
     return Cell(look.show(value), interval, value)
+
+
+def difference_cell(look: Column, difference: Difference) -> Cell:
+    """Make the cell of a difference, with a sign and its interval."""
+    cell = figure_cell(look, difference.mean, difference.low, difference.high)
+    sign = "" if difference.mean < 0 else "+"  # a negative figure has its own
+    return cell._replace(text=sign + cell.text)
+
+
+def difference_cells(column: str, look: Column, difference: Difference) -> dict[str, Cell]:
+    """Make the cells of a difference in a row of a table: what is shown, and the ends of its interval for CSV."""
+    return {
+        f"{column}_difference": difference_cell(look, difference),
+        f"{column}_difference_low": Cell(value=difference.low),
+        f"{column}_difference_high": Cell(value=difference.high),
+    }
 
 
 def printed_notes(rows: Mapping[str, PaperRow]) -> list[str]:

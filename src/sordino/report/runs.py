@@ -14,7 +14,7 @@ from typing import Any
 
 from sordino.errors import InputError
 from sordino.evaluation.score import NOISY, Scores
-from sordino.evaluation.statistics import worse_files
+from sordino.evaluation.statistics import Difference, worse_files
 from sordino.evaluation.trained_on import Losses, marked
 from sordino.evaluation.trained_on import notes as trained_notes
 from sordino.metrics import Column, columns, look_of
@@ -24,6 +24,7 @@ from sordino.report.columns import (
     SHOWN,
     SIZES,
     SYNTHETIC,
+    difference_cells,
     figure,
     figure_cell,
     labels,
@@ -66,6 +67,10 @@ class RunRow:
     """The paper's name for this model, when it is not ``name``."""
     worse: dict[str, int] = field(default_factory=dict)
     """Metric column to the files on which it scores worse than the noisy input; empty where that was not scored."""
+    against: str = ""
+    """The row that ``differences`` are to; see ``sordino.report.differences.compared``."""
+    differences: dict[str, Difference] = field(default_factory=dict)
+    """Metric column to how far it is above that row on the same files."""
     scores: Scores | None = field(default=None, repr=False)
     """What the means are of; with them a table can compare rows on the same files."""
 
@@ -73,6 +78,7 @@ class RunRow:
         """Plain values, without the score of every file."""
         value = asdict(replace(self, scores=None))
         del value["scores"]
+        value["differences"] = {column: one._asdict() for column, one in self.differences.items()}
         return value
 
     @classmethod
@@ -220,6 +226,9 @@ def _cells(row: RunRow, looks: Mapping[str, Column], printed: Mapping[str, Paper
             cells[f"{column}_worse"] = Cell(value=row.worse.get(column))
         if printed:
             cells[f"{column}_printed"] = figure_cell(look, figure(printed.get(row.name), column))
+        if column in row.differences:
+            difference = difference_cells(column, look, row.differences[column])
+            cells |= {key: Cell(value=cell.value) for key, cell in difference.items()}
     cells["n"] = Cell(str(row.n))
     cells["failures"] = Cell(str(row.failures))
     cells["synthetic"] = Cell(value=row.synthetic)

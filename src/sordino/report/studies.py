@@ -13,9 +13,10 @@ from itertools import chain
 from statistics import fmean
 
 from sordino.evaluation.score import Scores
-from sordino.evaluation.statistics import Difference, Spread, Summary, over_seeds, paired_seeds, summarise_seeds
+from sordino.evaluation.statistics import Difference, Spread, Summary, over_seeds, summarise_seeds
 from sordino.evaluation.trained_on import Losses, marked, ordered
 from sordino.metrics import columns
+from sordino.report.differences import differences, on_shared_files
 from sordino.report.paper import PaperRow
 from sordino.report.study_cells import NetworkSize, StudyCell
 
@@ -62,13 +63,13 @@ def study_rows(
         reference = None
         if against and against != cell.method:
             reference = scores.get(StudyCell(cell.scenario, against))
-        spreads, by_seed, summaries, differences = _metrics(runs, reference)
+        spreads, by_seed, summaries = _metrics(runs)
         row = StudyRow(
             cell,
             spreads,
             by_seed,
             summaries,
-            differences,
+            differences(runs, reference) if reference else {},
             seeds=len(runs),
             files=max(len(run.rows) for run in runs),
             size=(sizes or {}).get(cell),
@@ -80,37 +81,21 @@ def study_rows(
 
 
 def _metrics(
-    runs: Sequence[Scores], reference: Sequence[Scores] | None
-) -> tuple[dict[str, Spread], dict[str, list[float]], dict[str, Summary], dict[str, Difference]]:
+    runs: Sequence[Scores],
+) -> tuple[dict[str, Spread], dict[str, list[float]], dict[str, Summary]]:
     """Summarise the runs of one cell, column by column, on the files that all of them have a value for.
 
     Returns:
-        ``spreads``, ``by_seed``, ``summaries`` and ``differences`` of a :class:`StudyRow`.
+        ``spreads``, ``by_seed`` and ``summaries`` of a :class:`StudyRow`.
     """
     spreads: dict[str, Spread] = {}
     by_seed: dict[str, list[float]] = {}
     summaries: dict[str, Summary] = {}
-    differences: dict[str, Difference] = {}
     for column in dict.fromkeys(chain.from_iterable(columns(run.metrics) for run in runs)):
-        shared = _on_shared_files(runs, column)
+        shared = on_shared_files(runs, column)
         if not shared[0]:
             continue
         by_seed[column] = [fmean(scores.values()) for scores in shared]
         spreads[column] = over_seeds(by_seed[column])
         summaries[column] = summarise_seeds(shared)
-        if reference:
-            # The difference is taken on the files that both sides have scores for, if there are any.
-            both = _on_shared_files([*runs, *reference], column)
-            if both[0]:
-                differences[column] = paired_seeds(both[: len(runs)], both[len(runs) :])
-    return spreads, by_seed, summaries, differences
-
-
-def _on_shared_files(runs: Sequence[Scores], column: str) -> list[dict[str, float]]:
-    """The scores of several runs in a column, file to score, on the files that all of them have scores for."""
-    scores = [run.values(column) for run in runs]
-    shared = sorted(set.intersection(*map(set, scores)))
-    on_shared = []
-    for own in scores:
-        on_shared.append({name: own[name] for name in shared})
-    return on_shared
+    return spreads, by_seed, summaries

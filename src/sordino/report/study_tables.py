@@ -9,7 +9,16 @@ from sordino.errors import InputError
 from sordino.evaluation.statistics import OVER_BOTH, OVER_FILES
 from sordino.evaluation.trained_on import notes as trained_notes
 from sordino.metrics import Column, look_of
-from sordino.report.columns import INNER, SMALL_SIZES, SYNTHETIC, figure, figure_cell, labels, printed_notes
+from sordino.report.columns import (
+    INNER,
+    SMALL_SIZES,
+    SYNTHETIC,
+    difference_cells,
+    figure,
+    figure_cell,
+    labels,
+    printed_notes,
+)
 from sordino.report.studies import StudyRow
 from sordino.report.table import Cell, Table
 
@@ -130,9 +139,5 @@ def _metric_cells(row: StudyRow, column: str, look: Column) -> dict[str, Cell]:
     if summary is not None:
         cells |= {f"{column}_low": Cell(value=summary.low), f"{column}_high": Cell(value=summary.high)}
     if difference is not None:
-        cell = figure_cell(look, difference.mean, difference.low, difference.high)
-        sign = "" if difference.mean < 0 else "+"  # a negative figure has its own
-        cells[f"{column}_difference"] = cell._replace(text=sign + cell.text)
-        cells[f"{column}_difference_low"] = Cell(value=difference.low)
-        cells[f"{column}_difference_high"] = Cell(value=difference.high)
+        cells |= difference_cells(column, look, difference)
     return cells

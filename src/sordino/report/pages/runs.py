@@ -22,6 +22,7 @@ from sordino.audio.wav import WavFormat, header
 from sordino.evaluation.statistics import OVER_FILES
 from sordino.files import write_text
 from sordino.report.columns import SYNTHETIC
+from sordino.report.differences import difference_table
 from sordino.report.pages import listen, parts
 from sordino.report.pages.drawing import inline, line_style
 from sordino.report.pages.methods import heat_maps
@@ -77,8 +78,11 @@ def write_page(
     table = run_table(results, paper, intervals=True)
     notes = [f"Means over files, and below each its {OVER_FILES} where there is one."]
     notes += [note for note in table.notes if note != SYNTHETIC]  # the banner says that
+    tables_of_results = [replace(table, notes=notes)]
+    if any(result.differences for result in results):
+        tables_of_results.append(difference_table(results))
     sections = {
-        "Results": replace(table, notes=notes).to_html(),
+        "Results": "\n".join(one.to_html() for one in tables_of_results),
         "Learning curves": parts.grid(_curves(curves or {})),
         "Inside the distillation": heat_maps(tables or {}),
         "Examples": "\n".join(map(_example, examples)),
