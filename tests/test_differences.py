@@ -57,7 +57,7 @@ def test_the_table_has_a_row_for_each_metric_and_a_column_for_each_model() -> No
     assert cells[2][1] == f"+0.55 [{low:.2f}, {high:.2f}]"
     assert cells[2][2].startswith("-0.63 [")
     assert cells[3][2] == "–"
-    assert "Not on all 4 files: part, PESQ: on 3." in lines
+    assert "Not on all 4 files: part, PESQ-wb: on 3." in lines
     with pytest.raises(InputError, match="there are none"):
         difference_table(ROWS)
 
