@@ -84,10 +84,7 @@ def compare(
     if not trained:
         expected = "a folder of a run of sordino train among the others"
         raise InputError(runs[0], "holds scores alone" if folders else "is a model", expected)
-    entries = []
-    for folder, recipe in zip(folders, recipes, strict=True):
-        entries.append(_Entry(folder, recipe, scores_of(folder, recipe, progress)))
-    _same_test(entries)
+    entries = _scored(folders, recipes, progress)
     noisy = noisy_scores(trained[0], [entry.scores for entry in entries], progress)
     rows = [RunRow.of(noisy, name=NOISY)]
     opened = {}
@@ -101,8 +98,7 @@ def compare(
         own = evaluate(word, recipe=trained[0] / RECIPE, metrics=entries[0].scores.metrics, progress=progress)
         rows.append(measured(word, name, own, noisy=noisy))
     if others:
-        speeds = {title: real_time_factor(folder / CHECKPOINT).median for title, folder in opened.items()}
-        rows = [replace(row, rtf=speeds.get(row.name, row.rtf)) for row in rows]
+        rows = _timed(rows, opened)
     if against is not None:
         place = [NOISY, *(str(run) for run in runs if str(run) not in words), *words].index(against)
         rows = compared(rows, rows[place].name)
@@ -110,6 +106,21 @@ def compare(
         with keeping((rows, published)):
             _write(page, rows, published, opened, others, examples, closing)
     return rows, published
+
+
+def _scored(folders: Sequence[Path], recipes: Sequence[Recipe | None], progress: Progress | None) -> list[_Entry]:
+    """Score the runs that have no scores yet; refuse those whose scores are of other signals."""
+    entries = []
+    for folder, recipe in zip(folders, recipes, strict=True):
+        entries.append(_Entry(folder, recipe, scores_of(folder, recipe, progress)))
+    _same_test(entries)
+    return entries
+
+
+def _timed(rows: Sequence[RunRow], runs: Mapping[str, Path]) -> list[RunRow]:
+    """Measure the speed of the runs, known by their titles, so that all models of a table have one."""
+    speeds = {title: real_time_factor(folder / CHECKPOINT).median for title, folder in runs.items()}
+    return [replace(row, rtf=speeds.get(row.name, row.rtf)) for row in rows]
 
 
 def _row(title: str, entry: _Entry, noisy: Scores) -> RunRow:
