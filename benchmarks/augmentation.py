@@ -17,6 +17,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from scipy.signal import spectrogram
 
 from sordino.assets import SPEECH
@@ -69,7 +70,7 @@ def _degraded(chances: Augmentation) -> np.ndarray:
     return Degrader(chances, RATE)(np.random.default_rng(SEED), sounds, noise, SNR_DB, LEVEL_DB).noisy
 
 
-def _show(axis: plt.Axes, audio: np.ndarray, title: str) -> None:
+def _show(axis: Axes, audio: np.ndarray, title: str) -> None:
     hz, seconds, power = spectrogram(audio, RATE, nperseg=512, noverlap=352)
     decibels = 10 * np.log10(power + 1e-12)
     axis.pcolormesh(seconds, hz / 1000, decibels, vmin=-95, vmax=-40, cmap="magma", rasterized=True)

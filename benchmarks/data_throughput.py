@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from paired import CASES, machine
-from train_step import prepare
+from paired import machine
+from train_step import CASES, prepare
 
 from sordino.audio.sound_files import write
 from sordino.data import base, sources
@@ -60,13 +60,14 @@ def main() -> None:
     """Read the command line, measure every source, show the table and write it where asked."""
     arguments = _arguments()
     torch.set_num_threads(1)
+    trained = _trained()
     with tempfile.TemporaryDirectory() as folder:
         sources = _sources(arguments.clean, arguments.noise, Path(folder), arguments.segments)
         rows = []
         for name, source in sources.items():
             rows.append(_measure(name, source))
             print(*_entries(rows[-1]), sep="  ", flush=True)
-    text = _report(rows, _trained(), arguments.segments)
+    text = _report(rows, trained, arguments.segments)
     print(f"\n{text}", end="")
     for path in arguments.out:
         if path.suffix == ".json":
@@ -132,8 +133,8 @@ def _measure(name: str, source: base.Source) -> Row:
 
 def _trained(steps: int = 3) -> float:
     """Segments of MANNER-S-1.5GF that one core trains on in a second of its time."""
-    case = CASES["S12/3"]
-    step = prepare(case, "ours", 1)
+    case = CASES["MANNER-S-1.5GF"]
+    step = prepare(case, plain=False, eager_attention=False)
     step()
     _, before = _processor_s()
     for _ in range(steps):

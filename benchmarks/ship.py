@@ -148,6 +148,7 @@ def quantise(checkpoint: Path, graph: Path, recipe: dict[str, Any]) -> str:
             place.mkdir()
         items = sources.create(**recipe["data"]).valid()
         for item in items:
+            assert item.clean is not None  # students are validated on pairs
             for place, wave in zip(places, (item.noisy, item.clean), strict=True):
                 soundfile.write(place / f"{item.id}.wav", wave, 16000, subtype="FLOAT")
         done = export_int8(checkpoint, graph, (str(places[0]), str(places[1])), max_drop=MAX_DROP, licence=LICENCE)

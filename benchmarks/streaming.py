@@ -26,6 +26,7 @@ from sordino.files import write_text
 from sordino.inference.graphs.onnx_graph import HOPS, stream_file
 from sordino.inference.graphs.stream_graph import StreamGraph
 from sordino.inference.resolve import resolve
+from sordino.models.base import StreamingEnhancer
 from sordino.report.table import Table
 
 THREADS, TURN = 1, 100
@@ -48,6 +49,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where to write the table as Markdown")
     given = parser.parse_args()
     network = sordino.load(given.checkpoint)
+    if not isinstance(network, StreamingEnhancer):
+        raise SystemExit(f"{given.checkpoint}: a network that does not stream")
     streamers = {
         "onnxruntime alone": GraphAlone(given.student),
         "onnxruntime": sordino.Streamer(given.student, threads=THREADS),
@@ -81,7 +84,7 @@ class GraphAlone:
         output, *self._state = self._session.run(None, dict(zip(self._names, arrays, strict=True)))
         dropped = min(self._to_drop, block.size)
         self._to_drop -= dropped
-        return output[0, dropped:]
+        return np.asarray(output)[0, dropped:]
 
 
 def measure(streamers: Mapping[str, Feeds], noisy: np.ndarray, hop: int) -> dict[str, np.ndarray]:

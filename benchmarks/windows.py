@@ -20,7 +20,8 @@ from paired import machine
 from sordino.audio import sound_files
 from sordino.data.pairs import Pair, list_pairs
 from sordino.files import write_text
-from sordino.inference.model import open_model
+from sordino.inference.graphs.onnx_graph import Graph
+from sordino.inference.resolve import resolve
 from sordino.inference.windows import CONTEXT_S, FADE_S, WINDOW_S, Windows
 from sordino.metrics.perceptual import pesq_wb
 from sordino.report.table import Table
@@ -76,7 +77,7 @@ def joined(folder: Path) -> Iterator[Joined]:
 
 def measure(name: str, signals: Sequence[Joined], kinds: Sequence[tuple[float, float, float]]) -> Iterator[list[str]]:
     """Yield a row of the table for each kind of window."""
-    run = open_model(name).run
+    run = _whole(name)
     longest = max(sum(len(noisy) for noisy, _ in signal) for signal in signals) / RATE
     whole = scores(run, signals, longest, 0.0, 0.0)
     yield [name, "whole", "", "", f"{whole.mean():.3f}", "", ""]
@@ -85,6 +86,15 @@ def measure(name: str, signals: Sequence[Joined], kinds: Sequence[tuple[float, f
         apart = found - whole
         kind = [f"{window_s:g} s", f"{context_s:g} s", f"{fade_s:g} s"]
         yield [name, *kind, f"{found.mean():.3f}", f"{apart.mean():+.4f}", f"{np.abs(apart).max():.3f}"]
+
+
+def _whole(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The graph of a shipped student for whole recordings, also of one that ``sordino enhance`` runs hop by hop."""
+    source = resolve(name)
+    if source.path is None:
+        raise SystemExit(f"{name}: no graph for whole recordings")
+    graph = Graph(str(source.path))
+    return lambda noisy: graph.run([noisy[None].astype(np.float32)])[0][0]
 
 
 def scores(

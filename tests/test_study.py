@@ -24,6 +24,7 @@ from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.experiments import run, study
 from sordino.experiments.study_plan import read_study
+from sordino.experiments.study_state import finished
 from sordino.report.study_cells import StudyCell
 
 pytestmark = pytest.mark.usefixtures("few_test_pairs", "warm")
@@ -170,7 +171,7 @@ def test_a_run_that_was_stopped_is_not_done_when_it_has_scores(tmp_path: Path) -
     (one,) = read_study(path)[1]
     (one.folder / "last.safetensors").unlink()  # which a run writes at its end
     assert (one.folder / "scores.json").is_file()
-    assert not study._finished(one, read_study(path)[0])
+    assert not finished(read_study(path)[0], one)
 
 
 def test_progress_counts_the_steps_of_runs_of_unequal_length(tmp_path: Path) -> None:

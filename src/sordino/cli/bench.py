@@ -30,6 +30,8 @@ def bench(given: Namespace) -> Answer:
             given.model, given.seconds, given.repeats, given.threads, not given.counts, given.model_rate
         )
         return asdict(cost), _costs(cost)
+    if given.model_rate is not None:
+        raise InputError("--model-rate", "is for one model", "a model that does not say its own", "leave it out")
     with Display() as show:
         rows = benchmark.bench_all(given.seconds, given.repeats, given.threads, not given.counts, show)
     table = cost_table(rows, given.seconds)

@@ -24,7 +24,7 @@ SAMPLE_RATE, MEASURED = 16000, 50
 
 def check(given: Namespace) -> Answer:
     if not Path(given.root).is_dir():
-        is_recipe = given.root.endswith((".yaml", ".yml")) or given.root in recipes()
+        is_recipe = given.root.endswith((".yaml", ".yml")) or given.root in recipes() or Path(given.root).is_file()
         if is_recipe:
             return _check_recipe(given)
     if given.overrides:

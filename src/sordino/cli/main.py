@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import signal
 import sys
 import warnings
@@ -65,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as stop:
         _complain(str(stop) or "stopped")
         sys.exit(130)
-    except BrokenPipeError:  # the reader of the pipe has left
+    except BrokenPipeError:
+        if not _reader_left():  # another pipe broke, such as one to a process that died at work
+            raise
         _drop_output()
         sys.exit(0)
     except OSError as error:
@@ -103,6 +106,17 @@ def _print(text: str, file: TextIO | None) -> None:
     except OSError as error:
         _drop_output()
         raise unwritable("standard output", error) from error
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads standard output or standard error any more."""
+    if not hasattr(select, "poll"):  # on Windows
+        return True
+    watched = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            watched.register(stream.fileno(), 0)  # errors are reported anyway
+    return any(state & (select.POLLERR | select.POLLHUP) for _, state in watched.poll(0))
 
 
 def _drop_output() -> None:

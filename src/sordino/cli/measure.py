@@ -72,6 +72,8 @@ def evaluate(given: Namespace) -> Answer:
         os.environ[FILE] = given.dnsmos  # the processes that measure inherit it
     if len(given.model) > 1 or given.page or given.against:
         return _side_by_side(given, folders)
+    if given.intervals:
+        raise InputError("--intervals", "is for several models", hint="leave it out: the table of one has intervals")
     with _shown_if_unsaved(_scored), Display() as show:
         scores = run.evaluate(
             given.model[0],

@@ -61,7 +61,9 @@ def train(given: Namespace) -> Answer:
         # Before torch is imported, which takes time.
         show.status(f"{given.recipe}: reading the recordings and building the networks")
         from sordino.experiments.dry_run import dry_run
+        from sordino.experiments.run import demand_folder
 
+        demand_folder(recipe, given.out, given.resume)
         tried = dry_run(recipe, status=show.status)
         return asdict(tried), _tried(tried)
     from sordino.experiments import run
@@ -133,7 +135,7 @@ def study(given: Namespace) -> Answer:
         tables, text = run_all(plan, runs, show)
     value = {}
     for name, rows in tables.items():
-        value[name] = [asdict(row) for row in rows]
+        value[name] = [row.as_json() for row in rows]
     return value, text
 
 

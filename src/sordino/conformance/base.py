@@ -55,7 +55,7 @@ def run(checks: Mapping[str, Check], make: Callable[[], Any], status: Status = l
             results.append(Result(name, "not claimed", str(reason)))
         except Broken as error:
             results.append(Result(name, "fails", str(error)))
-        except Exception as error:  # noqa: BLE001  # whatever the user's code raises
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the user's code raises
             text = str(error).strip().partition("\n")[0]
             results.append(Result(name, "fails", f"{type(error).__name__}: {text}"))
     return results

@@ -39,6 +39,8 @@ class Recording(NamedTuple):
     """``id``, ``speaker`` and ``seconds``; its metrics join them."""
     alignment: Alignment | None
     """None where the reference was not checked."""
+    levels: list[float]
+    """Of its signals, in dB; see ``sordino.evaluation.signals``."""
 
 
 class Job(NamedTuple):

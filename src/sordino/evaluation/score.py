@@ -19,6 +19,7 @@ from sordino.distributed import all_gather, rank, world_size
 from sordino.errors import InputError
 from sordino.evaluation.measuring import Job, Recording, measured, workplaces
 from sordino.evaluation.shares import Failure, Share, lost_recordings, merged, misaligned
+from sordino.evaluation.signals import levels
 from sordino.evaluation.statistics import OVER_FILES, Summary, summarise
 from sordino.files import atomic, spreadsheet
 from sordino.json_files import fits, read_json, write_json
@@ -166,7 +167,7 @@ def score(
             aligned = None
             if check_references and compared and clean is not None:
                 aligned = _compared(clean, estimate, item.noisy[: item.length])
-            yield Recording(place, row, aligned), Job(clean, estimate, sample_rate, metrics, align)
+            yield Recording(place, row, aligned, levels(item)), Job(clean, estimate, sample_rate, metrics, align)
 
     def share() -> Share:
         return Share(_scored(measured(jobs(), workers, here_s), progress, total), unreadable)
@@ -175,6 +176,7 @@ def score(
     recordings, failures = merged(shares)
     failures += lost_recordings(shares, metrics, bool(recordings))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
+    metadata["levels"] = {one.row["id"]: one.levels for one in recordings}
     if check_references:
         metadata |= misaligned(recordings)
     return Scores([recording.row for recording in recordings], metrics, failures, metadata)

@@ -65,7 +65,7 @@ def lost_recordings(shares: Sequence[Share], metrics: Sequence[str], others: boo
 def misaligned(recordings: Sequence[Recording]) -> dict[str, Any]:
     """Return what metadata says: ``lags``, id -> samples by which the estimate is late, and ids of ``foreign``."""
     lags, foreign = {}, []
-    for _, row, aligned in recordings:
+    for _, row, aligned, _ in recordings:
         if aligned is None:
             continue
         if aligned.lag:

@@ -56,11 +56,7 @@ def bench(
     Raises:
         InputError: no such model, or a number out of range.
     """
-    if not 0 < seconds <= LONGEST_S:
-        raise InputError("seconds", f"{seconds:g}", f"more than 0, and at most {LONGEST_S:g}")
-    for name, value in (("repeats", repeats), ("threads", threads)):
-        if value < 1:
-            raise InputError(name, str(value), "1 or more")
+    _demand_sizes(seconds, repeats, threads)
     source = resolve(model, otherwise="recipe")
     if source.is_graph or source.kind in ("import", "external", "mean"):
         runner = str(model)
@@ -91,7 +87,11 @@ def bench_all(
     Args:
         seconds, repeats, threads, clocked: as for ``bench``.
         progress: called after every network.
+
+    Raises:
+        InputError: a number out of range.
     """
+    _demand_sizes(seconds, repeats, threads)
     networks, rows = _networks(), []
     for title, section, printed in networks:
         network = build_network(section)
@@ -102,6 +102,15 @@ def bench_all(
         if progress is not None:
             progress("measuring networks", len(rows), len(networks), {})
     return rows
+
+
+def _demand_sizes(seconds: float, repeats: int, threads: int) -> None:
+    """Check how much is measured."""
+    if not 0 < seconds <= LONGEST_S:
+        raise InputError("seconds", f"{seconds:g}", f"more than 0, and at most {LONGEST_S:g}")
+    for name, value in (("repeats", repeats), ("threads", threads)):
+        if value < 1:
+            raise InputError(name, str(value), "1 or more")
 
 
 def _networks() -> list[tuple[str, Component, PaperRow | None]]:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from sordino import models
 from sordino.errors import InputError, keeping
 from sordino.evaluation.cost import paper_flops
-from sordino.evaluation.score import CLEAN, Scores
+from sordino.evaluation.score import Scores
+from sordino.evaluation.signals import first_other
 from sordino.evaluation.speed import real_time_factor
 from sordino.experiments.build import build_source
 from sordino.experiments.finished import (
@@ -24,8 +25,7 @@ from sordino.experiments.finished import (
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.run import NOISY, SCORES, evaluate
 from sordino.experiments.run_recipe import RECIPE
-from sordino.experiments.side_by_side import demand_named, measured, played
-from sordino.experiments.side_by_side import titles as titles_of
+from sordino.experiments.side_by_side import demand_named, demand_once, distinct, measured, played
 from sordino.inference.graphs.card import is_card
 from sordino.inference.resolve import resolve
 from sordino.report.differences import compared
@@ -75,6 +75,7 @@ def compare(
             sets, another's page, or fewer than no examples.
     """
     check_page(page, examples)
+    demand_once([str(run) for run in runs])
     demand_named(against, [NOISY, *map(str, runs)])
     words = [str(run) for run in runs if _is_model(run)]
     folders = [Path(run) for run in runs if str(run) not in words]
@@ -88,12 +89,13 @@ def compare(
     noisy = noisy_scores(trained[0], [entry.scores for entry in entries], progress)
     rows = [RunRow.of(noisy, name=NOISY)]
     opened = {}
-    for title, entry in zip(_titles(entries), entries, strict=True):
+    titles = _titles(entries, words)
+    for title, entry in zip(titles, entries, strict=False):  # those of the models follow
         rows.append(_row(title, entry, noisy))
         if entry.recipe is not None:
             opened[title] = entry.folder
     published = _published(recipes) if paper else []
-    others = dict(zip(titles_of(words), words, strict=True))
+    others = dict(zip(titles[len(entries) :], words, strict=True))
     for name, word in others.items():
         own = evaluate(word, recipe=trained[0] / RECIPE, metrics=entries[0].scores.metrics, progress=progress)
         rows.append(measured(word, name, own, noisy=noisy))
@@ -120,7 +122,7 @@ def _scored(folders: Sequence[Path], recipes: Sequence[Recipe | None], progress:
 def _timed(rows: Sequence[RunRow], runs: Mapping[str, Path]) -> list[RunRow]:
     """Measure the speed of the runs, known by their titles, so that all models of a table have one."""
     speeds = {title: real_time_factor(folder / CHECKPOINT).median for title, folder in runs.items()}
-    return [replace(row, rtf=speeds.get(row.name, row.rtf)) for row in rows]
+    return [replace(row, rtf=speeds[row.name], in_torch=True) if row.name in speeds else row for row in rows]
 
 
 def _row(title: str, entry: _Entry, noisy: Scores) -> RunRow:
@@ -178,26 +180,32 @@ def _is_model(run: str | Path) -> bool:
 def _same_test(entries: Sequence[_Entry]) -> None:
     """Refuse to put figures side by side that do not stand for the same signals."""
     first, *others = entries
-    first_rate = first.scores.metadata.get("sample_rate")
+    first_rate, first_align = first.scores.metadata.get("sample_rate"), first.scores.metadata.get("align", "exact")
     for folder, _, scores in others:
         if recording_ids(scores) != recording_ids(first.scores):
             raise InputError(folder, f"was scored on other recordings than {first.folder}", "the same test set")
+        if name := first_other(scores.metadata, first.scores.metadata):
+            found = f"was scored on other recordings than {first.folder}, of the same names: {name} is not the same"
+            raise InputError(folder, found, "the same test set")
         rate = scores.metadata.get("sample_rate")
         if rate != first_rate:
             found = f"was scored at {rate} Hz, and {first.folder} at {first_rate} Hz"
             raise InputError(folder, found, "the same rate")
+        align = scores.metadata.get("align", "exact")
+        if align != first_align:
+            found = f"was scored with --align {align}, and {first.folder} with --align {first_align}"
+            raise InputError(folder, found, "the same alignment", "score one of them again")
 
 
-def _titles(entries: Sequence[_Entry]) -> list[str]:
-    """Titles of runs and scored models; two seeds of one recipe differ in their folders."""
-    titles = []
+def _titles(entries: Sequence[_Entry], models_beside: Sequence[str]) -> list[str]:
+    """Names of the runs, scored models and further models; two seeds of one recipe differ in their folders."""
+    names, longer = [], []
     for folder, recipe, scores in entries:
-        if recipe is None:
-            titles.append(str(scores.metadata.get("model", folder.name)))
-        else:
-            titles.append(recipe.title or folder.name)
-    distinct = []
-    for title, entry in zip(titles, entries, strict=True):
-        shared = titles.count(title) > 1 or title in (NOISY, CLEAN)
-        distinct.append(f"{title} ({entry.folder})" if shared else title)
-    return distinct
+        stated = recipe.title if recipe is not None else str(scores.metadata.get("model", ""))
+        name = stated or folder.name
+        names.append(name)
+        longer.append(f"{name} ({folder})")
+    for word in models_beside:
+        names.append(resolve(word).name)
+        longer.append(word)
+    return distinct(names, longer)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from sordino import models
 from sordino.assets import nearest_student
@@ -16,9 +16,11 @@ from sordino.distill.layers.attention import LayerAttention
 from sordino.distill.layers.layer_loss import LayerPairs
 from sordino.errors import InputError
 from sordino.evaluation.score import Scores
+from sordino.evaluation.signals import first_other
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.run import NOISY, SCORES, evaluate
 from sordino.experiments.run_recipe import RECIPE, read_run
+from sordino.json_files import fits
 from sordino.plugins.modules import demand_names
 from sordino.training import read_log
 from sordino.training.log import FIGURES
@@ -26,6 +28,16 @@ from sordino.training.state import CHECKPOINT
 from sordino.types import Progress
 
 NOISY_SCORES = "noisy.json"
+
+
+class _Figure(TypedDict):
+    """One line of ``figures.jsonl``; see ``sordino.report.pages.methods``."""
+
+    step: int
+    name: str
+    rows: list[str]
+    columns: list[str]
+    values: list[list[float | None]]
 
 
 def recipe_or_none(folder: Path) -> Recipe | None:
@@ -69,12 +81,14 @@ def noisy_scores(folder: Path, beside: Sequence[Scores], progress: Progress | No
     path, ids = folder / NOISY_SCORES, recording_ids(beside[0])
     wanted = list(dict.fromkeys(chain.from_iterable(scores.metrics for scores in beside)))
     if path.is_file():
-        known = Scores.from_json(path)
-        if recording_ids(known) == ids and set(wanted) <= set(known.metrics):
-            return known
+        with suppress(InputError):  # a damaged file is measured anew, as if it were not there
+            known = Scores.from_json(path)
+            same = recording_ids(known) == ids and first_other(known.metadata, beside[0].metadata) is None
+            if same and set(wanted) <= set(known.metrics):
+                return known
     demand_names(wanted, path)
     scores = evaluate(NOISY, recipe=finished_recipe(folder), metrics=wanted, progress=progress)
-    if recording_ids(scores) != ids:
+    if recording_ids(scores) != ids or first_other(scores.metadata, beside[0].metadata):
         raise InputError(folder, "was scored on other recordings than its recipe's test set", hint="score it again")
     with suppress(InputError):  # where they cannot be kept, they are measured again next time
         scores.to_json(path)
@@ -91,8 +105,11 @@ def method_tables(folder: Path) -> list[dict[str, Any]]:
         axes[name] = _axes(methods.create(name, **arguments))
     tables = []
     for record in records:
-        _, method, *_ = record["name"].split("/")  # kd/METHOD/...
-        tables.append({**record, "axes": axes[method]})
+        method = str(record.get("name")).split("/")[1:2]  # kd/METHOD/...
+        if not fits(record, _Figure) or method[0] not in axes:
+            found = f"a record at step {record['step']} is no table of one of the run's methods"
+            raise InputError(folder / FIGURES, found, hint=f"remove {FIGURES}: the page then has no such pictures")
+        tables.append({**record, "axes": axes[method[0]]})
     return tables
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -165,20 +165,46 @@ def overriding(overrides: Sequence[str]) -> dict[str, Any]:
     Raises:
         InputError: a text that is no ``key=value``, or a value that is no YAML.
     """
-    changes: dict[str, Any] = {}
-    for override in overrides:
-        key, sign, text = override.partition("=")
-        keys = KEY.findall(key) if ":" in key else key.split(".")
-        *sections, last = keys
-        if not sign or not last:
-            raise InputError(override, "no override", "key=value, such as train.steps=100")
-        values = changes
+    return _nested([_change(override) for override in overrides])
+
+
+def layered(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """Read ``key=value`` texts as two mappings, to be merged into a recipe one after the other.
+
+    ``distill=null`` beside ``distill.rkd={}``, or before ``distill={rkd: {}}``, replaces all methods: it goes first.
+
+    Raises:
+        InputError: as ``overriding``.
+    """
+    changes = [_change(override) for override in overrides]
+    removals, others = [], []
+    for place, (keys, value) in enumerate(changes):
+        below = any(other[: len(keys)] == keys and len(other) > len(keys) for other, _ in changes)
+        again = any(other == keys for other, _ in changes[place + 1 :])
+        (removals if value is None and (below or again) else others).append((keys, value))
+    return [_nested(removals), _nested(others)]
+
+
+def _change(override: str) -> tuple[list[str], Any]:
+    """Read one ``key=value`` as the keys that lead to the value, and the value."""
+    key, sign, text = override.partition("=")
+    keys = KEY.findall(key) if ":" in key else key.split(".")
+    if not sign or not keys[-1]:
+        raise InputError(override, "no override", "key=value, such as train.steps=100")
+    return keys, parse(text, override)
+
+
+def _nested(changes: Iterable[tuple[list[str], Any]]) -> dict[str, Any]:
+    """Put changes into one mapping; where two have the same keys, the later one holds."""
+    nested: dict[str, Any] = {}
+    for (*sections, last), value in changes:
+        values = nested
         for section in sections:
             if not isinstance(values.get(section), dict):
                 values[section] = {}
             values = values[section]
-        values[last] = parse(text, override)
-    return changes
+        values[last] = value
+    return nested
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:

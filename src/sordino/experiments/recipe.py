@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from sordino.errors import InputError
-from sordino.experiments.merge import load, merge, on_base, overriding
+from sordino.experiments.merge import layered, load, merge, on_base
 from sordino.experiments.schema import (
     Arguments,
     Component,
@@ -156,9 +156,9 @@ def _sections(
         values = on_base(recipe.to_mapping())
     else:
         values = on_base(deepcopy(dict(recipe)))
-    changes = overriding(overrides)
+    changes = layered(overrides)
     trust_names(changes, *folders)
-    for layer in (*layers, changes):
+    for layer in (*layers, *changes):
         values = merge(values, layer)
     sections, errors = check(values, needed)
     if errors:

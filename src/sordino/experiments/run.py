@@ -15,8 +15,8 @@ from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments.build import build_source, build_trainer
 from sordino.experiments.origins import data_of
 from sordino.experiments.recipe import Recipe, RecipeLike, read, read_data
-from sordino.experiments.run_recipe import RECIPE, RECOVERY, same_recipe, write_recipe
-from sordino.experiments.run_teacher import keep_teacher, same_teacher
+from sordino.experiments.run_recipe import RECIPE, write_recipe
+from sordino.experiments.run_teacher import keep_teacher, same_run
 from sordino.experiments.teacher import cache_plan, idle, notes
 from sordino.files import demand_own
 from sordino.inference.resolve import ModelSource, resolve
@@ -71,7 +71,7 @@ def train(
             if line:
                 status(line)
     # Another recipe or teacher is refused before the lock makes a folder.
-    recovered = resume and broadcast(lambda: _compare(folder, checked))
+    recovered = resume and broadcast(lambda: same_run(folder, checked))
     with ExitStack() as stack:
         broadcast(lambda: stack.enter_context(held(folder)))  # one process stands for all of a run
         # Under the lock, because it writes the recipe: that of a run at work must stay.
@@ -79,15 +79,21 @@ def train(
         return trainer.fit(saved, retitled(progress, title), status)
 
 
-def _compare(folder: Path, recipe: Recipe) -> bool:
-    """Return whether keys of ``RECOVERY`` differ from those of the run that is to be resumed.
+def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = False) -> None:
+    """Check, without a trace, that a run can have its folder.
+
+    Args:
+        recipe, out, resume: as for ``train``.
 
     Raises:
-        InputError: the run has another recipe, or another teacher.
+        InputError: a run that is not to be resumed or cannot be, or a place that cannot be written.
     """
-    some_differ = same_recipe(folder, recipe, RECOVERY)
-    same_teacher(folder, recipe)
-    return some_differ
+    folder = recipe.folder if out is None else Path(out)
+    if resume:
+        same_run(folder, recipe)
+    else:
+        demand_new(folder)
+    demand_own(folder / CHECKPOINT, b"", "checkpoint")
 
 
 def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, recovered: bool, given: RecipeLike) -> bool:
@@ -179,7 +185,7 @@ def demand_scores(folder: str | Path | None) -> None:
         InputError: it cannot be written, or holds other files of these names.
     """
     if folder is not None:
-        demand_own(Path(folder) / SCORES, b'"failures": ', "table of scores")
+        demand_own(Path(folder) / SCORES, b'"interval": "95 % interval over files', "table of scores")
         demand_own(Path(folder) / SCORES_CSV, b"id,speaker,seconds,", "table of scores")
 
 

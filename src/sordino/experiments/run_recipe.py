@@ -52,12 +52,13 @@ def write_recipe(folder: Path, recipe: Recipe, given: RecipeLike = "") -> None:
     Raises:
         InputError: that would replace the file ``given``, which it was read from, by other words.
     """
-    path, text = folder / RECIPE, yaml.safe_dump(recipe.to_mapping(), sort_keys=False)
+    path, values = folder / RECIPE, recipe.to_mapping()
     if isinstance(given, str | Path) and path.is_file() and os.path.exists(given) and path.samefile(given):
-        if path.read_text("utf-8") != text:
+        if path.read_text("utf-8") != yaml.safe_dump(values, sort_keys=False):
             raise InputError(path, "is the recipe itself, which would be written over", hint="choose another folder")
         return
-    write_text(path, text)
+    # The folder that the run has, so that its recipe alone repeats or resumes it.
+    write_text(path, yaml.safe_dump({**values, "out": str(folder)}, sort_keys=False))
 
 
 def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] = ()) -> bool:
@@ -84,7 +85,7 @@ def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] =
             continue
         if key not in but:
             found = f"{'.'.join(key)} is {written(now.get(key))}, but the run began with {written(before.get(key))}"
-            hint = "set it back, or choose another --out"
+            hint = "set it back, or give the run another folder"
             if key in (("train", "steps"), ("train", "epochs")):
                 hint += f"; to train longer, begin a run with model.checkpoint={folder / LAST}"
             raise InputError(folder, found, "the same recipe", hint)

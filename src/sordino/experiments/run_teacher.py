@@ -11,6 +11,7 @@ from typing import Any
 
 from sordino.errors import InputError
 from sordino.experiments.recipe import Recipe
+from sordino.experiments.run_recipe import RECOVERY, same_recipe
 from sordino.experiments.teacher import identity_of
 from sordino.json_files import read_json, write_json
 
@@ -30,6 +31,20 @@ def keep_teacher(folder: Path, recipe: Recipe) -> None:
         write_json(folder / TEACHER, identity_of("teacher", recipe.teacher))
 
 
+def same_run(folder: Path, recipe: Recipe) -> bool:
+    """Refuse to go on with a run by another recipe or another teacher than it began with.
+
+    Returns:
+        Whether keys of ``RECOVERY``, which may change after a divergence, differ.
+
+    Raises:
+        InputError: no run there, another recipe, or another teacher.
+    """
+    some_differ = same_recipe(folder, recipe, RECOVERY)
+    same_teacher(folder, recipe)
+    return some_differ
+
+
 def same_teacher(folder: Path, recipe: Recipe) -> None:
     """Refuse to go on with a run by another teacher than it began with; runs of older versions did not keep it.
 
@@ -44,4 +59,4 @@ def same_teacher(folder: Path, recipe: Recipe) -> None:
     for key in before | now:
         if before.get(key) != now.get(key):
             found = f"{key} is another one than when the run began: its file was replaced"
-            raise InputError(folder, found, "the same teacher", "put it back, or choose another --out")
+            raise InputError(folder, found, "the same teacher", "put it back, or give the run another folder")

@@ -123,18 +123,31 @@ def titles(models: Sequence[str]) -> list[str]:
     Raises:
         InputError: the same model twice, or no such model.
     """
+    demand_once(models)
+    return distinct([NOISY if model == NOISY else resolve(model).name for model in models], models)
+
+
+def demand_once(models: Sequence[str]) -> None:
+    """Refuse a model, or the folder of a run, that is named twice."""
     for model in models:
         if models.count(model) > 1:
             raise InputError("models", f"{model} is named twice", "each model once")
-    names = []
-    for model in models:
-        names.append(NOISY if model == NOISY else resolve(model).name)
+
+
+def distinct(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+    """Return a name for each row of a table, by which it is known everywhere.
+
+    Args:
+        names: some may be alike, also in what folders of that name would be called, or those of the noisy input and the
+            reference.
+        longer: for each, the name that it has in this case; ``noisy`` is the input itself.
+    """
     slugs = [slug(name) for name in names]
-    distinct = []
-    for name, model in zip(names, models, strict=True):
-        shared = slugs.count(slug(name)) > 1 or (name in (NOISY, CLEAN) and model != NOISY)
-        distinct.append(model if shared else name)
-    return distinct
+    found = []
+    for name, other in zip(names, longer, strict=True):
+        shared = slugs.count(slug(name)) > 1 or name in (NOISY, CLEAN)
+        found.append(other if shared else name)
+    return found
 
 
 def played(

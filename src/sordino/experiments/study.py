@@ -20,15 +20,13 @@ from sordino.distributed import usable_cores
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.run_recipe import RECOVERY, as_recovered, same_recipe
-from sordino.experiments.run_teacher import same_teacher
 from sordino.experiments.study_check import obstacles
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_progress import StudyProgress
-from sordino.experiments.study_results import Lines, scored, summary
-from sordino.metrics import check
+from sordino.experiments.study_results import Lines, summary
+from sordino.experiments.study_state import demand_outcome, finished
 from sordino.plugins.modules import start_worker, trusted
-from sordino.report.pages.parts import check_page
-from sordino.training.state import LAST, STATE
+from sordino.training.state import STATE
 from sordino.types import Progress
 
 if TYPE_CHECKING:
@@ -65,17 +63,15 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
         InputError: runs failed; the message names the first one, and all others are done. If one problem would stop all
             runs, none is started. Also if the folder has a ``study.html`` that sordino did not write.
     """
-    check_page(Path(study.out) / "study.html")
-    if study.metrics is not None:
-        check(study.metrics)
-    missing = [one for one in runs if not _finished(one, study)]
+    demand_outcome(study)
+    missing = [one for one in runs if not finished(study, one)]
     reasons = set(obstacles(study, missing))
     if len(reasons) == 1 and "" not in reasons:  # such as a corpus that is not there
         reason = reasons.pop()
         failures = {one.folder: reason for one in missing}
     else:
         failures = _train(missing, study, progress)
-    done = [one for one in runs if _finished(one, study)]
+    done = [one for one in runs if finished(study, one)]
     summed = summary(study, done, progress) if done else ({}, "")
     if failures:
         first, error = next(iter(failures.items()))
@@ -182,16 +178,3 @@ def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, jobs: 
         recipe = as_recovered(one.folder, recipe)
     outcome = recipes.train(recipe, out=one.folder, resume=resume)
     recipes.evaluate(outcome.checkpoint, metrics=metrics, out=one.folder, workers=0)
-
-
-def _finished(one: StudyRun, study: Study) -> bool:
-    """Whether the run has ended and has its scores; one of another recipe or teacher than the study's is refused.
-
-    One that went on at another rate after it had diverged is the study's still.
-    """
-    own_test = next(iter(study.tests))  # the recipe's own goes first
-    if not (one.folder / LAST).is_file() or scored(study, own_test, one.folder) is None:
-        return False
-    same_recipe(one.folder, one.recipe, RECOVERY)
-    same_teacher(one.folder, one.recipe)
-    return True

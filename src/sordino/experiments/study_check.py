@@ -17,13 +17,11 @@ from sordino.experiments.dry_run import DryRun, dry_run
 from sordino.experiments.origins import demand_origins
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.study_plan import Study, StudyRun
-from sordino.experiments.study_results import scored
+from sordino.experiments.study_state import demand_outcome, state_of
 from sordino.experiments.teacher import check_cache
 from sordino.experiments.teacher_kinds import TEACHERS
 from sordino.experiments.teacher_section import TeacherSection
 from sordino.report.study_cells import StudyCell
-from sordino.training.log import read_log
-from sordino.training.state import STATE
 from sordino.types import Status
 
 
@@ -45,16 +43,18 @@ class Planned(NamedTuple):
 
 
 def planned(study: Study, runs: Sequence[StudyRun]) -> list[Planned]:
-    """Check every run of a study; nothing is trained or written."""
+    """Check every run of a study; nothing is trained or written.
+
+    Raises:
+        InputError: the study itself would be refused.
+    """
+    demand_outcome(study)
     hindered = obstacles(study, runs)
     plans = []
-    for one, obstacle in zip(runs, hindered, strict=True):
-        done = scored(study, next(iter(study.tests)), one.folder) is not None
-        state = "done" if done else "to train"
-        if not done and (one.folder / STATE).is_file():
-            log = read_log(one.folder)
-            state = f"at step {int(log[-1]['step']) if log else 0}"
-        plans.append(Planned(*one.cell, one.seed, str(one.folder), state, "" if done else obstacle))
+    for one, hindrance in zip(runs, hindered, strict=True):
+        state, refusal = state_of(study, one)
+        obstacle = refusal or ("" if state == "done" else hindrance)
+        plans.append(Planned(*one.cell, one.seed, str(one.folder), state, obstacle))
     return plans
 
 

@@ -82,7 +82,7 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
         write_text(out / f"table.{suffix}", write_tables(tables, style))
     tests = {}
     for name, rows in rows_by_test.items():
-        tests[name] = [asdict(row) for row in rows]
+        tests[name] = [row.as_json() for row in rows]
     write_json(out / "study.json", {"study": asdict(study), "tests": tests})
     write_study(out, study.title or out.name, rows_by_test, study.against, synthetic, curves, study.note)
     return rows_by_test, write_tables(tables, "text")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
 from traceback import walk_tb
@@ -83,14 +83,20 @@ def made(where: str, constructor: Callable[..., Any], arguments: Mapping[str, An
     """Call the constructor of a member.
 
     Raises:
-        InputError: it refuses the arguments by a ValueError, which becomes one line about ``where``.
+        InputError: it refuses the arguments by a ValueError, which becomes one line about ``where``; or it is the
+            user's and raises something else, or leaves out the constructor of its base.
     """
     try:
-        return constructor(**arguments)
+        with outside(constructor, ValueError):
+            member = constructor(**arguments)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(where, str(error)) from error
+    # Of a torch module without it, every use would fail with an error about something else.
+    if hasattr(type(member), "register_module") and "_modules" not in vars(member):
+        raise InputError(where, "its constructor does not call super().__init__()", hint="let it do so first")
+    return member
 
 
 def is_known(kind: Kind, name: str, known: Collection[str]) -> bool:
@@ -156,13 +162,27 @@ def blamed(word: str, *expected: type[Exception]) -> Iterator[None]:
         yield
     except (InputError, *expected):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # the user's code does not end the command
         module = word.partition(":")[0]
         lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_globals.get("__name__") == module]
         place = f" (line {lines[-1]} of {module})" if lines else ""
         text = str(error).strip().partition("\n")[0]  # torch and others add pages to it
         found = f"raised {type(error).__name__}{place}"
         raise InputError(word, f"{found}: {text}" if text else found) from error
+
+
+def outside(member: object, *expected: type[Exception]) -> AbstractContextManager[None]:
+    """Context manager around calls of an object: what a class or function of the user's raises becomes one line.
+
+    Args:
+        member: the object, its class, or a function.
+        expected: as for ``blamed``.
+    """
+    whole = member.func if isinstance(member, partial) else member
+    kind: Any = whole if hasattr(whole, "__qualname__") else type(whole)
+    if kind.__module__.partition(".")[0] in ("sordino", "torch"):
+        return nullcontext()
+    return blamed(f"{kind.__module__}:{kind.__qualname__}", *expected)
 
 
 @cache

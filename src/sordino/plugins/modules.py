@@ -79,11 +79,12 @@ def demand_names(values: Any, where: object) -> None:
 
     The message has all names: one after another would take as many tries.
     """
-    strange = [name for name in _names(values) if not any(_within(_module(name), one) for one in named_modules)]
+    names = dict.fromkeys(_names(values))
+    strange = [name for name in names if not any(_within(_module(name), one) for one in named_modules)]
     if strange:
         modules = list(dict.fromkeys(map(_module, strange)))
-        verb = "which is" if len(strange) == 1 else "which are"
-        found = f"names {', '.join(strange)}, {verb} not part of sordino and was not imported"
+        verbs = ("is", "was") if len(strange) == 1 else ("are", "were")
+        found = f"names {', '.join(strange)}, which {verbs[0]} not part of sordino and {verbs[1]} not imported"
         words = " ".join(f"--trust {module}" for module in modules)
         hint = f"if you trust that code, add {words}, or the path of its file; in Python trust={modules[0]!r}"
         raise InputError(where, found, hint=hint)
@@ -136,7 +137,7 @@ def locate(module: str) -> ModuleSpec:
     if spec is None:
         places = " or ".join(["the installed packages", *folders])
         name = module.removesuffix(".py")
-        hint = f"write {name}, without .py" if name != module else "install its package"
+        hint = f"write {name}, without .py" if name != module else "install its package, or add --trust and its file"
         raise InputError(module, f"there is no module {module}", f"one in {places}", hint)
     return spec
 

@@ -8,9 +8,10 @@ methods have one seed each, with other files alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from statistics import fmean
+from typing import Any
 
 from sordino.evaluation.score import Scores
 from sordino.evaluation.statistics import Difference, Spread, Summary, over_seeds, summarise_seeds
@@ -42,6 +43,16 @@ class StudyRow:
     """The row of the paper that it reproduces."""
     trained_on: Losses = ()
     """Losses of its training that are metrics."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, each figure under its name."""
+        value = asdict(self)
+        for name in ("spreads", "summaries", "differences"):
+            value[name] = {column: one._asdict() for column, one in getattr(self, name).items()}
+        value["cell"] = self.cell._asdict()
+        value["size"] = self.size and self.size._asdict()
+        value["printed"] = self.printed and self.printed._asdict()
+        return value
 
 
 def study_rows(

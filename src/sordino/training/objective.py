@@ -19,9 +19,10 @@ from sordino.distill.base import Method
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, observe, unwrap
 from sordino.errors import InputError
 from sordino.models.base import evaluating
+from sordino.plugins.catalogue import outside
 from sordino.training.collectives import gathered_batch, gathered_view, mean, references, share
 from sordino.training.loss_weights import Weighting
-from sordino.training.term_checks import check_finite, check_parts_rate, check_shape
+from sordino.training.term_checks import check_estimate, check_finite, check_parts_rate, check_shape
 from sordino.training.term_weights import Weight
 from sordino.types import Batch, Terms, View
 
@@ -108,6 +109,8 @@ class Objective(nn.Module):
             with torch.no_grad(), evaluating(student):
                 view = observe(student, batch.noisy, method.student_taps)
                 target = self.teacher(batch, method.teacher_taps)
+            check_estimate("student", view, batch)
+            check_estimate("teacher", target, batch)
             view, target, _ = _gathered_for(method, view, target, batch)
             try:
                 method.prepare(view, target)
@@ -156,7 +159,9 @@ class Objective(nn.Module):
         self, student: nn.Module, batch: Batch, losses: Mapping[str, nn.Module], methods: Mapping[str, Method]
     ) -> Terms:
         """Return the unweighted terms of ``losses`` and ``methods``, from one pass of each network."""
-        view = observe(student, batch.noisy, _unique(method.student_taps for method in methods.values()))
+        with outside(unwrap(student)):
+            view = observe(student, batch.noisy, _unique(method.student_taps for method in methods.values()))
+        check_estimate("student", view, batch)
         needs_clean = bool(losses) or any(method.needs_clean for method in methods.values())
         labelled = share(batch) if needs_clean else 1.0
         return self._supervised(losses, view, batch, labelled) | self._distilled(methods, view, batch, labelled)
@@ -177,7 +182,8 @@ class Objective(nn.Module):
             return {f"loss/{name}": 0 * view.wave.sum() for name in losses}
         terms: Terms = {}
         for name, loss in losses.items():
-            values = loss(batch.clean, view.wave, batch.noisy)
+            with outside(loss):
+                values = loss(batch.clean, view.wave, batch.noisy)
             check_shape(f"loss/{name}", values, (len(view.wave),), "[B], a value for each recording")
             terms[f"loss/{name}"] = labelled * values.mean()
         return terms
@@ -188,15 +194,17 @@ class Objective(nn.Module):
             return {}
         with torch.no_grad():  # whatever a teacher of the user's does
             target = self.teacher(batch, _unique(method.teacher_taps for method in methods.values()))
+        check_estimate("teacher", target, batch)
         terms: Terms = {}
         for name, method in methods.items():
             rows = batch.labelled if method.needs_clean else None
-            if rows is None:
-                term = method(*_gathered_for(method, view, target, batch))
-            elif len(rows):
-                term = method(_part(view, rows), _part(target, rows), batch.part(rows))
-            else:
-                term = 0 * view.wave.sum()
+            with outside(method):
+                if rows is None:
+                    term = method(*_gathered_for(method, view, target, batch))
+                elif len(rows):
+                    term = method(_part(view, rows), _part(target, rows), batch.part(rows))
+                else:
+                    term = 0 * view.wave.sum()
             check_shape(f"kd/{name}", term, (), "[], the mean over the batch")
             if method.needs_clean:
                 term = labelled * term

@@ -85,10 +85,12 @@ class PolarityWatch:
         found = f"{self.name}, step {step}: the estimate correlates by {correlation:.2f} with its target"
         if self.student.last is None or step > self.early:
             log.write(step, {"inverted": correlation})
-            reason = "it is too late to negate the network"
+            reason = "it is too late to negate the network; take another seed"
             if self.student.last is None:
-                reason = "the network names no last layer (last) that could be negated"
-            self.status(f"{found}: its sign is wrong, and {reason}; take another seed")
+                reason = (
+                    "the network names no last layer that could be negated: set last in its class, or take another seed"
+                )
+            self.status(f"{found}: its sign is wrong, and {reason}")
             return False
         negate(self.student, optimizer, self.average)
         log.write(step, {"negated": correlation})

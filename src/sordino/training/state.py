@@ -141,7 +141,7 @@ def matching(folder: Path) -> Iterator[None]:
     except (KeyError, RuntimeError, ValueError) as error:
         reason, _, _ = str(error).partition("\n")
         found = f"does not fit the network and the methods as they are now ({reason})"
-        raise InputError(folder / STATE, found, hint="put their code back, or choose another --out") from error
+        raise InputError(folder / STATE, found, hint="put their code back, or give the run another folder") from error
 
 
 def _upgraded(state: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from sordino.errors import InputError
 from sordino.training.collectives import mean
 from sordino.training.divergence import Diverged
-from sordino.types import Batch, Terms
+from sordino.types import Batch, Terms, View
 
 
 def check_parts_rate(where: str, part: nn.Module, rate: int) -> None:
@@ -20,8 +20,17 @@ def check_parts_rate(where: str, part: nn.Module, rate: int) -> None:
             raise InputError(where, found, f"a loss for {rate} Hz, the student's rate", "take another loss")
 
 
+def check_estimate(whose: str, view: View, batch: Batch) -> None:
+    """Refuse an estimate of another shape than its input's, which losses would stretch or compare crosswise."""
+    if view.wave.shape != batch.noisy.shape:
+        found = f"its estimate has the shape {list(view.wave.shape)}"
+        raise InputError(whose, found, f"that of its input, {list(batch.noisy.shape)}")
+
+
 def check_shape(term: str, values: Tensor, shape: tuple[int, ...], expected: str) -> None:
     """Refuse what a loss or a method of the user's returns in another shape."""
+    if not isinstance(values, Tensor):
+        raise InputError(term, f"returned a {type(values).__name__}", f"a tensor of shape {expected}")
     if values.shape != shape:
         raise InputError(term, f"returned the shape {list(values.shape)}", expected)
 

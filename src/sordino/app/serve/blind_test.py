@@ -36,12 +36,14 @@ class BlindTest:
     compared: tuple[tuple[str, ...], ...] = ()
     """The models of each round with a vote."""
     measured: tuple[Mapping[str, Any], ...] = ()
-    """Rows of scores of the rounds that had a clean reference; the ``id`` of each is a model's name."""
+    """Rows of scores of the rounds with a vote and a clean reference; the ``id`` of each is a model's name."""
+    waiting: tuple[Mapping[str, Any], ...] = ()
+    """Those of the current round, which count with its vote."""
 
     def begin(self, names: Sequence[str], generator: np.random.Generator) -> BlindTest:
         """Begin a round with these models, hidden behind newly drawn letters."""
         drawn = [names[place] for place in generator.permutation(len(names))]
-        return replace(self, letters=dict(zip(LETTERS, drawn, strict=False)))
+        return replace(self, letters=dict(zip(LETTERS, drawn, strict=False)), waiting=())
 
     def vote(self, letter: str | None) -> BlindTest:
         """Count a preference and end the round.
@@ -55,11 +57,12 @@ class BlindTest:
             raise InputError("vote", "nothing is chosen", "one of " + ", ".join([*self.letters, NEITHER]))
         choice = self.letters.get(letter or "", NEITHER)
         compared = (*self.compared, tuple(self.letters.values()))
-        return replace(self, letters={}, votes=(*self.votes, choice), compared=compared)
+        measured = (*self.measured, *self.waiting)
+        return replace(self, letters={}, votes=(*self.votes, choice), compared=compared, measured=measured, waiting=())
 
     def measure(self, rows: Sequence[Mapping[str, Any]]) -> BlindTest:
-        """Keep the scores of a round."""
-        return replace(self, measured=(*self.measured, *rows))
+        """Keep the scores of the current round until its vote."""
+        return replace(self, waiting=tuple(rows))
 
 
 def tally(blind_test: BlindTest, models: Mapping[str, ServedModel]) -> str:

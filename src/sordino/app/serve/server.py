@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from typing import Any
 
 from sordino.app.serve.folder import own_folder
@@ -154,7 +154,8 @@ def _sweeping(sessions: Sessions) -> Generator[None, None, None]:
 
     def sweep() -> None:
         while not over.wait(SWEEP_S):
-            sessions.sweep()
+            with suppress(OSError):  # of one sweep: the next one tries again
+                sessions.sweep()
 
     thread = threading.Thread(target=sweep, daemon=True)
     thread.start()

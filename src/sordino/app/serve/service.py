@@ -209,8 +209,8 @@ def _part(progress: Progress, title: str, index: int, parts: int) -> Progress:
 
 
 def note(text: str) -> str:
-    """One sentence in small print, as HTML."""
-    return f'<p class="note">{escape(text)}</p>'
+    """One sentence in small print, as HTML that screen readers announce when it appears."""
+    return f'<p class="note" role="status">{escape(text)}</p>'
 
 
 def problem(error: InputError) -> str:

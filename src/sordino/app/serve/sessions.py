@@ -49,7 +49,9 @@ class Sessions:
         return session in self._here
 
     def came(self, session: str, upload: Path) -> None:
-        """Claim a file that a visitor has uploaded."""
+        """Claim a file that a visitor has uploaded; a folder, which only a forged request names, is no upload."""
+        if upload.is_dir():
+            return
         with self._lock:
             visitor = self._here.setdefault(session, _Visitor())
             visitor.seen = time.monotonic()
@@ -85,7 +87,8 @@ class Sessions:
             if visitor is None:
                 return
             for upload in visitor.uploads - self._claimed():
-                upload.unlink(missing_ok=True)
+                with suppress(OSError):  # what is gone, or is no file any more, keeps nothing else here
+                    upload.unlink()
             self._remove_empty()
         for folder in visitor.results.values():
             self.clear(folder)

@@ -13,6 +13,7 @@ import os
 import tarfile
 import urllib.request
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 from sordino.errors import InputError
@@ -55,7 +56,7 @@ def _fetched() -> bytes:
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer:
             content = answer.read()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         do = "connect once; the package is then kept"
         raise InputError(address, f"cannot be fetched ({reason})", "the npm registry", do) from error

@@ -20,6 +20,7 @@
       const [now, all] = [seconds(current.currentTime), seconds(current.duration)];
       position.max = all;
       position.value = now;
+      time.setAttribute("aria-live", "off");
       time.textContent = `${clock(now)} / ${clock(all)}`;
       position.setAttribute("aria-valuetext", time.textContent);
       play.textContent = wanted ? "Pause" : "Play";
@@ -46,6 +47,7 @@
 
     function fail() {
       pause();
+      time.setAttribute("aria-live", "assertive"); // otherwise it changes all the time
       time.textContent = "This browser cannot play the sound.";
     }
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from torch import Tensor, nn
 
-from sordino.errors import InputError
+from sordino.errors import InputError, did_you_mean
 from sordino.models.base import Enhancer
 from sordino.placement import at_least_float32
 from sordino.types import Tap, View
@@ -55,10 +55,20 @@ def observe(model: nn.Module, noisy: Tensor, taps: Iterable[str] = ()) -> View:
     readers = {name: _Reader(f"tap {name} of {network.name}", known[name], noisy, longest) for name in taps}
     with ExitStack() as hooks:
         for reader in readers.values():
-            handle = network.get_submodule(reader.tap.path).register_forward_hook(reader)
+            handle = _tapped(network, reader).register_forward_hook(reader)
             hooks.callback(handle.remove)
         wave = at_least_float32(model(noisy))
     return View(wave, {name: reader.read() for name, reader in readers.items()})
+
+
+def _tapped(network: Enhancer, reader: _Reader) -> nn.Module:
+    """The module that a tap reads."""
+    try:
+        return network.get_submodule(reader.tap.path)
+    except AttributeError as error:
+        names = [name for name, _ in network.named_modules()]
+        hint = did_you_mean(reader.tap.path, names)
+        raise InputError(reader.where, f"the network has no module {reader.tap.path}", hint=hint) from error
 
 
 class _Reader:

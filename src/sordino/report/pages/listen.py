@@ -33,7 +33,7 @@ NOTE = (
 _CONTROLS = """<div class="controls" hidden>
 <button type="button" class="play">Play</button>
 <input type="range" class="position" min="0" step="0.01" value="0" aria-label="Position in {label}">
-<output class="time"></output>
+<output class="time" aria-live="off"></output>
 <fieldset class="switch"><legend>Hear</legend>
 {switches}
 </fieldset>

@@ -1,0 +1,54 @@
+"""Which signals scores are of: names of files alone do not say, as two corpora may share them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sordino.json_files import fits
+from sordino.types import Item
+
+TOLERANCE_DB = 0.005
+"""Levels of the same signals agree within this, on other machines and with other versions of libraries too. Even those
+of two signals of white noise, a second long, differ by 0.04 dB."""
+FLOOR = 1e-20
+"""Power of silence, so that its level is a number."""
+
+
+def levels(item: Item) -> list[float]:
+    """Return the levels by which a recording is known, in dB: of both halves of the noisy and of the clean signal."""
+    found = []
+    for wave in (item.noisy, item.clean):
+        if wave is None:
+            continue
+        for half in np.array_split(wave[: item.length], 2):
+            power = np.square(half, dtype=np.float64).mean() if half.size else 0.0
+            found.append(round(float(10 * np.log10(power + FLOOR)), 4))
+    return found
+
+
+def first_other(metadata: Mapping[str, Any], others: Mapping[str, Any]) -> str | None:
+    """Name the first recording of two sets of scores whose signals are not the same.
+
+    Args:
+        metadata: of scores.
+        others: of other scores. Where either says nothing of a recording, as older versions did, nothing is known.
+    """
+    theirs = _stated(others)
+    for name, mine in _stated(metadata).items():
+        if name in theirs and not _same(mine, theirs[name]):
+            return name
+    return None
+
+
+def _stated(metadata: Mapping[str, Any]) -> dict[str, list[float]]:
+    stated = metadata.get("levels", {})
+    return stated if fits(stated, dict[str, list[float]]) else {}
+
+
+def _same(mine: Sequence[float], theirs: Sequence[float]) -> bool:
+    if len(mine) != len(theirs):
+        return False
+    return bool(np.allclose(mine, theirs, rtol=0, atol=TOLERANCE_DB))
