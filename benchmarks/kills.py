@@ -76,11 +76,8 @@ def cached(out: Path) -> None:
 
 
 def exported(out: Path) -> None:
-    """Export the teacher.
-
-    To translate it takes most of the time and writes nothing. So that is done once, and kills come while files are
-    written and compared.
-    """
+    """Export the teacher. Its translation takes most of the time and writes nothing, so it is done once: kills come
+    while files are written and compared."""
     whole = partial(_kept, "whole_graph", onnx_files.whole_graph)
     step = partial(_kept, "step_graph", onnx_files.step_graph)
     with patch.object(onnx_files, "whole_graph", whole), patch.object(onnx_files, "step_graph", step):

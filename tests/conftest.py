@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from sordino.data.sources import Synthetic, synthetic
 from sordino.plugins import modules
 
 torch.set_num_threads(1)
+# A shell that starts the tests in the background may have it ignored, and processes that they start inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # The exporter writes thousands of records for torch's own developers, which pytest would keep and format.
 logging.getLogger("torch.__trace").propagate = False
 

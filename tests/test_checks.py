@@ -23,6 +23,7 @@ from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.build import build_trainer
 from sordino.experiments.dry_run import dry_run
+from sordino.experiments.finished import method_tables
 from sordino.experiments.recipe import read
 from sordino.losses import L1
 from sordino.training import Objective
@@ -195,6 +196,39 @@ def test_dry_run_tells_how_hard_a_method_pulls(
     path.write_text(yaml.safe_dump(values))
     main(["train", str(path), "--dry-run"])
     assert f"pulls {tried.pulls['kd/output']:.3g} times as hard as the loss" in capsys.readouterr().out
+
+
+def test_a_dry_run_refuses_the_folder_that_the_run_would_refuse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, folder = tmp_path / "recipe.yaml", tmp_path / "run"
+    path.write_text(yaml.safe_dump(recipe(tmp_path, stages=[], out=str(folder))))
+    run.train(path)
+    (tmp_path / "file").touch()
+    for words, line in (
+        ([], f"{folder}: holds a run already"),
+        (["--resume", "train.batch_size=1"], f"{folder}: train.batch_size is 1, but the run began with 2"),
+        (["--out", f"{tmp_path}/none", "--resume"], f"{tmp_path}/none: no run to resume here"),
+        (["--out", f"{tmp_path}/file/below"], f"{tmp_path}/file/below/best.safetensors: cannot be written"),
+    ):
+        for dry in ([], ["--dry-run"]):
+            with pytest.raises(SystemExit, match="2"):
+                main(["train", str(path), *words, *dry])
+            if dry or "file" not in line:
+                assert f"sordino: {line}" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_damaged_tables_of_methods_are_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run.train(recipe(tmp_path, stages=[], distill={"abc": {}}), out=folder)
+    (table, *_) = method_tables(folder)
+    assert table["axes"] == ("student's layers", "teacher's layers")
+    record = {key: value for key, value in table.items() if key != "axes"}
+    for changes in ({"name": "kd/other/attention"}, {"name": 3}, {"rows": None}, {"values": "none"}):
+        (folder / FIGURES).write_text(json.dumps(record | changes) + "\n")
+        with pytest.raises(InputError, match=f"{FIGURES}: a record at step .* is no table of one of the run's methods"):
+            method_tables(folder)
 
 
 def test_what_methods_tell_is_kept_beside_the_log(tmp_path: Path) -> None:

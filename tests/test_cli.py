@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,3 +196,23 @@ def test_a_student_that_ships_is_copied(here: Path, capsys: pytest.CaptureFixtur
         for suffix in suffixes:
             assert (here / f"student{suffix}").read_bytes() == student_file(name, suffix).read_bytes()
         nothing_written(here, *(f"student{suffix}" for suffix in suffixes))
+
+
+def test_a_pipe_that_breaks_at_work_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "a process that was to do the work has died")
+
+    monkeypatch.setattr(sys.modules[main.__module__], "parsed", lambda _: Namespace(run=breaks, json=False))
+    with pytest.raises(BrokenPipeError):
+        main(["models"])
+
+
+def test_an_answer_that_nobody_reads_ends_quietly() -> None:
+    command = [sys.executable, "-m", "sordino", "models", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0

@@ -147,6 +147,11 @@ def test_a_corpus_with_problems_leaves_with_1(here: Path, capsys: pytest.Capture
     [
         ("evaluate noisy --data n c --recipe r.yaml", "evaluate: both --data and --recipe; expected one of them"),
         ("bench dualpath-14 --style csv", "--style: csv for one model; expected --all"),
+        ("bench --all --model-rate 8000", "--model-rate: is for one model"),
+        ("bench --all --counts --seconds 0", "seconds: 0; expected more than 0"),
+        ("bench --all --counts --seconds nan", "seconds: nan; expected more than 0"),
+        ("bench --all --counts --threads 0", "threads: 0; expected 1 or more"),
+        ("evaluate noisy --data n c --intervals", "--intervals: is for several models"),
         ("export dualpath-14 -o page/student.onnx --web page", "-o: page/student.onnx lies in the folder of the page"),
         ("train runs/lr=0.1/r.yaml", "runs/lr=0.1/r.yaml: "),
         ("data check n data.seed=1", "data.seed=1: changes a recipe, and n is none"),

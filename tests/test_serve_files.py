@@ -76,6 +76,23 @@ def test_a_visitor_who_uploads_a_file_is_there(tmp_path: Path, monkeypatch: pyte
         assert "here" in visitors
 
 
+def test_a_folder_that_a_forged_request_claims_keeps_nothing_of_a_visitor(tmp_path: Path) -> None:
+    visitors = Sessions(tmp_path)
+    upload = visitors.uploads / "hash" / "a.wav"
+    upload.parent.mkdir()
+    upload.write_bytes(b"RIFF")
+    visitors.came("here", upload)
+    visitors.came("here", upload.parent)
+    late = visitors.uploads / "late"
+    visitors.came("here", late)
+    late.mkdir()  # a folder since
+    results = visitors.results("here", "one")
+    visitors.leave("here")
+    assert not upload.exists()
+    assert not results.exists()
+    assert "here" not in visitors
+
+
 def test_visitors_who_come_meanwhile_do_not_stop_the_sweeping(tmp_path: Path) -> None:
     visitors, stop, many = Sessions(tmp_path), threading.Event(), 20_000
     for number in range(many):

@@ -12,6 +12,7 @@ import re
 import tarfile
 import threading
 from collections.abc import Iterator
+from http.client import IncompleteRead, InvalidURL
 from pathlib import Path
 
 import onnx
@@ -72,6 +73,18 @@ def test_the_runtime_is_fetched_once_and_checked(registry: Path, tmp_path: Path)
     with pytest.raises(InputError, match="is not the package that was tested"):
         npm.runtime()
     registry.unlink()
+    with pytest.raises(InputError, match=r"cannot be fetched \(.*\); expected the npm registry; connect once"):
+        npm.runtime()
+
+
+@pytest.mark.parametrize("broken", [IncompleteRead(b""), InvalidURL("a space in it"), TimeoutError("timed out")])
+def test_a_registry_that_breaks_off_is_one_line(
+    registry: Path, monkeypatch: pytest.MonkeyPatch, broken: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise broken
+
+    monkeypatch.setattr(npm.urllib.request, "urlopen", fail)
     with pytest.raises(InputError, match=r"cannot be fetched \(.*\); expected the npm registry; connect once"):
         npm.runtime()
 

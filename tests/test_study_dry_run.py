@@ -63,6 +63,26 @@ def test_a_cache_of_other_answers_is_found_before_the_runs(tmp_path: Path, capsy
     assert re.search(r"1 of 2 runs would fail: .* when its answers were stored", capsys.readouterr().out)
 
 
+def test_a_dry_run_refuses_what_the_study_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settled = {"seeds": [0], "methods": {"none": {}}, "metrics": ["si_sdr_db"]}
+    path = write(tmp_path, **settled)
+    study.run(path)
+    main(["study", str(path), "--dry-run", "--json"])
+    assert [one["state"] for one in json.loads(capsys.readouterr().out)["runs"]] == ["done"]
+    changed = write(tmp_path, **settled, scenarios={"whole": {"train": {"steps": 3}}})
+    with pytest.raises(SystemExit, match="1"):
+        main(["study", str(changed), "--dry-run"])
+    assert "1 of 1 runs would fail: " in (found := capsys.readouterr().out)
+    refusal = "train.steps is 3, but the run began with 2; expected the same recipe; set it back, or give the run"
+    assert refusal in found
+    with pytest.raises(InputError, match=re.escape(refusal)):
+        study.run(changed)
+    write(tmp_path, **settled | {"metrics": ["nope"]})
+    with pytest.raises(SystemExit, match="2"):
+        main(["study", str(path), "--dry-run"])
+    assert "metric nope: no such metric" in capsys.readouterr().err
+
+
 def test_a_weight_of_a_term_that_a_method_took_away_is_reported_before_the_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

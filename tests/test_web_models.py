@@ -34,6 +34,15 @@ def test_votes_are_counted_once_and_ties_reported() -> None:
     assert "<td>–</td>" in scores_table([{"id": "noisy", "stoi": 0.5}])
 
 
+def test_scores_of_a_round_count_with_its_vote() -> None:
+    generator, rows = np.random.default_rng(0), [{"id": "half", "pesq_wb": 2.0}]
+    voted = BlindTest().begin(["half", "quarter"], generator).measure(rows).vote(NEITHER)
+    assert voted.measured == (*rows,)
+    begun = voted.begin(["half", "quarter"], generator).measure([{"id": "half", "pesq_wb": 4.0}])
+    assert "<td>2.00</td>" in tally(begun, {"half": HALF, "quarter": QUARTER}), "the second round has no vote yet"
+    assert begun.begin(["half", "quarter"], generator).vote(NEITHER).measured == (*rows,), "and never gets one"
+
+
 def test_served_models_say_size_cost_and_latency(tmp_path: Path) -> None:
     from helpers.graphs import held_back  # which needs onnx; all else here does not
 

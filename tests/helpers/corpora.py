@@ -24,7 +24,9 @@ def write_pair(root: Path, name: str, seed: int, seconds: float = 0.5, rate: int
     sound_files.write(root / "noisy" / name, clean + hiss(seconds, seed=seed + 500, rate=rate), rate)
 
 
-def write_pairs(folder: Path, speakers: int = 4, each: int = 2, seconds: float = 1.2) -> tuple[str, str]:
+def write_pairs(
+    folder: Path, speakers: int = 4, each: int = 2, seconds: float = 1.2, level: float = 0.02
+) -> tuple[str, str]:
     """Write ``noisy/`` and ``clean/`` below ``folder``, files such as ``s0_1.wav``; returns the two folders."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SYNTHETIC_MARK).write_text("Made from nothing by the tests.\n")
@@ -35,7 +37,7 @@ def write_pairs(folder: Path, speakers: int = 4, each: int = 2, seconds: float =
             clean = speak(generator, voice, seconds, RATE)
             name = f"s{speaker}_{number}.wav"
             sound_files.write(folder / "clean" / name, clean, RATE)
-            sound_files.write(folder / "noisy" / name, clean + white(len(clean), seed=number, level=0.02), RATE)
+            sound_files.write(folder / "noisy" / name, clean + white(len(clean), seed=number, level=level), RATE)
     return str(folder / "noisy"), str(folder / "clean")
 
 

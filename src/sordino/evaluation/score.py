@@ -172,8 +172,7 @@ def score(
     def share() -> Share:
         return Share(_scored(measured(jobs(), workers, here_s), progress, total), unreadable)
 
-    shares = all_gather(share)
-    recordings, failures = merged(shares)
+    recordings, failures = merged(shares := all_gather(share))
     failures += lost_recordings(shares, metrics, bool(recordings))
     metadata = {"sordino": __version__, "sample_rate": sample_rate, "align": align, "computed_by": methods}
     metadata["levels"] = {one.row["id"]: one.levels for one in recordings}

@@ -83,8 +83,8 @@ def compare(
     recipes = [recipe_or_none(folder) for folder in folders]
     trained = [folder for folder, recipe in zip(folders, recipes, strict=True) if recipe is not None]
     if not trained:
-        expected = "a folder of a run of sordino train among the others"
-        raise InputError(runs[0], "holds scores alone" if folders else "is a model", expected)
+        found = "holds scores alone" if folders else "is a model"
+        raise InputError(runs[0], found, "a folder of a run of sordino train among the others")
     entries = _scored(folders, recipes, progress)
     noisy = noisy_scores(trained[0], [entry.scores for entry in entries], progress)
     rows = [RunRow.of(noisy, name=NOISY)]
@@ -99,8 +99,7 @@ def compare(
     for name, word in others.items():
         own = evaluate(word, recipe=trained[0] / RECIPE, metrics=entries[0].scores.metrics, progress=progress)
         rows.append(measured(word, name, own, noisy=noisy))
-    if others:
-        rows = _timed(rows, opened)
+    rows = _timed(rows, opened) if others else rows
     if against is not None:
         place = [NOISY, *(str(run) for run in runs if str(run) not in words), *words].index(against)
         rows = compared(rows, rows[place].name)

@@ -83,8 +83,12 @@ def demand_names(values: Any, where: object) -> None:
     strange = [name for name in names if not any(_within(_module(name), one) for one in named_modules)]
     if strange:
         modules = list(dict.fromkeys(map(_module, strange)))
-        verbs = ("is", "was") if len(strange) == 1 else ("are", "were")
-        found = f"names {', '.join(strange)}, which {verbs[0]} not part of sordino and {verbs[1]} not imported"
+        which = (
+            "which is not part of sordino"
+            if len(strange) == 1
+            else "which are not part of sordino: their code is unknown"
+        )
+        found = f"names {', '.join(strange)}, {which} and was not imported"
         words = " ".join(f"--trust {module}" for module in modules)
         hint = f"if you trust that code, add {words}, or the path of its file; in Python trust={modules[0]!r}"
         raise InputError(where, found, hint=hint)

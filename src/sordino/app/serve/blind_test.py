@@ -61,8 +61,10 @@ class BlindTest:
         return replace(self, letters={}, votes=(*self.votes, choice), compared=compared, measured=measured, waiting=())
 
     def measure(self, rows: Sequence[Mapping[str, Any]]) -> BlindTest:
-        """Keep the scores of the current round until its vote."""
-        return replace(self, waiting=tuple(rows))
+        """Keep the scores of a round: of the current one until its vote, as a round without a vote does not count."""
+        if self.letters:
+            return replace(self, waiting=tuple(rows))
+        return replace(self, measured=(*self.measured, *rows))
 
 
 def tally(blind_test: BlindTest, models: Mapping[str, ServedModel]) -> str:
