@@ -86,7 +86,7 @@ def demand_names(values: Any, where: object) -> None:
         which = (
             "which is not part of sordino"
             if len(strange) == 1
-            else "which are not part of sordino: their code is unknown"
+            else "which are not part of sordino: they are unknown"
         )
         found = f"names {', '.join(strange)}, {which} and was not imported"
         words = " ".join(f"--trust {module}" for module in modules)
