@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import re
 import runpy
@@ -135,6 +136,15 @@ def test_pictures_hold_every_network_of_the_tables(tmp_path: Path) -> None:
         scored = {row["Model"].partition(",")[0] for row in pictures["rows"](text, heading)}
         assert named == scored & speed.keys()
         assert "dualpath-24" in named
+
+
+def test_the_figures_of_the_picture_stand_on_one_page_each() -> None:
+    folder = ROOT / "benchmarks" / "results"
+    pages = {path.name: set(re.findall(r"(?<![\d.])\d+\.\d+", path.read_text("utf-8"))) for path in folder.glob("*.md")}
+    with (folder / "gains.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            figures = {row["teacher"], row["alone"], row["taught"]}
+            assert any(figures <= page for page in pages.values()), row
 
 
 def test_a_point_lies_at_the_lead_and_the_gain() -> None:
