@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 _UNSEEN = re.compile(
@@ -167,3 +168,21 @@ def duration(seconds: float) -> str:
         unit = next((unit for unit, size in UNITS.items() if nearly >= size), "ms")
         value = seconds / UNITS[unit]
     return f"{value:.0f} {unit}" if value >= 10 else f"{value:.2g} {unit}"
+
+
+def one_line_warnings(about: object = "") -> Callable[..., str]:
+    """Return a ``warnings.formatwarning`` by which one of sordino's own is a line like that of a mistake.
+
+    Args:
+        about: what the warnings of this process are about, where others have some too.
+    """
+    where = f"{about}: " if about else ""
+
+    def formatted(
+        message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None
+    ) -> str:
+        if Path(file).is_relative_to(Path(__file__).parent):
+            return f"sordino: {printable(f'{where}{message}')}\n"
+        return f"{file}:{line}: {category.__name__}: {message}\n"
+
+    return formatted

@@ -21,7 +21,7 @@ from typing import TextIO
 from sordino.cli.base import with_next_command
 from sordino.cli.parsing import parsed
 from sordino.distributed import rank, stop_on
-from sordino.errors import InputError, printable
+from sordino.errors import InputError, one_line_warnings, printable
 from sordino.files import unwritable
 from sordino.plugins.modules import trust, trust_names
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     typed or given, and with 130 after Ctrl-C, except of a stream, which Ctrl-C ends as the end of its input does.
     SIGTERM and SIGHUP do what Ctrl-C does.
     """
-    warnings.formatwarning = _formatted
+    warnings.formatwarning = one_line_warnings()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name may have letters that the terminal lacks
@@ -122,10 +122,3 @@ def _reader_left() -> bool:
 def _drop_output() -> None:
     """Discard buffered output, which would raise the same error again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _formatted(message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None) -> str:
-    """Return a warning as it is printed: one of sordino's own is a line like that of a mistake."""
-    if Path(file).is_relative_to(Path(__file__).parents[1]):
-        return f"sordino: {printable(str(message))}\n"
-    return f"{file}:{line}: {category.__name__}: {message}\n"

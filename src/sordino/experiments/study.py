@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sordino.distributed import usable_cores
-from sordino.errors import InputError
+from sordino.errors import InputError, one_line_warnings
 from sordino.experiments import run as recipes
 from sordino.experiments.run_recipe import RECOVERY, as_recovered, same_recipe
 from sordino.experiments.study_check import obstacles
@@ -172,6 +173,7 @@ def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, jobs: 
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     torch.set_num_threads(max(usable_cores() // jobs, 1))
+    warnings.formatwarning = one_line_warnings(one.folder)
     resume = (one.folder / STATE).exists()
     recipe = one.recipe
     if resume and same_recipe(one.folder, recipe, RECOVERY):

@@ -84,9 +84,7 @@ def demand_names(values: Any, where: object) -> None:
     if strange:
         modules = list(dict.fromkeys(map(_module, strange)))
         which = (
-            "which is not part of sordino"
-            if len(strange) == 1
-            else "which are not part of sordino: they are unknown"
+            "which is not part of sordino" if len(strange) == 1 else "which are not part of sordino: they are unknown"
         )
         found = f"names {', '.join(strange)}, {which} and was not imported"
         words = " ".join(f"--trust {module}" for module in modules)
