@@ -20,6 +20,7 @@ from sordino.distill.base import Method
 from sordino.distill.teachers import Teacher
 from sordino.distill.teachers.observe import observe
 from sordino.errors import InputError
+from sordino.experiments.check import check
 from sordino.inference.model import open_model
 from sordino.models.unet import UNet
 from sordino.training import Objective
@@ -40,6 +41,15 @@ class Raising(Method):
 class Float(Method):
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         return 0.5  # pyright: ignore[reportReturnType]
+
+
+class InPlace(Method):
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        return (student.wave - teacher.wave.mul_(0.5)).square().mean()
+
+
+def halving(reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
+    return (reference.div_(2) - estimate).abs().mean(-1)
 
 
 class Bare(Method):
@@ -94,6 +104,8 @@ def own(name: str) -> str:
     [
         (lambda: terms(method=own("Raising")), r":Raising: raised KeyError \(line \d+ of .*\): 'encoder.9'"),
         (lambda: terms(method=own("Float")), r"kd/own: returned a float; expected a tensor of shape \[\]"),
+        (lambda: terms(method=own("InPlace")), r"kd/own: changes in place what it is given; expected new tensors"),
+        (lambda: terms(loss=own("halving")), r"loss/loss: changes in place what it is given"),
         (lambda: methods.create(own("Bare")), r"Bare: its constructor does not call super\(\)\.__init__\(\)"),
         (lambda: methods.create(own("Refusing")), r":Refusing: raised RuntimeError \(line \d+ of .*\): no licence"),
         (lambda: terms(loss=own("Faulty")), r":Faulty: raised RuntimeError \(line \d+"),
@@ -150,3 +162,14 @@ def test_code_that_exits_does_not_end_the_command() -> None:
 
     (result,) = conform({"one": check}, lambda: None)
     assert (result.outcome, result.remark) == ("fails", "SystemExit: 3")
+
+
+def test_the_check_says_first_what_changes_its_arguments_or_gives_no_tensor() -> None:
+    for kind, name, remark in (
+        ("method", "InPlace", "the method: changes in place what it is given"),
+        ("method", "Float", "the loss is a float, and should be a tensor"),
+        ("loss", "halving", "the loss: changes in place what it is given"),
+    ):
+        _, (first, *_) = check(own(name), kind)
+        assert first.outcome == "fails"
+        assert remark in first.remark

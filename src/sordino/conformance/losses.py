@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sordino.conformance.base import Check, noise, require
 from sordino.conformance.gradients import require_gradient
+from sordino.distill.unchanged import unchanged
 
 Make = Callable[[], nn.Module]
 SAMPLES = 16000
@@ -20,7 +21,9 @@ def perfect(make: Make) -> str:
     """No estimate costs less than a perfect one, whose gradient is finite."""
     clean, worse, noisy = waves()
     loss, estimate = make(), clean.clone().requires_grad_()
-    cost = loss(clean, estimate, noisy)
+    with unchanged("the loss", clean, estimate, noisy):
+        cost = loss(clean, estimate, noisy)
+    require(isinstance(cost, Tensor), f"gives a {type(cost).__name__}, and should give a tensor")
     require(cost.shape == (2,), f"gives the shape {list(cost.shape)} for two items, and should give [2]")
     cost.sum().backward()
     require(estimate.grad is not None and torch.isfinite(estimate.grad).all(), "the gradient is not finite")

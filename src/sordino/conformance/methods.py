@@ -13,6 +13,7 @@ from sordino.conformance.base import Broken, Check, NotClaimed, noise, require
 from sordino.conformance.gradients import require_gradient
 from sordino.distill.base import Method
 from sordino.distill.teachers import Teacher, observe
+from sordino.distill.unchanged import unchanged
 from sordino.errors import InputError
 from sordino.models import Enhancer
 from sordino.models.base import evaluating
@@ -45,8 +46,10 @@ UNLIKE = Pair(UNETS.student, MANNERS.teacher)
 def learns(make: Make, pair: Pair | None = None) -> None:
     """The loss is a finite scalar above 0 whose gradient reaches all of the student, and nothing of the teacher."""
     case = _Case(make, pair)
-    target = case.target()
-    loss = case.method(observe(case.student, case.batch.noisy, case.method.student_taps), target, case.batch)
+    target, view = case.target(), observe(case.student, case.batch.noisy, case.method.student_taps)
+    with unchanged("the method", view.wave, target.wave, *view.feats.values(), *target.feats.values()):
+        loss = case.method(view, target, case.batch)
+    require(isinstance(loss, Tensor), f"the loss is a {type(loss).__name__}, and should be a tensor")
     require(loss.shape == (), f"the loss has the shape {list(loss.shape)}, and should be a scalar")
     require(torch.isfinite(loss), "the loss is not finite")
     require(loss > 0, f"the loss of two different networks is {loss.item():.2g}, and should be above 0")

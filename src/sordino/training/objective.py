@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sordino.distill.base import Method
 from sordino.distill.teachers import AnyTeacher, CachedTeacher, observe, unwrap
+from sordino.distill.unchanged import unchanged
 from sordino.errors import InputError
 from sordino.models.base import evaluating
 from sordino.plugins.catalogue import outside
@@ -182,8 +183,9 @@ class Objective(nn.Module):
             return {f"loss/{name}": 0 * view.wave.sum() for name in losses}
         terms: Terms = {}
         for name, loss in losses.items():
-            with outside(loss):
-                values = loss(batch.clean, view.wave, batch.noisy)
+            given = batch.clean, view.wave, batch.noisy
+            with outside(loss), unchanged(f"loss/{name}", *given):
+                values = loss(*given)
             check_shape(f"loss/{name}", values, (len(view.wave),), "[B], a value for each recording")
             terms[f"loss/{name}"] = labelled * values.mean()
         return terms
@@ -198,7 +200,7 @@ class Objective(nn.Module):
         terms: Terms = {}
         for name, method in methods.items():
             rows = batch.labelled if method.needs_clean else None
-            with outside(method):
+            with outside(method), unchanged(f"kd/{name}", *_tensors(view, target, batch)):
                 if rows is None:
                     term = method(*_gathered_for(method, view, target, batch))
                 elif len(rows):
@@ -230,6 +232,12 @@ def _gathered_for(method: Method, view: View, target: View, batch: Batch) -> tup
     view = gathered_view(view, method.student_taps)
     target = gathered_view(target, method.teacher_taps)
     return view, target, gathered_batch(batch)
+
+
+def _tensors(view: View, target: View, batch: Batch) -> list[Tensor]:
+    """Return the tensors that a method gets."""
+    known = [view.wave, target.wave, batch.noisy, *view.feats.values(), *target.feats.values()]
+    return known if batch.clean is None else [*known, batch.clean]
 
 
 def _part(view: View, rows: Tensor) -> View:
