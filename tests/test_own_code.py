@@ -21,6 +21,7 @@ from sordino.distill.teachers import Teacher
 from sordino.distill.teachers.observe import observe
 from sordino.errors import InputError
 from sordino.experiments.check import check
+from sordino.experiments.recipe import read
 from sordino.inference.model import open_model
 from sordino.models.unet import UNet
 from sordino.training import Objective
@@ -50,6 +51,11 @@ class InPlace(Method):
 
 def halving(reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
     return (reference.div_(2) - estimate).abs().mean(-1)
+
+
+class NoMethod(nn.Module):
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        return student.wave.mean()
 
 
 class Bare(Method):
@@ -135,6 +141,14 @@ def test_a_teacher_in_python_whose_estimate_has_another_shape_is_refused() -> No
 
     with pytest.raises(InputError, match=r"teacher: its estimate has the shape \[2, 1, 1600\]; expected .*\[2, 1600\]"):
         terms(teacher=Wide(), method="output")
+
+
+def test_a_method_that_is_none_is_refused_by_its_kind() -> None:
+    values = {"data": {"name": "synthetic"}, "model": {"name": "unet"}, "teacher": {"checkpoint": "unet-24"}}
+    with pytest.raises(InputError, match=r"distill.*:faulty: is a function; expected a class derived from .*Method"):
+        read({**values, "distill": {own("faulty"): {}}})
+    with pytest.raises(InputError, match="its kind is not clear from its base class or its signature"):
+        check(own("NoMethod"))
 
 
 def test_errors_of_sordinos_own_parts_keep_their_kind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, get_type_hints
 
+from sordino.errors import InputError
 from sordino.experiments.module_text import ModuleText, Parameter, Place, Signature, Unreadable, text_of
 from sordino.plugins.catalogue import Kind, attribute, target
 
@@ -68,7 +69,7 @@ def named(kind: Kind, name: str) -> Signature:
         name: as ``sordino.plugins.catalogue.target`` takes it.
 
     Raises:
-        InputError: no such name, module or object.
+        InputError: no such name, module or object; or a method that is a function.
     """
     known = catalogue(*CATALOGUES[kind])
     word = target(kind, name, known)
@@ -81,6 +82,8 @@ def named(kind: Kind, name: str) -> Signature:
     except Unreadable:
         found = attribute(word)
         taken, is_function = inspected(found), inspect.isfunction(found)
+    if kind == "method" and is_function:
+        raise InputError(f"method {name}", "is a function", "a class derived from sordino.distill.base.Method")
     # Of a loss that is a function, the first three arguments are the signals.
     return dict(list(taken.items())[3:]) if kind == "loss" and is_function else taken
 
