@@ -122,7 +122,7 @@ def _kind_of(name: str, subject: Any) -> Kind:
 
 
 def _takes_signals(loss: Any) -> bool:
-    """Whether it can be called as a loss is; a network derived from ``nn.Module`` alone cannot, and no method is one."""
+    """Whether it can be called as a loss is: a network derived from ``nn.Module`` alone cannot, and no method is."""
     taken = inspect.signature(loss.forward)
     try:
         taken.bind(None, "reference", "estimate", "noisy")
