@@ -138,3 +138,13 @@ def test_a_run_that_made_nothing_better_says_so(tmp_path: Path, capsys: pytest.C
     output = capsys.readouterr().out
     assert "best at step 0" in output
     assert "these are the weights that the run began with" in output
+
+
+def test_the_recipe_in_a_runs_folder_names_that_folder(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({**VALUES, "out": str(tmp_path / "stated")}))
+    run.train(path, out=tmp_path / "given")
+    assert yaml.safe_load((tmp_path / "given" / "recipe.yaml").read_text())["out"] == str(tmp_path / "given")
+    with pytest.raises(InputError, match="given: holds a run already"):
+        run.train(tmp_path / "given" / "recipe.yaml")
+    assert not (tmp_path / "stated").exists()

@@ -57,8 +57,9 @@ def write_recipe(folder: Path, recipe: Recipe, given: RecipeLike = "") -> None:
         if path.read_text("utf-8") != yaml.safe_dump(values, sort_keys=False):
             raise InputError(path, "is the recipe itself, which would be written over", hint="choose another folder")
         return
-    # The folder that the run has, so that its recipe alone repeats or resumes it.
-    write_text(path, yaml.safe_dump({**values, "out": str(folder)}, sort_keys=False))
+    if values.get("out"):  # the folder that the run has, so that its recipe alone resumes it, and no other run
+        values["out"] = str(folder)
+    write_text(path, yaml.safe_dump(values, sort_keys=False))
 
 
 def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] = ()) -> bool:
