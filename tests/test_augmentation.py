@@ -10,6 +10,7 @@ import pytest
 
 from helpers.corpora import RATE, write_pair
 from helpers.mixtures import mix, parts, share_below
+from helpers.real import CORPUS, MISSING
 from sordino.audio.mix import rms_db
 from sordino.audio.sound_files import info, write
 from sordino.data import sources
@@ -18,8 +19,6 @@ from sordino.data.tools.render import render
 from sordino.errors import InputError
 from sordino.experiments.build import build_source
 from sordino.experiments.recipe import read, read_data
-
-CORPUS = Path(__file__).resolve().parents[1] / "data" / "corpus"
 
 # ---- recipes
 
@@ -139,7 +138,7 @@ def test_quiet_mixtures_are_rendered_in_24_bits(on_disk: Path, tmp_path: Path) -
     assert depths == {"PCM_16", "PCM_24"}
 
 
-@pytest.mark.skipif(not (CORPUS / "noise").is_dir(), reason="needs the corpus of real speech and noise in data/corpus")
+@pytest.mark.skipif(not (CORPUS / "noise").is_dir(), reason=MISSING)
 def test_real_noise_gets_as_low_as_real_recordings_have_it() -> None:
     def shares(augment: Augmentation | None) -> np.ndarray:
         source = sources.Mix(

@@ -22,6 +22,7 @@ from sordino import models
 from sordino.assets import shipped, student_file
 from sordino.cli.base import with_next_command
 from sordino.cli.main import main
+from sordino.cli.models import SHOWN
 from sordino.files import unwritable
 
 Refused = Callable[..., str]
@@ -183,6 +184,7 @@ def test_a_student_shows_its_card(name: str, capsys: pytest.CaptureFixture[str],
         assert figure in output
     (worse,) = [line for line in output.splitlines() if line.startswith("Worse than the noisy input on average: ")]
     assert ("STOI" in worse) == (means["stoi"] < noisy["stoi"]) or "none of" in worse
+    assert ("none of" in worse) == all(means[column] >= noisy[column] for column in SHOWN)
     main(["models", name, "--json"])
     assert json.loads(capsys.readouterr().out) == card
     assert f"{name}x: does not ship; expected one of" in refused("models", f"{name}x")

@@ -13,6 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from helpers.real import MISSING, PAIRS
 from sordino import metrics
 from sordino.audio.sound_files import read_mono, write
 from sordino.cli import main
@@ -28,7 +29,6 @@ from sordino.types import Item
 RATE = 16000
 WINDOW = 144_160
 NAMES = ("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak")
-PAIRS = Path(__file__).resolve().parents[1] / "data" / "corpus" / "pairs"
 installed = pytest.mark.skipif(find_spec("speechmos") is None, reason="needs the package speechmos")
 
 
@@ -81,7 +81,7 @@ def test_figures_equal_the_published_package(seconds: float, monkeypatch: pytest
 @installed
 def test_real_recordings_score_as_measured_with_the_published_package(monkeypatch: pytest.MonkeyPatch) -> None:
     if not PAIRS.is_dir():
-        pytest.skip("needs the corpus in data/corpus")
+        pytest.skip(MISSING)
     monkeypatch.delenv(FILE, raising=False)
     path = sorted((PAIRS / "dns2020-no-reverb" / "noisy").glob("*.flac"))
     found = np.mean([list(dnsmos(read_mono(one, RATE), RATE).values()) for one in path], axis=0)

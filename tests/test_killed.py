@@ -67,7 +67,7 @@ def end(process: BaseProcess) -> int | None:
 def test_a_killed_run_ends_as_one_that_was_not(corpus: Path, tmp_path: Path, verb: str) -> None:
     assert end(start(corpus, verb, tmp_path / "once")) == 0
     whole, out = files(tmp_path / "once"), tmp_path / "out"
-    rng, killed = np.random.default_rng(), 0
+    rng, killed = np.random.default_rng(len(verb)), 0
     for stop in sorted(rng.integers(1, len(whole), KILLS[verb])):
         process = start(corpus, verb, out)
         while process.is_alive() and len(list(out.rglob("*"))) < stop:

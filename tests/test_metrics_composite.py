@@ -11,6 +11,7 @@ import pytest
 from scipy.linalg import solve_toeplitz, toeplitz
 
 from helpers.corpora import RATE
+from helpers.real import MISSING, PAIRS
 from helpers.speech import noisy_version, speechlike
 from sordino.audio.sound_files import read_mono
 from sordino.errors import InputError
@@ -24,7 +25,6 @@ from sordino.metrics.composite import (
 )
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "composite.json").read_text())
-PAIRS = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "pairs"
 
 
 def slow_frames(signal: np.ndarray) -> list[np.ndarray]:
@@ -115,7 +115,7 @@ def test_the_vectorised_measures_equal_the_definition(fast, slow, seed):
 
 def test_composite_agrees_with_figures_from_outside():
     if not PAIRS.is_dir():
-        pytest.skip("needs the shared corpus beside the project")
+        pytest.skip(MISSING)
     off = {"llr": [], "csig": [], "covl": []}
     for name, figures in REFERENCE.items():
         folder, stem = name.split("/")
@@ -132,7 +132,7 @@ def test_composite_agrees_with_figures_from_outside():
 
 def test_pesq_and_stoi_agree_with_figures_from_outside():
     if not PAIRS.is_dir():
-        pytest.skip("needs the shared corpus beside the project")
+        pytest.skip(MISSING)
     for stem in ("p232_002", "p257_432", "p232_021"):
         figures = REFERENCE[f"voicebank-demand-test/{stem}"]
         paths = [PAIRS / "voicebank-demand-test" / kind / f"{stem}.flac" for kind in ("clean", "noisy")]

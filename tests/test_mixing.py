@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers.noise import hiss
+from helpers.real import CORPUS, MISSING
 from sordino.audio.mix import rms_db
 from sordino.audio.sound_files import write
 from sordino.data import sources
@@ -19,8 +20,6 @@ from sordino.data.recordings import Recordings, audio_below
 from sordino.data.sources.synthetic import MemoryRecordings
 from sordino.data.voices import KINDS
 from sordino.errors import InputError
-
-CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 
 
 def test_mixtures_hold_their_ratio_and_level(on_disk):
@@ -189,7 +188,7 @@ def test_other_rates_and_missing_folders_are_reported(on_disk, tmp_path):
         sources.Mix(f"{on_disk}/clean", f"{on_disk}/noise").test()
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="needs the shared corpus beside the project")
+@pytest.mark.skipif(not CORPUS.is_dir(), reason=MISSING)
 def test_the_shared_corpus_is_split_as_its_readme_says():
     source = sources.Mix(
         str(CORPUS / "clean"), str(CORPUS / "noise"), exclude=("esc50-cc0",), segment_s=2.0, valid_items=8

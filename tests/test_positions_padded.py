@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from helpers.noise import noise
 from helpers.positions import every_network, network
+from helpers.real import MISSING, PAIRS
 from sordino import models
 from sordino.audio import sound_files
 from sordino.distill.base import Method
@@ -86,13 +86,13 @@ def test_features_that_go_on_behind_the_signal_are_as_good_as_equal(name: str) -
     assert {"at", "two_step", "fsp", "channel_time", "rkd", "pkt", "similarity"} <= compared(one).keys()
 
 
-CORPUS = Path(__file__).resolve().parents[1] / "data" / "corpus" / "pairs" / "voicebank-demand-test" / "noisy"
-real_speech = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"needs the recordings in {CORPUS}")
+NOISY = PAIRS / "voicebank-demand-test" / "noisy"
+real_speech = pytest.mark.skipif(not NOISY.is_dir(), reason=MISSING)
 
 
 @cache
 def recordings(count: int = 4, samples: int = 64000) -> Tensor:
-    waves = [torch.from_numpy(sound_files.read(path)[0][0]).float() for path in sorted(CORPUS.iterdir())[:count]]
+    waves = [torch.from_numpy(sound_files.read(path)[0][0]).float() for path in sorted(NOISY.iterdir())[:count]]
     return torch.stack([wave.repeat(-(-samples // len(wave)))[:samples] for wave in waves])
 
 

@@ -14,6 +14,7 @@ import soundfile
 
 from helpers.browser import CHROMIUM, CONTRAST, LACKING, PHONE, WORDS, opened
 from helpers.listening import check_switch, drop, sounding, visit, wait_for_description
+from helpers.real import PAIRS
 from helpers.videos import record
 from sordino.assets import DEFAULT_STUDENT, shipped
 from sordino.audio.mix import mix
@@ -44,7 +45,7 @@ PARAMETERS = f"{shipped()[DEFAULT_STUDENT]['parameters']:,} parameters"
 def talk(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A folder with a noisy recording, short and long, and its clean reference: real where the corpus is."""
     folder = tmp_path_factory.mktemp("talk")
-    pairs = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "pairs" / "voicebank-demand-test"
+    pairs = PAIRS / "voicebank-demand-test"
     if pairs.is_dir():
         clean, noisy = (soundfile.read(sorted((pairs / kind).iterdir())[0])[0] for kind in ("clean", "noisy"))
         rate = 16000
