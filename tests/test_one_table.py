@@ -78,6 +78,15 @@ def test_damaged_scores_of_the_noisy_input_are_measured_anew(trained: Path) -> N
     assert found.means == expected.means
 
 
+def test_damaged_scores_of_a_run_say_what_to_do(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / SCORES).write_text('{"rows": 3}')
+    with pytest.raises(
+        InputError, match=r"scores\.json: does not hold scores; remove it: the run is then scored again"
+    ):
+        compare([tmp_path / "run"])
+
+
 def as_items(noisy: np.ndarray, clean: np.ndarray | None) -> list[Item]:
     return [Item(noisy, clean, len(noisy), "one", "")]
 

@@ -65,7 +65,10 @@ def scores_of(folder: Path, recipe: Recipe | None, progress: Progress | None) ->
     if recipe is None:
         return Scores.from_json(folder / SCORES)
     if (folder / SCORES).is_file():
-        known = Scores.from_json(folder / SCORES)
+        try:
+            known = Scores.from_json(folder / SCORES)
+        except InputError as error:
+            raise InputError(error.where, error.found, hint="remove it: the run is then scored again") from error
         if known.metadata.get("step") == models.read_header(folder / CHECKPOINT)["about"].get("step"):
             return known
     return evaluate(folder / CHECKPOINT, progress=progress)
