@@ -225,7 +225,7 @@ def test_damaged_tables_of_methods_are_one_line(tmp_path: Path) -> None:
     (table, *_) = method_tables(folder)
     assert table["axes"] == ("student's layers", "teacher's layers")
     record = {key: value for key, value in table.items() if key != "axes"}
-    for changes in ({"name": "kd/other/attention"}, {"name": 3}, {"rows": None}, {"values": "none"}):
+    for changes in ({"name": "kd/other/attention"}, {"name": "abc"}, {"name": 3}, {"rows": None}, {"values": "none"}):
         (folder / FIGURES).write_text(json.dumps(record | changes) + "\n")
         with pytest.raises(InputError, match=f"{FIGURES}: a record at step .* is no table of one of the run's methods"):
             method_tables(folder)

@@ -108,11 +108,12 @@ def method_tables(folder: Path) -> list[dict[str, Any]]:
         axes[name] = _axes(methods.create(name, **arguments))
     tables = []
     for record in records:
-        method = str(record.get("name")).split("/")[1:2]  # kd/METHOD/...
-        if not fits(record, _Figure) or method[0] not in axes:
+        below = str(record.get("name")).partition("/")[2]
+        method = below.partition("/")[0]  # of kd/METHOD/...
+        if not fits(record, _Figure) or method not in axes:
             found = f"a record at step {record['step']} is no table of one of the run's methods"
             raise InputError(folder / FIGURES, found, hint=f"remove {FIGURES}: the page then has no such pictures")
-        tables.append({**record, "axes": axes[method[0]]})
+        tables.append({**record, "axes": axes[method]})
     return tables
 
 
