@@ -53,6 +53,11 @@ def halving(reference: Tensor, estimate: Tensor, noisy: Tensor) -> Tensor:
     return (reference.div_(2) - estimate).abs().mean(-1)
 
 
+class Drawing(Method):
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        return ((student.wave - teacher.wave) * torch.rand_like(student.wave)).square().mean()
+
+
 class NoMethod(nn.Module):
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         return student.wave.mean()
@@ -187,3 +192,10 @@ def test_the_check_says_first_what_changes_its_arguments_or_gives_no_tensor() ->
         _, (first, *_) = check(own(name), kind)
         assert first.outcome == "fails"
         assert remark in first.remark
+
+
+def test_a_method_that_draws_is_said_to_draw_and_nothing_else() -> None:
+    _, results = check(own("Drawing"), "method")
+    failed = {one.check: one.remark for one in results if one.outcome == "fails"}
+    assert list(failed) == ["finite differences"]
+    assert failed["finite differences"] == "not deterministic: two calls differ"

@@ -115,8 +115,10 @@ def references(make: Make) -> None:
     case.method.eval()
     views = observe(case.student, case.batch.noisy, case.method.student_taps), case.target()
     without = Batch(case.batch.noisy, None, case.batch.lengths)
-    same = torch.equal(case.method(*views, without), case.method(*views, case.batch))
-    require(same, "the loss depends on clean speech, though needs_clean is False")
+    loss = case.repeatable(*views)
+    require(
+        torch.equal(case.method(*views, without), loss), "the loss depends on clean speech, though needs_clean is False"
+    )
 
 
 def apart(make: Make) -> None:
@@ -127,7 +129,7 @@ def apart(make: Make) -> None:
         raise NotClaimed("across_items: compares the items of a batch")
     with torch.no_grad():
         views = observe(case.student, batch.noisy, method.student_taps), case.target()
-        together = method(*views, batch)
+        together = case.repeatable(*views)
         alone = torch.stack(
             [method(*(_item(view, item) for view in views), batch.part(torch.tensor([item]))) for item in range(2)]
         )
@@ -158,8 +160,9 @@ def saved(make: Make) -> None:
     again.method.load_state_dict(case.method.state_dict())
     with torch.no_grad():
         view, target = observe(case.student, case.batch.noisy, case.method.student_taps), case.target()
-        losses = [one.method.eval()(view, target, case.batch) for one in (case, again)]
-    require(torch.equal(*losses), "its state does not hold all that it learns")
+        case.method.eval()
+        loss, other = case.repeatable(view, target), again.method.eval()(view, target, case.batch)
+    require(torch.equal(loss, other), "its state does not hold all that it learns")
 
 
 CHECKS: dict[str, Check] = {
@@ -220,6 +223,13 @@ class _Case:
         """Compute the views that a method gets before the first step: in eval mode, so that no statistics change."""
         with torch.no_grad(), evaluating(network):
             return observe(network, self.batch.noisy, taps)
+
+    def repeatable(self, student: View, teacher: View) -> Tensor:
+        """The loss, of a method whose two calls agree; of another one nothing that compares two losses can be told."""
+        loss, again = (self.method(student, teacher, self.batch) for _ in range(2))
+        if not torch.equal(loss, again):
+            raise NotClaimed("cannot be told, as two calls differ")
+        return loss
 
     def target(self, clean: bool = True) -> View:
         """The teacher's View; its estimate is the clean speech if the method asks which network is closer to that."""
