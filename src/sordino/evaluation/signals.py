@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from sordino.audio.mix import rms_db
 from sordino.json_files import fits
 from sordino.types import Item
 
 TOLERANCE_DB = 0.005
 """Levels of the same signals agree within this, on other machines and with other versions of libraries too. Even those
 of two signals of white noise, a second long, differ by 0.04 dB."""
-FLOOR = 1e-20
-"""Power of silence, so that its level is a number."""
+FLOOR_DB = -200.0
+"""Level of silence, so that it is a number."""
 
 
 def levels(item: Item) -> list[float]:
@@ -24,8 +25,7 @@ def levels(item: Item) -> list[float]:
         if wave is None:
             continue
         for half in np.array_split(wave[: item.length], 2):
-            power = np.square(half, dtype=np.float64).mean() if half.size else 0.0
-            found.append(round(float(10 * np.log10(power + FLOOR)), 4))
+            found.append(round(max(rms_db(half), FLOOR_DB), 4))
     return found
 
 
@@ -36,16 +36,16 @@ def first_other(metadata: Mapping[str, Any], others: Mapping[str, Any]) -> str |
         metadata: of scores.
         others: of other scores. Where either says nothing of a recording, as older versions did, nothing is known.
     """
-    theirs = _stated(others)
-    for name, mine in _stated(metadata).items():
+    theirs = _levels_in(others)
+    for name, mine in _levels_in(metadata).items():
         if name in theirs and not _same(mine, theirs[name]):
             return name
     return None
 
 
-def _stated(metadata: Mapping[str, Any]) -> dict[str, list[float]]:
-    stated = metadata.get("levels", {})
-    return stated if fits(stated, dict[str, list[float]]) else {}
+def _levels_in(metadata: Mapping[str, Any]) -> dict[str, list[float]]:
+    found = metadata.get("levels", {})
+    return found if fits(found, dict[str, list[float]]) else {}
 
 
 def _same(mine: Sequence[float], theirs: Sequence[float]) -> bool:

@@ -73,8 +73,8 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
         if measured := _measured(whole):
             tell(f"measuring {measured}")
         cost = teacher_cost(whole, folder / "timed")
-        told = [*notes(whole.objective.teacher), *idle(checked, whole.objective.methods.values())]
-        teacher = (*told, *([cost.describe()] if cost else []))
+        messages = [*notes(whole.objective.teacher), *idle(checked, whole.objective.methods.values())]
+        teacher = (*messages, *([cost.describe()] if cost else []))
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
         short = _shortened(checked)
         tell("trying a few steps, a validation, a save and a resume")
