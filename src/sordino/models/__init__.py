@@ -50,10 +50,7 @@ def create(name: str, **arguments: Any) -> Enhancer:
         inspect.signature(constructor).bind(**arguments)
     except TypeError as error:
         raise InputError(f"model {name}", str(error)) from error
-    try:
-        network = constructor(**arguments)
-    except ValueError as error:
-        raise InputError(f"model {name}", str(error)) from error
+    network = catalogue.made(f"model {name}", constructor, arguments)
     if name not in MODELS:
         if not isinstance(network, Enhancer):
             raise InputError(f"model {name}", f"made a {type(network).__name__}", EXPECTED)
