@@ -182,3 +182,13 @@ def test_whatever_is_drawn_an_item_is_sound(
         assert np.isfinite(wave).all()
         assert np.abs(wave).max() <= 1
     assert rms_db(made.noisy) <= level_db + 3
+
+
+def test_a_codec_changes_the_mixture_and_not_its_reference() -> None:
+    plain, coded = (
+        Degrader(replace(NOTHING, codec=chance), RATE)(np.random.default_rng(2), sounds(), more, 5.0, -20.0)
+        for chance in (0.0, 1.0)
+    )
+    np.testing.assert_array_equal(coded.clean, plain.clean)
+    lost = coded.noisy - plain.noisy
+    assert -40 < rms_db(lost) - rms_db(plain.noisy) < 0

@@ -160,3 +160,22 @@ def test_codecs_return_the_sound_where_it_was_whatever_its_level(codec: str, lev
     assert not np.array_equal(coded, audio)
     assert not round_trip(np.zeros(100, np.float32), codec, 0.4, RATE).any()  # pyright: ignore[reportArgumentType]
     assert codec in codecs_at(RATE)
+
+
+@pytest.mark.parametrize("part", ["dry", "early"])
+def test_references_have_the_level_at_which_they_are_in_the_reverberant_speech(part: str) -> None:
+    click = np.zeros(RATE, np.float32)  # its reverberation is the response, in which the parts can be read
+    click[0] = 1
+    response = synthetic_response(ROOM, np.random.default_rng(0).standard_normal(RATE // 2), RATE)
+    reverberant, reference = reverberate(click, response, part, RATE)  # pyright: ignore[reportArgumentType]
+    kept = 1 if part == "dry" else round(EARLY_S * RATE)
+    np.testing.assert_allclose(reference[:kept], reverberant[:kept], atol=1e-6)
+    assert np.abs(reference[kept:]).max() < 1e-6
+    assert np.abs(reverberant[kept : RATE // 2]).max() > 1e-3
+
+
+@pytest.mark.parametrize("codec", ["opus", "vorbis", "mp3"])
+def test_more_compression_loses_more_of_the_sound(codec: str) -> None:
+    audio = (0.05 * np.random.default_rng(3).standard_normal(RATE)).astype(np.float32)
+    errors = [rms_db(round_trip(audio, codec, level, RATE) - audio) for level in (0.1, 0.5, 0.9)]  # pyright: ignore[reportArgumentType]
+    assert errors[0] < errors[1] < errors[2]

@@ -199,3 +199,16 @@ def test_a_method_that_draws_is_said_to_draw_and_nothing_else() -> None:
     failed = {one.check: one.remark for one in results if one.outcome == "fails"}
     assert list(failed) == ["finite differences"]
     assert failed["finite differences"] == "not deterministic: two calls differ"
+
+
+class Untyped(Method):
+    def __init__(self, power) -> None:  # type: ignore[no-untyped-def]  # pyright: ignore[reportMissingParameterType]
+        super().__init__()
+
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        return (student.wave - teacher.wave).abs().mean()
+
+
+def test_an_argument_without_a_type_is_asked_for_in_words() -> None:
+    with pytest.raises(InputError, match=r"power: missing; expected a value$"):
+        check(f"{__name__}:Untyped")

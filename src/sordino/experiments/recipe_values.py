@@ -19,7 +19,14 @@ T = TypeVar("T")
 
 _EXACT = 2**53
 """Below it, every integer is a floating-point number of its own."""
-_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
+_WORDS = {
+    Any: "a value",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    NoneType: "null",
+}
 _COUNTS = {2: "two", 3: "three"}
 
 
