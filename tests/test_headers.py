@@ -15,6 +15,7 @@ import soundfile
 
 from helpers.noise import tone, white
 from sordino.audio.blocks import read_blocks
+from sordino.audio.pipe import Reader
 from sordino.audio.sound_files import info, read, read_compact, read_segment
 from sordino.errors import InputError
 
@@ -77,6 +78,7 @@ OPEN = {
     "zero.wav": wave(0),
     "four-gigabytes.wav": wave(0xFFFFFFFF),
     "two-gigabytes.wav": wave(0x7FFFFFDB),
+    "arecord.wav": wave(0x80000000),
     "zero.rf64": rf64(0),
     "minus-one.rf64": rf64(2**64 - 1),
     "pipe.flac": flac,
@@ -101,11 +103,23 @@ def test_sound_of_unknown_length_is_read_to_its_end_in_every_way(tmp_path: Path,
     np.testing.assert_array_equal(read_compact(path) / np.float32(2**15), whole[0])
 
 
+@pytest.mark.parametrize("stated", [0x70000000, 0x90000000, 0xF0000000])
+def test_long_recordings_that_were_cut_short_are_refused(tmp_path: Path, stated: int) -> None:
+    (tmp_path / "cut.wav").write_bytes(wave(stated)())
+    with pytest.raises(InputError, match=f"ends after 1.50 s .*expected the {stated} bytes"):
+        read(tmp_path / "cut.wav")
+    reader = Reader(io.BytesIO(wave(stated)()))
+    assert sum(block.shape[1] for block in reader.blocks(1000)) == LENGTH
+    with pytest.raises(InputError, match=r"ends after 1\.50 s where its header promises"):
+        reader.check_end()
+
+
 def test_headers_that_are_whole_are_left_alone(tmp_path: Path) -> None:
     """A WAV without samples, and one with a chunk behind them, are what they say."""
     empty = encoded("WAV")
     at = empty.index(b"data") + 4
     content = bytes(empty[:at]) + bytes(4) + b"LIST" + struct.pack("<I", 4) + b"INFO"
+    assert not list(Reader(io.BytesIO(content)).blocks(100))
     (tmp_path / "empty.wav").write_bytes(content)
     with pytest.raises(InputError, match="holds no samples"):
         read(tmp_path / "empty.wav")

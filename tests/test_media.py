@@ -52,6 +52,18 @@ def test_sound_that_begins_after_the_picture_keeps_its_place(tmp_path: Path, nam
     assert not audio[0, : round(0.4 * rate)].any()
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.m4a"])
+def test_a_while_in_which_nothing_was_recorded_is_silent(tmp_path: Path, name: str) -> None:
+    audio = tone(2.0, 48000, hertz=1000.0)[None]
+    record(tmp_path / name, "aac", 48000, audio, gap_s=(1.0, 0.75))
+    found, rate = read(tmp_path / name)
+    assert found.shape[1] / rate == pytest.approx(2.75, abs=0.1)
+    loud = np.flatnonzero(np.abs(found[0]) > 0.02) / rate
+    longest = int(np.diff(loud).argmax())
+    assert loud[longest] == pytest.approx(1.0, abs=0.1)
+    assert loud[longest + 1] == pytest.approx(1.75, abs=0.1)
+
+
 def test_enhanced_they_become_wav_in_a_folder(tmp_path: Path) -> None:
     record_tone(tmp_path / "in.m4a", "aac", 44100)
     (report,) = enhance_folder(tmp_path, tmp_path / "out", same)

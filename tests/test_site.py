@@ -19,7 +19,9 @@ import onnx
 import pytest
 
 from sordino.app.site import npm, write_site
+from sordino.app.site.build import SITE
 from sordino.assets import STUDENTS
+from sordino.audio import wav
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.experiments import run
@@ -209,3 +211,19 @@ def test_the_command_takes_checkpoints_and_says_how_to_look(
         main(["export", "unet-24"])
     assert left.value.code == 2
     assert "nothing to write; expected -o FILE.onnx, --web FOLDER, or both" in capsys.readouterr().err
+
+
+def test_the_page_reads_wav_headers_as_the_program_does() -> None:
+    script = (SITE / "sound.js").read_text("utf-8")
+    after = re.search(r"const CHUNKS = (\[.*?\]);", script)
+    unknown = re.search(r"const PLACEHOLDERS = (\[.*?\]);", script)
+    assert after
+    assert unknown
+    assert tuple(name.encode() for name in json.loads(after[1])) == wav.AFTER_SOUND
+    ranges = [[int(one, 0) for one in re.findall(r"\w+", pair)] for pair in re.findall(r"\[([\w, ]+)\]", unknown[1])]
+    for first, last in ranges:
+        assert wav.is_placeholder(first)
+        assert wav.is_placeholder(last)
+        assert first == 0 or not wav.is_placeholder(first - 1)
+        assert last == wav.UNKNOWN or not wav.is_placeholder(last + 1)
+    assert len(ranges) == 3

@@ -9,10 +9,19 @@ import numpy as np
 import pytest
 
 
-def record(path: Path, codec: str, rate: int, audio: np.ndarray, pictures: int = 0, late_s: float = 0.0) -> None:
+def record(
+    path: Path,
+    codec: str,
+    rate: int,
+    audio: np.ndarray,
+    pictures: int = 0,
+    late_s: float = 0.0,
+    gap_s: tuple[float, float] = (0.0, 0.0),
+) -> None:
     """Write float ``[C,T]`` of one or two channels, with so many grey pictures beside it; skips without PyAV.
 
-    The sound begins ``late_s`` seconds after the first picture.
+    The sound begins ``late_s`` seconds after the first picture. What follows the first of ``gap_s`` seconds of it comes
+    later by the second.
     """
     av = pytest.importorskip("av", reason="needs sordino[media]")
     layout = ("mono", "stereo")[len(audio) - 1]
@@ -30,5 +39,7 @@ def record(path: Path, codec: str, rate: int, audio: np.ndarray, pictures: int =
         frame.sample_rate, frame.pts, frame.time_base = rate, round(late_s * rate), Fraction(1, rate)
         resampler = av.AudioResampler(sound.codec_context.format, layout, rate, sound.codec_context.frame_size)
         for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            if part.pts - round(late_s * rate) >= gap_s[0] * rate:
+                part.pts += round(gap_s[1] * rate)
             container.mux(sound.encode(part))
         container.mux(sound.encode(None))

@@ -21,7 +21,7 @@ from sordino.audio.forward import ForwardFile, OwnFile
 from sordino.audio.headers import OPEN_64, completed
 from sordino.audio.joined import joined
 from sordino.audio.pcm import check_shape, cut_short
-from sordino.audio.wav import PLACEHOLDER
+from sordino.audio.wav import is_placeholder
 from sordino.errors import InputError
 
 FORMATS = {
@@ -161,7 +161,8 @@ def _check_stated_length(file: soundfile.SoundFile, path: str | Path) -> None:
         return
     size = Path(path).stat().st_size
     # A program that writes into a pipe cannot know the length, and leaves a huge placeholder in the header.
-    placeholder = OPEN_64 if file.format in ("W64", "RF64") else PLACEHOLDER
-    if (stated[2] or size < int(stated[1])) and int(stated[1]) < placeholder:
+    promised = int(stated[1])
+    is_open = promised >= OPEN_64 if file.format in ("W64", "RF64") else is_placeholder(promised)
+    if (stated[2] or size < promised) and not is_open:
         found = f"ends after {file.frames / file.samplerate:.2f} s ({size} bytes)"
-        raise InputError(path, found, f"the {stated[1]} bytes of sound that its header promises", "was it cut short?")
+        raise InputError(path, found, f"the {promised} bytes of sound that its header promises", "was it cut short?")

@@ -19,14 +19,13 @@ from typing import BinaryIO
 from sordino.audio.forward import ForwardFile, blocks_to_end
 from sordino.audio.mp3 import LONGEST_FRAME, begins_frame, decoded_mp3, first_frame, stated_size
 from sordino.audio.pcm import limited
+from sordino.audio.wav import AFTER_SOUND
 
 HEAD = 2**16
 """Bytes in which the chunks before the sound are looked for."""
 
 OPEN_64 = 2**62
 """Lengths in 64 bits from this one on mean unknown."""
-
-_CHUNK_NAMES = (b"LIST", b"id3 ", b"bext", b"cue ", b"fact", b"PEAK", b"iXML", b"smpl")
 
 
 class Overlay(io.RawIOBase):
@@ -125,7 +124,7 @@ def _wave_changes(head: bytes, size: int) -> dict[int, bytes]:
             if long_at is not None:
                 return {long_at: struct.pack("<3Q", size - 8, size - start, 0)}
             # Of length 0 it is truly empty where the file ends, or where another chunk follows.
-            if length == 0 and size > start and head[start : start + 4] not in _CHUNK_NAMES:
+            if length == 0 and size > start and head[start : start + 4] not in AFTER_SOUND:
                 return {at: struct.pack("<I", 0xFFFFFFFF)}
             break
     return {}

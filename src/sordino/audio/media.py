@@ -1,8 +1,8 @@
 """Sound of phones and videos, which libsndfile does not read: decoded once, with PyAV, into a temporary file.
 
 PyAV (``pip install 'sordino[media]'``) carries FFmpeg's decoders in its wheels. The first audio stream of a file is
-taken, at its own rate and with its own channels. Where it begins later than the picture, silence comes first, so that
-the sound keeps its place when it goes back into the video. Torch-free.
+taken, at its own rate and with its own channels. Where it begins later than the picture, and where nothing was recorded
+for a while, silence takes the place, so that the sound fits when it goes back into the video. Torch-free.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -32,6 +33,12 @@ SHORT_S = 0.25
 """Seconds by which the sound of a film may be shorter than its header says."""
 LATEST_S = 60.0
 """Seconds by which the sound of a film may begin after its picture."""
+GAP_S = 0.1
+"""Seconds by which sound may be late without being moved: clocks jitter, and drift."""
+JUMP_S = 0.015
+"""Seconds without sound between two frames that are a gap, and no rounding of their times."""
+LONGEST_GAP_S = 3600.0
+"""Seconds of silence that are believed at once: beyond them a time is damaged."""
 
 
 def decoded(path: Path, most: float = math.inf) -> BinaryIO:
@@ -48,12 +55,9 @@ def decoded(path: Path, most: float = math.inf) -> BinaryIO:
             stream = container.streams.audio[0]
             check_shape(path, stream.rate, stream.channels)
             resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=stream.rate)
-            frames = chain(container.decode(stream), [None])  # None: what the resampler still holds
-            parts = (part for frame in frames for part in resampler.resample(frame))
-            blocks = (part.to_ndarray().reshape(-1, stream.channels) for part in parts)
-            late = np.zeros((_late(container, stream), stream.channels), np.float32)
-            limited_blocks = limited(chain([late], blocks), most, path)
-            sound = temporary_sound(stream.rate, stream.channels, limited_blocks)
+            late = _silence(_late(container, stream), stream)
+            blocks = limited(chain(late, _blocks(container, stream, resampler)), most, path)
+            sound = temporary_sound(stream.rate, stream.channels, blocks)
             with ExitStack() as on_error:
                 on_error.callback(sound.close)
                 _check_length(path, container, sound)
@@ -61,6 +65,31 @@ def decoded(path: Path, most: float = math.inf) -> BinaryIO:
             return sound
     except av.error.FFmpegError as error:
         raise InputError(path, f"cannot be decoded ({error.strerror})", hint="copy or download it again") from error
+
+
+def _blocks(container: Any, stream: Any, resampler: Any) -> Iterator[np.ndarray]:
+    """Yield the sound, float32 [n,C], with silence where frames are missing."""
+    start = end = 0.0  # seconds: of the first frame, and of the end of the last
+    count = 0
+    for frame in chain(container.decode(stream), [None]):  # None: what the resampler still holds
+        if frame is not None and frame.time is not None:
+            if not count:
+                start = end = frame.time
+            behind_s = frame.time - start - count / stream.rate
+            if frame.time - end > JUMP_S and GAP_S < behind_s <= LONGEST_GAP_S:
+                missing = round(behind_s * stream.rate)
+                yield from _silence(missing, stream)
+                count += missing
+            end = frame.time + frame.samples / frame.sample_rate
+        for part in resampler.resample(frame):
+            count += part.samples
+            yield part.to_ndarray().reshape(-1, stream.channels)
+
+
+def _silence(samples: int, stream: Any) -> Iterator[np.ndarray]:
+    """Yield zeros, [n,C], a second at a time."""
+    for begin in range(0, samples, stream.rate):
+        yield np.zeros((min(stream.rate, samples - begin), stream.channels), np.float32)
 
 
 def _late(container: Any, stream: Any) -> int:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from sordino.audio.pcm import BITS, LOUDEST, WERE_INTEGERS, check_shape, decode, encode
-from sordino.audio.wav import READABLE, UNKNOWN, WavFormat, header, read_header
+from sordino.audio.wav import AFTER_SOUND, READABLE, UNKNOWN, WavFormat, header, read_header
 from sordino.errors import InputError
 from sordino.files import unwritable
 
@@ -68,6 +68,10 @@ class Reader:
         self.is_wav = magic == b"RIFF"
         if self.is_wav:
             form, self._stated = read_header(self._take, _INPUT)
+            if self._stated is None:
+                self._pushed_back = self._take(4)
+                if self._pushed_back in AFTER_SOUND:
+                    self._stated = 0
             self.sample_rate, self.channels, self.encoding = form
             self._check_agreement(sample_rate, self.sample_rate, "Hz")
             self._check_agreement(channels, self.channels, "channel(s)")

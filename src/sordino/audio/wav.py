@@ -16,8 +16,10 @@ from sordino.errors import InputError
 
 UNKNOWN = 0xFFFFFFFF
 """Length that is put into a header as long as the true one is unknown."""
-PLACEHOLDER = 0x7FFF0000
-"""Lengths from this one on, and 0, mean unknown: recorders write a little less than 2 GiB, or 4 GiB."""
+_PLACEHOLDERS = ((0, 0), (0x7FFF0000, 0x80010000), (0xFFFF0000, UNKNOWN))
+"""Lengths that mean unknown, from and to: recorders write 0, about 2 GiB, or nearly 4 GiB."""
+AFTER_SOUND = (b"LIST", b"id3 ", b"bext", b"cue ", b"fact", b"PEAK", b"iXML", b"smpl")
+"""Names of chunks that may follow the sound: where one stands in its place, a length of 0 is true."""
 READABLE = "WAV of 16, 24 or 32-bit integers or 32-bit floats, or raw samples"
 
 _INTEGER, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
@@ -71,7 +73,12 @@ def read_header(take: Callable[[int], bytes], name: str) -> tuple[WavFormat, int
             left -= len(must_take(min(left, 2**16)))
     if found is None:
         raise InputError(name, "its header does not say what samples it holds (no fmt chunk)", READABLE)
-    return found, None if size == 0 or size >= PLACEHOLDER else size
+    return found, None if is_placeholder(size) else size
+
+
+def is_placeholder(size: int) -> bool:
+    """Return whether a header that states ``size`` bytes of sound leaves the length open."""
+    return any(first <= size <= last for first, last in _PLACEHOLDERS)
 
 
 def _format(chunk: bytes, name: str) -> WavFormat:

@@ -138,6 +138,9 @@ def _stream(given: Namespace) -> Answer:
         raw = given.rate, given.channels, given.format
         options = blend_of(given) | {"low_delay": given.low_delay is not False, "threads": 1}
         report = enhance_stream(source, target, given.model, *raw, block_s, **options)
+    if not report["seconds"]:
+        hint = "see why the program before it sent none"
+        raise InputError("standard input", "holds no sound", "a recording", hint)
     text = f"{report['seconds']:.2f} s at {report['sample_rate']} Hz, latency {report['latency_s'] * 1000:.1f} ms"
     if timing := report["timing"]:
         times = "p50 {p50_ms:.2f}, p95 {p95_ms:.2f}, p99 {p99_ms:.2f}, longest {max_ms:.2f} ms".format(**timing)

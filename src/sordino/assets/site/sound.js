@@ -8,7 +8,8 @@ const PCM = 1;
 const FLOAT = 3;
 const EXTENSIBLE = 0xfffe;
 const CHUNKS = ["LIST", "id3 ", "bext", "cue ", "fact", "PEAK", "iXML", "smpl"]; // what may follow the sound
-const PLACEHOLDER = 0x7fff0000; // lengths from this one on, and 0, are unknown: a recorder died, or wrote into a pipe
+// Lengths, from and to, that mean unknown: a recorder died, or wrote into a pipe.
+const PLACEHOLDERS = [[0, 0], [0x7fff0000, 0x80010000], [0xffff0000, 0xffffffff]];
 
 /** A file as float32 channels at the student's rate; what cannot be used is a Mistake. */
 export async function read(file, student) {
@@ -52,7 +53,7 @@ function readWav(content, name) {
       const there = content.byteLength - start;
       const empty = there >= 4 && CHUNKS.includes(word(start));
       const stated = size === 0 && !empty ? there : size;
-      if (form && stated > there && stated < PLACEHOLDER) {
+      if (form && stated > there && !isPlaceholder(stated)) {
         const [found, promised] = [there, stated].map((bytes) => (bytes / form.bytesPerSecond).toFixed(1));
         throw new Mistake(`${name}: ends after ${found} s where its header promises ${promised} s. Was it cut short?`);
       }
@@ -61,6 +62,10 @@ function readWav(content, name) {
     at = start + size + (size % 2);
   }
   return null;
+}
+
+function isPlaceholder(size) {
+  return PLACEHOLDERS.some(([first, last]) => first <= size && size <= last);
 }
 
 function format(view, start, size) {
