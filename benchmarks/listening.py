@@ -30,21 +30,22 @@ RATE, MOST_S = 16000, 5.0
 PLACES = ("the worst", "the median", "the best")
 PAGE = """# Listen
 
-What the default student makes of noisy speech. Yours in its place:
+Listen to noisy speech before and after the default student. To enhance your own recording:
 
 ```sh
 sordino enhance noisy.wav -o clean.wav
 ```
 
-Three of the {count} pairs of the [results](../results.md): the worst, the median and the best by how much STOI rises.
-Nobody picked them by ear. [The page of `sordino serve`](../serve.md) plays your own recordings in this way, and
-`sordino report` those of your runs.
+The recordings are three of the {count} pairs of the [results](../results.md): the worst, the median and the best by the
+change in STOI. They were not chosen by listening. [The page of `sordino serve`](../serve.md) plays your own
+recordings in this way, and the page of `sordino report` those of your runs.
 
 {examples}
 
 The recordings are from VoiceBank-DEMAND: C. Valentini-Botinhao, University of Edinburgh 2017,
-[doi 10.7488/ds/2117](https://doi.org/10.7488/ds/2117), CC BY 4.0. The student was not trained on them, nor chosen by
-them. Spectrograms: time across, frequency up to 8 kHz, the same colours in all. Written by `benchmarks/listening.py`.
+[doi 10.7488/ds/2117](https://doi.org/10.7488/ds/2117), CC BY 4.0. They were not used to train
+the student or to choose its checkpoint. Spectrograms: time across, frequency up to 8 kHz, the same colours in all.
+Written by `benchmarks/listening.py`.
 """
 
 

@@ -1,4 +1,4 @@
-"""The error for a user's mistake: where it is, what is wrong, and what to do about it; and words for a person.
+"""The error for a user's mistake: where it is, what is wrong, and what to do about it; and helpers for messages.
 
 The command line prints it as a single line and exits with code 2. Any other exception that reaches the user is a bug
 and keeps its traceback.
@@ -67,7 +67,7 @@ class Unsaved(InputError):
 
     Args:
         error: what is wrong with the output.
-        result: of the work, for whoever can still show it.
+        result: the result of the work, so that it can still be shown.
     """
 
     def __init__(self, error: InputError, result: Any) -> None:
@@ -153,12 +153,12 @@ def written(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Return ``text``, such as a message with a stranger's file name, with what cannot be seen written as ``\\x1b``."""
+    """Return ``text``, such as a message with an unknown file name, with invisible characters escaped, as ``\\x1b``."""
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def duration(seconds: float) -> str:
-    """Write a duration in the largest unit of which it is one or more, in two digits or whole units; days from two."""
+    """Format a duration in the largest unit that fits, with two digits or in whole units; in days from two days on."""
     if seconds >= DAYS_FROM_S:
         unit, value = "days", seconds / 86400
     elif seconds == 0:

@@ -1,4 +1,4 @@
-"""Files: written atomically, beside the target and then renamed over it; texts are read up to a size."""
+"""Files: written atomically, under a temporary name and then renamed; texts are read up to a size limit."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def atomic(path: str | Path, alone: bool = False) -> Iterator[Path]:
 
 
 def demand_own(path: str | Path, mark: bytes, kind: str) -> None:
-    """Try before long work whether its output can be written, and is none that something else has written.
+    """Check before long work that its output can be written, and does not replace a file of another kind.
 
     An empty file may be replaced. Nothing is left behind, not even a folder.
 
@@ -122,7 +122,7 @@ def holds(path: str | Path, *marks: bytes) -> bool:
 
 
 def sweep(folder: str | Path) -> None:
-    """Remove the temporary files that killed processes left in ``folder`` and below; nobody may be writing there."""
+    """Remove the temporary files that killed processes left in ``folder`` and below, while no process writes there."""
     for path in Path(folder).rglob(f".*{_PART}*"):
         if _LEFT.search(path.name):
             path.unlink(missing_ok=True)
@@ -157,7 +157,7 @@ def write_text(path: str | Path, text: str, errors: str = "replace") -> None:
 
 
 def spreadsheet(value: object) -> object:
-    """Return what a cell of CSV holds: a text that a spreadsheet would compute begins with ``'``, and numbers stay."""
+    """Return the content of a CSV cell: a text that a spreadsheet would evaluate begins with ``'``; numbers stay."""
     if not isinstance(value, str):
         return value
     text = printable(value)
@@ -171,7 +171,7 @@ def spreadsheet(value: object) -> object:
 
 
 def read_text(path: str | Path, most: int = LARGEST, errors: str = "strict") -> str:
-    """Read a text in UTF-8 of at most so many bytes.
+    """Read a text in UTF-8 up to a maximum number of bytes.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""JSON: what a file holds is a claim, so it is checked against the type that the reader expects."""
+"""JSON files, whose content is checked against the type that the reader expects."""
 
 from __future__ import annotations
 

@@ -117,13 +117,13 @@ class Tap:
 
 
 class Progress(Protocol):
-    """Reports how far a task is; every function that takes long takes one, and a function of the user's will do."""
+    """Reports the progress of a task; all functions that run long accept one, which may be any function."""
 
     def __call__(self, task: str, done: int, total: int, numbers: Mapping[str, float], /) -> object:
         """Report that ``done`` of ``total`` steps of ``task`` are done.
 
         Args:
-            task: for people; several may be under way at once.
+            task: name to show; several tasks may run at once.
             done: steps, from 0.
             total: steps, above 0.
             numbers: the latest figures by name, such as losses; often none.
@@ -132,7 +132,7 @@ class Progress(Protocol):
 
 
 Status = Callable[[str], None]
-"""Reports something that a person should know, in one line."""
+"""Reports something that the user should know, in one line."""
 
 Enhance = Callable[[np.ndarray], np.ndarray]
 """Noisy float32 [T] to its estimate [T]; some also take several of one length, [B,T] to [B,T]."""

@@ -12,7 +12,7 @@ def commit() -> str | None:
     import subprocess  # here alone, as every start of the program would pay for it
 
     git = ["git", "-C", str(Path(__file__).parent)]
-    # Git must know this very file: an environment may well lie in somebody else's repository.
+    # Git must know this very file: an environment may be inside another repository.
     for words in (
         ["ls-files", "--error-unmatch", Path(__file__).name],
         ["describe", "--always", "--dirty", "--exclude=*"],

@@ -1,1 +1,1 @@
-"""Programs for people who write no code: the demo, the page that ``sordino serve`` opens, and pages for browsers."""
+"""Programs for users who write no code: the demo, the page that ``sordino serve`` opens, and pages for browsers."""

@@ -56,7 +56,7 @@ def demo(
     Args:
         out: a folder.
         progress: called during every training and every scoring.
-        status: called with a line when something happens that a person should know.
+        status: called with a line when something happens that the user should know.
         overrides: changes to the recipe of every network, such as ``train.steps=10`` for a quick look.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Find whether two recordings belong together, and how late the one is beside the other, by their sound.
+"""Find whether two recordings belong together, and by how much one lags the other, by comparing their samples.
 
 Two measures of the cross-correlation over lags of up to ``REACH`` samples, on the loudest ``EXCERPT`` samples:
 
@@ -32,7 +32,7 @@ class Alignment(NamedTuple):
 
 
 def alignment(first: np.ndarray, second: np.ndarray) -> Alignment:
-    """Compare two recordings [T] at one sample rate; silence, NaN, or less than a tenth of ``REACH`` says nothing."""
+    """Compare two recordings [T] at one sample rate; undecided for silence, NaN, or less than a tenth of ``REACH``."""
     if not first.ndim == second.ndim == 1:
         return Alignment(None, False)
     start = loudest(first)

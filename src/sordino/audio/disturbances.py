@@ -31,7 +31,7 @@ def rumble_samples(length: int, sample_rate: int) -> int:
 
 
 def rumble(white: np.ndarray, swell_db: np.ndarray, band_hz: tuple[float, float], sample_rate: int) -> np.ndarray:
-    """Make low-frequency noise whose level swells and ebbs.
+    """Make low-frequency noise whose level varies slowly.
 
     Args:
         white: normal random numbers ``[rumble_samples(T)]``.

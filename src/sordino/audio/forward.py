@@ -1,4 +1,4 @@
-"""Sound files that are read from front to back, and closed with what they were opened on. Torch-free."""
+"""Sound files that are read from start to end, and closed together with their file object. Torch-free."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class OwnFile(soundfile.SoundFile):
 
 
 class ForwardFile(OwnFile):
-    """A sound file that is read from front to back and never sought in.
+    """A sound file that is read from start to end, without seeking.
 
     soundfile seeks after every block where the file is seekable. An MP3 in which libsndfile has sought continues with
     wrong samples, and in FLAC of unknown length it cannot seek.

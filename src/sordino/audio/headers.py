@@ -67,7 +67,7 @@ class Overlay(io.RawIOBase):
 
 
 def completed(path: Path, most: float = math.inf) -> BinaryIO | None:
-    """Return a file object that libsndfile reads to the end of the sound; None if the file needs no help.
+    """Return a file object that libsndfile reads to the end of the sound; None if the header is complete.
 
     Args:
         path: the file.

@@ -41,7 +41,7 @@ TRUST = flag(
     action="append",
     default=[],
     metavar="MODULE",
-    help="allow files to use this module of yours: an installed one, one in this folder, or a path; may be repeated",
+    help="allow files to import this module: an installed one, one in this folder, or a path; may be repeated",
 )
 
 

@@ -70,11 +70,11 @@ BENCH = Command(
             help="a recipe, a checkpoint, an ONNX file, a shipped model's name, PRESET:FILE, a model card, "
             "module:function",
         ),
-        flag("--all", action="store_true", help="every network of the recipes that ship, as a table"),
+        flag("--all", action="store_true", help="all networks of the shipped recipes, as a table"),
         flag("--counts", action="store_true", help="count only, without speed and memory"),
         flag("--seconds", type=float, default=4.0, help="length of the audio in one pass (default 4)"),
         flag("--repeats", type=int, default=5, help="number of timed passes (default 5)"),
-        flag("--threads", type=int, default=1, help="threads that compute (default 1)"),
+        flag("--threads", type=int, default=1, help="number of threads (default 1)"),
         MODEL_RATE,
         STYLE,
         TRUST,

@@ -27,10 +27,10 @@ def check(given: Namespace) -> Answer:
 CHECK = Command(
     check,
     (
-        flag("name", help="my_package:MyClass, installed or in this folder, or the name of one that recipes know"),
-        flag("--kind", choices=tuple(KINDS), help="what it is; recognised by its class when left out"),
+        flag("name", help="my_package:MyClass, installed or in this folder, or a name that recipes use"),
+        flag("--kind", choices=tuple(KINDS), help="kind of the class; recognised automatically if left out"),
     ),
-    "Check a method, network, loss, metric or source. key=value after its name sets an argument of its constructor.\n"
+    "Check a method, network, loss, metric or source. key=value after the name sets an argument of its constructor.\n"
     "The exit code is 1 if something fails.",
     lambda: "examples:\n  sordino check my_network:GruMask hidden=16\n  sordino check fitnets",
 )

@@ -28,27 +28,27 @@ class Entry:
 
 
 COMMANDS = {
-    "enhance": Entry("take the noise out of a file, a folder or a stream", "enhance", "ENHANCE"),
-    "live": Entry("enhance a microphone and play the result, live", "live", "LIVE"),
-    "models": Entry("list the students that ship with sordino, or show the card of one", "models", "MODELS"),
+    "enhance": Entry("remove noise from a file, a folder or a stream", "enhance", "ENHANCE"),
+    "live": Entry("enhance a microphone and play the result at once", "live", "LIVE"),
+    "models": Entry("list the shipped students, or show the card of one", "models", "MODELS"),
     "serve": Entry("open a page on this machine to listen to models", "serve", "SERVE"),
-    "new": Entry("look at a folder of recordings and write a recipe for it", "new", "NEW"),
+    "new": Entry("write a recipe for a folder of recordings", "new", "NEW"),
     "train": Entry("train a teacher, a baseline or a distilled student", "train", "TRAIN"),
     "evaluate": Entry("score a model: PESQ, STOI, CSIG, CBAK, COVL, SI-SDR, DNSMOS", "measure", "EVALUATE"),
     "study": Entry("train methods x scenarios x seeds, and compare them", "train", "STUDY"),
     "bench": Entry("measure the parameters, FLOPs, speed and memory of a network", "bench", "BENCH"),
-    "check": Entry("check a method, network, loss, metric or source of yours", "check", "CHECK"),
+    "check": Entry("check your own method, network, loss, metric or source", "check", "CHECK"),
     "report": Entry("compare runs with each other, and with the paper's figures", "measure", "REPORT"),
-    "export": Entry("write a checkpoint as ONNX, or a page for browsers", "export", "EXPORT"),
+    "export": Entry("export a student to ONNX, or as a web page", "export", "EXPORT"),
     "demo": Entry("run every step in a few minutes, on synthetic data", "train", "DEMO"),
 }
 
 DATA = "data"
 DATA_SUMMARY = "check, prepare, render and shard a corpus"
 DATA_COMMANDS = {
-    "check": Entry("find what is wrong with a corpus", "data", "CHECK"),
+    "check": Entry("find faults in a corpus", "data", "CHECK"),
     "prepare": Entry("resample a corpus once, to FLAC", "data", "PREPARE"),
-    "render": Entry("write hours of mixtures as files, once", "data", "RENDER"),
+    "render": Entry("write hours of mixtures to files", "data", "RENDER"),
     "shard": Entry("put a corpus into a few large tar files", "data", "SHARD"),
 }
 """The commands below ``sordino data``."""

@@ -164,13 +164,13 @@ CHECK = Command(
     check,
     (
         flag("root", help="a corpus (Valentini, DNS, noisy/ and clean/, or clean/ and noise/), or a recipe"),
-        flag("--sample-rate", type=int, help=f"Hz that files should have (default {SAMPLE_RATE})"),
-        flag("--measure", type=int, help=f"test pairs to measure PESQ and STOI on (default {MEASURED}; 0: none)"),
-        flag("--fix", metavar="CSV", help="write a manifest without the faulty entries; audio is never touched"),
+        flag("--sample-rate", type=int, help=f"expected sample rate in Hz (default {SAMPLE_RATE})"),
+        flag("--measure", type=int, help=f"number of test pairs for PESQ and STOI (default {MEASURED}; 0: none)"),
+        flag("--fix", metavar="CSV", help="write a manifest without the faulty entries; audio files are not changed"),
     ),
-    "Check every file: unreadable, without partner, of another length or rate, silent, clipped, duplicate; and test\n"
-    "speakers in training. With a recipe: open its data as a run does, read its validation and test recordings, and\n"
-    "report how many speakers and noises they have; key=value change the recipe.",
+    "Find files that are unreadable, without a partner, of the wrong length or rate, silent, clipped or duplicated,\n"
+    "and test speakers in the training set. With a recipe: open its data as a run does, read its validation and test\n"
+    "recordings, and count their speakers and noises; key=value changes the recipe.",
     lambda: "examples:\n  sordino data check data/valentini\n  sordino data check mine.yaml",
 )
 
@@ -179,11 +179,11 @@ PREPARE = Command(
     (
         flag("root", help="the corpus as downloaded"),
         OUT,
-        flag("--sample-rate", type=int, default=16000, help="Hz (default 16000)"),
+        flag("--sample-rate", type=int, default=16000, help="sample rate in Hz (default 16000)"),
         WORKERS,
         _damaged("skip"),
     ),
-    "Resample every file, in parallel; a stopped run continues.",
+    "Resample every file, in parallel. Run it again to continue after a stop.",
     lambda: "example:\n  sordino data prepare downloads/valentini data/valentini",
 )
 
@@ -198,8 +198,8 @@ RENDER = Command(
         WORKERS,
         _damaged("refuse"),
     ),
-    "Write what a recipe's data would mix on the fly, in parallel, to noisy/, clean/ and valid/, which the source\n"
-    "pairs reads. key=value change the recipe, such as data.root=FOLDER. A stopped run continues.",
+    "Write the mixtures of a recipe to files in noisy/, clean/ and valid/, which the source pairs reads, in parallel.\n"
+    "key=value changes the recipe, such as data.root=FOLDER. Run it again to continue after a stop.",
     lambda: "example:\n  sordino data render dns/manner-s-1.5gf data/dns-50h --hours 50 data.segment_s=30",
 )
 
@@ -208,11 +208,11 @@ SHARD = Command(
     (
         RECIPE,
         OUT,
-        flag("--per-shard", type=int, default=1000, help="recordings in each (default 1000)"),
+        flag("--per-shard", type=int, default=1000, help="recordings in each tar file (default 1000)"),
         WORKERS,
         _damaged("refuse"),
     ),
     "Write the recordings of a recipe's data as WebDataset tar files, in parallel; the source shards reads them.\n"
-    "key=value change the recipe, such as data.root=FOLDER. A stopped run continues.",
+    "key=value changes the recipe, such as data.root=FOLDER. Run it again to continue after a stop.",
     lambda: "example:\n  sordino data shard valentini/manner-s-1.5gf data/valentini-shards",
 )

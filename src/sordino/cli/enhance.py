@@ -32,9 +32,9 @@ STREAM = (
     flag(
         "--format",
         choices=("wav", "s16le", "f32le"),
-        help="with --stream: type of raw samples, in and out; wav writes WAV",
+        help="with --stream: type of raw samples, input and output; wav writes WAV",
     ),
-    flag("--block-ms", type=float, help="with --stream: milliseconds that are read at once (default 20)"),
+    flag("--block-ms", type=float, help="with --stream: length of a block in milliseconds (default 20)"),
     flag(
         "--low-delay",
         action=BooleanOptionalAction,
@@ -180,41 +180,41 @@ BLEND = (
         "--high-band",
         choices=("follow", "drop", "keep"),
         default="follow",
-        help="the band above half the model's rate, 8 kHz for those that ship: lowered by what the model takes out of "
-        "its top octave (default), left out, or kept unchanged",
+        help="the band above half the model's sample rate, 8 kHz for shipped models: lowered like the model's top "
+        "octave (follow, the default), removed (drop), or kept unchanged (keep)",
     ),
 )
 
 ENHANCE = Command(
     enhance,
     (
-        flag("input", nargs="*", help="an audio file, several of them, or a folder of them"),
+        flag("input", nargs="*", help="one or several audio files, or a folder"),
         flag("-o", "--output", help="the file or folder to write"),
         flag(
             "--model",
-            help="a shipped model, an ONNX file, a checkpoint, PRESET:FILE or a model card; the best small "
-            "one by default",
+            help="a shipped model, an ONNX file, a checkpoint, PRESET:FILE or a model card (default: the default "
+            "student)",
         ),
         *BLEND,
         flag(
             "--keep-rate",
             action=BooleanOptionalAction,
             default=True,
-            help="write at the rate of the input, which is the default, or at the model's (--no-keep-rate)",
+            help="write at the sample rate of the input (default), or at the model's (--no-keep-rate)",
         ),
-        flag("--workers", type=int, help="files of a folder at once (default: one per core with a model in ONNX)"),
+        flag("--workers", type=int, help="files processed in parallel (default: one per core with ONNX models)"),
         flag(
             "--skip-existing",
             action="store_true",
-            help="leave out recordings whose output is there already: go on with a folder that was interrupted",
+            help="skip recordings that already have an output, to continue an interrupted folder",
         ),
         flag("--stream", action="store_true", help="enhance standard input block by block, to standard output"),
         *STREAM,
         TRUST,
     ),
-    "Enhance recordings of any length, sample rate and number of channels; the output keeps all three. The band above\n"
-    "half the model's rate, which it does not see, is lowered by what the model takes out of its top octave;\n"
-    "--high-band drop leaves it out, and keep passes it on, noise and all.\n"
-    "With --stream, WAV or raw samples pass through as they come, and the report goes to standard error.",
+    "Enhance recordings; the output keeps their length, sample rate and number of channels. The band above half the\n"
+    "model's sample rate, which the model does not process, is lowered by as much as the model lowers its top octave;\n"
+    "--high-band drop removes this band, and --high-band keep passes it on unchanged.\n"
+    "With --stream, WAV or raw samples are enhanced as they arrive, and the report goes to standard error.",
     lambda: ENHANCE_EXAMPLES,
 )

@@ -119,22 +119,22 @@ EXPORT = Command(
     (
         flag(
             "student",
-            help="a checkpoint, a run's folder, or the name of a student that ships; for --web alone also ONNX",
+            help="a checkpoint, the folder of a run, or the name of a shipped student; with --web, also an ONNX file",
         ),
         flag("-o", "--output", help="the .onnx file to write"),
         flag("--web", metavar="FOLDER", help="write a page that runs the student in the browser, as plain files"),
         flag("--licence", default="", help="licence of the weights, for the file's metadata"),
-        flag("--int8", action="store_true", help="quantise to 8 bits, if PESQ on --data falls by --max-drop at most"),
+        flag("--int8", action="store_true", help="quantise to 8 bits, if PESQ on --data drops by at most --max-drop"),
         flag("--data", nargs=2, metavar=("NOISY", "CLEAN"), help="two folders whose files pair by name"),
-        flag("--calibrate", help="folder of noisy recordings to calibrate on; that of --data by default"),
+        flag("--calibrate", help="folder of noisy recordings to calibrate on (default: NOISY of --data)"),
         flag("--max-drop", type=float, help="largest loss of mean PESQ (default 0.05)"),
         TRUST,
     ),
-    "Export a network for any input length; one that streams gets a second file, .stream.onnx, for blocks.\n"
-    "A student that ships is copied as it is, without torch, unless --int8 or --licence is given.\n"
+    "Export a network for any input length; a network that streams gets a second file, .stream.onnx, for blocks.\n"
+    "A shipped student is copied as it is, without torch, unless --int8 or --licence is given.\n"
     "The files are compared with the network on real speech: if they differ by more than 1e-4, nothing is written.\n"
-    "With --web, a page that enhances files and the microphone in the browser; it needs onnxruntime-web from the npm\n"
-    "registry, once.",
+    "--web writes a page that enhances files and the microphone in the browser. The first time, it downloads\n"
+    "onnxruntime-web from the npm registry.",
     lambda: (
         "examples:\n  sordino export runs/student/best.safetensors -o student.onnx\n"
         "  sordino export dualpath-24 -o student.onnx\n"

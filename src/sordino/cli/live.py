@@ -80,15 +80,15 @@ LIVE = Command(
         flag(
             "--rate",
             type=int,
-            help="Hz of both devices (default: the model's if they have it, else the microphone's)",
+            help="sample rate of both devices in Hz (default: the model's if both support it, else the microphone's)",
         ),
         flag("--block-ms", type=float, default=10.0, help="length of a block in milliseconds (default 10)"),
         flag("--seconds", type=float, help="stop after this time (default: at Ctrl-C)"),
         *BLEND,
         TRUST,
     ),
-    "Enhance the input of a microphone and play it at once, until Ctrl-C; wear headphones, or it feeds back.\n"
-    "Needs sounddevice: pip install 'sordino[live]'. Xruns count blocks that were lost or came too late: where there\n"
-    "are more than a few at the start, take a larger --block-ms.",
+    "Enhance the input of a microphone and play it at once, until Ctrl-C. Wear headphones to avoid feedback.\n"
+    "Needs sounddevice: pip install 'sordino[live]'. Xruns count blocks that were lost or came too late: if there\n"
+    "are more than a few at the start, choose a larger --block-ms.",
     lambda: EXAMPLES,
 )

@@ -1,4 +1,4 @@
-"""The command line: one command is called, and its answer printed. Nothing else prints.
+"""The command line: one command is called, and its result printed. Nothing else prints.
 
 A user's mistake is one line on standard error and exit code 2; ``--json`` prints the answer for a program to read.
 Nothing here imports torch before a command needs it.
@@ -109,7 +109,7 @@ def _print(text: str, file: TextIO | None) -> None:
 
 
 def _reader_left() -> bool:
-    """Whether nobody reads standard output or standard error any more."""
+    """Whether the reader of standard output or standard error has gone."""
     if not hasattr(select, "poll"):  # on Windows
         return True
     watched = select.poll()

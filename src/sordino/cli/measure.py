@@ -1,4 +1,4 @@
-"""``sordino evaluate`` and ``report``: figures, and models side by side."""
+"""``sordino evaluate`` and ``report``: scores, and comparisons of models."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 EXAMPLES = 3
 """Recordings on a page."""
 
-MODEL_RATE = flag("--model-rate", type=int, help="Hz of a model that does not say its own (default 16000)")
+MODEL_RATE = flag("--model-rate", type=int, help="Hz of a model that does not state its rate (default 16000)")
 
-INTERVALS = flag("--intervals", action="store_true", help="of several: add the 95 %% interval behind each mean")
+INTERVALS = flag("--intervals", action="store_true", help="with several models: add the 95 %% interval to each mean")
 
-AGAINST = flag("--against", metavar="MODEL", help="of several: add how far the others are above this one")
+AGAINST = flag("--against", metavar="MODEL", help="with several models: add how far the others are above this one")
 
-STYLE = flag("--style", choices=("text", "markdown", "latex", "csv"), default="text", help="of the table")
+STYLE = flag("--style", choices=("text", "markdown", "latex", "csv"), default="text", help="format of the table")
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def evaluate(given: Namespace) -> Answer:
 
 
 def _scored(scores: Scores, style: Style = "text") -> str:
-    """The scores of one model: the table, and for people every metric that has no value for a file."""
+    """The scores of one model: the table, and in text every metric that has no value for a file."""
     from sordino.report.scores import score_table
 
     failures = [f"{one.id}: no {one.metric}: {one.reason}" for one in scores.failures]
@@ -166,22 +166,22 @@ EVALUATE = Command(
             "model",
             nargs="+",
             help="a checkpoint, an ONNX file, a shipped model's name, PRESET:FILE, a model card, module:function, or "
-            "noisy: the input; several are one table, with size and speed",
+            "noisy for the unprocessed input; several give one table, with size and speed",
         ),
-        flag("--data", nargs="+", metavar="FOLDER", help="NOISY CLEAN, paired by name; NOISY alone for dnsmos"),
+        flag("--data", nargs="+", metavar="FOLDER", help="NOISY CLEAN, paired by file name; NOISY alone for dnsmos"),
         flag("--recipe", help="score on this recipe's data; a checkpoint's own recipe by default"),
         flag("--split", choices=("test", "valid"), help="which recordings of the recipe's data (default test)"),
         flag("--metrics", nargs="+", help="names of metrics; the paper's, ESTOI and SI-SDR by default"),
-        flag("--dnsmos", metavar="FILE", help="network of the metric dnsmos, unless speechmos is installed"),
+        flag("--dnsmos", metavar="FILE", help="network file of the metric dnsmos, if speechmos is not installed"),
         flag("-o", "--out", help="folder for scores.json and scores.csv; a checkpoint's own run by default"),
         flag("--workers", type=int, help="processes that compute the metrics; one per core by default"),
         flag(
             "--align",
             choices=("exact", "shorter", "lag"),
             default="exact",
-            help="shorter cuts both to the shorter one; lag first shifts the estimate by its measured lag",
+            help="shorter cuts clean and estimate to one length; lag first shifts the estimate by its measured lag",
         ),
-        flag("--sample-rate", type=int, help="Hz to read --data at (default 16000)"),
+        flag("--sample-rate", type=int, help="Hz at which --data is read (default 16000)"),
         flag("--page", help="HTML page with the table of several models, and recordings to play"),
         flag("--examples", type=int, help=f"recordings to play on the page (default {EXAMPLES})"),
         INTERVALS,
@@ -190,7 +190,7 @@ EVALUATE = Command(
         TRUST,
         STYLE,
     ),
-    "Enhance a test set and score it: one model with 95 % intervals, several side by side.",
+    "Enhance a test set and score the result: one model with 95 % intervals, or several in one table.",
     lambda: (
         "examples:\n  sordino evaluate runs/student/best.safetensors\n  sordino evaluate noisy --data noisy/ clean/\n"
         "  sordino evaluate noisy --data noisy/ --metrics dnsmos\n"
@@ -202,8 +202,8 @@ EVALUATE = Command(
 REPORT = Command(
     report,
     (
-        flag("runs", nargs="+", help="folders of runs, or of scores from sordino evaluate --out; and models"),
-        flag("-o", "--output", help="write an HTML page with curves, spectrograms and sound"),
+        flag("runs", nargs="+", help="folders of runs, folders of scores from sordino evaluate --out, or models"),
+        flag("-o", "--output", help="HTML page to write, with curves, spectrograms and sound"),
         flag("--paper", action="store_true", help="add the published figures that the recipes name"),
         STYLE,
         INTERVALS,
@@ -211,6 +211,6 @@ REPORT = Command(
         flag("--examples", type=int, help=f"recordings on the page (default {EXAMPLES})"),
         TRUST,
     ),
-    "Compare runs on one test set, the noisy input first. Runs without scores are scored on the way.",
+    "Compare runs on one test set, with the noisy input first. Runs without scores are scored first.",
     lambda: "example:\n  sordino report runs/baseline runs/mvat -o report.html --paper",
 )

@@ -65,7 +65,7 @@ def _card(card: Mapping[str, Any]) -> str:
 
 MODELS = Command(
     models,
-    (flag("name", nargs="?", help="a student: its card, with data, licence, figures, and what it is bad at"),),
+    (flag("name", nargs="?", help="show the card of this student: data, licence, scores and weaknesses"),),
     "List the shipped students, the default first; or show the card of one.",
     lambda: f"examples:\n  sordino models\n  sordino models {DEFAULT_STUDENT}",
 )

@@ -98,17 +98,17 @@ def _advice(surveyed: Survey) -> list[str]:
 NEW = Command(
     new,
     (
-        flag("folder", help="clean/ and noise/, noisy/ and clean/, or noisy recordings; test/noisy and test/clean too"),
+        flag("folder", help="has clean/ and noise/, noisy/ and clean/, or noisy files; and test/noisy and test/clean"),
         flag("-o", "--output", help="the recipe to write (default: the folder's name with .yaml)"),
         flag(
             "--student",
             help=f"a shipped student to train further, or new for an untrained one (default: {DEFAULT_STUDENT}; "
             f"for noisy recordings without --teacher: unet-24, taught by {DEFAULT_STUDENT})",
         ),
-        flag("--teacher", help="a student that ships, a checkpoint, or PRESET:FILE, such as gtcrn:gtcrn_simple.onnx"),
+        flag("--teacher", help="a shipped student, a checkpoint, or PRESET:FILE, such as gtcrn:gtcrn_simple.onnx"),
     ),
-    "Look at a folder of recordings and write a recipe that works at once: it trains a shipped student further, or a\n"
-    "new one. Some speakers and noises are kept apart for validation, and others for a test.",
+    "Write a ready-to-run recipe for a folder of recordings. It trains a shipped student further, or a new one. Some\n"
+    "speakers and noises are kept for validation, and others for a test.",
     lambda: (
         "examples:\n  sordino new my/recordings\n  sordino new my/recordings --student new --teacher dualpath-24\n"
         "  sordino new phone-calls    # noisy alone: dualpath-24 teaches unet-24"

@@ -1,4 +1,4 @@
-"""What was typed, as a command and its arguments. A mistake in it is one line, with the nearest name that exists."""
+"""Parse the command line: a command and its arguments. A mistake gives one line with the nearest valid name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sordino.cli.commands import COMMANDS, DATA, DATA_COMMANDS, DATA_SUMMARY, En
 from sordino.errors import InputError, did_you_mean
 from sordino.version import __version__
 
-DESCRIPTION = "Take the noise out of speech with a small network, and make such networks out of large ones."
+DESCRIPTION = "Remove noise from speech with a small network, and train such networks from large ones."
 EPILOG = "sordino COMMAND --help explains a command and shows examples."
 OVERRIDE = re.compile(r"[a-z_]+(\.\w+)+=|weights\.(loss|kd)/[^=]+=")
 CHOICE = re.compile(r"argument (?P<where>\S+): invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)")
@@ -37,7 +37,7 @@ def parsed(words: Sequence[str]) -> Namespace:
 
 
 class _Parser(ArgumentParser):
-    """Parser whose complaints are an InputError."""
+    """Parser that raises its errors as an InputError."""
 
     def error(self, message: str) -> NoReturn:
         hint = f"{self.prog} --help shows what it takes"
@@ -110,7 +110,7 @@ def _add(parsers: Any, table: Mapping[str, Entry], called: str) -> None:
         for flags, settings in command.arguments:
             parser.add_argument(*flags, **settings)
             options += [one for one in flags if one.startswith("-")]
-        parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
         parser.set_defaults(run=command.run, prog=parser.prog, options=options)
 
 

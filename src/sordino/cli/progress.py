@@ -1,4 +1,4 @@
-"""Progress for a person: bars with the time left on a terminal, a line now and then in a log file.
+"""Progress on standard error: bars with the time left on a terminal, a line now and then in a log file.
 
 ``rich`` draws it. It is imported when there is something to show, as its import takes longer than many a command.
 """

@@ -30,16 +30,16 @@ SERVE = Command(
         flag(
             "models",
             nargs="*",
-            help="checkpoints, ONNX files, PRESET:FILE, model cards or module:function beside the students that ship",
+            help="checkpoints, ONNX files, PRESET:FILE, model cards or module:function, besides the shipped students",
         ),
-        flag("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine alone)"),
+        flag("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)"),
         flag("--name", action="append", default=[], help="name under which a proxy shows the page; may be repeated"),
         flag("--port", type=int, help="port to listen on; the first free one from 7860 by default"),
-        flag("--minutes", type=float, default=10.0, help="how long a recording may be (default 10)"),
-        flag("--megabytes", type=float, default=100.0, help="how large a file may be (default 100)"),
+        flag("--minutes", type=float, default=10.0, help="longest recording in minutes (default 10)"),
+        flag("--megabytes", type=float, default=100.0, help="largest file in megabytes (default 100)"),
         TRUST,
     ),
-    "Show a page on which recordings are enhanced, and models compared, blind or open. Nothing leaves this machine,\n"
-    "and files are deleted when the page is closed.",
+    "Open a page to enhance recordings and to compare models, blind or by name. Nothing leaves this machine, and\n"
+    "files are deleted when the page is closed.",
     lambda: "examples:\n  sordino serve\n  sordino serve runs/teacher/best.safetensors other.onnx",
 )

@@ -48,7 +48,7 @@ def _told_how_to_go_on(words: Sequence[str], saved: str = "") -> Iterator[None]:
 
 
 def _shipped_recipes() -> str:
-    return f"{TRAIN_EXAMPLES}\nRecipes that ship with sordino:\n" + "\n".join(f"  {name}" for name in recipes())
+    return f"{TRAIN_EXAMPLES}\nShipped recipes:\n" + "\n".join(f"  {name}" for name in recipes())
 
 
 def train(given: Namespace) -> Answer:
@@ -176,10 +176,10 @@ TRAIN = Command(
         flag("recipe", help="a YAML file, or the name of a shipped recipe"),
         flag("-o", "--out", help="folder of the run; the recipe's own by default"),
         flag("--resume", action="store_true", help="continue the run in that folder"),
-        flag("--dry-run", action="store_true", help="check everything, try a few steps, and leave no trace"),
+        flag("--dry-run", action="store_true", help="check everything, try a few steps, and leave no files behind"),
         TRUST,
     ),
-    "Train what a recipe describes. key=value or --section.key value after its name changes the recipe, such as\n"
+    "Train the network of a recipe. key=value or --section.key value after its name changes the recipe, such as\n"
     "train.steps=1000. Ctrl-C saves the run; --resume continues it, with the same result.",
     _shipped_recipes,
 )
@@ -187,7 +187,7 @@ TRAIN = Command(
 STUDY = Command(
     study,
     (
-        flag("study", help="a YAML file, or the name of a study that ships"),
+        flag("study", help="a YAML file, or the name of a shipped study"),
         flag("--dry-run", action="store_true", help="list the runs, and why any of them would fail; train nothing"),
         flag(
             "--try",
@@ -197,11 +197,11 @@ STUDY = Command(
         ),
         TRUST,
     ),
-    "Train every run of a study that is missing, several side by side, and write its tables. A run that has its\n"
-    "scores is not done again, and a stopped one continues.",
+    "Train the missing runs of a study, several in parallel, and write its tables. A run that has scores is not\n"
+    "repeated, and a stopped run continues.",
     lambda: (
         "examples:\n  sordino study mismatch --dry-run\n  sordino study mismatch --try\n  sordino study mismatch\n\n"
-        "Studies that ship with sordino:\n  " + "\n  ".join(studies())
+        "Shipped studies:\n  " + "\n  ".join(studies())
     ),
 )
 

@@ -22,7 +22,7 @@ class Broken(AssertionError):
 
 
 class NotClaimed(Exception):
-    """Outcome: the check is about something that the subject does not claim."""
+    """Outcome: the check does not apply, because the subject does not claim the property."""
 
 
 class Result(NamedTuple):

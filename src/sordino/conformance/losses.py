@@ -44,7 +44,7 @@ def learns(make: Make) -> None:
 
 
 def items(make: Make) -> None:
-    """Items of a batch do not see each other."""
+    """Items of a batch do not affect each other."""
     batch, loss = waves(), make()
     together = loss(*batch)
     alone = torch.cat([loss(*(wave[item : item + 1] for wave in batch)) for item in range(2)])

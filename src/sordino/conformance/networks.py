@@ -40,7 +40,7 @@ def length_and_finite(make: Make) -> None:
 
 
 def items_and_silence(make: Make) -> None:
-    """Items of a batch do not see each other, and silence stays silent exactly if ``keeps_silence`` says so."""
+    """Items of a batch do not affect each other, and silence stays silent exactly if ``keeps_silence`` is true."""
     network = _made(make)
     noisy = torch.stack([noise(700, seed=1), torch.zeros(700), noise(700, seed=2)])
     with torch.no_grad():
@@ -67,7 +67,7 @@ def gradients(make: Make) -> None:
 
 
 def checkpoint(make: Make) -> None:
-    """Saved and loaded it is the same, bit for bit, and its header describes it."""
+    """Saved and loaded, the network is the same, bit for bit, and its header describes it."""
     network = _made(make).train()
     network(noise(2, 900, seed=1))  # batch norm's statistics and counters move
     with TemporaryDirectory() as folder:
@@ -123,7 +123,7 @@ def double(make: Make) -> None:
 
 
 def stream(make: Make) -> str:
-    """Block by block it gives what it gives as a whole."""
+    """Its estimate block by block equals that of the whole signal."""
     network = _made(make)
     if not (isinstance(network, StreamingEnhancer) and network.streams):
         raise NotClaimed("does not stream")
@@ -143,7 +143,7 @@ def stream(make: Make) -> str:
 
 
 def export(make: Make) -> str:
-    """Its ONNX graphs, of recordings and of the stream, give its estimates."""
+    """Its ONNX graphs, for recordings and for streams, give the same estimates."""
     from sordino.export import to_onnx
 
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Pairs of noisy and clean recordings, read whole or cut into segments, changed on the way.
+"""Pairs of noisy and clean recordings, read whole or cut into segments, and modified on reading.
 
 With ``tempo``, the speech becomes faster or slower and the noise does not: the noise is noisy - clean, the clean speech
 is stretched, and the two are added again. ``augment``, ``snr_db`` and ``level_db`` also separate speech and noise in

@@ -13,7 +13,8 @@ from sordino.types import Batch, Tap, View
 class Reduction(Protocol):
     """Function from a teacher's feature to a smaller one with which the loss of a method is the same.
 
-    It is a frozen dataclass. Equal ones do the same, and a cache of the teacher's outputs stores its repr.
+    It is a frozen dataclass. Equal reductions have the same effect, and a cache of the teacher's outputs stores the
+    repr.
     """
 
     def __call__(self, feature: Tensor) -> Tensor:
@@ -31,8 +32,8 @@ class Method(nn.Module):
 
     Attributes:
         needs_clean: whether the method reads ``batch.clean``; False for methods that only compare the two networks.
-        across_items: whether the loss compares the items of a batch with each other, so that it is no mean over them.
-            Such a method gets the items of all training processes, in a batch without ids and references.
+        across_items: whether the loss compares the items of a batch with each other, so that it is not a mean over
+            items. Such a method gets the items of all training processes, in a batch without ids and references.
         zero_when_equal: whether the loss is 0 when both Views are the same.
         may_be_zero: whether the loss of a batch is 0 where the student has nothing to learn from its teacher.
         student_taps, teacher_taps: the taps to observe; set by ``connect``.
@@ -40,8 +41,8 @@ class Method(nn.Module):
             ``read``.
         reductions: teacher tap -> reduction that a cache may store in place of the feature; set by ``connect`` or
             ``prepare``. Features of other taps are needed whole.
-        tables: what ``forward`` leaves for the log: name -> [rows,columns], without a gradient.
-        rows, columns: labels of the axes of these tables, most often taps.
+        tables: tables that ``forward`` makes for the log: name -> [rows,columns], without a gradient.
+        rows, columns: labels of the axes of these tables, usually taps.
     """
 
     needs_clean: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Losses and methods get tensors that others get as well, such as the teacher's estimate: none may change them."""
+"""Check that losses and methods do not change their inputs, such as the teacher's estimate, which others use too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sordino.errors import InputError
 
 @contextmanager
 def unchanged(term: str, *given: Tensor) -> Iterator[None]:
-    """Context manager around a call of a loss or method: it must not change its arguments, which others get as well."""
+    """Context manager around a call of a loss or method, which must not change its arguments."""
     before = [_version(one) for one in given]
     yield
     if before != [_version(one) for one in given]:

@@ -49,18 +49,18 @@ def evaluate(
         split: which recordings of a source: ``test`` or ``valid``.
         workers: processes that compute the metrics; 0 computes them in this one; None takes one per core.
         progress: called after each file.
-        align: ``"shorter"`` cuts each clean signal and estimate to the shorter one; ``"exact"`` refuses that; ``"lag"``
-            shifts each estimate by its lag, found by sound, and then cuts.
-        sample_rate: Hz at which estimates are scored: that of the items, by default the model's own; or that at which
-            folders are read, by default 16000, which most metrics need. A source has its own.
-        model_rate: Hz of a function, or of an ONNX file that does not declare it; 16000 when left out. A model whose
-            rate is not the data's gets the data resampled, and its estimate is resampled back.
+        align: ``"shorter"`` cuts each clean signal and estimate to the shorter of the two; ``"exact"`` requires equal
+            lengths; ``"lag"`` shifts each estimate by its measured lag, and then cuts.
+        sample_rate: Hz at which estimates are scored. For items it is their rate, by default the model's; for folders
+            the rate at which they are read, by default 16000, which most metrics need. A source has its own.
+        model_rate: Hz of a function, or of an ONNX file that does not state its rate; 16000 when left out. If it is not
+            the rate of the data, the data are resampled for the model, and its estimate is resampled back.
 
     Returns:
-        One row per file, and the metrics that failed. References that are late or of another recording are warned of.
+        One row per file, and the metrics that failed. A warning names references that are late or of another recording.
 
     Raises:
-        InputError: the data does not fit the model, or holds nothing to score.
+        InputError: the data do not fit the model, or there is nothing to score.
     """
     for name, given in (("sample_rate", sample_rate), ("model_rate", model_rate)):
         if given is not None:

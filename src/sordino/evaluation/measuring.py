@@ -54,7 +54,7 @@ class Job(NamedTuple):
 
 
 def workplaces(workers: int | None, items: int) -> tuple[int, float]:
-    """Return how many processes compute the metrics, and for how many seconds this one does before they start."""
+    """Return how many processes compute the metrics, and for how many seconds this one does so before."""
     if workers is None:
         return min(_cores(), max(items, 1)), HERE_S
     if workers < 0:

@@ -1,4 +1,4 @@
-"""Which signals scores are of: names of files alone do not say, as two corpora may share them."""
+"""Identify the signals that scores belong to: file names are not enough, because two corpora may share them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FLOOR_DB = -200.0
 
 
 def levels(item: Item) -> list[float]:
-    """Return the levels by which a recording is known, in dB: of both halves of the noisy and of the clean signal."""
+    """Return the levels that identify a recording, in dB: of both halves of the noisy and of the clean signal."""
     found = []
     for wave in (item.noisy, item.clean):
         if wave is None:

@@ -1,7 +1,7 @@
 """Statistics of scores: means with 95 % intervals over files and seeds, paired differences, and the spread over seeds.
 
 The files of a test set are a sample of what could have been recorded, and a seed is one of many possible trainings. Two
-models scored on the same files share the chance of that sample, so they are compared file by file.
+models scored on the same files share the randomness of that sample, so they are compared file by file.
 ``sordino.evaluation.intervals`` defines the intervals; simulations in the tests show how often they contain the truth.
 """
 

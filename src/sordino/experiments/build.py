@@ -64,7 +64,7 @@ def _demand_folders(data: Component) -> None:
 
 
 def build_objective(recipe: Recipe, student: Enhancer, teacher: AnyTeacher | None) -> Objective:
-    """Put together what a student of a recipe minimises.
+    """Build the objective that the student of a recipe minimises.
 
     Raises:
         InputError: a loss or method that its arguments do not make, a weight for no term, or parts that do not fit
@@ -77,7 +77,7 @@ def build_objective(recipe: Recipe, student: Enhancer, teacher: AnyTeacher | Non
 
 
 def build_trainer(recipe: Recipe, folder: Path) -> Trainer:
-    """Put together the trainer of a recipe; nothing is written yet.
+    """Build the trainer of a recipe; nothing is written yet.
 
     Args:
         recipe: what to train.

@@ -1,4 +1,4 @@
-"""Runs side by side, and models from elsewhere: scores, costs, learning curves and sound, as a table and one page."""
+"""Compare runs and other models: scores, costs, learning curves and sound, in a table and on one page."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def compare(
     closing: Mapping[str, str] | None = None,
     against: str | None = None,
 ) -> tuple[list[RunRow], list[PaperRow]]:
-    """Put runs on the same test set side by side, the noisy input first.
+    """Compare runs on the same test set, with the noisy input first.
 
     Args:
         runs: their folders; a run without scores is scored on its recipe's test set first. A folder with scores alone,

@@ -1,4 +1,4 @@
-"""A dry run: everything that a run does, once and small, and what it would cost; nothing of it stays."""
+"""A dry run: every part of a run, once and on a small scale, and what the run would cost; no files remain."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class DryRun:
 
 
 def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = lambda _: None) -> DryRun:
-    """Try a recipe without leaving a trace: the self-checks, then a few steps, one validation, one save, one resume.
+    """Try a recipe without leaving files: the checks, then a few steps, one validation, one save and one resume.
 
     Args:
         recipe, overrides: as for ``sordino.experiments.run.train``.

@@ -1,4 +1,4 @@
-"""Checkpoints and recipes: what a recipe begins with or is taught by, and the recipe that made a checkpoint."""
+"""The checkpoints that a recipe starts from or learns from, and the recipe that made a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sordino.plugins.modules import demand_names
 
 
 def origins(recipe: Recipe) -> list[ModelSource]:
-    """Return the models that a recipe names: the student that goes on, if one does, and the teachers."""
+    """Return the models that a recipe names: the student to continue from, if there is one, and the teachers."""
     student = [recipe.model.checkpoint] if isinstance(recipe.model, Pretrained) else []
     teachers = [] if recipe.teacher is None else recipe.teacher.models()
     return [*(resolve(word, otherwise="checkpoint") for word in student), *teachers]
@@ -36,7 +36,7 @@ def demand_origins(recipe: Recipe) -> None:
 
 
 def untrained(checkpoint: Path) -> InputError:
-    """Return the error for a checkpoint that is not there; the hint is a like name, or the command that makes it."""
+    """Return the error for a missing checkpoint; the hint is a similar name, or the command that makes it."""
     folder = checkpoint.parent if checkpoint.name.endswith(CHECKPOINTS) else checkpoint  # of a run that has not begun
     hint = nearest_student(checkpoint) or f"train it first: {_command(folder)}"
     return MissingFile(checkpoint, "no such file", "a checkpoint", hint)

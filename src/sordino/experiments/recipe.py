@@ -1,4 +1,4 @@
-"""Recipes: what a run is, read once from YAML, checked whole, and handed down as a typed value.
+"""Recipes: the description of a run, read once from YAML, checked completely, and passed on as a typed value.
 
 A recipe's sections are the project's nouns::
 

@@ -40,7 +40,7 @@ def train(
     progress: Progress | None = None,
     status: Status | None = None,
 ) -> Outcome:
-    """Train what a recipe describes: a teacher, a baseline or a distilled student.
+    """Train the network of a recipe: a teacher, a baseline or a distilled student.
 
     ``train("unet/student", ["train.steps=1000"], "runs/student")`` trains a recipe that ships, changed in one value.
 
@@ -49,9 +49,10 @@ def train(
             ``sordino.experiments.recipe.read`` returns it.
         overrides: ``key=value`` with dots between the levels of the key.
         out: folder of the run; the recipe's ``out``, or ``runs/`` and the name of its file, when left out.
-        resume: go on with the run in that folder; on a CPU it ends as if it had never been interrupted, bit for bit.
+        resume: continue the run in that folder; on a CPU the result is the same, bit for bit, as without the
+            interruption.
         progress: called after every step.
-        status: called with a line when something happens that a person should know.
+        status: called with a line when something happens that the user should know.
 
     Returns:
         The steps that were taken, the best validation, and the checkpoint to use.

@@ -63,7 +63,7 @@ def write_recipe(folder: Path, recipe: Recipe, given: RecipeLike = "") -> None:
 
 
 def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] = ()) -> bool:
-    """Refuse to go on with a run by another recipe, which would be neither the one nor the other.
+    """Refuse to resume a run with another recipe.
 
     Args:
         folder: of the run.
@@ -102,7 +102,7 @@ def _value(stated: Mapping[tuple[str, ...], Any], key: tuple[str, ...]) -> Any:
 
 
 def as_recovered(folder: Path, recipe: Recipe) -> Recipe:
-    """Return the recipe of a run with the values of ``RECOVERY`` by which it went on after it diverged, if it did."""
+    """Return the recipe of a run with the values of ``RECOVERY`` that it was resumed with after it diverged."""
     before = flat(parse_file(folder / RECIPE))
     changes = {name: _value(before, (section, name)) for section, name in RECOVERY}
     return read(recipe, layers=[{"train": changes}])

@@ -1,4 +1,4 @@
-"""Which teacher a run began with: hashes of its files lie in the folder of the run, and are compared when it goes on.
+"""The teacher that a run began with: hashes of its files are stored in the run's folder and compared on resume.
 
 A recipe names the teacher by a path. Where another network has come to lie there, the run would go on with other
 targets, and a study would compare students of different teachers.
@@ -20,7 +20,7 @@ TEACHER = "teacher.json"
 
 
 def keep_teacher(folder: Path, recipe: Recipe) -> None:
-    """Write into the folder of a run which teacher it begins with.
+    """Store in the folder of a run which teacher it begins with.
 
     Raises:
         InputError: a file of the teacher is missing.
@@ -32,7 +32,7 @@ def keep_teacher(folder: Path, recipe: Recipe) -> None:
 
 
 def same_run(folder: Path, recipe: Recipe) -> bool:
-    """Refuse to go on with a run by another recipe or another teacher than it began with.
+    """Refuse to resume a run with another recipe or another teacher.
 
     Returns:
         Whether keys of ``RECOVERY``, which may change after a divergence, differ.
@@ -46,7 +46,7 @@ def same_run(folder: Path, recipe: Recipe) -> bool:
 
 
 def same_teacher(folder: Path, recipe: Recipe) -> None:
-    """Refuse to go on with a run by another teacher than it began with; runs of older versions did not keep it.
+    """Refuse to resume a run with another teacher; runs of older versions did not store it.
 
     Raises:
         InputError: the teacher is another one; or a file of it is missing.

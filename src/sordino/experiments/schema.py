@@ -34,7 +34,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A network that is trained already and goes on: its size and its weights.
+    """A trained network to continue from: its size and its weights.
 
     Args:
         checkpoint: one of sordino's (.safetensors, or the name of a student that ships), or a published one.

@@ -153,7 +153,7 @@ def distinct(names: Sequence[str], longer: Sequence[str]) -> list[str]:
 def played(
     items: Sequence[Item], sample_rate: int, models: Mapping[str, Any], count: int, model_rate: int | None = None
 ) -> list[Example]:
-    """Return the first recordings with what each model makes of them.
+    """Return the first recordings with the estimate of each model.
 
     Args:
         items: recordings at ``sample_rate`` Hz.

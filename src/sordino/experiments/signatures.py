@@ -33,7 +33,7 @@ WITHOUT_CONSTRUCTOR = ("Module", "Protocol", "ABC", "object")
 
 
 def inspected(constructor: Callable[..., Any]) -> Signature:
-    """Return what a constructor at hand takes."""
+    """Return the arguments of a constructor, by inspection."""
     # nn.Module's own constructor, which a loss without arguments has, is (*args, **kwargs).
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     hints = get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
@@ -62,7 +62,7 @@ def catalogue(module: str, name: str) -> Mapping[str, Place]:
 
 
 def named(kind: Kind, name: str) -> Signature:
-    """Read what a member of a catalogue takes: one of sordino's own, of an installed package's, or of the user's.
+    """Read the arguments of a member of a catalogue: sordino's own, an installed package's, or the user's.
 
     Args:
         kind: whose catalogue.
@@ -89,7 +89,7 @@ def named(kind: Kind, name: str) -> Signature:
 
 
 def signature(place: Place) -> Signature:
-    """Read what a function, or the constructor of a class, takes; as ``inspected``, without importing it."""
+    """Read the arguments of a function or of a constructor; like ``inspected``, but without importing it."""
     place = text_of(place.module).place(place.name)
     return _signature(text_of(place.module), place.name)
 

@@ -1,4 +1,4 @@
-"""Where a run of a study stands, and what of the study itself would stop all runs, for a check and for the work."""
+"""The state of each run of a study, and problems of the study itself that would stop all runs."""
 
 from __future__ import annotations
 

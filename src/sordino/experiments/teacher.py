@@ -88,7 +88,7 @@ def cache_plan(trainer: Trainer) -> str:
 
 
 def has_all_answers(trainer: Trainer) -> bool:
-    """Whether a run's teacher has a cache that lacks no answer, so that the run writes none."""
+    """Whether the cache of a run's teacher is complete, so that the run writes nothing to it."""
     plan = _plan(trainer)
     return plan is not None and plan.kept == plan.total
 
@@ -127,7 +127,7 @@ def _load(section: TeacherSection, sample_rate: int, threads: int | None) -> tea
 
 
 def notes(teacher: teachers.AnyTeacher | None) -> list[str]:
-    """Return a line for each network of another project that teaches: what it was recognised as, and its delay."""
+    """Return a line for each teacher from another project: the kind that was recognised, and its delay."""
     if isinstance(teacher, teachers.CachedTeacher):
         return notes(teacher.loaded)
     if isinstance(teacher, teachers.JointTeacher):
@@ -143,7 +143,7 @@ def notes(teacher: teachers.AnyTeacher | None) -> list[str]:
 
 
 def idle(recipe: Recipe, methods: Iterable[Method]) -> list[str]:
-    """Return a line for what a recipe states of its teacher to no effect, as baselines in studies do.
+    """Return a line for teacher settings of a recipe that have no effect, as in the baselines of studies.
 
     Args:
         recipe: of a run.

@@ -33,7 +33,7 @@ class TeacherCost:
 
 
 def teacher_cost(trainer: Trainer, folder: Path) -> TeacherCost | None:
-    """Time the teacher of a run on its first batch; None where no method asks one.
+    """Time the teacher of a run on its first batch; None if no method needs one.
 
     Args:
         trainer: checked, so that its methods are ready and its teacher has answered once.

@@ -26,7 +26,7 @@ class TeacherSection:
     Args:
         checkpoint: a network that sordino trained (.safetensors, or the name of a student that ships) or a published
             one; methods can read its features. All other kinds teach by their estimate alone.
-        onnx: a graph in ONNX, whoever wrote it; or a model card, which says how to run one, or names several whose mean
+        onnx: an ONNX graph of any origin; or a model card, which says how to run one, or names several whose mean
             estimate is taught.
         stft: the transform around an ONNX file that takes spectra: ``n_fft``, ``hop`` and ``window``, see
             ``sordino.inference.graphs.stft.Stft``.

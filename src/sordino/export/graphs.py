@@ -12,7 +12,7 @@ one where the network's step is unrolled frame by frame.
 In both, batch norms are folded into the convolutions before them, each recurrent layer is one operator, and
 convolutions get the form in which onnxruntime is fastest (``sordino.export.rewrite``). The metadata describes the
 graph: name, arguments, sample rate, latency, and the facts in the checkpoint's header; that of a stream also says how
-to run it. The model's ``doc_string`` tells people how to run either.
+to run it. The model's ``doc_string`` explains how to run either.
 """
 
 from __future__ import annotations

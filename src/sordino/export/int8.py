@@ -1,4 +1,4 @@
-"""Quantisation of an exported network to 8 bits, accepted only if its score hardly falls.
+"""Quantisation of an exported network to 8 bits, accepted only if its score drops by little.
 
 All parts of a float export are quantised (``sordino.export.quantise``) and the result is scored. If the score has
 fallen too far, the part that does the most damage stays in float, then the next, and so on; last of all, only what can
@@ -93,14 +93,14 @@ def to_int8(
     Args:
         source: the file that ``to_onnx`` wrote.
         target: ends in ``.onnx``; replaced atomically, and left alone if no attempt passes.
-        calibration: float32 [T] noisy signals like those in use, at the network's sample rate.
+        calibration: noisy signals, float32 [T], like those in later use, at the network's sample rate.
         judge: scores a function from noisy [T] to estimate [T], such as by PESQ.
-        max_drop: largest fall of the mean score.
+        max_drop: largest allowed drop of the mean score.
         status: called with a line for each attempt.
 
     Raises:
-        InputError: the score falls further in every attempt, there is nothing to calibrate or score on, or ``target``
-            is no valid name.
+        InputError: the score drops further in every attempt, there are no signals to calibrate or score on, or
+            ``target`` is not a valid name.
     """
     source, target = Path(source), check_name(target)
     if source.resolve() == target.resolve():

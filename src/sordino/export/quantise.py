@@ -123,7 +123,7 @@ def quantised(proto: onnx.ModelProto, plan: Plan, feature_ranges: TensorsData) -
 
 
 def _dynamic(proto: onnx.ModelProto, nodes: Sequence[str]) -> onnx.ModelProto:
-    """Quantise these nodes dynamically; ``proto`` is changed on the way."""
+    """Quantise these nodes dynamically; this changes ``proto``."""
     if not nodes:
         return proto
     _separate_shared_weights(proto.graph)

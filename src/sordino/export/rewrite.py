@@ -8,7 +8,7 @@ sample by sample. Two rules follow:
 * ``lift`` turns a one-dimensional convolution that is grouped or strided into a two-dimensional one over an image of
   height 1. Other convolutions stay as they are: they gain nothing;
 * ``interleave`` turns a transposed convolution into a plain one, which computes the ``stride`` samples between two
-  frames as so many channels, followed by a transposition that puts them into order.
+  frames as ``stride`` channels, followed by a transposition that puts them into order.
 
 Weights keep their names. A Relu is moved to right behind the new convolution, since onnxruntime runs the two as one.
 """

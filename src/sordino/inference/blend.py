@@ -24,15 +24,16 @@ class Blend:
     """Settings for blending the estimate with the noisy input.
 
     Args:
-        strength_db: the noise is lowered by at most that much; None sets no limit, 0 changes nothing. A text that is a
-            number is read as one, as a sample rate is.
-        high_band: what becomes of the band above half the model's rate, which the model does not see: ``follow``
-            lowers it by as many decibels as the model takes out of its top octave at the time, ``drop`` leaves it out,
-            ``keep`` passes it on unchanged, noise and all. Strength limits what ``follow`` and ``drop`` take out.
-        keep_rate: the output has the rate of the input; otherwise it has the model's, which has no high band.
+        strength_db: the noise is lowered by at most this many dB; None sets no limit, 0 returns the input. A text that
+            is a number is accepted, as for a sample rate.
+        high_band: how to treat the band above half the model's sample rate, which the model does not process:
+            ``follow`` lowers it by as many dB as the model lowers its top octave at the time, ``drop`` removes it,
+            ``keep`` passes it on unchanged. ``strength_db`` also limits by how much ``follow`` and ``drop`` lower this
+            band.
+        keep_rate: True writes at the sample rate of the input, False at the model's, which has no high band.
 
     Raises:
-        InputError: a strength that is no number or below 0, or a high band to keep at the model's rate.
+        InputError: a strength that is not a number or is below 0, or ``keep`` for the high band at the model's rate.
     """
 
     strength_db: float | None = None

@@ -15,7 +15,7 @@ class Process(Protocol):
     All output together is as long as all input together.
 
     Attributes:
-        name: of the model, for people.
+        name: name of the model, to show.
         sample_rate: Hz.
     """
 
@@ -38,7 +38,7 @@ class Engine(Protocol):
     The output of ``step`` lags its input by ``delay`` samples; the first ``delay`` samples are no part of the estimate.
 
     Attributes:
-        name: for people.
+        name: name to show.
         sample_rate: Hz.
         hop: samples; a block is a whole number of hops.
         delay: samples.
@@ -50,7 +50,7 @@ class Engine(Protocol):
     delay: int
 
     def start(self, channels: int) -> Any:
-        """Return the state before the first block, of so many signals side by side."""
+        """Return the state before the first block, for this number of parallel signals."""
         ...
 
     def step(self, block: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:

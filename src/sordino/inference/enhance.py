@@ -31,17 +31,17 @@ def enhance(
         noisy: [T] or [C,T], floating point with full scale at 1, or int16; channels are enhanced one by one.
         sample_rate: Hz; the signal is resampled to the model's rate and back.
         model: see ``open_model``.
-        strength_db: an attenuation limit: the noise is lowered by at most that much, the estimate mixed with
-            10^(-strength_db/20) of the noisy input; None sets no limit, 0 changes nothing.
-        high_band: what becomes of the band above half the model's rate (8 kHz for the students that ship), which it
-            does not see: ``follow`` lowers it by as many decibels as the model takes out of its top octave at the time,
-            ``drop`` leaves it out, ``keep`` passes it on unchanged, noise and all.
+        strength_db: attenuation limit: the noise is lowered by at most this many dB, by mixing the estimate with
+            10^(-strength_db/20) of the noise that it removed; None sets no limit, 0 returns the input.
+        high_band: how to treat the band above half the model's sample rate (8 kHz for the shipped students), which the
+            model does not process: ``follow`` lowers it by as many dB as the model lowers its top octave at the time,
+            ``drop`` removes it, ``keep`` passes it on unchanged.
 
     Returns:
         An array of the same shape and type.
 
     Raises:
-        InputError: not audio: a wrong shape, type or rate, no samples, or NaN among them; or a strength below 0.
+        InputError: no valid audio (a wrong shape, type or rate, no samples, or NaN), or a strength below 0.
     """
     blend = Blend(strength_db, high_band)
     noisy, sample_rate = as_array(noisy, "noisy"), whole_rate(sample_rate)

@@ -40,19 +40,19 @@ def enhance_file(
 
     Args:
         source: any file that libsndfile reads, or with ``sordino[media]`` FFmpeg.
-        target: its suffix chooses the format; in a folder that exists, or is named with a slash at its end, the name of
-            ``source`` is taken.
+        target: its suffix selects the format. If it is an existing folder, or ends with a slash, the file gets the name
+            of ``source`` in that folder.
         model: see ``open_model``.
-        blend: how much noise to leave, what becomes of the high band, and whether to keep the rate.
-        progress: called with the seconds of input that are done, from another thread.
+        blend: how much noise to leave, how to treat the high band, and whether to keep the sample rate.
+        progress: called with the seconds of input that have been processed, from another thread.
 
     Returns:
-        ``input``, ``output``, ``seconds``, ``sample_rate`` and ``channels`` of what was written, ``gain_db``, which is
-        below 0 if the estimate had to be turned down to avoid clipping, and ``notes``, parts of a sentence: whether
+        ``input``, ``output``, ``seconds``, ``sample_rate`` and ``channels`` of the output, ``gain_db``, which is below
+        0 if the estimate had to be scaled down to avoid clipping, and ``notes``, parts of a sentence: whether
         ``source`` may have been cut short, and what the format of ``target`` could not keep.
 
     Raises:
-        InputError: nothing to read, or no place to write; nothing is written then.
+        InputError: ``source`` cannot be read, or ``target`` cannot be written; then nothing is written.
     """
     target = place(Path(source), target)
     replaces = target.exists()

@@ -34,7 +34,7 @@ def recordings_of(source: Path, target: Path, unreadable: list[InputError] | Non
 
 
 class _Stopped(Exception):
-    """Ends the files that are under way when the caller wants no more of them."""
+    """Stops the files in progress when the caller stops reading results."""
 
 
 def enhance_folder(
@@ -50,16 +50,16 @@ def enhance_folder(
     Args:
         source: the folder.
         target: another.
-        model: see ``open_model``; one in ONNX that is not open yet divides the cores among the files.
+        model: see ``open_model``; if it is an ONNX model that is not open yet, the cores are divided among the files.
         blend: see ``enhance_file``.
-        workers: files at once. When left out, one for each core with a model in ONNX, and one with others: torch uses
-            all cores for one file, and a function of yours may not allow two calls at once.
-        skip_existing: leave out recordings whose output is there already. An output is complete as soon as it is there,
-            so that a folder that was interrupted goes on where it was.
+        workers: files that are processed in parallel. By default one per core with an ONNX model, and one with other
+            models: torch uses all cores for one file, and your own function may not allow parallel calls.
+        skip_existing: skip recordings that already have an output. An output file that exists is always complete, so
+            this continues an interrupted folder.
 
     Yields:
-        What ``enhance_file`` returns for each file, in the order in which they are done; for a file that fails, and for
-        a folder that cannot be read, ``input`` and ``error``; for one that is left out ``input``, ``output`` and
+        What ``enhance_file`` returns for each file, in the order in which they are finished; for a file that fails, and
+        for a folder that cannot be read, ``input`` and ``error``; for a skipped file ``input``, ``output`` and
         ``skipped``. The others are still processed.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Functions of the user's that a word names: their delay is measured as that of a graph is, and taken off.
+"""User functions, named ``module:function``: their delay is measured like that of a graph, and removed.
 
 A function may call any program or network, so it lags, or inverts the signal, as easily as a graph does. It may also
 be slow: it is given two seconds of speech, once in a process.
@@ -26,7 +26,7 @@ EXPECTED = "a function from noisy [T] to estimate [T], or a checkpoint of the ne
 
 
 def open_function(word: str, sample_rate: int) -> tuple[Enhance, str]:
-    """Import a function from noisy [T] to estimate [T], and take its delay off.
+    """Import a function from noisy [T] to estimate [T], and remove its delay.
 
     Args:
         word: ``package.module:function``.

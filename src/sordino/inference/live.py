@@ -1,4 +1,4 @@
-"""Microphone to speaker, live: ``sordino live``. PortAudio, by the package sounddevice, holds the devices.
+"""Microphone to speaker, live: ``sordino live``. It uses PortAudio, through the package sounddevice.
 
 A block is read, enhanced and written, in one thread. The streamer returns samples later than it takes them; as much
 silence is played first, so that for every block that is read one is ready to be played.

@@ -57,7 +57,7 @@ class MeanEngine:
     """An ``Engine`` of several: a block is whole hops of all of them, and those that are early wait for the latest.
 
     Args:
-        name: for people.
+        name: name to show.
         engines: those of the members.
 
     Raises:

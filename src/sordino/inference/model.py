@@ -119,17 +119,17 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
     """Make a model ready to run.
 
     Args:
-        model: None for the default student; the name of a shipped one; a path to ONNX or to a checkpoint (which needs
-            ``sordino[train]``); a published network, ``"PRESET:FILE"`` or a ``GraphSource``; a model card, also that of
-            a mean; a network in torch; an ``Engine``; or a function from noisy [T] to estimate [T], float32, as it is
-            or by its name, ``"package.module:function"``, its delay then taken off.
-        threads: that a model in ONNX computes with, 1 to 1024. When left out one per core, and 1 for a model that runs
-            block by block, as its hops are too small to share. Torch has a setting of its own.
-        sample_rate: Hz at which a function works, or an ONNX file that does not say; 16000 when left out.
+        model: None for the default student; the name of a shipped one; a path to an ONNX file or to a checkpoint (which
+            needs ``sordino[train]``); a published network, ``"PRESET:FILE"`` or a ``GraphSource``; a model card, also
+            that of a mean; a network in torch; an ``Engine``; or a function from noisy [T] to estimate [T], float32. If
+            a function is given by its name, ``"package.module:function"``, its delay is removed.
+        threads: threads of an ONNX model, 1 to 1024. By default one per core, and 1 for a model that runs block by
+            block, because its hops are too small to divide. Torch has its own setting.
+        sample_rate: Hz of a function, or of an ONNX file that does not state its rate; 16000 when left out.
 
     Raises:
-        InputError: no such model, a file that is none, or one that works at another rate than ``sample_rate``; or a
-            wrong number of threads.
+        InputError: no such model, a file that is not a model, a model with another rate than ``sample_rate``, or an
+            invalid number of threads.
     """
     if sample_rate is not None and sample_rate <= 0:
         raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")

@@ -27,16 +27,16 @@ def enhance_stream(
     block_s: float = 0.02,
     **options: Any,
 ) -> dict[str, Any]:
-    """Enhance one binary file into another as it comes; Ctrl-C ends the stream just as the end of the input does.
+    """Enhance one binary file into another while it arrives; Ctrl-C ends the stream like the end of the input.
 
     Args:
-        source: WAV; or raw samples, if ``sample_rate``, ``channels`` or ``encoding`` says that they are.
+        source: WAV, or raw samples if ``sample_rate``, ``channels`` or ``encoding`` is given.
         target: written like ``source``, WAV or raw, unless ``encoding`` says otherwise.
         model: see ``Streamer``.
-        sample_rate: Hz of raw samples, 16000 when left out; a WAV header says its own.
-        channels: of raw samples, 1 when left out.
-        encoding: ``s16le`` or ``f32le``, raw samples of this type on either side (but a WAV header on the input is
-            understood); ``wav``, WAV out.
+        sample_rate: Hz of raw samples, 16000 when left out; a WAV header states its own.
+        channels: number of channels of raw samples, 1 when left out.
+        encoding: ``s16le`` or ``f32le``: raw samples of this type for input and output (but a WAV header on the input
+            is recognised); ``wav``: WAV output.
         block_s: length of the blocks that are read.
         options: of ``Streamer``: ``low_delay``, ``threads``, ``strength_db``, ``high_band``.
 
@@ -45,9 +45,9 @@ def enhance_stream(
         full scale) and ``timing``.
 
     Raises:
-        InputError: input of another format, or one that was cut short or holds NaN (what came before is written); a
-            model that cannot stream; or a place that cannot be written.
-        BrokenPipeError: nobody reads the output any more.
+        InputError: input of another format; input that was cut short or holds NaN (everything before is written); a
+            model that cannot stream; or an output that cannot be written.
+        BrokenPipeError: the reader of the output has gone.
     """
     if not 0 < block_s <= LONGEST_BLOCK_S:
         raise InputError("block length", f"{block_s * 1000:g} ms", f"more than 0, and at most {LONGEST_BLOCK_S:g} s")

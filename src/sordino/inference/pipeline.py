@@ -21,7 +21,7 @@ STEP_S = 1.0
 
 
 class EngineProcess:
-    """A ``Process`` that runs an engine: blocks are put together into whole hops, and the engine's delay is taken off.
+    """A ``Process`` that runs an engine: blocks are joined into whole hops, and the engine's delay is removed.
 
     Args:
         engine: the network; it keeps no state, so that several signals may share it.

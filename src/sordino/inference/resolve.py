@@ -144,7 +144,7 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
 
 
 def shown_name(path: Path) -> str:
-    """Return what people call a file of weights: the folder of its run, or its own name without the suffix."""
+    """Return a short name for a file of weights: the folder of its run, or its own name without the suffix."""
     of_run = path.stem in {Path(name).stem for name in assets.RUN_WEIGHTS}
     return os.path.basename(os.path.dirname(os.path.abspath(path))) if of_run else path.stem
 

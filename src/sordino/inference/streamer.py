@@ -39,7 +39,7 @@ class Timing:
 
 
 class Streamer:
-    """Remove the noise from a signal block by block, as it comes.
+    """Remove the noise from a signal block by block, while it arrives.
 
     The outputs of ``feed``, and of ``flush`` at the end, are together as long as the input. At the model's rate, or
     with ``low_delay=False``, they equal what ``sordino.enhance`` returns for it. One object serves one stream, in one
@@ -49,19 +49,20 @@ class Streamer:
     Args:
         model: None for the default student; the name of a shipped one that streams, an ONNX file with its stream's
             graph beside it, a checkpoint (which needs ``sordino[train]``) or network; or an ``Engine``.
-        sample_rate: Hz of the signal that is fed; at another rate than the model's it is resampled there and back.
-        channels: fed together and enhanced one by one.
-        low_delay: resample by short filters, which hold back milliseconds rather than tenths of a second; the output
-            differs from that of ``sordino.enhance`` above 0.9 of the lower rate's half. False: the filters of files.
-        threads: of the arithmetic; 1 is fastest for the small blocks of a stream, and what ONNX gets unless given.
-            Torch has one number for the whole process, which is left alone unless given. At most 1024.
-        strength_db: the noise is lowered by at most that much; see ``sordino.enhance``.
-        high_band: the band above half the model's rate: ``follow`` lowers it by what the model takes out of its top
-            octave, ``drop`` leaves it out, ``keep`` passes it on unchanged; see ``sordino.enhance``.
+        sample_rate: Hz of the input; if it is not the model's, the signal is resampled to the model's rate and back.
+        channels: number of channels, which are fed together and enhanced independently.
+        low_delay: resample with short filters, which add a delay of milliseconds instead of tenths of a second; the
+            output differs from that of ``sordino.enhance`` above 0.9 of half the lower rate. False uses the filters for
+            files.
+        threads: number of threads; 1 is fastest for the small blocks of a stream, and is the default with ONNX. Torch
+            has one setting for the whole process, which changes only if a number is given. At most 1024.
+        strength_db: the noise is lowered by at most this many dB; see ``sordino.enhance``.
+        high_band: the band above half the model's sample rate: ``follow`` lowers it like the model's top octave,
+            ``drop`` removes it, ``keep`` passes it on unchanged; see ``sordino.enhance``.
 
     Raises:
-        InputError: no such model, one that cannot stream, a rate or a number of channels or threads that is not whole,
-            is below 1 or far too large, or a strength that is no number or below 0.
+        InputError: no such model, a model that cannot stream, a rate or a number of channels or threads that is not a
+            whole number, is below 1 or is far too large, or a strength that is not a number or is below 0.
     """
 
     def __init__(
@@ -136,7 +137,8 @@ class Streamer:
             [C,m] or [m], as fed, of the type that was fed.
 
         Raises:
-            InputError: not audio, another number of channels, or a stream that was flushed. The stream stays as it was.
+            InputError: no valid audio, another number of channels, or a stream that was already flushed. The stream is
+                unchanged.
         """
         began = time.perf_counter()
         block = as_array(block, "block")

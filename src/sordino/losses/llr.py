@@ -7,10 +7,10 @@ frame's autocorrelation, the loss of a frame is log(a_e R_c a_e' / a_c R_c a_c')
 predictor does on clean speech than the clean frame's own.
 
 A predictor fits the shape of a spectrum on a logarithmic scale and ignores its level, so quiet frames and quiet
-frequencies count as much as loud ones. That is what losses on magnitudes lack: a network that takes out too much of the
-high frequencies, or of a recording's own background, costs them nothing. It sees neither phases nor, down to some 30 dB
-below the clean speech, levels, so it is a term among others, never the only one. Wherever CSIG and COVL of a network
-that was trained on it are shown, a note says so.
+frequencies count as much as loud ones. Losses on magnitudes lack this: they hardly change if a network removes too much
+of the high frequencies, or of a recording's own background. The loss ignores phases and, down to about 30 dB below the
+clean speech, levels, so it is one term among others, never the only one. Wherever CSIG and COVL of a network that was
+trained on it are shown, a note says so.
 
 It agrees with the metric (``sordino.metrics.composite``) to 0.02 on average over noisy speech.
 Differences from it: every second frame counts, and white noise 80 dB below the clean speech is added to both spectra,

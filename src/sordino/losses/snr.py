@@ -1,4 +1,4 @@
-"""The signal-to-noise ratio of an estimate as a loss, in dB: it sees scale and sign, and silence has a value.
+"""The signal-to-noise ratio of an estimate as a loss, in dB: it depends on scale and sign, and has a value for silence.
 
 Wisdom, Tzinis, Erdogan, Weiss, Wilson, Hershey: "Unsupervised sound separation using mixture invariant training",
 NeurIPS 2020, arXiv 2006.12701 (the soft threshold), and Wisdom et al.: "What's all the fuss about free universal sound

@@ -6,7 +6,7 @@ modulated noise maskers", IEEE TASLP 2016. Frames in which the clean speech is s
 of estimate and clean speech in third-octave bands are correlated over segments of 384 ms. It agrees with the `pystoi`
 package to 0.002 on average over noisy speech.
 
-STOI ignores phase, level, whatever lies between words, and what is below 130 Hz or above 4.3 kHz, so this is a term
+STOI ignores phase, level, the pauses between words, and everything below 130 Hz or above 4.3 kHz, so this is one term
 among others, never the only one. Wherever the STOI of a network that was trained on it is shown, a note says so.
 
 Differences from the definition: signals are resampled to 10 kHz in the frequency domain; bands that are 60 dB quieter
@@ -40,7 +40,7 @@ MULTIPLE = 800  # signals are padded to a multiple of this many samples, so that
 class Stoi(nn.Module):
     """1 - STOI, one value per item: 0 for a perfect estimate, 0.4 to 0.8 for silence, noise or other speech.
 
-    With ``extended`` these are about 1. STOI itself is that generous: envelopes that are cut off at -15 dB correlate.
+    With ``extended`` these are about 1. STOI itself is lenient, because envelopes that are cut off at -15 dB correlate.
 
     For 16 kHz only. It computes in float32 (float64 for float64 inputs), also under autocast.
 

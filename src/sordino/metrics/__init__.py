@@ -95,7 +95,7 @@ def metric(name: str) -> Metric:
 
 
 def check(metrics: Iterable[str]) -> tuple[str, ...]:
-    """Return the requested metrics in the catalogue's order, each once; those of the user's stand behind.
+    """Return the requested metrics in the catalogue's order, each once; the user's own metrics come last.
 
     Raises:
         InputError: there is no such metric, or no metric was requested.
@@ -186,7 +186,7 @@ def measure(
             that.
         metrics: names as ``metric`` takes them.
         align: ``"shorter"`` cuts both signals to the shorter one; ``"exact"`` refuses different lengths;
-            ``"lag"`` shifts the estimate by its lag, found by sound, and then cuts. A metric that needs no clean signal
+            ``"lag"`` shifts the estimate by its measured lag, and then cuts. A metric that needs no clean signal
             gets the whole estimate.
 
     Raises:

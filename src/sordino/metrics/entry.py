@@ -19,7 +19,7 @@ class Column(NamedTuple):
 
     label: str
     digits: int | None = 2
-    """Decimals; None shows three significant digits, as nobody knows the size of the values."""
+    """Decimals; None shows three significant digits, because the size of the values is unknown."""
     scale: float = 1.0
     """Factor applied for display: STOI is stored as a fraction and shown in per cent."""
     higher_is_better: bool = True

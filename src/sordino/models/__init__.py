@@ -81,7 +81,7 @@ def load(path: str | Path, trust: str | Path | None = None) -> Enhancer:
 
 
 def rebuild(name: str, arguments: Mapping[str, Any], path: Path) -> Enhancer:
-    """Build the network that a file names; ``create``, but for code that nobody named beside the file.
+    """Build the network that a file names; like ``create``, but refuses code that only the file names.
 
     Args:
         name: of the network.

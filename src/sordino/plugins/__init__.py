@@ -1,1 +1,1 @@
-"""Code that is not sordino's: modules that a person named, and names that installed packages add to the catalogues."""
+"""Code that is not sordino's: modules that the user named, and names that installed packages add to the catalogues."""

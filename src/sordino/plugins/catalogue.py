@@ -59,7 +59,7 @@ def target(kind: Kind, name: str, known: Collection[str]) -> str | None:
 
 
 def find(kind: Kind, name: str, known: Mapping[str, Any], suits: Callable[[Any], bool], expected: str) -> Any:
-    """Return the member of a catalogue that a person named.
+    """Return the member of a catalogue that the user named.
 
     Args:
         kind, name: as for ``target``.
@@ -108,7 +108,7 @@ def stored(kind: Kind, name: str, known: Collection[str], where: object) -> None
     """Refuse a name that a file holds, if it stands for code that neither is installed as a plugin nor was named.
 
     Raises:
-        InputError: no such name, or code that nobody but the file names.
+        InputError: no such name, or code that only the file names.
     """
     try:
         word = target(kind, name, known)

@@ -1,7 +1,7 @@
 """Modules of the user's: which of them may be imported, and from where.
 
-A module is imported because a person named it: in a recipe that he runs, on the command line, in Python, or by
-``trust``. What a checkpoint, a run's folder or a file of scores names is imported only if such a person named it too.
+A module is imported because the user named it: in a recipe that is run, on the command line, in Python, or by
+``trust``. What a checkpoint, a run's folder or a file of scores names is imported only if the user named it too.
 Installed packages go first. The folder of a recipe is searched after them, is on Python's path only while a module that
 the recipe names is imported, and cannot take the place of an installed module.
 """
@@ -23,7 +23,7 @@ from sordino.errors import InputError
 from sordino.plugins.import_string import is_name
 
 named_modules: dict[str, tuple[str, ...]] = {}
-"""Module that a person named -> folders in which it is looked for after the installed packages."""
+"""Module that the user named -> folders in which it is searched after the installed packages."""
 
 
 class Trusted(NamedTuple):
@@ -34,7 +34,7 @@ class Trusted(NamedTuple):
 
 
 def trust(code: str | Path) -> None:
-    """Let files name a module of the user's, such as a checkpoint the class of its network.
+    """Allow files to name a module of the user's, as a checkpoint names the class of its network.
 
     Args:
         code: a module or package, installed or in the working folder, such as ``my_package``; or the path of one, such
@@ -62,7 +62,7 @@ def trust_names(values: Any, *folders: Path) -> None:
 
 
 def demand(name: str, where: object) -> None:
-    """Refuse a ``package.module:Class`` that a file names and nobody else.
+    """Refuse a ``package.module:Class`` that only a file names.
 
     Args:
         name: any name; one of another form is not refused.
@@ -75,7 +75,7 @@ def demand(name: str, where: object) -> None:
 
 
 def demand_names(values: Any, where: object) -> None:
-    """Refuse what a file names as ``package.module:Class`` and nobody else; arguments and errors as above.
+    """Refuse each ``package.module:Class`` that only a file names; arguments and errors as above.
 
     The message has all names: one after another would take as many tries.
     """
@@ -93,7 +93,7 @@ def demand_names(values: Any, where: object) -> None:
 
 
 def trusted() -> Trusted:
-    """Return the modules that a person named so far, for ``restore``."""
+    """Return the modules that the user has named so far, for ``restore``."""
     imported = [name for name in named_modules if name in sys.modules]
     return Trusted(dict(named_modules), tuple(imported))
 

@@ -34,7 +34,7 @@ COSTS = SIZES | {"rtf": Column("RTF, one thread", 4, higher_is_better=False)}
 
 
 def sizes_for(params: Iterable[float | None]) -> dict[str, Column]:
-    """Return the columns for the sizes of networks with so many parameters: in thousands where one of them is small."""
+    """Return the columns for the sizes of networks with these parameter counts: in thousands if one is small."""
     small = any(count is not None and 0 < count < SMALL for count in params)
     return SMALL_SIZES if small else SIZES
 

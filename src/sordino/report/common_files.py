@@ -1,4 +1,4 @@
-"""Files that all rows of a table scored: means side by side are means over these, and what is left out is named."""
+"""Files for which all rows of a table have scores: means are over these files, and files left out are named."""
 
 from __future__ import annotations
 

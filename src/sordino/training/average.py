@@ -6,7 +6,7 @@ Averaging over the last steps removes the noise of their batches, and so does th
 
 PyTorch's ``AveragedModel`` does the work. Buffers are averaged like weights: the running statistics of a batch norm
 then belong to the same steps as the weights before it, while a copy of the last statistics would belong to a network
-that nobody uses. Constants stay what they are, and counters are copied.
+that is never used. Constants stay what they are, and counters are copied.
 """
 
 from __future__ import annotations

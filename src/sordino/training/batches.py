@@ -19,7 +19,7 @@ FIRST = 4
 
 
 class Batches:
-    """The batches of this process; the first few may be looked at before the run begins with them.
+    """The batches of this process; the first few may be read before the run begins with them.
 
     Args:
         segments: of all processes.

@@ -1,4 +1,4 @@
-"""Runs that diverge: the last good state is kept beside the latest, and is the one that a resumed run goes on from.
+"""Runs that diverge: the last good state is kept beside the latest, and a resumed run continues from it.
 
 A run has diverged when a term or the gradient is not finite, or when a validation after the warm-up is worse than the
 best before it and worse than the noisy input. The first two end it. The third may pass, so it is only reported.

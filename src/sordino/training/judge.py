@@ -150,7 +150,7 @@ class Judge:
 
 
 class Validation:
-    """Validates a run, and tells when it may have diverged.
+    """Validates a run, and reports when it may have diverged.
 
     Args:
         judge: scores the network, and keeps its best weights.

@@ -131,7 +131,7 @@ class Trainer:
             resume: go on from the state in the folder; on a CPU the weights then end up as if never interrupted,
                 bit for bit.
             progress: called after every step, by the first process.
-            status: called with a line when something happens that a person should know, by the first process.
+            status: called with a line when something happens that the user should know, by the first process.
 
         Raises:
             InputError: the folder holds a run already and ``resume`` is not given, or it holds none and it is.

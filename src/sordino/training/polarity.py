@@ -18,7 +18,7 @@ nothing else:
   decide its sign. Seed 3 of a MANNER-S of 6 channels began with the right sign, and had -0.1 after 20 steps and -0.5
   after 40.
 
-Later in the run nothing is negated: that a network has been learning the wrong sign for long is for a person to judge.
+Later in the run nothing is negated: if a network has learned the wrong sign for long, the user has to decide.
 """
 
 from __future__ import annotations

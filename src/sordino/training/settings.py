@@ -102,7 +102,7 @@ class Settings:
                 raise InputError("train.weight_decay", f"{self.optimizer} does not decay weights", "none", hint)
 
     def validation_steps(self, per_epoch: int) -> int:
-        """Return the steps between validations, of a source with so many steps in an epoch."""
+        """Return the number of steps between validations, from the number of steps in an epoch."""
         if self.validate_every is not None:
             return self.validate_every
         return per_epoch if self.steps is None else max(per_epoch, self.steps // VALIDATIONS)

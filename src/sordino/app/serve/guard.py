@@ -1,4 +1,4 @@
-"""Refuses requests before the page sees them: from elsewhere, too large, or naming a file or an address not its own.
+"""Refuses requests before they reach the page: from other sites, too large, or for files or addresses not its own.
 
 A site that a visitor has open beside the page can send requests to it, and after DNS rebinding even under a name of its
 own. The browser then states another ``Host`` or ``Origin`` than the page's. Bodies are counted as they come, since
@@ -56,7 +56,7 @@ class _Refused(Exception):
 
 
 class Guard:
-    """Lets through what the page itself may ask; the rest is answered with a status from 400 to 499.
+    """Passes the requests that the page itself may send; all others get a status from 400 to 499.
 
     Args:
         app: answers what is let through.
@@ -221,7 +221,7 @@ def _counted(receive: Receive, most: int, follow: Callable[[bytes], None] = lamb
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse a name of the server that is more than a host, which no request would match.
+    """Refuse a server name that is not a plain host name, because no request could match it.
 
     Raises:
         InputError: it is empty, or has a port, a scheme or a path.

@@ -49,7 +49,7 @@ class Limits:
 
 
 def look(path: Path, limits: Limits) -> sound_files.Info:
-    """Read the header of a recording, and decode it once, block by block: what a header states is a claim.
+    """Read the header of a recording, and decode it once, block by block, because a header may be wrong.
 
     Raises:
         InputError: it is no audio, holds no sound, or more than the limits allow.

@@ -1,4 +1,4 @@
-"""The page in Gradio: two tabs, their elements, and which answer of the service goes where."""
+"""The page in Gradio: two tabs, their elements, and where each result of the service is shown."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ JOBS = "jobs"
 
 
 class _Page(gr.Blocks):
-    """A page that answers values which it would not send itself in one sentence."""
+    """A page that reports values which it would not send itself in one sentence."""
 
     async def preprocess_data(self, *args: Any, **kwargs: Any) -> list[Any]:
         """Check the values of a request as Gradio does, which else prints a traceback and may say nothing.

@@ -1,6 +1,6 @@
-"""The server behind the page: bound to this machine, without telemetry, with a folder that goes when it stops.
+"""The server behind the page: bound to this machine, without telemetry, with a folder that is deleted when it stops.
 
-``guard`` stands before Gradio, which answers nobody that it does not let through.
+``guard`` filters all requests before Gradio gets them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The requests of the page, from any number of visitors; answers are HTML. Nothing here knows Gradio.
+"""The requests of the page, from any number of visitors; results are HTML. It does not depend on Gradio.
 
 A user's mistake is one sentence on the page. When a visitor has closed the page, ``Left`` is raised and the work stops.
 """

@@ -138,7 +138,7 @@ class Sessions:
                 folder.rmdir()
 
     def _age_s(self, path: Path) -> float:
-        """Return the seconds since ``path`` was first seen with its size; the clock of files is one that people set."""
+        """Return the seconds since ``path`` was first seen with its size; time stamps of files are not reliable."""
         now, size = time.monotonic(), path.stat().st_size
         known_size, since = self._seen.get(path, (None, now))
         if size != known_size:

@@ -1,4 +1,4 @@
-"""Counts what a form holds beside its file, which whoever reads the form keeps in memory."""
+"""Counts the bytes of a form besides its file, which the reader of the form keeps in memory."""
 
 from __future__ import annotations
 

@@ -36,20 +36,20 @@ class Mix:
         snr_db: lowest and highest signal-to-noise ratio in dB, of all noise together, rumble included.
         level_db: lowest and highest RMS of the mixtures in dBFS; none keeps the speech at its own level.
         augment: further changes to speech, noise and mixture, in validation too, see
-            :class:`sordino.data.augmentation.Augmentation`; none for nothing.
+            :class:`sordino.data.augmentation.Augmentation`; none only mixes.
         segment_s: length of a training segment in seconds.
         tempo: slowest and fastest tempo of the speech, such as [0.9, 1.1]; none does not change it.
         babble: probability that the noise consists of 3 to 8 other talkers.
         impulse_responses: folder of impulse responses of rooms; none adds no reverberation.
-        reverb: with ``impulse_responses``, the probability that speech is reverberated by one of them, in the reference
-            as in the mixture (noise is to be removed, not reverberation) unless ``augment.reference`` differs.
+        reverb: with ``impulse_responses``, the probability that speech is reverberated by one of them. The reference is
+            reverberated too (the network should remove noise, not reverberation) unless ``augment.reference`` differs.
         epoch_size: segments per epoch; none takes as many as cover all training speech.
         valid_items: number of validation mixtures.
-        test_items: number of test mixtures, where no recorded pairs are given, of speakers and noises that neither
-            training nor validation has; 0 keeps none apart.
+        test_items: number of test mixtures, if no recorded pairs are given, from speakers and noises that are used
+            neither for training nor for validation; 0 keeps none for a test.
         exclude: folders or files to leave out of clean and noise, by name or pattern, such as ``esc50-cc0``.
         sample_rate: rate of every file in Hz.
-        cache: keep decoded files in memory, 115 MB per hour at 16 kHz in each process; for corpora of some hours.
+        cache: keep decoded files in memory, 115 MB per hour at 16 kHz in each process; for corpora of a few hours.
         manifest: a manifest written by ``sordino data check --fix``; clean and noise files that it does not list are
             left out.
     """

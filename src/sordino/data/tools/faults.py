@@ -86,7 +86,7 @@ def _own_problems(entry: Entry, sounds: dict[Path, Sound], sample_rate: int) -> 
 def misaligned(
     entries: list[Entry], sounds: dict[Path, Sound], progress: Progress | None
 ) -> Iterator[tuple[Entry, Problem]]:
-    """Yield pairs whose clean file lies at another time than the noisy one, or is of another recording, by sound."""
+    """Yield pairs whose clean file is late or early, or of another recording, by comparing their samples."""
     pairs = [entry for entry in entries if _is_comparable(entry, sounds)]
 
     def compare(entry: Entry) -> Alignment:

@@ -1,4 +1,4 @@
-"""What the record of a rendering says was intended: a check of its files then reports no fault of it."""
+"""Properties of rendered files that their record states as intended, so that a check does not report them as faults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HINT = "remove it with its folder, and render again"
 
 
 class Intended(NamedTuple):
-    """What looks like a fault of a corpus and is none."""
+    """Properties that look like faults of a corpus, but are intended."""
 
     clipping: bool = False
     """Noisy files may be clipped, as the augmentation clips some."""

@@ -1,4 +1,4 @@
-"""Attention transfer: the student learns where in time the teacher's features are strong.
+"""Attention transfer: the student learns where in time the teacher's features have high energy.
 
 Zagoruyko, Komodakis: "Paying More Attention to Attention", ICLR 2017, arXiv 1612.03928, in the form that Shin et al.
 (Interspeech 2022, Eq. 1 and 2) give it for waveforms. The map of a feature A is F(A) = sum_c |A_c|^p over time,

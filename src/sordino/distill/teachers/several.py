@@ -21,7 +21,7 @@ Measure = Callable[[np.ndarray, np.ndarray | None], float]
 
 
 class SeveralTeachers:
-    """Teachers that answer together, by their estimates alone.
+    """Several teachers whose estimates are combined into one; they have no features.
 
     Args:
         members: two or more.

@@ -38,7 +38,7 @@ class MeanSource:
     """The mean of the estimates of several models.
 
     Attributes:
-        title: for people.
+        title: name to show.
         members: two or more, as a recipe's ``teacher.mean`` has them: words for models, or mappings. Their files are
             those beside the card.
     """

@@ -46,10 +46,10 @@ class DeepFilterNet3:
     Args:
         folder: holds ``enc.onnx``, ``erb_dec.onnx`` and ``df_dec.onnx``; ``config.ini`` beside them says how many
             frames it looks ahead: 2, or 0 for the low-latency one and without such a file.
-        threads: of arithmetic.
+        threads: number of threads.
 
     Raises:
-        InputError: a file is missing or none of onnxruntime's.
+        InputError: a file is missing, or is not a valid ONNX file.
     """
 
     def __init__(self, folder: str | Path, threads: int = 1) -> None:

@@ -60,13 +60,13 @@ def open_external(source: GraphSource, threads: int | None = None) -> External:
     """Open a network and measure its delay; a second call for the same files, unchanged, gets the same network.
 
     Args:
-        source: where it lies, and how to run it; 16000 Hz where neither it nor its preset states a rate.
-        threads: of arithmetic. Where left out, a stream has one, and one per core runs several signals side by side;
-            other networks have one per core.
+        source: its files, and how to run it; 16000 Hz if neither ``source`` nor its preset states a rate.
+        threads: number of threads. By default a stream uses one, and several signals run in parallel on one thread per
+            core; other networks use one per core.
 
     Raises:
-        InputError: no such file, a graph that fits nothing, a spectrum without a transform, or a delay that is not
-            constant.
+        InputError: no such file, a graph of an unknown kind, a graph of spectra without a transform, or a delay that is
+            not constant.
     """
     return _opened(source, threads, tuple(map(identity, source.files)))
 

@@ -1,4 +1,4 @@
-"""Where a network of another project lies, and how to run it: its files, its transform and its sampling rate."""
+"""How to run a network of another project: its files, its transform and its sample rate."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SAMPLE_RATE = 16000
 
 @dataclass(frozen=True)
 class GraphSource:
-    """A network of another project: where it lies, and how to run it.
+    """A network of another project: its files, and how to run it.
 
     Args:
-        file: the ONNX file, or the folder of a preset's parts; None for a preset whose package brings it.
-        preset: a name of ``PRESETS``; that which knows the file by its name where left out, if one does.
-        stft: the transform around a graph that takes spectra; the preset's where left out.
-        sample_rate: Hz; the preset's where left out.
-        title: for people; the name of the file where left out.
+        file: the ONNX file, or the folder with the files of a preset; None for a preset whose package contains them.
+        preset: a name of ``PRESETS``; by default the preset that lists this file name, if there is one.
+        stft: the transform around a graph of spectra; the preset's when left out.
+        sample_rate: Hz; the preset's when left out.
+        title: name to show; the name of the file when left out.
 
     Raises:
-        InputError: no such preset, no file, or a rate that is none.
+        InputError: no such preset, no file, or an invalid sample rate.
     """
 
     file: str | Path | None
