@@ -61,7 +61,7 @@ def train(given: Namespace) -> Answer:
         # Before torch is imported, which takes time.
         show.status(f"{given.recipe}: reading the recordings and building the networks")
         from sordino.experiments.dry_run import dry_run
-        from sordino.experiments.run import demand_folder
+        from sordino.experiments.run_folder import demand_folder
 
         demand_folder(recipe, given.out, given.resume)
         tried = dry_run(recipe, status=show.status)

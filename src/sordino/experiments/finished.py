@@ -18,7 +18,8 @@ from sordino.errors import InputError
 from sordino.evaluation.score import Scores
 from sordino.evaluation.signals import first_other
 from sordino.experiments.recipe import Recipe
-from sordino.experiments.run import NOISY, SCORES, evaluate
+from sordino.experiments.run import NOISY, evaluate
+from sordino.experiments.run_folder import NOISY_SCORES, SCORES
 from sordino.experiments.run_recipe import RECIPE, read_run
 from sordino.json_files import fits
 from sordino.plugins.modules import demand_names
@@ -26,8 +27,6 @@ from sordino.training import read_log
 from sordino.training.log import FIGURES
 from sordino.training.state import CHECKPOINT
 from sordino.types import Progress
-
-NOISY_SCORES = "noisy.json"
 
 
 class _Figure(TypedDict):

@@ -14,22 +14,19 @@ from sordino.evaluation.evaluate import evaluate as measure
 from sordino.evaluation.score import NOISY, Scores
 from sordino.experiments.build import build_source, build_trainer
 from sordino.experiments.origins import data_of
-from sordino.experiments.recipe import Recipe, RecipeLike, read, read_data
-from sordino.experiments.run_recipe import RECIPE, write_recipe
-from sordino.experiments.run_teacher import keep_teacher, same_run
+from sordino.experiments.recipe import RecipeLike, read, read_data
+from sordino.experiments.run_folder import SCORES, SCORES_CSV, changes_rate, prepare_folder
+from sordino.experiments.run_recipe import RECIPE, stated_rate
 from sordino.experiments.teacher import cache_plan, idle, notes
 from sordino.files import demand_own
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.training import Outcome
-from sordino.training.divergence import return_to_good
-from sordino.training.state import CHECKPOINT, STATE, demand_new, held, load_state
+from sordino.training.state import CHECKPOINT, held
 from sordino.types import Progress, Status, retitled
 
 if TYPE_CHECKING:
     from sordino.export import Parity
-
-SCORES, SCORES_CSV = "scores.json", "scores.csv"
 
 
 def train(
@@ -72,52 +69,14 @@ def train(
             if line:
                 status(line)
     # Another recipe or teacher is refused before the lock makes a folder.
-    recovered = resume and broadcast(lambda: same_run(folder, checked))
+    changed = resume and broadcast(lambda: changes_rate(folder, checked))
     with ExitStack() as stack:
         broadcast(lambda: stack.enter_context(held(folder)))  # one process stands for all of a run
         # Under the lock, because it writes the recipe: that of a run at work must stay.
-        saved = broadcast(lambda: _prepare_folder(folder, checked, resume, recovered, recipe))
+        saved = broadcast(lambda: prepare_folder(folder, checked, resume, changed, recipe))
+        if changed and status is not None and rank() == 0:
+            status(f"{folder}: goes on at {stated_rate(checked)}")
         return trainer.fit(saved, retitled(progress, title), status)
-
-
-def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = False) -> None:
-    """Check, without a trace, that a run can have its folder.
-
-    Args:
-        recipe, out, resume: as for ``train``.
-
-    Raises:
-        InputError: a run that is not to be resumed or cannot be, or a place that cannot be written.
-    """
-    folder = recipe.folder if out is None else Path(out)
-    if resume:
-        same_run(folder, recipe)
-    else:
-        demand_new(folder)
-    demand_own(folder / CHECKPOINT, b"", "checkpoint")
-
-
-def _prepare_folder(folder: Path, recipe: Recipe, resume: bool, recovered: bool, given: RecipeLike) -> bool:
-    """Write the recipe into the folder of its run; returns whether there is a state to go on from.
-
-    Without ``resume`` the folder must be new. With it, a run that was killed before it first saved starts anew, and one
-    that is ``recovered`` goes on by other keys, if it had diverged from its last good state.
-
-    Raises:
-        InputError: the folder holds a run that is not to be resumed or cannot be, or the file of the recipe would be
-            written over.
-    """
-    if recovered:
-        if (folder / STATE).exists() and load_state(folder).get("fallen"):
-            return_to_good(folder)
-        write_recipe(folder, recipe)
-    saved = (folder / STATE).exists()
-    if not saved or not resume:
-        demand_new(folder)
-    if not resume:
-        write_recipe(folder, recipe, given)
-        keep_teacher(folder, recipe)
-    return saved and resume
 
 
 def evaluate(

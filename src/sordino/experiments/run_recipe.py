@@ -14,6 +14,7 @@ from sordino.errors import InputError, written
 from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, RecipeLike, flat, read
 from sordino.files import write_text
+from sordino.json_files import read_json, write_json
 from sordino.plugins.modules import demand_names
 from sordino.training.settings import Settings
 from sordino.training.state import LAST
@@ -21,7 +22,9 @@ from sordino.training.state import LAST
 RECIPE = RUN_RECIPE
 """The file in a run's folder that says what it computes."""
 RECOVERY = (("train", "max_lr"), ("train", "grad_clip"))
-"""Keys that a resumed run may change, because a run that diverged needs other values."""
+"""Keys that a resumed run may change: a run that diverged needs other values."""
+BEGAN = "began.json"
+"""The file in a run's folder with the values of ``RECOVERY`` with which it began."""
 # Keys that any resumed run may change: they do not change what is computed, but threads and devices round differently.
 _FREE = {
     ("train", "workers"),
@@ -101,8 +104,33 @@ def _value(stated: Mapping[tuple[str, ...], Any], key: tuple[str, ...]) -> Any:
     return stated.get(key)
 
 
-def as_recovered(folder: Path, recipe: Recipe) -> Recipe:
-    """Return the recipe of a run with the values of ``RECOVERY`` that it was resumed with after it diverged."""
-    before = flat(parse_file(folder / RECIPE))
-    changes = {name: _value(before, (section, name)) for section, name in RECOVERY}
-    return read(recipe, layers=[{"train": changes}])
+def keep_beginning(folder: Path, recipe: Recipe) -> None:
+    """Store in the folder of a run the values of ``RECOVERY`` with which it begins."""
+    values = flat(recipe.to_mapping())
+    write_json(folder / BEGAN, {".".join(key): _value(values, key) for key in RECOVERY})
+
+
+def as_resumed(folder: Path, recipe: Recipe) -> Recipe:
+    """Return the recipe with which a run goes on.
+
+    A run that was resumed at another rate keeps it as long as ``recipe`` states the rate with which the run began. Any
+    other rate is a change by the user, and stays.
+    """
+    if not (folder / RECIPE).is_file():
+        return recipe
+    latest, stated = flat(parse_file(folder / RECIPE)), flat(recipe.to_mapping())
+    began: dict[str, Any] = {}
+    if (folder / BEGAN).is_file():  # runs of older versions do not have it
+        began = read_json(folder / BEGAN, dict[str, Any], "settings with which a run began")
+    changes = {}
+    for key in RECOVERY:
+        value = _value(latest, key)
+        if _value(stated, key) == began.get(".".join(key), value) != value:
+            changes[key[1]] = value
+    return read(recipe, layers=[{"train": changes}]) if changes else recipe
+
+
+def stated_rate(recipe: Recipe) -> str:
+    """Return the values of ``RECOVERY`` in a recipe, as they are set on the command line."""
+    values = flat(recipe.to_mapping())
+    return ", ".join(f"{'.'.join(key)}={written(_value(values, key))}" for key in RECOVERY)

@@ -11,7 +11,6 @@ from typing import Any
 
 from sordino.errors import InputError
 from sordino.experiments.recipe import Recipe
-from sordino.experiments.run_recipe import RECOVERY, same_recipe
 from sordino.experiments.teacher import identity_of
 from sordino.json_files import read_json, write_json
 
@@ -29,20 +28,6 @@ def keep_teacher(folder: Path, recipe: Recipe) -> None:
         (folder / TEACHER).unlink(missing_ok=True)
     else:
         write_json(folder / TEACHER, identity_of("teacher", recipe.teacher))
-
-
-def same_run(folder: Path, recipe: Recipe) -> bool:
-    """Refuse to resume a run with another recipe or another teacher.
-
-    Returns:
-        Whether keys of ``RECOVERY``, which may change after a divergence, differ.
-
-    Raises:
-        InputError: no run there, another recipe, or another teacher.
-    """
-    some_differ = same_recipe(folder, recipe, RECOVERY)
-    same_teacher(folder, recipe)
-    return some_differ
 
 
 def same_teacher(folder: Path, recipe: Recipe) -> None:

@@ -20,7 +20,8 @@ import torch
 from sordino.distributed import usable_cores
 from sordino.errors import InputError, one_line_warnings
 from sordino.experiments import run as recipes
-from sordino.experiments.run_recipe import RECOVERY, as_recovered, same_recipe
+from sordino.experiments.run_folder import same_run
+from sordino.experiments.run_recipe import as_resumed
 from sordino.experiments.study_check import obstacles
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_progress import StudyProgress
@@ -176,7 +177,8 @@ def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, jobs: 
     warnings.formatwarning = one_line_warnings(one.folder)
     resume = (one.folder / STATE).exists()
     recipe = one.recipe
-    if resume and same_recipe(one.folder, recipe, RECOVERY):
-        recipe = as_recovered(one.folder, recipe)
+    if resume:
+        same_run(one.folder, recipe)
+        recipe = as_resumed(one.folder, recipe)
     outcome = recipes.train(recipe, out=one.folder, resume=resume)
     recipes.evaluate(outcome.checkpoint, metrics=metrics, out=one.folder, workers=0)

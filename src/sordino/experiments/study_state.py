@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sordino.errors import InputError
-from sordino.experiments.run_teacher import same_run
+from sordino.experiments.run_folder import same_run
 from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_results import scored
 from sordino.metrics import check

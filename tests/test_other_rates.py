@@ -1,0 +1,82 @@
+"""Runs that go on at another rate than they began with, as those that diverged must, and runs that begin anew."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from helpers.recipes import SOUND, UNET, settings
+from sordino.errors import InputError
+from sordino.experiments import run
+from sordino.experiments.recipe import read
+from sordino.experiments.run_folder import NOISY_SCORES, SCORES, SCORES_CSV, same_run
+from sordino.experiments.run_recipe import RECIPE, as_resumed
+from sordino.training.state import LAST, STATE
+
+VALUES: dict[str, Any] = {"data": SOUND, "model": UNET, "loss": {"l1": {}}, "train": settings(3, save_every=1)}
+CALM = ["train.max_lr=1e-4"]
+
+
+def stop_after(step: int) -> Any:
+    def report(_task: str, done: int, _total: int, _numbers: Mapping[str, float]) -> None:
+        if done == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return report
+
+
+def rate(folder: Path) -> float:
+    return yaml.safe_load((folder / RECIPE).read_text())["train"].get("max_lr", 1e-3)
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Path:
+    """A run that stopped after a step, went on at a lower rate, and stopped after another."""
+    with pytest.raises(KeyboardInterrupt):
+        run.train(VALUES, out=tmp_path / "run", progress=stop_after(1))
+    with pytest.raises(KeyboardInterrupt):
+        run.train(VALUES, CALM, out=tmp_path / "run", resume=True, progress=stop_after(2))
+    return tmp_path / "run"
+
+
+def test_a_change_of_the_rate_is_reported(stopped: Path) -> None:
+    messages: list[str] = []
+    run.train(VALUES, out=stopped, resume=True, status=messages.append)
+    assert f"{stopped}: goes on at train.max_lr=0.001, train.grad_clip=null" in messages
+    assert rate(stopped) == 1e-3
+
+
+def test_a_study_keeps_the_rate_with_which_a_run_was_resumed_and_refuses_a_rate_of_its_own(stopped: Path) -> None:
+    began = read(VALUES)
+    same_run(stopped, began)
+    assert as_resumed(stopped, began).train.max_lr == 1e-4
+    for values in (["train.max_lr=1e-2"], ["train.grad_clip=1.0"]):
+        with pytest.raises(InputError, match=rf"{values[0].partition('=')[0]} is .*but the run began with"):
+            same_run(stopped, read(VALUES, values))
+
+
+def test_a_run_that_has_taken_all_its_steps_keeps_its_rate(tmp_path: Path) -> None:
+    run.train(VALUES, out=tmp_path)
+    with pytest.raises(InputError, match="has taken all its steps, so no rate can change"):
+        run.train(VALUES, CALM, out=tmp_path, resume=True)
+    assert rate(tmp_path) == 1e-3
+    with pytest.raises(InputError, match=r"train\.max_lr is 0\.0001, but the run began with null|0\.001"):
+        same_run(tmp_path, read(VALUES, CALM))
+
+
+def test_a_run_that_begins_anew_removes_the_scores_of_the_one_before(tmp_path: Path) -> None:
+    outcome = run.train(VALUES, out=tmp_path)
+    run.evaluate(outcome.checkpoint, metrics=["si_sdr_db"], out=tmp_path, workers=0)
+    (tmp_path / NOISY_SCORES).write_text("{}")
+    run.train(VALUES, out=tmp_path, resume=True)
+    assert (tmp_path / SCORES).is_file()  # nothing was trained, so they hold still
+    (tmp_path / STATE).unlink()
+    (tmp_path / LAST).unlink()
+    run.train(VALUES, ["train.seed=7"], out=tmp_path)
+    assert not any((tmp_path / name).exists() for name in (SCORES, SCORES_CSV, NOISY_SCORES))
