@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -80,3 +82,25 @@ def broken_recording(_rng: np.random.Generator, index: int) -> Item:
 def test_a_broken_recording_is_reported_from_a_worker_too(workers: int) -> None:
     with pytest.raises(InputError, match=r"^take\d\.wav: holds NaN samples$"):
         next(loader(Segments(4, 0, broken_recording), 2, 0, 0, workers=workers))
+
+
+def made_by(_rng: np.random.Generator, _index: int) -> Item:
+    return Item(np.zeros(4, np.float32), None, 4, str(os.getpid()))
+
+
+def test_epochs_follow_each_other_in_the_same_worker():
+    segments = Segments(4, 0, made_by)
+    batches = list(loader(segments, 2, 0, epoch=1, start_batch=1, workers=1, epochs=3))
+    assert len(batches) == 1 + 2 + 2
+    assert len({id for batch in batches for id in batch.ids} - {str(os.getpid())}) == 1
+
+
+def test_epochs_have_the_batches_that_each_has_alone():
+    def number(_rng: np.random.Generator, index: int) -> Item:
+        return Item(np.zeros(4, np.float32), None, 4, str(index))
+
+    segments = Segments(9, 0, number)
+    together = [batch.ids for batch in loader(segments, 2, 3, epoch=2, start_batch=3, epochs=2)]
+    alone = [batch.ids for batch in loader(segments, 2, 3, epoch=2, start_batch=3)]
+    alone += [batch.ids for batch in loader(segments, 2, 3, epoch=3)]
+    assert together == alone

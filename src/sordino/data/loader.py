@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
@@ -19,7 +20,7 @@ from sordino.errors import InputError
 from sordino.types import Batch, Item
 
 DYING_S = 10.0
-"""A process that was killed closes its files before it has ended, on a busy machine long before."""
+"""Seconds to wait for the end of a worker whose files are closed: that of a killed one may follow late."""
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
@@ -58,6 +59,19 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             yield [(self.epoch, index) for index in shuffled[first : first + self.batch_size]]
 
 
+class _Epochs(Sampler[list[tuple[int, int]]]):
+    """The batches of several epochs, one after the other."""
+
+    def __init__(self, epochs: Sequence[EpochBatches]) -> None:
+        self.epochs = epochs
+
+    def __len__(self) -> int:
+        return sum(map(len, self.epochs))
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return chain.from_iterable(self.epochs)
+
+
 def collate(items: Sequence[Item]) -> Batch:
     """Stack items into a batch, zero-padded to the longest; some or all of them may have no reference."""
     longest = max(len(item.noisy) for item in items)
@@ -86,8 +100,9 @@ def loader(
     workers: int = 0,
     rank: int = 0,
     ranks: int = 1,
+    epochs: int = 1,
 ) -> Iterator[Batch]:
-    """Load one epoch of training batches, from ``start_batch`` on.
+    """Load training batches, from batch ``start_batch`` of an epoch on.
 
     Args:
         segments: a source's ``train(seed)``.
@@ -95,9 +110,11 @@ def loader(
         seed: seed of the run; the batches are the same whatever the number of workers.
         epoch: counted from 0.
         start_batch: number of batches of this epoch that were done before.
-        workers: processes that prepare batches in advance; 0 prepares them in this process.
+        workers: processes that prepare batches in advance, the same ones for all epochs, with what they keep in memory;
+            0 prepares them in this process.
         rank: rank of this process among ``ranks``.
         ranks: number of training processes.
+        epochs: number of epochs to load.
 
     Yields:
         Batches.
@@ -109,9 +126,13 @@ def loader(
         found = f"{batch_size} items for each of {ranks} process(es), but an epoch has {len(segments)} segments"
         raise InputError("batch_size", found, hint="take a smaller batch_size or more data")
     items = _ErrorsAsItems(segments, workers)
+    orders = []
+    for later in range(epochs):
+        start = 0 if later else start_batch
+        orders.append(EpochBatches(len(segments), batch_size, seed, epoch + later, start, rank, ranks))
     batches = DataLoader(
         items,  # pyright: ignore[reportArgumentType]  # no subclass of torch's Dataset
-        batch_sampler=EpochBatches(len(segments), batch_size, seed, epoch, start_batch, rank, ranks),
+        batch_sampler=_Epochs(orders),
         collate_fn=_collate_or_error,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),

@@ -45,7 +45,7 @@ class Batches:
     def first(self) -> list[Batch]:
         """Return the batches that the run begins with, up to ``FIRST``; they are kept until it does."""
         if not self._first:
-            self._first = list(islice(self._epoch(0, 0, workers=0), FIRST))
+            self._first = list(islice(self._loaded(0, self.per_epoch, workers=0), FIRST))
         return self._first
 
     def between(self, step: int, stop: int) -> Iterator[Batch]:
@@ -55,14 +55,13 @@ class Batches:
         step += len(ready)
         while ready:
             yield ready.pop(0)
-        while step < stop:
-            epoch, done = divmod(step, self.per_epoch)
-            for batch in islice(self._epoch(epoch, done, self.settings.workers), stop - step):
-                yield batch
-                step += 1
+        if step < stop:
+            yield from self._loaded(step, stop, self.settings.workers)
 
-    def _epoch(self, epoch: int, done: int, workers: int) -> Iterator[Batch]:
-        """The batches of an epoch of which ``done`` are done."""
+    def _loaded(self, step: int, stop: int, workers: int) -> Iterator[Batch]:
+        """Load the batches of the steps from ``step`` to before ``stop``."""
+        (epoch, done), epochs = divmod(step, self.per_epoch), -(-stop // self.per_epoch)
         size, seed = self.settings.batch_size, self.settings.seed
-        for batch in loader(self.segments, size, seed, epoch, done, workers, rank(), world_size()):
+        batches = loader(self.segments, size, seed, epoch, done, workers, rank(), world_size(), epochs - epoch)
+        for batch in islice(batches, stop - step):
             yield batch.to(self.device)
