@@ -10,6 +10,7 @@ from torch import nn
 
 from helpers.recipes import batch_of, objective_of, pair
 from sordino.distill.methods import METHODS
+from sordino.errors import InputError
 from sordino.losses import L1, LOSSES
 from sordino.training import Balance, Objective, Ramp, Weight
 from sordino.types import Batch, Terms
@@ -170,3 +171,10 @@ def test_every_loss_can_be_balanced_against_every_method() -> None:
         )
         total, _ = objective(student, batch_of(seconds=1.0))
         assert torch.isfinite(total)
+
+
+def test_a_ramp_from_0_to_0_is_a_weight_of_0() -> None:
+    with pytest.raises(InputError, match="nothing to minimise"):
+        objective_of(weights={"kd/output": Ramp("linear", 5, 0, 0), "loss/l1": 0.0})
+    _, objective = objective_of(weights={"kd/output": Ramp("linear", 5, 0, 0), "loss/l1": 1.0})
+    assert list(objective.weighting.active) == ["loss/l1"]

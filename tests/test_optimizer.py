@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,9 +20,11 @@ from sordino.experiments.recipe import read
 from sordino.models import MODELS
 from sordino.training import Settings, read_log
 from sordino.training.average import average_of
+from sordino.training.divergence import Diverged
 from sordino.training.objective import Objective
 from sordino.training.optimizer import MAX_SKIPPED, optimizer_of
 from sordino.training.schedule import schedule
+from sordino.training.updater import Updater
 from sordino.types import Batch
 
 PLAIN = {"distill": {}, "stages": []}
@@ -159,3 +162,41 @@ def test_learning_rate_follows_its_schedule() -> None:
 def test_a_schedule_that_is_none_is_reported() -> None:
     with pytest.raises(InputError, match=r"train\.schedule: cosin; expected one_cycle, cosine, constant or tran"):
         rates(Settings(schedule="cosin"), 1)  # pyright: ignore[reportArgumentType]
+
+
+def test_the_average_keeps_constants_that_are_infinite() -> None:
+    network = models.create("unet", width=4, depth=2, groups=1)
+    network.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    average = average_of(network, decay=0.9)
+    for _ in range(3):
+        average.update_parameters(network)
+    assert torch.equal(average.module.state_dict()["mask"], torch.tensor([0.0, -torch.inf]))
+
+
+def test_a_run_whose_last_update_ruins_the_network_has_diverged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = recipe(tmp_path, **PLAIN)
+    values["train"] |= {"steps": 1}
+
+    def ruin(self: Updater, _model: nn.Module) -> None:
+        next(self.student.parameters()).data.fill_(torch.inf)
+
+    monkeypatch.setattr(Updater, "update", ruin)
+    with pytest.raises(Diverged, match=r"train: the weight .* is not finite; expected finite weights"):
+        run.train(values, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"min_lr": 1e-4}, r"train\.min_lr: the schedule one_cycle does not read it"),
+        ({"min_lr": 1e-4, "schedule": "constant"}, r"train\.min_lr: the schedule constant does not read it"),
+        ({"warmup_steps": 10}, r"train\.warmup_steps: the schedule one_cycle has a warm-up of its own"),
+        ({"optimizer": "adamw", "weight_decay": float("inf")}, r"train\.weight_decay: inf; expected 0 or more"),
+    ],
+)
+def test_settings_without_effect_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Settings(**settings)

@@ -162,3 +162,13 @@ def test_estoi_is_the_same_each_time_and_leaves_the_generator_alone() -> None:
     assert estoi(clean, noisy, 16000) == first
     np.random.seed(5)  # noqa: NPY002
     assert np.random.random() == drawn  # noqa: NPY002
+
+
+def test_a_mean_over_fewer_recordings_is_never_better(tmp_path: Path) -> None:
+    judge = build_trainer(read(plain(tmp_path)), tmp_path / "run").judge
+    kept = []
+    for step, scores in enumerate(({"score": 5.0, "unscored": 1.0}, {"score": 4.0}, {"score": 9.0, "unscored": 2.0})):
+        judge.keep(step, scores)
+        assert judge.best is not None
+        kept.append(judge.best.step)
+    assert kept == [0, 1, 1]

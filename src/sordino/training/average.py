@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -36,6 +37,9 @@ def _ema(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor |
         if averages[0].is_floating_point():
             warm = min(decay, (1 + int(count)) / (10 + int(count)))
             get_ema_multi_avg_fn(warm)(list(averages), list(values), count)
+            for average, value in zip(averages, values, strict=True):
+                # The difference of two infinities, as the masks of attention hold them, is not a number.
+                average.copy_(torch.where(average.isnan(), value, average))
         else:
             for average, value in zip(averages, values, strict=True):
                 average.copy_(value)

@@ -1,7 +1,7 @@
 """Runs that diverge: the last good state is kept beside the latest, and a resumed run continues from it.
 
-A run has diverged when a term or the gradient is not finite, or when a validation after the warm-up is worse than the
-best before it and worse than the noisy input. The first two end it. The third may pass, so it is only reported.
+A run has diverged when a term, the gradient or a weight is not finite, or when a validation after the warm-up is worse
+than the best before it and worse than the noisy input. The former end it. The latter may pass, so it is only reported.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from torch import nn
 
 from sordino.distributed import rank
 from sordino.errors import InputError
@@ -28,7 +30,19 @@ FALLEN = (
 
 
 class Diverged(InputError):
-    """A term or the gradient is not finite."""
+    """A term, the gradient or a weight is not finite."""
+
+
+def demand_finite(network: nn.Module) -> None:
+    """Refuse to score or save a network that its last update has ruined.
+
+    Raises:
+        Diverged: a weight is not finite.
+    """
+    for name, parameter in network.named_parameters():
+        if not parameter.isfinite().all():
+            hint = "lower train.max_lr, or clip the gradient by train.grad_clip"
+            raise Diverged("train", f"the weight {name} is not finite", "finite weights", hint)
 
 
 def keep_good(folder: Path) -> None:

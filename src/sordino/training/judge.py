@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from sordino.metrics import columns
 from sordino.models.base import evaluating
 from sordino.plugins.modules import demand_names
 from sordino.training.collectives import follow_first
-from sordino.training.divergence import FALLEN
+from sordino.training.divergence import FALLEN, demand_finite
 from sordino.training.log import Log
 from sordino.training.polarity import PolarityWatch
 from sordino.training.selection import Best, Selection
@@ -116,11 +116,12 @@ class Judge:
     def keep(self, step: int, scores: dict[str, float]) -> None:
         """Save the weights of ``step`` if they are the best so far.
 
+        Weights whose output is silent on more recordings are never better: their mean is over easier ones.
         As long as no weights have a score, the latest are saved: every run with validation recordings has a checkpoint,
         even one that is too short for its network to output more than silence.
         """
         if "score" in scores:
-            if self.best is not None and scores["score"] <= self.best.score:
+            if self.best is not None and not _better(scores, self.best.scores):
                 return
             self.best = Best(scores["score"], step, scores)
         elif self.best is not None:
@@ -149,6 +150,14 @@ class Judge:
         self.best = None if state["best"] is None else Best(*state["best"])
 
 
+def _better(scores: Mapping[str, float], best: Mapping[str, float]) -> bool:
+    """Return whether a validation is better than the best one: it has a value on more recordings, or scores higher."""
+    unscored, before = scores.get("unscored", 0.0), best.get("unscored", 0.0)
+    if unscored != before:
+        return unscored < before
+    return scores["score"] > best["score"]
+
+
 class Validation:
     """Validates a run, and reports when it may have diverged.
 
@@ -169,7 +178,12 @@ class Validation:
         self.fallen = False
 
     def run(self, model: nn.Module, step: int, optimizer: Any, log: Log) -> None:
-        """Score the validation recordings, check the polarity of the network, and keep the weights if they are best."""
+        """Score the validation recordings, check the polarity of the network, and keep the weights if they are best.
+
+        Raises:
+            Diverged: a weight is not finite.
+        """
+        demand_finite(self.judge.network)
         if self.judge.items:
             self._score(model, step, optimizer, log)
         self.last = step

@@ -157,8 +157,13 @@ class Weighting(nn.Module):
 
 
 def _active(stage: Mapping[str, Weight]) -> list[str]:
-    """Return the terms of a stage whose weight is not the number 0."""
-    return [name for name, weight in stage.items() if weight != 0]
+    """Return the terms of a stage whose weight is not 0 throughout."""
+    return [name for name, weight in stage.items() if not _is_zero(weight)]
+
+
+def _is_zero(weight: Weight) -> bool:
+    """Return whether a weight is the number 0, or a ramp from 0 to 0."""
+    return weight.start == weight.end == 0 if isinstance(weight, Ramp) else weight == 0
 
 
 def _check_names(where: str, given: Iterable[str], terms: Iterable[str]) -> None:
@@ -172,7 +177,7 @@ def _check_names(where: str, given: Iterable[str], terms: Iterable[str]) -> None
 
 def _check_stage(stage: Mapping[str, Weight]) -> None:
     """Refuse a stage that minimises nothing, or in which every term is balanced."""
-    active = [weight for weight in stage.values() if weight != 0]
+    active = [weight for weight in stage.values() if not _is_zero(weight)]
     if not active:
         raise InputError("weights", "nothing to minimise", "at least one loss or one distillation method")
     if all(isinstance(weight, Balance) for weight in active):

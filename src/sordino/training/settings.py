@@ -9,6 +9,7 @@ from typing import Literal
 from sordino.errors import InputError
 
 LARGEST_SEED, MOST_THREADS = 2**63 - 1, 1024
+MIN_LR = 1e-5
 VALIDATIONS = 10
 """Most validations of a run of a given number of steps, unless ``validate_every`` says otherwise."""
 
@@ -25,7 +26,7 @@ class Settings:
         max_lr: the learning rate at its highest.
         schedule: how the learning rate changes over the run; see ``sordino.training.schedule``.
         warmup_steps: steps up to ``max_lr``. When left out, 4,000 of ``transformer``, a twentieth of the steps of
-            ``cosine``, none of ``constant``. ``one_cycle`` has a warm-up of its own and does not read it.
+            ``cosine``, none of ``constant``. ``one_cycle`` has a warm-up of its own and refuses another.
         min_lr: the learning rate at which ``cosine`` ends.
         optimizer: ``adam``, or ``adamw`` with its decoupled weight decay; see ``sordino.training.optimizer``.
         weight_decay: of ``adamw``; PyTorch's 0.01 when left out.
@@ -57,7 +58,7 @@ class Settings:
     max_lr: float = 1e-3
     schedule: Literal["one_cycle", "cosine", "constant", "transformer"] = "one_cycle"
     warmup_steps: int | None = None
-    min_lr: float = 1e-5
+    min_lr: float = MIN_LR
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float | None = None
     grad_clip: float | None = None
@@ -92,14 +93,23 @@ class Settings:
                 raise InputError(f"train.{name}", str(value), "a number above 0")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError("train.ema", str(self.ema), "a decay between 0 and 1, such as 0.999")
-        if not 0 <= self.min_lr < math.inf or (self.schedule == "cosine" and self.min_lr > self.max_lr):
-            raise InputError("train.min_lr", str(self.min_lr), f"0 to train.max_lr, {self.max_lr:g}")
+        self._check_schedule()
         if self.weight_decay is not None:
-            if not self.weight_decay >= 0:
+            if not 0 <= self.weight_decay < math.inf:
                 raise InputError("train.weight_decay", str(self.weight_decay), "0 or more")
             if self.optimizer != "adamw":
                 hint = "set train.optimizer=adamw"
                 raise InputError("train.weight_decay", f"{self.optimizer} does not decay weights", "none", hint)
+
+    def _check_schedule(self) -> None:
+        """Refuse a learning rate out of range, and what the schedule does not read."""
+        if not 0 <= self.min_lr < math.inf or (self.schedule == "cosine" and self.min_lr > self.max_lr):
+            raise InputError("train.min_lr", str(self.min_lr), f"0 to train.max_lr, {self.max_lr:g}")
+        hint = "leave it out, or set train.schedule=cosine"
+        if self.schedule != "cosine" and self.min_lr != MIN_LR:
+            raise InputError("train.min_lr", f"the schedule {self.schedule} does not read it", hint=hint)
+        if self.schedule == "one_cycle" and self.warmup_steps is not None:
+            raise InputError("train.warmup_steps", "the schedule one_cycle has a warm-up of its own", hint=hint)
 
     def validation_steps(self, per_epoch: int) -> int:
         """Return the number of steps between validations, from the number of steps in an epoch."""
