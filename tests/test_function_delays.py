@@ -10,7 +10,7 @@ from helpers.corpora import RATE
 from helpers.networks import batch_of
 from helpers.recipes import built
 from sordino.errors import InputError
-from sordino.experiments.teacher import notes
+from sordino.experiments.teacher_remarks import notes
 from sordino.inference.enhance import enhance
 from sordino.inference.model import open_model
 

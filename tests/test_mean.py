@@ -23,7 +23,8 @@ from sordino.distill.teachers import CachedTeacher, SeveralTeachers
 from sordino.errors import InputError
 from sordino.experiments.bench import bench
 from sordino.experiments.recipe import read
-from sordino.experiments.teacher import build_teacher, notes
+from sordino.experiments.teacher import build_teacher
+from sordino.experiments.teacher_remarks import notes
 from sordino.inference.engine import open_engine
 from sordino.inference.model import open_model
 from sordino.inference.resolve import resolve

@@ -18,7 +18,8 @@ from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.build import build_trainer
 from sordino.experiments.recipe import Recipe, read
-from sordino.experiments.teacher import build_teacher, idle
+from sordino.experiments.teacher import build_teacher
+from sordino.experiments.teacher_remarks import idle
 from sordino.types import Batch
 
 LENGTHS = (4000, 2500, 4000)
@@ -120,3 +121,14 @@ def test_where_it_does_nothing_a_line_says_so(tmp_path: Path) -> None:
     assert "a batch of one recording has no other noise" in alone
     (unread,) = lines(read(values, layers=[{"distill": dict.fromkeys(values["distill"]) | {"output": {}}}]))
     assert "no method reads features" in unread
+    without_clean = idle(read(values), build_trainer(read(values), tmp_path).objective.methods.values(), "none")
+    assert "the noise is known by clean speech alone" in without_clean[0]
+
+
+def test_an_estimate_that_no_method_reads_is_reported(tmp_path: Path) -> None:
+    values = recipe(checkpoint="unet-24", estimate="dualpath-14")
+    checked = read(values)
+    (line,) = idle(checked, build_trainer(checked, tmp_path).objective.methods.values())
+    assert line.startswith("teacher.estimate: does nothing but take time")
+    both = read(values, layers=[{"distill": {"output": {}}}])
+    assert idle(both, build_trainer(both, tmp_path).objective.methods.values()) == []

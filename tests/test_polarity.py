@@ -218,3 +218,14 @@ def test_of_a_network_without_a_last_layer_the_reason_is_another(tmp_path: Path)
     with Log(tmp_path) as log:
         assert not trainer.watch.fix(-0.3, 1, None, log)
     assert "the network names no last layer" in lines[0]
+
+
+def test_early_counts_from_the_stage_that_trains_the_estimate(tmp_path: Path) -> None:
+    values = recipe(tmp_path, distill={"fitnets": {}}, stages=[{"share": 0.5, "weights": {"loss/l1": 0}}, {}])
+    values["loss"] = {"l1": {}}
+    values["train"] |= {"steps": 2000}
+    for changes, begin in (({}, 1000), ({"distill": {"output": {}}}, 0)):
+        watch = build_trainer(read(values | changes), tmp_path / "run").watch
+        assert watch.early == begin + 0.2 * (2000 - begin)
+        assert {begin + step for step in (10, 20, 40, 80)} < watch.steps
+        assert min(watch.steps) > begin

@@ -64,6 +64,10 @@ def test_null_takes_away_sections_losses_methods_and_weights() -> None:
     recipe = read(DISTILLED, ["distill.mvat=null", "distill.output={}", "loss.weighted=", "weights.kd/mvat=null"])
     assert (recipe.methods, recipe.losses, recipe.weights) == ({"output": {}}, {}, {})
     assert read(PLAIN, ["teacher=null"]) == read(PLAIN)
+    without_loss = {key: value for key, value in DISTILLED.items() if key != "loss"}
+    assert read(without_loss).losses == {"weighted": {}}
+    assert read(without_loss, ["loss.weighted=null"]).losses == {}
+    assert read(without_loss, ["loss.weighted=null", "loss.l1={}"]).losses == {"l1": {}}
 
 
 def test_null_sets_an_argument_to_none() -> None:

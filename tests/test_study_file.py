@@ -140,6 +140,8 @@ def test_all_methods_stand_in_the_study_of_methods() -> None:
         ({"seeds": []}, "seeds: is empty, so there is no run"),
         ({"methods": {}, "against": None}, "methods: is empty"),
         ({"scenarios": {}}, "scenarios: is empty"),
+        ({"methods": {"none": {"train": {"seed": 3}}}}, "methods.none.train.seed: the study has the seeds"),
+        ({"scenarios": {"a": {"title": "A"}}}, "scenarios.a.title: each run of a study has its own"),
         ({"seeds": [0, 0]}, "whole, none, seed 0 shares the folder"),
         ({"tests": {"other": {"noisy": "noisy"}}}, "tests.other: one folder"),
         ({"tests": {"other": "noisy"}}, "'noisy' is no section"),

@@ -13,8 +13,9 @@ from sordino import models
 from sordino.distributed import broadcast, rank
 from sordino.experiments.build import build_trainer
 from sordino.experiments.recipe import Recipe, RecipeLike, read
-from sordino.experiments.teacher import cache_plan, has_all_answers, idle, notes
+from sordino.experiments.teacher import cache_plan, has_all_answers
 from sordino.experiments.teacher_cost import teacher_cost
+from sordino.experiments.teacher_remarks import idle, notes
 from sordino.training import Trainer
 from sordino.training.checks import pulls
 from sordino.types import Status
@@ -73,7 +74,8 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
         if measured := _measured(whole):
             tell(f"measuring {measured}")
         cost = teacher_cost(whole, folder / "timed")
-        messages = [*notes(whole.objective.teacher), *idle(checked, whole.objective.methods.values())]
+        connected = whole.objective.methods.values()
+        messages = [*notes(whole.objective.teacher), *idle(checked, connected, whole.source.labels)]
         teacher = (*messages, *([cost.describe()] if cost else []))
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
         short = _shortened(checked)

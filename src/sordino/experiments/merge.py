@@ -18,7 +18,7 @@ import yaml
 
 from sordino.assets import RECIPES, recipes, studies
 from sordino.errors import InputError, did_you_mean
-from sordino.experiments.schema import KEYS, OWN, PARTS
+from sordino.experiments.schema import DEFAULT_LOSS, KEYS, OWN, PARTS
 from sordino.experiments.teacher_kinds import TEACHERS
 from sordino.files import read_text
 from sordino.json_files import DEEPEST
@@ -221,6 +221,8 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str
     removable = not within or (len(within) == 1 and within[0] in (*PARTS, "weights"))
     for key, value in changes.items():
         below = merged.get(key)
+        if below is None and not within and key == "loss" and _leaves_out_default(value):
+            below = DEFAULT_LOSS
         # A section that is unknown stays, so that the mistake is reported.
         if value is None and removable and (key in merged or (not within and key in KEYS)):
             merged.pop(key, None)
@@ -229,6 +231,11 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[str
         else:
             merged[key] = deepcopy(value)
     return merged
+
+
+def _leaves_out_default(losses: Any) -> bool:
+    """Whether a section ``loss`` takes away the loss that a recipe without that section has."""
+    return isinstance(losses, Mapping) and any(name in losses and losses[name] is None for name in DEFAULT_LOSS)
 
 
 def _extends(base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:

@@ -32,6 +32,7 @@ from typing import Any
 from sordino.errors import InputError
 from sordino.experiments.merge import layered, load, merge, on_base
 from sordino.experiments.schema import (
+    DEFAULT_LOSS,
     Arguments,
     Component,
     Paper,
@@ -126,7 +127,7 @@ def read(recipe: RecipeLike, overrides: Sequence[str] = (), layers: Sequence[Map
         model=made("model", None),
         data=made("data", None),
         train=made("train", Settings()),
-        losses=made("loss", {"weighted": {}}),
+        losses=made("loss", DEFAULT_LOSS),
         methods=made("distill", {}),
         weights=made("weights", {}),
         stages=made("stages", ()),

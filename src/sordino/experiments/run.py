@@ -17,7 +17,8 @@ from sordino.experiments.origins import data_of
 from sordino.experiments.recipe import RecipeLike, read, read_data
 from sordino.experiments.run_folder import SCORES, SCORES_CSV, changes_rate, prepare_folder
 from sordino.experiments.run_recipe import RECIPE, stated_rate
-from sordino.experiments.teacher import cache_plan, idle, notes
+from sordino.experiments.teacher import cache_plan
+from sordino.experiments.teacher_remarks import idle, notes
 from sordino.files import demand_own
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.metrics import DEFAULT, Align
@@ -65,7 +66,7 @@ def train(
     if status is not None and rank() == 0:
         objective = trainer.objective
         known = [f"teacher {note}" for note in notes(objective.teacher)]
-        for line in [*known, *idle(checked, objective.methods.values()), planned]:
+        for line in [*known, *idle(checked, objective.methods.values(), trainer.source.labels), planned]:
             if line:
                 status(line)
     # Another recipe or teacher is refused before the lock makes a folder.

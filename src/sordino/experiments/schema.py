@@ -71,6 +71,8 @@ class Paper:
 
 NAMED: dict[str, Kind] = {"model": "network", "data": "source"}
 PARTS: dict[str, Kind] = {"loss": "loss", "distill": "method"}
+DEFAULT_LOSS: dict[str, dict[str, Any]] = {"weighted": {}}
+"""The losses of a recipe without a section ``loss``."""
 PLAIN: dict[str, Callable[..., Any]] = {
     "train": Settings,
     "teacher": TeacherSection,

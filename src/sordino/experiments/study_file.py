@@ -7,6 +7,7 @@ and ``paper`` belong to one study and are never taken over.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,21 @@ def find_study(study: str | Path, beside: Path = Path()) -> Path:
     if str(study) in recipes():
         hint = f"it is a recipe: sordino train {study}"
     raise InputError(study, "no such study", f"a YAML file, or one of {', '.join(studies())}", hint)
+
+
+def check_changes(where: str, changes: Mapping[str, Any]) -> None:
+    """Check what a method or a scenario of a study changes in its recipe.
+
+    Args:
+        where: the method or scenario, for messages.
+        changes: as the study states them.
+
+    Raises:
+        InputError: it changes what a study sets for each of its runs: title, folder, row of the paper or seed.
+    """
+    for key in ("title", "out", "paper"):
+        if key in changes:
+            raise InputError(f"{where}.{key}", "each run of a study has its own", hint="leave it out")
+    train = changes.get("train")
+    if isinstance(train, Mapping) and "seed" in train:
+        raise InputError(f"{where}.train.seed", "the study has the seeds", hint="list them in its seeds")

@@ -1,6 +1,4 @@
-"""Studies as YAML: which runs there are, by scenario, method and seed, and what they are scored on.
-
-A study is YAML that says how its runs differ from one recipe::
+"""Studies: YAML that says how runs differ from one recipe, by scenario, method and seed, and what they are scored on::
 
     base: pairs.yaml                    # another study, whose keys hold where this one does not state them
     title: Mismatch of teacher and student
@@ -23,8 +21,7 @@ A study is YAML that says how its runs differ from one recipe::
       none: MANNER-S-1.5GF (Baseline)
       width 1/2/output: MANNER-S-1.5GF + MV-AT + KD
 
-What a method changes is laid over the scenario, and both over the recipe. Every run has a folder of its own below
-``out``, which any other command reads.
+A method is laid over the scenario, and both over the recipe. Every run has its own folder below ``out``.
 """
 
 from __future__ import annotations
@@ -40,7 +37,7 @@ from sordino.errors import InputError, written
 from sordino.evaluation.score import NOISY
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.recipe_values import construct
-from sordino.experiments.study_file import find_study, load_study
+from sordino.experiments.study_file import check_changes, find_study, load_study
 from sordino.experiments.study_teachers import teachers
 from sordino.files import slug
 from sordino.report.paper import results, tables
@@ -205,10 +202,12 @@ def _tests(sections: Any, errors: list[str]) -> dict[str, ScoredSet]:
 
 def _recipe(study: Study, cell: StudyCell) -> Recipe:
     """Read what the runs of a method in a scenario share; title and seed are those of none of them."""
-    own = {"title": ", ".join(cell), "out": None, "paper": None}
-    layers = [study.scenarios[cell.scenario] or {}, study.methods[cell.method] or {}, own]
+    scenario, method = study.scenarios[cell.scenario] or {}, study.methods[cell.method] or {}
+    check_changes(f"scenarios.{cell.scenario}", scenario)
+    check_changes(f"methods.{cell.method}", method)
     try:
-        return read(study.recipe, ["train.seed=0"], layers)
+        own = {"title": ", ".join(cell), "out": None, "paper": None}
+        return read(study.recipe, ["train.seed=0"], [scenario, method, own])
     except InputError as error:
         raise InputError(", ".join(cell), error.found, error.expected, error.hint) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,7 +16,6 @@ import torch
 from sordino import models
 from sordino.assets import weights
 from sordino.distill import teachers
-from sordino.distill.base import Method
 from sordino.distill.teachers.several import Measure
 from sordino.distill.teachers.store import Plan, Store
 from sordino.errors import MissingFile
@@ -97,7 +96,8 @@ def _plan(trainer: Trainer) -> Plan | None:
     teacher, segments = trainer.objective.teacher, trainer.segments
     if not isinstance(teacher, teachers.CachedTeacher):
         return None
-    return teacher.plan(len(segments) * (segments.draws or 1))
+    passes = -(-trainer.steps // trainer.batches.per_epoch)  # a short run does not come to all draws
+    return teacher.plan(len(segments) * min(segments.draws or 1, passes))
 
 
 def _load(section: TeacherSection, sample_rate: int, threads: int | None) -> teachers.AnyTeacher:
@@ -124,42 +124,6 @@ def _load(section: TeacherSection, sample_rate: int, threads: int | None) -> tea
     return teachers.ExternalTeacher(
         run, model.name, sample_rate, section.callable is None, model.about.get("external", "")
     )
-
-
-def notes(teacher: teachers.AnyTeacher | None) -> list[str]:
-    """Return a line for each teacher from another project: the kind that was recognised, and its delay."""
-    if isinstance(teacher, teachers.CachedTeacher):
-        return notes(teacher.loaded)
-    if isinstance(teacher, teachers.JointTeacher):
-        return notes(teacher.features) + notes(teacher.estimate)
-    if isinstance(teacher, teachers.SeveralTeachers):
-        lines = []
-        for member in teacher.members:
-            lines += notes(member)
-        return lines
-    if isinstance(teacher, teachers.ExternalTeacher) and teacher.notes:
-        return [teacher.notes]
-    return []
-
-
-def idle(recipe: Recipe, methods: Iterable[Method]) -> list[str]:
-    """Return a line for teacher settings of a recipe that have no effect, as in the baselines of studies.
-
-    Args:
-        recipe: of a run.
-        methods: of its objective, connected.
-    """
-    if recipe.teacher is None:
-        return []
-    if not recipe.methods:
-        return ["teacher: it teaches nothing, as the recipe has no section distill"]
-    if recipe.teacher.other_noise is None:
-        return []
-    if recipe.train.batch_size == 1:
-        return ["teacher.other_noise: does nothing, as a batch of one recording has no other noise"]
-    if not any(method.teacher_taps for method in methods):
-        return ["teacher.other_noise: does nothing, as no method reads features"]
-    return []
 
 
 def _graph(section: TeacherSection) -> str | GraphSource:

@@ -105,9 +105,9 @@ class Trainer:
     def _prepare_validation(self, selection: Selection, trained: bool) -> None:
         """Choose the validation recordings, and what judges and watches the network that will be used."""
         items = choose(self.source.valid(), self.settings.validate_items)
-        teacher, average = self.objective.teacher, self.updater.averaged
+        teacher, average, begin = self.objective.teacher, self.updater.averaged, self.updater.estimate_from
         self.judge = Judge(average or self.student, items, selection, teacher, self.fabric, self.folder, self.about)
-        self.watch = PolarityWatch(self.student, average, teacher, self.steps, str(self.folder))
+        self.watch = PolarityWatch(self.student, average, teacher, self.steps, str(self.folder), begin)
         warmup, last = warmup_of(self.settings, self.steps), -1 if trained else 0
         self.validation = Validation(self.judge, self.watch, warmup, self.steps, last)
 

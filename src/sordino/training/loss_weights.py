@@ -83,8 +83,12 @@ class Weighting(nn.Module):
 
     @property
     def active(self) -> list[str]:
-        """The terms that the current stage computes: those whose weight is not the number 0."""
-        return _active(self.stages[self.stage])
+        """The terms that the current stage computes."""
+        return self.active_in(self.stage)
+
+    def active_in(self, stage: int) -> list[str]:
+        """Return the terms that a stage computes: those whose weight is not 0 throughout."""
+        return _active(self.stages[stage])
 
     @property
     def reference(self) -> list[str]:

@@ -18,7 +18,8 @@ nothing else:
   decide its sign. Seed 3 of a MANNER-S of 6 channels began with the right sign, and had -0.1 after 20 steps and -0.5
   after 40.
 
-Later in the run nothing is negated: if a network has learned the wrong sign for long, the user has to decide.
+A run in stages may train features alone at first; early then means after that. Later nothing is negated: if a network
+has learned the wrong sign for long, the user has to decide.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from sordino.training.log import Log
 from sordino.types import Batch, Status
 
 EARLY_SHARE, EARLY_STEPS = 0.2, 100
-"""A network may be negated during this share of its run's steps, and during so many steps in any case."""
+"""A network may be negated during this share of the steps that train its estimate, and during at least that many."""
 CHECK_SHARES, CHECK_STEPS = (0.05, 0.1, 0.2), (10, 20, 40, 80)
 """Shares of the steps, and steps, after which polarity is checked beside the validations."""
 
@@ -52,6 +53,7 @@ class PolarityWatch:
         teacher: its estimate takes the place of clean speech where a batch has none.
         steps: of the run.
         name: of the run, for messages.
+        begin: the first step that compares the estimate with something; a stage before it may train features alone.
 
     Attributes:
         steps: the steps after which to call ``check_batch``.
@@ -60,11 +62,19 @@ class PolarityWatch:
     """
 
     def __init__(
-        self, student: Enhancer, average: Enhancer | None, teacher: AnyTeacher | None, steps: int, name: str
+        self,
+        student: Enhancer,
+        average: Enhancer | None,
+        teacher: AnyTeacher | None,
+        steps: int,
+        name: str,
+        begin: int = 0,
     ) -> None:
         self.student, self.average, self.teacher, self.name = student, average, teacher, name
-        self.early = max(EARLY_SHARE * steps, EARLY_STEPS)
-        self.steps = {max(int(share * steps), 1) for share in CHECK_SHARES} | set(CHECK_STEPS)
+        left = steps - begin
+        self.early = begin + max(EARLY_SHARE * left, EARLY_STEPS)
+        checks = {max(int(share * left), 1) for share in CHECK_SHARES} | set(CHECK_STEPS)
+        self.steps = {begin + after for after in checks}
         self.status: Status = lambda line: None
 
     def check_batch(self, batch: Batch, step: int, optimizer: Any, log: Log) -> bool:

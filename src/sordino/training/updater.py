@@ -87,6 +87,16 @@ class Updater:
             self.schedule.step()
 
     @property
+    def estimate_from(self) -> int:
+        """The first step that trains the estimate of the student; a stage before it trains features alone."""
+        methods, weighting = self.objective.methods, self.objective.weighting
+        for index, stage in enumerate(self.plan):
+            for name in weighting.active_in(index):
+                if name.startswith("loss/") or methods[name.removeprefix("kd/")].needs_estimate:
+                    return stage.start
+        return 0
+
+    @property
     def averaged(self) -> Enhancer | None:
         """The network with averaged weights, where the run has one."""
         return None if self.average is None else cast("Enhancer", self.average.module)
