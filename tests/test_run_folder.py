@@ -7,12 +7,15 @@ import resource
 import signal
 from multiprocessing import Queue, get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from helpers.recipes import SOUND, UNET, settings
+from helpers.noise import white
+from helpers.recipes import SOUND, UNET, recipe, settings
 from sordino import models
+from sordino.audio.sound_files import write
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.experiments import run
@@ -148,3 +151,27 @@ def test_the_recipe_in_a_runs_folder_names_that_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="given: holds a run already"):
         run.train(tmp_path / "given" / "recipe.yaml")
     assert not (tmp_path / "stated").exists()
+
+
+def test_other_recordings_are_noticed_when_a_run_is_resumed(tmp_path: Path) -> None:
+    def mixed(noises: int) -> dict[str, Any]:
+        for kind, count in (("clean", 8), ("noise", noises)):
+            for index in range(count):
+                write(tmp_path / kind / f"{kind}{index}.wav", white(16000, seed=index, level=0.1), 16000)
+        data = {"name": "mix", "clean": str(tmp_path / "clean"), "noise": str(tmp_path / "noise"), "valid_items": 1}
+        return VALUES | {"data": data | {"segment_s": 0.25, "epoch_size": 8}}
+
+    run.train(mixed(8), out=tmp_path / "run")
+    run.train(mixed(8), out=tmp_path / "run", resume=True)
+    with pytest.raises(
+        InputError, match="data: has other recordings: the run began with clean.*, which is clean.* now"
+    ):
+        run.train(mixed(12), out=tmp_path / "run", resume=True)
+
+
+def test_methods_in_another_order_are_another_recipe(tmp_path: Path) -> None:
+    values = recipe(tmp_path, distill={"fitnets": {}, "vid": {}}, stages=[])
+    run.train(values, out=tmp_path / "run")
+    turned = values | {"distill": dict(reversed(values["distill"].items()))}
+    with pytest.raises(InputError, match="distill lists vid, fitnets, but the run began with fitnets, vid"):
+        run.train(turned, out=tmp_path / "run", resume=True)

@@ -13,6 +13,7 @@ from sordino.assets import RUN_RECIPE
 from sordino.errors import InputError, written
 from sordino.experiments.merge import parse_file
 from sordino.experiments.recipe import Recipe, RecipeLike, flat, read
+from sordino.experiments.schema import PARTS
 from sordino.files import write_text
 from sordino.json_files import read_json, write_json
 from sordino.plugins.modules import demand_names
@@ -82,7 +83,9 @@ def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] =
     path = folder / RECIPE
     if not path.is_file():
         raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", "start it without --resume")
-    before, now = flat(parse_file(path)), flat(recipe.to_mapping())
+    began, stated = parse_file(path), recipe.to_mapping()
+    _same_order(folder, began, stated)
+    before, now = flat(began), flat(stated)
     some_differ = False
     for key in before | now:
         if key in _FREE or _value(before, key) == _value(now, key):
@@ -95,6 +98,15 @@ def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] =
             raise InputError(folder, found, "the same recipe", hint)
         some_differ = True
     return some_differ
+
+
+def _same_order(folder: Path, began: Mapping[str, Any], stated: Mapping[str, Any]) -> None:
+    """Refuse losses or methods in another order, in which other weights would be drawn for what they learn."""
+    for section in PARTS:
+        before, now = list(began.get(section) or {}), list(stated.get(section) or {})
+        if before != now and set(before) == set(now):
+            found = f"{section} lists {', '.join(now)}, but the run began with {', '.join(before)}"
+            raise InputError(folder, found, "the same order", "set it back, or give the run another folder")
 
 
 def _value(stated: Mapping[tuple[str, ...], Any], key: tuple[str, ...]) -> Any:

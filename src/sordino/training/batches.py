@@ -28,6 +28,7 @@ class Batches:
 
     Attributes:
         per_epoch: the number of them in an epoch.
+        first_ids: of the items with which a run begins, once ``first`` was called; they tell other recordings apart.
 
     Raises:
         InputError: an epoch holds less than a batch for each process.
@@ -41,11 +42,13 @@ class Batches:
             found = f"{len(segments)} segments, fewer than one batch of {whole}"
             raise InputError("data", found, hint="take more data or a smaller train.batch_size")
         self._first: list[Batch] = []
+        self.first_ids: list[str] = []
 
     def first(self) -> list[Batch]:
         """Return the batches that the run begins with, up to ``FIRST``; they are kept until it does."""
         if not self._first:
             self._first = list(islice(self._loaded(0, self.per_epoch, workers=0), FIRST))
+            self.first_ids = [id for batch in self._first for id in batch.ids]
         return self._first
 
     def between(self, step: int, stop: int) -> Iterator[Batch]:

@@ -1,8 +1,7 @@
 """The one training loop: every teacher, baseline and distilled student trains here, in one process or in many.
 
-A run lives in a folder: ``state.pt`` (everything that a resumed run needs), ``best.safetensors`` (the best weights on
-the validation recordings, by ``train.select``), ``last.safetensors``, ``log.jsonl`` and ``tensorboard/``. With several
-processes the first one writes these files; all take the same steps and stop at the same one.
+A run lives in a folder; ``docs/training.md`` says what is in it. With several processes the first one writes the files;
+all take the same steps and stop at the same one.
 """
 
 from __future__ import annotations
@@ -222,6 +221,7 @@ class Trainer:
         state = {
             "step": self.step,
             "segments": len(self.segments),
+            "first_ids": self.batches.first_ids,
             "validated": self.validation.last,
             "precision": self.fabric.strategy.precision.state_dict(),
             "seconds": self.seconds,
@@ -236,7 +236,7 @@ class Trainer:
         save_state(self.folder, state | self.updater.state_dict())
 
     def _restore(self, state: dict[str, Any]) -> None:
-        same_data(state, len(self.segments))
+        broadcast(lambda: same_data(state, len(self.segments), self.batches.first_ids))
         with matching(self.folder):
             self.step, self.seconds = state["step"], state["seconds"]
             since_record = self.step % self.settings.log_every  # what an earlier version counted for every term

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -113,18 +114,27 @@ def load_state(folder: Path) -> dict[str, Any]:
         raise InputError(path, f"is damaged ({error})", "the state of a training run", "start the run anew") from error
 
 
-def same_data(state: dict[str, Any], segments: int) -> None:
-    """Refuse to go on with more or fewer training segments, which would be drawn in another order.
+def same_data(state: dict[str, Any], segments: int, first_ids: Sequence[str] = ()) -> None:
+    """Refuse to go on with other recordings than the run began with.
+
+    Args:
+        state: of the run; those of older versions lack what is compared.
+        segments: number of training segments: of more or fewer of them, others would be drawn.
+        first_ids: of the items with which the run begins: with other recordings, these are others.
 
     Raises:
-        InputError: the run began with another number of them.
+        InputError: one of these differs.
     """
-    before = state.get("segments", segments)  # older states do not have it
+    before, ids = state.get("segments", segments), state.get("first_ids", first_ids)
+    found = ""
     if before != segments:
+        found = f"has {segments} segments, but the run began with {before}"
+    elif first_ids and list(ids) != list(first_ids):
+        old, new = next(pair for pair in zip_longest(ids, first_ids) if pair[0] != pair[1])
+        found = f"has other recordings: the run began with {old}, which is {new} now"
+    if found:
         hint = "put them back, or begin a new run from its weights with model: {checkpoint: FILE}"
-        raise InputError(
-            "data", f"has {segments} segments, but the run began with {before}", "the same recordings", hint
-        )
+        raise InputError("data", found, "the same recordings", hint)
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 MLflow and Weights & Biases are optional. Address, project and key come from their own environment variables, such as
 ``MLFLOW_TRACKING_URI`` and ``WANDB_PROJECT``. Each numbers its runs itself; ``trackers.json`` in the folder of the run
-keeps these numbers, so that a resumed run goes on in the same record. What a resumed run repeats is the same again, so
-it does no harm there.
+keeps these numbers, so that a resumed run goes on in the same record. Steps that it repeats are the same again, unless
+it goes on at another learning rate: TensorBoard then shows the new values, MLflow both, and Weights & Biases the old
+ones, as it takes no step twice.
 """
 
 from __future__ import annotations
