@@ -163,9 +163,7 @@ def test_other_recordings_are_noticed_when_a_run_is_resumed(tmp_path: Path) -> N
 
     run.train(mixed(8), out=tmp_path / "run")
     run.train(mixed(8), out=tmp_path / "run", resume=True)
-    with pytest.raises(
-        InputError, match="data: has other recordings: the run began with clean.*, which is clean.* now"
-    ):
+    with pytest.raises(InputError, match=r"data: has other recordings: the run began with clean.*, which is clean"):
         run.train(mixed(12), out=tmp_path / "run", resume=True)
 
 
