@@ -7,7 +7,7 @@
 # make docs     the documentation as a site in build/site; any warning is an error
 # make results  every result from the corpus in data/corpus, in days; what is done stays done. On synthetic data, in
 #               a minute or two: make results LIST=benchmarks/tiny/results.yaml
-# make gpu-pack code and the corpus in data/corpus in one file of less than 64 MiB, for a GPU machine (docs/scale.md)
+# make gpu-pack code and the corpus in data/corpus in one file of less than 64 MiB, for a GPU machine (docs/gpu.md)
 
 PYTHON ?= python3
 VENV := .venv

@@ -164,11 +164,11 @@ class Objective(nn.Module):
             view = observe(student, batch.noisy, _unique(method.student_taps for method in methods.values()))
         check_estimate("student", view, batch)
         needs_clean = bool(losses) or any(method.needs_clean for method in methods.values())
-        labelled = share(batch) if needs_clean else 1.0
-        return self._supervised(losses, view, batch, labelled) | self._distilled(methods, view, batch, labelled)
+        scale = share(batch) if needs_clean else 1.0
+        return self._supervised(losses, view, batch, scale) | self._distilled(methods, view, batch, scale)
 
-    def _supervised(self, losses: Mapping[str, nn.Module], view: View, batch: Batch, labelled: Tensor | float) -> Terms:
-        """Return the terms of ``losses`` over the items with a reference, times ``labelled``; see ``share``."""
+    def _supervised(self, losses: Mapping[str, nn.Module], view: View, batch: Batch, scale: Tensor | float) -> Terms:
+        """Return the terms of ``losses`` over the items with a reference, times ``scale``; see ``share``."""
         if not losses:
             return {}
         if batch.clean is None and not self.methods:
@@ -187,11 +187,11 @@ class Objective(nn.Module):
             with outside(loss), unchanged(f"loss/{name}", *given):
                 values = loss(*given)
             check_shape(f"loss/{name}", values, (len(view.wave),), "[B], a value for each recording")
-            terms[f"loss/{name}"] = labelled * values.mean()
+            terms[f"loss/{name}"] = scale * values.mean()
         return terms
 
-    def _distilled(self, methods: Mapping[str, Method], view: View, batch: Batch, labelled: Tensor | float) -> Terms:
-        """Return the terms of ``methods``, from one pass of the teacher."""
+    def _distilled(self, methods: Mapping[str, Method], view: View, batch: Batch, scale: Tensor | float) -> Terms:
+        """Return the terms of ``methods``, from one pass of the teacher; ``scale`` as for ``_supervised``."""
         if not methods or self.teacher is None:
             return {}
         with torch.no_grad():  # whatever a teacher of the user's does
@@ -209,7 +209,7 @@ class Objective(nn.Module):
                     term = 0 * view.wave.sum()
             check_shape(f"kd/{name}", term, (), "[], the mean over the batch")
             if method.needs_clean:
-                term = labelled * term
+                term = scale * term
             terms[f"kd/{name}"] = term
         return terms
 
