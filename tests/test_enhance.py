@@ -109,6 +109,24 @@ def test_nan_from_a_model_names_it_and_the_place() -> None:
         sordino.enhance(np.zeros(16000), 16000, broken)
 
 
+@pytest.mark.parametrize("kind", [np.int16, np.int32, bool, object])
+def test_a_function_that_gives_no_floating_point_is_refused(kind: type) -> None:
+    def whole(noisy: np.ndarray) -> np.ndarray:
+        return (noisy * 32767).astype(kind)
+
+    with pytest.raises(InputError, match=r"whole: gave values of type .*; expected samples, floating point with"):
+        sordino.enhance(tone(0.1, 16000), 16000, whole)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float64])
+def test_a_function_may_give_a_tensor(kind: torch.dtype) -> None:
+    def halved(noisy: np.ndarray) -> torch.Tensor:
+        return (torch.from_numpy(noisy).requires_grad_() / 2).to(kind)
+
+    noisy = tone(0.1, 16000)
+    np.testing.assert_allclose(sordino.enhance(noisy, 16000, halved), noisy / 2, atol=2e-3)
+
+
 def test_networks_checkpoints_and_functions_are_models(tmp_path: Path) -> None:
     network = models.create("manner-s", hidden=2, depth=3).eval()
     models.save(network, tmp_path / "student.safetensors")

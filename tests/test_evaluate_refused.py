@@ -12,6 +12,8 @@ from helpers.noise import hiss
 from sordino.audio.sound_files import write
 from sordino.data import sources
 from sordino.errors import InputError
+from sordino.evaluation.score import score
+from sordino.types import Item
 
 RATE = 16000
 
@@ -30,3 +32,9 @@ def test_two_files_of_different_lengths_are_refused_unless_they_are_to_be_cut(tm
 def test_another_rate_than_the_sources_is_refused() -> None:
     with pytest.raises(InputError, match="8000 Hz for data at 16000 Hz"):
         sordino.evaluate(None, sources.Synthetic(), sample_rate=8000)
+
+
+def test_an_estimate_that_is_not_floating_point_is_refused() -> None:
+    item = Item(hiss(1, seed=1), hiss(1, seed=2), RATE, "a")
+    with pytest.raises(InputError, match="gave values of type int16; expected samples, floating point"):
+        score(lambda noisy: (noisy * 32767).astype(np.int16), [item], ("si_sdr_db",), workers=0)

@@ -58,6 +58,12 @@ def test_the_target_is_what_the_function_says() -> None:
     assert torch.equal(batch.noisy, before)
 
 
+def test_a_function_that_gives_integers_is_refused() -> None:
+    teacher = ExternalTeacher(lambda noisy: (noisy * 32767).astype(np.int16), "theirs", RATE)
+    with pytest.raises(InputError, match="teacher theirs: gave values of type int16; expected samples, floating point"):
+        teacher(batch_of(4000))
+
+
 def test_the_function_computes_as_it_would_anywhere_else() -> None:
     seen = []
 

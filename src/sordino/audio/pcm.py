@@ -141,6 +141,19 @@ def one_channel(samples: Any, where: str) -> np.ndarray:
     return audio
 
 
+def as_estimate(given: Any, name: str) -> np.ndarray:
+    """Return what the model ``name`` gave as a numpy array of floating point; see ``as_array``.
+
+    Raises:
+        InputError: no array, or of another type: integers would be taken for samples far beyond full scale.
+    """
+    estimate = as_array(given, name)
+    if estimate.dtype.kind != "f":
+        found = "complex numbers" if estimate.dtype.kind == "c" else f"values of type {estimate.dtype}"
+        raise InputError(name, f"gave {found}", "samples, floating point with full scale at 1")
+    return estimate
+
+
 def from_float(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Convert floats to ``dtype``, with its byte order: floating point, or int16, which clips and does not wrap."""
     if _is_int16(dtype):

@@ -15,6 +15,7 @@ from typing import Any, TypedDict, get_type_hints
 import numpy as np
 
 from sordino.audio.alignment import Alignment, alignment
+from sordino.audio.pcm import as_estimate
 from sordino.distributed import all_gather, rank, world_size
 from sordino.errors import InputError
 from sordino.evaluation.measuring import Job, Recording, measured, workplaces
@@ -227,5 +228,5 @@ def _enhanced(enhance: Enhance | None, item: Item, compared: bool) -> tuple[np.n
     clean = item.clean
     if clean is not None and len(clean) == len(item.noisy):  # both are padded to the longest of a batch
         clean = clean[: item.length]
-    estimate = noisy if enhance is None else np.asarray(enhance(noisy))
+    estimate = noisy if enhance is None else as_estimate(enhance(noisy), getattr(enhance, "name", "the model"))
     return clean, estimate

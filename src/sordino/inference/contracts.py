@@ -58,6 +58,11 @@ class Engine(Protocol):
         ...
 
 
+def latency_s(engine: Engine) -> float:
+    """Return the algorithmic latency of an engine in seconds: a whole hop must be there, and the output lags behind."""
+    return (engine.hop + engine.delay) / engine.sample_rate
+
+
 @runtime_checkable
 class OpenModel(Protocol):
     """A model that is open and ready to run; ``sordino.inference.model.Model`` is one."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sordino.audio.pcm import check_shape
+from sordino.audio.pcm import as_estimate, check_shape
 from sordino.errors import InputError
 from sordino.inference.graphs.delay import Delay, measure_delay
 from sordino.plugins.catalogue import blamed, function
@@ -62,21 +62,20 @@ def _called(word: str, run: Callable[..., Any], noisy: np.ndarray) -> np.ndarray
         return np.asarray(run(noisy))
 
 
-def as_long(estimate: np.ndarray, noisy: np.ndarray, name: str, sample_rate: int, least: int = 0) -> np.ndarray:
+def as_long(given: Any, noisy: np.ndarray, name: str, sample_rate: int, least: int = 0) -> np.ndarray:
     """Return an estimate, float32, that is as long as its input: cut, or filled with silence up to ``LOST_S``.
 
     Args:
-        estimate: what a model gave.
+        given: what a model gave: an array, or a tensor.
         noisy: [T] or [C,T], what it was to enhance.
         name: of the model, in messages.
         sample_rate: Hz.
         least: samples to which silence was added for the model, where there were fewer.
 
     Raises:
-        InputError: no samples, of another shape, or too few.
+        InputError: no samples, not floating point, of another shape, or too few.
     """
-    if np.iscomplexobj(estimate):
-        raise InputError(name, "gave complex numbers", "samples")
+    estimate = as_estimate(given, name)
     length = noisy.shape[-1]
     lost = length - estimate.shape[-1] if estimate.ndim else 0
     if estimate.shape[:-1] != noisy.shape[:-1] or estimate.ndim != noisy.ndim or lost > LOST_S * sample_rate:

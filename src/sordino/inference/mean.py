@@ -16,7 +16,7 @@ import numpy as np
 from sordino.errors import InputError
 from sordino.inference.blend import Blend
 from sordino.inference.contracts import Engine, Process
-from sordino.inference.pipeline import SampleQueue, StreamPipeline
+from sordino.inference.pipeline import SampleQueue, StreamPipeline, run_step
 
 LONGEST_HOP_S = 0.25
 """Longest hop of a mean in seconds: after that time the hops of all members end together."""
@@ -85,7 +85,7 @@ class MeanEngine:
         length = block.shape[1]
         total, after = np.zeros_like(block), []
         for engine, (own, waiting) in zip(self._engines, state, strict=True):
-            estimate, own = engine.step(block, own)
+            estimate, own = run_step(engine, block, own)
             line = np.concatenate([waiting, estimate], axis=1)
             total += line[:, :length]
             # A copy, as a view would keep the whole line in memory.

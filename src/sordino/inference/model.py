@@ -99,19 +99,19 @@ class Model:
     def _whole(self, noisy: np.ndarray) -> np.ndarray:
         """Run a signal [T] as a whole: padded to the shortest input, checked, and cut to its length again."""
         assert self.run is not None  # or there is an engine
-        return self._checked(np.asarray(self.run(self._padded(noisy))), noisy)
+        return self._checked(self.run(self._padded(noisy)), noisy)
 
     def _whole_batch(self, noisy: np.ndarray) -> np.ndarray:
         """Run signals [C,T] at once; see ``_whole``."""
         assert self.run_batch is not None
-        return self._checked(np.asarray(self.run_batch(self._padded(noisy))), noisy)
+        return self._checked(self.run_batch(self._padded(noisy)), noisy)
 
     def _padded(self, noisy: np.ndarray) -> np.ndarray:
         *channels, length = noisy.shape
         silence = np.zeros((*channels, max(self.minimum - length, 0)), np.float32)
         return np.concatenate([noisy, silence], axis=-1).astype(np.float32, copy=False)
 
-    def _checked(self, estimate: np.ndarray, noisy: np.ndarray) -> np.ndarray:
+    def _checked(self, estimate: Any, noisy: np.ndarray) -> np.ndarray:
         return as_long(estimate, noisy, self.name, self.sample_rate, self.minimum)
 
 

@@ -8,8 +8,11 @@ the end, and ``StreamPipeline`` keeps the noisy input in a queue until the estim
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from sordino.audio.pcm import as_estimate
 from sordino.audio.resampling import open_resampler
 from sordino.errors import InputError
 from sordino.inference.blend import USUAL, Blend
@@ -18,6 +21,20 @@ from sordino.inference.high_band import HighBandGain
 
 STEP_S = 1.0
 """The most that goes through the network at once, so that its memory does not grow with the length of a block."""
+
+
+def run_step(engine: Engine, block: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+    """Run an engine over whole hops [C,k hop]; return as many samples of floating point, and the state after them.
+
+    Raises:
+        InputError: the engine gave another shape, which would shift all that follows, or another type.
+    """
+    given, state = engine.step(block, state)
+    estimate = as_estimate(given, engine.name)
+    if estimate.shape != block.shape:
+        found = f"gave an array of shape {estimate.shape} for a block of {block.shape}"
+        raise InputError(engine.name, found, "as many samples, [C,n]")
+    return estimate, state
 
 
 class EngineProcess:
@@ -45,7 +62,7 @@ class EngineProcess:
         whole = waiting.shape[1] - waiting.shape[1] % engine.hop
         parts = []
         for start in range(0, whole, self._at_once):
-            part, self._state = engine.step(waiting[:, start : min(start + self._at_once, whole)], self._state)
+            part, self._state = run_step(engine, waiting[:, start : min(start + self._at_once, whole)], self._state)
             parts.append(part)
         self._incomplete = waiting[:, whole:]
         # Copied even where there is one part, which the engine may use again.

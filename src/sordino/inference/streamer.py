@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -18,8 +19,9 @@ import numpy as np
 from sordino.audio.pcm import as_array, check_shape, from_float, to_float, whole_number, whole_rate
 from sordino.errors import InputError
 from sordino.inference.blend import Blend, HighBand
+from sordino.inference.contracts import latency_s
 from sordino.inference.engine import open_engine
-from sordino.inference.pipeline import EngineProcess, StreamPipeline
+from sordino.inference.pipeline import EngineProcess, StreamPipeline, run_step
 
 REMEMBERED = 10_000
 """Blocks whose times are kept."""
@@ -90,7 +92,7 @@ class Streamer:
         # A network's first pass over one hop is slow, and so is that over several; a stream should not wait for them.
         for hops in (1, 2):
             silence = np.zeros((channels, hops * self._engine.hop), np.float32)
-            self._engine.step(silence, self._engine.start(channels))
+            run_step(self._engine, silence, self._engine.start(channels))
         self.reset()
 
     def __reduce__(self) -> NoReturn:
@@ -106,8 +108,7 @@ class Streamer:
     def latency_s(self) -> float:
         """Algorithmic latency: the longest time from a sample's input to its output if computing took no time and
         blocks were fed hop by hop. Longer blocks add the wait for their end."""
-        network_s = (self._engine.hop + self._engine.delay) / self._engine.sample_rate
-        return network_s + self._pipeline.resampling_s
+        return latency_s(self._engine) + self._pipeline.resampling_s
 
     @property
     def timing(self) -> Timing | None:
@@ -123,7 +124,7 @@ class Streamer:
         self._fed = 0
         # The form of the last block, in which the estimate is returned.
         self._mono, self._dtype = self.channels == 1, np.dtype(np.float32)
-        self._closed = False
+        self._closed = self._broken = False
         self._spent_s: deque[float] = deque(maxlen=REMEMBERED)
         self._busy_s, self._blocks = 0.0, 0
 
@@ -138,12 +139,14 @@ class Streamer:
 
         Raises:
             InputError: no valid audio, another number of channels, or a stream that was already flushed. The stream is
-                unchanged.
+                unchanged. If the model fails, as one that gives NaN does, its estimate of the block is lost, and the
+                stream goes on only after ``reset``.
         """
         began = time.perf_counter()
         block = as_array(block, "block")
         if self._closed:
             raise InputError("streamer", "the stream was flushed", hint="call reset() to begin another")
+        self._demand_whole()
         mono = block.ndim == 1 and self.channels == 1
         if not mono and (block.ndim != 2 or len(block) != self.channels):
             expected = f"[{self.channels}, samples]" + " or [samples]" * (self.channels == 1)
@@ -153,7 +156,7 @@ class Streamer:
             audio = audio.reshape(1, -1)
         self._mono, self._dtype = mono, block.dtype
         self._fed += audio.shape[1]
-        ready = self._as_fed(self._pipeline.feed(audio))
+        ready = self._run(partial(self._pipeline.feed, audio))
         if block.size:
             spent_s = time.perf_counter() - began
             self._spent_s.append(spent_s)
@@ -163,11 +166,30 @@ class Streamer:
 
     def flush(self) -> np.ndarray:
         """End the stream and return the rest of the estimate, in the form of the last block; a second call returns
-        nothing more."""
+        nothing more.
+
+        Raises:
+            InputError: the model fails, or failed before; see ``feed``.
+        """
+        self._demand_whole()
         if self._closed:
             return self._as_fed(np.zeros((self.channels, 0), np.float32))
         self._closed = True
-        return self._as_fed(self._pipeline.flush())
+        return self._run(self._pipeline.flush)
+
+    def _demand_whole(self) -> None:
+        """Refuse to go on after a failure: the noisy samples of that block are still queued, and its estimate is not,
+        so that all that follows would be blended with another time."""
+        if self._broken:
+            raise InputError("streamer", "the model failed before", hint="call reset() to begin another stream")
+
+    def _run(self, work: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return what the pipeline gives, in the form of the last block; an error in it breaks the stream."""
+        try:
+            return self._as_fed(work())
+        except Exception:  # not Ctrl-C, after which a stream may still be flushed
+            self._broken = True
+            raise
 
     def _as_fed(self, audio: np.ndarray) -> np.ndarray:
         audio = from_float(audio, self._dtype)

@@ -12,6 +12,7 @@ from typing import Any
 from sordino.assets import shipped, student_file
 from sordino.evaluation.score import CLEAN, NOISY
 from sordino.evaluation.speed import real_time_factor
+from sordino.inference.contracts import latency_s
 from sordino.inference.model import Model, open_model
 from sordino.inference.resolve import resolve, shown_name
 
@@ -103,10 +104,7 @@ def _other(model: str, name: str) -> ServedModel:
 
 def _latency_s(opened: Model) -> float | None:
     """Return the latency of a model that runs block by block; None for one that needs the whole recording."""
-    engine = opened.engine
-    if engine is None:
-        return None
-    return (engine.hop + engine.delay) / engine.sample_rate
+    return None if opened.engine is None else latency_s(opened.engine)
 
 
 def _name(model: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import torch
 
-from sordino.audio.pcm import MAX_CHANNELS
+from sordino.audio.pcm import MAX_CHANNELS, as_estimate
 from sordino.errors import InputError
 from sordino.types import Batch, Enhance, Tap, View
 
@@ -50,7 +50,8 @@ class ExternalTeacher:
         """Return the estimates of ``batch.noisy``, on its device and without a gradient.
 
         Raises:
-            InputError: a tap is asked for, or an estimate has another shape than the noisy speech, or is not finite.
+            InputError: a tap is asked for, or an estimate has another shape than the noisy speech, or is not
+                finite floating point.
         """
         asked = list(taps)
         if asked:
@@ -62,12 +63,15 @@ class ExternalTeacher:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             if self.batches:
                 parts = [noisy[start : start + MAX_CHANNELS].copy() for start in range(0, len(noisy), MAX_CHANNELS)]
-                waves = [wave for part in parts for wave in np.asarray(self.run(part), np.float32)]
+                waves = [wave for part in parts for wave in self._run(part)]
             else:
-                waves = [np.asarray(self.run(one.copy()), np.float32) for one in noisy]  # it may change its input
+                waves = [self._run(one.copy()) for one in noisy]  # it may change its input
         for one, wave, name in zip(noisy, waves, names, strict=True):
             self._check(one, wave, name)
         return View(torch.from_numpy(np.stack(waves)).to(device))
+
+    def _run(self, noisy: np.ndarray) -> np.ndarray:
+        return as_estimate(self.run(noisy), f"teacher {self.name}").astype(np.float32)
 
     def _check(self, noisy: np.ndarray, estimate: np.ndarray, name: str) -> None:
         if estimate.shape != noisy.shape:
