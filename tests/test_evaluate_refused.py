@@ -34,6 +34,14 @@ def test_another_rate_than_the_sources_is_refused() -> None:
         sordino.evaluate(None, sources.Synthetic(), sample_rate=8000)
 
 
+@pytest.mark.parametrize("name", ["sample_rate", "model_rate"])
+def test_rates_that_are_none_are_refused(name: str) -> None:
+    item = Item(hiss(1, seed=1), hiss(1, seed=2), RATE, "a")
+    for rate in ("fast", 44100.5):
+        with pytest.raises(InputError, match=rf"{name}: .*expected a whole number of Hz"):
+            sordino.evaluate(lambda noisy: noisy, [item], metrics=["si_sdr_db"], workers=0, **{name: rate})
+
+
 def test_an_estimate_that_is_not_floating_point_is_refused() -> None:
     item = Item(hiss(1, seed=1), hiss(1, seed=2), RATE, "a")
     with pytest.raises(InputError, match="gave values of type int16; expected samples, floating point"):

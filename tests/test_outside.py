@@ -88,6 +88,10 @@ def test_a_rate_that_contradicts_the_model_is_refused() -> None:
             open_model(model, sample_rate=8000)
     with pytest.raises(InputError, match="a rate above 0"):
         open_model(halve, sample_rate=-1)
+    for rate, message in ((44100.5, "44100.5; expected a whole number of Hz"), (10, "10 Hz; expected 1,000 to")):
+        with pytest.raises(InputError, match=message):
+            open_model(halve, sample_rate=rate)  # pyright: ignore[reportArgumentType]
+    assert open_model(halve, sample_rate="48000").sample_rate == 48000  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

@@ -168,3 +168,10 @@ def test_an_empty_graph_beside_that_of_a_stream_is_one_line(tmp_path: Path) -> N
     (tmp_path / "a.stream.onnx").write_bytes(student_file("dualpath-24", STREAM_SUFFIX).read_bytes())
     with pytest.raises(InputError, match=r"a\.onnx: is not of the network that a\.stream\.onnx beside it is of"):
         open_model(tmp_path / "a.onnx")
+
+
+def test_the_graph_of_a_stream_alone_enhances_files_too(tmp_path: Path) -> None:
+    (tmp_path / "a.stream.onnx").write_bytes(student_file("dualpath-24", STREAM_SUFFIX).read_bytes())
+    alone = open_model(tmp_path / "a.stream.onnx")
+    noisy = speech(RATE)
+    np.testing.assert_array_equal(alone(noisy), open_model("dualpath-24")(noisy))

@@ -59,13 +59,28 @@ def limited(blocks: Iterable[np.ndarray], most: float, where: object) -> Iterato
         yield block
 
 
-def whole_rate(sample_rate: object) -> int:
+def whole_rate(sample_rate: object, where: str = "sample_rate") -> int:
     """Return a sample rate in Hz as an int: 48000.0 and "48000" are one, as other programs write them.
 
     Raises:
         InputError: no whole number.
     """
-    return whole_number(sample_rate, "sample_rate", expected="a whole number of Hz")
+    return whole_number(sample_rate, where, expected="a whole number of Hz")
+
+
+def optional_rate(given: object, where: str) -> int | None:
+    """Return a sample rate in Hz that a recording may have as an int, and None as it is.
+
+    Raises:
+        InputError: no whole number, or a rate that no recording has.
+    """
+    if given is None:
+        return None
+    rate = whole_rate(given, where)
+    if rate <= 0:
+        raise InputError(where, f"{rate} Hz", "a rate above 0")
+    check_shape(where, rate, channels=1)
+    return rate
 
 
 def whole_number(

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from sordino.audio.alignment import describe_reference
 from sordino.audio.folders import list_audio
-from sordino.audio.pcm import check_shape
+from sordino.audio.pcm import optional_rate
 from sordino.audio.sound_files import read_mono
 from sordino.data.base import LazySequence, Source
 from sordino.data.names import speaker_of
@@ -62,9 +62,7 @@ def evaluate(
     Raises:
         InputError: the data do not fit the model, or there is nothing to score.
     """
-    for name, given in (("sample_rate", sample_rate), ("model_rate", model_rate)):
-        if given is not None:
-            check_shape(name, given, channels=1)
+    sample_rate, model_rate = optional_rate(sample_rate, "sample_rate"), optional_rate(model_rate, "model_rate")
     run = None if model is None else open_model(model, sample_rate=model_rate)
     rate = sample_rate or SAMPLE_RATE
     about = _about(run)

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from sordino.assets import STREAM_SUFFIX
-from sordino.audio.pcm import one_channel
+from sordino.audio.pcm import one_channel, optional_rate
 from sordino.errors import InputError
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import load_checkpoint, open_engine, whole_threads
@@ -129,11 +129,9 @@ def open_model(model: Any = None, threads: int | None = None, sample_rate: int |
 
     Raises:
         InputError: no such model, a file that is not a model, a model with another rate than ``sample_rate``, or an
-            invalid number of threads.
+            invalid rate or number of threads.
     """
-    if sample_rate is not None and sample_rate <= 0:
-        raise InputError("sample_rate", f"{sample_rate} Hz", "a rate above 0")
-    threads = whole_threads(threads)
+    threads, sample_rate = whole_threads(threads), optional_rate(sample_rate, "sample_rate")
     source = resolve(model)
     sample_rate = sample_rate or source.sample_rate
     ready = source.value if source.kind == "model" else _opened(source, threads, sample_rate)
@@ -149,10 +147,11 @@ def _opened(source: ModelSource, threads: int | None, sample_rate: int | None) -
     if source.kind == "mean":
         return _from_members(source, threads)
     if source.path is not None and source.is_graph:
-        from sordino.inference.graphs.onnx_graph import stream_file
+        from sordino.inference.graphs.onnx_graph import recordings_file, stream_file
 
-        # Of a pair of graphs that of the stream alone: a file of any length passes through it in blocks.
-        if source.kind != "stream" and stream_file(source.path).is_file():
+        # Of a pair of graphs that of the stream alone: a file of any length passes through it in blocks. Named by that
+        # of the stream itself it is opened only where there is no other.
+        if stream_file(source.path).is_file() and not (source.kind == "stream" and recordings_file(source.path)):
             return _from_stream(source.path, source.name, threads)
         return _from_onnx(source.path, source.name, threads, sample_rate)
     if source.kind == "checkpoint":
@@ -181,7 +180,7 @@ def _from_stream(path: Path, name: str, threads: int | None) -> Model:
 
 
 def _from_onnx(path: Path, name: str, threads: int | None, sample_rate: int | None) -> Model:
-    from sordino.inference.graphs.onnx_graph import open_graph
+    from sordino.inference.graphs.onnx_graph import open_graph, recordings_file
 
     graph = open_graph(path, threads or 0)
     if NETWORK not in graph.about and not path.name.endswith(STREAM_SUFFIX):
@@ -190,9 +189,8 @@ def _from_onnx(path: Path, name: str, threads: int | None, sample_rate: int | No
     # An axis is a number where the graph takes no other length, else a name or None.
     fixed = [axis for axis in source.shape if isinstance(axis, int)]
     if others or len(source.shape) != 2 or fixed not in ([], [1]) or source.type != "tensor(float)":
-        stem, hint = path.name.removesuffix(STREAM_SUFFIX), ""
-        if stem != path.name:
-            hint = f"that is the graph of a stream; name {stem}.onnx"
+        recordings = recordings_file(path)
+        hint = f"that is the graph of a stream; name {recordings.name}" if recordings else ""
         raise InputError(path, f"takes {graph.describe()}", "one float input of [1, samples], of any length", hint)
 
     def run(noisy: np.ndarray) -> np.ndarray:

@@ -56,6 +56,12 @@ def stream_file(path: str | Path) -> Path:
     return path if path.name.lower().endswith(STREAM_SUFFIX) else path.with_suffix(STREAM_SUFFIX)
 
 
+def recordings_file(path: Path) -> Path | None:
+    """Return the graph of whole recordings beside that of a stream; None where there is none, or for another graph."""
+    file = path.with_name(path.name[: -len(STREAM_SUFFIX)] + ".onnx")
+    return file if path.name.lower().endswith(STREAM_SUFFIX) and file.is_file() else None
+
+
 def check_name(path: str | Path) -> Path:
     """Return the path of an exported network, if it is a valid one.
 
