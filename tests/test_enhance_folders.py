@@ -20,6 +20,7 @@ from sordino.audio import sound_files
 from sordino.audio.folders import list_audio
 from sordino.cli.main import main
 from sordino.errors import InputError
+from sordino.inference import folders
 from sordino.inference.files import enhance_file
 from sordino.inference.folders import enhance_folder
 from sordino.inference.model import Model
@@ -190,6 +191,29 @@ def test_a_format_that_cannot_hold_the_recording_takes_the_nearest_that_it_can(
     assert about.duration == pytest.approx(1.0, abs=0.1)
     assert (note is None) == (not report["notes"])
     assert note is None or note in report["notes"][0]
+
+
+def test_a_recording_that_is_missing_is_not_skipped(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sound_files.write("out/a.wav", tone(0.1), RATE)
+    with pytest.raises(SystemExit):
+        main(["enhance", "a.wav", "-o", "out/a.wav", "--skip-existing"])
+    assert "a.wav: there is no such file" in capsys.readouterr().err
+    (report,) = folders.enhance_files(["a.wav"], "out", same, skip_existing=True)
+    assert "there is no such file" in report["error"]
+
+
+def test_a_folder_that_has_the_name_of_an_output_is_refused(here: Path) -> None:
+    sound_files.write("in/a.wav", tone(0.1), RATE)
+    (here / "out" / "a.wav").mkdir(parents=True)
+    (report,) = enhance_folder("in", "out", same)
+    assert report["error"].startswith("out/a.wav: is a folder; expected the name of a file")
+    for refused in (
+        lambda: enhance_file("in/a.wav", "out/", same),
+        lambda: list(folders.enhance_files(["in/a.wav"], "out", same)),
+    ):
+        with pytest.raises(InputError, match=r"out/a\.wav: is a folder; expected the name of a file"):
+            refused()
+    assert list((here / "out" / "a.wav").iterdir()) == []
 
 
 def test_a_name_of_255_bytes_is_a_name(tmp_path: Path) -> None:

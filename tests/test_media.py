@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from helpers.functions import same
 from helpers.noise import tone
@@ -71,6 +72,22 @@ def test_enhanced_they_become_wav_in_a_folder(tmp_path: Path) -> None:
     assert enhance_file(tmp_path / "in.m4a", tmp_path / "one.flac", same)["sample_rate"] == 44100
 
 
+def test_their_tags_are_kept(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    record_tone(tmp_path / "plain.m4a", "aac", 44100)
+    tags = {"title": "Interview", "artist": "Someone", "track": "3"}
+    with av.open(str(tmp_path / "plain.m4a")) as plain, av.open(str(tmp_path / "a.m4a"), "w") as container:
+        container.metadata.update(tags)
+        stream = container.add_stream_from_template(plain.streams.audio[0])
+        for packet in plain.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+    enhance_file(tmp_path / "a.m4a", tmp_path / "a.flac", same)
+    with soundfile.SoundFile(tmp_path / "a.flac") as file:
+        assert (file.title, file.artist, file.tracknumber) == ("Interview", "Someone", "3")
+
+
 @pytest.mark.parametrize("name", ["a.webm", "a.mkv", "a.mka", "film.mkv"])
 def test_one_that_was_cut_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -114,8 +131,6 @@ def test_what_is_no_sound_is_one_line(tmp_path: Path) -> None:
 def test_without_pyav_a_line_says_what_to_install_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import soundfile
-
     monkeypatch.setitem(sys.modules, "av", None)
     soundfile.write(tmp_path / "a.wav", tone(0.5), 16000)
     (tmp_path / "phone.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0")

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -81,6 +82,27 @@ def open_sound(
         check_shape(path, file.samplerate, file.channels)
         on_error.pop_all()  # it stays open
     return file
+
+
+class Origin(NamedTuple):
+    """What a file on disk says of itself; where it is decoded to be opened, the open file no longer says so."""
+
+    subtype: str | None
+    """libsndfile's name of the encoding; None where libsndfile does not read the file itself."""
+    tags: dict[str, str]
+    """libsndfile's name of a tag -> its text, without the program that wrote the file."""
+
+
+def origin_of(path: str | Path) -> Origin:
+    """Return the encoding and the tags of a file that ``open_sound`` has opened."""
+    if Path(path).suffix.lower() in media.SUFFIXES:
+        return Origin(None, media.tags_of(Path(path)))
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # pyright: ignore[reportArgumentType]
+            tags = {name: text for name, text in file.copy_metadata().items() if name != "software"}
+            return Origin(file.subtype, tags)
+    except soundfile.LibsndfileError:
+        return Origin(None, {})
 
 
 def _demand_content(path: Path) -> None:

@@ -157,11 +157,6 @@ def unclipped_encoder(
         unclipped.finish()
 
 
-def tags_of(file: soundfile.SoundFile) -> dict[str, str]:
-    """Return the tags of an open file, but for the program that wrote it."""
-    return {name: text for name, text in file.copy_metadata().items() if name != "software"}
-
-
 def holdable(path: str | Path, sample_rate: int, subtype: str | None) -> tuple[int, str | None]:
     """Return the rate in Hz and the encoding in which a file can hold a recording, nearest to those asked for.
 

@@ -29,6 +29,10 @@ SUFFIXES = frozenset(
     {".m4a", ".mp4", ".m4v", ".aac", ".webm", ".amr", ".ac3", ".wma", ".mka", ".mkv", ".3gp", ".mov", ".avi"}
 )
 """Suffixes of files that are read in this way."""
+TAGS = {name: name for name in ("title", "copyright", "artist", "comment", "date", "album", "genre")} | {
+    "tracknumber": "track"
+}
+"""libsndfile's name of a tag -> FFmpeg's."""
 SHORT_S = 0.25
 """Seconds by which the sound of a film may be shorter than its header says."""
 LATEST_S = 60.0
@@ -65,6 +69,13 @@ def decoded(path: Path, most: float = math.inf) -> BinaryIO:
             return sound
     except av.error.FFmpegError as error:
         raise InputError(path, f"cannot be decoded ({error.strerror})", hint="copy or download it again") from error
+
+
+def tags_of(path: Path) -> dict[str, str]:
+    """Return the tags of a file that was decoded, by libsndfile's names, of which FFmpeg's are nearly the same."""
+    with _pyav(path).open(str(path)) as container:
+        given = {name.lower(): text for name, text in container.metadata.items()}
+    return {name: given[theirs] for name, theirs in TAGS.items() if theirs in given}
 
 
 def _blocks(container: Any, stream: Any, resampler: Any) -> Iterator[np.ndarray]:

@@ -68,7 +68,8 @@ def enhance(given: Namespace) -> Answer:
         return _many(given, blend)
     [source] = inputs
     target = place(Path(source), output)
-    if given.skip_existing and target.is_file():
+    # A recording that is missing is an error, although an earlier output is there.
+    if given.skip_existing and target.is_file() and Path(source).is_file():
         skipped = {"input": source, "output": str(target), "skipped": True}
         return skipped, _done(skipped)
     with Display() as show:

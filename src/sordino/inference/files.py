@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sordino.audio import sound_files
-from sordino.audio.blocks import FORMATS, blocks_of, open_sound
+from sordino.audio.blocks import FORMATS, blocks_of, open_sound, origin_of
 from sordino.audio.doubts import doubts
-from sordino.audio.encoding import holdable, subtype_for, tags_of, unclipped_encoder
+from sordino.audio.encoding import holdable, subtype_for, unclipped_encoder
 from sordino.audio.forward import ForwardFile
-from sordino.audio.resampling import open_resampler
+from sordino.audio.resampling import Resampler, open_resampler
 from sordino.errors import InputError
 from sordino.inference.blend import USUAL, Blend
 from sordino.inference.model import open_model
@@ -55,40 +55,62 @@ def enhance_file(
         InputError: ``source`` cannot be read, or ``target`` cannot be written; then nothing is written.
     """
     target = place(Path(source), target)
-    replaces = target.exists()
+    replaces, same_format = target.exists(), _same_format(Path(source), target)
     with ExitStack() as stack:
         # Opened once, as some formats are decoded when they are opened.
         file = stack.enter_context(open_sound(source, ForwardFile))
-        about = sound_files.info_of(file)
-        same_format = target.suffix.lower() == Path(source).suffix.lower()
-        sample_rate, subtype = holdable(target, about.sample_rate, about.subtype if same_format else None)
+        about, origin = sound_files.info_of(file), origin_of(source)
         process = stack.enter_context(open_model(model).open(about.channels))
-        pipeline = StreamPipeline(process, sample_rate, about.channels, blend)
-        length, expected = 0, about.length * pipeline.sample_rate // about.sample_rate
+        wanted = about.sample_rate if blend.keep_rate else process.sample_rate
+        kept = origin.subtype if same_format else None
+        sample_rate, subtype = holdable(target, wanted, kept)
+        # The model's estimate is at the rate of its input, or at the model's: the one that is kept is made writable.
+        input_rate = sample_rate if blend.keep_rate else about.sample_rate
+        inward = open_resampler(about.sample_rate, input_rate, about.channels)
+        pipeline = StreamPipeline(process, input_rate, about.channels, blend)
+        outward = open_resampler(pipeline.sample_rate, sample_rate, about.channels)
+        length, expected = 0, about.length * sample_rate // about.sample_rate
         noisy = blocks_of(file, source, round(BLOCK_S * about.sample_rate))
         with (
-            unclipped_encoder(target, pipeline.sample_rate, about.channels, subtype, expected, tags_of(file)) as put,
-            closing(ahead(_enhanced(noisy, about, sample_rate, pipeline, progress))) as blocks,
+            unclipped_encoder(target, sample_rate, about.channels, subtype, expected, origin.tags) as put,
+            closing(ahead(_enhanced(noisy, about, (inward, outward), pipeline, progress))) as blocks,
         ):
             for block in blocks:
                 length += block.shape[1]
                 put(block)
-    notes = doubts(Path(source))
-    if replaces:
-        notes.append("in place of the file that was there")
-    if sample_rate != about.sample_rate and blend.keep_rate:
-        notes.append(f"{target.suffix} has no {about.sample_rate} Hz, so it was written at {sample_rate} Hz")
-    if same_format and subtype is None:
-        notes.append(f"{target.suffix} cannot hold {about.subtype}, so it was written as {subtype_for(target)}")
+    notes = doubts(Path(source)) + ["in place of the file that was there"] * replaces
+    notes += _not_kept(target, (wanted, kept), (sample_rate, subtype))
     return {
         "input": str(source),
         "output": str(target),
-        "seconds": length / pipeline.sample_rate,
-        "sample_rate": pipeline.sample_rate,
+        "seconds": length / sample_rate,
+        "sample_rate": sample_rate,
         "channels": about.channels,
         "gain_db": put.gain_db,
         "notes": notes,
     }
+
+
+def _not_kept(target: Path, asked: tuple[int, str | None], held: tuple[int, str | None]) -> list[str]:
+    """Return what the format of ``target`` could not keep of a rate and an encoding, as parts of a sentence."""
+    (wanted, kept), (sample_rate, subtype) = asked, held
+    notes = []
+    if sample_rate != wanted:
+        notes.append(f"{target.suffix} has no {wanted} Hz, so it was written at {sample_rate} Hz")
+    if kept is not None and subtype is None:
+        notes.append(f"{target.suffix} cannot hold {kept}, so it was written as {subtype_for(target)}")
+    return notes
+
+
+def _same_format(source: Path, target: Path) -> bool:
+    """Return whether a file is of the format of another, of which some have several suffixes.
+
+    Raises:
+        InputError: ``target`` has an unknown suffix.
+    """
+    written, read = subtype_for(target), source.suffix.lower()
+    # Ogg holds Vorbis by the suffix .ogg and Opus by .opus.
+    return read in FORMATS and FORMATS[read] == FORMATS[target.suffix.lower()] and subtype_for(source) == written
 
 
 def place(source: Path, target: str | Path) -> Path:
@@ -98,12 +120,14 @@ def place(source: Path, target: str | Path) -> Path:
     a phone, becomes WAV.
 
     Raises:
-        InputError: that is the recording itself.
+        InputError: that is the recording itself, or a folder within the one that was named.
     """
     is_folder = str(target).endswith(("/", os.sep))
     target = Path(target)
     if target.is_dir() or is_folder:
         target = target / writable_name(source.name)
+        if target.is_dir():
+            raise InputError(target, "is a folder", "the name of a file", "rename it, or choose another output")
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(target, "is the recording itself, which would be lost", hint="choose another output")
     return target
@@ -117,19 +141,20 @@ def writable_name(name: str) -> str:
 def _enhanced(
     noisy: Iterable[np.ndarray],
     about: sound_files.Info,
-    sample_rate: int,
+    resamplers: tuple[Resampler, Resampler],
     pipeline: StreamPipeline,
     progress: Progress | None,
 ) -> Iterator[np.ndarray]:
-    done, seconds = 0, max(round(about.seconds), 1)
-    to_writable = open_resampler(about.sample_rate, sample_rate, about.channels)
+    """Yield the blocks to write; ``resamplers`` are those before and behind the pipeline."""
+    done, seconds, (inward, outward) = 0, max(round(about.seconds), 1), resamplers
     for block in ahead(noisy):
-        yield pipeline.feed(to_writable.feed(block))
+        yield outward.feed(pipeline.feed(inward.feed(block)))
         done += block.shape[1]
         if progress is not None:
             progress("enhancing, seconds", min(round(done / about.sample_rate), seconds), seconds, {})
-    yield pipeline.feed(to_writable.flush())
-    yield pipeline.flush()
+    yield outward.feed(pipeline.feed(inward.flush()))
+    yield outward.feed(pipeline.flush())
+    yield outward.flush()
 
 
 def ahead(items: Iterable[Item]) -> Generator[Item]:

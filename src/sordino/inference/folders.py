@@ -13,7 +13,7 @@ from sordino.distributed import usable_cores
 from sordino.errors import InputError
 from sordino.inference.blend import USUAL, Blend
 from sordino.inference.files import enhance_file, place, writable_name
-from sordino.inference.model import open_model
+from sordino.inference.model import Model, open_model
 
 
 def recordings_of(source: Path, target: Path, unreadable: list[InputError] | None = None) -> list[Path]:
@@ -50,7 +50,8 @@ def enhance_folder(
     Args:
         source: the folder.
         target: another.
-        model: see ``open_model``; if it is an ONNX model that is not open yet, the cores are divided among the files.
+        model: see ``open_model``; if it is an ONNX model that takes whole recordings and is not open yet, the cores are
+            divided among the files that are processed at the same time.
         blend: see ``enhance_file``.
         workers: files that are processed in parallel. By default one per core with an ONNX model, and one with other
             models: torch uses all cores for one file, and your own function may not allow parallel calls.
@@ -91,16 +92,27 @@ def enhance_files(
         model, blend, workers, skip_existing: as for ``enhance_folder``, which says what is yielded, too.
 
     Raises:
-        InputError: an output that is one of the files, or would be that of two; or no such model.
+        InputError: an output that is one of the files, would be that of two, or is a folder; or no such model.
     """
     origins: dict[Path, Path] = {}
     for path in map(Path, sources):
-        output = place(path, Path(target) / writable_name(path.name))
+        output = place(path, f"{target}/")
         if output in origins:
             raise InputError(path, f"is not the only one that would become {output}", hint="rename it")
         origins[output] = path
     places = {path: output for output, path in origins.items()}
     yield from _enhance_all(places, model, blend, workers, skip_existing)
+
+
+def _opened(model: Any, cores: int, at_once: int) -> Model:
+    """Open a model for a number of files at once: alone, a file has the threads that it has without a folder."""
+    if at_once < 2:
+        return open_model(model)
+    threads = max(cores // at_once, 1)
+    ready = open_model(model, threads)
+    if threads > 1 and ready.shareable and ready.engine is not None:
+        return open_model(model, threads=1)  # its hops are too small to share
+    return ready
 
 
 def _enhance_all(
@@ -112,7 +124,7 @@ def _enhance_all(
     # Of two recordings with one output, that which keeps its name has it.
     owners = {output: path for path, output in sorted(places.items(), key=lambda one: one[0].name == one[1].name)}
     cores = usable_cores()
-    ready = open_model(model, threads=max(cores // max(len(places), 1), 1))
+    ready = _opened(model, cores, min(workers or cores, len(places)))
     stopped = threading.Event()
 
     def check(*_: object) -> None:
@@ -125,7 +137,10 @@ def _enhance_all(
         try:
             if (owner := owners[target]) != path:
                 raise InputError(path, f"has the same output as {owner}", hint="rename one of them")
-            if skip_existing and target.is_file():
+            if target.is_dir():
+                raise InputError(target, "is a folder", "the name of a file", "rename it, or choose another output")
+            # A recording that is missing is an error, although an earlier output is there.
+            if skip_existing and target.is_file() and path.is_file():
                 return {"input": str(path), "output": str(target), "skipped": True}
             return enhance_file(path, target, ready, blend, check)
         except InputError as error:
