@@ -162,12 +162,12 @@ def _if_long(progress: Progress) -> Progress:
 
 def _done(report: dict[str, Any]) -> str:
     """Say what was written, and what is not as expected: a lower level, or what the format could not keep."""
+    from sordino.inference.files import remarks
+
     if "skipped" in report:
         return f"{report['output']}: is there already"
-    remarks = list(report["notes"])
-    if report["gain_db"] < 0:
-        remarks.insert(0, f"turned down by {-report['gain_db']:.1f} dB to avoid clipping")
-    return ", ".join([f"{report['output']}: {report['seconds']:.2f} s at {report['sample_rate']} Hz", *remarks])
+    written = f"{report['output']}: {report['seconds']:.2f} s at {report['sample_rate']} Hz"
+    return ", ".join([written, *remarks(report)])
 
 
 def blend_of(given: Namespace) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -111,6 +111,13 @@ def _same_format(source: Path, target: Path) -> bool:
     written, read = subtype_for(target), source.suffix.lower()
     # Ogg holds Vorbis by the suffix .ogg and Opus by .opus.
     return read in FORMATS and FORMATS[read] == FORMATS[target.suffix.lower()] and subtype_for(source) == written
+
+
+def remarks(report: Mapping[str, Any]) -> list[str]:
+    """Return what is not as expected in a report of ``enhance_file``, as parts of a sentence: also a lower level."""
+    gain_db = report["gain_db"]
+    turned = [f"turned down by {-gain_db:.1f} dB to avoid clipping"] if gain_db < 0 else []
+    return [*turned, *report["notes"]]
 
 
 def place(source: Path, target: str | Path) -> Path:

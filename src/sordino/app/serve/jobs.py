@@ -75,16 +75,19 @@ def enhanced(source: Path, target: Path, model: Model, strength_db: float | None
     return enhance_file(source, target, model, Blend(strength_db), progress)
 
 
-def player_of(label: str, files: Mapping[str, Path], folder: Path) -> str:
+def player_of(label: str, files: Mapping[str, Path], folder: Path, gains_db: Mapping[str, float]) -> str:
     """A player of several versions, as HTML whose addresses hold on the page.
 
     Args:
         label: what the recording is called.
         files: version name -> file, all of one length; the first sets the sample rate.
         folder: for copies that every browser plays, 16-bit WAV, all turned down alike if one would be clipped.
+        gains_db: version name -> by how many dB its file alone was turned down, 0 or below; this is undone first.
     """
     _, rate = sound_files.read(next(iter(files.values())))
-    waves = {name: sound_files.read(path, rate)[0] for name, path in files.items()}
+    waves = {}
+    for name, path in files.items():
+        waves[name] = sound_files.read(path, rate)[0] / 10 ** (gains_db.get(name, 0.0) / 20)
     pictures = listen.pictures(label, {name: wave.mean(axis=0) for name, wave in waves.items()}, rate)
     gain = fitting_gain(*waves.values())  # one for all versions, so that their loudness stays comparable
     versions = []
@@ -92,7 +95,7 @@ def player_of(label: str, files: Mapping[str, Path], folder: Path) -> str:
         copy = folder / f"version-{index}.wav"
         sound_files.write(copy, wave * gain, rate, "PCM_16")
         versions.append(listen.Version(name, f"gradio_api/file={copy.as_posix()}", pictures[name]))
-    note = f'<p class="note">{listen.NOTE}</p>'
+    note = f'<p class="note">{listen.note(gain)}</p>'
     return parts.unique_names(f"{listen.player(label, versions)}\n{note}", f"{folder.name}-")
 
 

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from functools import wraps
 from html import escape
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -22,8 +22,10 @@ from sordino.app.serve.blind_test import MOST, BlindTest, scores_table, tally
 from sordino.app.serve.models import ServedModel
 from sordino.app.serve.sessions import Sessions
 from sordino.audio.blocks import FORMATS
+from sordino.audio.doubts import doubts
 from sordino.errors import InputError
 from sordino.evaluation.score import CLEAN, NOISY
+from sordino.inference.files import remarks
 from sordino.types import Progress
 
 WITHOUT_LIMIT_DB = 60.0
@@ -89,13 +91,15 @@ class Service:
         source = self._source(session, upload, "noisy recording")
         with self._results(session, "enhance") as results:
             progress = self._while_here(session, progress)
-            target = self._enhanced(session, source, results, name, limit_db, progress)
+            report = self._enhanced(session, source, results, name, limit_db, progress)
+            target = Path(report["output"])
             progress("drawing", 1, 1, {})
-            player = jobs.player_of(source.stem, {NOISY: source, "enhanced": target}, results)
+            gains_db = {"enhanced": report["gain_db"]}
+            player = jobs.player_of(source.stem, {NOISY: source, "enhanced": target}, results, gains_db)
         address = escape(f"gradio_api/file={quote(target.as_posix())}")
         file = escape(target.name)
         link = f'<a class="download" href="{address}" download="{file}">Download {file}</a>'
-        return f"<p>{link}</p>\n{player}"
+        return f"<p>{link}</p>\n{_noted(target.name, remarks(report))}{player}"
 
     @_alone
     def compare(
@@ -130,17 +134,20 @@ class Service:
             shown = dict(blind_test.letters)
         with self._results(session, "compare") as results:
             progress = self._while_here(session, progress)
-            files = {NOISY: noisy}
+            files, reports = {NOISY: noisy}, {}
             for index, (label, name) in enumerate(shown.items()):
                 part, folder = f"model {index + 1} of {len(shown)}", results / str(index)
                 within = _part(progress, part, index, len(shown))
-                files[label] = self._enhanced(session, noisy, folder, name, WITHOUT_LIMIT_DB, within)
+                reports[label] = self._enhanced(session, noisy, folder, name, WITHOUT_LIMIT_DB, within)
+                files[label] = Path(reports[label]["output"])
             rows = []
             if clean is not None:
                 rows = jobs.scored(clean, files, progress).rows
                 files[CLEAN] = clean
             progress("drawing", 1, 1, {})
-            player = jobs.player_of(noisy.stem, files, results)
+            gains_db = {label: report["gain_db"] for label, report in reports.items()}
+            player = jobs.player_of(noisy.stem, files, results, gains_db)
+        player = _noted(noisy.name, doubts(noisy)) + player
         if blind:
             of_models = [{**row, "id": shown[row["id"]]} for row in rows if row["id"] in shown]
             return player, blind_test.measure(of_models)
@@ -168,16 +175,16 @@ class Service:
 
     def _enhanced(
         self, session: str, source: Path, folder: Path, name: str | None, limit_db: float, progress: Progress
-    ) -> Path:
+    ) -> dict[str, Any]:
+        """Enhance with one model into a folder, and return what ``enhance_file`` reports."""
         suffix = source.suffix if source.suffix.lower() in FORMATS else ".wav"
         target = folder / f"{source.stem}-enhanced{suffix}"
         limit = None if limit_db >= WITHOUT_LIMIT_DB else limit_db
         try:
-            jobs.enhanced(source, target, self._model(name).model, limit, progress)
+            return jobs.enhanced(source, target, self._model(name).model, limit, progress)
         except InputError:
             self._check(session)  # the folder may have gone with its visitor
             raise
-        return target
 
     def _while_here(self, session: str, progress: Progress) -> Progress:
         """Return ``progress`` for work that stops, by ``Left``, when its visitor has gone."""
@@ -206,6 +213,11 @@ class Service:
 def _part(progress: Progress, title: str, index: int, parts: int) -> Progress:
     """Return a progress for one of several equal parts, which reports how much of the whole is done."""
     return lambda _task, done, total, numbers: progress(title, index * total + done, parts * total, numbers)
+
+
+def _noted(name: str, said: Sequence[str]) -> str:
+    """Remarks on a file as a note; empty where there is none."""
+    return note(f"{name}: {', '.join(said)}.") + "\n" if said else ""
 
 
 def note(text: str) -> str:

@@ -6,6 +6,7 @@ one of ``sordino serve``; where no script runs, each version has a player of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,10 +26,6 @@ POINTS = 400  # of a picture across, at most
 RANGE_DB = 80
 WINDOW = 512
 SIZE = (4.2, 2.9)  # of a picture, in inches
-NOTE = (
-    f"Frequency in kHz over time in s, the colours span {RANGE_DB} dB, and the waveform above; "
-    "the scales are the same in all pictures."
-)
 
 _CONTROLS = """<div class="controls" hidden>
 <button type="button" class="play">Play</button>
@@ -69,6 +66,15 @@ def player(label: str, versions: Sequence[Version]) -> str:
     controls = _CONTROLS.format(label=escape(label), switches=switches)
     around = f'<div class="player" role="group" aria-label="{escape(label)}">'
     return f"{around}\n{controls}\n{parts.grid(cards)}\n</div>"
+
+
+def note(gain: float) -> str:
+    """Return what the pictures show, and by how much the versions are turned down if ``gain`` is below 1."""
+    text = f"Frequency in kHz over time in s, the colours span {RANGE_DB} dB, and the waveform above; "
+    text += "the scales are the same in all pictures."
+    if gain < 1:
+        text += f" All versions are turned down by {-20 * math.log10(gain):.1f} dB to avoid clipping."
+    return text
 
 
 def pictures(label: str, waves: Mapping[str, np.ndarray], sample_rate: int) -> dict[str, str]:

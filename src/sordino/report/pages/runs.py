@@ -6,7 +6,6 @@ The file holds everything: figures as SVG, sound as 16-bit WAV.
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
@@ -138,10 +137,7 @@ def _example(example: Example) -> str:
     versions = []
     for name, samples in waves.items():
         versions.append(listen.Version(name, _wav(samples * gain, rate), shown[name]))
-    note = listen.NOTE
-    if gain < 1:
-        note += f" All versions are turned down by {-20 * math.log10(gain):.1f} dB to avoid clipping."
-    return f'<h3>{escape(label)}</h3>\n<p class="note">{note}</p>\n{listen.player(label, versions)}'
+    return f'<h3>{escape(label)}</h3>\n<p class="note">{listen.note(gain)}</p>\n{listen.player(label, versions)}'
 
 
 def _wav(samples: np.ndarray, sample_rate: int) -> str:
