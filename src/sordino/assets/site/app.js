@@ -11,22 +11,23 @@ let live = null; // the microphone, while it runs
 let busy = true;
 let lost = ""; // why the student could not be loaded
 let addresses = []; // of sounds on the page
-let asked = null; // who waits for the worker
+let requests = 0; // made of the worker so far
+const asked = new Map(); // number of a request to who waits for its answer
 let focused = null; // what had the keyboard before it was disabled
 
 function ask(verb, given = {}, moved = []) {
+  requests += 1;
+  const number = requests;
   return new Promise((resolve, reject) => {
-    asked = { resolve, reject };
-    worker.postMessage({ verb, ...given }, moved);
-  });
+    asked.set(number, { resolve, reject });
+    worker.postMessage({ number, verb, ...given }, moved);
+  }).finally(() => asked.delete(number));
 }
 
 const ON_MESSAGE = {
-  answer: ({ value }) => asked.resolve(value),
-  failed: ({ reason }) => {
-    asked.reject(new Error(reason));
-    if (live) show("", `The student failed: ${reason}.`); // on a block, for which nobody waits
-  },
+  answer: ({ number, value }) => asked.get(number)?.resolve(value),
+  failed: ({ number, reason }) => asked.get(number)?.reject(new Error(reason)),
+  blockFailed: ({ reason }) => live && show("", `The student failed: ${reason}.`), // nobody waits for a live block
   progress: ({ done }) => (at("progress").value = done),
   times: ({ mean, most }) => {
     at("load").textContent = `${Math.round((100 * mean * student.sample_rate) / (1000 * student.stream.hop))} %`;
@@ -230,7 +231,10 @@ async function begin() {
   at("offline").textContent = await keepOffline();
   worker = new Worker("worker.js", { type: "module" });
   worker.onmessage = ({ data }) => ON_MESSAGE[data.kind](data);
-  worker.onerror = (event) => asked.reject(new Error(event.message || "a script cannot be loaded"));
+  worker.onerror = (event) => {
+    const error = new Error(event.message || "a script cannot be loaded");
+    asked.forEach(({ reject }) => reject(error));
+  };
   try {
     student = await ask("load");
   } catch (error) {

@@ -110,20 +110,21 @@ async function run(tensors, by = session) {
 
 /** Blocks that come through a port are enhanced in their order, and go back through it. */
 async function start({ port }) {
-  const now = { state: silence(), inputs: [], outputs: [], times: [], reported: performance.now(), last: Promise.resolve() };
+  const now = { port, state: silence(), inputs: [], outputs: [], times: [], reported: performance.now() };
+  now.last = Promise.resolve();
   stream = now;
   port.onmessage = ({ data }) => {
-    now.last = now.last.then(() => block(now, port, data)).catch(fail);
+    now.last = now.last.then(() => block(now, data)).catch((error) => postMessage({ kind: "blockFailed", ...why(error) }));
   };
 }
 
-async function block(now, port, { index, noisy }) {
+async function block(now, { index, noisy }) {
   const began = performance.now();
   const [estimate, after] = await step(noisy, now.state);
   now.state = after;
   now.times.push(performance.now() - began);
   keep(now, noisy, estimate.slice());
-  port.postMessage({ index, estimate }, [estimate.buffer]);
+  now.port.postMessage({ index, estimate }, [estimate.buffer]);
   if (performance.now() - now.reported < REPORT_MS) return;
   const mean = now.times.reduce((sum, time) => sum + time, 0) / now.times.length;
   postMessage({ kind: "times", mean, most: Math.max(...now.times) });
@@ -142,6 +143,9 @@ function keep(now, noisy, estimate) {
 async function stop() {
   const now = stream;
   stream = null;
+  // The microphone's thread may post one more block, which would come between the last one and the silence.
+  now.port.onmessage = null;
+  now.port.close();
   await now.last;
   const { hop, delay } = student.stream;
   const rest = [];
@@ -164,13 +168,13 @@ function joined(parts) {
   return all;
 }
 
-const fail = (error) => postMessage({ kind: "failed", reason: String(error.message || error) });
+const why = (error) => ({ reason: String(error.message || error) });
 const VERBS = { load, enhance, start, stop };
 
-self.onmessage = async ({ data: { verb, ...given } }) => {
+self.onmessage = async ({ data: { number, verb, ...given } }) => {
   try {
-    postMessage({ kind: "answer", value: await VERBS[verb](given) });
+    postMessage({ kind: "answer", number, value: await VERBS[verb](given) });
   } catch (error) {
-    fail(error);
+    postMessage({ kind: "failed", number, ...why(error) });
   }
 };
