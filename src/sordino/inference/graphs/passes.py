@@ -8,11 +8,11 @@ tells onnxruntime to end the pass.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from select import select
 
 import numpy as np
 import onnxruntime as ort
@@ -53,7 +53,8 @@ class _Pass:
 
 _passes: set[_Pass] = set()
 _watch: threading.Thread | None = None
-_wakes = -1
+_pipe: tuple[int, int] | None = None
+"""Descriptors through which a signal wakes the thread: the one that it reads, and the one that is written."""
 _starting = threading.Lock()
 
 
@@ -98,16 +99,16 @@ def run(
 
 def _start() -> None:
     """Start the thread that watches, once in each process."""
-    global _watch, _wakes
+    global _watch, _pipe
     with _starting:
         if _watch is not None:
             return
-        own, (woken, _wakes) = _wakes, os.pipe()  # own is that of the process which this one is a copy of
-        os.set_blocking(_wakes, False)
+        _pipe = woken, wakes = os.pipe()
+        os.set_blocking(wakes, False)
         thread = threading.Thread(target=_look, args=(woken,), name="passes", daemon=True)
         if threading.current_thread() is threading.main_thread():
-            before = signal.set_wakeup_fd(_wakes, warn_on_full_buffer=False)
-            if before not in (-1, own):  # an event loop's, which needs it more
+            before = signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+            if before != -1:  # an event loop's, which needs it more
                 signal.set_wakeup_fd(before)
         thread.start()
         _watch = thread
@@ -115,8 +116,10 @@ def _start() -> None:
 
 def _look(woken: int) -> None:
     """Stop passes that take too long, and all running ones when Ctrl-C is to end the program."""
+    poll = select.poll()  # which, unlike select.select, takes descriptors of 1024 and above
+    poll.register(woken, select.POLLIN)
     while True:
-        ready, _, _ = select([woken], [], [], _TURN_S)
+        ready = poll.poll(1000 * _TURN_S)
         numbers = os.read(woken, 4096) if ready else b""
         # Where somebody else handles the signal, he decides what ends.
         interrupted = signal.SIGINT in numbers and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -129,17 +132,19 @@ def _look(woken: int) -> None:
 def _forget() -> None:
     """Forget the thread and its passes in a copy of the process, which has neither.
 
-    The copy also has the end of the pipe through which a signal would wake the thread of the other process.
+    The copy also has the pipe through which a signal would wake the thread of the other process.
     """
-    global _watch, _starting, _wakes
+    global _watch, _starting, _pipe
     _watch, _starting = None, threading.Lock()
     _passes.clear()
-    if _wakes >= 0:
+    if _pipe is not None:
+        woken, wakes = _pipe
         before = signal.set_wakeup_fd(-1, warn_on_full_buffer=False)
-        if before not in (-1, _wakes):
+        if before not in (-1, wakes):
             signal.set_wakeup_fd(before)
-        os.close(_wakes)
-        _wakes = -1
+        os.close(woken)
+        os.close(wakes)
+        _pipe = None
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where no process is a copy of another
