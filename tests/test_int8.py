@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnxruntime.quantization import CalibrationMethod
+from onnxruntime.quantization.calibrate import TensorsData
 
 import sordino
 from helpers.exports import ABOUT, OLDER_GRAPH, SMALLEST, export
@@ -106,6 +108,16 @@ def test_matrices_with_ranges_found_in_each_call(tmp_path: Path) -> None:
     onnx.save(quantised(onnx.load(student), Plan("dynamic"), reach), path)
     assert "MatMulInteger" in {node.op_type for node in onnx.load(path).graph.node}
     assert 1e-4 < relative(run_whole(path)(SIGNALS[0]), run_whole(student)(SIGNALS[0])) < 0.05
+
+
+def test_a_stream_with_ranges_found_in_each_call_does_not_depend_on_its_blocks(tmp_path: Path) -> None:
+    student, path = sordino.assets.student_file("dualpath-24", sordino.assets.STREAM_SUFFIX), tmp_path / "d.stream.onnx"
+    proto = onnx.load(student)
+    onnx.save(quantised(proto, Plan("dynamic"), TensorsData(CalibrationMethod.MinMax, {})), path)
+    by_hop, at_once = (run_stream(path, hops)(SIGNALS[0]) for hops in (1, 100))
+    np.testing.assert_array_equal(by_hop, at_once)
+    assert relative(by_hop, run_stream(student)(SIGNALS[0])) > 1e-4
+    assert onnx.load(path).doc_string == proto.doc_string.replace("[hops,", "[1,") != proto.doc_string
 
 
 @pytest.mark.parametrize(("size", "lines"), [(900, 1), (1000, 2), (1100, 2)])

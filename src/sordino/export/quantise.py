@@ -3,7 +3,8 @@
 Static quantisation stores weights as int8, with a scale for each output channel, and rounds features to uint8 between
 the smallest and the largest value that they took on the calibration signals. It inserts pairs of operators (QDQ) that
 every onnxruntime fuses with the layer between them into an integer kernel. Dynamic quantisation rounds features to the
-range that they have in each call. It works for products with a matrix, and for LSTMs, which have no static form.
+range that they have in each call. It works for products with a matrix, and for LSTMs, which have no static form. As the
+range depends on how long a call is, the graph of a stream then takes one hop in each call, in files as in live streams.
 Transposed convolutions, GRUs and products of two features stay in float: onnxruntime has no integer kernel for them.
 
 Products of int8 and uint8 are exact on processors with VNNI or ARM's dot product; older ones with AVX2 may saturate.
@@ -23,7 +24,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QDQQuantizer, QuantType, create_calibrator, quantize_dynamic
 from onnxruntime.quantization.calibrate import TensorsData
 
-from sordino.inference.graphs.onnx_graph import Graph
+from sordino.inference.graphs.onnx_graph import HOPS, Graph
 from sordino.inference.graphs.stream_graph import StreamGraph
 
 Feed = dict[str, np.ndarray]
@@ -130,7 +131,18 @@ def _dynamic(proto: onnx.ModelProto, nodes: Sequence[str]) -> onnx.ModelProto:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "dynamic.onnx"
         quantize_dynamic(proto, path, list(DYNAMIC), True, nodes_to_quantize=list(nodes), weight_type=QuantType.QInt8)
-        return onnx.load(path)
+        result = onnx.load(path)
+    _fix_hops(result)
+    return result
+
+
+def _fix_hops(proto: onnx.ModelProto) -> None:
+    """Let the graph of a stream take one hop in each call, so that its output does not depend on the blocks."""
+    for port in (*proto.graph.input, *proto.graph.output):
+        for axis in port.type.tensor_type.shape.dim:
+            if axis.dim_param == HOPS:
+                axis.dim_value = 1
+    proto.doc_string = proto.doc_string.replace(f"[{HOPS},", "[1,")
 
 
 def _separate_shared_weights(graph: onnx.GraphProto) -> None:
