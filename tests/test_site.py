@@ -25,7 +25,9 @@ from sordino.audio import wav
 from sordino.cli.main import main
 from sordino.errors import InputError
 from sordino.experiments import run
-from sordino.export import Parity
+from sordino.export import Parity, Quantised
+from sordino.export.int8 import Attempt
+from sordino.export.quantise import Plan
 from sordino.inference.graphs.onnx_graph import Graph, stream_file
 
 STUDENT = Path(str(STUDENTS / "unet-24.onnx"))
@@ -211,6 +213,25 @@ def test_the_command_takes_checkpoints_and_says_how_to_look(
         main(["export", "unet-24"])
     assert left.value.code == 2
     assert "nothing to write; expected -o FILE.onnx, --web FOLDER, or both" in capsys.readouterr().err
+
+
+def test_a_student_that_ships_is_quantised_for_its_page(
+    registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export_int8(checkpoint: Path, out: Path, *_: object, **__: object) -> Quantised:
+        assert checkpoint.name == "unet-24.safetensors"
+        out.write_bytes(STUDENT.read_bytes())
+        stream_file(out).write_bytes(stream_file(STUDENT).read_bytes())
+        return Quantised((Attempt(Plan("static"), 0.0, 9),), 2.0, 10, True)
+
+    monkeypatch.setattr("sordino.experiments.export.export_int8", export_int8)
+    words = ["--web", str(tmp_path / "page"), "--int8", "--data", "noisy", "clean"]
+    main(["export", "unet-24", *words])
+    assert (tmp_path / "page" / "student.onnx").read_bytes() == stream_file(STUDENT).read_bytes()
+    (tmp_path / "copied.onnx").write_bytes(STUDENT.read_bytes())
+    with pytest.raises(SystemExit):
+        main(["export", str(tmp_path / "copied.onnx"), *words])
+    assert "copied.onnx: is exported already; expected a checkpoint" in capsys.readouterr().err
 
 
 def test_the_page_reads_wav_headers_as_the_program_does() -> None:

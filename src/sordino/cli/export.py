@@ -14,7 +14,7 @@ from sordino.cli.base import TRUST, Answer, Command, flag
 from sordino.cli.progress import Display, say
 from sordino.errors import InputError, needs_training_tier
 from sordino.files import atomic
-from sordino.inference.resolve import resolve
+from sordino.inference.resolve import ModelSource, resolve
 
 
 def export(given: Namespace) -> Answer:
@@ -38,23 +38,28 @@ def export(given: Namespace) -> Answer:
         )
         return value | {"page": page}, f"{text}\n{more}"
     source = resolve(given.student)
-    file = source.file
-    if source.is_graph and not (given.licence and source.kind == "shipped"):
+    if _as_it_ships(given, source):
+        return _page(source.file, given.web)
+    if source.is_graph and source.kind != "shipped":
         if given.int8 or given.licence:
-            raise InputError(file, "is exported already", "a checkpoint for --int8 and --licence")
-        return _page(file, given.web)
+            raise InputError(source.file, "is exported already", "a checkpoint for --int8 and --licence")
+        return _page(source.file, given.web)
     with tempfile.TemporaryDirectory() as folder:
         student = Path(folder) / f"{source.name}.onnx"
         _export(given, given.student, student)
         return _page(student, given.web)
 
 
+def _as_it_ships(given: Namespace, source: ModelSource) -> bool:
+    """Return whether a student that ships is written unchanged, which takes no torch."""
+    return source.kind == "shipped" and not (given.int8 or given.licence)
+
+
 def _export(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple[dict[str, Any], str]:
     source = resolve(checkpoint)
-    ships = source.kind == "shipped"
-    if ships and not (given.int8 or given.licence):
+    if _as_it_ships(given, source):
         return _copied(source.name, output)
-    needs_training_tier("--int8 or --licence" if ships else "this command")
+    needs_training_tier("--int8 or --licence" if source.kind == "shipped" else "this command")
     if given.int8:
         return _int8(given, source.checkpoint, output)
     say(f"{checkpoint}: reading the network")  # before torch is imported, which takes time
