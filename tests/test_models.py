@@ -18,7 +18,7 @@ from sordino.assets import SPEECH
 from sordino.conformance.base import NotClaimed
 from sordino.conformance.networks import CHECKS
 from sordino.errors import InputError
-from sordino.models import MODELS
+from sordino.models import MODELS, checkpoint
 from sordino.models import manner as manner_file
 from sordino.models.base import evaluating
 
@@ -91,3 +91,26 @@ def test_networks_in_double_precision_enhance_and_stream() -> None:
     streamer = sordino.Streamer(network)
     streamed = np.concatenate([streamer.feed(noisy), streamer.flush()])
     np.testing.assert_allclose(streamed, estimate, atol=1e-6)
+
+
+class Tied(models.Enhancer):
+    """An encoder and a decoder with the same weights."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.name, self.arguments = "tied", {"width": width}
+        self.encoder = torch.nn.Conv1d(1, width, 15, padding=7)
+        self.decoder = torch.nn.ConvTranspose1d(width, 1, 15, padding=7)
+        self.decoder.weight = self.encoder.weight
+
+    def forward(self, noisy: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.encoder(noisy[:, None]).relu())[:, 0]
+
+
+def test_tied_weights_are_saved_and_stay_tied(tmp_path: Path) -> None:
+    network, noisy = Tied().eval(), torch.from_numpy(white(1, 800))
+    models.save(network, tmp_path / "tied.safetensors")
+    loaded = checkpoint.load(tmp_path / "tied.safetensors", lambda name, arguments, where: Tied(**arguments))
+    assert loaded.decoder.weight is loaded.encoder.weight
+    with torch.inference_mode():
+        assert torch.equal(loaded(noisy), network(noisy))

@@ -52,7 +52,13 @@ def save(network: Enhancer, path: str | Path, **about: Any) -> None:
         "sample_rate": str(network.sample_rate),
         "about": json.dumps(about),
     }
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors: dict[str, Tensor] = {}
+    stored: set[int] = set()
+    for name, value in network.state_dict().items():
+        tensor = value.detach().cpu().contiguous()
+        memory = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if memory in stored else tensor  # tied weights, which safetensors refuses
+        stored.add(memory)
     with atomic(path) as temporary:
         # Not safetensors' own function that writes a file: its error on a full disk is no OSError.
         temporary.write_bytes(serialise(tensors, metadata=header))
