@@ -14,8 +14,9 @@ from helpers.corpora import RATE
 from helpers.speech import noisy_version, speechlike
 from sordino import metrics
 from sordino.conformance import metrics as checks
+from sordino.conformance.base import Broken
 from sordino.errors import InputError
-from sordino.metrics import METRICS, MetricFailure, measure, si_sdr_above_db, si_sdr_db, snr_db
+from sordino.metrics import METRICS, Column, Metric, MetricFailure, measure, si_sdr_above_db, si_sdr_db, snr_db
 from sordino.metrics.entry import entry_of
 
 
@@ -60,6 +61,16 @@ def test_every_metric_prefers_the_better_estimate(name):
 @pytest.mark.parametrize("name", ["si_sdr_db", "si_sdr_120_db", "snr_db", "correlation"])
 def test_every_quick_metric_holds_what_it_owes(name, check):
     checks.CHECKS[check](lambda: name)
+
+
+def test_a_metric_without_a_value_fails_its_checks_in_words(monkeypatch):
+    def never(clean, estimate, sample_rate):
+        raise MetricFailure("never")
+
+    monkeypatch.setitem(METRICS, "never", Metric(never, {"never": Column("Never")}))
+    for check in (checks.measured, checks.prefers):
+        with pytest.raises(Broken, match="has no value for speech in noise: never"):
+            check(lambda: "never")
 
 
 def test_a_long_recording_has_the_mean_pesq_of_its_pieces():

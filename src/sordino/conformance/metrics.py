@@ -23,10 +23,9 @@ def measured(make: Name) -> None:
     """It gives its columns, all finite, the same twice, and leaves the signals alone."""
     name, (clean, estimate) = make(), _signals(BAD)
     before = clean.copy(), estimate.copy()
-    first, again = (measure(clean, estimate, RATE, [name]) for _ in range(2))
-    require(not first.failures, f"has no value for speech in noise: {'; '.join(first.failures.values())}")
-    require(set(first.values) == set(columns([name])), f"fills {', '.join(first.values)}")
-    require(all(math.isfinite(value) for value in first.values.values()), "is not finite")
+    first, again = (_values(name, clean, estimate) for _ in range(2))
+    require(set(first) == set(columns([name])), f"fills {', '.join(first)}")
+    require(all(math.isfinite(value) for value in first.values()), "is not finite")
     require(first == again, "gives other values for the same signals")
     require(np.array_equal(clean, before[0]) and np.array_equal(estimate, before[1]), "changes the signals")
 
@@ -36,7 +35,7 @@ def prefers(make: Name) -> None:
     name = make()
     if not metric(name).needs_clean:
         raise NotClaimed("judges the estimate alone")
-    good, bad = (measure(*_signals(level), RATE, [name]).values for level in (GOOD, BAD))
+    good, bad = (_values(name, *_signals(level)) for level in (GOOD, BAD))
     for column in columns([name]):
         higher = look_of(column).higher_is_better
         right = good[column] > bad[column] if higher else good[column] < bad[column]
@@ -54,6 +53,13 @@ def silence(make: Name) -> None:
 
 CHECKS: dict[str, Check] = {"finite, the same twice": measured, "prefers the better": prefers, "silence": silence}
 """Every check of a metric by the name that tables show."""
+
+
+def _values(name: str, clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
+    """Return the metric's columns for clean speech and an estimate, [T] each; without a value, the check fails."""
+    measured = measure(clean, estimate, RATE, [name])
+    require(not measured.failures, f"has no value for speech in noise: {'; '.join(measured.failures.values())}")
+    return measured.values
 
 
 def _signals(level: float) -> tuple[np.ndarray, np.ndarray]:
