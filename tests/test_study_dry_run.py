@@ -104,6 +104,7 @@ def test_a_weight_of_a_term_that_a_method_took_away_is_reported_before_the_runs(
         ({"distill": {"output": {"loss": "compresed"}}}, "loss compresed: no such loss; did you mean compressed?"),
         ({"distill": {"mvat": {}}}, "distill.mvat: student and teacher share no channel"),
         ({"teacher": None, "distill": {"output": {}}}, "distill: methods but no teacher"),
+        ({"unlabelled": {"noisy": "nowhere"}}, "nowhere: "),
     ],
 )
 def test_a_dry_run_finds_what_one_method_lacks(

@@ -88,7 +88,7 @@ def build_trainer(recipe: Recipe, folder: Path) -> Trainer:
     """
     demand_origins(recipe)
     torch.manual_seed(recipe.train.seed)
-    source = _training_source(recipe)
+    source = training_source(recipe)
     student = build_network(recipe.model)
     objective = build_objective(recipe, student, build_teacher(recipe, student.sample_rate))
     about = {"recipe": recipe.to_mapping(), "data": source.name, "synthetic": source.synthetic, "commit": commit()}
@@ -98,7 +98,7 @@ def build_trainer(recipe: Recipe, folder: Path) -> Trainer:
     return Trainer(student, objective, source, recipe.train, folder, about, recipe.stages, pretrained)
 
 
-def _training_source(recipe: Recipe) -> Source:
+def training_source(recipe: Recipe) -> Source:
     """The data of a recipe, with unlabelled recordings mixed in, and in as many variants as its teacher's cache has."""
     source = build_source(recipe.data)
     if recipe.unlabelled is not None:

@@ -12,7 +12,7 @@ from sordino import models
 from sordino.data.recordings import pair_files
 from sordino.distill import teachers
 from sordino.errors import InputError
-from sordino.experiments.build import build_network, build_objective, build_source
+from sordino.experiments.build import build_network, build_objective, training_source
 from sordino.experiments.dry_run import DryRun, dry_run
 from sordino.experiments.origins import demand_origins
 from sordino.experiments.recipe import Recipe
@@ -117,7 +117,7 @@ def obstacles(study: Study, runs: Sequence[StudyRun]) -> list[str]:
         reasons = [
             reason(demand_origins, recipe, recipe.model, recipe.teacher),
             reason(_build_parts, recipe, *parts),
-            reason(_open_data, recipe, recipe.data),
+            reason(_open_data, recipe, recipe.data, recipe.unlabelled, recipe.teacher and recipe.teacher.variants),
             untested,
         ]
         stated = [one for one in reasons if one]
@@ -145,7 +145,7 @@ def _stand_in(section: TeacherSection | None, sample_rate: int) -> teachers.AnyT
 
 
 def _open_data(recipe: Recipe) -> None:
-    source = build_source(recipe.data)
+    source = training_source(recipe)
     source.train(0)
     source.test()  # on which every run is scored
 
