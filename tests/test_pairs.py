@@ -133,3 +133,37 @@ def test_dns_reads_its_layout(tmp_path, home):
     assert {train[0, index].speaker for index in range(36)}.isdisjoint({item.speaker for item in source.valid()})
     assert [item.id for item in source.test()] == ["fileid_0"]
     assert not source.synthetic
+
+
+def test_no_speaker_to_train_or_to_validate_on_is_said_as_it_is(valentini):
+    everybody = ("p226", "p227", "p228", "p282", "p287")
+    with pytest.raises(InputError, match="valid_speakers: leave no speaker to train on"):
+        sources.Valentini(str(valentini), valid_speakers=everybody).train(0)
+    with pytest.raises(InputError, match="valid_speakers: name no speaker to validate on"):
+        sources.Valentini(str(valentini), valid_speakers=()).valid()
+
+
+def test_segments_that_fit_no_memory_are_refused(valentini):
+    for source in (
+        sources.Valentini(str(valentini), segment_s=1e9),
+        sources.Synthetic(segment_s=601.0),
+        sources.SemiSupervised(sources.Synthetic(segment_s=1e9), str(valentini), 0.5),
+    ):
+        with pytest.raises(InputError, match=r"segment_s: .* s; expected seconds, at most 600"):
+            source.train(0)
+    sources.Valentini(str(valentini), segment_s=600.0, stride_s=1000.0).train(0)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("pairs", {"noisy": "a", "valid_clean": "b"}, "valid_clean: has no valid_noisy beside it"),
+        ("pairs", {"noisy": "a", "clean": "b", "test_clean": "c"}, "test_clean: has no test_noisy beside it"),
+        ("mix", {"clean": "a", "noise": "b", "test_clean": "c"}, "test_clean: has no test_noisy beside it"),
+        ("shards", {"root": "a", "test_clean": "c"}, "test_clean: has no test_noisy beside it"),
+        ("mix", {"clean": "a", "noise": "b", "reverb": 0.3}, "reverb: needs recorded rooms; expected impulse_respons"),
+    ],
+)
+def test_arguments_that_would_be_ignored_are_refused(source, options, message):
+    with pytest.raises(InputError, match=message):
+        sources.create(source, **options)

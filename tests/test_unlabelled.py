@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.corpora import write_pairs
 from helpers.recipes import recipe
 from sordino.audio import sound_files
 from sordino.data import sources
@@ -60,3 +61,33 @@ def test_a_loss_on_recordings_without_references_is_refused_before_training(tmp_
     with pytest.raises(InputError, match="loss/weighted: needs clean speech"):
         recipes.train(values, out=tmp_path / "run")
     assert not (tmp_path / "run" / "state.pt").exists()
+
+
+def unlabelled_ids(source: SemiSupervised) -> set[str]:
+    segments = source.train(0)
+    items = [segments[epoch, index] for epoch in range(8) for index in range(len(segments))]
+    return {item.id for item in items if item.clean is None}
+
+
+def test_recordings_that_are_kept_for_validation_or_a_test_are_no_unlabelled_ones(tmp_path: Path) -> None:
+    noisy, clean = write_pairs(tmp_path, speakers=5, each=1)
+    everything = {f"s{speaker}_0" for speaker in range(5)}
+    options = {"noisy": noisy, "clean": clean, "segment_s": 0.2}
+    for more in ({}, {"test_fraction": 0.25}):
+        labelled = sources.Pairs(**options, **more)
+        kept = {pair.id for split in ("valid", "test") for pair in labelled.pairs(split)}
+        assert unlabelled_ids(SemiSupervised(labelled, noisy, 0.8)) == everything - kept
+        assert len(kept) == 1 + len(more)
+    for side in (noisy, clean):
+        (Path(side) / "test").mkdir()
+        (Path(side) / "s4_0.wav").rename(Path(side) / "test" / "s4_0.wav")
+    tests = {f"test_{side}": str(tmp_path / side / "test") for side in ("noisy", "clean")}
+    mixed = sources.Mix(clean, clean, segment_s=0.2, epoch_size=4, **tests)
+    assert unlabelled_ids(SemiSupervised(mixed, noisy, 0.8)) == everything - {"s4_0"}
+    with pytest.raises(InputError, match="holds only recordings that data keeps for validation or a test"):
+        SemiSupervised(mixed, tests["test_noisy"], 0.8).train(0)
+
+
+def test_test_speakers_of_the_benchmark_are_no_unlabelled_ones(valentini: Path) -> None:
+    source = SemiSupervised(sources.Valentini(str(valentini), segment_s=0.2), str(valentini), 0.8)
+    assert {Path(name).name for name in unlabelled_ids(source)} == {"p226_001", "p226_002", "p227_001", "p228_003"}

@@ -126,6 +126,18 @@ def pad(audio: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([audio, np.zeros(length - len(audio), dtype=audio.dtype)])
 
 
+LONGEST_S = 600.0
+"""Seconds of the longest segment: a batch of longer ones fits no memory."""
+
+
+def segment_samples(seconds: float, sample_rate: int) -> int:
+    """Convert ``segment_s`` to samples; an InputError unless it is above 0 and at most ``LONGEST_S``."""
+    length = count_samples("segment_s", seconds, sample_rate)
+    if seconds > LONGEST_S:
+        raise InputError("segment_s", f"{seconds:g} s", f"seconds, at most {LONGEST_S:g}")
+    return length
+
+
 def count_samples(name: str, seconds: float, sample_rate: int) -> int:
     """Convert the argument ``name`` from seconds to samples; an InputError unless it is above 0."""
     if not (math.isfinite(seconds) and round(seconds * sample_rate) > 0):

@@ -18,7 +18,7 @@ from sordino.audio.mix import SILENCE_DB, mix, rms_db
 from sordino.audio.rooms import reverberate
 from sordino.audio.tempo import stretch
 from sordino.data.augmentation_apply import Degrader, MixtureParts
-from sordino.data.base import LazySequence, RecordingPool, Segments, count_samples
+from sordino.data.base import LazySequence, RecordingPool, Segments, segment_samples
 from sordino.data.fixed_draws import by_kind, evenly_spread, valid_generator
 from sordino.data.mixing import Mixing
 from sordino.errors import InputError
@@ -87,7 +87,7 @@ class Mixer:
             segment_s: length in seconds.
             epoch_size: items per epoch; None takes as many as cover all speech once.
         """
-        length = count_samples("segment_s", segment_s, self.sample_rate)
+        length = segment_samples(segment_s, self.sample_rate)
         if epoch_size is not None and epoch_size < 1:
             raise InputError("epoch_size", f"{epoch_size}", "at least 1, or none for as many as all speech makes")
         count = epoch_size or max(1, math.ceil(self._ends[-1] / length))

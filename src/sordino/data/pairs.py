@@ -18,7 +18,7 @@ import numpy as np
 from sordino.audio.tempo import stretch
 from sordino.data.augmentation import NOTHING
 from sordino.data.augmentation_apply import Degrader, MixtureParts
-from sordino.data.base import LazySequence, RecordingPool, Segments, count_samples, pad
+from sordino.data.base import LazySequence, RecordingPool, Segments, count_samples, pad, segment_samples
 from sordino.data.fixed_draws import evenly_spread, valid_generator
 from sordino.data.mixing import Mixing
 from sordino.data.names import speaker_of
@@ -109,7 +109,7 @@ class PairSet:
 
     def segments(self, seed: int, segment_s: float, stride_s: float, mixing: Mixing) -> Segments:
         """Return segments that start every ``stride_s`` seconds; the last one of a file is zero-padded."""
-        length = count_samples("segment_s", segment_s, self.sample_rate)
+        length = segment_samples(segment_s, self.sample_rate)
         stride = count_samples("stride_s", stride_s, self.sample_rate)
         starts = []
         for index, total in enumerate(self.noisy.lengths):
@@ -185,6 +185,12 @@ class _Remixed:
         item = self.pairs.cut(index, 0, int(self.pairs.noisy.lengths[index]))
         snr_db = None if self.mixing.snr_db is None else evenly_spread(self.mixing.snr_db, index)
         return self.pairs.remix(valid_generator(index), item, self.mixing, snr_db)
+
+
+def demand_noisy(split: Split, noisy: str | None, clean: str | None) -> None:
+    """Refuse the folder ``clean`` of a split without its folder ``noisy``: it would be ignored."""
+    if clean is not None and noisy is None:
+        raise InputError(f"{split}_clean", f"has no {split}_noisy beside it", "both folders, or neither")
 
 
 def test_items(noisy: str | None, clean: str | None, sample_rate: int, instead: str | None) -> Sequence[Item]:

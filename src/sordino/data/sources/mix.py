@@ -12,13 +12,15 @@ from sordino.data.base import Segments
 from sordino.data.mixer import Mixer
 from sordino.data.mixing import Mixing
 from sordino.data.names import held_out, recording_of, speaker_of, within
-from sordino.data.pairs import Split, split_of, test_items
+from sordino.data.pairs import Split, demand_noisy, split_of, test_items
 from sordino.data.recordings import Recordings, Responses, audio_below, is_synthetic
 from sordino.errors import InputError
 from sordino.types import Item
 
 VALID_SPEAKERS, VALID_NOISES = 20, 10
 """One speaker in twenty and one noise recording in ten are kept for validation, by the CRC-32 of their names."""
+REVERB = 0.5
+"""Probability of a recorded room, where there are any."""
 
 
 class Mix:
@@ -70,7 +72,7 @@ class Mix:
         tempo: tuple[float, float] | None = None,
         babble: float = 0.0,
         impulse_responses: str | None = None,
-        reverb: float = 0.5,
+        reverb: float = REVERB,
         epoch_size: int | None = None,
         valid_items: int = 32,
         test_items: int = 0,
@@ -79,6 +81,9 @@ class Mix:
         cache: bool = True,
         manifest: str | None = None,
     ) -> None:
+        demand_noisy("test", test_noisy, test_clean)
+        if impulse_responses is None and reverb not in (0, REVERB):
+            raise InputError("reverb", "needs recorded rooms", "impulse_responses: FOLDER", "or leave reverb out")
         self.clean, self.noise, self.test_noisy, self.test_clean = clean, noise, test_noisy, test_clean
         self.synthetic = is_synthetic(clean)
         self.impulse_responses = impulse_responses

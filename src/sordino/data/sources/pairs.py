@@ -10,7 +10,7 @@ from sordino.data.augmentation import Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixing
 from sordino.data.names import held_out, within
-from sordino.data.pairs import Pair, PairSet, Split, list_pairs, split_of, test_items
+from sordino.data.pairs import Pair, PairSet, Split, demand_noisy, list_pairs, split_of, test_items
 from sordino.data.recordings import is_synthetic
 from sordino.errors import InputError
 from sordino.types import Item
@@ -73,13 +73,14 @@ class Pairs:
         if not 0 <= test_fraction <= 0.5:
             raise InputError("test_fraction", f"{test_fraction}", "0 to 0.5")
         if valid_noisy is None and valid_fraction + test_fraction >= 1:
-            raise InputError(
-                "test_fraction", f"{test_fraction} beside valid_fraction {valid_fraction}", "less than all"
-            )
+            found = f"{test_fraction} beside valid_fraction {valid_fraction}"
+            raise InputError("test_fraction", found, "less than all")
         if test_fraction and clean is None:
             raise InputError("test_fraction", "needs clean recordings", hint="give clean, or leave test_fraction out")
         if clean is not None and (valid_noisy is None) != (valid_clean is None):
             raise InputError("valid_noisy", "one folder", "valid_noisy and valid_clean, or neither")
+        demand_noisy("valid", valid_noisy, valid_clean)
+        demand_noisy("test", test_noisy, test_clean)
         changes = {"tempo": tempo, "snr_db": snr_db, "level_db": level_db, "augment": augment}
         for argument, value in changes.items():
             if value is not None and clean is None:

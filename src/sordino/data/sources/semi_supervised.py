@@ -6,12 +6,14 @@ clean version. Items from the folder have no ``clean``; losses that need it skip
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from sordino.data.base import Segments, Source, count_samples
-from sordino.data.pairs import PairSet, list_pairs
+from sordino.data.base import Segments, Source, segment_samples
+from sordino.data.names import within
+from sordino.data.pairs import Paired, PairSet, list_pairs
 from sordino.errors import InputError
 from sordino.types import Item
 
@@ -19,11 +21,11 @@ from sordino.types import Item
 class SemiSupervised:
     """A labelled source with additional unlabelled training items.
 
-    Validation and test items are those of the labelled source.
+    Validation and test items are those of the labelled source; no unlabelled item is cut from their files.
 
     Args:
         labelled: the source with references.
-        noisy: folder of noisy recordings.
+        noisy: folder of noisy recordings; those that the labelled source keeps for validation or a test are left out.
         share: share of the training items that come from the folder; an epoch becomes longer by them.
 
     Raises:
@@ -41,8 +43,12 @@ class SemiSupervised:
     def train(self, seed: int) -> Segments:
         """Return the labelled items of an epoch followed by the unlabelled ones; the loader shuffles them."""
         labelled = self.labelled.train(seed)
-        pairs = PairSet.open(list_pairs(self.noisy, None), self.sample_rate)
-        length = count_samples("segment_s", self.segment_s, self.sample_rate)
+        apart = _kept_apart(self.labelled)
+        files = [pair for pair in list_pairs(self.noisy, None) if not apart(pair.noisy)]
+        if not files:
+            raise InputError(self.noisy, "holds only recordings that data keeps for validation or a test", "others too")
+        pairs = PairSet.open(files, self.sample_rate)
+        length = segment_samples(self.segment_s, self.sample_rate)
         unlabelled = max(round(len(labelled) * self.share / (1 - self.share)), 1)
         return Segments(len(labelled) + unlabelled, seed, _Drawing(labelled, pairs, length))
 
@@ -53,6 +59,19 @@ class SemiSupervised:
     def test(self) -> Sequence[Item]:
         """Return the labelled source's test items."""
         return self.labelled.test()
+
+
+def _kept_apart(labelled: Source) -> Callable[[Path], bool]:
+    """Return whether a file is one of those that a source keeps for validation or a test, or lies in their folders."""
+    folders = [getattr(labelled, side, None) for side in ("valid_noisy", "valid_clean", "test_noisy", "test_clean")]
+    in_folder, files = within(folders), set[Path]()
+    if isinstance(labelled, Paired):
+        held_out = labelled.pairs("valid")
+        if folders[2] is None:  # the test may be on recordings of the training folder
+            held_out = held_out + labelled.pairs("test")
+        for pair in held_out:
+            files.update(path.resolve() for path in (pair.noisy, pair.clean) if path is not None)
+    return lambda path: in_folder(path) or path.resolve() in files
 
 
 class _Drawing:

@@ -18,7 +18,7 @@ from sordino.data.archive import SHARD_NAME, Archive, ArchivedRecordings, open_a
 from sordino.data.augmentation import Augmentation, augmentation
 from sordino.data.base import Damaged, Segments
 from sordino.data.mixing import Mixing
-from sordino.data.pairs import Pair, PairSet, Split, test_items
+from sordino.data.pairs import Pair, PairSet, Split, demand_noisy, test_items
 from sordino.data.recordings import is_synthetic
 from sordino.errors import InputError
 from sordino.types import Item
@@ -58,6 +58,7 @@ class Shards:
         sample_rate: int = 16000,
         damaged: Damaged = "refuse",
     ) -> None:
+        demand_noisy("test", test_noisy, test_clean)
         self.root, self.test_noisy, self.test_clean = Path(root), test_noisy, test_clean
         self.segment_s, self.stride_s = segment_s, stride_s
         self.mixing = Mixing(snr_db, level_db, tempo, augment=augmentation(augment))

@@ -60,6 +60,7 @@ class Valentini:
         if speakers not in (28, 56):
             raise InputError("speakers", f"{speakers}", "28 or 56, the two training sets")
         self.root, self.speakers, self.valid_speakers = Path(root), speakers, tuple(valid_speakers)
+        self.test_noisy, self.test_clean = (str(self.root / f"{side}_testset_wav") for side in ("noisy", "clean"))
         self.segment_s, self.stride_s = segment_s, stride_s
         self.mixing = Mixing(snr_db, level_db, tempo, augment=augmentation(augment))
         self.sample_rate, self.cache, self.manifest = sample_rate, cache, manifest
@@ -87,7 +88,8 @@ class Valentini:
             return self._testset()
         pairs = [pair for pair in self._trainset if (pair.speaker in self.valid_speakers) == (split == "valid")]
         if not pairs:
-            raise InputError("valid_speakers", "leave no speaker to train on")
+            found = "leave no speaker to train on" if split == "train" else "name no speaker to validate on"
+            raise InputError("valid_speakers", found, "some of the training speakers")
         return pairs
 
     @cached_property
@@ -99,7 +101,7 @@ class Valentini:
         if absent:
             found = f"{', '.join(sorted(absent))} not among the training speakers"
             raise InputError("valid_speakers", found, f"some of {', '.join(sorted(known))}")
-        if (self.root / "noisy_testset_wav").is_dir():
+        if Path(self.test_noisy).is_dir():
             leaking = known & {pair.speaker for pair in self._testset()}
             if leaking:
                 found = f"{', '.join(sorted(leaking))} speak in the training set and in the test set"
@@ -108,7 +110,7 @@ class Valentini:
 
     def _testset(self) -> list[Pair]:
         """All pairs of the test set: a manifest leaves none of them out."""
-        return list_pairs(self.root / "noisy_testset_wav", self.root / "clean_testset_wav")
+        return list_pairs(self.test_noisy, self.test_clean)
 
     def _list(self, part: str) -> list[Pair]:
         return list_pairs(self.root / f"noisy_{part}_wav", self.root / f"clean_{part}_wav", self.manifest)
