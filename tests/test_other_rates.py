@@ -15,9 +15,10 @@ from helpers.recipes import SOUND, UNET, settings
 from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.recipe import read
-from sordino.experiments.run_folder import NOISY_SCORES, SCORES, SCORES_CSV, same_run
+from sordino.experiments.run_folder import NOISY_SCORES, SCORES, SCORES_CSV, demand_folder, same_run
 from sordino.experiments.run_recipe import RECIPE, as_resumed
-from sordino.training.state import LAST, STATE
+from sordino.experiments.run_teacher import TEACHER
+from sordino.training.state import CHECKPOINT, LAST, STATE
 
 VALUES: dict[str, Any] = {"data": SOUND, "model": UNET, "loss": {"l1": {}}, "train": settings(3, save_every=1)}
 CALM = ["train.max_lr=1e-4"]
@@ -78,5 +79,26 @@ def test_a_run_that_begins_anew_removes_the_scores_of_the_one_before(tmp_path: P
     assert (tmp_path / SCORES).is_file()  # nothing was trained, so they hold still
     (tmp_path / STATE).unlink()
     (tmp_path / LAST).unlink()
+    (tmp_path / CHECKPOINT).unlink()
+    (tmp_path / "scores-other.json").write_text("{}")
     run.train(VALUES, ["train.seed=7"], out=tmp_path)
+    assert not (tmp_path / "scores-other.json").exists()
     assert not any((tmp_path / name).exists() for name in (SCORES, SCORES_CSV, NOISY_SCORES))
+
+
+def test_files_of_other_origin_are_not_written_over(tmp_path: Path) -> None:
+    for name in (RECIPE, TEACHER, SCORES, SCORES_CSV, NOISY_SCORES):
+        folder = tmp_path / name.replace(".", "-")
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        for attempt in (lambda: run.train(VALUES, out=folder), lambda: demand_folder(read(VALUES), folder)):  # noqa: B023
+            with pytest.raises(InputError, match="is there, though the folder is not that of a run"):
+                attempt()
+        assert (folder / name).read_text() == "mine"
+    (tmp_path / "own").mkdir()
+    path = tmp_path / "own" / RECIPE
+    path.write_text(yaml.safe_dump(VALUES | {"out": str(tmp_path / "own")}))
+    demand_folder(read(path), given=path)
+    (tmp_path / "own" / CHECKPOINT).write_bytes(b"weights")
+    with pytest.raises(InputError, match=r"holds the weights of a run, best\.safetensors, but not its state\.pt"):
+        run.train(VALUES, out=tmp_path / "own")

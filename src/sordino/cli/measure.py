@@ -154,7 +154,7 @@ def _tables(rows: Sequence[RunRow], paper: Sequence[PaperRow], given: Namespace)
     from sordino.report.table import write_tables
 
     tables = [run_table(rows, paper, given.intervals)]
-    if given.against and given.style != "csv":
+    if given.against and given.style != "csv" and any(row.differences for row in rows):
         tables.append(difference_table(rows))
     return write_tables(tables, given.style)
 

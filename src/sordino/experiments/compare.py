@@ -15,6 +15,7 @@ from sordino.evaluation.signals import first_other
 from sordino.evaluation.speed import real_time_factor
 from sordino.experiments.build import build_source
 from sordino.experiments.finished import (
+    align_of,
     finished_recipe,
     method_tables,
     noisy_scores,
@@ -86,19 +87,16 @@ def compare(
         found = "holds scores alone" if folders else "is a model"
         raise InputError(runs[0], found, "a folder of a run of sordino train among the others")
     entries = _scored(folders, recipes, progress)
-    noisy = noisy_scores(trained[0], [entry.scores for entry in entries], progress)
-    rows = [RunRow.of(noisy, name=NOISY)]
-    opened = {}
-    titles = _titles(entries, words)
+    scores = [entry.scores for entry in entries]
+    noisy, first = noisy_scores(trained[0], scores, progress), scores[0]
+    rows, opened, titles = [RunRow.of(noisy, name=NOISY)], {}, _titles(entries, words)
     for title, entry in zip(titles, entries, strict=False):  # those of the models follow
         rows.append(_row(title, entry, noisy))
         if entry.recipe is not None:
             opened[title] = entry.folder
     published = _published(recipes) if paper else []
     others = dict(zip(titles[len(entries) :], words, strict=True))
-    for name, word in others.items():
-        own = evaluate(word, recipe=trained[0] / RECIPE, metrics=entries[0].scores.metrics, progress=progress)
-        rows.append(measured(word, name, own, noisy=noisy))
+    rows += _model_rows(others, trained[0] / RECIPE, first, noisy, progress)
     rows = _timed(rows, opened) if others else rows
     if against is not None:
         place = [NOISY, *(str(run) for run in runs if str(run) not in words), *words].index(against)
@@ -116,6 +114,17 @@ def _scored(folders: Sequence[Path], recipes: Sequence[Recipe | None], progress:
         entries.append(_Entry(folder, recipe, scores_of(folder, recipe, progress)))
     _same_test(entries)
     return entries
+
+
+def _model_rows(
+    models: Mapping[str, str], recipe: Path, first: Scores, noisy: Scores, progress: Progress | None
+) -> list[RunRow]:
+    """Score models, name to word, on the test set of a recipe, in the way in which ``first`` was measured."""
+    rows = []
+    for name, word in models.items():
+        own = evaluate(word, recipe=recipe, metrics=first.metrics, progress=progress, align=align_of(first))
+        rows.append(measured(word, name, own, noisy=noisy))
+    return rows
 
 
 def _timed(rows: Sequence[RunRow], runs: Mapping[str, Path]) -> list[RunRow]:
@@ -179,7 +188,7 @@ def _is_model(run: str | Path) -> bool:
 def _same_test(entries: Sequence[_Entry]) -> None:
     """Refuse to put figures side by side that do not stand for the same signals."""
     first, *others = entries
-    first_rate, first_align = first.scores.metadata.get("sample_rate"), first.scores.metadata.get("align", "exact")
+    first_rate, first_align = first.scores.metadata.get("sample_rate"), align_of(first.scores)
     for folder, _, scores in others:
         if recording_ids(scores) != recording_ids(first.scores):
             raise InputError(folder, f"was scored on other recordings than {first.folder}", "the same test set")
@@ -190,7 +199,7 @@ def _same_test(entries: Sequence[_Entry]) -> None:
         if rate != first_rate:
             found = f"was scored at {rate} Hz, and {first.folder} at {first_rate} Hz"
             raise InputError(folder, found, "the same rate")
-        align = scores.metadata.get("align", "exact")
+        align = align_of(scores)
         if align != first_align:
             found = f"was scored with --align {align}, and {first.folder} with --align {first_align}"
             raise InputError(folder, found, "the same alignment", "score one of them again")

@@ -22,6 +22,7 @@ from sordino.experiments.run import NOISY, evaluate
 from sordino.experiments.run_folder import NOISY_SCORES, SCORES
 from sordino.experiments.run_recipe import RECIPE, read_run
 from sordino.json_files import fits
+from sordino.metrics import Align
 from sordino.plugins.modules import demand_names
 from sordino.training import read_log
 from sordino.training.log import FIGURES
@@ -36,7 +37,7 @@ class _Figure(TypedDict):
     name: str
     rows: list[str]
     columns: list[str]
-    values: list[list[float | None]]
+    values: list[list[float]]
 
 
 def recipe_or_none(folder: Path) -> Recipe | None:
@@ -73,6 +74,11 @@ def scores_of(folder: Path, recipe: Recipe | None, progress: Progress | None) ->
     return evaluate(folder / CHECKPOINT, progress=progress)
 
 
+def align_of(scores: Scores) -> Align:
+    """How the recordings were aligned with their references; see ``sordino.evaluate``."""
+    return scores.metadata.get("align", "exact")
+
+
 def recording_ids(scores: Scores) -> list[str]:
     """The recordings that were scored."""
     return sorted(row["id"] for row in scores.rows)
@@ -86,10 +92,11 @@ def noisy_scores(folder: Path, beside: Sequence[Scores], progress: Progress | No
         with suppress(InputError):  # a damaged file is measured anew, as if it were not there
             known = Scores.from_json(path)
             same = recording_ids(known) == ids and first_other(known.metadata, beside[0].metadata) is None
-            if same and set(wanted) <= set(known.metrics):
+            if same and align_of(known) == align_of(beside[0]) and set(wanted) <= set(known.metrics):
                 return known
     demand_names(wanted, path)
-    scores = evaluate(NOISY, recipe=finished_recipe(folder), metrics=wanted, progress=progress)
+    align = align_of(beside[0])
+    scores = evaluate(NOISY, recipe=finished_recipe(folder), metrics=wanted, progress=progress, align=align)
     if recording_ids(scores) != ids or first_other(scores.metadata, beside[0].metadata):
         raise InputError(folder, "was scored on other recordings than its recipe's test set", hint="score it again")
     with suppress(InputError):  # where they cannot be kept, they are measured again next time

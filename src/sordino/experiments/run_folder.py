@@ -6,23 +6,33 @@ from pathlib import Path
 
 from sordino.errors import InputError
 from sordino.experiments.recipe import Recipe, RecipeLike
-from sordino.experiments.run_recipe import RECOVERY, as_resumed, keep_beginning, same_recipe, write_recipe
-from sordino.experiments.run_teacher import keep_teacher, same_teacher
+from sordino.experiments.run_recipe import (
+    BEGAN,
+    RECIPE,
+    RECOVERY,
+    as_resumed,
+    keep_beginning,
+    same_recipe,
+    write_recipe,
+)
+from sordino.experiments.run_teacher import TEACHER, keep_teacher, same_teacher
 from sordino.files import demand_own
 from sordino.training.divergence import GOOD, return_to_good
+from sordino.training.log import LOG
 from sordino.training.state import CHECKPOINT, LAST, STATE, demand_new, load_state
 
 SCORES, SCORES_CSV, NOISY_SCORES = "scores.json", "scores.csv", "noisy.json"
 """Files in a run's folder: the scores of its best weights, as JSON and as CSV, and those of the noisy input."""
 
 
-def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = False) -> None:
+def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = False, given: RecipeLike = "") -> None:
     """Check, without a trace, that a run can have its folder.
 
     Args:
         recipe: of the run.
         out: its folder; that of the recipe when left out.
         resume: whether the run in that folder is to go on.
+        given: the file of the recipe, which may lie in the folder.
 
     Raises:
         InputError: a run that is not to be resumed or cannot be, or a place that cannot be written.
@@ -32,6 +42,7 @@ def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = 
         changes_rate(folder, recipe)
     else:
         demand_new(folder)
+        _demand_free(folder, given)
     demand_own(folder / CHECKPOINT, b"", "checkpoint")
 
 
@@ -66,22 +77,42 @@ def prepare_folder(folder: Path, recipe: Recipe, resume: bool, changed: bool, gi
     whose rate is ``changed`` goes on from its last good state, if it had diverged. Scores of other weights are removed.
 
     Raises:
-        InputError: the folder holds a run that is not to be resumed or cannot be, or the file of the recipe would be
-            written over.
+        InputError: the folder holds a run that is not to be resumed or cannot be, or files that would be written over.
     """
-    if changed:
-        if (folder / STATE).exists() and load_state(folder).get("fallen"):
-            return_to_good(folder)
-            (folder / LAST).unlink(missing_ok=True)  # the run has steps left again
-        write_recipe(folder, recipe)
-    saved = (folder / STATE).exists()
-    if not saved or not resume:
+    saved = resume and (folder / STATE).exists()
+    if not saved:
         demand_new(folder)
-    if not resume:
+        if not resume:
+            _demand_free(folder, given)
         write_recipe(folder, recipe, given)
         keep_teacher(folder, recipe)
         keep_beginning(folder, recipe)
+        (folder / GOOD).unlink(missing_ok=True)  # of a run before, whose state and last weights were removed
+    elif changed:
+        write_recipe(folder, recipe)
+        if load_state(folder).get("fallen"):
+            return_to_good(folder)
+            (folder / LAST).unlink(missing_ok=True)  # the run has steps left again
     if changed or not saved:
-        for name in (SCORES, SCORES_CSV, NOISY_SCORES):
-            (folder / name).unlink(missing_ok=True)
-    return saved and resume
+        for path in (*folder.glob("scores*.json"), *folder.glob("scores*.csv"), folder / NOISY_SCORES):
+            path.unlink(missing_ok=True)
+    return saved
+
+
+def _demand_free(folder: Path, given: RecipeLike) -> None:
+    """Refuse weights, and files of other origin, that a run would write over: a folder with a log is that of a run.
+
+    Raises:
+        InputError: there is one, and it is not the recipe itself.
+    """
+    if (folder / CHECKPOINT).exists():
+        hint = f"choose another --out, or remove {CHECKPOINT}"
+        raise InputError(folder, f"holds the weights of a run, {CHECKPOINT}, but not its {STATE}", hint=hint)
+    if any((folder / name).exists() for name in (BEGAN, LOG)):
+        return
+    for name in (RECIPE, TEACHER, SCORES, SCORES_CSV, NOISY_SCORES):
+        path = folder / name
+        own = isinstance(given, str | Path) and Path(given).exists() and path.exists() and path.samefile(given)
+        if path.exists() and not own:
+            hint = "choose another folder by --out, or move the file"
+            raise InputError(path, "is there, though the folder is not that of a run", "a folder of its own", hint)

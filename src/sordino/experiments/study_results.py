@@ -118,6 +118,9 @@ def scored(study: Study, name: str, folder: Path, marks: Mapping[str, Any] | Non
         return None
     if not (marks or {}).items() <= known.metadata.items():
         return None
+    checkpoint = chosen(folder)
+    if checkpoint.is_file() and known.metadata.get("step") != models.read_about(checkpoint).get("step"):
+        return None
     return known
 
 

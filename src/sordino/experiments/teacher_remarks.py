@@ -38,7 +38,8 @@ def idle(recipe: Recipe, methods: Collection[Method], labels: str = "all") -> li
     if not recipe.methods:
         return ["teacher: it teaches nothing, as the recipe has no section distill"]
     lines = []
-    if recipe.teacher.estimate is not None and all(_reads_features_alone(method) for method in methods):
+    judged = labels == "all"  # otherwise the estimate takes the place of clean speech in validation
+    if judged and recipe.teacher.estimate is not None and all(_reads_features_alone(method) for method in methods):
         lines.append("teacher.estimate: does nothing but take time, as no method reads an estimate")
     if recipe.teacher.other_noise is None:
         return lines
