@@ -149,3 +149,8 @@ def test_nonsense_is_refused(method: str, arguments: dict[str, Any]) -> None:
 def test_the_family_is_one() -> None:
     assert all(issubclass(METHODS[name], LayerAttention) for name in FAMILY)
     assert not any(METHODS[name].zero_when_equal or METHODS[name].needs_clean for name in NAMES)
+
+
+def test_abc_with_the_attention_of_semckd_compares_items_as_semckd_does() -> None:
+    for attention in ("abc", "afd", "semckd", "alp"):
+        assert METHODS["abc"](attention=attention).across_items == (attention == "semckd")

@@ -13,7 +13,8 @@ from sordino.audio import filters
 from sordino.audio.codecs import codecs_at, round_trip
 from sordino.audio.disturbances import fade, hum, loudest_part, place_copies, rumble, rumble_samples
 from sordino.audio.mix import clip, rms_db
-from sordino.audio.rooms import EARLY_S, Shoebox, reverberate, synthetic_response
+from sordino.audio.rooms import EARLY_S, Shoebox, direct_first, reverberate, synthetic_response
+from sordino.data.augmentation_draws import draw_room
 
 RATE = 16000
 
@@ -179,3 +180,11 @@ def test_more_compression_loses_more_of_the_sound(codec: str) -> None:
     audio = (0.05 * np.random.default_rng(3).standard_normal(RATE)).astype(np.float32)
     errors = [rms_db(round_trip(audio, codec, level, RATE) - audio) for level in (0.1, 0.5, 0.9)]  # pyright: ignore[reportArgumentType]
     assert errors[0] < errors[1] < errors[2]
+
+
+def test_the_direct_path_is_first_though_reflections_together_are_stronger() -> None:
+    response = np.array([0.01, 0.1, 1.0, 0.0, 1.3, 0.2])
+    np.testing.assert_array_equal(direct_first(response), response[2:])
+    for seed in range(300):  # in one of eighty, reflections that arrive together are stronger than the direct path
+        room = draw_room(np.random.default_rng(seed), RATE)
+        assert len(direct_first(room)) == len(room)

@@ -210,3 +210,18 @@ def test_a_constant_estimate_has_no_value(value):
     values, failures = measure(speechlike(1.0), np.full(RATE, value), RATE, names)
     assert values == {}
     assert set(failures) == set(names)
+
+
+@pytest.mark.parametrize("gain", [0.3, 0.5, 0.7])
+def test_a_scaled_copy_has_no_si_sdr_however_its_samples_round(gain: float) -> None:
+    speech = np.random.default_rng(0).standard_normal(16000)
+    with pytest.raises(MetricFailure, match="infinite"):
+        si_sdr_db(speech, gain * speech)
+
+
+def test_pesq_of_a_long_recording_is_not_that_of_the_pieces_that_were_left() -> None:
+    speech = 0.1 * np.random.default_rng(0).standard_normal(40 * 16000)
+    estimate = speech.copy()
+    estimate[: 20 * 16000] *= 1e-30
+    with pytest.raises(MetricFailure, match="as good as silent"):
+        metrics.pesq_wb(speech, estimate, 16000)

@@ -107,8 +107,12 @@ def _tail(room: Shoebox, white: np.ndarray, sample_rate: int, early: np.ndarray)
 
 
 def direct_first(response: np.ndarray) -> np.ndarray:
-    """Cut off what precedes the direct path, the strongest sample, so that the response does not delay speech."""
-    return response[int(np.abs(response).argmax()) :]
+    """Cut off what precedes the direct path, so that the response does not delay speech.
+
+    It is the first sample within 6 dB of the strongest: reflections that arrive together may be stronger.
+    """
+    size = np.abs(response)
+    return response[int((size >= size.max() / 2).argmax()) :]
 
 
 def reverberate(
@@ -118,7 +122,7 @@ def reverberate(
 
     Args:
         speech: float ``[T]``.
-        response: impulse response, float ``[R]``; samples before the strongest one, the direct path, are ignored.
+        response: impulse response, float ``[R]``; samples before the direct path are ignored; see ``direct_first``.
         part: part of the room that the reference keeps.
         sample_rate: Hz.
 

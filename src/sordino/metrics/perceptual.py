@@ -94,7 +94,9 @@ def _pesq(clean: ArrayLike, estimate: ArrayLike, sample_rate: int, mode: Literal
             raise MetricFailure("PESQ: the estimate is silent where the clean speech is not")
         try:
             scores.append(float(pesq(sample_rate, clean_piece, judged_piece, mode)))
-        except (PesqError, ValueError) as error:  # the latter where an estimate is as good as silent
+        except ValueError as error:
+            raise MetricFailure("PESQ: the estimate is as good as silent where the clean speech is not") from error
+        except PesqError as error:
             # The package's messages are C strings, as bytes.
             reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
     if not scores:

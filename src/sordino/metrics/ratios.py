@@ -112,7 +112,7 @@ def without_mean(signal: Signal) -> Signal:
 
 def _ratio_db(target: Signal, error: Signal) -> float:
     wanted, unwanted = float(target @ target), float(error @ error)
-    if not unwanted:
+    if unwanted <= ROUNDING**2 * wanted:
         raise MetricFailure("the ratio is infinite: the signal is the clean one itself, without any noise")
     if not wanted:
         raise MetricFailure("the ratio is infinite: the signal holds nothing of the clean one")

@@ -61,7 +61,7 @@ def all_pairs(student: Features, teacher: Features) -> list[tuple[Tensor, Tensor
 
 
 def common_bins(own: Tensor, others: Sequence[Tensor]) -> int:
-    """Return the bins at which a map [B,N,F] is compared with others: its own, but no more than any other has."""
+    """Return the bins at which a map [B,N,F] is compared with others: its own, but no more than the largest."""
     return min(own.shape[2], max(other.shape[2] for other in others))
 
 

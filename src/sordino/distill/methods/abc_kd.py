@@ -125,7 +125,8 @@ class AttentionCompression(LayerAttention):
     """ABC-KD: every student layer learns from a compression of all the teacher's layers. A batch needs two items.
 
     Args:
-        attention: ``abc``, or the weights and the comparison of ``afd``, ``semckd`` or ``alp`` with their defaults.
+        attention: ``abc``, or the weights and the comparison of ``afd``, ``semckd`` or ``alp`` with their defaults, but
+            for ``side``.
         side: layers of the ``encoder``, of the ``decoder`` or of ``both``.
         dim: d, of queries and keys.
         values: what ``abc`` compares: maps of energy that are ``normalised`` before they are summed, maps of ``energy``
@@ -145,6 +146,7 @@ class AttentionCompression(LayerAttention):
             raise ValueError(f"values {values} belong to the attention abc, not to {attention}")
         super().__init__(side, FAMILY[attention].over, dim=dim)
         self.attention, self.dim = attention, dim
+        self.across_items = attention == "semckd"  # whose weights come from the similarity of the batch's items
         self.values: Values = values
 
     def attention_loss(self, student: Features, teacher: Features) -> AttentionLoss:

@@ -12,11 +12,11 @@ weight 1. Maps are matched by position before they are normalised: cropped to th
 (``positions.py``), and where the strides differ the teacher's is resampled to the student's: interpolated linearly
 where it has fewer frames, as that of a deeper layer has, and averaged where it has more.
 
-By default the norm is divided by the number of frames, as in the vision code. Eq. 2 has the sum, and the paper gives no
-weight. But summed over the frames of 4 s of speech, with MANNER-B 24/4 as the teacher, the gradient of MV-AT was 430
-times as long as that of the supervised loss (l2: 19 times); averaged it was 0.2 times as long (l2: 0.012). So ``sum``
-drowns the supervised loss. Either way the weight has to be found by measurement (``balance``), and then the gradients
-of l1 and l2 are equally long.
+By default the norm is divided by the number of frames; the vision code has the mean of squares. Eq. 2 has the sum, and
+the paper gives no weight. But summed over the frames of 4 s of speech, with MANNER-B 24/4 as the teacher, the gradient
+of MV-AT was 430 times as long as that of the supervised loss (l2: 19 times); averaged it was 0.2 times as long (l2:
+0.012). So ``sum`` drowns the supervised loss. Either way the weight has to be found by measurement (``balance``), and
+then the gradients of l1 and l2 are equally long.
 """
 
 from __future__ import annotations

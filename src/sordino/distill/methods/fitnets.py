@@ -5,9 +5,9 @@ L_HT = 1/2 || u_h(x) - r(v_g(x)) ||^2, with u_h the teacher's hint layer, v_g th
 regressor that makes up for the difference in width. The regressor is dropped once the student is trained.
 
 Our reading: r is a 1x1 convolution with batch norm, where the paper has a larger kernel and maxout; the squares are
-averaged over items, channels and points, so the loss depends on the scale of the teacher's features and not on their
-size; and every pair of layers is a hint, where the paper has one. The paper trains up to the hint first and the whole
-network afterwards; a recipe can do that with two stages.
+averaged over items, channels and points, without the factor 1/2, so the loss depends on the scale of the teacher's
+features and not on their size; and every pair of layers is a hint, where the paper has one. The paper trains up to the
+hint first and the whole network afterwards; a recipe can do that with two stages.
 
 It is NOT scale-free: the student's regressor has to learn the teacher's scale, channel by channel.
 """

@@ -67,7 +67,7 @@ def compress(spectrum: Tensor, power_floor: float, silent_zero: bool = False) ->
     Args:
         spectrum: real and imaginary parts, [B,2,N,F].
         power_floor: |X|^2 below which the compression is linear, so that its slope stays finite.
-        silent_zero: whether the returned magnitude also goes linearly to 0 below the floor, or stays constant there.
+        silent_zero: whether the returned magnitude goes to 0 below the floor, with the power, or stays constant there.
 
     Returns:
         Real part, imaginary part and magnitude of |X|^0.3 X/|X|, [B,3,N,F].
