@@ -12,6 +12,7 @@ import yaml
 
 from helpers.corpora import write_pairs
 from helpers.recipes import SOUND, UNET, settings
+from sordino.app.site import check_folder
 from sordino.assets import student_file
 from sordino.cli.main import main
 from sordino.errors import InputError
@@ -23,7 +24,7 @@ from sordino.experiments.run_recipe import RECIPE, write_recipe
 from sordino.experiments.side_by_side import side_by_side
 from sordino.experiments.study import run_all
 from sordino.experiments.study_plan import Study
-from sordino.files import atomic
+from sordino.files import atomic, visible
 from sordino.inference.graphs.onnx_graph import check_name
 from sordino.report.pages.runs import write_page
 from sordino.report.runs import RunRow
@@ -147,3 +148,13 @@ def test_pipes_devices_and_streams_are_not_replaced(tmp_path: Path) -> None:
     with atomic(tmp_path / "link") as temporary:
         temporary.write_text("new")
     assert (tmp_path / "link").read_text() == "new", "a link to a file, or to nothing, is replaced"
+
+
+def test_hidden_files_of_a_file_manager_leave_a_folder_empty(tmp_path: Path) -> None:
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    assert visible(tmp_path) == []
+    check_folder(tmp_path)
+    (tmp_path / "mine.html").write_text("")
+    assert visible(tmp_path) == [tmp_path / "mine.html"]
+    with pytest.raises(InputError):
+        check_folder(tmp_path)

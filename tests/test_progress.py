@@ -45,6 +45,18 @@ def test_the_time_left_of_a_resumed_run_counts_its_own_steps_alone(
     assert lines == ["training: 1000/1060", "training: 1020/1060, 2.7 min left", "training: 1040/1060, 1 min left"]
 
 
+def test_another_task_of_the_same_name_has_a_time_left_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 1000.0, 1001.0, 1041.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    with Display() as show:
+        for done in (1, 100, 1, 5):
+            show("scoring", done, 100, {})
+    lines = [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["scoring: 100/100, 0 s left", "scoring: 5/100, 16 min left"]
+
+
 def test_a_bar_says_which_time_is_gone_and_which_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=120)

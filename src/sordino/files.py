@@ -194,6 +194,11 @@ def read_text(path: str | Path, most: int = LARGEST, errors: str = "strict") -> 
         raise InputError(path, f"is not a text file (byte {error.start} is no UTF-8)", "UTF-8") from error
 
 
+def visible(folder: Path) -> list[Path]:
+    """List what is in a folder but for hidden files, which a file manager may put there."""
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+
+
 def misdownloaded(path: str | Path, expected: str) -> InputError | None:
     """Return the error for a download that is a web page or a pointer of Git LFS; None if it is neither."""
     with open(path, "rb") as file:

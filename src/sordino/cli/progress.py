@@ -36,6 +36,7 @@ class Display:
         self._tasks: dict[str, TaskID] = {}
         # task -> when and at which step it began, and when its last line was printed
         self._printed: dict[str, tuple[float, int, float]] = {}
+        self._done: dict[str, int] = {}
 
     def __enter__(self) -> Display:
         return self
@@ -83,6 +84,9 @@ class Display:
 
     def _line(self, task: str, done: int, total: int, figures: str) -> None:
         now = time.monotonic()
+        if done < self._done.get(task, done):  # another task of the same name
+            del self._printed[task]
+        self._done[task] = done
         started, first, printed = self._printed.setdefault(task, (now, done, now))
         if now - printed < LINE_EVERY_S and done < total:
             return

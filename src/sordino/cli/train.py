@@ -47,6 +47,11 @@ def _told_how_to_go_on(words: Sequence[str], saved: str = "") -> Iterator[None]:
         raise
 
 
+def _trusted(given: Namespace) -> list[str]:
+    """The words by which a command trusts code."""
+    return [word for code in given.trust for word in ("--trust", code)]
+
+
 def _shipped_recipes() -> str:
     return f"{TRAIN_EXAMPLES}\nShipped recipes:\n" + "\n".join(f"  {name}" for name in recipes())
 
@@ -70,8 +75,7 @@ def train(given: Namespace) -> Answer:
     from sordino.metrics import format_scores
 
     out = ["--out", given.out] if given.out else []
-    trusted = [word for code in given.trust for word in ("--trust", code)]
-    with _told_how_to_go_on(["train", given.recipe, *given.overrides, *out, *trusted, "--resume"]), show:
+    with _told_how_to_go_on(["train", given.recipe, *given.overrides, *out, *_trusted(given), "--resume"]), show:
         outcome = run.train(recipe, (), given.out, given.resume, show, show.status)
     value = asdict(outcome) | {"checkpoint": str(outcome.checkpoint)}
     text = f"{outcome.checkpoint}: {outcome.steps} steps in {duration(outcome.seconds)}"
@@ -131,7 +135,7 @@ def study(given: Namespace) -> Answer:
         return value, _planned(planned_runs)
     from sordino.experiments.study import run_all
 
-    with _told_how_to_go_on(["study", given.study], SAVED), Display() as show:
+    with _told_how_to_go_on(["study", given.study, *_trusted(given)], SAVED), Display() as show:
         tables, text = run_all(plan, runs, show)
     value = {}
     for name, rows in tables.items():

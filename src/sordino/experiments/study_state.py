@@ -43,10 +43,10 @@ def finished(study: Study, one: StudyRun) -> bool:
 def state_of(study: Study, one: StudyRun) -> tuple[str, str]:
     """Return how far a run is, ``done``, ``at step N`` or ``to train``, and why it cannot go on; empty if it can."""
     state = "to train"
-    if (one.folder / STATE).is_file():
-        log = read_log(one.folder)
-        state = f"at step {int(log[-1]['step']) if log else 0}"
     try:
+        if (one.folder / STATE).is_file():
+            log = read_log(one.folder)
+            state = f"at step {int(log[-1]['step']) if log else 0}"
         if finished(study, one):
             return "done", ""
         if (one.folder / STATE).is_file():

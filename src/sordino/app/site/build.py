@@ -29,7 +29,7 @@ import numpy as np
 from sordino.app.site import npm
 from sordino.assets import ASSETS, PAGE, shipped, student_file
 from sordino.errors import InputError
-from sordino.files import atomic
+from sordino.files import atomic, visible
 from sordino.inference.graphs.onnx_graph import Graph, stream_file
 from sordino.inference.graphs.stream_graph import StreamGraph
 from sordino.inference.model import MINIMUM
@@ -95,7 +95,7 @@ def check_folder(folder: str | Path) -> None:
         InputError: it does.
     """
     folder = Path(folder)
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and not visible(folder)):
         return
     try:
         written_here = json.loads((folder / FACTS).read_text("utf-8"))["graph"] == GRAPH

@@ -26,7 +26,7 @@ from sordino.data.sources.synthetic import NOTE
 from sordino.data.tools.pool import Written, run_jobs
 from sordino.data.tools.rendered import RECORD, read_record
 from sordino.errors import InputError
-from sordino.files import sweep, write_text
+from sordino.files import sweep, visible, write_text
 from sordino.json_files import write_json
 from sordino.types import Item, Progress
 
@@ -192,7 +192,7 @@ def _open(out: Path, record: dict[str, Any]) -> None:
             if before.get(key) != value:
                 found = f"was rendered with {key} {before.get(key)!r}, not {value!r}"
                 raise InputError(out, found, hint="set it back, or choose another folder")
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and visible(out):
         raise InputError(out, "holds files, but no rendering", "a new folder")
 
 

@@ -20,7 +20,7 @@ from sordino.data.recordings import SYNTHETIC_MARK
 from sordino.data.sources.synthetic import NOTE
 from sordino.data.tools.pool import Written, run_jobs
 from sordino.errors import InputError
-from sordino.files import sweep, write_text
+from sordino.files import sweep, visible, write_text
 from sordino.types import Item, Progress
 
 
@@ -114,7 +114,7 @@ def _refuse_others(out: Path, names: set[str]) -> None:
     if not out.is_dir():
         return
     expected = names | {index_path(Path(name)).name for name in names} | {SYNTHETIC_MARK}
-    others = sorted({path.name for path in out.iterdir()} - expected)
+    others = sorted({path.name for path in visible(out)} - expected)
     if others:
         raise InputError(out, f"holds {others[0]}, which is no shard of this source", "a new folder")
 
