@@ -87,7 +87,7 @@ def test_a_run_that_begins_anew_removes_the_scores_of_the_one_before(tmp_path: P
 
 
 def test_files_of_other_origin_are_not_written_over(tmp_path: Path) -> None:
-    for name in (RECIPE, TEACHER, SCORES, SCORES_CSV, NOISY_SCORES):
+    for name in (TEACHER, SCORES, SCORES_CSV, NOISY_SCORES):
         folder = tmp_path / name.replace(".", "-")
         folder.mkdir()
         (folder / name).write_text("mine")
@@ -96,9 +96,6 @@ def test_files_of_other_origin_are_not_written_over(tmp_path: Path) -> None:
                 attempt()
         assert (folder / name).read_text() == "mine"
     (tmp_path / "own").mkdir()
-    path = tmp_path / "own" / RECIPE
-    path.write_text(yaml.safe_dump(VALUES | {"out": str(tmp_path / "own")}))
-    demand_folder(read(path), given=path)
     (tmp_path / "own" / CHECKPOINT).write_bytes(b"weights")
     with pytest.raises(InputError, match=r"holds the weights of a run, best\.safetensors, but not its state\.pt"):
         run.train(VALUES, out=tmp_path / "own")

@@ -68,7 +68,7 @@ def train(given: Namespace) -> Answer:
         from sordino.experiments.dry_run import dry_run
         from sordino.experiments.run_folder import demand_folder
 
-        demand_folder(recipe, given.out, given.resume, given.recipe)
+        demand_folder(recipe, given.out, given.resume)
         tried = dry_run(recipe, status=show.status)
         return asdict(tried), _tried(tried)
     from sordino.experiments import run

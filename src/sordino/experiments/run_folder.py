@@ -8,7 +8,6 @@ from sordino.errors import InputError
 from sordino.experiments.recipe import Recipe, RecipeLike
 from sordino.experiments.run_recipe import (
     BEGAN,
-    RECIPE,
     RECOVERY,
     as_resumed,
     keep_beginning,
@@ -32,7 +31,6 @@ def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = 
         recipe: of the run.
         out: its folder; that of the recipe when left out.
         resume: whether the run in that folder is to go on.
-        given: the file of the recipe, which may lie in the folder.
 
     Raises:
         InputError: a run that is not to be resumed or cannot be, or a place that cannot be written.
@@ -42,7 +40,7 @@ def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = 
         changes_rate(folder, recipe)
     else:
         demand_new(folder)
-        _demand_free(folder, given)
+        _demand_free(folder)
     demand_own(folder / CHECKPOINT, b"", "checkpoint")
 
 
@@ -83,7 +81,7 @@ def prepare_folder(folder: Path, recipe: Recipe, resume: bool, changed: bool, gi
     if not saved:
         demand_new(folder)
         if not resume:
-            _demand_free(folder, given)
+            _demand_free(folder)
         write_recipe(folder, recipe, given)
         keep_teacher(folder, recipe)
         keep_beginning(folder, recipe)
@@ -99,20 +97,20 @@ def prepare_folder(folder: Path, recipe: Recipe, resume: bool, changed: bool, gi
     return saved
 
 
-def _demand_free(folder: Path, given: RecipeLike) -> None:
-    """Refuse weights, and files of other origin, that a run would write over: a folder with a log is that of a run.
+def _demand_free(folder: Path) -> None:
+    """Refuse weights, and files of other origin, that a run would remove or write over.
+
+    A folder with a log is that of a run. A recipe alone may be left of a run that was killed, and is written anew.
 
     Raises:
-        InputError: there is one, and it is not the recipe itself.
+        InputError: there is such a file.
     """
     if (folder / CHECKPOINT).exists():
         hint = f"choose another --out, or remove {CHECKPOINT}"
         raise InputError(folder, f"holds the weights of a run, {CHECKPOINT}, but not its {STATE}", hint=hint)
     if any((folder / name).exists() for name in (BEGAN, LOG)):
         return
-    for name in (RECIPE, TEACHER, SCORES, SCORES_CSV, NOISY_SCORES):
-        path = folder / name
-        own = isinstance(given, str | Path) and Path(given).exists() and path.exists() and path.samefile(given)
-        if path.exists() and not own:
+    for name in (TEACHER, SCORES, SCORES_CSV, NOISY_SCORES):
+        if (folder / name).exists():
             hint = "choose another folder by --out, or move the file"
-            raise InputError(path, "is there, though the folder is not that of a run", "a folder of its own", hint)
+            raise InputError(folder / name, "is there, though the folder is not that of a run", hint=hint)
