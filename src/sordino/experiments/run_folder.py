@@ -106,7 +106,7 @@ def _demand_free(folder: Path) -> None:
         InputError: there is such a file.
     """
     if (folder / CHECKPOINT).exists():
-        hint = f"choose another --out, or remove {CHECKPOINT}"
+        hint = f"begin it again with --resume, choose another --out, or remove {CHECKPOINT}"
         raise InputError(folder, f"holds the weights of a run, {CHECKPOINT}, but not its {STATE}", hint=hint)
     if any((folder / name).exists() for name in (BEGAN, LOG)):
         return
