@@ -33,28 +33,40 @@ def test_a_display_is_a_progress_and_tells_a_log_file_the_end_and_no_step_before
     assert lines == ["turned over at step 3", "scoring: 2/2, 0 s left  loss 0.1235"]
 
 
-def test_the_time_left_of_a_resumed_run_counts_its_own_steps_alone(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("task", "times", "steps", "total", "lines"),
+    [
+        (  # a resumed run counts its own steps alone
+            "training",
+            [0.0, 40.0, 80.0, 120.0],
+            [1000, 1000, 1020, 1040],
+            1060,
+            ["training: 1000/1060", "training: 1020/1060, 2.7 min left", "training: 1040/1060, 1 min left"],
+        ),
+        (  # so does another task of the same name
+            "scoring",
+            [0.0, 1000.0, 1001.0, 1041.0],
+            [1, 100, 1, 5],
+            100,
+            ["scoring: 100/100, 0 s left", "scoring: 5/100, 16 min left"],
+        ),
+    ],
+)
+def test_the_time_left_counts_the_steps_since_the_first_report(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    times: list[float],
+    steps: list[int],
+    total: int,
+    lines: list[str],
 ) -> None:
-    now = iter([0.0, 40.0, 80.0, 120.0])
+    now = iter(times)
     monkeypatch.setattr("time.monotonic", lambda: next(now))
     with Display() as show:
-        for done in (1000, 1000, 1020, 1040):
-            show("training", done, 1060, {})
-    lines = [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()]
-    assert lines == ["training: 1000/1060", "training: 1020/1060, 2.7 min left", "training: 1040/1060, 1 min left"]
-
-
-def test_another_task_of_the_same_name_has_a_time_left_of_its_own(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = iter([0.0, 1000.0, 1001.0, 1041.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(now))
-    with Display() as show:
-        for done in (1, 100, 1, 5):
-            show("scoring", done, 100, {})
-    lines = [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()]
-    assert lines == ["scoring: 100/100, 0 s left", "scoring: 5/100, 16 min left"]
+        for done in steps:
+            show(task, done, total, {})
+    assert [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()] == lines
 
 
 def test_a_bar_says_which_time_is_gone_and_which_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def tags_of(path: Path) -> dict[str, str]:
     """Return the tags of a file that was decoded, by libsndfile's names, of which FFmpeg's are nearly the same."""
     with _pyav(path).open(str(path)) as container:
         given = {name.lower(): text for name, text in container.metadata.items()}
-    return {name: given[theirs] for name, theirs in TAGS.items() if theirs in given}
+    return {name: given[key] for name, key in TAGS.items() if key in given}
 
 
 def _blocks(container: Any, stream: Any, resampler: Any) -> Iterator[np.ndarray]:

@@ -36,9 +36,9 @@ def first_other(metadata: Mapping[str, Any], others: Mapping[str, Any]) -> str |
         metadata: of scores.
         others: of other scores. Where either says nothing of a recording, as older versions did, nothing is known.
     """
-    theirs = _levels_in(others)
+    other_levels = _levels_in(others)
     for name, mine in _levels_in(metadata).items():
-        if name in theirs and not _same(mine, theirs[name]):
+        if name in other_levels and not _same(mine, other_levels[name]):
             return name
     return None
 
@@ -48,7 +48,7 @@ def _levels_in(metadata: Mapping[str, Any]) -> dict[str, list[float]]:
     return found if fits(found, dict[str, list[float]]) else {}
 
 
-def _same(mine: Sequence[float], theirs: Sequence[float]) -> bool:
-    if len(mine) != len(theirs):
+def _same(mine: Sequence[float], other_levels: Sequence[float]) -> bool:
+    if len(mine) != len(other_levels):
         return False
-    return bool(np.allclose(mine, theirs, rtol=0, atol=TOLERANCE_DB))
+    return bool(np.allclose(mine, other_levels, rtol=0, atol=TOLERANCE_DB))

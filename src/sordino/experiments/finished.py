@@ -69,9 +69,14 @@ def scores_of(folder: Path, recipe: Recipe | None, progress: Progress | None) ->
             known = Scores.from_json(folder / SCORES)
         except InputError as error:
             raise InputError(error.where, error.found, hint="remove it: the run is then scored again") from error
-        if known.metadata.get("step") == models.read_header(folder / CHECKPOINT)["about"].get("step"):
+        if are_of(known, folder / CHECKPOINT):
             return known
     return evaluate(folder / CHECKPOINT, progress=progress)
+
+
+def are_of(scores: Scores, checkpoint: Path) -> bool:
+    """Whether scores belong to the weights of a run's checkpoint, and not to those of another step."""
+    return scores.metadata.get("step") == models.read_about(checkpoint).get("step")
 
 
 def align_of(scores: Scores) -> Align:

@@ -6,14 +6,7 @@ from pathlib import Path
 
 from sordino.errors import InputError
 from sordino.experiments.recipe import Recipe, RecipeLike
-from sordino.experiments.run_recipe import (
-    BEGAN,
-    RECOVERY,
-    as_resumed,
-    keep_beginning,
-    same_recipe,
-    write_recipe,
-)
+from sordino.experiments.run_recipe import BEGAN, RECOVERY, as_resumed, keep_beginning, same_recipe, write_recipe
 from sordino.experiments.run_teacher import TEACHER, keep_teacher, same_teacher
 from sordino.files import demand_own
 from sordino.training.divergence import GOOD, return_to_good
@@ -24,7 +17,7 @@ SCORES, SCORES_CSV, NOISY_SCORES = "scores.json", "scores.csv", "noisy.json"
 """Files in a run's folder: the scores of its best weights, as JSON and as CSV, and those of the noisy input."""
 
 
-def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = False, given: RecipeLike = "") -> None:
+def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = False) -> None:
     """Check, without a trace, that a run can have its folder.
 
     Args:
@@ -44,14 +37,16 @@ def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = 
     demand_own(folder / CHECKPOINT, b"", "checkpoint")
 
 
-def same_run(folder: Path, recipe: Recipe) -> None:
-    """Refuse to go on with a run by another recipe or with another teacher.
+def same_run(folder: Path, recipe: Recipe) -> Recipe:
+    """Return the recipe with which a run goes on, as ``as_resumed`` does; refuse another recipe or another teacher.
 
     Raises:
         InputError: no run there, another recipe, or another teacher.
     """
-    same_recipe(folder, as_resumed(folder, recipe))
+    resumed = as_resumed(folder, recipe)
+    same_recipe(folder, resumed)
     same_teacher(folder, recipe)
+    return resumed
 
 
 def changes_rate(folder: Path, recipe: Recipe) -> bool:

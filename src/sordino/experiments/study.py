@@ -21,7 +21,6 @@ from sordino.distributed import usable_cores
 from sordino.errors import InputError, one_line_warnings
 from sordino.experiments import run as recipes
 from sordino.experiments.run_folder import same_run
-from sordino.experiments.run_recipe import as_resumed
 from sordino.experiments.study_check import obstacles
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_progress import StudyProgress
@@ -176,9 +175,6 @@ def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, jobs: 
     torch.set_num_threads(max(usable_cores() // jobs, 1))
     warnings.formatwarning = one_line_warnings(one.folder)
     resume = (one.folder / STATE).exists()
-    recipe = one.recipe
-    if resume:
-        same_run(one.folder, recipe)
-        recipe = as_resumed(one.folder, recipe)
+    recipe = same_run(one.folder, one.recipe) if resume else one.recipe
     outcome = recipes.train(recipe, out=one.folder, resume=resume)
     recipes.evaluate(outcome.checkpoint, metrics=metrics, out=one.folder, workers=0)

@@ -17,6 +17,7 @@ from sordino.evaluation.cost import paper_flops
 from sordino.evaluation.score import Scores
 from sordino.experiments import run
 from sordino.experiments.build import build_network
+from sordino.experiments.finished import are_of
 from sordino.experiments.recipe import Recipe
 from sordino.experiments.run import NOISY, SCORES
 from sordino.experiments.study_plan import ScoredSet, Study, StudyRun
@@ -119,7 +120,7 @@ def scored(study: Study, name: str, folder: Path, marks: Mapping[str, Any] | Non
     if not (marks or {}).items() <= known.metadata.items():
         return None
     checkpoint = chosen(folder)
-    if checkpoint.is_file() and known.metadata.get("step") != models.read_about(checkpoint).get("step"):
+    if checkpoint.is_file() and not are_of(known, checkpoint):
         return None
     return known
 
