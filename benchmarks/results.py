@@ -35,7 +35,8 @@ from sordino.errors import InputError
 from sordino.experiments import run, study
 from sordino.experiments.merge import parse
 from sordino.experiments.recipe import read as read_recipe
-from sordino.experiments.run_recipe import RECIPE, same_recipe
+from sordino.experiments.run_folder import same_run
+from sordino.experiments.run_recipe import RECIPE
 from sordino.experiments.study_plan import read_study
 from sordino.files import write_text
 from sordino.report.table import Table
@@ -70,10 +71,10 @@ def train(recipe: Path, number: int, progress: Progress) -> Done:
     if not checked.out:
         raise InputError(recipe, "does not say where its run is", "out: FOLDER")
     folder = checked.folder
-    if (folder / LAST).is_file():
-        same_recipe(folder, checked)
-    else:
-        run.train(recipe, resume=(folder / RECIPE).is_file(), progress=progress, status=say)
+    resume = (folder / RECIPE).is_file() or (folder / LAST).is_file()
+    resumed = same_run(folder, checked) if resume else checked  # at the rate that it was last resumed with
+    if not (folder / LAST).is_file():
+        run.train(resumed, resume=resume, progress=progress, status=say)
     return Done(f"sordino train {recipe}", [folder])
 
 

@@ -56,8 +56,9 @@ def test_speech_and_noise_become_a_recipe_that_trains(here: Path, capsys: pytest
 def test_printed_commands_work_with_names_that_hold_spaces(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record(here / "my voice" / "speech", 12)
     record(here / "my voice" / "noise", 9)
-    main(["new", "my voice"])
-    assert "sordino train 'my voice.yaml'\n" in capsys.readouterr().out
+    for words, named in ((["my voice"], "'my voice.yaml'"), (["my voice", "-o", "my=voice.yaml"], "./my=voice.yaml")):
+        main(["new", *words])
+        assert f"sordino train {named}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

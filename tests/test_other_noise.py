@@ -17,6 +17,7 @@ from sordino.distill.teachers.other_noise import with_other_noise
 from sordino.errors import InputError
 from sordino.experiments import run as recipes
 from sordino.experiments.build import build_trainer
+from sordino.experiments.dry_run import CACHE_HINT, dry_run
 from sordino.experiments.recipe import Recipe, read
 from sordino.experiments.teacher import build_teacher
 from sordino.experiments.teacher_remarks import idle
@@ -93,6 +94,9 @@ def test_a_student_learns_from_it(tmp_path: Path) -> None:
     joint = build_teacher(read(recipe(checkpoint=path, other_noise=0.5, estimate=path)), 16000)
     assert isinstance(joint, JointTeacher)
     assert isinstance(joint.features, OtherNoiseTeacher)
+    tried = dry_run(recipe(checkpoint=path, other_noise=0.5))
+    assert not any("cache" in line for line in (*tried.teacher, tried.hint)), "which it cannot have"
+    assert dry_run(recipe(checkpoint=path)).hint == CACHE_HINT
     recipes.train(recipe(checkpoint=path, other_noise=0.5), [], tmp_path / "run")
     assert (tmp_path / "run" / "last.safetensors").is_file()
 

@@ -158,3 +158,11 @@ def test_hidden_files_of_a_file_manager_leave_a_folder_empty(tmp_path: Path) -> 
     assert visible(tmp_path) == [tmp_path / "mine.html"]
     with pytest.raises(InputError):
         check_folder(tmp_path)
+
+
+def test_a_recipe_by_hand_in_the_folder_of_a_run_stays(tmp_path: Path) -> None:
+    words = "# of another day\n" + yaml.safe_dump({"model": UNET})
+    (tmp_path / RECIPE).write_text(words)
+    with pytest.raises(InputError, match="is there, written by hand, and would be written over; choose another folder"):
+        run.train({"data": SOUND, "model": UNET, "train": settings(1)}, out=tmp_path)
+    assert (tmp_path / RECIPE).read_text() == words

@@ -180,6 +180,7 @@ def test_an_evaluation_shares_out_its_files(tmp_path: Path) -> None:
     finish(begin(say, tmp_path, *words, says=srun_says))
     first, second = ((tmp_path / f"{rank}.out").read_text() for rank in range(RANKS))
     assert json.loads(first)["rows"] == wanted.rows
+    assert json.loads(first)["summary"]["pesq_wb"] == wanted.summary()["pesq_wb"]._asdict()
     assert len(wanted.rows) == 5
     assert {failure.id for failure in wanted.failures} == {wanted.rows[2]["id"]}
     assert second == ""

@@ -1,8 +1,9 @@
-"""The scripts of a student's page in node, without a browser: what happens while the microphone is being stopped."""
+"""The scripts of a student's page: in node, without a browser, and beside what the program does with the same files."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from sordino.app.site.build import SITE
+from sordino.audio import wav
 
 RUNTIME = """
 export const env = { wasm: {} };
@@ -181,3 +183,19 @@ def test_the_page_waits_for_its_own_answer_while_live_blocks_fail(folder: Path) 
         "Stopping.",
         "Nothing was heard.",
     ]
+
+
+def test_the_page_reads_wav_headers_as_the_program_does() -> None:
+    script = (SITE / "sound.js").read_text("utf-8")
+    after = re.search(r"const CHUNKS = (\[.*?\]);", script)
+    unknown = re.search(r"const PLACEHOLDERS = (\[.*?\]);", script)
+    assert after
+    assert unknown
+    assert tuple(name.encode() for name in json.loads(after[1])) == wav.AFTER_SOUND
+    ranges = [[int(one, 0) for one in re.findall(r"\w+", pair)] for pair in re.findall(r"\[([\w, ]+)\]", unknown[1])]
+    for first, last in ranges:
+        assert wav.is_placeholder(first)
+        assert wav.is_placeholder(last)
+        assert first == 0 or not wav.is_placeholder(first - 1)
+        assert last == wav.UNKNOWN or not wav.is_placeholder(last + 1)
+    assert len(ranges) == 3

@@ -226,7 +226,7 @@ def _demand_file(path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    with open(path, "rb") as handle:
+    with open(path, "r+b") as handle:  # Windows flushes only a file that is open for writing
         os.fsync(handle.fileno())
 
 

@@ -22,8 +22,11 @@ def export(given: Namespace) -> Answer:
         raise InputError("export", "nothing to write", "-o FILE.onnx, --web FOLDER, or both")
     if not given.int8 and (given.data or given.calibrate or given.max_drop is not None):
         raise InputError("export", "--data, --calibrate or --max-drop without --int8", "--int8, or none of them")
-    if not given.web:
-        return _export(given, given.student, given.output)
+    return _with_page(given) if given.web else _export(given, given.student, given.output)
+
+
+def _with_page(given: Namespace) -> Answer:
+    """Write the page, and the ONNX files if they are asked for, too."""
     from sordino.app.site import check_folder
 
     check_folder(given.web)  # before a network is exported, which takes a while
@@ -32,10 +35,8 @@ def export(given: Namespace) -> Answer:
             "-o", f"{given.output} lies in the folder of the page", "a file elsewhere", "the page has its own"
         )
     if given.output:
-        (value, text), (page, more) = (
-            _export(given, given.student, given.output),
-            _page(given.output, given.web),
-        )
+        value, text = _export(given, given.student, given.output)
+        page, more = _page(given.output, given.web)
         return value | {"page": page}, f"{text}\n{more}"
     source = resolve(given.student)
     if _as_it_ships(given, source):
@@ -46,8 +47,10 @@ def export(given: Namespace) -> Answer:
         return _page(source.file, given.web)
     with tempfile.TemporaryDirectory() as folder:
         student = Path(folder) / f"{source.name}.onnx"
-        _export(given, given.student, student)
-        return _page(student, given.web)
+        value, text = _export(given, given.student, student, given.web)
+        page, more = _page(student, given.web)
+    measured = {key: one for key, one in value.items() if key not in ("output", "stream_output")}  # files now gone
+    return page | {"export": measured}, f"{text}\n{more}"
 
 
 def _as_it_ships(given: Namespace, source: ModelSource) -> bool:
@@ -55,23 +58,24 @@ def _as_it_ships(given: Namespace, source: ModelSource) -> bool:
     return source.kind == "shipped" and not (given.int8 or given.licence)
 
 
-def _export(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple[dict[str, Any], str]:
+def _export(given: Namespace, checkpoint: str, output: str | Path, named: str = "") -> tuple[dict[str, Any], str]:
+    """Write the ONNX files of a checkpoint; the text calls them ``named``, or by their paths when left out."""
     source = resolve(checkpoint)
     if _as_it_ships(given, source):
         return _copied(source.name, output)
     needs_training_tier("--int8 or --licence" if source.kind == "shipped" else "this command")
     if given.int8:
-        return _int8(given, source.checkpoint, output)
+        return _int8(given, source.checkpoint, output, named)
     say(f"{checkpoint}: reading the network")  # before torch is imported, which takes time
     from sordino.experiments import run
     from sordino.inference.graphs.onnx_graph import stream_file
 
     parity = run.export(source.checkpoint, output, given.licence, say)
-    text = f"{output}: differs from the network by at most {parity.largest_difference:.1e} on speech"
+    text = f"{named or output}: differs from the network by at most {parity.largest_difference:.1e} on speech"
     streamed = None
     if parity.stream_difference is not None:
         streamed = str(stream_file(output))
-        text += f"\n{streamed}: block by block, by at most {parity.stream_difference:.1e}"
+        text += f"\n{named or streamed}: block by block, by at most {parity.stream_difference:.1e}"
     return asdict(parity) | {"output": str(output), "stream_output": streamed}, text
 
 
@@ -92,7 +96,7 @@ def _copied(student: str, output: str | Path) -> tuple[dict[str, Any], str]:
     return {"output": str(output), "stream_output": streamed, "copied": student}, text
 
 
-def _int8(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple[dict[str, Any], str]:
+def _int8(given: Namespace, checkpoint: Path, output: str | Path, named: str) -> tuple[dict[str, Any], str]:
     if not given.data:
         raise InputError("export", "--int8 needs pairs on which PESQ is measured", "--data NOISY CLEAN")
     from sordino.experiments.export import export_int8
@@ -103,7 +107,7 @@ def _int8(given: Namespace, checkpoint: str | Path, output: str | Path) -> tuple
     data = tuple(given.data)
     with Display() as show:
         done = export_int8(checkpoint, output, data, given.calibrate, max_drop, given.licence, status=show.status)
-    text = f"{output}: {done.attempts[-1]}; in float {done.score:.3f} PESQ, {done.bytes / 1e6:.2f} MB"
+    text = f"{named or output}: {done.attempts[-1]}; in float {done.score:.3f} PESQ, {done.bytes / 1e6:.2f} MB"
     if not done.is_smaller:
         text += "\n8 bits make it no smaller: what converts to 8 bits and back takes more than the weights save"
     streamed = str(stream_file(output)) if done.streams else None

@@ -88,7 +88,8 @@ def evaluate(given: Namespace) -> Answer:
             given.sample_rate,
             given.model_rate,
         )
-    value = {"metadata": scores.metadata, "means": scores.means(), "rows": scores.rows}
+    summary = {column: part._asdict() for column, part in scores.summary().items()}
+    value = {"metadata": scores.metadata, "means": scores.means(), "summary": summary, "rows": scores.rows}
     value["failures"] = [asdict(one) for one in scores.failures]
     return value, _scored(scores, given.style)
 

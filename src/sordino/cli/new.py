@@ -54,7 +54,8 @@ def commands(surveyed: Survey, recipe: Path, values: Mapping[str, Any]) -> list[
 
     given, wanted = surveyed.layout.root, prepared(surveyed.layout.root, surveyed)
     root, home, best = (shlex.quote(str(path)) for path in (given, wanted, f"{values['out']}/best.safetensors"))
-    written = shlex.quote(str(recipe))
+    # sordino train takes a word with = for a setting, unless there is a slash before the =.
+    written = shlex.quote(f"./{recipe}" if "=" in recipe.parts[0] else str(recipe))
     first = [f"sordino data prepare {root} {home}"] if wanted != given else []
     compared = " ".join(["noisy", *filter(None, [values["model"].get("checkpoint")]), best])
     scored = []

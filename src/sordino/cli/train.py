@@ -99,10 +99,7 @@ def _tried(tried: DryRun) -> str:
     lines.append(f"trains {tried.parameters:,} parameters of the student{learnt}")
     lines.append(f"{tried.steps} steps, about {took} here; validation, save and resume work")
     lines += tried.teacher
-    if tried.cache:
-        lines.append(tried.cache)
-    elif tried.teacher:
-        lines.append("teacher.cache=FOLDER keeps the teacher's answers for later epochs (docs/cache.md)")
+    lines += filter(None, [tried.cache, tried.hint])
     return "\n".join(lines)
 
 

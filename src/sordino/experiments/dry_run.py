@@ -22,6 +22,7 @@ from sordino.types import Status
 
 STEPS = 3
 """That are tried of each stage."""
+CACHE_HINT = "teacher.cache=FOLDER keeps the teacher's answers for later epochs (docs/cache.md)"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class DryRun:
     cache: str
     """What the teacher's cache would take, in words; empty if there is none."""
     teacher: tuple[str, ...] = ()
-    """What its networks of other projects were recognised as, and what an epoch costs with it, live and cached."""
+    """Lines on it: what networks of other projects were recognised as, and what an epoch costs with it."""
+    hint: str = ""
+    """What would make the run faster; empty if there is nothing."""
 
 
 def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = lambda _: None) -> DryRun:
@@ -73,10 +76,12 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
         terms = whole.check()
         if measured := _measured(whole):
             tell(f"measuring {measured}")
-        cost = teacher_cost(whole, folder / "timed")
+        can_cache = checked.teacher is None or checked.teacher.other_noise is None
+        cost = teacher_cost(whole, folder / "timed" if can_cache else None)
         connected = whole.objective.methods.values()
         messages = [*notes(whole.objective.teacher), *idle(checked, connected, whole.source.labels)]
         teacher = (*messages, *([cost.describe()] if cost else []))
+        hint = CACHE_HINT if cost and cost.cached_s is not None and not cache else ""
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
         short = _shortened(checked)
         tell("trying a few steps, a validation, a save and a resume")
@@ -84,7 +89,7 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
         build_trainer(short, folder).fit(progress=clock)
         build_trainer(short, folder).fit(resume=True)
     parameters, learnt = models.count_parameters(whole.student), models.count_parameters(whole.objective)
-    return DryRun(terms, pulled, parameters, learnt, whole.steps, broadcast(clock.per_step), cache, teacher)
+    return DryRun(terms, pulled, parameters, learnt, whole.steps, broadcast(clock.per_step), cache, teacher, hint)
 
 
 class _StepClock:

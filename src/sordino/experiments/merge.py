@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -64,7 +65,8 @@ def load(recipe: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(recipe, "its base leads back to itself")
     values = parse_file(path)
     if is_study(values):
-        raise InputError(path, "is a study", "a recipe, which trains one network", f"sordino study {path}")
+        command = shlex.join(["sordino", "study", str(path)])
+        raise InputError(path, "is a study", "a recipe, which trains one network", command)
     trust_names({key: value for key, value in values.items() if key != "teacher"}, path.parent)
     trust_names(values.get("teacher"), path.parent, Path())  # a function that teaches may lie in the working folder
     return on_base(values, (*seen, path.resolve()))
@@ -88,7 +90,7 @@ def _find(recipe: str | Path, beside: Path) -> Path:
             return candidate
     hint = did_you_mean(name, recipes(), cutoff=0.4) or "sordino train --help lists those that ship"
     if name in studies():
-        hint = f"it is a study: sordino study {name}"
+        hint = f"it is a study: {shlex.join(['sordino', 'study', name])}"
     raise InputError(recipe, "no such recipe", "a YAML file or the name of a shipped recipe", hint)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from sordino.assets import CHECKPOINTS, RECIPES, nearest_student, recipes
@@ -66,7 +67,7 @@ def data_of(checkpoint: str | Path | ModelSource) -> Component:
 def _command(folder: Path) -> str:
     """The command whose run ends up in a folder."""
     if (folder / RECIPE).is_file():
-        return f"sordino train {folder / RECIPE} --out {folder} --resume"
+        return shlex.join(["sordino", "train", str(folder / RECIPE), "--out", str(folder), "--resume"])
     files = {name: RECIPES / f"{name}.yaml" for name in recipes()}
     files |= {str(path): path for path in sorted(Path().glob("*.yaml"))}
     for recipe, path in files.items():
@@ -75,5 +76,5 @@ def _command(folder: Path) -> str:
         except InputError:
             continue  # not a recipe
         if Path(str(out or Path("runs") / path.stem)) == folder:
-            return f"sordino train {recipe}"
-    return f"sordino train RECIPE --out {folder}"
+            return shlex.join(["sordino", "train", recipe])
+    return shlex.join(["sordino", "train", "RECIPE", "--out", str(folder)])

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from sordino.errors import InputError
 from sordino.experiments.recipe import Recipe, RecipeLike
-from sordino.experiments.run_recipe import BEGAN, RECOVERY, as_resumed, keep_beginning, same_recipe, write_recipe
+from sordino.experiments.run_recipe import RECOVERY, as_resumed, has_begun, keep_beginning, same_recipe, write_recipe
 from sordino.experiments.run_teacher import TEACHER, keep_teacher, same_teacher
 from sordino.files import demand_own
 from sordino.training.divergence import GOOD, return_to_good
-from sordino.training.log import LOG
 from sordino.training.state import CHECKPOINT, LAST, STATE, demand_new, load_state
 
 SCORES, SCORES_CSV, NOISY_SCORES = "scores.json", "scores.csv", "noisy.json"
@@ -95,7 +94,7 @@ def prepare_folder(folder: Path, recipe: Recipe, resume: bool, changed: bool, gi
 def _demand_free(folder: Path) -> None:
     """Refuse weights, and files of other origin, that a run would remove or write over.
 
-    A folder with a log is that of a run. A recipe alone may be left of a run that was killed, and is written anew.
+    A recipe alone may be left of a run that was killed, and is written anew; ``write_recipe`` keeps any other.
 
     Raises:
         InputError: there is such a file.
@@ -103,7 +102,7 @@ def _demand_free(folder: Path) -> None:
     if (folder / CHECKPOINT).exists():
         hint = f"begin it again with --resume, choose another --out, or remove {CHECKPOINT}"
         raise InputError(folder, f"holds the weights of a run, {CHECKPOINT}, but not its {STATE}", hint=hint)
-    if any((folder / name).exists() for name in (BEGAN, LOG)):
+    if has_begun(folder):
         return
     for name in (TEACHER, SCORES, SCORES_CSV, NOISY_SCORES):
         if (folder / name).exists():

@@ -17,6 +17,7 @@ from sordino.experiments.schema import PARTS
 from sordino.files import write_text
 from sordino.json_files import read_json, write_json
 from sordino.plugins.modules import demand_names
+from sordino.training.log import LOG
 from sordino.training.settings import Settings
 from sordino.training.state import LAST
 
@@ -54,16 +55,34 @@ def write_recipe(folder: Path, recipe: Recipe, given: RecipeLike = "") -> None:
     """Write a recipe into the folder of its run.
 
     Raises:
-        InputError: that would replace the file ``given``, which it was read from, by other words.
+        InputError: that would replace the file ``given``, which it was read from, by other words; or another one that
+            somebody wrote by hand.
     """
     path, values = folder / RECIPE, recipe.to_mapping()
     if isinstance(given, str | Path) and path.is_file() and os.path.exists(given) and path.samefile(given):
         if path.read_text("utf-8") != yaml.safe_dump(values, sort_keys=False):
             raise InputError(path, "is the recipe itself, which would be written over", hint="choose another folder")
         return
+    if path.is_file() and not has_begun(folder) and _is_by_hand(path):
+        found = "is there, written by hand, and would be written over"
+        raise InputError(path, found, hint="choose another folder by --out, or move the file")
     if values.get("out"):  # the folder that the run has, so that its recipe alone resumes it, and no other run
         values["out"] = str(folder)
     write_text(path, yaml.safe_dump(values, sort_keys=False))
+
+
+def has_begun(folder: Path) -> bool:
+    """Return whether a folder is that of a run that has taken steps, or was about to."""
+    return any((folder / name).exists() for name in (BEGAN, LOG))
+
+
+def _is_by_hand(path: Path) -> bool:
+    """Return whether a file is a recipe that ``write_recipe`` did not write: it has comments, or another layout."""
+    try:
+        values = parse_file(path)
+    except InputError:
+        return False  # nothing that could be trained
+    return path.read_text("utf-8") != yaml.safe_dump(values, sort_keys=False)
 
 
 def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] = ()) -> bool:

@@ -7,6 +7,7 @@ and ``paper`` belong to one study and are never taken over.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ def load_study(study: str | Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]
         raise InputError(study, "its base leads back to itself")
     stated = parse_file(path)
     if is_recipe(stated):
-        raise InputError(path, "is a recipe, which trains one network", "a study", f"sordino train {path}")
+        command = shlex.join(["sordino", "train", str(path)])
+        raise InputError(path, "is a recipe, which trains one network", "a study", command)
     trust_names(stated, path.parent)
     beside = path.parent / str(stated.get("recipe", ""))
     if os.path.isfile(beside):
@@ -61,7 +63,7 @@ def find_study(study: str | Path, beside: Path = Path()) -> Path:
             return candidate
     hint = did_you_mean(str(study), studies(), cutoff=0.4)
     if str(study) in recipes():
-        hint = f"it is a recipe: sordino train {study}"
+        hint = f"it is a recipe: {shlex.join(['sordino', 'train', str(study)])}"
     raise InputError(study, "no such study", f"a YAML file, or one of {', '.join(studies())}", hint)
 
 

@@ -77,7 +77,6 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
             synthetic |= bool(own.metadata.get("synthetic"))
         sizes = _teacher_sizes(references) | networks
         rows_by_test[name] = study_rows(scores, study.against, sizes, printed(study.paper, test, scores))
-    curves = _learning_curves(runs)
     tables = study_tables(rows_by_test, study.against, synthetic, study.note)
     for suffix, style in STYLES.items():
         write_text(out / f"table.{suffix}", write_tables(tables, style))
@@ -85,6 +84,7 @@ def summary(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
     for name, rows in rows_by_test.items():
         tests[name] = [row.as_json() for row in rows]
     write_json(out / "study.json", {"study": asdict(study), "tests": tests})
+    curves = _learning_curves(runs)  # last, as it stops at a log that is damaged
     write_study(out, study.title or out.name, rows_by_test, study.against, synthetic, curves, study.note)
     return rows_by_test, write_tables(tables, "text")
 

@@ -22,22 +22,24 @@ class TeacherCost:
     """Of an epoch."""
     live_s: float
     """Seconds for a segment, computed."""
-    cached_s: float
-    """Seconds for a segment, read from a cache."""
+    cached_s: float | None
+    """Seconds for a segment, read from a cache; None for a teacher that cannot have one."""
 
     def describe(self) -> str:
         """Return the cost of an epoch in words."""
-        live, cached = (duration(seconds * self.segments) for seconds in (self.live_s, self.cached_s))
+        live = duration(self.live_s * self.segments)
         found = f"teacher: {duration(self.live_s)} for a segment; an epoch of {self.segments:,} costs {live} live"
-        return f"{found}, {cached} once its answers are cached"
+        if self.cached_s is None:
+            return found
+        return f"{found}, {duration(self.cached_s * self.segments)} once its answers are cached"
 
 
-def teacher_cost(trainer: Trainer, folder: Path) -> TeacherCost | None:
+def teacher_cost(trainer: Trainer, folder: Path | None) -> TeacherCost | None:
     """Time the teacher of a run on its first batch; None if no method needs one.
 
     Args:
         trainer: checked, so that its methods are ready and its teacher has answered once.
-        folder: an empty one, for a cache of a few answers.
+        folder: an empty one, for a cache of a few answers; None for a teacher that cannot have a cache.
     """
     objective = trainer.objective
     teacher = objective.teacher.loaded if isinstance(objective.teacher, CachedTeacher) else objective.teacher
@@ -47,6 +49,8 @@ def teacher_cost(trainer: Trainer, folder: Path) -> TeacherCost | None:
     batch, taps = trainer.first_batch(), {tap for method in methods for tap in method.teacher_taps}
     items = len(batch.noisy)
     live = _fastest(lambda: teacher(batch, taps))
+    if folder is None:
+        return TeacherCost(len(trainer.segments), live / items, None)
     cached = CachedTeacher(lambda: teacher, folder, {})
     cached.keep(methods, batch)
     cached(batch, taps)

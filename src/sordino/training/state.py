@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -78,7 +79,8 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)  # still held: whoever opened it meanwhile sees that it is gone
+        if sys.platform != "win32":  # there an open file cannot be removed; filelock does it after the release
+            Path(lock.lock_file).unlink(missing_ok=True)  # still held: whoever opened it meanwhile sees that it is gone
         lock.release()
 
 
