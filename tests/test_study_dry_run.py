@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from helpers.corpora import write_pairs
 from helpers.studies import write
 from sordino.cli.main import main
 from sordino.errors import InputError
-from sordino.experiments import study
+from sordino.experiments import study, study_check, study_jobs
+from sordino.experiments.dry_run import DryRun
 
 pytestmark = pytest.mark.usefixtures("few_test_pairs", "warm")
 
@@ -175,3 +177,21 @@ def test_a_run_that_went_on_at_another_rate_is_the_studys_still(tmp_path: Path) 
     (folder / "scores.json").unlink()
     study.run(path)
     assert yaml.safe_load((folder / "recipe.yaml").read_text())["train"]["max_lr"] == 1e-4
+
+
+def test_methods_are_tried_with_the_threads_of_the_study_and_the_whole_is_for_its_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads = []
+
+    def count(*_: object, **__: object) -> DryRun:
+        threads.append(torch.get_num_threads())
+        return DryRun({}, {}, 1, 0, 3600, 1.0, "")
+
+    monkeypatch.setattr(study_check, "dry_run", count)
+    monkeypatch.setattr(study_jobs, "usable_cores", lambda: 6)
+    before = torch.get_num_threads()
+    main(["study", str(write(tmp_path, jobs=2)), "--try"])
+    assert threads == [3, 3]
+    assert torch.get_num_threads() == before
+    assert "2 h for all unfinished runs, from their first step and 2 at a time" in capsys.readouterr().out

@@ -119,17 +119,18 @@ def study(given: Namespace) -> Answer:
     plan, runs = read_study(given.study)  # before torch is imported, so that a mistake is reported at once
     if given.dry_run or given.try_each:
         from sordino.experiments.study_check import planned, tried
+        from sordino.experiments.study_jobs import jobs_of
 
         with Display() as show:
             show.status(f"{given.study}: {len(runs)} runs; looking for their recordings and checkpoints")
             planned_runs = planned(plan, runs)
             if given.try_each:
-                planned_runs = tried(runs, planned_runs, show.status)
+                planned_runs = tried(plan, runs, planned_runs, show.status)
         value = {
             "runs": [one._asdict() for one in planned_runs],
             "ok": not any(one.obstacle for one in planned_runs),
         }
-        return value, _planned(planned_runs)
+        return value, _planned(planned_runs, jobs_of(plan))
     from sordino.experiments.study import run_all
 
     with _told_how_to_go_on(["study", given.study, *_trusted(given)], SAVED), Display() as show:
@@ -140,8 +141,13 @@ def study(given: Namespace) -> Answer:
     return value, text
 
 
-def _planned(planned_runs: Sequence[Planned]) -> str:
-    """The runs of a study as text, and each obstacle once, with the number of runs that it stops."""
+def _planned(planned_runs: Sequence[Planned], jobs: int) -> str:
+    """The runs of a study as text, and each obstacle once, with the number of runs that it stops.
+
+    Args:
+        planned_runs: all of them.
+        jobs: runs at a time.
+    """
     from sordino.report.table import Table
 
     rows = [[one.scenario, one.method, str(one.seed), one.state, one.folder] for one in planned_runs]
@@ -158,8 +164,11 @@ def _planned(planned_runs: Sequence[Planned]) -> str:
             took = f"{duration(one.seconds_per_step)} a step, {duration(3600 * one.hours)} a run"
             timed[one.scenario, one.method] = f"{one.scenario}/{one.method}: {took}"
     notes += timed.values()
-    if whole := sum(one.hours or 0.0 for one in planned_runs):
-        notes.append(f"{duration(3600 * whole)} for all unfinished runs, from their first step and one after another")
+    hours = [one.hours for one in planned_runs if one.hours is not None]
+    if hours:
+        jobs = min(jobs, len(hours))
+        whole = max(sum(hours) / jobs, *hours)
+        notes.append(f"{duration(3600 * whole)} for all unfinished runs, from their first step and {jobs} at a time")
     return Table.of(["scenario", "method", "seed", "state", "folder"], rows, notes).to_text().rstrip()
 
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sordino.distributed import usable_cores
 from sordino.errors import InputError, one_line_warnings
 from sordino.experiments import run as recipes
 from sordino.experiments.run_folder import same_run
 from sordino.experiments.study_check import obstacles
+from sordino.experiments.study_jobs import gpus, jobs_of, least_taken, threads_of
 from sordino.experiments.study_plan import Study, StudyRun, read_study
 from sordino.experiments.study_progress import StudyProgress
 from sordino.experiments.study_results import Lines, summary
@@ -84,22 +84,21 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
 
 def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) -> dict[Path, str]:
     """Train and score ``runs``, several side by side; returns what went wrong, by folder."""
-    gpus = _gpus()
-    jobs = study.jobs or len(gpus) or usable_cores()
+    cards, threads = gpus(), threads_of(study)
     others = set(multiprocessing.active_children())
     at_work: dict[Future[None], str | None] = {}  # the GPU of every run
 
     def begin(index: int) -> Future[None]:
         # A pool for each run: where a process is killed, that run alone fails.
         pool = ProcessPoolExecutor(1, fresh_processes(), start_worker, (trusted(),))
-        gpu = least_taken(gpus, [gpu for run, gpu in at_work.items() if not run.done()])
-        future = pool.submit(_run, runs[index], study.metrics, gpu, jobs)
+        gpu = least_taken(cards, [gpu for run, gpu in at_work.items() if not run.done()])
+        future = pool.submit(_run, runs[index], study.metrics, gpu, threads)
         at_work[future] = gpu
         pool.shutdown(wait=False)  # it ends with its run
         return future
 
     try:
-        futures = _side_by_side(begin, runs, jobs, study.title or "study", progress)
+        futures = _side_by_side(begin, runs, jobs_of(study), study.title or "study", progress)
     except KeyboardInterrupt:
         processes = set(multiprocessing.active_children()) - others
         for process in processes:
@@ -154,25 +153,11 @@ def fresh_processes() -> ForkServerContext | SpawnContext:
     return context
 
 
-def least_taken(gpus: Sequence[str], taken: Sequence[str | None]) -> str | None:
-    """Return the GPU with the fewest runs, the first of several; None without any GPU."""
-    return min(gpus, key=taken.count) if gpus else None
-
-
-def _gpus() -> list[str]:
-    """The GPUs that this process may use, by the names that a process of its own would know them by."""
-    count = torch.cuda.device_count()
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed:
-        return allowed.split(",")[:count]
-    return [str(index) for index in range(count)]
-
-
-def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, jobs: int) -> None:
+def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, threads: int) -> None:
     """Train and score one run, in a process of its own."""
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    torch.set_num_threads(max(usable_cores() // jobs, 1))
+    torch.set_num_threads(threads)
     warnings.formatwarning = one_line_warnings(one.folder)
     resume = (one.folder / STATE).exists()
     recipe = same_run(one.folder, one.recipe) if resume else one.recipe

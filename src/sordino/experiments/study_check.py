@@ -16,6 +16,7 @@ from sordino.experiments.build import build_network, build_objective, training_s
 from sordino.experiments.dry_run import DryRun, dry_run
 from sordino.experiments.origins import demand_origins
 from sordino.experiments.recipe import Recipe
+from sordino.experiments.study_jobs import limited_threads, threads_of
 from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_state import demand_outcome, state_of
 from sordino.experiments.teacher import check_cache
@@ -58,10 +59,11 @@ def planned(study: Study, runs: Sequence[StudyRun]) -> list[Planned]:
     return plans
 
 
-def tried(runs: Sequence[StudyRun], plans: Sequence[Planned], status: Status) -> list[Planned]:
+def tried(study: Study, runs: Sequence[StudyRun], plans: Sequence[Planned], status: Status) -> list[Planned]:
     """Try one run of every method in every scenario, as ``sordino train --dry-run`` does, unless it is known to fail.
 
     Args:
+        study: determines with how many threads.
         runs: of the study.
         plans: the same runs as :func:`planned` returns them.
         status: called with a line before each part that takes long.
@@ -72,7 +74,8 @@ def tried(runs: Sequence[StudyRun], plans: Sequence[Planned], status: Status) ->
     outcomes: dict[StudyCell, DryRun | str] = {}
     for one, plan in zip(runs, plans, strict=True):
         if plan.state != "done" and not plan.obstacle and one.cell not in outcomes:
-            outcomes[one.cell] = _outcome(one, status)
+            with limited_threads(threads_of(study)):
+                outcomes[one.cell] = _outcome(one, status)
     return [_with_outcome(plan, outcomes.get(one.cell)) for one, plan in zip(runs, plans, strict=True)]
 
 
