@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from helpers.recipes import SOUND, UNET, settings
@@ -16,9 +17,12 @@ from sordino.errors import InputError
 from sordino.experiments import run
 from sordino.experiments.recipe import read
 from sordino.experiments.run_folder import NOISY_SCORES, SCORES, SCORES_CSV, demand_folder, same_run
-from sordino.experiments.run_recipe import RECIPE, as_resumed
+from sordino.experiments.run_recipe import RECIPE, as_resumed, read_run
 from sordino.experiments.run_teacher import TEACHER
+from sordino.training.divergence import GOOD, Diverged
+from sordino.training.log import FIGURES, LOG
 from sordino.training.state import CHECKPOINT, LAST, STATE
+from sordino.training.updater import Updater
 
 VALUES: dict[str, Any] = {"data": SOUND, "model": UNET, "loss": {"l1": {}}, "train": settings(3, save_every=1)}
 CALM = ["train.max_lr=1e-4"]
@@ -67,7 +71,7 @@ def test_a_run_that_has_taken_all_its_steps_keeps_its_rate(tmp_path: Path) -> No
     with pytest.raises(InputError, match="has taken all its steps, so no rate can change"):
         run.train(VALUES, CALM, out=tmp_path, resume=True)
     assert rate(tmp_path) == 1e-3
-    with pytest.raises(InputError, match=r"train\.max_lr is 0\.0001, but the run began with null|0\.001"):
+    with pytest.raises(InputError, match=r"train\.max_lr is 0\.0001, but the run began with 0\.001"):
         same_run(tmp_path, read(VALUES, CALM))
 
 
@@ -87,7 +91,7 @@ def test_a_run_that_begins_anew_removes_the_scores_of_the_one_before(tmp_path: P
 
 
 def test_files_of_other_origin_are_not_written_over(tmp_path: Path) -> None:
-    for name in (TEACHER, SCORES, SCORES_CSV, NOISY_SCORES):
+    for name in (TEACHER, SCORES, SCORES_CSV, NOISY_SCORES, "scores-mine.json", "scores2.csv", GOOD, LOG, FIGURES):
         folder = tmp_path / name.replace(".", "-")
         folder.mkdir()
         (folder / name).write_text("mine")
@@ -99,3 +103,52 @@ def test_files_of_other_origin_are_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "own" / CHECKPOINT).write_bytes(b"weights")
     with pytest.raises(InputError, match=r"holds the weights of a run, best\.safetensors, but not its state\.pt"):
         run.train(VALUES, out=tmp_path / "own")
+
+
+def test_a_resume_that_is_refused_leaves_the_folder_as_it_was(stopped: Path) -> None:
+    state = torch.load(stopped / STATE, weights_only=True)
+    torch.save(state | {"segments": 999}, stopped / STATE)
+    (stopped / SCORES).write_text("{}")
+    before = (stopped / RECIPE).read_text()
+    messages: list[str] = []
+    with pytest.raises(InputError, match="but the run began with 999"):
+        run.train(VALUES, ["train.max_lr=1e-5"], out=stopped, resume=True, status=messages.append)
+    assert not any("goes on at" in line for line in messages)
+    assert (stopped / RECIPE).read_text() == before
+    assert (stopped / SCORES).is_file()
+
+
+def test_a_run_without_a_state_says_that_it_begins_again(stopped: Path) -> None:
+    (stopped / STATE).unlink()
+    messages: list[str] = []
+    assert run.train(VALUES, CALM, out=stopped, resume=True, status=messages.append).steps == 3
+    assert f"{stopped}: has no state.pt, so the run begins again" in messages
+
+
+def test_a_run_that_is_ruined_before_its_first_validation_goes_on_at_a_lower_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {**VALUES, "train": settings(3, save_every=1, validate_every=2)}
+    step = Updater.train_step
+
+    def ruin(updater: Updater, *arguments: Any) -> dict[str, float]:
+        terms = step(updater, *arguments)
+        if arguments[-1] == 1:
+            next(updater.student.parameters()).data.fill_(float("inf"))
+        return terms
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Updater, "train_step", ruin)
+        with pytest.raises(Diverged, match=r"the weight .* is not finite"):
+            run.train(values, out=tmp_path)
+    assert torch.load(tmp_path / STATE, weights_only=True)["step"] == 1
+    assert run.train(values, CALM, out=tmp_path, resume=True).steps == 3
+
+
+def test_a_run_with_a_setting_that_has_no_effect_can_still_be_read_and_continued(stopped: Path) -> None:
+    """An older version accepted such settings."""
+    stated = yaml.safe_load((stopped / RECIPE).read_text())
+    stated["train"]["warmup_steps"] = 100
+    (stopped / RECIPE).write_text(yaml.safe_dump(stated, sort_keys=False))
+    assert read_run(stopped).train.warmup_steps is None
+    assert run.train(VALUES, CALM, out=stopped, resume=True).steps == 3

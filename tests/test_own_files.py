@@ -20,6 +20,7 @@ from sordino.evaluation.score import Scores
 from sordino.experiments import run
 from sordino.experiments.compare import compare
 from sordino.experiments.recipe import read
+from sordino.experiments.run_folder import demand_folder
 from sordino.experiments.run_recipe import RECIPE, write_recipe
 from sordino.experiments.side_by_side import side_by_side
 from sordino.experiments.study import run_all
@@ -160,9 +161,13 @@ def test_hidden_files_of_a_file_manager_leave_a_folder_empty(tmp_path: Path) -> 
         check_folder(tmp_path)
 
 
-def test_a_recipe_by_hand_in_the_folder_of_a_run_stays(tmp_path: Path) -> None:
-    words = "# of another day\n" + yaml.safe_dump({"model": UNET})
+@pytest.mark.parametrize("comment", ["# of another day\n", ""])
+def test_another_recipe_in_the_folder_of_a_run_stays(tmp_path: Path, comment: str) -> None:
+    recipe, words = {"data": SOUND, "model": UNET, "train": settings(1)}, comment + yaml.safe_dump({"model": UNET})
     (tmp_path / RECIPE).write_text(words)
-    with pytest.raises(InputError, match="is there, written by hand, and would be written over; choose another folder"):
-        run.train({"data": SOUND, "model": UNET, "train": settings(1)}, out=tmp_path)
+    for attempt in (lambda: run.train(recipe, out=tmp_path), lambda: demand_folder(read(recipe), tmp_path)):
+        with pytest.raises(InputError, match="is another recipe, which would be written over; choose another folder"):
+            attempt()
     assert (tmp_path / RECIPE).read_text() == words
+    write_recipe(tmp_path, read(recipe))  # as a run that was killed leaves it
+    assert run.train(recipe, out=tmp_path).steps == 1

@@ -78,6 +78,17 @@ def test_a_bar_says_which_time_is_gone_and_which_is_left(monkeypatch: pytest.Mon
     assert re.search(r"1/4.*0:00:00.*gone,.*left", output.getvalue())
 
 
+def test_a_bar_begins_anew_for_another_task_of_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr("sordino.cli.progress._console", lambda: console)
+    with Display() as show:
+        show("scoring", 10, 10, {})
+        show("scoring", 1, 10, {})
+        (bar,) = show._bars.tasks
+        assert not bar.finished
+        assert bar.completed == 1
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

@@ -54,6 +54,9 @@ class Display:
         if task not in self._tasks:
             self._bars.start()
             self._tasks[task] = self._bars.add_task(printable(task), total=total, completed=done, numbers="")
+        if done < self._done.get(task, done):  # another task of the same name
+            self._bars.reset(self._tasks[task])
+        self._done[task] = done
         self._bars.update(self._tasks[task], completed=done, total=total, numbers=figures)
 
     def status(self, line: str) -> None:

@@ -81,7 +81,8 @@ def dry_run(recipe: RecipeLike, overrides: Sequence[str] = (), status: Status = 
         connected = whole.objective.methods.values()
         messages = [*notes(whole.objective.teacher), *idle(checked, connected, whole.source.labels)]
         teacher = (*messages, *([cost.describe()] if cost else []))
-        hint = CACHE_HINT if cost and cost.cached_s is not None and not cache else ""
+        again = whole.steps > whole.batches.per_epoch  # with as many epochs that answers come a second time
+        hint = CACHE_HINT if again and cost and cost.cached_s is not None and not cache else ""
         pulled = pulls(whole.objective, whole.student, whole.first_batch(), whole.steps - 1)
         short = _shortened(checked)
         tell("trying a few steps, a validation, a save and a resume")

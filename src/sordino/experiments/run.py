@@ -23,7 +23,7 @@ from sordino.files import demand_own
 from sordino.inference.resolve import ModelSource, resolve
 from sordino.metrics import DEFAULT, Align
 from sordino.training import Outcome
-from sordino.training.state import CHECKPOINT, held
+from sordino.training.state import CHECKPOINT, STATE, held, load_state, same_data
 from sordino.types import Progress, Status, retitled
 
 if TYPE_CHECKING:
@@ -73,10 +73,15 @@ def train(
     changed = resume and broadcast(lambda: changes_rate(folder, checked))
     with ExitStack() as stack:
         broadcast(lambda: stack.enter_context(held(folder)))  # one process stands for all of a run
+        if resume and (folder / STATE).is_file():  # a run of other recordings or processes is refused unchanged
+            broadcast(lambda: same_data(load_state(folder), len(trainer.segments), trainer.batches.first_ids))
         # Under the lock, because it writes the recipe: that of a run at work must stay.
         saved = broadcast(lambda: prepare_folder(folder, checked, resume, changed, recipe))
-        if changed and status is not None and rank() == 0:
-            status(f"{folder}: goes on at {stated_rate(checked)}")
+        if status is not None and rank() == 0:
+            if resume and not saved:
+                status(f"{folder}: has no {STATE}, so the run begins again")
+            elif changed:
+                status(f"{folder}: goes on at {stated_rate(checked)}")
         return trainer.fit(saved, retitled(progress, title), status)
 
 

@@ -6,10 +6,20 @@ from pathlib import Path
 
 from sordino.errors import InputError
 from sordino.experiments.recipe import Recipe, RecipeLike
-from sordino.experiments.run_recipe import RECOVERY, as_resumed, has_begun, keep_beginning, same_recipe, write_recipe
+from sordino.experiments.run_recipe import (
+    BEGAN,
+    RECIPE,
+    RECOVERY,
+    as_resumed,
+    holds_other_recipe,
+    keep_beginning,
+    same_recipe,
+    write_recipe,
+)
 from sordino.experiments.run_teacher import TEACHER, keep_teacher, same_teacher
 from sordino.files import demand_own
 from sordino.training.divergence import GOOD, return_to_good
+from sordino.training.log import FIGURES, LOG
 from sordino.training.state import CHECKPOINT, LAST, STATE, demand_new, load_state
 
 SCORES, SCORES_CSV, NOISY_SCORES = "scores.json", "scores.csv", "noisy.json"
@@ -30,10 +40,17 @@ def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = 
     folder = recipe.folder if out is None else Path(out)
     if resume:
         changes_rate(folder, recipe)
+        if not (folder / STATE).exists():
+            demand_new(folder)
     else:
         demand_new(folder)
-        _demand_free(folder)
+        _demand_free(folder, recipe)
     demand_own(folder / CHECKPOINT, b"", "checkpoint")
+
+
+def can_resume(folder: Path) -> bool:
+    """Return whether a folder has a recipe, and a state or at least weights that a run would otherwise refuse."""
+    return (folder / RECIPE).is_file() and ((folder / STATE).exists() or (folder / CHECKPOINT).exists())
 
 
 def same_run(folder: Path, recipe: Recipe) -> Recipe:
@@ -72,39 +89,54 @@ def prepare_folder(folder: Path, recipe: Recipe, resume: bool, changed: bool, gi
         InputError: the folder holds a run that is not to be resumed or cannot be, or files that would be written over.
     """
     saved = resume and (folder / STATE).exists()
+    begun = saved or _has_begun(folder)
     if not saved:
         demand_new(folder)
         if not resume:
-            _demand_free(folder)
-        write_recipe(folder, recipe, given)
+            _demand_free(folder, recipe)
+        keep_beginning(folder, recipe)  # first, as it marks the folder as that of a run
         keep_teacher(folder, recipe)
-        keep_beginning(folder, recipe)
         (folder / GOOD).unlink(missing_ok=True)  # of a run before, whose state and last weights were removed
+    if not resume:
+        write_recipe(folder, recipe, given)
     elif changed:
         write_recipe(folder, recipe)
-        if load_state(folder).get("fallen"):
-            return_to_good(folder)
-            (folder / LAST).unlink(missing_ok=True)  # the run has steps left again
-    if changed or not saved:
-        for path in (*folder.glob("scores*.json"), *folder.glob("scores*.csv"), folder / NOISY_SCORES):
+    if saved and changed and load_state(folder).get("fallen"):
+        return_to_good(folder)
+        (folder / LAST).unlink(missing_ok=True)  # the run has steps left again
+    if begun and (changed or not saved):
+        for path in _scores(folder):
             path.unlink(missing_ok=True)
     return saved
 
 
-def _demand_free(folder: Path) -> None:
+def _has_begun(folder: Path) -> bool:
+    """Return whether a run has begun in a folder, so that the files in it are the run's."""
+    return (folder / BEGAN).is_file()
+
+
+def _scores(folder: Path) -> list[Path]:
+    """List the scores in a folder, of its run and of the noisy input."""
+    return [*folder.glob("scores*.json"), *folder.glob("scores*.csv"), *folder.glob(NOISY_SCORES)]
+
+
+def _demand_free(folder: Path, recipe: Recipe) -> None:
     """Refuse weights, and files of other origin, that a run would remove or write over.
 
-    A recipe alone may be left of a run that was killed, and is written anew; ``write_recipe`` keeps any other.
+    The same recipe alone may be left of a run that was killed, and is written anew.
 
     Raises:
         InputError: there is such a file.
     """
     if (folder / CHECKPOINT).exists():
-        hint = f"begin it again with --resume, choose another --out, or remove {CHECKPOINT}"
+        again = "begin it again with --resume, " if can_resume(folder) else ""
+        hint = f"{again}choose another --out, or remove {CHECKPOINT}"
         raise InputError(folder, f"holds the weights of a run, {CHECKPOINT}, but not its {STATE}", hint=hint)
-    if has_begun(folder):
+    if _has_begun(folder):
         return
-    for name in (TEACHER, SCORES, SCORES_CSV, NOISY_SCORES):
-        if (folder / name).exists():
-            hint = "choose another folder by --out, or move the file"
-            raise InputError(folder / name, "is there, though the folder is not that of a run", hint=hint)
+    hint = "choose another folder by --out, or move the file"
+    for path in (*(folder / name for name in (TEACHER, GOOD, LOG, FIGURES)), *_scores(folder)):
+        if path.exists():
+            raise InputError(path, "is there, though the folder is not that of a run", hint=hint)
+    if holds_other_recipe(folder, recipe):
+        raise InputError(folder / RECIPE, "is another recipe, which would be written over", hint=hint)

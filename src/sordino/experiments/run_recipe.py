@@ -17,9 +17,8 @@ from sordino.experiments.schema import PARTS
 from sordino.files import write_text
 from sordino.json_files import read_json, write_json
 from sordino.plugins.modules import demand_names
-from sordino.training.log import LOG
-from sordino.training.settings import Settings
-from sordino.training.state import LAST
+from sordino.training.settings import UNREAD, Settings
+from sordino.training.state import LAST, STATE
 
 RECIPE = RUN_RECIPE
 """The file in a run's folder that says what it computes."""
@@ -46,7 +45,7 @@ def read_run(folder: Path) -> Recipe:
         InputError: it names code of the user's, which he has not named himself.
     """
     path = folder / RECIPE
-    values = parse_file(path)
+    values = _stored(folder)
     demand_names({key: value for key, value in values.items() if key != "teacher"}, path)
     return read(values)
 
@@ -55,34 +54,34 @@ def write_recipe(folder: Path, recipe: Recipe, given: RecipeLike = "") -> None:
     """Write a recipe into the folder of its run.
 
     Raises:
-        InputError: that would replace the file ``given``, which it was read from, by other words; or another one that
-            somebody wrote by hand.
+        InputError: that would replace the file ``given``, which it was read from, by other words.
     """
-    path, values = folder / RECIPE, recipe.to_mapping()
+    path = folder / RECIPE
     if isinstance(given, str | Path) and path.is_file() and os.path.exists(given) and path.samefile(given):
-        if path.read_text("utf-8") != yaml.safe_dump(values, sort_keys=False):
+        if path.read_text("utf-8") != _text(recipe):
             raise InputError(path, "is the recipe itself, which would be written over", hint="choose another folder")
         return
-    if path.is_file() and not has_begun(folder) and _is_by_hand(path):
-        found = "is there, written by hand, and would be written over"
-        raise InputError(path, found, hint="choose another folder by --out, or move the file")
-    if values.get("out"):  # the folder that the run has, so that its recipe alone resumes it, and no other run
-        values["out"] = str(folder)
-    write_text(path, yaml.safe_dump(values, sort_keys=False))
+    write_text(path, _text(recipe, folder))
 
 
-def has_begun(folder: Path) -> bool:
-    """Return whether a folder is that of a run that has taken steps, or was about to."""
-    return any((folder / name).exists() for name in (BEGAN, LOG))
-
-
-def _is_by_hand(path: Path) -> bool:
-    """Return whether a file is a recipe that ``write_recipe`` did not write: it has comments, or another layout."""
+def holds_other_recipe(folder: Path, recipe: Recipe) -> bool:
+    """Return whether ``write_recipe`` would replace a recipe that differs, if only in its comments."""
+    path = folder / RECIPE
+    if not path.is_file():
+        return False
     try:
-        values = parse_file(path)
+        parse_file(path)
     except InputError:
         return False  # nothing that could be trained
-    return path.read_text("utf-8") != yaml.safe_dump(values, sort_keys=False)
+    return path.read_text("utf-8") not in (_text(recipe), _text(recipe, folder))
+
+
+def _text(recipe: Recipe, folder: Path | None = None) -> str:
+    """Return a recipe in YAML, for the folder of its run if that is given."""
+    values = recipe.to_mapping()
+    if folder is not None and values.get("out"):  # so that its recipe alone resumes a run, and no other one
+        values["out"] = str(folder)
+    return yaml.safe_dump(values, sort_keys=False)
 
 
 def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] = ()) -> bool:
@@ -101,8 +100,9 @@ def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] =
     """
     path = folder / RECIPE
     if not path.is_file():
-        raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", "start it without --resume")
-    began, stated = parse_file(path), recipe.to_mapping()
+        hint = f"put its {RECIPE} back" if (folder / STATE).exists() else "start it without --resume"
+        raise InputError(folder, "no run to resume here", f"a folder with {RECIPE}", hint)
+    began, stated = _stored(folder), recipe.to_mapping()
     _same_order(folder, began, stated)
     before, now = flat(began), flat(stated)
     some_differ = False
@@ -110,13 +110,24 @@ def same_recipe(folder: Path, recipe: Recipe, but: Collection[tuple[str, ...]] =
         if key in _FREE or _value(before, key) == _value(now, key):
             continue
         if key not in but:
-            found = f"{'.'.join(key)} is {written(now.get(key))}, but the run began with {written(before.get(key))}"
+            first = _beginning(folder).get(".".join(key), _value(before, key))
+            found = f"{'.'.join(key)} is {written(_value(now, key))}, but the run began with {written(first)}"
             hint = "set it back, or give the run another folder"
             if key in (("train", "steps"), ("train", "epochs")):
                 hint += f"; to train longer, begin a run with model.checkpoint={folder / LAST}"
             raise InputError(folder, found, "the same recipe", hint)
         some_differ = True
     return some_differ
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    """Return the recipe of a run, without settings that have no effect: an older version accepted those."""
+    values = parse_file(folder / RECIPE)
+    train = values.get("train")
+    if isinstance(train, dict):
+        unread = UNREAD.get(train.get("schedule", Settings.schedule), {})
+        values["train"] = {key: value for key, value in train.items() if key not in unread}
+    return values
 
 
 def _same_order(folder: Path, began: Mapping[str, Any], stated: Mapping[str, Any]) -> None:
@@ -141,6 +152,12 @@ def keep_beginning(folder: Path, recipe: Recipe) -> None:
     write_json(folder / BEGAN, {".".join(key): _value(values, key) for key in RECOVERY})
 
 
+def _beginning(folder: Path) -> dict[str, Any]:
+    """Return what ``keep_beginning`` stored; runs of older versions have nothing there."""
+    path = folder / BEGAN
+    return read_json(path, dict[str, Any], "settings with which a run began") if path.is_file() else {}
+
+
 def as_resumed(folder: Path, recipe: Recipe) -> Recipe:
     """Return the recipe with which a run goes on.
 
@@ -149,11 +166,8 @@ def as_resumed(folder: Path, recipe: Recipe) -> Recipe:
     """
     if not (folder / RECIPE).is_file():
         return recipe
-    latest, stated = flat(parse_file(folder / RECIPE)), flat(recipe.to_mapping())
-    began: dict[str, Any] = {}
-    if (folder / BEGAN).is_file():  # runs of older versions do not have it
-        began = read_json(folder / BEGAN, dict[str, Any], "settings with which a run began")
-    changes = {}
+    latest, stated = flat(_stored(folder)), flat(recipe.to_mapping())
+    began, changes = _beginning(folder), {}
     for key in RECOVERY:
         value = _value(latest, key)
         if _value(stated, key) == began.get(".".join(key), value) != value:

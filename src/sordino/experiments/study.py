@@ -19,7 +19,7 @@ import torch
 
 from sordino.errors import InputError, one_line_warnings
 from sordino.experiments import run as recipes
-from sordino.experiments.run_folder import same_run
+from sordino.experiments.run_folder import can_resume, same_run
 from sordino.experiments.study_check import obstacles
 from sordino.experiments.study_jobs import gpus, jobs_of, least_taken, threads_of
 from sordino.experiments.study_plan import Study, StudyRun, read_study
@@ -27,7 +27,6 @@ from sordino.experiments.study_progress import StudyProgress
 from sordino.experiments.study_results import Lines, summary
 from sordino.experiments.study_state import demand_outcome, finished
 from sordino.plugins.modules import start_worker, trusted
-from sordino.training.state import STATE
 from sordino.types import Progress
 
 if TYPE_CHECKING:
@@ -159,7 +158,7 @@ def _run(one: StudyRun, metrics: tuple[str, ...] | None, gpu: str | None, thread
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     torch.set_num_threads(threads)
     warnings.formatwarning = one_line_warnings(one.folder)
-    resume = (one.folder / STATE).exists()
+    resume = can_resume(one.folder)
     recipe = same_run(one.folder, one.recipe) if resume else one.recipe
     outcome = recipes.train(recipe, out=one.folder, resume=resume)
     recipes.evaluate(outcome.checkpoint, metrics=metrics, out=one.folder, workers=0)

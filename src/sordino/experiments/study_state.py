@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sordino.errors import InputError
-from sordino.experiments.run_folder import same_run
+from sordino.experiments.run_folder import can_resume, demand_folder, same_run
 from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_results import scored
 from sordino.metrics import check
@@ -49,8 +49,8 @@ def state_of(study: Study, one: StudyRun) -> tuple[str, str]:
             state = f"at step {int(log[-1]['step']) if log else 0}"
         if finished(study, one):
             return "done", ""
-        if (one.folder / STATE).is_file():
-            same_run(one.folder, one.recipe)
+        resume = can_resume(one.folder)
+        demand_folder(same_run(one.folder, one.recipe) if resume else one.recipe, one.folder, resume)
     except InputError as error:
         return state, str(error)
     return state, ""

@@ -20,7 +20,7 @@ from sordino.errors import InputError
 from sordino.training.batches import Batches
 from sordino.training.checks import check
 from sordino.training.collectives import mean
-from sordino.training.divergence import GOOD, back_to_good, keep_good
+from sordino.training.divergence import GOOD, back_to_good, demand_finite, keep_good
 from sordino.training.fabric import open_fabric, wrap
 from sordino.training.interrupt import Interruptible, stopped
 from sordino.training.judge import Judge, Validation
@@ -118,12 +118,7 @@ class Trainer:
         """Check the objective on the first batch, changing nothing; see ``sordino.training.checks``."""
         return check(self.objective, self.student, self.first_batch(), self.source.labels)
 
-    def fit(
-        self,
-        resume: bool = False,
-        progress: Progress | None = None,
-        status: Status | None = None,
-    ) -> Outcome:
+    def fit(self, resume: bool = False, progress: Progress | None = None, status: Status | None = None) -> Outcome:
         """Train to the end.
 
         Args:
@@ -216,6 +211,7 @@ class Trainer:
 
     def _save(self) -> None:
         """Write all that a resumed run needs; what can be recomputed from the recipe is not part of it."""
+        demand_finite(self.student)  # a run could not go on from weights that its last update has ruined
         if rank() > 0:
             return
         state = {

@@ -6,10 +6,16 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sordino.errors import InputError
+from sordino.errors import InputError, written
 
 LARGEST_SEED, MOST_THREADS = 2**63 - 1, 1024
-MIN_LR = 1e-5
+_NOT_READ = "does not read it"
+UNREAD = {
+    "one_cycle": {"min_lr": _NOT_READ, "warmup_steps": "has a warm-up of its own"},
+    "transformer": {"min_lr": _NOT_READ},
+    "constant": {"min_lr": _NOT_READ},
+}
+"""Schedule -> settings that have no effect with it, and why."""
 VALIDATIONS = 10
 """Most validations of a run of a given number of steps, unless ``validate_every`` says otherwise."""
 
@@ -58,7 +64,7 @@ class Settings:
     max_lr: float = 1e-3
     schedule: Literal["one_cycle", "cosine", "constant", "transformer"] = "one_cycle"
     warmup_steps: int | None = None
-    min_lr: float = MIN_LR
+    min_lr: float = 1e-5
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float | None = None
     grad_clip: float | None = None
@@ -105,11 +111,11 @@ class Settings:
         """Refuse a learning rate out of range, and what the schedule does not read."""
         if not 0 <= self.min_lr < math.inf or (self.schedule == "cosine" and self.min_lr > self.max_lr):
             raise InputError("train.min_lr", str(self.min_lr), f"0 to train.max_lr, {self.max_lr:g}")
-        hint = "leave it out, or set train.schedule=cosine"
-        if self.schedule != "cosine" and self.min_lr != MIN_LR:
-            raise InputError("train.min_lr", f"the schedule {self.schedule} does not read it", hint=hint)
-        if self.schedule == "one_cycle" and self.warmup_steps is not None:
-            raise InputError("train.warmup_steps", "the schedule one_cycle has a warm-up of its own", hint=hint)
+        for name, reason in UNREAD.get(self.schedule, {}).items():
+            default = getattr(Settings, name)
+            if getattr(self, name) != default:
+                hint = f"set it to its default, {written(default)}, or set train.schedule=cosine"
+                raise InputError(f"train.{name}", f"the schedule {self.schedule} {reason}", hint=hint)
 
     def validation_steps(self, per_epoch: int) -> int:
         """Return the number of steps between validations, from the number of steps in an epoch."""

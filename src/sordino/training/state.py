@@ -122,7 +122,7 @@ def same_data(state: dict[str, Any], segments: int, first_ids: Sequence[str] = (
     Args:
         state: of the run; those of older versions lack what is compared.
         segments: number of training segments: of more or fewer of them, others would be drawn.
-        first_ids: of the items with which the run begins: with other recordings, these are others.
+        first_ids: of the items with which the run begins: with recordings of other names, these are others.
 
     Raises:
         InputError: one of these differs.
