@@ -31,7 +31,7 @@ def main() -> None:
     network = averaged(models.load(given.first), models.load(given.second), given.share)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     models.save(network, given.out, **models.read_about(given.second), averaged={str(given.first): 1 - given.share})
-    if (given.second.parent / LOG).is_file():
+    if (given.second.parent / LOG).is_file() and given.second.parent.resolve() != given.out.parent.resolve():
         shutil.copy(given.second.parent / LOG, given.out.parent / LOG)
 
 

@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from helpers.fuzzing import Escape, fuzz
 from helpers.strangers import KINDS, Kind
 
-AT_ONCE = 1000
-"""Files that one process reads, unless it ends before: starting one costs as much as reading fifty."""
+AT_ONCE = 200
+"""Files that one process reads, unless it ends before: starting one costs as much as reading fifty. The time is looked
+at between processes."""
 
 
 def main() -> None:

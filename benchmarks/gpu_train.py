@@ -124,9 +124,10 @@ def run_until(
         for process in running.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
+        end = time.monotonic() + stop_s
         for process in running.values():
             try:
-                process.wait(stop_s)
+                process.wait(max(end - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -197,6 +197,7 @@ def hops(given: argparse.Namespace) -> list[list[str]]:
         medians[name].append(streamer.timing.p50_ms)
 
     alternate([partial(work, name) for name in WAYS], given.repeats)
+    medians = {name: times[1:] for name, times in medians.items()}  # the first is the round that warms up
     ratios = {name: np.median(np.divide(times, medians["drop"])) for name, times in medians.items()}
     return [[name, f"{np.median(times):.2f} ms", f"{ratios[name]:.2f} x"] for name, times in medians.items()]
 

@@ -101,7 +101,7 @@ def measure(streamers: Mapping[str, Feeds], noisy: np.ndarray, hop: int) -> dict
                 spent[name].append(time.thread_time() - began)
     first, *others = (np.concatenate(blocks) for blocks in outputs.values())
     difference = max(float(np.abs(first - other).max()) for other in others)
-    if difference > TOLERANCE:
+    if not difference < TOLERANCE:
         raise SystemExit(f"the outputs differ by {difference:.2g}")
     return {name: np.array(times) for name, times in spent.items()}
 

@@ -8,8 +8,9 @@ the backward pass computes gradients of activations and of weights.
 Both hold for torch's own operators, those of a GPU. On a CPU the formulation is another one, which keeps less and takes
 two thirds of the time.
 
-The check is the rise of a fresh process's resident set during one step, and the time of the step, of the recipes in
-``--measure``; the time says how many multiply-accumulates per second the machine sustains.
+The check is the rise of a fresh process's resident set during its first step, and the time of the step, of the recipes
+in ``--measure``. The weights, 4 of the 16 bytes, are loaded before it and are not part of the rise. The time says how
+many multiply-accumulates per second the machine sustains.
 
     python benchmarks/training_cost.py --measure valentini/manner-s-1.5gf --out benchmarks/results/training_cost.md
 """

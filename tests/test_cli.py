@@ -129,7 +129,7 @@ def test_missing_partner(here: Path, refused: Refused) -> None:
         for name in names:
             soundfile.write(here / folder / f"{name}.wav", tone(0.5), RATE)
     line = refused("evaluate", "noisy", "--data", "noisy", "clean")
-    assert "b.wav" in line or "b" in line.split()
+    assert "b.wav" in line
     assert "partner" in line
 
 

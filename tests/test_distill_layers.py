@@ -142,7 +142,7 @@ def test_networks_without_layers_are_refused(name: str) -> None:
     ],
 )
 def test_nonsense_is_refused(method: str, arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"side is|or more|no such choice|belong to|reduction is"):
+    with pytest.raises(ValueError, match="|".join(arguments)):
         METHODS[method](**arguments)
 
 

@@ -175,9 +175,14 @@ def test_devices_are_chosen_by_index_or_name(fake: Fake) -> None:
 def test_what_cannot_be(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="cannot run block by block"):
         live(np.tanh)
-    for wrong in ({"block_s": 0.0}, {"limit_s": -1.0}, {"strength_db": -1.0}, {"high_band": "half"}):
-        with pytest.raises(InputError, match=r"0 s|-1 s|-1 dB|half"):
-            live(Halve(), **wrong)
+    for name, value, found in (
+        ("block_s", 0.0, "0 s"),
+        ("limit_s", -1.0, "-1 s"),
+        ("strength_db", -1.0, "-1 dB"),
+        ("high_band", "half", "half"),
+    ):
+        with pytest.raises(InputError, match=found):
+            live(Halve(), **{name: value})
     assert fake.recorded == 0
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(InputError, match=r"pip install 'sordino\[live\]'"):

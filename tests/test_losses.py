@@ -144,7 +144,7 @@ def test_a_perfect_estimate_costs_nothing(name: str) -> None:
     ],
 )
 def test_arguments_that_no_spectrum_has_are_refused(loss: type[nn.Module], arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"resolution|spectral_weight"):
+    with pytest.raises(ValueError, match="|".join(arguments).rstrip("s")):  # one of the resolutions
         loss(**arguments)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -20,6 +20,16 @@ class Reduction(Protocol):
     def __call__(self, feature: Tensor) -> Tensor:
         """Reduce [B,C,N] or [B,C,N,F] to a feature with as many axes or fewer, the batch first."""
         ...
+
+
+def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
+    """Check that the value of an argument is one of its choices.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if value not in choices:
+        raise ValueError(f"no {argument} {value!r}; there are {', '.join(choices)}")
 
 
 class Method(nn.Module):

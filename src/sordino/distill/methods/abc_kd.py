@@ -29,6 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sordino.distill.base import check_choice
 from sordino.distill.layers.attention import (
     AttentionLoss,
     Features,
@@ -139,9 +140,8 @@ class AttentionCompression(LayerAttention):
     def __init__(
         self, attention: Attention = "abc", side: Side = "both", dim: int = 128, values: Values = "normalised"
     ) -> None:
-        for value, known in ((attention, Attention), (values, Values)):
-            if value not in get_args(known):
-                raise ValueError(f"no such choice as {value!r}; there are {', '.join(get_args(known))}")
+        check_choice("attention", attention, get_args(Attention))
+        check_choice("values", values, get_args(Values))
         if attention != "abc" and values != "normalised":
             raise ValueError(f"values {values} belong to the attention abc, not to {attention}")
         super().__init__(side, FAMILY[attention].over, dim=dim)

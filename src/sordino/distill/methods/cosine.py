@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sordino.distill.base import Method
+from sordino.distill.base import Method, check_choice
 from sordino.distill.layers.pairing import nothing_shared
 from sordino.distill.layers.positions import match_views
 from sordino.distill.layers.resize import channels, fold, resample_time
@@ -89,9 +89,9 @@ class CosineAlignment(Method):
         self, side: Side = "student", expansion: int = 2, distance: Distance = "cosine", mode: Mode = "frame"
     ) -> None:
         super().__init__()
-        for value, known in ((side, Side), (distance, Distance), (mode, Mode)):
-            if value not in get_args(known):
-                raise ValueError(f"no such choice as {value!r}; there are {', '.join(get_args(known))}")
+        check_choice("side", side, get_args(Side))
+        check_choice("distance", distance, get_args(Distance))
+        check_choice("mode", mode, get_args(Mode))
         if distance == "mse" and mode != "frame":
             raise ValueError(f"mode {mode} belongs to the cosine distance; the squared one compares all values alike")
         if expansion < 1:
