@@ -131,6 +131,7 @@ def test_taps_of_a_depth_have_its_width() -> None:
     assert feats["latent"].shape == feats["encoder.3"].shape
 
 
+@pytest.mark.slow  # to export
 @pytest.mark.parametrize("name", ["demucs", "demucs-both-ways"])
 def test_exported_its_lstm_is_two_operators(name: str, kept: Path) -> None:
     operators = [node.op_type for node in onnx.load(export(name, kept).path).graph.node]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from helpers.browser import CHROMIUM, CONTRAST, LACKING, PHONE, WORDS, opened
 from helpers.listening import check_switch, drop, sounding, visit, wait_for_description
 from helpers.real import PAIRS
 from helpers.videos import record
+from sordino.app.serve import Limits, serving
+from sordino.app.serve.blind_test import LETTERS, MOST
 from sordino.assets import DEFAULT_STUDENT, shipped
 from sordino.audio.mix import mix
 from sordino.cli.main import main
@@ -27,11 +30,10 @@ pytestmark = pytest.mark.slow
 
 if CHROMIUM is None:
     pytest.skip(LACKING, allow_module_level=True)
-pytest.importorskip("gradio", reason="needs sordino[web]")
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-
-from sordino.app.serve import Limits, serving  # noqa: E402
-from sordino.app.serve.blind_test import LETTERS, MOST  # noqa: E402
+# Both are imported by what needs them, as they take seconds.
+for package, reason in (("gradio", "needs sordino[web]"), ("playwright", "needs playwright")):
+    if find_spec(package) is None:
+        pytest.skip(reason, allow_module_level=True)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -69,7 +71,9 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_api.sync_playwright() as playwright:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=WORDS)
         yield browser
         browser.close()

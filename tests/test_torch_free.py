@@ -14,6 +14,8 @@ from helpers.fresh import copy_sources, fresh_python, install, install_oldest
 from sordino.assets import SPEECH, student_file
 from sordino.audio import sound_files
 
+pytestmark = pytest.mark.slow  # to install
+
 RATE = 48000
 PROGRAM = """
 import importlib.util, json, sys
@@ -34,7 +36,7 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module", params=["newest", pytest.param("lowest", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["newest", "lowest"])
 def python(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """The interpreter of a fresh environment into which nothing but ``pip install .`` has put anything.
 
