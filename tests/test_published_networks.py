@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import tarfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,13 +12,16 @@ import pytest
 
 import sordino
 from helpers.graphs import graph_file, onnx
+from helpers.noise import white
 from sordino.assets import SPEECH
 from sordino.audio.sound_files import read_mono
 from sordino.errors import InputError
 from sordino.experiments.bench import bench
+from sordino.inference.graphs import deepfilternet, rnnoise
 from sordino.inference.graphs.external import open_external
 from sordino.inference.graphs.presets import PRESETS
 from sordino.inference.graphs.source import GraphSource
+from sordino.inference.graphs.whole import analyse, synthesise
 from sordino.inference.model import open_model
 from sordino.inference.resolve import resolve
 from sordino.metrics import si_sdr_db
@@ -68,6 +72,83 @@ def test_the_norms_of_dpdfnet_begin_as_its_file_says(tmp_path: Path, frames: int
     onnx.save(graph, path)
     with pytest.raises(InputError, match="says erb_norm_init = 'one'; expected numbers"):
         open_external(GraphSource(path))
+
+
+class Copying:
+    """What the library of RNNoise looks like to ctypes; it returns its input."""
+
+    def __init__(self, frame: int) -> None:
+        self.seen: list[np.ndarray] = []
+        self.alive = 0
+        # ctypes sets the types of a function's arguments as attributes, which methods do not take.
+        self.rnnoise_get_frame_size = lambda: frame
+        self.rnnoise_create = lambda model: self.count(1)
+        self.rnnoise_destroy = lambda state: self.count(-1)
+        self.rnnoise_process_frame = lambda state, target, source: self.copy(target, source)
+
+    def count(self, change: int) -> int:
+        self.alive += change
+        return 1
+
+    def copy(self, target: int, source: int) -> float:
+        ctypes.memmove(target, source, 4 * rnnoise.FRAME)
+        self.seen.append(np.ctypeslib.as_array((ctypes.c_float * rnnoise.FRAME).from_address(source)).copy())
+        return 1.0
+
+
+def test_rnnoise_gets_whole_frames_on_the_scale_of_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    library, noisy = Copying(480), white(1000)
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: library)
+    np.testing.assert_allclose(rnnoise.RNNoise(Path("librnnoise.so"))(noisy), noisy, atol=1e-6)
+    whole = np.concatenate(library.seen)
+    assert len(whole) == 3 * 480
+    np.testing.assert_allclose(whole[:1000], 32768 * noisy, rtol=1e-6)
+    assert not whole[1000:].any()
+    assert library.alive == 0
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: Copying(160))
+    with pytest.raises(InputError, match="takes 160 samples at once; expected 480"):
+        rnnoise.RNNoise(Path("librnnoise.so"))
+
+
+def deepfilternet3(folder: Path, lookahead: int, tap: int) -> Path:
+    """The three graphs: gains of 1 but for the last band, and one tap of 1 for each of the lowest bins."""
+    erb, spec = [1, 1, "frames", 32], [1, 2, "frames", 96]
+    copies = [("Identity", ["feat_erb"], ["erb"]), ("Identity", ["feat_spec"], ["spec"])]
+    inputs = [("feat_erb", erb), ("feat_spec", spec)]
+    graph_file(folder / "enc.onnx", copies, inputs, [("erb", erb), ("spec", spec)])
+    gains = np.array([1] * 31 + [0], np.float32)
+    values = {"zero": np.array(0, np.float32), "gains": gains}
+    nodes = [("Pow", ["erb", "zero"], ["ones"]), ("Mul", ["ones", "gains"], ["m"])]
+    graph_file(folder / "erb_dec.onnx", nodes, [("erb", erb)], [("m", erb)], values)
+    taps = np.zeros(10, np.float32)
+    taps[2 * tap] = 1  # its real part
+    nodes = [
+        ("Pow", ["spec", "zero"], ["ones"]),
+        ("Gather", ["ones", "first"], ["one"]),
+        ("Unsqueeze", ["one", "last"], ["wide"]),
+        ("Mul", ["wide", "taps"], ["coefs"]),
+    ]
+    values = {"zero": values["zero"], "first": np.array(0), "last": np.array([-1]), "taps": taps}
+    axes = {"Gather": {"axis": 1}}
+    graph_file(folder / "df_dec.onnx", nodes, [("spec", spec)], [("coefs", [1, "frames", 96, 10])], values, axes)
+    (folder / "config.ini").write_text(f"[df]\ndf_lookahead = {lookahead}\n")
+    return folder
+
+
+@pytest.mark.parametrize("lookahead", [0, 2])
+@pytest.mark.parametrize("late", [0, 1])
+def test_deepfilternet3_weighs_bands_and_filters_the_lowest_bins(tmp_path: Path, lookahead: int, late: int) -> None:
+    """With its taps one frame late, the lowest bins come late, and no others."""
+    network = deepfilternet.DeepFilterNet3(deepfilternet3(tmp_path, lookahead, 4 - lookahead - late))
+    noisy = white(24000)
+    spectra = analyse(noisy, deepfilternet.STFT)
+    expected = spectra.copy()
+    expected[:, -deepfilternet.band_widths()[-1] :] = 0
+    expected[:, :96] = 0
+    expected[late:, :96] = spectra[: len(spectra) - late, :96]
+    wanted = synthesise(expected, deepfilternet.STFT, len(noisy))
+    np.testing.assert_allclose(network(noisy), wanted, atol=1e-5)
+    assert np.abs(wanted - noisy).max() > 0.01
 
 
 def test_a_package_is_named_by_its_preset_alone() -> None:
