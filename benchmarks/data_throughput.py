@@ -105,7 +105,7 @@ def _sources(clean: str, noise: str, folder: Path, segments: int) -> Mapping[str
     shard(sources.create("pairs", **both, **valid), shards)
     return {
         "mix, from files": mix(cache=False),
-        "mix, cached": mix(cache=True),
+        "mix, cache being filled": mix(cache=True),
         "mix, augmented": mix(DEFAULT, cache=False),
         "mix, tempo": mix(cache=False, tempo=TEMPO),
         "mix, rooms": mix(cache=False, **rooms),
