@@ -12,6 +12,8 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
+from sordino.errors import InputError
+
 _plain: ContextVar[bool] = ContextVar("plain", default=False)
 
 
@@ -38,3 +40,14 @@ def plain_operators() -> Iterator[None]:
         yield
     finally:
         _plain.reset(token)
+
+
+def demand_first_order() -> None:
+    """Refuse, in the backward pass of an operator for CPUs, a gradient of the gradient, which would be 0.
+
+    Raises:
+        InputError: the gradient is computed with ``create_graph=True``.
+    """
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        found, expected = "the faster operators for CPUs have no gradient of a gradient", "torch's own operators"
+        raise InputError("create_graph", found, expected, "compute inside sordino.placement.plain_operators()")

@@ -8,6 +8,7 @@ this way before they change and mix them.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,6 +186,16 @@ class _Remixed:
         item = self.pairs.cut(index, 0, int(self.pairs.noisy.lengths[index]))
         snr_db = None if self.mixing.snr_db is None else evenly_spread(self.mixing.snr_db, index)
         return self.pairs.remix(valid_generator(index), item, self.mixing, snr_db)
+
+
+def demand_apart(noisy: str, clean: str | None) -> None:
+    """Refuse one folder as both sides of pairs, from which a network would learn to change nothing.
+
+    Raises:
+        InputError: it is one folder.
+    """
+    if clean is not None and os.path.realpath(noisy) == os.path.realpath(clean):
+        raise InputError("clean", f"{clean} is the folder of the noisy recordings", "that of their clean partners")
 
 
 def demand_noisy(split: Split, noisy: str | None, clean: str | None) -> None:

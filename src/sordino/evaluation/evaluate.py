@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from sordino.audio.alignment import describe_reference
 from sordino.audio.folders import list_audio
@@ -67,14 +67,14 @@ def evaluate(
     rate = sample_rate or SAMPLE_RATE
     about = _about(run)
     if isinstance(data, Source):
-        items = {"test": data.test, "valid": data.valid}[split]()
+        items = _recordings_of(data, split)
         rate = _own_rate(data, sample_rate)
         about |= {"data": data.name, "split": split, "synthetic": data.synthetic}
     elif folders := _named(data):
         items = recordings(data, rate)
         about |= {"data": ", ".join(map(str, folders)), "synthetic": is_synthetic(folders[-1])}
     else:
-        items = cast("Sequence[Item]", data)
+        items = _items(data)
         rate = sample_rate or (run.sample_rate if run is not None else SAMPLE_RATE)
     enhanced: Enhance | None = run
     if run is not None and run.sample_rate != rate:
@@ -84,6 +84,13 @@ def evaluate(
     scores.metadata |= about
     _warn(misalignments(scores))
     return scores
+
+
+def _recordings_of(source: Source, split: str) -> Sequence[Item]:
+    splits = {"test": source.test, "valid": source.valid}
+    if split not in splits:
+        raise InputError("split", repr(split), f"one of {', '.join(splits)}")
+    return splits[split]()
 
 
 def _own_rate(source: Source, asked: int | None) -> int:
@@ -148,9 +155,21 @@ def _named(data: object) -> tuple[Any, ...]:
     """Return the one or two folders that ``data`` names; empty where it is something else."""
     if isinstance(data, str | Path):
         return (data,)
-    if isinstance(data, tuple) and all(isinstance(one, str | Path) for one in data):
-        return data
+    if isinstance(data, tuple | list) and data and all(isinstance(one, str | Path) for one in data):
+        return tuple(data)
     return ()
+
+
+def _items(data: Any) -> Sequence[Item]:
+    """Return items as they are; of a list, only the first is looked at, since each is read when it is used.
+
+    Raises:
+        InputError: something else.
+    """
+    if isinstance(data, Sequence) and (not len(data) or isinstance(data[0], Item)):
+        return data
+    found = f"a {type(data).__name__}" + (f" of {type(data[0]).__name__}" if isinstance(data, Sequence) else "")
+    raise InputError("data", found, "a source, its items, or one or two folders")
 
 
 def _folder(noisy: str | Path, sample_rate: int) -> Sequence[Item]:

@@ -29,7 +29,7 @@ from sordino.inference.graphs.onnx_graph import Graph, check_name, stream_file
 from sordino.inference.graphs.stream_graph import StreamGraph
 from sordino.inference.pipeline import EngineProcess
 from sordino.models import Enhancer
-from sordino.models.base import StreamingEnhancer, demand_named, evaluating
+from sordino.models.base import StreamingEnhancer, demand_named, evaluating, input_like, unwrap
 from sordino.types import Enhance, Status
 
 TOLERANCE = 1e-4
@@ -69,10 +69,14 @@ def to_onnx(
         status: called with a line before each part that takes long.
 
     Raises:
-        InputError: a file would differ by more than ``TOLERANCE``, ``path`` is no valid name, or the network has none.
+        InputError: a file would differ by more than ``TOLERANCE``, ``path`` is no valid name, or the
+            network has none, or weights of another type than float32.
     """
     path = check_name(path)
+    network = unwrap(network)
     demand_named(network)
+    if (kind := input_like(network).dtype) != torch.float32:
+        raise InputError(f"model {network.name}", f"has weights of {kind}", "torch.float32", "call network.float()")
     signals = list(speech) if speech is not None else speech_signals(network.sample_rate)
     with evaluating(network), ExitStack() as files:
         temporary = files.enter_context(atomic(path, alone=True))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from sordino.assets import streaming_students
-from sordino.audio.pcm import whole_number
+from sordino.audio.pcm import as_estimate, whole_number
 from sordino.errors import InputError, needs_training_tier
 from sordino.inference.contracts import Engine
 from sordino.inference.graphs.source import GraphSource
@@ -115,13 +115,13 @@ class _TorchEngine:
     def __init__(self, network: StreamingEnhancer, name: str, threads: int | None) -> None:
         import torch
 
-        from sordino.models.base import evaluating
+        from sordino.models.base import evaluating, input_like
 
         if threads is not None:
             torch.set_num_threads(threads)
         self.name, self.sample_rate, self.hop, self.delay = name, network.sample_rate, network.hop, network.delay
         self._torch, self._network, self._evaluating = torch, network, evaluating
-        self._like = next(network.parameters())
+        self._like = input_like(network)
 
     def start(self, channels: int) -> Any:
         """See ``Engine``."""
@@ -129,6 +129,7 @@ class _TorchEngine:
 
     def step(self, block: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         """See ``Engine``; the arrays go to the network's device and type, and back."""
-        with self._torch.inference_mode(), self._evaluating(self._network):
+        plain = self._torch.autocast(self._like.device.type, enabled=False)  # it would give another estimate
+        with self._torch.inference_mode(), plain, self._evaluating(self._network):
             estimate, state = self._network.step(self._torch.from_numpy(block).to(self._like), state)
-        return estimate.float().cpu().numpy(), state
+        return as_estimate(estimate, self.name).astype(np.float32, copy=False), state

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from sordino.assets import STREAM_SUFFIX
-from sordino.audio.pcm import one_channel, optional_rate
+from sordino.audio.pcm import as_estimate, one_channel, optional_rate
 from sordino.errors import InputError
 from sordino.inference.contracts import Engine, Process
 from sordino.inference.engine import load_checkpoint, open_engine, whole_threads
@@ -236,13 +236,15 @@ def _from_members(source: ModelSource, threads: int | None) -> Model:
 def _from_network(network: Any, name: str) -> Model:
     import torch
 
-    from sordino.models.base import evaluating
+    from sordino.models.base import evaluating, input_like
 
-    like = next(network.parameters())
+    like = input_like(network)
 
     def run(noisy: np.ndarray) -> np.ndarray:
-        with torch.inference_mode(), evaluating(network):
-            return network(torch.from_numpy(noisy).to(like)[None])[0].float().cpu().numpy()
+        # A user's autocast would give another estimate.
+        with torch.inference_mode(), torch.autocast(like.device.type, enabled=False), evaluating(network):
+            estimate = network(torch.from_numpy(noisy).to(like)[None])[0]
+        return as_estimate(estimate, name).astype(np.float32, copy=False)
 
     engine = open_engine(network) if network.streams else None
     return Model(name, network.sample_rate, run, engine=engine)

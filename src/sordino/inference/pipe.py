@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
+from sordino.audio.pcm import BITS
 from sordino.audio.pipe import Reader, Writer
 from sordino.errors import InputError
 from sordino.inference.streamer import Streamer
@@ -35,8 +36,8 @@ def enhance_stream(
         model: see ``Streamer``.
         sample_rate: Hz of raw samples, 16000 when left out; a WAV header states its own.
         channels: number of channels of raw samples, 1 when left out.
-        encoding: ``s16le`` or ``f32le``: raw samples of this type for input and output (but a WAV header on the input
-            is recognised); ``wav``: WAV output.
+        encoding: ``s16le``, ``s24le``, ``s32le`` or ``f32le``: raw samples of this type for input and output (but a WAV
+            header on the input is recognised); ``wav``: WAV output.
         block_s: length of the blocks that are read.
         options: of ``Streamer``: ``low_delay``, ``threads``, ``strength_db``, ``high_band``.
 
@@ -51,6 +52,8 @@ def enhance_stream(
     """
     if not 0 < block_s <= LONGEST_BLOCK_S:
         raise InputError("block length", f"{block_s * 1000:g} ms", f"more than 0, and at most {LONGEST_BLOCK_S:g} s")
+    if encoding not in (None, "wav", *BITS):
+        raise InputError("encoding", repr(encoding), f"one of {', '.join(BITS)}, wav")
     raw = None if encoding == "wav" else encoding
     reader = Reader(source, sample_rate, channels, raw)
     streamer = Streamer(model, reader.sample_rate, reader.channels, **options)

@@ -138,6 +138,8 @@ def resolve(model: Any = None, otherwise: Literal["checkpoint", "recipe"] | None
         raise InputError("model", f"{model.__name__} is a class", "an object of it")
     if hasattr(model, "taps") and hasattr(model, "sample_rate"):
         return ModelSource("network", getattr(model, "name", type(model).__name__), value=model)
+    if hasattr(model, "register_forward_hook"):  # by which a module of torch is known without an import of torch
+        raise InputError("model", f"a {type(model).__name__}", "a sordino.models.Enhancer, or a numpy function")
     if callable(model):
         return ModelSource("function", getattr(model, "__name__", type(model).__name__), value=model)
     raise InputError("model", f"a {type(model).__name__}", "a name, a path, a network or a function")

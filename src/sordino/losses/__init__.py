@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sordino.errors import InputError
 from sordino.losses.compressed import Compressed
 from sordino.losses.llr import Llr
 from sordino.losses.perceptual import Perceptual
@@ -90,12 +91,16 @@ def create(name: str, **arguments: Any) -> nn.Module:
     member = catalogue.find("loss", name, LOSSES, _is_loss, "a class derived from torch.nn.Module, or a function")
     constructor = member if isinstance(member, type) else partial(FunctionLoss, member)
     loss = catalogue.made(f"loss.{name}", constructor, arguments)
-    loss.register_forward_pre_hook(_to_eval_mode)
+    loss.register_forward_pre_hook(_check_call)
     return loss.requires_grad_(False).eval()
 
 
-def _to_eval_mode(loss: nn.Module, _: Any) -> None:
+def _check_call(loss: nn.Module, signals: tuple[Any, ...]) -> None:
+    """Set a loss to eval mode, and refuse signals of unequal shapes, which torch would broadcast."""
     loss.eval()
+    shapes = [list(signal.shape) for signal in signals if isinstance(signal, Tensor)]
+    if any(shape != shapes[0] or len(shape) != 2 for shape in shapes):
+        raise InputError("loss", f"signals of shapes {', '.join(map(str, shapes))}", "[B,T], the same for all of them")
 
 
 def _is_loss(member: Any) -> bool:

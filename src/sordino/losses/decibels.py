@@ -17,6 +17,6 @@ class Decibels(nn.Module):
 
     def __init__(self, max_db: float = 30.0) -> None:
         super().__init__()
-        if max_db <= 0:
+        if not max_db > 0:
             raise ValueError(f"max_db is a positive number of decibels, not {max_db}")
         self.max_db = max_db

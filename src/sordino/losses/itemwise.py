@@ -1,7 +1,8 @@
 """Compute a loss and its gradient together, one item of the batch after the other: for losses over spectra on a CPU.
 
 Autograd would store every intermediate result of the whole batch and go over all of it again. One item fits into the
-processor's cache, and much of what the value needs serves the gradient too. No gradient of the gradient is possible.
+processor's cache, and much of what the value needs serves the gradient too. A gradient of the gradient is refused: it
+needs torch's own operators, inside ``sordino.placement.plain_operators()``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from sordino.placement import demand_first_order
 
 # pyright: reportIncompatibleMethodOverride=false
 
@@ -50,5 +53,8 @@ class _Itemwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        demand_first_order()
+        if not ctx.saved_tensors:  # only another tensor needs a gradient, and gets none
+            return None, None, *[None] * ctx.others
         (to_estimate,) = ctx.saved_tensors
         return None, to_estimate * gradients[0][:, None, None], *[None] * ctx.others

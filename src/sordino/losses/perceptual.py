@@ -60,7 +60,7 @@ class Perceptual(nn.Module):
 
     def __init__(self, symmetric: float = 0.1, asymmetric: float = 0.0309) -> None:
         super().__init__()
-        if symmetric < 0 or asymmetric < 0 or not symmetric + asymmetric:
+        if not (symmetric >= 0 and asymmetric >= 0 and symmetric + asymmetric > 0):
             raise ValueError(f"symmetric and asymmetric are weights, not {symmetric} and {asymmetric}")
         self.symmetric, self.asymmetric = symmetric, asymmetric
         for name, table in _tables().items():

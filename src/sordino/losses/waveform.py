@@ -45,7 +45,7 @@ class MultiResolution(nn.Module):
 
     def __init__(self, resolutions: Sequence[tuple[int, int, int]] = RESOLUTIONS, spectral_weight: float = 0.5) -> None:
         super().__init__()
-        if not resolutions or spectral_weight < 0:
+        if not resolutions or not spectral_weight >= 0:
             raise ValueError(f"resolutions are one or more, and spectral_weight is 0 or more, not {spectral_weight}")
         for resolution in resolutions:
             check_resolution(*resolution)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sordino.audio.pcm import to_float
+from sordino.audio.pcm import as_array, check_shape, to_float, whole_rate
 from sordino.audio.sound_files import resample
 from sordino.errors import InputError
 from sordino.metrics.builtin import METRICS
@@ -100,7 +100,7 @@ def check(metrics: Iterable[str]) -> tuple[str, ...]:
     Raises:
         InputError: there is no such metric, or no metric was requested.
     """
-    requested = list(metrics)
+    requested = [metrics] if isinstance(metrics, str) else list(metrics)
     if not requested:
         raise InputError("metrics", "none was asked for", "one or more of " + ", ".join(METRICS))
     for name in requested:
@@ -193,6 +193,8 @@ def measure(
         InputError: the arguments are wrong for a metric, whatever the recording: lengths, sample rate, name, no clean
             signal, or a type that holds no samples.
     """
+    sample_rate = whole_rate(sample_rate)
+    check_shape("sample_rate", sample_rate, channels=1)
     clean, estimate = None if clean is None else _as_floats(clean, "clean"), _as_floats(estimate, "estimate")
     values: dict[str, float] = {}
     failures: dict[str, str] = {}
@@ -232,7 +234,7 @@ def measure(
 
 def _as_floats(signal: np.ndarray, where: str) -> np.ndarray:
     """Return floats as they are, and int16 with full scale at 1."""
-    signal = np.asarray(signal)
+    signal = as_array(signal, where)
     return signal if signal.dtype.kind == "f" else to_float(signal, where)
 
 

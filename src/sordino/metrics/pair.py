@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sordino.audio.alignment import aligned
+from sordino.audio.pcm import as_array
 from sordino.errors import InputError
 
 Align = Literal["exact", "shorter", "lag"]
@@ -34,9 +35,11 @@ def pair(clean: ArrayLike, estimate: ArrayLike, align: Align = "exact") -> tuple
         ``(clean, estimate)``, both [T].
 
     Raises:
-        InputError: a signal is not one-dimensional, or the lengths differ.
+        InputError: a signal is not one-dimensional, the lengths differ, or there is no such ``align``.
         MetricFailure: a signal is empty, silent, or holds NaN or infinite samples.
     """
+    if align not in get_args(Align):
+        raise InputError("align", repr(align), f"one of {', '.join(get_args(Align))}")
     signals = {"clean": _mono("clean", clean), "estimate": _mono("estimate", estimate)}
     if align == "lag":
         signals = dict(zip(signals, aligned(*signals.values()), strict=True))
@@ -61,7 +64,7 @@ def usable(name: str, signal: ArrayLike) -> Signal:
 
 
 def _mono(name: str, signal: ArrayLike) -> Signal:
-    samples = np.asarray(signal, np.float64)
+    samples = np.asarray(as_array(signal, name), np.float64)
     if samples.ndim != 1:
         raise InputError(name, f"an array of shape {samples.shape}", "one channel, of shape [T]", "score each channel")
     return samples

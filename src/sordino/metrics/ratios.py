@@ -95,7 +95,8 @@ def correlation(clean: ArrayLike, estimate: ArrayLike) -> float:
         MetricFailure: a signal is silent or constant.
     """
     reference, judged = map(without_mean, pair(clean, estimate))
-    return float(reference @ judged / (np.linalg.norm(reference) * np.linalg.norm(judged)))
+    cosine = reference @ judged / (np.linalg.norm(reference) * np.linalg.norm(judged))
+    return float(np.clip(cosine, -1, 1))  # rounding can go beyond
 
 
 def without_mean(signal: Signal) -> Signal:

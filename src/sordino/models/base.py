@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from sordino.errors import InputError
@@ -54,6 +56,33 @@ class Enhancer(nn.Module):
     def forward(self, noisy: Tensor) -> Tensor:
         """Enhance ``noisy`` [B,T]; returns [B,T]."""
         raise TypeError(f"{type(self).__name__} is an abstract base class: define forward in a subclass")
+
+
+def unwrap(module: nn.Module) -> Enhancer:
+    """Return the network inside the wrappers of compilation, Fabric and data-parallel training."""
+    while not isinstance(module, Enhancer):
+        for attribute in ("_orig_mod", "module", "_forward_module"):
+            inner = getattr(module, attribute, None)
+            if isinstance(inner, nn.Module):
+                module = inner
+                break
+        else:
+            raise TypeError(f"{type(module).__name__} wraps no Enhancer")
+    return module
+
+
+def name_of(network: Enhancer) -> str:
+    """Return the name of a network, or of its class if it was not built by name."""
+    return getattr(network, "name", type(network).__name__)
+
+
+def input_like(network: nn.Module) -> Tensor:
+    """Return a tensor with the device and the type that a network's input has: those of its first weights or buffer of
+    floating point; float32 on the CPU for a network that has none."""
+    for tensor in chain(network.parameters(), network.buffers()):
+        if tensor.is_floating_point():
+            return tensor
+    return torch.zeros(())
 
 
 State = tuple[Tensor, ...]

@@ -22,7 +22,7 @@ from sordino import assets
 from sordino.errors import InputError, MissingFile
 from sordino.files import atomic, misdownloaded
 from sordino.models import published
-from sordino.models.base import Enhancer, demand_named
+from sordino.models.base import Enhancer, demand_named, unwrap
 from sordino.version import __version__
 
 FORMAT, FORMER_FORMAT = "sordino-network-1", "sotto-network-1"
@@ -36,13 +36,16 @@ def save(network: Enhancer, path: str | Path, **about: Any) -> None:
     """Write a network's weights, and in the file's header what is needed to build it again.
 
     Args:
-        network: its ``name``, ``arguments`` and ``sample_rate`` go into the header.
-        path: file to write, usually ``.safetensors``; replaced atomically.
+        network: its ``name``, ``arguments`` and ``sample_rate`` go into the header; it may be compiled or wrapped.
+        path: file to write, which ends in ``.safetensors``; replaced atomically.
         about: further JSON-serialisable facts for the header, such as the recipe, the step or the validation score.
 
     Raises:
-        InputError: the network has no name, or the file cannot be written.
+        InputError: the network has no name, or the file has another or cannot be written.
     """
+    if Path(path).suffix != ".safetensors":
+        raise InputError(path, "is no name of a checkpoint", "one that ends in .safetensors")
+    network = unwrap(network)
     demand_named(network)
     header = {
         "format": FORMAT,

@@ -5,6 +5,7 @@ A name is one of sordino's own, one that an installed package adds by an entry p
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -83,9 +84,13 @@ def made(where: str, constructor: Callable[..., Any], arguments: Mapping[str, An
     """Call the constructor of a member.
 
     Raises:
-        InputError: it refuses the arguments by a ValueError, which becomes one line about ``where``; or it is the
-            user's and raises something else, or leaves out the constructor of its base.
+        InputError: it has no such arguments, or lacks some; it refuses them by a ValueError, which becomes one line
+            about ``where``; or it is the user's and raises something else, or leaves out the constructor of its base.
     """
+    try:
+        inspect.signature(constructor).bind(**arguments)
+    except TypeError as error:
+        raise InputError(where, str(error)) from error
     try:
         with outside(constructor, ValueError):
             member = constructor(**arguments)

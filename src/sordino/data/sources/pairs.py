@@ -10,7 +10,7 @@ from sordino.data.augmentation import Augmentation, augmentation
 from sordino.data.base import Segments
 from sordino.data.mixing import Mixing
 from sordino.data.names import held_out, within
-from sordino.data.pairs import Pair, PairSet, Split, demand_noisy, list_pairs, split_of, test_items
+from sordino.data.pairs import Pair, PairSet, Split, demand_apart, demand_noisy, list_pairs, split_of, test_items
 from sordino.data.recordings import is_synthetic
 from sordino.errors import InputError
 from sordino.types import Item
@@ -68,6 +68,7 @@ class Pairs:
         cache: bool = False,
         manifest: str | None = None,
     ) -> None:
+        demand_apart(noisy, clean)
         if not 0 < valid_fraction <= 0.5:
             raise InputError("valid_fraction", f"{valid_fraction}", "above 0, at most 0.5")
         if not 0 <= test_fraction <= 0.5:
@@ -84,8 +85,7 @@ class Pairs:
         changes = {"tempo": tempo, "snr_db": snr_db, "level_db": level_db, "augment": augment}
         for argument, value in changes.items():
             if value is not None and clean is None:
-                hint = f"give clean, or leave {argument} out"
-                raise InputError(argument, "needs clean recordings to change", hint=hint)
+                raise InputError(argument, "needs clean recordings to change", hint=f"give clean, or no {argument}")
         self.synthetic = is_synthetic(noisy)
         self.labels = "all" if clean is not None else "none"
         self.noisy, self.clean, self.valid_noisy, self.valid_clean = noisy, clean, valid_noisy, valid_clean

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 
 from sordino.distill.teachers.observe import observe
-from sordino.models.base import Enhancer
+from sordino.models.base import Enhancer, name_of
 from sordino.types import Batch, Tap, View
 
 
@@ -51,7 +51,8 @@ class Teacher:
 
     def __init__(self, network: Enhancer) -> None:
         self.network = network.requires_grad_(False).eval()
-        self.name, self.sample_rate, self.taps = network.name, network.sample_rate, network.taps
+        self.name = name_of(network)
+        self.sample_rate, self.taps = network.sample_rate, network.taps
 
     def to(self, device: torch.device) -> Teacher:
         """Move the network; return self."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from torch import Tensor, nn
 
 from sordino.errors import InputError, did_you_mean
-from sordino.models.base import Enhancer
+from sordino.models.base import Enhancer, name_of, unwrap
 from sordino.placement import at_least_float32
 from sordino.types import Tap, View
 
@@ -17,19 +17,6 @@ SHARE, STRIDES, MARGIN = 0.25, 4, 1024
 the network's longest strides, and so many samples. Padding and context stay below this; a stride that is wrong by a
 factor of 2 does not, unless the signal is short.
 """
-
-
-def unwrap(module: nn.Module) -> Enhancer:
-    """Return the network inside the wrappers of compilation, Fabric and data-parallel training."""
-    while not isinstance(module, Enhancer):
-        for attribute in ("_orig_mod", "module", "_forward_module"):
-            inner = getattr(module, attribute, None)
-            if isinstance(inner, nn.Module):
-                module = inner
-                break
-        else:
-            raise TypeError(f"{type(module).__name__} wraps no Enhancer")
-    return module
 
 
 def observe(model: nn.Module, noisy: Tensor, taps: Iterable[str] = ()) -> View:
@@ -50,9 +37,9 @@ def observe(model: nn.Module, noisy: Tensor, taps: Iterable[str] = ()) -> View:
     known, taps = network.taps, list(taps)
     for name in taps:
         if name not in known:
-            raise InputError(f"tap {name}", f"{network.name} has no such tap", f"one of {', '.join(known)}")
+            raise InputError(f"tap {name}", f"{name_of(network)} has no such tap", f"one of {', '.join(known)}")
     longest = max((tap.stride for tap in known.values()), default=0)
-    readers = {name: _Reader(f"tap {name} of {network.name}", known[name], noisy, longest) for name in taps}
+    readers = {name: _Reader(f"tap {name} of {name_of(network)}", known[name], noisy, longest) for name in taps}
     with ExitStack() as hooks:
         for reader in readers.values():
             handle = _tapped(network, reader).register_forward_hook(reader)

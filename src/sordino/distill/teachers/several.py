@@ -72,5 +72,5 @@ class SeveralTeachers:
             if batch.clean is not None and item in labelled:
                 clean = batch.clean[item, :length].float().cpu().numpy()
             figures = [self.measure(wave[item, :length], clean) for wave in waves]
-            chosen.append(int(np.argmax(figures)))
+            chosen.append(int(np.argmax(np.nan_to_num(figures, nan=-np.inf))))  # argmax takes NaN for the largest
         return torch.tensor(chosen, device=estimates.device)

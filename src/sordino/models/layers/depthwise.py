@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sordino.placement import on_cpu
+from sordino.placement import demand_first_order, on_cpu
 
 SEGMENT = 64
 """Output samples of a segment."""
@@ -44,6 +44,7 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        demand_first_order()
         (gradient,), (x, weight) = gradients, ctx.saved_tensors
         channels, kernel = weight.shape
         segments = _segments(gradient, kernel)

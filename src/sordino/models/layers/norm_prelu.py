@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sordino.models.layers.channels_last import channels_last, takes_channels_last
-from sordino.placement import on_cpu
+from sordino.placement import demand_first_order, on_cpu
 
 BLOCK = 1 << 17
 """Values in a block: 512 KB in single precision, a quarter of the second-level cache of a server's core."""
@@ -82,6 +82,7 @@ class _NormPRelu(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        demand_first_order()
         wide, scale, shift, slope, mean, deviation = ctx.saved_tensors
         frames, columns, channels = ctx.frames, ctx.columns, len(scale)
         frequencies = columns // channels

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sordino.placement import demand_first_order
+
 # pyright: reportIncompatibleMethodOverride=false
 
 
@@ -79,6 +81,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        demand_first_order()
         (gradient,), (gates, new, states, weight) = gradients, ctx.saved_tensors
         size = weight.shape[1]
         reset, update, recurrent = gates.split(size, dim=-1)
