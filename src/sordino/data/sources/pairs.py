@@ -68,7 +68,6 @@ class Pairs:
         cache: bool = False,
         manifest: str | None = None,
     ) -> None:
-        demand_apart(noisy, clean)
         if not 0 < valid_fraction <= 0.5:
             raise InputError("valid_fraction", f"{valid_fraction}", "above 0, at most 0.5")
         if not 0 <= test_fraction <= 0.5:
@@ -97,6 +96,7 @@ class Pairs:
 
     def train(self, seed: int) -> Segments:
         """Return training segments of ``segment_s``; see :class:`sordino.data.base.Source`."""
+        demand_apart(self.noisy, self.clean)
         pairs = PairSet.open(self._split["train"], self.sample_rate, self.cache)
         return pairs.segments(seed, self.segment_s, self.stride_s, self.mixing)
 
