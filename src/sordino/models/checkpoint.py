@@ -43,10 +43,10 @@ def save(network: Enhancer, path: str | Path, **about: Any) -> None:
     Raises:
         InputError: the network has no name, or the file has another or cannot be written.
     """
-    if Path(path).suffix != ".safetensors":
-        raise InputError(path, "is no name of a checkpoint", "one that ends in .safetensors")
     network = unwrap(network)
     demand_named(network)
+    if Path(path).suffix != ".safetensors":
+        raise InputError(path, "is no name of a checkpoint", "one that ends in .safetensors")
     header = {
         "format": FORMAT,
         "sordino": __version__,
