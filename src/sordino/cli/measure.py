@@ -6,7 +6,6 @@ import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +87,7 @@ def evaluate(given: Namespace) -> Answer:
             given.sample_rate,
             given.model_rate,
         )
-    summary = {column: part._asdict() for column, part in scores.summary().items()}
-    value = {"metadata": scores.metadata, "means": scores.means(), "summary": summary, "rows": scores.rows}
-    value["failures"] = [asdict(one) for one in scores.failures]
-    return value, _scored(scores, given.style)
+    return {"means": scores.means(), **scores.as_json()}, _scored(scores, given.style)
 
 
 def _scored(scores: Scores, style: Style = "text") -> str:

@@ -48,16 +48,22 @@ class Display:
     def __call__(self, task: str, done: int, total: int, numbers: Mapping[str, float]) -> None:
         """Show that ``done`` of ``total`` steps of ``task`` are done, and the latest figures."""
         figures = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        if done < self._done.get(task, done):  # another task of the same name
+            self._forget(task)
+        self._done[task] = done
         if not self._console.is_terminal:
             self._line(task, done, total, figures)
             return
         if task not in self._tasks:
             self._bars.start()
             self._tasks[task] = self._bars.add_task(printable(task), total=total, completed=done, numbers="")
-        if done < self._done.get(task, done):  # another task of the same name
-            self._bars.reset(self._tasks[task])
-        self._done[task] = done
         self._bars.update(self._tasks[task], completed=done, total=total, numbers=figures)
+
+    def _forget(self, task: str) -> None:
+        """Let a task begin anew."""
+        self._printed.pop(task, None)
+        if task in self._tasks:
+            self._bars.reset(self._tasks[task])
 
     def status(self, line: str) -> None:
         """Print a line above the bars: a ``sordino.types.Status``."""
@@ -87,9 +93,6 @@ class Display:
 
     def _line(self, task: str, done: int, total: int, figures: str) -> None:
         now = time.monotonic()
-        if done < self._done.get(task, done):  # another task of the same name
-            del self._printed[task]
-        self._done[task] = done
         started, first, printed = self._printed.setdefault(task, (now, done, now))
         if now - printed < LINE_EVERY_S and done < total:
             return

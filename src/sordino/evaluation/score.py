@@ -77,9 +77,9 @@ class Scores:
             for row in self.rows:
                 writer.writerow({key: spreadsheet(value) for key, value in row.items()})
 
-    def to_json(self, path: str | Path) -> None:
-        """Write everything: metadata, summary, rows and failures."""
-        content = {
+    def as_json(self) -> dict[str, Any]:
+        """Return everything in plain values: metadata, summary, rows and failures."""
+        return {
             "metadata": self.metadata,
             "metrics": list(self.metrics),
             "summary": {column: summary._asdict() for column, summary in self.summary().items()},
@@ -87,7 +87,10 @@ class Scores:
             "failures": [asdict(failure) for failure in self.failures],
             "rows": self.rows,
         }
-        write_json(path, content)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write what :meth:`as_json` returns."""
+        write_json(path, self.as_json())
 
     @classmethod
     def from_json(cls, path: str | Path) -> Scores:

@@ -40,11 +40,7 @@ def demand_folder(recipe: Recipe, out: str | Path | None = None, resume: bool = 
     folder = recipe.folder if out is None else Path(out)
     if resume:
         changes_rate(folder, recipe)
-        if not (folder / STATE).exists():
-            demand_new(folder)
-    else:
-        demand_new(folder)
-        _demand_free(folder, recipe)
+    _demand_place(folder, recipe, resume)
     demand_own(folder / CHECKPOINT, b"", "checkpoint")
 
 
@@ -88,12 +84,10 @@ def prepare_folder(folder: Path, recipe: Recipe, resume: bool, changed: bool, gi
     Raises:
         InputError: the folder holds a run that is not to be resumed or cannot be, or files that would be written over.
     """
+    _demand_place(folder, recipe, resume)
     saved = resume and (folder / STATE).exists()
-    begun = saved or _has_begun(folder)
+    is_of_run = saved or _is_of_run(folder)
     if not saved:
-        demand_new(folder)
-        if not resume:
-            _demand_free(folder, recipe)
         keep_beginning(folder, recipe)  # first, as it marks the folder as that of a run
         keep_teacher(folder, recipe)
         (folder / GOOD).unlink(missing_ok=True)  # of a run before, whose state and last weights were removed
@@ -104,20 +98,32 @@ def prepare_folder(folder: Path, recipe: Recipe, resume: bool, changed: bool, gi
     if saved and changed and load_state(folder).get("fallen"):
         return_to_good(folder)
         (folder / LAST).unlink(missing_ok=True)  # the run has steps left again
-    if begun and (changed or not saved):
+    if is_of_run and (changed or not saved):
         for path in _scores(folder):
             path.unlink(missing_ok=True)
     return saved
 
 
-def _has_begun(folder: Path) -> bool:
-    """Return whether a run has begun in a folder, so that the files in it are the run's."""
+def _is_of_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run, so that the files in it are the run's."""
     return (folder / BEGAN).is_file()
 
 
 def _scores(folder: Path) -> list[Path]:
     """List the scores in a folder, of its run and of the noisy input."""
     return [*folder.glob("scores*.json"), *folder.glob("scores*.csv"), *folder.glob(NOISY_SCORES)]
+
+
+def _demand_place(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """Refuse a folder in which a run can neither begin nor go on.
+
+    Raises:
+        InputError: it has a run that is not to be resumed, a finished one without its state, or files of other origin.
+    """
+    if not (resume and (folder / STATE).exists()):
+        demand_new(folder)
+    if not resume:
+        _demand_free(folder, recipe)
 
 
 def _demand_free(folder: Path, recipe: Recipe) -> None:
@@ -132,7 +138,7 @@ def _demand_free(folder: Path, recipe: Recipe) -> None:
         again = "begin it again with --resume, " if can_resume(folder) else ""
         hint = f"{again}choose another --out, or remove {CHECKPOINT}"
         raise InputError(folder, f"holds the weights of a run, {CHECKPOINT}, but not its {STATE}", hint=hint)
-    if _has_begun(folder):
+    if _is_of_run(folder):
         return
     hint = "choose another folder by --out, or move the file"
     for path in (*(folder / name for name in (TEACHER, GOOD, LOG, FIGURES)), *_scores(folder)):

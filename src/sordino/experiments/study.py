@@ -83,7 +83,7 @@ def run_all(study: Study, runs: Sequence[StudyRun], progress: Progress | None = 
 
 def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) -> dict[Path, str]:
     """Train and score ``runs``, several side by side; returns what went wrong, by folder."""
-    cards, threads = gpus(), threads_of(study)
+    cards, jobs = gpus(), jobs_of(study)
     others = set(multiprocessing.active_children())
     at_work: dict[Future[None], str | None] = {}  # the GPU of every run
 
@@ -91,13 +91,13 @@ def _train(runs: Sequence[StudyRun], study: Study, progress: Progress | None) ->
         # A pool for each run: where a process is killed, that run alone fails.
         pool = ProcessPoolExecutor(1, fresh_processes(), start_worker, (trusted(),))
         gpu = least_taken(cards, [gpu for run, gpu in at_work.items() if not run.done()])
-        future = pool.submit(_run, runs[index], study.metrics, gpu, threads)
+        future = pool.submit(_run, runs[index], study.metrics, gpu, threads_of(jobs))
         at_work[future] = gpu
         pool.shutdown(wait=False)  # it ends with its run
         return future
 
     try:
-        futures = _side_by_side(begin, runs, jobs_of(study), study.title or "study", progress)
+        futures = _side_by_side(begin, runs, jobs, study.title or "study", progress)
     except KeyboardInterrupt:
         processes = set(multiprocessing.active_children()) - others
         for process in processes:

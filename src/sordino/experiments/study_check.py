@@ -16,7 +16,7 @@ from sordino.experiments.build import build_network, build_objective, training_s
 from sordino.experiments.dry_run import DryRun, dry_run
 from sordino.experiments.origins import demand_origins
 from sordino.experiments.recipe import Recipe
-from sordino.experiments.study_jobs import limited_threads, threads_of
+from sordino.experiments.study_jobs import jobs_of, limited_threads, threads_of
 from sordino.experiments.study_plan import Study, StudyRun
 from sordino.experiments.study_state import demand_outcome, state_of
 from sordino.experiments.teacher import check_cache
@@ -72,9 +72,10 @@ def tried(study: Study, runs: Sequence[StudyRun], plans: Sequence[Planned], stat
         The runs with the time that they take, or with what stopped the one that was tried.
     """
     outcomes: dict[StudyCell, DryRun | str] = {}
+    threads = threads_of(jobs_of(study))
     for one, plan in zip(runs, plans, strict=True):
         if plan.state != "done" and not plan.obstacle and one.cell not in outcomes:
-            with limited_threads(threads_of(study)):
+            with limited_threads(threads):  # anew for each, as a recipe may set others
                 outcomes[one.cell] = _outcome(one, status)
     return [_with_outcome(plan, outcomes.get(one.cell)) for one, plan in zip(runs, plans, strict=True)]
 

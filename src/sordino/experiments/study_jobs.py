@@ -17,9 +17,12 @@ def jobs_of(study: Study) -> int:
     return study.jobs or len(gpus()) or usable_cores()
 
 
-def threads_of(study: Study) -> int:
-    """Return the threads of each run. They do not depend on how many runs are left, as results would by rounding."""
-    return max(usable_cores() // jobs_of(study), 1)
+def threads_of(jobs: int) -> int:
+    """Return the threads of each of ``jobs`` runs at a time.
+
+    They do not depend on how many runs are left, as results would by rounding.
+    """
+    return max(usable_cores() // jobs, 1)
 
 
 @contextmanager

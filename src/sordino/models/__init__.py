@@ -46,10 +46,6 @@ def create(name: str, **arguments: Any) -> Enhancer:
         InputError: an unknown network, or arguments that its constructor refuses.
     """
     constructor = catalogue.find("network", name, MODELS, _is_network, EXPECTED)
-    try:
-        inspect.signature(constructor).bind(**arguments)
-    except TypeError as error:
-        raise InputError(f"model {name}", str(error)) from error
     network = catalogue.made(f"model {name}", constructor, arguments)
     if name not in MODELS:
         if not isinstance(network, Enhancer):

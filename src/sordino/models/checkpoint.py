@@ -41,7 +41,7 @@ def save(network: Enhancer, path: str | Path, **about: Any) -> None:
         about: further JSON-serialisable facts for the header, such as the recipe, the step or the validation score.
 
     Raises:
-        InputError: the network has no name, or the file has another or cannot be written.
+        InputError: the network has no name, the file has another suffix, or it cannot be written.
     """
     network = unwrap(network)
     demand_named(network)
